@@ -1,0 +1,59 @@
+# Everything runs in the project's own .venv, set up from the hash-pinned lock file. Needs python3 (with venv) and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+
+.PHONY: help demo test airflow lint types unit docs bench format lock clean
+
+help:  ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements-dev.lock
+	$(UV) pip install --quiet --no-deps --python $(BIN)/python -e .
+	$(UV) pip check --quiet --python $(BIN)/python
+	@touch $@
+
+demo: $(VENV)/.ready  ## Run the example DAG on a real Airflow, against the emulator, and print what happened
+	@$(BIN)/python -m tests.airflow.demo
+
+test: lint types unit docs  ## Everything that CI runs
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+
+airflow: $(VENV)/.ready  ## Start a full local Airflow with the emulator; Ctrl-C ends everything
+	@$(BIN)/python -m tests.airflow.serve
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+$(VENV)-bench/.ready: requirements-bench.lock pyproject.toml $(VENV)/.ready
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)-bench
+	$(UV) pip install --quiet --require-hashes --python $(VENV)-bench/bin/python -r requirements-bench.lock
+	$(UV) pip install --quiet --no-deps --python $(VENV)-bench/bin/python -e .
+	@touch $@
+
+bench: $(VENV)-bench/.ready  ## Measure against peers; prints, asserts nothing
+	@$(VENV)-bench/bin/python -m tests.benchmarks
+
+lock: $(VENV)/.ready  ## Resolve the lock files anew
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group dev pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group bench pyproject.toml -o requirements-bench.lock
+
+clean:  ## Remove what was built, the environments included
+	rm -rf $(VENV) $(VENV)-bench .airflow docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

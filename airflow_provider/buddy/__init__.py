@@ -1,0 +1,1 @@
+"""Buddy (buddy.works): CI/CD pipelines and their executions."""

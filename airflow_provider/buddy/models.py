@@ -1,0 +1,189 @@
+"""
+Buddy's answers, as far as they are read here.
+
+Three documentation eras overlap, and fields may be missing or null in any of them: everything but ids is optional. Unknown fields are
+kept, statuses and types are free strings, since new ones appear.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+T = TypeVar("T")
+
+ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
+"""A list that may be missing or null."""
+
+
+class Model(BaseModel):
+    """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(name, getattr(self, name)) for name in ("id", "key", "name", "status") if getattr(self, name, None) is not None]
+
+
+class Named(Model):
+    """Something with a name: a user, a branch, a tag."""
+
+    id: int | str | None = None
+    name: str | None = None
+
+
+class Variable(Model):
+    """A variable passed to an action, or outputted by it (S0, S1, section 12 of the contract)."""
+
+    key: str
+    value: Any = None
+    id: int | None = None
+    type: str | None = None
+    description: str | None = None
+    defaults: str | None = None
+    encrypted: bool | None = None
+    settable: bool | None = None
+
+
+class Integration(Model):
+    """The integration that an action uses."""
+
+    identifier: str | None = None
+
+
+class Action(Model):
+    """An action, as embedded in an action execution."""
+
+    id: int | None = None
+    name: str | None = None
+    type: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+    current_revision: str | None = None
+    trigger_time: str | None = None
+    run_next: str | None = None
+    disabled: bool | None = None
+    timeout: int | None = None
+    """Seconds; None for no limit."""
+    ignore_errors: bool | None = None
+    integration: Integration | None = None
+    last_execution_status: str | None = None
+    variables: ManyOf[Variable] = []
+
+
+class ActionExecution(Model):
+    """One run of an action within an execution (routes 7 and 9)."""
+
+    url: str | None = None
+    html_url: str | None = None
+    action_execution_id: str | None = None
+    start_date: datetime | None = None
+    finish_date: datetime | None = None
+    error_message: str | None = None
+    status: str = "INITIAL"
+    progress: float | None = None
+    action: Action = Action()
+    terminator_id: int | None = None
+    termination_date: datetime | None = None
+    approver_id: int | None = None
+    approval_date: datetime | None = None
+    passed_variables: ManyOf[Variable] = []
+    outputted_variables: ManyOf[Variable] = []
+    visual_tests_output: ManyOf[Any] = []
+    sandbox_project_id: int | None = None
+    sandbox_id: str | None = None
+    target: str | None = None
+    log: ManyOf[str] = []
+    log_url: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """Its id; taken from ``url`` where the answer leaves it out."""
+        return self.action_execution_id or (self.url.rstrip("/").rsplit("/", 1)[-1] if self.url else None)
+
+
+class Revision(Model):
+    """A commit."""
+
+    revision: str | None = None
+    message: str | None = None
+
+
+class Execution(Model):
+    """A run of a pipeline (routes 5 to 8). ``id`` counts from 1 within its pipeline."""
+
+    id: int
+    url: str | None = None
+    html_url: str | None = None
+    start_date: datetime | None = None
+    finish_date: datetime | None = None
+    triggered_on: str | None = Field(None, validation_alias=AliasChoices("triggered_on", "triggeredOn", "mode"))
+    priority: str | None = None
+    delay_until: datetime | None = None
+    refresh: bool | None = None
+    clear_cache: bool | None = None
+    status: str
+    comment: str | None = None
+    branch: Named | str | None = None
+    tag: Named | str | None = None
+    pull_request: Named | str | int | None = None
+    from_revision: Revision | None = None
+    to_revision: Revision | None = None
+    creator: Named | None = None
+    action_executions: ManyOf[ActionExecution] = []
+
+
+class ExecutionList(Model):
+    """A page of executions, newest first (route 5)."""
+
+    page: int | None = None
+    page_size: int | None = None
+    total_page_count: int | None = None
+    executions: ManyOf[Execution] = []
+
+
+class Pipeline(Model):
+    """A pipeline, as far as it is needed to find and run it (routes 1 and 2)."""
+
+    id: int
+    identifier: str | None = None
+    name: str | None = None
+    html_url: str | None = None
+    disabled: bool | None = None
+    disabled_reason: str | None = None
+    paused: bool | None = None
+    description_required: bool | None = None
+    actions: ManyOf[Action] = []
+
+
+class PipelineList(Model):
+    """A page of pipelines (route 1)."""
+
+    pipelines: ManyOf[Pipeline] = []
+
+
+class LogPage(Model):
+    """A page of an action execution's log (route 10)."""
+
+    offset: int | None = None
+    element_count: int | None = None
+    total_element_count: int | None = None
+    logs: ManyOf[str] = []
+
+
+class Token(Model):
+    """The token in use (route 18)."""
+
+    id: int | str | None = None
+    name: str | None = None
+    expires_at: datetime | None = None
+    scopes: ManyOf[str] = []
+
+
+class User(Model):
+    """The user behind the token (route 18)."""
+
+    id: int | str | None = None
+    name: str | None = None

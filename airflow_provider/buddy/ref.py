@@ -1,0 +1,42 @@
+"""How a Buddy execution is named: ``workspace/project/pipeline id/execution id[/action execution id]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider.errors import ConfigurationError
+
+FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
+
+
+@dataclass(frozen=True)
+class BuddyRef:
+    """A parsed ref. Execution ids count from 1 in each pipeline, so all four parts are needed."""
+
+    workspace: str
+    project: str
+    pipeline: int
+    execution: int
+    action_execution: str | None = None
+
+    @classmethod
+    def parse(cls, ref: object) -> BuddyRef:
+        """
+        Take a ref apart.
+
+        :raises ConfigurationError: if it is not one.
+        """
+        parts = str(ref).strip().split("/")
+        if len(parts) in (4, 5) and all(part.strip() for part in parts) and parts[2].isdecimal() and parts[3].isdecimal():
+            return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4] if len(parts) == 5 else None)
+        raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {FORM}.", system="buddy")
+
+    @property
+    def path(self) -> dict[str, Any]:
+        """Path fields of the execution routes."""
+        return {"workspace": self.workspace, "project": self.project, "pipeline": self.pipeline, "execution": self.execution}
+
+    def __str__(self) -> str:
+        text = f"{self.workspace}/{self.project}/{self.pipeline}/{self.execution}"
+        return f"{text}/{self.action_execution}" if self.action_execution else text

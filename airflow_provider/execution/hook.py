@@ -1,0 +1,177 @@
+"""What the hooks of all systems share: from an Airflow connection to a sender, sync and async."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.endpoint import Dialect, Endpoint, base_url
+from airflow_provider.execution.route import Flow
+from airflow_provider.execution.system import System
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from typing_extensions import Self
+
+    from airflow_provider.execution.transport import AsyncSender, Sender
+
+T = TypeVar("T")
+
+
+class ExecutionHook(BaseHook):
+    """
+    Base of the systems' hooks.
+
+    Public methods come in twins: ``get_x`` for tasks, ``aget_x`` for triggers and other async code; both run the same flow.
+    A hook holds sockets once used: close it, or use it as a context manager.
+
+    :param conn_id: Airflow connection.
+    """
+
+    title: ClassVar[str]
+    default_base_url: ClassVar[str | None] = None
+    dialect: ClassVar[Dialect]
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self._endpoint: Endpoint | None = None
+        self._extra: Mapping[str, Any] = {}
+        self._sender: Sender | None = None
+        self._pause: Callable[[float], None] = time.sleep
+
+    @abstractmethod
+    def system(self) -> System:
+        """The flows of this hook's system. Known only once the connection has been read."""
+
+    @abstractmethod
+    def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
+        """
+        Headers that prove who we are.
+
+        :raises ConfigurationError: if the connection holds no credential.
+        """
+
+    def default_host(self, extra: Mapping[str, Any]) -> str | None:
+        """Base URL for a connection without host, or None if it needs one."""
+        return self.default_base_url
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments that rebuild this hook in a trigger; JSON, no secrets."""
+        return {}
+
+    def _resolve(self, connection: Connection, extra: Mapping[str, Any]) -> Endpoint:
+        host = connection.host or self.default_host(extra)
+        if not host:
+            raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
+        address = base_url(host, schema=connection.schema, port=connection.port)
+        verify: bool | str = str(extra.get("ca_bundle") or "") or True
+        if extra.get("verify_tls") in (False, "false", "False", "0"):
+            verify = False
+            warnings.warn(
+                f"Connection {self.conn_id!r} switches TLS verification off: anybody on the way can read its token. Use ca_bundle.",
+                UserWarning,
+                stacklevel=2,
+            )
+            self.log.warning("TLS verification is switched off for connection %r; use ca_bundle instead.", self.conn_id)
+        self._extra = extra
+        return Endpoint(
+            system=self.system_name(),
+            title=self.title,
+            conn_id=self.conn_id,
+            base_url=address,
+            headers=tuple(sorted(self.credentials(connection, extra).items())),
+            dialect=self.dialect,
+            verify=verify,
+            timeout=self._number(extra, "request_timeout", 30.0),
+            max_in_flight=int(self._number(extra, "max_concurrent_requests", 8)),
+        )
+
+    def system_name(self) -> str:
+        """Short name of the system, such as ``buddy``."""
+        return str(self.conn_type)  # type: ignore[attr-defined]
+
+    def _number(self, extra: Mapping[str, Any], name: str, default: float) -> float:
+        value = extra.get(name)
+        if value in (None, ""):
+            return default
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number above 0.")
+        return number
+
+    def _unknown(self) -> ConfigurationError:
+        return ConfigurationError(f"Connection {self.conn_id!r} is not defined. Create it, with type {self.system_name()!r}.")
+
+    def open(self) -> None:
+        """
+        Read the connection and make the sender ready; done by itself on first use.
+
+        :raises ConfigurationError: if the connection is missing or unusable.
+        """
+        if self._sender is None:
+            self._sender = self.new_sender(self._pause)
+
+    def new_sender(self, pause: Callable[[float], None] = time.sleep) -> Sender:
+        """A sender of its own, such as for cancelling from a signal handler while another is in the middle of a request."""
+        from airflow_provider.execution.transport import Sender
+
+        if self._endpoint is None:
+            try:
+                connection = self.get_connection(self.conn_id)
+            except AirflowNotFoundException:
+                raise self._unknown() from None
+            self._endpoint = self._resolve(connection, connection.extra_dejson)
+        return Sender(self._endpoint, sleep=pause)
+
+    def pause_with(self, pause: Callable[[float], None]) -> None:
+        """Sleep by ``pause`` between the requests of a flow: a task that may be killed must be able to end it."""
+        self._pause = pause
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end."""
+        self.open()
+        assert self._sender is not None
+        return self._sender.run(flow)
+
+    @asynccontextmanager
+    async def asender(self) -> AsyncIterator[AsyncSender]:
+        """The sender shared by everything that uses this connection on the running event loop."""
+        from airflow_provider.execution.transport import AsyncSender
+
+        if self._endpoint is None:
+            try:
+                connection = await self.aget_connection(self.conn_id)
+            except AirflowNotFoundException:
+                raise self._unknown() from None
+            self._endpoint = self._resolve(connection, await connection.aextra_dejson())
+        async with AsyncSender.shared(self._endpoint) as sender:
+            yield sender
+
+    async def arun(self, flow: Flow[T]) -> T:
+        """Run a flow to its end. For many calls in a row, hold :meth:`asender` open around them."""
+        async with self.asender() as sender:
+            return await sender.run(flow)
+
+    def close(self) -> None:
+        """Close the sockets; the hook can be used again."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

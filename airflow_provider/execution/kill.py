@@ -1,0 +1,68 @@
+"""Who kills? A task's ``on_kill`` is no proof that a person wants the end of the execution: Airflow is asked for the task's state."""
+
+from __future__ import annotations
+
+from enum import Enum
+from threading import Thread
+from typing import Any, NamedTuple
+
+_STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
+_GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule"}
+
+ASK_SECONDS = 1.0
+CANCEL_SECONDS = 2.5
+"""A worker is killed for good 5 seconds after it was told to stop."""
+
+
+class Verdict(Enum):
+    """What the task's state says of its execution."""
+
+    CANCEL = "a person or Airflow ended the task"
+    KEEP = "the task goes on elsewhere"
+    UNKNOWN = "the task's state is not known"
+
+
+class TaskKey(NamedTuple):
+    """A task instance, as Airflow's state route names it."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+    @classmethod
+    def of(cls, ti: Any) -> TaskKey:
+        """The key of a task instance of whichever kind."""
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
+
+def ask(key: TaskKey) -> Verdict:
+    """Ask Airflow, blocking: for a side thread only, in a worker as in a triggerer."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    mapped = key.map_index >= 0
+    try:
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=key.dag_id,
+            task_ids=[key.task_id],
+            run_ids=[key.run_id],
+            map_index=key.map_index if mapped else None,
+        )
+        state = states[key.run_id][f"{key.task_id}_{key.map_index}" if mapped else key.task_id]
+    except Exception:
+        return Verdict.UNKNOWN
+    state = getattr(state, "value", state)
+    return Verdict.CANCEL if state in _STOPPED else Verdict.KEEP if state in _GOING_ON else Verdict.UNKNOWN
+
+
+def within(seconds: float, function: Any, default: Any) -> Any:
+    """Run ``function`` in a thread, for at most ``seconds``: a signal handler must neither block nor take a lock."""
+    results: list[Any] = []
+
+    def run() -> None:
+        results.append(function())
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else default

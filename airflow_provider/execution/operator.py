@@ -1,0 +1,443 @@
+"""The base of all operators that start an execution: start once, wait, hand its outputs on, cancel it with the task."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowTaskTimeout, TaskDeferralTimeout
+
+from airflow_provider.errors import (
+    ExecutionApiError,
+    ExecutionError,
+    ExecutionInterrupted,
+    NotFound,
+    ProtocolError,
+    ServerError,
+    StartUnknown,
+    TransportError,
+)
+from airflow_provider.execution import store
+from airflow_provider.execution.kill import ASK_SECONDS, CANCEL_SECONDS, TaskKey, Verdict, ask, within
+from airflow_provider.execution.outcome import Outcome, judge
+from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, one_of, seconds
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from airflow.sdk import Context
+
+    from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.outcome import End
+    from airflow_provider.execution.result import ExecutionResult
+    from airflow_provider.execution.route import Flow
+    from airflow_provider.execution.transport import Sender
+    from airflow_provider.execution.watch import WatchPolicy, WatchState
+
+
+class ExecutionOperator(ExecutionTask, BaseOperator):
+    """
+    Base of the operators that start an execution in another system and, by default, follow it to its end.
+
+    :param wait_for_completion: follow the execution; otherwise succeed as soon as it is started.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds; the longest gap between two looks. Polling starts faster and backs off to it.
+    :param timeout: how long the execution may take, from its start, across retries of the task; then it is cancelled and the task
+        fails. Not ``execution_timeout``, which Airflow measures in workers only.
+    :param waiting_timeout: how long it may wait for a person in all; then it is cancelled and the task fails. None: up to 7 days.
+        Time spent waiting for a person does not count against ``timeout``.
+    :param on_retry: after a failed execution, ``"start"`` a new one or ``"resume"`` it by the system's own retry.
+    :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
+    :param on_waiting: ``"wait"`` for the person, or ``"fail"`` at once (the execution is left as it is).
+    :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
+    :param cancel_on_kill: cancel the execution when a person or Airflow ends the task.
+    :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` adds all others.
+    :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
+    :param outputs_path: folder (as of ``ObjectStoragePath``) for outputs over 48 KiB; without it they are left out.
+    :param log_path: folder (as of ``ObjectStoragePath``) for the whole remote log.
+    :param log_lines: how many remote log lines to show in the task's log while it waits; the tail is always shown.
+    """
+
+    template_fields: Sequence[str] = ("push_outputs", "reveal_outputs", "outputs_path", "log_path")
+
+    lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 15.0)
+    """Seconds before each look-up of an execution that may have been started: lists lag behind."""
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float = 30.0,
+        timeout: timedelta | float = timedelta(hours=24),
+        waiting_timeout: timedelta | float | None = None,
+        on_retry: Literal["start", "resume"] = "start",
+        on_skipped: OnSkipped = "skip",
+        on_waiting: OnWaiting = "wait",
+        on_partial: OnPartial = "succeed",
+        cancel_on_kill: bool = True,
+        push_outputs: Sequence[str] = (),
+        reveal_outputs: Sequence[str] = (),
+        outputs_path: str | None = None,
+        log_path: str | None = None,
+        log_lines: int = 2_000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.timeout = seconds(timeout, "timeout")
+        self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
+        self.on_retry = on_retry
+        self.on_skipped = on_skipped
+        self.on_waiting = on_waiting
+        self.on_partial = on_partial
+        self.cancel_on_kill = cancel_on_kill
+        self.push_outputs = push_outputs
+        self.reveal_outputs = reveal_outputs
+        self.outputs_path = outputs_path
+        self.log_path = log_path
+        self.log_lines = log_lines
+        one_of(on_retry, ("start", "resume"), "on_retry")
+        self._check_common()
+        if log_lines < 0:
+            raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
+        self._interrupted = False
+        self._ref: str | None = None
+        self._killer: tuple[ExecutionHook, Sender, TaskKey] | None = None
+
+    # What a system's operator says:
+
+    @abstractmethod
+    def plan(self, hook: Any) -> Flow[Any]:
+        """
+        Find out what to start, before anything is started.
+
+        :raises ConfigurationError: for bad input.
+        """
+
+    @abstractmethod
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """Send the one start request, with ``marker`` in it if the API has a place for it."""
+
+    @abstractmethod
+    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """
+        Look for executions that carry ``marker``, started after ``since`` (epoch seconds).
+
+        :returns: those found, and whether finding none proves that none was started.
+        """
+
+    # What all of them do:
+
+    def watch_policy(self) -> WatchPolicy:
+        """How to wait. While deferred Airflow does not enforce ``execution_timeout``, so it bounds the wait here."""
+        limit = self.execution_timeout.total_seconds() if self.execution_timeout else self.timeout
+        return {
+            "timeout": min(self.timeout, limit),
+            "waiting_timeout": self.waiting_timeout,
+            "waiting_counts": False,
+            "stop_on_waiting": self.on_waiting == "fail",
+            "poll_interval": self.poll_interval,
+            "poll_failure_budget": self.poll_failure_budget,
+            "vanish_grace": self.vanish_grace,
+            "log_lines": self.log_lines,
+        }
+
+    def execute(self, context: Context) -> Any:
+        """
+        Start the execution, or find the one that an earlier try started, and follow it.
+
+        :returns: the result (:class:`~airflow_provider.execution.result.ExecutionResult`); without ``wait_for_completion`` as
+            it is right after the start.
+        """
+        self._declared()
+        with self._hook(context) as hook:
+            note, snapshot = self._attach(context, hook)
+            return self._follow(context, hook, note, snapshot)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on when the trigger has seen the end."""
+        with self._hook(context) as hook:
+            ref, end, state = self._read_event(event)
+            self._ref = ref
+            return self._conclude(context, hook, ref, state, end)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral. Airflow's own deferral timeout, the back-stop, ends as our timeout does: cancelled, then failed."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            from airflow_provider.execution.watch import WatchState
+
+            note = store.load(context)
+            if note is None or note.ref is None:
+                raise
+            self.execution_url = note.url
+            with self._hook(context) as hook:
+                return self._conclude(context, hook, note.ref, WatchState(since=note.started_at), "timeout")
+
+    @contextmanager
+    def _hook(self, context: Context) -> Iterator[ExecutionHook]:
+        """The hook, open, with all that a kill needs made ready: there is no time for it then."""
+        with self.make_hook() as hook:
+            hook.pause_with(self._pause)
+            hook.open()
+            with hook.new_sender() as sender:
+                self._killer = (hook, sender, TaskKey.of(context["ti"]))
+                try:
+                    yield hook
+                except AirflowTaskTimeout:
+                    self._cancel_now("execution_timeout has passed")
+                    raise
+                finally:
+                    self._killer = None
+
+    # Which execution is ours
+
+    def _attach(self, context: Context, hook: ExecutionHook) -> tuple[store.Note, Snapshot]:
+        """Start an execution, or go on with the one of an earlier try."""
+        before = store.load(context)
+        cleared = before is not None and store.cleared_since(before, context)
+        if before is None or before.refused:
+            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
+        known = self._known(hook, before)
+        if cleared:
+            if known is not None and not known.phase.ended:
+                self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", known.ref)
+                hook.run(hook.system().cancel(known.ref))
+            return self._start(context, hook, store.next_note(context, before, cleared=True, now=time.time()))
+        if known is None:
+            return self._start(context, hook, store.next_note(context, before, cleared=False, now=time.time()))
+        if known.phase is Phase.STOPPING and time.time() - before.started_at > self.timeout:
+            self.log.info("Execution %s of an earlier try took too long and is being cancelled.", known.ref)
+            return self._start(context, hook, store.next_note(context, before, cleared=False, now=time.time()))
+        if not known.phase.ended or judge(hook.title, "ended", known, self._choices()).error is None:
+            self.log.info("Going on with execution %s, started by an earlier try of this task (%s).", known.ref, known.status)
+            if before.ref is None:
+                before.ref, before.url = known.ref, known.url
+                store.save(context, before)
+            self._announce(context, known.ref, known.url)
+            return before, known
+        self.log.info("Execution %s of an earlier try ended %s; on_retry=%r.", known.ref, known.status, self.on_retry)
+        note = store.next_note(context, before, cleared=False, now=time.time())
+        return self._resume(context, hook, note, known) if self.on_retry == "resume" else self._start(context, hook, note)
+
+    def _known(self, hook: ExecutionHook, note: store.Note) -> Snapshot | None:
+        """The execution that an earlier try started, or may have started; None if there is none (any longer)."""
+        if note.ref is None:
+            self.log.info("An earlier try may have started an execution; looking for it by its marker %s.", note.marker)
+            return self._look_up(hook, hook.run(self.plan(hook)), note, "the task stopped between its start and the note of it")
+        try:
+            return hook.run(hook.system().read(note.ref))
+        except NotFound:
+            self.log.warning("Execution %s of an earlier try is gone.", note.ref)
+            return None
+
+    def _start(self, context: Context, hook: ExecutionHook, note: store.Note) -> tuple[store.Note, Snapshot]:
+        plan = hook.run(self.plan(hook))
+        for attempt in (1, 2):
+            store.save(context, note)  # the intent; refused if a newer try has taken over
+            try:
+                snapshot: Snapshot | None = hook.run(self.start(hook, plan, note.marker))
+            except (TransportError, ServerError, ProtocolError) as error:
+                if isinstance(error, TransportError) and not error.sent:
+                    self._nothing_started(context, note)
+                    raise
+                self.log.warning("%s Looking whether an execution was started all the same.", error)
+                snapshot = self._look_up(hook, plan, note, str(error))
+                if snapshot is None and attempt == 2:
+                    self._nothing_started(context, note)
+                    raise
+            except ExecutionApiError:
+                self._nothing_started(context, note)
+                raise
+            if snapshot is not None:
+                break
+            self.log.info("No execution was started; asking once more.")
+        assert snapshot is not None
+        note.ref, note.url = snapshot.ref, snapshot.url
+        self._ref = snapshot.ref
+        store.save(context, note)
+        self.log.info("%s execution %s started: %s", hook.title, snapshot.ref, snapshot.url)
+        self._announce(context, snapshot.ref, snapshot.url)
+        return note, snapshot
+
+    def _nothing_started(self, context: Context, note: store.Note) -> None:
+        note.refused = True
+        with suppress(AirflowRuntimeError):
+            store.save(context, note)
+
+    def _look_up(self, hook: ExecutionHook, plan: Any, note: store.Note, why: str) -> Snapshot | None:
+        """
+        Find the execution that a start request may have started.
+
+        :returns: None if it is certain that there is none.
+        :raises StartUnknown: if it can't be told.
+        """
+        certain = False
+        for pause in self.lookup_pauses:
+            self._pause(pause)
+            try:
+                found, certain = hook.run(self.find(hook, plan, note.marker, note.started_at))
+            except (TransportError, ServerError, ProtocolError) as error:
+                self.log.warning("%s", error)
+                certain = False
+                continue
+            if found:
+                return found[0]
+        if certain:
+            return None
+        raise StartUnknown(
+            f"{hook.title}: it can't be told whether an execution was started ({why}). None was started again. Look for one whose "
+            f"comment or input holds {note.marker}, or that was started at that time; a retry of the task looks again.",
+            system=hook.system_name(),
+        )
+
+    def _resume(self, context: Context, hook: ExecutionHook, note: store.Note, known: Snapshot) -> tuple[store.Note, Snapshot]:
+        """Let the system go on with a failed execution. Its id may change."""
+        note.ref, note.url = known.ref, known.url
+        store.save(context, note)
+        try:
+            snapshot = hook.run(hook.system().resume(known.ref))
+        except (TransportError, ServerError, ProtocolError) as error:
+            snapshot = hook.run(hook.system().read(known.ref))
+            if snapshot.phase.ended:
+                raise
+            self.log.warning("%s It runs again all the same.", error)
+        note.ref, note.url = snapshot.ref, snapshot.url
+        self._ref = snapshot.ref
+        store.save(context, note)
+        self.log.info("%s execution %s resumed: %s", hook.title, snapshot.ref, snapshot.url)
+        self._announce(context, snapshot.ref, snapshot.url)
+        return note, snapshot
+
+    # Following it
+
+    def _follow(self, context: Context, hook: ExecutionHook, note: store.Note, snapshot: Snapshot) -> Any:
+        from airflow_provider.execution.watch import WatchState
+
+        assert note.ref is not None
+        self._ref = note.ref
+        if self._interrupted:
+            self._end_on_kill()
+            self._pause(0)
+        if not self.wait_for_completion:
+            from airflow_provider.execution.outputs import OutputPolicy
+            from airflow_provider.execution.task import make_result
+
+            self._conclude_note(context)
+            return make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None))
+        state = WatchState(since=note.started_at)
+        if snapshot.phase is Phase.WAITING:
+            # An earlier try may have waited for the person for long, which must not count against the timeout.
+            state.waited = max(0.0, time.time() - note.started_at)
+        return self._wait(context, hook, note.ref, state, "ended" if snapshot.phase.ended else None)
+
+    def _wait(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End | None) -> Any:
+        from airflow_provider.execution.watch import Watch
+
+        if end is None and self.deferrable:
+            self._defer(hook, ref, state, cancel_on_kill=self.cancel_on_kill)
+        watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log)
+        while end is None:
+            end = hook.run(watch.look())
+            if end is None:
+                self._pause(watch.gap())
+        return self._conclude(context, hook, ref, state, end)
+
+    def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult:
+        """From the end of the wait to the end of the task."""
+        snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
+        if end not in ("vanished", "unreachable"):
+            try:
+                snapshot = self._last_look(hook, ref)
+            except NotFound:
+                end = "vanished"
+        if end == "ended" and not snapshot.phase.ended:
+            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
+            return self._wait(context, hook, ref, state, None)  # type: ignore[no-any-return]
+        self._announce(context, ref, snapshot.url or self.execution_url)
+        outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
+        if end in ("timeout", "waiting_timeout") and outcome.error is not None and not snapshot.phase.ended:
+            outcome = self._give_up(hook, ref, outcome)
+        if end not in ("vanished", "unreachable"):
+            self._conclude_note(context)
+        return self._hand_on(context, hook, snapshot, outcome)
+
+    def _give_up(self, hook: ExecutionHook, ref: str, outcome: Outcome) -> Outcome:
+        """Cancel an execution that took too long, and say in the task's error whether that went well."""
+        self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
+        try:
+            hook.run(hook.system().cancel(ref))
+        except ExecutionApiError as error:
+            return Outcome(f"{outcome.message} It could not be cancelled and goes on: {error}", outcome.error)
+        return Outcome(f"{outcome.message} It was cancelled.", outcome.error)
+
+    def _conclude_note(self, context: Context) -> None:
+        note = store.load(context)
+        if note is not None and not note.done:
+            note.done = True
+            with suppress(AirflowRuntimeError):
+                store.save(context, note)
+
+    # Being stopped
+
+    def _pause(self, duration: float) -> None:
+        """Sleep in slices, so that :meth:`on_kill`, which runs in a signal handler, can end the wait without taking a lock."""
+        until = time.monotonic() + duration
+        while True:
+            if self._interrupted:
+                raise ExecutionInterrupted(
+                    f"The worker was told to stop while it followed execution {self._ref}. If the task was not ended by a person, "
+                    "the execution goes on, and a retry re-attaches to it.",
+                    ref=self._ref,
+                    url=self.execution_url,
+                )
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.2))
+
+    def on_kill(self) -> None:
+        """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""
+        if not self._interrupted:
+            self._interrupted = True
+            self._end_on_kill()
+
+    def _end_on_kill(self) -> None:
+        if self._killer is None or self._ref is None or not self.cancel_on_kill:
+            return
+        key = self._killer[2]
+        verdict = within(ASK_SECONDS, lambda: ask(key), Verdict.UNKNOWN)
+        if verdict is Verdict.CANCEL:
+            self._cancel_now(verdict.value)
+        else:
+            self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
+
+    def _cancel_now(self, why: str) -> None:
+        if self._killer is None or self._ref is None or not self.cancel_on_kill:
+            return
+        hook, sender, _ = self._killer
+        ref = self._ref
+        self._killer = None
+        self.log.warning("Cancelling execution %s, since %s.", ref, why)
+
+        def cancel() -> ExecutionApiError | None:
+            try:
+                sender.run(hook.system().cancel(ref))
+            except ExecutionApiError as error:
+                return error
+            return None
+
+        error = within(CANCEL_SECONDS, cancel, ExecutionError("no answer in time"))
+        if error is not None:
+            self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", ref, error, self.execution_url)

@@ -1,0 +1,73 @@
+"""Remote text is data: what a remote system writes must not colour, forge, group or flood our logs, nor leak secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from airflow_provider.execution.result import iso
+from airflow_provider.execution.system import LogLine
+
+MAX_LINE = 2_000
+"""Characters of a remote line that are shown."""
+
+# CSI, OSC (such as hyperlinks and titles) and two-character escape sequences
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]")
+# Control characters but tab; also line and paragraph separators, and the marks that turn the reading direction.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_GROUP = re.compile(r"::(?=(?:end)?group::)", re.IGNORECASE)
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|secret_?key|credentials?|"
+    r"authorization|bearer)(?:$|[^a-z])",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web token
+    r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
+    r"|\bxox[abeoprs]-[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}"
+    r"|\b[sr]k_live_\w{16,}|\bsk-(?:ant-|proj-)?[\w-]{20,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}"
+    r"|\btc_(?:ws|org)_sk_\w{10,}",
+    re.DOTALL,
+)
+
+
+def looks_secret(name: str, value: object) -> bool:
+    """Whether an output is a secret by its name or its shape: a closed list, no guessing by entropy."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
+    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(_SECRET_VALUE.search(value)))
+
+
+def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE) -> str:
+    """
+    Make one remote line fit for our logs, messages and XComs.
+
+    :param text: the line as it came.
+    :param secrets: values to hide besides those that are secret by their shape.
+    :param limit: characters to keep; None for all.
+    """
+    whole = str(text)
+    line = _CONTROL.sub("", _ANSI.sub("", whole if limit is None else whole[: 4 * limit]))
+    for secret in sorted(secrets, key=len, reverse=True):
+        line = line.replace(secret, "***")
+    line = _GROUP.sub(": :", _SECRET_VALUE.sub("***", line))
+    return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
+
+
+def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[str] = ()) -> None:
+    """
+    Write remote log lines to a task's log, in one group for each step, each with the remote's step, time and level.
+
+    :param log: Airflow's structured logger; the text is an argument, the fields can't clash with Airflow's own.
+    """
+    hide = tuple(secrets)
+    for step, group in groupby(lines, key=lambda line: line.step):
+        name = clean(step)
+        log.info("::group::%s log%s", title, f": {name}" if name else "")
+        for line in group:
+            fields = {"remote_step": name, "remote_time": iso(line.time), "remote_level": line.level and clean(line.level)}
+            log.info("%s", clean(line.text, hide), **{key: value for key, value in fields.items() if value})
+        log.info("::endgroup::")

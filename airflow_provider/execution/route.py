@@ -1,0 +1,102 @@
+"""A route is a value, a request is a route with its arguments, a flow is a generator of requests. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from airflow_provider.errors import ConfigurationError
+
+T = TypeVar("T")
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes that an answer may have, unless its route says otherwise."""
+
+
+def segment(value: object) -> str:
+    """
+    Encode one path segment, so that no id ever leaves its place in the path.
+
+    :raises ConfigurationError: for an empty segment or a dot segment, which no encoding makes safe.
+    """
+    text = str(value)
+    if not text.strip() or text in {".", ".."}:
+        raise ConfigurationError(f"{text!r} can't be part of an address. Check the ids and names given to the task.")
+    return quote(text, safe="")
+
+
+@dataclass(frozen=True)
+class Route(Generic[T]):
+    """
+    One route of a vendor's API.
+
+    :param method: HTTP method.
+    :param path: template below the connection's base URL; its fields are encoded as single segments.
+    :param answer: the pydantic type of the answer, or None if the answer's body says nothing.
+    :param repeatable: whether sending it twice does no harm. GETs are; a POST that starts something never is.
+    :param max_body: bytes that the answer may have.
+    """
+
+    method: str
+    path: str
+    answer: Any = None
+    repeatable: bool = False
+    max_body: int = MAX_BODY
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def __call__(
+        self,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        ref: str | None = None,
+        **path: object,
+    ) -> Request[T]:
+        """
+        Bind the route's arguments.
+
+        :param query: query parameters; those that are None are left out.
+        :param body: JSON body.
+        :param ref: the execution that the request is about, for error texts.
+        :param path: fields of the path template.
+        """
+        return Request(
+            route=self,
+            path=self.path.format_map({name: segment(value) for name, value in path.items()}),
+            query=tuple((name, str(value)) for name, value in (query or {}).items() if value is not None),
+            body=body,
+            ref=ref,
+        )
+
+
+@dataclass(frozen=True)
+class Request(Generic[T]):
+    """A route with its arguments. ``url`` is set instead of ``path`` for addresses that the remote side gave us."""
+
+    route: Route[T]
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: object = field(default=None, repr=False)
+    ref: str | None = None
+    url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """A pause between two requests of a flow, in seconds."""
+
+    seconds: float
+
+
+Flow = Generator["Request[Any] | Sleep", Any, T]
+"""Several requests and pauses that end in a ``T``. An error of a request is thrown into the flow, which may handle it."""
+
+
+def send(request: Request[T]) -> Flow[T]:
+    """Send one request: ``answer = yield from send(ROUTE(...))``, typed."""
+    answer: T = yield request
+    return answer

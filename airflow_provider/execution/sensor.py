@@ -1,0 +1,222 @@
+"""The base of all sensors that wait for an execution which somebody else started, in all of Airflow's modes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
+
+from airflow_provider.errors import ConfigurationError, ExecutionInterrupted, Forbidden, NotFound, Unauthorized
+from airflow_provider.execution import store
+from airflow_provider.execution.outcome import judge
+from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, seconds
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.outcome import End
+    from airflow_provider.execution.result import ExecutionResult
+    from airflow_provider.execution.watch import WatchPolicy, WatchState
+
+WAIT_KEY = "wait"
+"""Key in the task state store under which a wait remembers itself between pokes."""
+
+_NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ExecutionInterrupted)
+_NO_END = (AirflowSkipException, AirflowRescheduleException)
+
+
+class ExecutionSensor(ExecutionTask, BaseSensorOperator):
+    """
+    Base of the sensors that follow an execution. They never cancel what they did not start.
+
+    ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``exponential_backoff`` are Airflow's own. ``timeout`` counts from the
+    first poke, across retries, in every mode. ``soft_fail`` skips the task when the execution, or the wait for it, went wrong; never
+    for a refused credential or wrong settings.
+
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` adds all others.
+    :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
+    :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
+    :param on_waiting: ``"wait"`` for the person, or ``"fail"`` at once.
+    :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
+    :param waiting_timeout: how long the execution may wait for a person in all. None: until ``timeout``.
+    """
+
+    template_fields: Sequence[str] = ("push_outputs", "reveal_outputs")
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        push_outputs: Sequence[str] = (),
+        reveal_outputs: Sequence[str] = (),
+        on_skipped: OnSkipped = "skip",
+        on_waiting: OnWaiting = "wait",
+        on_partial: OnPartial = "succeed",
+        waiting_timeout: timedelta | float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+        self.push_outputs = push_outputs
+        self.reveal_outputs = reveal_outputs
+        self.on_skipped = on_skipped
+        self.on_waiting = on_waiting
+        self.on_partial = on_partial
+        self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
+        self._check_common()
+
+    def target(self, hook: ExecutionHook) -> str:
+        """
+        The ref to follow.
+
+        :raises ConfigurationError: if it is not a ref.
+        """
+        raise NotImplementedError
+
+    def watch_policy(self) -> WatchPolicy:
+        """How to wait. Time spent waiting for a person counts, as all time does for a sensor."""
+        return {
+            "timeout": self.timeout,
+            "waiting_timeout": self.timeout if self.waiting_timeout is None else self.waiting_timeout,
+            "waiting_counts": True,
+            "stop_on_waiting": self.on_waiting == "fail",
+            "poll_interval": max(float(self.poke_interval), 0.05),
+            "poll_failure_budget": self.poll_failure_budget,
+            "vanish_grace": self.vanish_grace,
+            "log_lines": 0,
+        }
+
+    def execute(self, context: Context) -> Any:
+        """
+        Wait, in the mode that was chosen.
+
+        :returns: the result (:class:`~airflow_provider.execution.result.ExecutionResult`).
+        """
+        with self._own_soft_fail():
+            self._declared()
+            if not self.deferrable:
+                try:
+                    return super().execute(context)
+                except AirflowSensorTimeout as error:
+                    raise AirflowSensorTimeout(self._timed_out(error)) from None
+            with self.make_hook() as hook:
+                ref, state = self._begin(context, hook)
+                found = self._poke(context, hook, ref, state)
+                if found.is_done:
+                    return found.xcom_value
+                return self._defer(hook, ref, state, cancel_on_kill=False)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on when the trigger has seen the end."""
+        with self.make_hook() as hook:
+            ref, end, state = self._read_event(event)
+            result = self._conclude(context, hook, ref, state, end)
+            return result or self._defer(hook, ref, state, cancel_on_kill=False)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; ``soft_fail`` is decided here as in the other modes, a stopped trigger is no reason to skip."""
+        with self._own_soft_fail():
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except TaskDeferralTimeout as error:
+                raise AirflowSensorTimeout(self._timed_out(error)) from None
+            except TaskDeferralError as error:
+                raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to wait on.") from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        with self.make_hook() as hook:
+            ref, state = self._begin(context, hook)
+            return self._poke(context, hook, ref, state)
+
+    def _begin(self, context: Context, hook: ExecutionHook) -> tuple[str, WatchState]:
+        """What to follow, and how far an earlier poke or try had come; after a clear by a person the wait begins anew."""
+        from airflow_provider.execution.watch import WatchState
+
+        ref = self.target(hook)
+        before = store.load(context)
+        if before is not None and before.ref == ref and not store.cleared_since(before, context):
+            state = WatchState.load(context["task_state_store"].get(WAIT_KEY))
+        else:
+            note = store.next_note(context, before, cleared=before is not None, now=time.time())
+            note.ref = ref
+            store.save(context, note)
+            state = WatchState(since=note.started_at)
+            context["task_state_store"].set(WAIT_KEY, state.dump())
+        return ref, state
+
+    def _poke(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState) -> PokeReturnValue:
+        from airflow_provider.execution.watch import Watch
+
+        before = state.dump()
+        watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log)
+        end = hook.run(watch.look())
+        result: ExecutionResult | None = None
+        if end is not None:
+            result = self._conclude(context, hook, ref, state, end)
+        elif watch.snapshot is not None:
+            self._announce(context, ref, watch.snapshot.url)
+        if state.dump() != before:
+            context["task_state_store"].set(WAIT_KEY, state.dump())
+        return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult | None:
+        """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
+        snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
+        if end not in ("vanished", "unreachable"):
+            try:
+                snapshot = self._last_look(hook, ref)
+            except NotFound:
+                end = "vanished"
+        if end == "ended" and not snapshot.phase.ended:
+            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
+            return None
+        self._announce(context, ref, snapshot.url or self.execution_url)
+        outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
+        if end == "timeout" and outcome.error is not None and not snapshot.phase.ended:
+            context["ti"].xcom_push(key="execution", value=self._plain(hook, snapshot))
+            raise AirflowSensorTimeout(outcome.message)
+        return self._hand_on(context, hook, snapshot, outcome)
+
+    def _plain(self, hook: ExecutionHook, snapshot: Snapshot) -> ExecutionResult:
+        from airflow_provider.execution.outputs import OutputPolicy
+        from airflow_provider.execution.task import make_result
+
+        return make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None))
+
+    def _timed_out(self, error: Exception) -> str:
+        """Airflow's own check may come a moment before ours: say the same."""
+        if isinstance(error, AirflowSensorTimeout) and " execution " in str(error):
+            return str(error)
+        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended. See {self.execution_url}"
+
+    @contextmanager
+    def _own_soft_fail(self) -> Iterator[None]:
+        """Decide ``soft_fail`` here: Airflow's own handling differs between its modes, and skips on wrong settings too."""
+        soft_fail, self.soft_fail = self.soft_fail, False
+        try:
+            yield
+        except _NO_END:
+            raise
+        except AirflowException as error:
+            if soft_fail and not isinstance(error, _NEVER_SOFT):
+                raise AirflowSkipException(f"soft_fail: {error}") from error
+            raise
+        finally:
+            self.soft_fail = soft_fail

@@ -1,0 +1,87 @@
+"""What must survive a crash: notes in Airflow's task state store, which outlives retries (XComs don't)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+KEY = "execution"
+
+
+@dataclass
+class Note:
+    """
+    Which execution belongs to this task, written before its start (the intent) and after it.
+
+    :param generation: counts clears by a person. :param sequence: counts starts within a generation.
+    :param marker: travels with the start request, so that the execution can be found again.
+    :param max_tries, clear_number: Airflow's counters at that time, which tell a retry from a clear.
+    :param started_at: epoch seconds of the start request, or of the beginning of a sensor's wait.
+    :param ref: the execution, once known. :param refused: the API said that nothing was started.
+    :param done: the task has concluded on it.
+    """
+
+    generation: int
+    sequence: int
+    marker: str
+    max_tries: int
+    clear_number: int | None
+    started_at: float
+    ref: str | None = None
+    url: str | None = None
+    refused: bool = False
+    done: bool = False
+
+
+def load(context: Context) -> Note | None:
+    """The note of an earlier try, or None. A note that this version can't read counts as none."""
+    stored = context["task_state_store"].get(KEY)
+    if not isinstance(stored, dict):
+        return None
+    try:
+        return Note(**{name: value for name, value in stored.items() if name in Note.__dataclass_fields__})  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def save(context: Context, note: Note) -> None:
+    """
+    Write the note.
+
+    :raises airflow.sdk.exceptions.AirflowRuntimeError: if Airflow refuses, since a newer try has taken over.
+    """
+    context["task_state_store"].set(KEY, asdict(note))
+
+
+def cleared_since(note: Note, context: Context) -> bool:
+    """
+    Whether a person cleared the task since ``note``; otherwise this is a retry.
+
+    Airflow does not say so directly. A clear counts up the run's ``clear_number`` (also when other tasks are cleared) and raises
+    the task's ``max_tries``, except after a change of ``retries`` in the DAG: then only a concluded task that runs again tells.
+    """
+    ti: Any = context["ti"]
+    run_clears = getattr(context["dag_run"], "clear_number", None)
+    if run_clears is not None and run_clears == note.clear_number:
+        return False
+    return bool(ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done)
+
+
+def next_note(context: Context, before: Note | None, *, cleared: bool, now: float) -> Note:
+    """The intent for a new start, whose marker the next try can work out or find here."""
+    ti: Any = context["ti"]
+    generation = (before.generation + cleared) if before else 0
+    sequence = 0 if before is None or cleared else before.sequence + 1
+    identity = "\x1f".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, generation, sequence)))
+    return Note(
+        generation=generation,
+        sequence=sequence,
+        marker="airflow-" + hashlib.sha256(identity.encode()).hexdigest()[:20],
+        max_tries=ti.max_tries,
+        clear_number=getattr(context["dag_run"], "clear_number", None),
+        started_at=now,
+    )

@@ -1,0 +1,126 @@
+"""What the mechanism asks of a system: flows that give snapshots. A system's folder answers, and knows nothing of waiting."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.route import Flow
+
+
+@dataclass
+class Output:
+    """An outputted value, before anything is decided about it. ``secret``: the system flags it so."""
+
+    value: Any
+    secret: bool = False
+
+    def __repr__(self) -> str:
+        return f"Output({'***' if self.secret else type(self.value).__name__})"
+
+
+@dataclass
+class Step:
+    """One step as the system tells it. ``tolerated``: its failure does not fail the execution."""
+
+    id: str
+    name: str
+    phase: Phase
+    status: str
+    type: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    url: str | None = None
+    error: str | None = None
+    actor: dict[str, Any] | None = None
+    tolerated: bool = False
+    outputs: dict[str, Output] = field(default_factory=dict)
+
+
+@dataclass
+class Snapshot:
+    """
+    An execution as seen at one moment.
+
+    :param waiting_for: what a person has to do, if the phase is WAITING.
+    :param settled: False if the status says that it has ended while parts of it still move.
+    :param partial: what failed in an execution that succeeded, or None.
+    :param outputs, outputs_omitted, log_tail: only in the detailed snapshot of the end.
+    """
+
+    ref: str
+    phase: Phase
+    status: str
+    url: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+    actor: dict[str, Any] | None = None
+    progress: float | None = None
+    steps: list[Step] = field(default_factory=list)
+    system_fields: dict[str, Any] = field(default_factory=dict)
+    waiting_for: str | None = None
+    settled: bool = True
+    partial: str | None = None
+    outputs: dict[str, Output] = field(default_factory=dict)
+    outputs_omitted: dict[str, str] = field(default_factory=dict)
+    log_tail: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of the remote log, still as the remote side wrote it."""
+
+    step: str
+    text: str
+    time: datetime | None = None
+    level: str | None = None
+
+
+Cursor = dict[str, int]
+"""How far the log was read: step id to the number of lines."""
+
+
+class System(ABC):
+    """One vendor's executions. Every method is a flow: it says what to ask, a sender asks."""
+
+    name: str
+    """Short name, such as ``buddy``."""
+    title: str
+    """Name for texts, such as ``Buddy``."""
+
+    @abstractmethod
+    def read(self, ref: str) -> Flow[Snapshot]:
+        """
+        Look at an execution, as cheaply as its status, steps and gates can be had.
+
+        :raises NotFound: if there is none (any longer).
+        :raises ConfigurationError: if ``ref`` is not one of this system's.
+        """
+
+    @abstractmethod
+    def details(self, ref: str) -> Flow[Snapshot]:
+        """Look at an ended execution with everything: outputs, errors, actors, the tail of the log."""
+
+    @abstractmethod
+    def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
+        """Read at most ``limit`` log lines behind ``cursor``, and move it."""
+
+    @abstractmethod
+    def cancel(self, ref: str) -> Flow[None]:
+        """
+        Ask for the end of an execution; one that has ended already is no error.
+
+        :raises ConfigurationError: if this system has no way to do so.
+        """
+
+    @abstractmethod
+    def resume(self, ref: str) -> Flow[Snapshot]:
+        """Go on with a failed execution by the system's own retry; the snapshot's ``ref`` may be a new one."""
+
+    @abstractmethod
+    def explain_ref(self) -> str:
+        """Say how a ref of this system looks, for error texts."""

@@ -1,0 +1,314 @@
+"""What operators and sensors share: from the end of an execution to the end of the task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider.errors import (
+    ConfigurationError,
+    ExecutionApiError,
+    ExecutionError,
+    ExecutionUnreachable,
+    Forbidden,
+    NotFound,
+    OutputMissing,
+    Unauthorized,
+    from_event,
+)
+from airflow_provider.execution.phase import Phase
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.outcome import Choices, End, Outcome
+    from airflow_provider.execution.result import ExecutionResult
+    from airflow_provider.execution.route import Flow
+    from airflow_provider.execution.system import Snapshot, System
+    from airflow_provider.execution.trigger import ExecutionTrigger
+    from airflow_provider.execution.watch import WatchPolicy, WatchState
+
+OnSkipped = Literal["skip", "fail", "succeed"]
+OnWaiting = Literal["wait", "fail"]
+OnPartial = Literal["succeed", "fail"]
+
+SETTLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between the reads of an ended execution whose outputs or log have not all appeared yet."""
+BACKSTOP = timedelta(hours=1)
+"""How much later than our own timeout Airflow's may end a deferral: it by-passes the code that cancels."""
+MAX_STEPS = 200
+
+
+def seconds(value: timedelta | float, name: str) -> float:
+    """
+    A duration in seconds.
+
+    :raises ValueError: if it is not a duration above 0.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
+        raise ValueError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
+    return float(number)
+
+
+def one_of(value: str, choices: Sequence[str], name: str) -> None:
+    """
+    Check a choice.
+
+    :raises ValueError: if ``value`` is none of ``choices``.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+class ExecutionTask:
+    """
+    Mixin of :class:`~airflow_provider.execution.operator.ExecutionOperator` and
+    :class:`~airflow_provider.execution.sensor.ExecutionSensor`.
+    """
+
+    if TYPE_CHECKING:
+        log: Any
+
+        def defer(self, **kwargs: Any) -> Any:
+            """Airflow's own."""
+
+    link_key: ClassVar[str]
+    """XCom key of the system's link."""
+
+    push_outputs: Sequence[str]
+    reveal_outputs: Sequence[str]
+    outputs_path: str | None = None
+    log_path: str | None = None
+    on_skipped: OnSkipped
+    on_waiting: OnWaiting
+    on_partial: OnPartial
+
+    poll_failure_budget: float = 600.0
+    """Seconds without any answer of the API until the task gives up (and leaves the execution alone)."""
+    vanish_grace: float = 60.0
+    """Seconds after which a second 404 on a known execution counts."""
+
+    execution_url: str | None = None
+
+    def make_hook(self) -> ExecutionHook:
+        """The system's hook for this task's connection. Reads nothing yet."""
+        raise NotImplementedError
+
+    def watch_policy(self) -> WatchPolicy:
+        """How to wait."""
+        raise NotImplementedError
+
+    def _choices(self) -> Choices:
+        return {"on_skipped": self.on_skipped, "on_waiting": self.on_waiting, "on_partial": self.on_partial}
+
+    def _check_common(self) -> None:
+        one_of(self.on_skipped, ("skip", "fail", "succeed"), "on_skipped")
+        one_of(self.on_waiting, ("wait", "fail"), "on_waiting")
+        one_of(self.on_partial, ("succeed", "fail"), "on_partial")
+
+    def _declared(self) -> list[str]:
+        from airflow_provider.execution.outputs import check_declared
+
+        return check_declared(self.push_outputs)
+
+    def _announce(self, context: Context, ref: str, url: str | None) -> None:
+        """Show ref and link at once; again in every phase that Airflow has deleted them for."""
+        self.execution_url = url
+        ti = context["ti"]
+        ti.xcom_push(key="ref", value=ref)
+        ti.xcom_push(key="url", value=url)
+        ti.xcom_push(key=self.link_key, value=url)
+
+    def _defer(self, hook: ExecutionHook, ref: str, state: WatchState, *, cancel_on_kill: bool) -> Any:
+        from airflow_provider.execution.trigger import ExecutionTrigger
+
+        policy = self.watch_policy()
+        trigger: ExecutionTrigger = ExecutionTrigger(
+            hook=f"{type(hook).__module__}:{type(hook).__qualname__}",
+            hook_arguments=hook.arguments(),
+            ref=ref,
+            url=self.execution_url,
+            policy=policy,
+            state=state.dump(),
+            cancel_on_kill=cancel_on_kill,
+        )
+        left = policy["timeout"] - (time.time() - state.since)
+        waiting = 0.0 if policy["waiting_counts"] else policy["waiting_timeout"] or 7 * 24 * 3600.0
+        return self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(left, 0.0) + waiting) + BACKSTOP,
+        )
+
+    def _read_event(self, event: Any) -> tuple[str, End, WatchState]:
+        """
+        Take a trigger's event apart.
+
+        :raises ExecutionApiError: the error that it carries; or for an event that is none of ours, which must not pass for success.
+        """
+        from typing import get_args
+
+        from airflow_provider.execution.outcome import End
+        from airflow_provider.execution.watch import WatchState
+
+        if not isinstance(event, dict) or not isinstance(event.get("ref"), str):
+            raise ExecutionError(f"The trigger sent something unexpected ({type(event).__name__}): the end is not known. Retry the task.")
+        self.execution_url = event.get("url") or self.execution_url
+        if isinstance(event.get("error"), dict):
+            raise from_event(event["error"])
+        if event.get("end") not in get_args(End):
+            raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
+        return event["ref"], event["end"], WatchState.load(event.get("state"))
+
+    def _last_look(self, hook: ExecutionHook, ref: str) -> Snapshot:
+        """
+        Read an ended execution with everything, waiting for what lags behind its status.
+
+        :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget.
+        """
+        declared = [name for name in self._declared() if name != "*"]
+        return hook.run(_last_look(hook.system(), ref, declared, self.poll_failure_budget))
+
+    def _hand_on(self, context: Context, hook: ExecutionHook, snapshot: Snapshot, outcome: Outcome) -> ExecutionResult:
+        """
+        Show the log's tail, store and push what there is, and end the task as ``outcome`` says.
+
+        :returns: the result, for XCom.
+        :raises ExecutionError: for a bad outcome, or an output that was declared and is not there.
+        :raises AirflowSkipException: for an execution that was skipped.
+        """
+        from airflow_provider.execution.outputs import OutputPolicy, storage_folder, to_push
+        from airflow_provider.execution.remote_text import forward
+        from airflow_provider.execution.system import LogLine
+
+        ti = context["ti"]
+        system = hook.system()
+        hidden = [output.value for output in snapshot.outputs.values() if output.secret and isinstance(output.value, str) and output.value]
+        if snapshot.log_tail:
+            forward(self.log, f"{system.title}, end of the", [LogLine("", line) for line in snapshot.log_tail], hidden)
+        fine = outcome.error is None and not outcome.skip
+        policy = OutputPolicy(self.reveal_outputs, storage_folder(self.outputs_path, context) if self.outputs_path else None)
+        result = make_result(system, hook.conn_id, snapshot, policy)
+        error: ExecutionApiError | None = None
+        if outcome.error is not None:
+            error = outcome.error(outcome.message, system=system.name, ref=snapshot.ref, url=snapshot.url)
+        try:
+            if self.log_path:
+                result["log_file"] = self._store_log(hook, snapshot, storage_folder(self.log_path, context))
+            if fine:
+                for key, value in to_push(self._declared(), result["outputs"], snapshot, policy.omitted).items():
+                    ti.xcom_push(key=key, value=value)
+        except OutputMissing as missing:
+            error = missing
+        except ExecutionApiError as problem:
+            self.log.warning("The whole log could not be stored: %s", problem)
+        except OSError as problem:
+            self.log.warning("The whole log could not be stored under log_path: %s", problem)
+        if error is not None:
+            ti.xcom_push(key="execution", value=result)
+            raise error
+        if outcome.skip:
+            ti.xcom_push(key="execution", value=result)
+            raise AirflowSkipException(outcome.message)
+        self.log.log(30 if snapshot.partial else 20, "%s", outcome.message)
+        return result
+
+    def _store_log(self, hook: ExecutionHook, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
+        """Stream the whole log into a file, a page at a time."""
+        from airflow_provider.execution.outputs import safe_name
+        from airflow_provider.execution.remote_text import clean
+
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{safe_name(snapshot.ref)}.log"
+        cursor: dict[str, int] = {}
+        with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
+            while lines := hook.run(hook.system().new_lines(snapshot, cursor, 1_000)):
+                for line in lines:
+                    file.write(f"[{clean(line.step)}] {clean(line.text, limit=None)}\n")
+        return str(path)
+
+
+def make_result(system: System, conn_id: str, snapshot: Snapshot, policy: Any) -> ExecutionResult:
+    """The dict that a task returns."""
+    from airflow_provider.execution.remote_text import clean
+    from airflow_provider.execution.result import iso, seconds_between
+
+    outputs = policy.select(snapshot.outputs)
+    hidden = [output.value for output in snapshot.outputs.values() if output.secret and isinstance(output.value, str) and output.value]
+    return {
+        "system": system.name,
+        "conn_id": conn_id,
+        "ref": snapshot.ref,
+        "url": snapshot.url,
+        "phase": snapshot.phase.value,
+        "status": snapshot.status,
+        "started_at": iso(snapshot.started_at),
+        "finished_at": iso(snapshot.finished_at),
+        "duration": seconds_between(snapshot.started_at, snapshot.finished_at),
+        "error": snapshot.error and clean(snapshot.error, hidden),
+        "actor": snapshot.actor,
+        "progress": snapshot.progress,
+        "steps": [
+            {
+                "id": step.id,
+                "name": step.name,
+                "type": step.type,
+                "phase": step.phase.value,
+                "status": step.status,
+                "started_at": iso(step.started_at),
+                "finished_at": iso(step.finished_at),
+                "duration": seconds_between(step.started_at, step.finished_at),
+                "url": step.url,
+                "error": step.error and clean(step.error, hidden),
+                "actor": step.actor,
+                "outputs": policy.select(step.outputs, step.name),
+            }
+            for step in snapshot.steps[:MAX_STEPS]
+        ],
+        "outputs": outputs,
+        "outputs_omitted": {**snapshot.outputs_omitted, **policy.omitted},
+        "log_tail": [clean(line, hidden) for line in snapshot.log_tail[-50:]],
+        "log_file": None,
+        "system_fields": snapshot.system_fields,
+    }
+
+
+def _last_look(system: System, ref: str, declared: Sequence[str], budget: float) -> Flow[Snapshot]:
+    from airflow_provider.execution.route import Sleep
+
+    pauses = list(SETTLE_PAUSES)
+    failing_since: float | None = None
+    while True:
+        try:
+            snapshot = yield from system.details(ref)
+        except (NotFound, Unauthorized, Forbidden, ConfigurationError):
+            raise
+        except ExecutionApiError as error:
+            now = time.monotonic()
+            failing_since = now if failing_since is None else failing_since
+            if now - failing_since >= budget:
+                raise ExecutionUnreachable(
+                    f"{system.title} execution {ref} has ended, but could not be read for too long: {error} Retry the task to collect it.",
+                    system=system.name,
+                    ref=ref,
+                ) from None
+            yield Sleep(min(10.0, max(budget / 20, 0.05)))
+            continue
+        failing_since = None
+        if not snapshot.phase.ended or not pauses or _complete(snapshot, declared):
+            return snapshot
+        yield Sleep(pauses.pop(0))
+
+
+def _complete(snapshot: Snapshot, declared: Sequence[str]) -> bool:
+    if not snapshot.settled:
+        return False
+    if snapshot.phase is Phase.SUCCEEDED:
+        return all(name in snapshot.outputs for name in declared)
+    return True

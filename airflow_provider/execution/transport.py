@@ -1,0 +1,435 @@
+"""
+The sync and the async sender: the only module that knows httpx.
+
+Both share one reading of requests, answers and errors (``_Call``) and one retry policy (``_retrying``); they differ only in how they wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import ssl
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timezone
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+from urllib.parse import urljoin
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, Retrying, stop_after_attempt, wait_random_exponential
+
+from airflow_provider import __version__
+from airflow_provider.errors import (
+    ConfigurationError,
+    Conflict,
+    ExecutionApiError,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    RateLimited,
+    ServerError,
+    StatusError,
+    TransportError,
+    Unauthorized,
+    one_line,
+)
+from airflow_provider.execution.endpoint import Endpoint, origin
+from airflow_provider.execution.route import Flow, Request, Sleep
+
+T = TypeVar("T")
+
+MAX_ATTEMPTS = 4
+MAX_REDIRECTS = 3
+MAX_WAIT = 60.0
+"""Seconds that one request waits at most for a rate limit or between attempts; a longer wait is the caller's to decide."""
+MAX_HINT = 3_600.0
+"""Seconds: a longer ``Retry-After`` is taken as this."""
+SLOWEST = 10
+"""An answer that takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
+OFF_LOOP = 256 * 1024
+"""Bytes from which on an answer is parsed in a thread, not on the event loop."""
+
+ADVICE = {
+    400: "Check the arguments of the task.",
+    401: "Check the token in the connection's password field.",
+    403: "Give the credential the permission that this route takes.",
+    404: "Check the ids, and that the credential may see the object.",
+    429: "The rate limit is used up: raise poll_interval, or run fewer tasks on this connection at once.",
+}
+
+_KINDS: dict[int, type[StatusError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
+
+
+@lru_cache(maxsize=256)
+def _adapter(answer: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answer)
+
+
+@lru_cache(maxsize=8)
+def _tls(verify: bool | str) -> ssl.SSLContext:
+    """Build once: loading certificates takes tens of milliseconds, too long for an event loop."""
+    if isinstance(verify, str):
+        try:
+            return ssl.create_default_context(cafile=verify)
+        except OSError as error:
+            raise ConfigurationError(f"The CA bundle {verify!r} can't be read: {error}") from None
+    return httpx.create_ssl_context(verify=verify)
+
+
+def _seconds(value: str | None) -> float | None:
+    """Read a ``Retry-After`` header: seconds, or an HTTP date."""
+    if not value:
+        return None
+    try:
+        wait = float(value)
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(value)
+        except (TypeError, ValueError):
+            return None
+        wait = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - time.time()
+    return min(max(wait, 0.0), MAX_HINT) if wait == wait else None  # not a number
+
+
+class _RateLimit:
+    """What the headers say of the rate limit shared by all requests of one sender."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        if headers.get("x-rate-limit-remaining", "").strip() == "0":
+            with suppress(ValueError):
+                self._free_at = float(headers.get("x-rate-limit-reset", ""))
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next request is welcome, at most :data:`MAX_WAIT`."""
+        return min(max(self._free_at - time.time(), 0.0), MAX_WAIT)
+
+
+class _Call(Generic[T]):
+    """One attempt at a request: what to send, and what the answer means. No I/O."""
+
+    def __init__(self, endpoint: Endpoint, request: Request[T]) -> None:
+        self.endpoint = endpoint
+        self.request = request
+        self.url = request.url or endpoint.base_url + request.path
+        self.redirects = 0
+        self.deadline = time.monotonic() + SLOWEST * endpoint.timeout
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {"system": self.endpoint.system, "ref": self.request.ref, "route": str(self.request.route)}
+
+    @property
+    def subject(self) -> str:
+        about = f" (execution {self.request.ref})" if self.request.ref else ""
+        return f"{self.endpoint.title}: {self.request.route}{about}"
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments for httpx. Credentials go to the connection's own origin only."""
+        headers = {"accept": "application/json", "user-agent": f"airflow-provider-executions/{__version__}"}
+        if origin(self.url) == origin(self.endpoint.base_url):
+            headers.update(self.endpoint.headers)
+        arguments: dict[str, Any] = {"method": self.request.route.method, "url": self.url, "headers": headers}
+        if self.request.query and not self.redirects:
+            arguments["params"] = list(self.request.query)
+        if self.request.body is not None:
+            arguments["json"] = self.request.body
+        return arguments
+
+    def redirected(self, response: httpx.Response) -> bool:
+        """Follow the redirect of a GET; others are an error, since a repeated write is not ours to risk."""
+        if response.status_code not in (301, 302, 303, 307, 308):
+            return False
+        target = response.headers.get("location", "")
+        if self.request.route.method != "GET" or not target or self.redirects >= MAX_REDIRECTS:
+            raise ProtocolError(
+                f"{self.subject} was redirected (HTTP {response.status_code}), which is not followed here. "
+                "Check the host of the connection.",
+                status=response.status_code,
+                **self.fields,
+            )
+        self.redirects += 1
+        self.url = urljoin(self.url, target)
+        try:
+            origin(self.url)
+        except ConfigurationError:
+            raise ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields) from None
+        return True
+
+    def check_size(self, size: int) -> None:
+        if size > self.request.route.max_body:
+            raise ProtocolError(
+                f"{self.subject} answered more than {self.request.route.max_body} bytes; the rest was not read.",
+                **self.fields,
+            )
+        if time.monotonic() > self.deadline:
+            raise TransportError(f"{self.subject} took longer than {SLOWEST * self.endpoint.timeout:.0f} s to answer.", **self.fields)
+
+    def failed(self, error: Exception) -> ExecutionApiError:
+        """Word an error of httpx."""
+        if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
+            return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
+        sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            advice = "Check the certificate; a private one needs the connection's ca_bundle."
+        elif isinstance(error, httpx.TimeoutException):
+            advice = f"No answer within {self.endpoint.timeout:g} s."
+        else:
+            advice = "Check that the API can be reached from here."
+        what = one_line(error, 300) or type(error).__name__
+        return TransportError(f"{self.subject} got no answer: {what}. {advice}", sent=sent, **self.fields)
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> T:
+        """
+        Turn an answer into the route's type.
+
+        :raises StatusError: for an error status, or a 200 that carries an error.
+        :raises ProtocolError: for a body that is not what the contract says.
+        """
+        if not 200 <= status < 300:
+            raise self._status_error(status, headers, body)
+        kind = self.request.route.answer
+        if kind is None:
+            return None  # type: ignore[return-value]
+        try:
+            return _adapter(kind).validate_json(body)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            if text := self.endpoint.dialect.error_text(body):
+                raise StatusError(
+                    f"{self.subject} answered {status} with an error: {one_line(text, 500)}", status=status, **self.fields
+                ) from None
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "body"
+            page = " It looks like an HTML page: is the connection's host the API's address?" if body.lstrip()[:1] == b"<" else ""
+            raise ProtocolError(
+                f"{self.subject} answered something that is not what the API's contract says, at {where}: {first['msg']}.{page}",
+                status=status,
+                **self.fields,
+            ) from None
+
+    def _status_error(self, status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
+        dialect = self.endpoint.dialect
+        text = one_line(dialect.error_text(body) or httpx.codes.get_reason_phrase(status) or "no reason given", 500)
+        advice = dialect.hint(status, headers) or ADVICE.get(status, "")
+        message = f"{self.subject} answered {status}: {text.rstrip('.')}. {advice}"
+        fields = {**self.fields, "status": status, "request_id": headers.get("x-request-id")}
+        if status == 429 or status >= 500:
+            wait = _seconds(headers.get("retry-after"))
+            if wait is None and status == 429:
+                with suppress(ValueError):
+                    wait = min(max(float(headers.get("x-rate-limit-reset", "")) - time.time(), 0.0), MAX_HINT)
+            kind = RateLimited if status == 429 else ServerError
+            return kind(message, retry_after=wait, **fields)
+        return _KINDS.get(status, StatusError)(message, **fields)
+
+
+def _retrying(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
+    """The one retry policy: what may be repeated, how often, after how long."""
+    backoff = wait_random_exponential(multiplier=0.5, max=20)  # full jitter
+    statuses = {502, 503, 504} | ({500} if endpoint.dialect.retry_500 else set())
+
+    repeatable = request.route.repeatable or request.route.method == "GET"
+
+    def worth_it(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, (RateLimited, ServerError)) and (error.retry_after or 0) > MAX_WAIT:
+            return False
+        if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
+            return True  # the server did nothing, so this holds for every request
+        return repeatable and (isinstance(error, TransportError) or (isinstance(error, ServerError) and error.status in statuses))
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        hint = error.retry_after if isinstance(error, (RateLimited, ServerError)) else None
+        # A little on top of the server's word, so that all who heard it don't come back in the same instant.
+        return backoff(state) if hint is None else hint + backoff(state) / 10
+
+    return {"retry": worth_it, "wait": pause, "stop": stop_after_attempt(MAX_ATTEMPTS), "reraise": True}
+
+
+class Sender:
+    """
+    Runs flows for a worker's task. Not for several threads at once.
+
+    :param sleep: replaces :func:`time.sleep`, so that a pause can be ended from a signal handler.
+    """
+
+    def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.endpoint = endpoint
+        self._sleep = sleep
+        self._limit = _RateLimit()
+        self._client = httpx.Client(verify=_tls(endpoint.verify), timeout=endpoint.timeout)
+        self._finalizer = weakref.finalize(self, self._client.close)
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self._finalizer()
+
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def send(self, request: Request[T]) -> T:
+        """
+        Send one request, with the repeats that it allows.
+
+        :raises ExecutionApiError: when all attempts failed, or the first if it must not be repeated.
+        """
+        answer: T = Retrying(sleep=self._sleep, **_retrying(request, self.endpoint))(self._once, request)
+        return answer
+
+    def _once(self, request: Request[T]) -> T:
+        if wait := self._limit.wait:
+            self._sleep(wait)
+        call = _Call(self.endpoint, request)
+        while True:
+            try:
+                with self._client.stream(**call.arguments()) as response:
+                    self._limit.note(response.headers)
+                    if call.redirected(response):
+                        continue
+                    body = bytearray()
+                    for chunk in response.iter_bytes():
+                        body += chunk
+                        call.check_size(len(body))
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                raise call.failed(error) from None
+            return call.answer(response.status_code, response.headers, bytes(body))
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end, and give its result."""
+        with _closing(flow):
+            step = _Stepper(flow)
+            while not step.done:
+                if isinstance(step.wants, Sleep):
+                    self._sleep(step.wants.seconds)
+                    step.go_on(None)
+                    continue
+                try:
+                    answer = self.send(step.wants)
+                except ExecutionApiError as error:
+                    step.throw(error)
+                else:
+                    step.go_on(answer)
+            return step.result
+
+
+class AsyncSender:
+    """Runs flows on an event loop; shared by all waits of one connection on that loop (:meth:`shared`)."""
+
+    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, AsyncSender]] = weakref.WeakKeyDictionary()
+
+    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
+        self.endpoint = endpoint
+        self._client = client
+        self._limit = _RateLimit()
+        # Before the pool: httpx's own pool is slow when many requests queue in it.
+        self._in_flight = asyncio.Semaphore(endpoint.max_in_flight)
+        self._users = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def shared(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
+        """One sender, hence one pool and one rate limit, for all that use ``endpoint`` on this loop at a time."""
+        context = await asyncio.to_thread(_tls, endpoint.verify)
+        senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
+        if (sender := senders.get(endpoint)) is None:
+            client = httpx.AsyncClient(verify=context, timeout=endpoint.timeout)
+            sender = senders[endpoint] = cls(endpoint, client)
+        sender._users += 1
+        try:
+            yield sender
+        finally:
+            sender._users -= 1
+            if not sender._users:
+                del senders[endpoint]
+                await asyncio.shield(sender._client.aclose())
+
+    async def send(self, request: Request[T]) -> T:
+        """Send one request, with the repeats that it allows. See :meth:`Sender.send`."""
+        answer: T = await AsyncRetrying(**_retrying(request, self.endpoint))(self._once, request)
+        return answer
+
+    async def _once(self, request: Request[T]) -> T:
+        if wait := self._limit.wait:
+            await asyncio.sleep(wait)
+        async with self._in_flight:
+            call = _Call(self.endpoint, request)
+            while True:
+                try:
+                    async with self._client.stream(**call.arguments()) as response:
+                        self._limit.note(response.headers)
+                        if call.redirected(response):
+                            continue
+                        body = bytearray()
+                        async for chunk in response.aiter_bytes():
+                            body += chunk
+                            call.check_size(len(body))
+                except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                    raise call.failed(error) from None
+                if len(body) > OFF_LOOP:
+                    parsed: T = await asyncio.to_thread(call.answer, response.status_code, response.headers, bytes(body))
+                    return parsed
+                return call.answer(response.status_code, response.headers, bytes(body))
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end, and give its result."""
+        with _closing(flow):
+            step = _Stepper(flow)
+            while not step.done:
+                if isinstance(step.wants, Sleep):
+                    await asyncio.sleep(step.wants.seconds)
+                    step.go_on(None)
+                    continue
+                try:
+                    answer = await self.send(step.wants)
+                except ExecutionApiError as error:
+                    step.throw(error)
+                else:
+                    step.go_on(answer)
+            return step.result
+
+
+class _Stepper(Generic[T]):
+    """Where a flow is: what it wants next, or its result."""
+
+    result: T
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self.done = False
+        self.wants: Request[Any] | Sleep
+        self._step(lambda: next(flow))
+
+    def go_on(self, answer: object) -> None:
+        self._step(lambda: self._flow.send(answer))
+
+    def throw(self, error: Exception) -> None:
+        self._step(lambda: self._flow.throw(error))
+
+    def _step(self, step: Callable[[], Request[Any] | Sleep]) -> None:
+        try:
+            self.wants = step()
+        except StopIteration as end:
+            self.done = True
+            self.result = end.value
+
+
+@contextmanager
+def _closing(flow: Flow[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        flow.close()

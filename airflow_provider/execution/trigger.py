@@ -1,0 +1,180 @@
+"""Waiting without a worker slot: one trigger for a whole wait, of any system."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from pkgutil import resolve_name
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one_line
+from airflow_provider.execution import kill
+from airflow_provider.execution.outcome import End
+from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
+
+PROGRESS_KEY = "execution_progress"
+"""XCom key under which the wait notes how far it is, so that another triggerer goes on there."""
+CHECKPOINT_SECONDS = 60.0
+
+_detached: set[asyncio.Task[Any]] = set()
+"""Tasks that outlive their trigger, such as a cancel request under way: an unreferenced one may be collected."""
+_asked = False
+"""Whether this process has asked for a task's state before: the first question takes seconds."""
+
+
+def _aside(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    task = asyncio.create_task(work)
+    _detached.add(task)
+    task.add_done_callback(_detached.discard)
+    return task
+
+
+class ExecutionTrigger(BaseTrigger):
+    """
+    Waits for an execution, then sends one event: ``{ref, url, end, state, error}``.
+
+    All arguments are JSON, small and without secrets; they are stored in Airflow's database.
+
+    :param hook: the system's hook, as ``module:class``.
+    :param hook_arguments: its keyword arguments, the connection id among them.
+    :param ref: the execution.
+    :param url: its page, if known.
+    :param policy: how to wait, the timeout included.
+    :param state: how far the wait is.
+    :param cancel_on_kill: whether to cancel the execution when a person ends the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: str,
+        hook_arguments: dict[str, Any],
+        ref: str,
+        url: str | None,
+        policy: WatchPolicy,
+        state: dict[str, Any],
+        cancel_on_kill: bool,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.hook = hook
+        self.hook_arguments = hook_arguments
+        self.ref = ref
+        self.url = url
+        self.policy = policy
+        self.state = state
+        self.cancel_on_kill = cancel_on_kill
+        self._done = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, as Airflow stores them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "hook": self.hook,
+                "hook_arguments": self.hook_arguments,
+                "ref": self.ref,
+                "url": self.url,
+                "policy": self.policy,
+                "state": self.state,
+                "cancel_on_kill": self.cancel_on_kill,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait. Every end is an event, errors included: an end without event would cost a retry and its reason."""
+        state = WatchState.load(await self._recall())
+        end: End | None = None
+        error: dict[str, Any] | None = None
+        try:
+            # Loading a system's models takes some milliseconds: not on the loop that all triggers share.
+            hook = (await asyncio.to_thread(resolve_name, self.hook))(**self.hook_arguments)
+            async with hook.asender() as sender:
+                self._prime()
+                watch = Watch(hook.system(), self.ref, self.policy, state, self.log)
+                saved = time.monotonic()
+                while (end := await sender.run(watch.look())) is None:
+                    if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                        saved = time.monotonic()
+                        await self._remember(state)
+                    await asyncio.sleep(watch.gap())
+                if watch.snapshot is not None:
+                    self.url = watch.snapshot.url or self.url
+        except ExecutionApiError as failure:
+            error = failure.to_event()
+        except Exception as failure:
+            self.log.exception("The wait for execution %s stopped.", self.ref)
+            error = ExecutionInterrupted(
+                f"The wait for execution {self.ref} stopped ({type(failure).__name__}: {one_line(failure, 300)}); the execution "
+                f"was left alone, and a retry of the task re-attaches to it. See {self.url}",
+                ref=self.ref,
+                url=self.url,
+            ).to_event()
+        self._done = True
+        event = {"ref": self.ref, "url": self.url, "end": end, "state": state.dump(), "error": error}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """
+        Cancel the execution if a person ended the task.
+
+        Airflow gives this about a second, and calls it on a hand-over to another triggerer as well. So the state is asked
+        for, and the rest runs in a task of its own, with a client of its own.
+        """
+        if not self.cancel_on_kill or self._done or self.task_instance is None:
+            return
+        await asyncio.shield(_aside(self._cancel(kill.TaskKey.of(self.task_instance))))
+
+    async def _cancel(self, key: kill.TaskKey) -> None:
+        verdict = await asyncio.to_thread(kill.ask, key)
+        if verdict is not kill.Verdict.CANCEL:
+            self.log.info("Execution %s is left alone: %s.", self.ref, verdict.value)
+            return
+        hook = resolve_name(self.hook)(**self.hook_arguments)
+        self.log.warning("Cancelling execution %s, since %s.", self.ref, verdict.value)
+        try:
+            await hook.arun(hook.system().cancel(self.ref))
+        except ExecutionApiError as error:
+            self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", self.ref, error, self.url)
+
+    def _prime(self) -> None:
+        """Ask once beforehand, aside: the first question in a process takes longer than ``on_kill`` has."""
+        global _asked
+        if self.cancel_on_kill and self.task_instance is not None and not _asked:
+            _asked = True
+            _aside(asyncio.to_thread(kill.ask, kill.TaskKey.of(self.task_instance)))
+
+    async def _recall(self) -> dict[str, Any]:
+        """How far another triggerer had come with this wait, else how far the worker had."""
+        ti = self.task_instance
+        if ti is not None:
+            from airflow.sdk.execution_time.xcom import XCom
+
+            try:
+                noted = await XCom.aget_value(ti_key=ti, key=PROGRESS_KEY)
+            except Exception:
+                self.log.debug("No progress of an earlier triggerer can be read.", exc_info=True)
+            else:
+                if isinstance(noted, dict) and noted.get("ref") == self.ref and isinstance(noted.get("state"), dict):
+                    return dict(noted["state"])
+        return self.state
+
+    async def _remember(self, state: WatchState) -> None:
+        ti = self.task_instance
+        if ti is None:
+            return
+        from airflow.sdk.execution_time.xcom import XCom
+
+        try:
+            await XCom.aset(
+                PROGRESS_KEY,
+                {"ref": self.ref, "state": state.dump()},
+                dag_id=ti.dag_id,
+                task_id=ti.task_id,
+                run_id=ti.run_id,
+                map_index=kill.TaskKey.of(ti).map_index,
+            )
+        except Exception:
+            self.log.debug("Progress could not be noted.", exc_info=True)

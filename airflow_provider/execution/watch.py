@@ -1,0 +1,226 @@
+"""Waiting for an execution: one look at a time, the same for a worker, a sensor's poke and a trigger. No I/O, no sleeping."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypedDict
+
+from airflow_provider.errors import (
+    ConfigurationError,
+    ExecutionApiError,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+)
+from airflow_provider.execution.outcome import End
+from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.remote_text import clean, forward
+from airflow_provider.execution.route import Flow
+from airflow_provider.execution.system import Cursor, Snapshot, System
+
+MAX_WAITING = 7 * 24 * 3600.0
+"""Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
+HEARTBEAT = 600.0
+"""Seconds after which a wait without news says that it still waits."""
+
+
+class WatchPolicy(TypedDict):
+    """How to wait. JSON; all durations in seconds."""
+
+    timeout: float
+    waiting_timeout: float | None
+    waiting_counts: bool
+    """Whether time spent in WAITING counts against ``timeout`` (sensors: yes, operators: no)."""
+    stop_on_waiting: bool
+    poll_interval: float
+    poll_failure_budget: float
+    vanish_grace: float
+    log_lines: int
+    """Remote log lines to forward at most; 0 for none."""
+
+
+@dataclass
+class WatchState:
+    """
+    What a wait remembers. JSON, small: it travels through triggers, events and the task state store.
+
+    All times are epoch seconds. ``since``: start of the wait; ``waited``: seconds spent in WAITING before ``waiting_since``.
+    """
+
+    since: float
+    waited: float = 0.0
+    waiting_since: float | None = None
+    failing_since: float | None = None
+    missing_since: float | None = None
+    status: str = ""
+    said_at: float = 0.0
+    cursor: Cursor = field(default_factory=dict)
+    forwarded: int = 0
+    problem: str | None = None
+    ended_before: bool = False
+
+    @classmethod
+    def load(cls, stored: object) -> WatchState:
+        """Rebuild from JSON, ignoring what this version does not know."""
+        known = {k: v for k, v in stored.items() if k in cls.__dataclass_fields__} if isinstance(stored, dict) else {}
+        return cls(**{"since": time.time(), **known})
+
+    def dump(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        return asdict(self)
+
+
+class Watch:
+    """
+    The wait for one execution.
+
+    :param log: the structured logger of the task, in which the wait says what changed.
+    :param now: the clock, in epoch seconds.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        ref: str,
+        policy: WatchPolicy,
+        state: WatchState,
+        log: Any,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.system = system
+        self.ref = ref
+        self.policy = policy
+        self.state = state
+        self.snapshot: Snapshot | None = None
+        self._log = log
+        self._now = now
+        self._retry_in = 0.0
+        self._said_log_problem = False
+
+    def look(self) -> Flow[End | None]:
+        """
+        Look once. Says in the log what is new.
+
+        :returns: why the wait is over, or None to go on after :meth:`gap` seconds.
+        :raises Unauthorized, Forbidden, ConfigurationError: at once, since waiting does not mend them.
+        """
+        self._retry_in = 0.0
+        try:
+            snapshot = yield from self.system.read(self.ref)
+        except NotFound:
+            return self._missing()
+        except RateLimited as error:
+            # Not unreachable: it answers. So only the timeout bounds it.
+            self._retry_in = error.retry_after or 0.0
+            self._log.warning("%s The wait goes on.", error)
+            return self._overdue()
+        except (Unauthorized, Forbidden, ConfigurationError):
+            raise
+        except ExecutionApiError as error:
+            return self._failing(error)
+        self._reached(snapshot)
+        yield from self._forward_log(snapshot)
+        if snapshot.phase.ended:
+            self.state.ended_before = True
+            return "ended"
+        return self._waiting(snapshot) or self._overdue()
+
+    def gap(self) -> float:
+        """Seconds until the next look: 5 % of the wait so far, at most ``poll_interval``; never beyond the timeout."""
+        longest = self.policy["poll_interval"]
+        age = self._now() - self.state.since
+        gap = min(max(0.05 * age, min(1.0, longest)), longest) * random.uniform(0.9, 1.1)  # noqa: S311
+        return min(max(gap, self._retry_in), max(self._left(), 0.05))
+
+    def _left(self) -> float:
+        state, now = self.state, self._now()
+        waited = state.waited + (now - state.waiting_since if state.waiting_since is not None else 0.0)
+        return self.policy["timeout"] - (now - state.since) + (0.0 if self.policy["waiting_counts"] else waited)
+
+    def _overdue(self) -> End | None:
+        return "timeout" if self._left() <= 0 else None
+
+    def _missing(self) -> End | None:
+        state, now = self.state, self._now()
+        state.failing_since = None
+        if state.missing_since is None:
+            state.missing_since = now
+            self._log.warning("%s execution %s answers 404; looking again for a while.", self.system.title, self.ref)
+        elif now - state.missing_since >= self.policy["vanish_grace"]:
+            return "vanished"
+        return self._overdue()
+
+    def _failing(self, error: ExecutionApiError) -> End | None:
+        state, now = self.state, self._now()
+        state.problem = str(error)
+        if state.failing_since is None:
+            state.failing_since = now
+        self._log.warning("%s The execution goes on; the wait too.", error)
+        if now - state.failing_since >= self.policy["poll_failure_budget"]:
+            return "unreachable"
+        return self._overdue()
+
+    def _reached(self, snapshot: Snapshot) -> None:
+        state, now, title = self.state, self._now(), self.system.title
+        self.snapshot = snapshot
+        if state.failing_since is not None or state.missing_since is not None:
+            self._log.info("%s execution %s answers again.", title, self.ref)
+        state.failing_since = state.missing_since = state.problem = None
+        if state.ended_before and not snapshot.phase.ended:
+            state.ended_before = False
+            self._log.warning("%s execution %s had ended and runs again: somebody revived it. Following it.", title, self.ref)
+        status = clean(snapshot.status)
+        news = f"{status} {clean(snapshot.waiting_for)}" if snapshot.waiting_for else status
+        if state.status != news:
+            if snapshot.phase is Phase.UNKNOWN:
+                self._log.warning("%s execution %s has a status that this version does not know: %r. Waiting on.", title, self.ref, status)
+            elif snapshot.phase is Phase.WAITING:
+                self._log.warning(
+                    "%s execution %s waits for a person (%s): %s. See %s",
+                    title, self.ref, status, clean(snapshot.waiting_for or "no details"), snapshot.url,
+                )  # fmt: skip
+            else:
+                progress = "" if snapshot.progress is None else f", {snapshot.progress:g} %"
+                self._log.info("%s execution %s is %s (%s%s).", title, self.ref, snapshot.phase, status, progress)
+            state.status, state.said_at = news, now
+        elif now - state.said_at >= HEARTBEAT:
+            self._log.info("%s execution %s is still %s after %.0f s.", title, self.ref, status, now - state.since)
+            state.said_at = now
+
+    def _waiting(self, snapshot: Snapshot) -> End | None:
+        state, now = self.state, self._now()
+        if snapshot.phase is not Phase.WAITING:
+            if state.waiting_since is not None:
+                state.waited += now - state.waiting_since
+                state.waiting_since = None
+            return None
+        if state.waiting_since is None:
+            state.waiting_since = now
+        if self.policy["stop_on_waiting"]:
+            return "waiting"
+        limit = self.policy["waiting_timeout"]
+        longest = MAX_WAITING if limit is None else limit
+        return "waiting_timeout" if state.waited + now - state.waiting_since >= longest else None
+
+    def _forward_log(self, snapshot: Snapshot) -> Flow[None]:
+        left = self.policy["log_lines"] - self.state.forwarded
+        if left <= 0:
+            return
+        try:
+            lines = yield from self.system.new_lines(snapshot, self.state.cursor, left)
+        except ExecutionApiError as error:
+            if not self._said_log_problem:
+                self._said_log_problem = True
+                self._log.warning("The remote log can't be read for now: %s", error)
+            return
+        forward(self._log, self.system.title, lines)
+        self.state.forwarded += len(lines)
+        if self.state.forwarded >= self.policy["log_lines"]:
+            self._log.info(
+                "%d lines of the remote log were shown (log_lines); the rest is at %s, its tail will follow at the end.",
+                self.state.forwarded, snapshot.url,
+            )  # fmt: skip

@@ -1,0 +1,72 @@
+"""What Airflow reads at start-up. Imports nothing: every Airflow process, the command line included, pays for what is here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe this provider: connection types with their forms, modules, links."""
+    return {
+        "package-name": "airflow-provider-executions",
+        "name": "Executions",
+        "description": "Start, wait on and read executions that live in other systems: `Buddy <https://buddy.works/>`__ pipelines.",
+        "versions": ["0.1.0"],
+        "integrations": [
+            {"integration-name": "Buddy", "external-doc-url": "https://buddy.works/docs/api", "tags": ["service"]},
+        ],
+        "hooks": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.hook"]}],
+        "operators": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.operators"]}],
+        "sensors": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.sensors"]}],
+        "triggers": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.execution.trigger"]}],
+        "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink"],
+        "connection-types": [
+            {
+                "connection-type": "buddy",
+                "hook-class-name": "airflow_provider.buddy.hook.BuddyHook",
+                "hook-name": "Buddy",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema", "port"],
+                    "relabeling": {"host": "API address", "password": "Access token"},
+                    "placeholders": {
+                        "host": "https://api.buddy.works (empty: the region's; self-hosted: https://HOST/api)",
+                        "password": "personal access token",
+                    },
+                },
+                "conn-fields": {
+                    "workspace": _text("Workspace", "Workspace handle used where a task names none."),
+                    "project": _text("Project", "Project handle used where a task names none."),
+                    "region": {
+                        "label": "Region",
+                        "description": "Which cloud, if no API address is given.",
+                        "schema": {"type": ["string", "null"], "enum": ["us", "eu"], "default": "us"},
+                    },
+                    **_HTTP_FIELDS,
+                },
+            }
+        ],
+    }
+
+
+def _text(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
+
+
+_HTTP_FIELDS: dict[str, Any] = {
+    "ca_bundle": _text("CA bundle", "Path of a file with the certificates to trust, for a private certificate."),
+    "verify_tls": {
+        "label": "Verify TLS",
+        "description": "Switch off only to try something out: anybody on the way can then read the token.",
+        "schema": {"type": ["boolean", "null"], "default": True},
+    },
+    "request_timeout": {
+        "label": "Request timeout",
+        "description": "Seconds to wait for the API's answer (default 30).",
+        "schema": {"type": ["number", "null"], "minimum": 1},
+    },
+    "max_concurrent_requests": {
+        "label": "Concurrent requests",
+        "description": "Requests that one triggerer has under way at once (default 8).",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+}
