@@ -121,6 +121,12 @@ class ConfigurationError(ExecutionApiError, AirflowFailException):
     """Wrong settings or arguments; nothing was started. Airflow does not retry the task."""
 
 
+class ConnectionMissing(ExecutionApiError):
+    """
+    Airflow does not find the connection. Retried, unlike other wrong settings: Airflow says the same while its API server is away.
+    """
+
+
 class ExecutionError(ExecutionApiError):
     """The execution itself, or the wait for it, did not go well."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider.errors import ConfigurationError
+from airflow_provider.errors import ConfigurationError, ConnectionMissing
 from airflow_provider.execution.endpoint import Dialect, Endpoint, base_url
 from airflow_provider.execution.route import Flow
 from airflow_provider.execution.system import System
@@ -111,8 +111,8 @@ class ExecutionHook(BaseHook):
             raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number above 0.")
         return number
 
-    def _unknown(self) -> ConfigurationError:
-        return ConfigurationError(f"Connection {self.conn_id!r} is not defined. Create it, with type {self.system_name()!r}.")
+    def _unknown(self) -> ConnectionMissing:
+        return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.system_name()!r}.")
 
     def open(self) -> None:
         """

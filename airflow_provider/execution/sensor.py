@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider.errors import ConfigurationError, ExecutionInterrupted, Forbidden, NotFound, Unauthorized
+from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionInterrupted, Forbidden, NotFound, Unauthorized
 from airflow_provider.execution import store
 from airflow_provider.execution.outcome import judge
 from airflow_provider.execution.phase import Phase
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 WAIT_KEY = "wait"
 """Key in the task state store under which a wait remembers itself between pokes."""
 
-_NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ExecutionInterrupted)
+_NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ConnectionMissing, ExecutionInterrupted)
 _NO_END = (AirflowSkipException, AirflowRescheduleException)
 
 

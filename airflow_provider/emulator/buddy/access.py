@@ -1,0 +1,69 @@
+"""Who may call: token, scopes, rate limit."""
+
+from __future__ import annotations
+
+import math
+
+from airflow_provider.emulator.buddy.errors import ApiError
+from airflow_provider.emulator.clock import Clock
+
+_IMPLIED = {
+    "EXECUTION_MANAGE": {"EXECUTION_RUN", "EXECUTION_INFO"},
+    "EXECUTION_RUN": {"EXECUTION_INFO"},
+}
+
+
+class RateLimit:
+    """Counts the calls of the token in windows that begin with a call."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._resets_at = -math.inf
+        self._used = 0
+
+    def count(self, allowance: int, window: float, send_retry_after: bool) -> dict[str, str]:
+        """Count one call and return the headers to send.
+
+        :param allowance: calls in a window of ``window`` seconds.
+        :param send_retry_after: whether a refusal says how long to wait.
+        :raises ApiError: 429.
+        """
+        now = self._clock.now()
+        if now >= self._resets_at:
+            self._resets_at, self._used = now + window, 0
+        self._used += 1
+        headers = {
+            "X-Rate-Limit-Limit": str(allowance),
+            "X-Rate-Limit-Remaining": str(max(0, allowance - self._used)),
+            "X-Rate-Limit-Reset": str(math.ceil(self._resets_at)),
+        }
+        if self._used > allowance:
+            if send_retry_after:
+                headers["Retry-After"] = str(max(1, math.ceil(self._resets_at - now)))
+            raise ApiError(429, "Rate limit exceeded", headers)
+        return headers
+
+
+def check_token(authorization: str | None, token: str) -> None:
+    """Check the Authorization header.
+
+    :raises ApiError: 401.
+    """
+    kind, _, given = (authorization or "").partition(" ")
+    if kind.lower() != "bearer" or given.strip() != token:
+        raise ApiError(401, "The access token is invalid or has expired")
+
+
+def scope_headers(scopes: list[str], accepted: tuple[str, ...]) -> dict[str, str]:
+    """Return the two headers that name the token's scopes and those that the route takes."""
+    return {"X-OAuth-Scopes": ", ".join(scopes), "X-Accepted-OAuth-Scopes": ", ".join(accepted)}
+
+
+def check_scopes(scopes: list[str], needed: tuple[str, ...]) -> None:
+    """Check that the token has all scopes needed.
+
+    :raises ApiError: 403, with both scope headers.
+    """
+    held = set(scopes).union(*(_IMPLIED.get(scope, set()) for scope in scopes))
+    if not held.issuperset(needed):
+        raise ApiError(403, "Cannot receive data: the token lacks a scope", scope_headers(scopes, needed))

@@ -1,0 +1,104 @@
+"""The operations of PATCH on an execution: cancel, retry, pass a gate, start a delayed run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider.emulator.buddy.errors import ApiError
+from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.run_request import parse_variables
+from airflow_provider.emulator.buddy.scenario import Gate
+from airflow_provider.emulator.buddy.statuses import OPERATIONS, RETRYABLE
+from airflow_provider.emulator.buddy.timeline import Act, Person, Step
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.buddy.system import Buddy
+
+
+def operate(buddy: Buddy, execution: Execution, body: Any, by: Person) -> Execution:
+    """Carry out the operation that ``body`` names and return the execution to answer with.
+
+    :param by: who does it.
+    :raises ApiError: 400 if it does not fit, 403 if ``by`` may not.
+    """
+    if not isinstance(body, dict):
+        raise ApiError(400, "The body must be a JSON object")
+    operation = body.get("operation")
+    if operation == "CANCEL":
+        return cancel(buddy, execution, by)
+    if operation == "RETRY":
+        if execution.status not in RETRYABLE:
+            raise ApiError(400, f"Cannot retry: the execution is {execution.status}")
+        return buddy.retry(execution)
+    if operation == "RUN_DELAYED":
+        return run_now(buddy, execution, by)
+    if operation in OPERATIONS.values():
+        return approve(buddy, execution, body, by)
+    raise ApiError(400, f"Unknown operation {operation!r}")
+
+
+def cancel(buddy: Buddy, execution: Execution, by: Person) -> Execution:
+    """Cancel a run that is neither over nor being cancelled.
+
+    :raises ApiError: 400.
+    """
+    state = execution.state
+    if state.over or state.status == "TERMINATING":
+        raise ApiError(400, f"Cannot cancel: the execution is {state.status}")
+    execution.attempts[-1].acts.append(Act("cancel", buddy.clock.now(), by, seconds=buddy.cancel_seconds))
+    return execution
+
+
+def run_now(buddy: Buddy, execution: Execution, by: Person) -> Execution:
+    """Start a delayed run at once.
+
+    :raises ApiError: 400.
+    """
+    now, state = buddy.clock.now(), execution.state
+    if state.over or state.started_at is not None or (execution.plan.delay_until or 0.0) <= now:
+        raise ApiError(400, "Cannot start now: the execution is not delayed")
+    execution.attempts[-1].acts.append(Act("run_now", now, by))
+    return execution
+
+
+def approve(buddy: Buddy, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
+    """Pass the gate that a run waits at, if ``body`` fits it.
+
+    :raises ApiError: 400 if it waits for nothing or for something else, 403 if whoever started it may not approve.
+    """
+    step, gate = waiting_step(execution)
+    wanted = body.get("approve_action_id")
+    if wanted is not None and str(wanted) not in (step.id, str(gate.id)):
+        raise ApiError(400, "The action to approve does not wait")
+    operation = body["operation"]
+    if operation != OPERATIONS[gate.type]:
+        raise ApiError(400, f"The action {gate.name!r} takes {OPERATIONS[gate.type]}, not {operation}")
+    variables = parse_variables(body)
+    if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
+        raise ApiError(400, "Field variables is required")
+    return pass_gate(buddy, execution, variables, by)
+
+
+def waiting_step(execution: Execution) -> tuple[Step, Gate]:
+    """Return the step at whose gate the run waits, and the gate.
+
+    :raises ApiError: 400 if it waits at none.
+    """
+    for step in execution.state.steps:
+        if step.waiting and isinstance(step.action, Gate):
+            return step, step.action
+    raise ApiError(400, "The execution waits for nothing")
+
+
+def pass_gate(buddy: Buddy, execution: Execution, variables: tuple[Mapping[str, Any], ...], by: Person) -> Execution:
+    """Pass the gate that a run waits at.
+
+    :raises ApiError: 400 if it waits at none, 403 if whoever started it may not approve.
+    """
+    step, gate = waiting_step(execution)
+    if gate.prevent_self_approval and by == execution.creator:
+        raise ApiError(403, "Whoever started the execution may not approve it")
+    act = Act("approve", buddy.clock.now(), by, step_id=step.id, variables=variables)
+    execution.attempts[-1].acts.append(act)
+    return execution

@@ -1,0 +1,293 @@
+"""The vendor's JSON objects, built from the records."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.output import log_lines, outputted_variables, passed_variables
+from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
+from airflow_provider.emulator.buddy.timeline import Person, State, Step
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.buddy.system import Buddy
+
+_Json = dict[str, Any]
+
+
+def date(seconds: float | None) -> str | None:
+    """Return epoch seconds as the vendor writes dates: UTC, with as many of three fraction digits as needed."""
+    if seconds is None:
+        return None
+    text = datetime.fromtimestamp(round(seconds, 3), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    return text.rstrip("0").rstrip(".") + "Z"
+
+
+class Views:
+    """Writes the records of one installation as JSON objects, by its options."""
+
+    def __init__(self, buddy: Buddy) -> None:
+        self._buddy = buddy
+        self._api = buddy.public_url or buddy.url
+        self._now = buddy.clock.now()
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def workspace(self, name: str) -> _Json:
+        """Route 17: a workspace."""
+        urls = {
+            "url": f"{self._api}/workspaces/{quote(name)}",
+            "html_url": f"{self._buddy.web_url}/{quote(name)}",
+        }
+        return {**urls, "id": 1, "name": name, "domain": name}
+
+    def project(self, workspace: str, name: str) -> _Json:
+        """Route 17: a project."""
+        return {**self._urls(workspace, name), "name": name, "display_name": name, "status": "ACTIVE"}
+
+    def person(self, person: Person) -> _Json:
+        """A user."""
+        return {
+            "url": f"{self._api}/user",
+            "html_url": f"{self._buddy.web_url}/profile/{person.id}",
+            "id": person.id,
+            "name": person.name,
+            "avatar_url": f"{self._buddy.web_url}/avatar/{person.id}",
+        }
+
+    def token(self) -> _Json:
+        """Route 18: the access token, without its secret."""
+        return self._nulls(
+            {
+                "url": f"{self._api}/user/token",
+                "html_url": f"{self._buddy.web_url}/security",
+                "id": "emulator",
+                "name": "Emulator",
+                "expires_at": None,
+                "scopes": list(self._buddy.scopes),
+                "ip_restrictions": [],
+                "workspace_restrictions": [],
+            }
+        )
+
+    def pipeline(self, pipeline: Pipeline, *, single: bool) -> _Json:
+        """Routes 1 and 2: a pipeline, as an item of a list or by itself."""
+        last = next(iter(reversed(self._buddy.executions_of(pipeline))), None)
+        view: _Json = {
+            **self._pipeline_urls(pipeline),
+            "id": pipeline.id,
+            "identifier": pipeline.identifier,
+            "name": pipeline.name,
+            "refs": list(pipeline.refs),
+            "events": [],
+            "priority": "NORMAL",
+            "last_execution_status": self._run_status(last.state) if last else "INITIAL",
+            "last_execution_revision": self._revision(last, last.request.revision) if last else None,
+            "concurrent_pipeline_runs": pipeline.concurrent,
+            "description_required": pipeline.description_required,
+            "paused": pipeline.paused,
+            "disabled": pipeline.disabled,
+        }
+        if single:
+            view |= {
+                "create_date": "2025-01-01T08:00:00Z",
+                "disabled_reason": "Disabled by an administrator" if pipeline.disabled else None,
+                "project": self.project(pipeline.workspace, pipeline.project),
+                "creator": self.person(self._buddy.token_user),
+            }
+            if self._buddy.era == "E1":
+                view["actions"] = [self.action(pipeline, action, None) for action in pipeline.actions]
+        return self._nulls(view)
+
+    def action(self, pipeline: Pipeline, action: Action | Gate, last_status: str | None) -> _Json:
+        """Route 13, and inside an action execution: an action."""
+        api, web = self._pipeline_urls(pipeline).values()
+        view: _Json = {
+            "url": f"{api}/actions/{action.id}",
+            "html_url": f"{web}/action/{action.id}/edit",
+            "id": action.id,
+            "name": action.name,
+            "type": action.type,
+            "trigger_time": "ON_EVERY_EXECUTION",
+            "run_next": "WAIT_ON_SUCCESS",
+            "disabled": False,
+            "timeout": None,
+            "ignore_errors": isinstance(action, Action) and action.ignore_errors,
+            "last_execution_status": last_status,
+        }
+        if isinstance(action, Gate):
+            view |= {"comment": action.comment, "variables": list(action.variables)}
+        return self._nulls(view)
+
+    def execution(self, execution: Execution) -> _Json:
+        """Routes 6, 7 and 8: an execution with its action executions."""
+        state = execution.state
+        view = self._execution(execution, state)
+        steps = state.steps
+        if self._buddy.retried_steps == "append":
+            steps = sorted([*state.replaced, *state.steps], key=lambda step: step.position)
+        view["action_executions"] = [self._step(execution, step) for step in steps]
+        return self._nulls(view)
+
+    def listed_execution(self, execution: Execution) -> _Json:
+        """Route 5: an execution as an item of the list."""
+        view = self._execution(execution, execution.state)
+        del view["from_revision"], view["delay_until"]
+        if not self._buddy.list_has_comment:
+            del view["comment"]
+        return self._nulls(view)
+
+    def action_execution(self, execution: Execution, step: Step) -> _Json:
+        """Route 9: an action execution with variables and log."""
+        failed = step.status == "FAILED" and isinstance(step.action, Action)
+        view = self._step(execution, step) | {
+            "error_message": step.action.error_message if failed and isinstance(step.action, Action) else None,
+            "terminator_id": step.stop.by.id if step.stop else None,
+            "termination_date": date(step.stop.at) if step.stop else None,
+            "approver_id": step.approval.by.id if step.approval else None,
+            "approval_date": date(step.approval.at) if step.approval else None,
+            "passed_variables": passed_variables(step),
+            "outputted_variables": outputted_variables(step, execution.variables, self._now),
+            "log": log_lines(step, self._now),
+        }
+        return self._nulls(view)
+
+    def log_page(self, execution: Execution, step: Step, offset: int, limit: int) -> _Json:
+        """Route 10: a page of the log."""
+        lines = log_lines(step, self._now)
+        page = lines[offset : offset + limit]
+        api, web = self._step_urls(execution, step)
+        return {
+            "url": f"{api}/logs",
+            "html_url": web,
+            "offset": offset,
+            "element_count": len(page),
+            "total_element_count": len(lines),
+            "logs": page,
+        }
+
+    def summary(self, execution: Execution) -> _Json:
+        """The execution as the emulator's own control route tells it."""
+        steps = execution.action_executions
+        return {
+            "system": self._buddy.name,
+            "ref": execution.ref,
+            "pipeline": execution.pipeline.name,
+            "status": execution.status,
+            "comment": execution.comment,
+            "variables": execution.variables,
+            "request_body": execution.request_body,
+            "html_url": self.execution_urls(execution)["html_url"],
+            "steps": [{"id": step.id, "name": step.action.name, "status": step.status} for step in steps],
+        }
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _execution(self, execution: Execution, state: State) -> _Json:
+        request, pipeline = execution.request, execution.pipeline
+        urls = self._urls(pipeline.workspace, pipeline.project)
+        revised = request.pull_request is None and request.tag is None
+        branch = request.branch or (next(iter(pipeline.refs), None) if revised else None)
+        first = next(iter(pipeline.refs), None)
+        return {
+            **self.execution_urls(execution),
+            "id": execution.id,
+            "start_date": date(state.started_at),
+            "finish_date": date(state.finished_at),
+            "triggeredOn" if self._buddy.era == "E1" else "triggered_on": execution.triggered_on,
+            "priority": request.priority,
+            "delay_until": date(request.delay_until),
+            "refresh": request.refresh,
+            "clear_cache": request.clear_cache,
+            "status": self._run_status(state),
+            "comment": request.comment,
+            "branch": branch
+            and {
+                "url": f"{urls['url']}/repository/branches/{quote(branch)}",
+                "html_url": f"{urls['html_url']}/repository/branch/{quote(branch)}",
+                "name": branch,
+                "default": branch == first,
+            },
+            "tag": request.tag and {"name": request.tag},
+            "pull_request": request.pull_request and {"name": request.pull_request},
+            "from_revision": self._commit(execution, request.from_revision),
+            "to_revision": self._commit(execution, request.revision or "HEAD"),
+            "creator": self.person(execution.creator),
+        }
+
+    def _step(self, execution: Execution, step: Step) -> _Json:
+        api, web = self._step_urls(execution, step)
+        has_id = self._buddy.action_execution_ids_in_execution
+        view = {
+            "url": api,
+            "html_url": web,
+            "action_execution_id": step.id if has_id else None,
+            "start_date": date(step.started_at),
+            "finish_date": date(step.finished_at),
+            "status": step.status,
+            "progress": self._progress(step),
+            "action": self.action(execution.pipeline, step.action, step.status),
+        }
+        return self._nulls(view)
+
+    def _progress(self, step: Step) -> int:
+        if step.finished_at is not None:
+            return 100
+        if step.started_at is None or isinstance(step.action, Gate) or step.action.seconds <= 0:
+            return 0
+        return min(99, int(100 * (self._now - step.started_at) / step.action.seconds))
+
+    def _run_status(self, state: State) -> str:
+        at_gate = state.status.startswith("WAITING_") and any(step.waiting for step in state.steps)
+        return "INPROGRESS" if at_gate and self._buddy.gate_in == "action" else state.status
+
+    def _commit(self, execution: Execution, asked: str | None) -> _Json | None:
+        revision = self._revision(execution, asked) if asked else None
+        if revision is None or not execution.pipeline.refs:
+            return None
+        urls = self._urls(execution.workspace, execution.project)
+        return {
+            "url": f"{urls['url']}/repository/commits/{quote(revision)}",
+            "html_url": f"{urls['html_url']}/repository/commit/{quote(revision)}",
+            "revision": revision,
+            "message": "A commit",
+        }
+
+    def _revision(self, execution: Execution, asked: str | None) -> str:
+        if asked and asked != "HEAD":
+            return asked
+        request, pipeline = execution.request, execution.pipeline
+        ref = request.branch or request.tag or request.pull_request or next(iter(pipeline.refs), "")
+        return hashlib.sha1(f"{pipeline.project}:{ref}".encode(), usedforsecurity=False).hexdigest()
+
+    def _nulls(self, view: _Json) -> _Json:
+        if self._buddy.nulls == "null":
+            return view
+        return {key: self._nulls(value) if isinstance(value, dict) else value for key, value in view.items() if value is not None}
+
+    # -- addresses -------------------------------------------------------------------------------------------------
+
+    def _urls(self, workspace: str, project: str) -> dict[str, str]:
+        return {
+            "url": f"{self._api}/workspaces/{quote(workspace)}/projects/{quote(project)}",
+            "html_url": f"{self._buddy.web_url}/{quote(workspace)}/{quote(project)}",
+        }
+
+    def _pipeline_urls(self, pipeline: Pipeline) -> dict[str, str]:
+        api, web = self._urls(pipeline.workspace, pipeline.project).values()
+        return {
+            "url": f"{api}/pipelines/{pipeline.id}",
+            "html_url": f"{web}/pipelines/pipeline/{pipeline.id}",
+        }
+
+    def execution_urls(self, execution: Execution) -> dict[str, str]:
+        """Return ``url`` and ``html_url`` of an execution."""
+        api, web = self._pipeline_urls(execution.pipeline).values()
+        return {"url": f"{api}/executions/{execution.id}", "html_url": f"{web}/execution/{execution.hex_id}"}
+
+    def _step_urls(self, execution: Execution, step: Step) -> tuple[str, str]:
+        api, web = self.execution_urls(execution).values()
+        return f"{api}/action_executions/{quote(step.id)}", f"{web}/?actionExecutionId={quote(step.id)}"

@@ -1,0 +1,49 @@
+"""``python -m airflow_provider.emulator``: serve the systems until a signal comes."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from airflow_provider.emulator.emulator import Emulator
+from airflow_provider.emulator.scenario_file import load_scenario
+from airflow_provider.emulator.system import ScenarioError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve, print the connections to use, and return the exit code once SIGINT or SIGTERM came.
+
+    0: ended by a signal; 2: the scenario is wrong or the port taken.
+    """
+    parser = argparse.ArgumentParser(prog="python -m airflow_provider.emulator", description="Serve the emulated systems on 127.0.0.1.")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="TCP port; default: a free one")
+    parser.add_argument("--scenario", type=Path, metavar="FILE.yaml", help="default: a built-in demonstration")
+    options = parser.parse_args(arguments)
+    emulator = Emulator(port=options.port)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        if options.scenario is None:
+            for system in emulator.systems.values():
+                system.load_demo()
+        else:
+            load_scenario(emulator, options.scenario)
+        emulator.start()
+    except (ScenarioError, OSError, OverflowError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        print(f"Emulator: {emulator.url}")
+        for system in emulator.systems.values():
+            print(f"export {system.connection_variable}={shlex.quote(system.connection_json())}")
+        print("Stop it with Ctrl-C.", flush=True)
+        ended.wait()
+    finally:
+        emulator.stop()
+    return 0

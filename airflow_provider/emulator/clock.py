@@ -1,0 +1,56 @@
+"""The time an emulator lives in: the machine's, or one that a test drives."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time to every part of an emulator."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        ...
+
+
+class RealClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+
+class ManualClock:
+    """A clock that stands still until it is told to move; safe to use from several threads.
+
+    :param start: seconds since the epoch; default: 2026-01-01T00:00:00Z.
+    """
+
+    def __init__(self, start: float = 1_767_225_600.0) -> None:
+        self._now = float(start)
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        with self._lock:
+            return self._now
+
+    def advance(self, seconds: float) -> float:
+        """Move on by ``seconds`` and return the new time.
+
+        :raises ValueError: ``seconds`` is negative.
+        """
+        if seconds < 0:
+            raise ValueError("a clock only moves forward: use set() to place it in the past")
+        with self._lock:
+            self._now += seconds
+            return self._now
+
+    def set(self, now: float) -> float:
+        """Place the clock at ``now``, seconds since the epoch, and return it."""
+        with self._lock:
+            self._now = float(now)
+            return self._now

@@ -1,0 +1,78 @@
+"""Routes for other processes: read the ledger and the executions, add faults and scenarios, act as a person."""
+
+# No postponed annotations here: FastAPI reads them at run time, inside a function.
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from airflow_provider.emulator.faults import Fault
+from airflow_provider.emulator.system import ScenarioError
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.emulator import Emulator
+
+
+def control_application(emulator: "Emulator") -> FastAPI:
+    """Return the application behind ``/_emulator``; errors are ``{"error": text}`` with 400 or 404."""
+    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    application.add_exception_handler(ValueError, _bad)
+    application.add_exception_handler(LookupError, _missing)
+
+    @application.get("/ledger")
+    async def read_ledger() -> list[dict[str, Any]]:
+        return [dataclasses.asdict(entry) | {"body": entry.body.decode("utf-8", "replace")} for entry in emulator.ledger.entries]
+
+    @application.delete("/ledger", status_code=204)
+    async def clear_ledger() -> None:
+        emulator.ledger.clear()
+
+    @application.post("/faults", status_code=201)
+    async def add_fault(request: Request) -> dict[str, Any]:
+        body = await _object(request)
+        try:
+            fault = emulator.faults.add(Fault(**body))
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        return {"kind": fault.kind}
+
+    @application.delete("/faults", status_code=204)
+    async def clear_faults() -> None:
+        emulator.faults.clear()
+
+    @application.post("/acts")
+    async def act(request: Request) -> dict[str, Any]:
+        body = await _object(request)
+        system = emulator.systems.get(str(body.pop("system", "buddy")))
+        if system is None:
+            raise LookupError(f"no such system: one of {', '.join(emulator.systems)}")
+        name, ref = str(body.pop("act", "")), str(body.pop("ref", ""))
+        system.act(name, ref, **body)
+        return {"act": name, "ref": ref}
+
+    @application.get("/executions")
+    async def read_executions() -> list[dict[str, Any]]:
+        return [execution for system in emulator.systems.values() for execution in system.describe_executions()]
+
+    @application.post("/pipelines", status_code=201)
+    async def add_pipelines(request: Request) -> list[dict[str, Any]]:
+        return emulator.systems["buddy"].load({"pipelines": [await _object(request)]})
+
+    return application
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    body = json.loads(await request.body())
+    if not isinstance(body, dict):
+        raise ScenarioError("the body must be a JSON object")
+    return body
+
+
+async def _bad(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+async def _missing(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 404)

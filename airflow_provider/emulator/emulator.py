@@ -1,0 +1,74 @@
+"""The emulator: one server, one clock, one ledger, one set of faults, and the systems behind them."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from airflow_provider.emulator.buddy.system import Buddy
+from airflow_provider.emulator.clock import Clock, RealClock
+from airflow_provider.emulator.faults import Faults
+from airflow_provider.emulator.ledger import Ledger
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from airflow_provider.emulator.server import ServerThread
+    from airflow_provider.emulator.system import System
+
+
+class Emulator:
+    """The remote systems on 127.0.0.1, for the length of a ``with`` block.
+
+    :param clock: the time that executions live in; default: the machine's clock.
+    :param port: TCP port; 0 takes a free one.
+
+    Scenarios, faults and options can be set before the start and while it runs. Entering raises ``OSError`` if the port
+    is taken.
+    """
+
+    def __init__(self, clock: Clock | None = None, port: int = 0) -> None:
+        self.clock: Clock = clock or RealClock()
+        self.ledger = Ledger()
+        self.faults = Faults()
+        self.buddy = Buddy(self.clock, lambda: self.url)
+        self.systems: dict[str, System] = {"buddy": self.buddy}
+        self._port = port
+        self._server: ServerThread | None = None
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``.
+
+        :raises RuntimeError: not started.
+        """
+        if self._server is None:
+            raise RuntimeError("the emulator is not started: use it in a with block")
+        return f"http://127.0.0.1:{self._server.port}"
+
+    def start(self) -> None:
+        """Start serving; returns once connections are accepted.
+
+        :raises RuntimeError: already started.
+        :raises OSError: the port is taken.
+        """
+        from airflow_provider.emulator.application import build_application
+        from airflow_provider.emulator.server import ServerThread
+
+        if self._server is not None:
+            raise RuntimeError("the emulator is started already")
+        server = ServerThread(build_application(self), self._port)
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Stop serving and close all connections; its state can still be read."""
+        if self._server is not None:
+            self._server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.stop()

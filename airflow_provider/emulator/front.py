@@ -1,0 +1,82 @@
+"""What every request passes first: the ledger, then the faults, then the system."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from starlette.routing import Match, Mount
+
+from airflow_provider.emulator import fault_answers
+from airflow_provider.emulator.exchange import Exchange, read_body
+from airflow_provider.emulator.ledger import LedgerEntry
+from airflow_provider.emulator.server import TRANSPORT
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import Receive, Scope, Send
+
+    from airflow_provider.emulator.emulator import Emulator
+    from airflow_provider.emulator.system import System
+
+
+class Front:
+    """ASGI application around the systems.
+
+    :param application: serves the systems and the control routes.
+    :param emulator: whose ledger and faults apply.
+    """
+
+    def __init__(self, application: FastAPI, emulator: Emulator) -> None:
+        self._application = application
+        self._emulator = emulator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Record the request and answer it. Control requests are neither recorded nor hit by faults."""
+        if scope["type"] != "http":
+            return
+        path = scope["raw_path"].decode("ascii")
+        if path.startswith("/_emulator/"):
+            await self._application(scope, receive, send)
+            return
+        body = await read_body(receive)
+        if body is None:
+            return
+        system = self._system_of(path)
+        entry = LedgerEntry(
+            at=self._emulator.clock.now(),
+            system=system.name if system else "",
+            method=scope["method"],
+            path=path,
+            query=scope["query_string"].decode("latin-1"),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            body=body,
+            route=self._route_of(scope),
+        )
+        self._emulator.ledger.add(entry)
+        latency, fault = self._emulator.faults.take(entry.method, path)
+        hits = [hit.kind for hit in (latency, fault) if hit]
+        entry.fault = "+".join(hits) or None
+        transport = scope.pop(TRANSPORT)
+        exchange = Exchange(self._application, scope, receive, send, entry, transport)
+        # Cancelled only when the emulator stops, after the connection was closed: nobody is left to answer.
+        with contextlib.suppress(asyncio.CancelledError):
+            await fault_answers.answer(exchange, system, latency, fault)
+
+    def _route_of(self, scope: Scope) -> str | None:
+        """Return the template of the route, known even if a fault keeps the request from it."""
+        for mount in self._application.routes:
+            match, inner = mount.matches(scope)
+            if match is Match.NONE or not isinstance(mount, Mount):
+                continue
+            for route in mount.routes:
+                if route.matches({**scope, **inner})[0] is Match.FULL:
+                    return str(getattr(route, "path", "")) or None
+        return None
+
+    def _system_of(self, path: str) -> System | None:
+        for system in self._emulator.systems.values():
+            if path.startswith(system.prefix + "/"):
+                return system
+        return None

@@ -1,0 +1,119 @@
+"""A uvicorn server in a daemon thread, on loopback, that starts and stops within milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+TRANSPORT = "airflow_provider.transport"
+"""Key of the ASGI scope under which the application finds the connection's transport."""
+
+
+class _Protocol(H11Protocol):
+    """Hands the TCP connection to the application, so that a fault can close it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio leaves this out for a listening socket that it did not make: 40 ms on every answer.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        application = self.app
+
+        async def with_transport(scope: Any, receive: Any, send: Any) -> None:
+            scope[TRANSPORT] = transport
+            await application(scope, receive, send)
+
+        self.app = with_transport
+
+
+class _Server(uvicorn.Server):
+    """Waits on events where uvicorn ticks ten times a second: an emulator per test must cost little."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = threading.Event()
+        self._stopping: asyncio.Event
+        self._loop: asyncio.AbstractEventLoop
+
+    def stop(self) -> None:
+        """Ask the server, from another thread, to end."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        await super().startup(sockets)
+        self.accepting.set()
+
+    async def main_loop(self) -> None:
+        while not self._stopping.is_set():
+            # A tick renews the Date header.
+            await self.on_tick(0)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        # Clients keep connections open, and faults may hold answers back: nobody waits for either.
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+            if connection.transport is not None:
+                connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        deadline = self._loop.time() + 2.0
+        while (self.server_state.connections or self.server_state.tasks) and self._loop.time() < deadline:
+            await asyncio.sleep(0.001)
+
+
+class ServerThread:
+    """Serves one ASGI application from a thread of its own.
+
+    :param application: the ASGI application.
+    :param port: TCP port on 127.0.0.1; 0 takes a free one.
+    :raises OSError: the port is taken.
+    """
+
+    def __init__(self, application: Any, port: int) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._socket.getsockname()[1]
+        self._server = _Server(
+            uvicorn.Config(
+                application,
+                http=_Protocol,
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=75,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="airflow-provider-emulator", daemon=True)
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Start and wait until connections are accepted.
+
+        :raises RuntimeError: it did not within 30 seconds.
+        """
+        self._thread.start()
+        if not self._server.accepting.wait(30.0):
+            self._socket.close()
+            raise RuntimeError("the emulator's server did not start")
+
+    def stop(self) -> None:
+        """Stop, closing all connections, and wait for the thread to end; a second call does nothing."""
+        if self._thread.is_alive():
+            self._server.stop()
+            self._thread.join(10.0)
