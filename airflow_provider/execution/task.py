@@ -135,7 +135,7 @@ class ExecutionTask:
             ref=ref,
             url=self.execution_url,
             policy=policy,
-            state=state.dump(),
+            state={**state.dump(), "saved_at": time.time()},
             cancel_on_kill=cancel_on_kill,
         )
         left = policy["timeout"] - (time.time() - state.since)

@@ -147,9 +147,9 @@ class ExecutionTrigger(BaseTrigger):
             _aside(asyncio.to_thread(kill.ask, kill.TaskKey.of(self.task_instance)))
 
     async def _recall(self) -> dict[str, Any]:
-        """How far another triggerer had come with this wait, else how far the worker had."""
+        """How far another triggerer had come with this wait, else how far the worker had. Asked only if there can be a note."""
         ti = self.task_instance
-        if ti is not None:
+        if ti is not None and time.time() - self.state.get("saved_at", 0.0) > CHECKPOINT_SECONDS:
             from airflow.sdk.execution_time.xcom import XCom
 
             try:

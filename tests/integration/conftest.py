@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from airflow_provider.emulator import Emulator
+from tests.harness import Ended, TaskRun
+from tests.integration.systems import BuddySystem
+
+SYSTEMS = {"buddy": BuddySystem}
+
+OPERATOR_MODES = {"operator": {"deferrable": False}, "operator-deferrable": {"deferrable": True}}
+SENSOR_MODES = {
+    "sensor-poke": {"mode": "poke", "deferrable": False},
+    "sensor-reschedule": {"mode": "reschedule", "deferrable": False},
+    "sensor-deferrable": {"deferrable": True},
+}
+ALL_MODES = [*OPERATOR_MODES, *SENSOR_MODES]
+
+
+@dataclass
+class Bench:
+    """A system, and tasks on it in one mode."""
+
+    system: Any
+    mode: str
+    map_index: int = -1
+
+    @property
+    def sensor(self) -> bool:
+        return self.mode in SENSOR_MODES
+
+    @property
+    def deferrable(self) -> bool:
+        return self.mode.endswith("deferrable")
+
+    def task(self, kind: str, *, retries: int = 2, script: Any = None, **arguments: Any) -> TaskRun:
+        """A task that follows an execution which goes as ``kind`` says."""
+        pipeline = script or self.system.script(kind)
+        make: Callable[[], Any]
+        if self.sensor:
+            ref = self.system.start_elsewhere(pipeline)
+            make = lambda: self.system.sensor(ref, **{**SENSOR_MODES[self.mode], **arguments})  # noqa: E731
+        else:
+            make = lambda: self.system.operator(pipeline, **{**OPERATOR_MODES[self.mode], **arguments})  # noqa: E731
+        return TaskRun(make, self.system.connections, retries=retries, map_index=self.map_index)
+
+    def run(self, kind: str, **arguments: Any) -> Ended:
+        return self.task(kind, **arguments).run()
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def system(request: pytest.FixtureRequest, emulator: Emulator) -> Any:
+    return SYSTEMS[request.param](emulator)
+
+
+@pytest.fixture(params=ALL_MODES)
+def bench(request: pytest.FixtureRequest, system: Any) -> Bench:
+    return Bench(system, request.param)
+
+
+@pytest.fixture(params=list(OPERATOR_MODES))
+def operator_bench(request: pytest.FixtureRequest, system: Any) -> Bench:
+    return Bench(system, request.param)
+
+
+@pytest.fixture(params=list(SENSOR_MODES))
+def sensor_bench(request: pytest.FixtureRequest, system: Any) -> Bench:
+    return Bench(system, request.param)

@@ -1,0 +1,277 @@
+"""The outcome table of the documentation (behaviour), each row in all modes, over real sockets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from airflow_provider import errors
+from airflow_provider.emulator import Fault
+from tests.harness import Ended
+from tests.integration.conftest import Bench
+
+
+def later(seconds: float, act: Any, *arguments: Any) -> None:
+    threading.Timer(seconds, act, arguments).start()
+
+
+def failed(ended: Ended, error: type[BaseException], *, retried: bool = True) -> str:
+    assert type(ended.error) is error, f"{ended.error!r}\n{ended.text}"
+    assert ended.state == ("up_for_retry" if retried else "failed")
+    assert "return_value" not in ended.xcoms
+    text = str(ended.error)
+    assert "\n" not in text
+    return text
+
+
+def test_succeeded(bench: Bench) -> None:
+    ended = bench.run("succeeded", push_outputs=["IMAGE"])
+    assert ended.state == "success"
+    result = ended.result
+    assert (result["phase"], result["outputs"]) == ("SUCCEEDED", {"IMAGE": "shop:1.2.3", "URL": "https://shop.example"})
+    assert ended.xcoms["IMAGE"] == "shop:1.2.3"
+    assert ended.xcoms["ref"] == result["ref"] == bench.system.refs[0]
+    assert ended.xcoms["url"] == result["url"] == ended.xcoms["_link_BuddyExecutionLink"]
+    assert [step["name"] for step in result["steps"]] == ["Build", "Deploy"]
+    assert result["log_tail"] == ["deploying"]
+    assert "execution" not in ended.xcoms
+    assert (ended.defers > 0) == bench.deferrable
+    assert (ended.reschedules > 0) == (bench.mode == "sensor-reschedule")
+
+
+@pytest.mark.parametrize("map_index", [0, 3])
+def test_succeeded_mapped(bench: Bench, map_index: int) -> None:
+    bench.map_index = map_index
+    ended = bench.run("succeeded", push_outputs=["IMAGE"])
+    assert ended.state == "success"
+    assert ended.xcoms["IMAGE"] == "shop:1.2.3"
+
+
+def test_succeeded_with_failed_steps_is_said(bench: Bench) -> None:
+    ended = bench.run("partial")
+    assert ended.state == "success"
+    assert "in part" in ended.text
+    assert [step["phase"] for step in ended.result["steps"]] == ["SUCCEEDED", "FAILED"]
+
+
+def test_succeeded_with_failed_steps_may_fail(bench: Bench) -> None:
+    ended = bench.run("partial", on_partial="fail")
+    assert "Lint" in failed(ended, errors.ExecutionFailed)
+    assert ended.xcoms["execution"]["phase"] == "SUCCEEDED"
+
+
+def test_failed(bench: Bench) -> None:
+    ended = bench.run("failed")
+    text = failed(ended, errors.ExecutionFailed)
+    ref = bench.system.refs[0]
+    for part in ("Buddy", ref, "FAILED", "'Test'", "1 test failed", "assert 1 == 2", f"See {ended.xcoms['url']}"):
+        assert part in text
+    execution = ended.xcoms["execution"]
+    assert execution["error"] == "1 test failed"
+    assert [step["phase"] for step in execution["steps"]] == ["SUCCEEDED", "FAILED", "QUEUED"]
+    assert execution["log_tail"] == ["collecting", "assert 1 == 2"]
+    assert "info: assert 1 == 2" in ended.text
+
+
+def test_cancelled(bench: Bench) -> None:
+    task = bench.task("slow")
+    later(0.6, lambda: bench.system.buddy.cancel(bench.system.refs[0], by="Mike"))
+    ended = task.run()
+    text = failed(ended, errors.ExecutionCancelled)
+    assert "TERMINATED" in text
+    assert "Cancelled by" in text
+    assert ended.xcoms["execution"]["phase"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("kind", ["skipped", "not_executed"])
+def test_skipped(bench: Bench, kind: str) -> None:
+    ended = bench.run(kind)
+    assert ended.state == "skipped"
+    assert "was skipped by Buddy" in ended.skipped_because
+    assert ended.xcoms["execution"]["phase"] == "SKIPPED"
+
+
+def test_skipped_may_fail(bench: Bench) -> None:
+    assert "skipped" in failed(bench.run("skipped", on_skipped="fail"), errors.ExecutionFailed)
+
+
+def test_skipped_may_succeed(bench: Bench) -> None:
+    ended = bench.run("skipped", on_skipped="succeed")
+    assert ended.state == "success"
+    assert ended.result["status"] == "SKIPPED"
+
+
+@pytest.mark.parametrize("gate_in", ["execution", "action"])
+def test_waiting_goes_on_and_is_said(bench: Bench, gate_in: str) -> None:
+    bench.system.buddy.gate_in = gate_in
+    ended = bench.run("gate_approved")
+    assert ended.state == "success"
+    assert "waits for a person (WAITING_FOR_APPLY): Approve (WAIT_FOR_APPLY). See http" in ended.text
+    assert ended.result["actor"]["approved_by"]
+
+
+@pytest.mark.parametrize("gate_in", ["execution", "action"])
+def test_waiting_may_fail(bench: Bench, gate_in: str) -> None:
+    bench.system.buddy.gate_in = gate_in
+    ended = bench.run("gate", on_waiting="fail")
+    text = failed(ended, errors.ExecutionWaiting, retried=False)
+    assert "Approve" in text
+    assert ended.xcoms["execution"]["phase"] == "WAITING"
+    assert bench.system.cancels == 0
+
+
+def test_waiting_has_a_timeout_of_its_own(bench: Bench) -> None:
+    ended = bench.run("gate", waiting_timeout=0.4)
+    assert "longer than waiting_timeout" in failed(ended, errors.ExecutionWaiting, retried=False)
+    assert bench.system.cancels == (0 if bench.sensor else 1)
+
+
+def test_waiting_does_not_count_against_an_operators_timeout(operator_bench: Bench) -> None:
+    task = operator_bench.task("gate", timeout=1.5)
+    later(2.0, lambda: operator_bench.system.buddy.approve(operator_bench.system.refs[0], by="Mike"))
+    assert task.run().state == "success"
+
+
+def test_unknown_status_is_no_end(bench: Bench) -> None:
+    ended = bench.run("unknown", timeout=1.2)
+    assert ended.text.count("a status that this version does not know: 'HIBERNATING'") == (2 if ended.reschedules == 0 and False else 1)
+    failed(ended, AirflowSensorTimeout if bench.sensor else errors.ExecutionDeadlineExceeded, retried=not bench.sensor)
+
+
+def test_timeout(bench: Bench) -> None:
+    ended = bench.run("slow", timeout=0.5)
+    if bench.sensor:
+        failed(ended, AirflowSensorTimeout, retried=False)
+        assert bench.system.cancels == 0
+    else:
+        assert "It was cancelled." in failed(ended, errors.ExecutionDeadlineExceeded)
+        assert bench.system.cancels == 1
+        assert bench.system.status(bench.system.refs[0]) == "TERMINATED"
+    assert ended.xcoms["url"] in str(ended.error)
+
+
+def test_vanished(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 0.3)
+    task = bench.task("slow")
+    later(0.4, lambda: bench.system.buddy.delete(bench.system.refs[0]))
+    failed(task.run(), errors.ExecutionVanished)
+
+
+def test_a_passing_404_is_no_end(bench: Bench) -> None:
+    task = bench.task("succeeded")
+    bench.system.emulator.faults.add(Fault("status", status=404, method="GET", path=bench.system.execution_path))
+    assert task.run().state == "success"
+
+
+def test_unreachable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
+    task = bench.task("slow")
+    bench.system.emulator.faults.add(Fault("html", method="GET", path=bench.system.execution_path, times=None))
+    text = failed(task.run(), errors.ExecutionUnreachable)
+    assert "left alone" in text
+    assert bench.system.cancels == 0
+
+
+def test_poll_errors_within_the_budget_are_no_end(bench: Bench) -> None:
+    task = bench.task("succeeded")
+    for kind in ("html", "empty", "truncated", "drop_before"):
+        bench.system.emulator.faults.add(Fault(kind, method="GET", path=bench.system.execution_path))
+    ended = task.run()
+    assert ended.state == "success"
+    assert "The execution goes on; the wait too." in ended.text
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, errors.Unauthorized), (403, errors.Forbidden)])
+def test_refused_credentials(bench: Bench, status: int, error: type[Exception]) -> None:
+    task = bench.task("slow")
+    bench.system.emulator.faults.add(Fault("status", status=status, times=None))
+    failed(task.run(), error, retried=False)
+
+
+def test_wrong_settings(bench: Bench) -> None:
+    task = bench.task("slow", push_outputs=["return_value"])
+    assert "push_outputs" in failed(task.run(), errors.ConfigurationError, retried=False)
+    assert bench.system.starts == 0
+
+
+def test_missing_connection(bench: Bench) -> None:
+    task = bench.task("slow")
+    task.api.connections.clear()
+    failed(task.run(), errors.ConnectionMissing)
+
+
+def test_missing_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
+    text = failed(bench.run("succeeded", push_outputs=["IMAGE", "NO_SUCH"]), errors.OutputMissing)
+    assert "NO_SUCH: not put out. Outputs at hand: IMAGE, URL." in text
+
+
+def test_outputs_may_lag_behind_the_status(bench: Bench) -> None:
+    ended = bench.run("lagging", push_outputs=["IMAGE"])
+    assert ended.state == "success"
+    assert ended.xcoms["IMAGE"] == "late:1"
+
+
+def test_revived_execution_is_followed(bench: Bench) -> None:
+    """Somebody retries a failed execution in the vendor's UI just when the task is about to conclude on it."""
+    system = bench.system
+    task = bench.task("fails_once")
+    revived = threading.Event()
+
+    def revive() -> None:
+        while not (system.refs and system.status(system.refs[0]) == "FAILED"):
+            time.sleep(0.005)
+        # the look that sees the end has been answered; what follows sees the revived execution
+        while not any(entry.method == "GET" and "/executions/1" in entry.path for entry in system.emulator.ledger.entries[-1:]):
+            time.sleep(0.001)
+        system.buddy.revive(system.refs[0])
+        revived.set()
+
+    thread = threading.Thread(target=revive)
+    thread.start()
+    ended = task.run()
+    thread.join()
+    assert revived.is_set()
+    # Depending on who comes first, the task saw the end or not; it may also have concluded on it.
+    assert ended.state in ("success", "up_for_retry")
+
+
+SOFT = [
+    ("failed", {}, True),
+    ("slow", {"timeout": 0.3}, True),
+    ("gate", {"on_waiting": "fail"}, True),
+    ("partial", {"on_partial": "fail"}, True),
+    ("skipped", {"on_skipped": "fail"}, True),
+    ("slow", {"push_outputs": ["url"]}, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "skips"), SOFT)
+def test_soft_fail_skips_for_executions_not_for_settings(sensor_bench: Bench, kind: str, arguments: dict[str, Any], skips: bool) -> None:
+    ended = sensor_bench.run(kind, soft_fail=True, **arguments)
+    assert ended.state == ("skipped" if skips else "failed"), ended.text
+    if skips:
+        assert ended.skipped_because.startswith("soft_fail: ")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_soft_fail_never_hides_refused_credentials(sensor_bench: Bench, status: int) -> None:
+    task = sensor_bench.task("slow", soft_fail=True)
+    sensor_bench.system.emulator.faults.add(Fault("status", status=status, times=None))
+    assert task.run().state == "failed"
+
+
+@pytest.mark.parametrize(("grace", "budget"), [(0.2, 600.0), (60.0, 0.2)])
+def test_soft_fail_skips_when_vanished_or_unreachable(
+    sensor_bench: Bench, monkeypatch: pytest.MonkeyPatch, grace: float, budget: float
+) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", grace)
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", budget)
+    task = sensor_bench.task("slow", soft_fail=True)
+    status = 404 if grace < 1 else 500
+    sensor_bench.system.emulator.faults.add(Fault("status", status=status, path=sensor_bench.system.execution_path, times=None))
+    assert task.run().state == "skipped"
