@@ -112,6 +112,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
         self._interrupted = False
         self._ref: str | None = None
+        self._unanswered: tuple[Any, store.Note] | None = None
         self._killer: tuple[ExecutionHook, Sender, TaskKey] | None = None
 
     # What a system's operator says:
@@ -196,6 +197,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 try:
                     yield hook
                 except AirflowTaskTimeout:
+                    self._find_unanswered(hook, sender)
                     self._cancel_now("execution_timeout has passed")
                     raise
                 finally:
@@ -246,6 +248,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         plan = hook.run(self.plan(hook))
         for attempt in (1, 2):
             store.save(context, note)  # the intent; refused if a newer try has taken over
+            self._unanswered = (plan, note)
             try:
                 snapshot: Snapshot | None = hook.run(self.start(hook, plan, note.marker))
             except (TransportError, ServerError, ProtocolError) as error:
@@ -265,7 +268,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self.log.info("No execution was started; asking once more.")
         assert snapshot is not None
         note.ref, note.url = snapshot.ref, snapshot.url
-        self._ref = snapshot.ref
+        self._ref, self._unanswered = snapshot.ref, None
         store.save(context, note)
         self.log.info("%s execution %s started: %s", hook.title, snapshot.ref, snapshot.url)
         self._announce(context, snapshot.ref, snapshot.url)
@@ -273,6 +276,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _nothing_started(self, context: Context, note: store.Note) -> None:
         note.refused = True
+        self._unanswered = None
         with suppress(AirflowRuntimeError):
             store.save(context, note)
 
@@ -422,6 +426,14 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._cancel_now(verdict.value)
         else:
             self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
+
+    def _find_unanswered(self, hook: ExecutionHook, sender: Sender) -> None:
+        """If the task is ended in the middle of the start request, that execution is the one to cancel."""
+        if self._ref is None and self._unanswered is not None and self.cancel_on_kill:
+            plan, note = self._unanswered
+            with suppress(ExecutionApiError):
+                found, _ = sender.run(self.find(hook, plan, note.marker, note.started_at))
+                self._ref = found[0].ref if found else None
 
     def _cancel_now(self, why: str) -> None:
         if self._killer is None or self._ref is None or not self.cancel_on_kill:

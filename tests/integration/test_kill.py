@@ -1,0 +1,181 @@
+"""Who kills? A person's act cancels the execution once; an eviction, a hand-over or an outage cancels nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from airflow_provider import errors
+from airflow_provider.emulator import Fault
+from tests.harness import TaskRun
+from tests.integration.conftest import Bench
+
+PERSON = ["failed", "success", "skipped", "upstream_failed", "removed", "restarting", None]
+GOES_ON = ["deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "something_new"]
+
+
+def looked_at(system: Any) -> Callable[[], bool]:
+    return lambda: system.emulator.ledger.count(method="GET", path_re=r"/executions/\d+$") >= 2
+
+
+@pytest.mark.parametrize("state", PERSON)
+def test_a_person_ends_a_running_task(system: Any, state: str | None) -> None:
+    task = Bench(system, "operator").task("slow")
+    with task.terminated(looked_at(system), state):
+        ended = task.run()
+    assert type(ended.error) is errors.ExecutionInterrupted
+    assert system.cancels == 1
+    assert system.status(system.refs[0]) == "TERMINATED"
+
+
+@pytest.mark.parametrize("state", GOES_ON)
+def test_an_evicted_worker_cancels_nothing(system: Any, state: str) -> None:
+    task = Bench(system, "operator").task("slow")
+    with task.terminated(looked_at(system), state):
+        ended = task.run()
+    assert type(ended.error) is errors.ExecutionInterrupted
+    assert ended.state == "up_for_retry"
+    assert system.cancels == 0
+    assert "is left alone" in ended.text
+
+
+def test_a_worker_whose_airflow_is_away_cancels_nothing(system: Any) -> None:
+    task = Bench(system, "operator").task("slow")
+    task.api.states = _Away()  # type: ignore[assignment]
+    with task.terminated(looked_at(system), "failed"):
+        task.run()
+    assert system.cancels == 0
+
+
+class _Away(dict):  # type: ignore[type-arg]
+    """States that can't be told."""
+
+    def __setitem__(self, key: str, value: Any) -> None: ...
+
+
+def test_a_running_task_may_leave_its_execution(system: Any) -> None:
+    task = Bench(system, "operator").task("slow", cancel_on_kill=False)
+    with task.terminated(looked_at(system), "failed"):
+        task.run()
+    assert system.cancels == 0
+
+
+def test_a_mapped_task_asks_for_its_own_state(system: Any) -> None:
+    bench = Bench(system, "operator", map_index=2)
+    task = bench.task("slow")
+    task.api.states["task"] = "running"
+    with task.terminated(looked_at(system), "failed"):
+        task.run()
+    assert system.cancels == 1
+
+
+def test_a_slow_cancel_does_not_hold_the_worker_for_longer_than_airflow_gives(system: Any) -> None:
+    task = Bench(system, "operator").task("slow")
+    system.emulator.faults.add(Fault("latency", method="PATCH", seconds=3.0, times=None))
+    with task.terminated(looked_at(system), "failed"):
+        ended = task.run()
+    assert "could not be cancelled: no answer in time" in ended.text
+    deadline = time.monotonic() + 5
+    while not system.cancels and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert system.cancels == 1  # it had been sent
+
+
+def test_execution_timeout_cancels(system: Any) -> None:
+    task = Bench(system, "operator").task("slow", execution_timeout=timedelta(seconds=1))
+    ended = task.run()
+    assert isinstance(ended.error, AirflowTaskTimeout)
+    assert system.cancels == 1
+
+
+def test_execution_timeout_in_the_middle_of_the_start_cancels(system: Any) -> None:
+    task = Bench(system, "operator").task("slow", execution_timeout=timedelta(seconds=1))
+    system.emulator.faults.add(Fault("latency", method="POST", seconds=3.0, effect=True))
+    ended = task.run()
+    assert isinstance(ended.error, AirflowTaskTimeout)
+    assert system.starts == 1
+    assert system.cancels == 1
+
+
+def test_execution_timeout_bounds_a_deferred_wait(system: Any) -> None:
+    task = Bench(system, "operator-deferrable").task("slow", execution_timeout=timedelta(seconds=1))
+    ended = task.run()
+    assert type(ended.error) is errors.ExecutionDeadlineExceeded
+    assert system.cancels == 1
+
+
+@pytest.mark.parametrize("mode", ["sensor-poke", "sensor-reschedule"])
+def test_a_sensor_never_cancels(system: Any, mode: str) -> None:
+    task = Bench(system, mode).task("slow", timeout=2.0)
+    with task.terminated(looked_at(system), "failed"):
+        task.run()
+    assert system.cancels == 0
+
+
+def deferred(system: Any, mode: str = "operator-deferrable", **arguments: Any) -> TaskRun:
+    """A task that has deferred, and whose trigger is about to start."""
+
+    class Deferred(Exception):
+        pass
+
+    def stop(_: object) -> None:
+        raise Deferred
+
+    task = Bench(system, mode).task("slow", **arguments)
+    task.on_defer = stop
+    with pytest.raises(Deferred):
+        task.run()
+    system.emulator.ledger.clear()
+    return task
+
+
+@pytest.mark.parametrize("state", PERSON)
+def test_a_person_ends_a_deferred_task(system: Any, state: str | None) -> None:
+    task = deferred(system)
+    logs = task.kill_trigger(looked_at(system), state, linger=0.5)
+    assert system.cancels == 1
+    assert any("Cancelling execution" in str(entry["event"]) for entry in logs)
+
+
+@pytest.mark.parametrize("state", GOES_ON)
+def test_a_hand_over_cancels_nothing(system: Any, state: str) -> None:
+    task = deferred(system)
+    task.kill_trigger(looked_at(system), state, linger=0.5)
+    assert system.cancels == 0
+
+
+def test_a_cancel_that_takes_long_outlives_the_trigger(system: Any) -> None:
+    task = deferred(system)
+    system.emulator.faults.add(Fault("latency", method="PATCH", seconds=1.0, times=None))
+    task.kill_trigger(looked_at(system), "failed", linger=2.0)
+    assert system.cancels == 1
+    assert system.status(system.refs[0]) == "TERMINATED"
+
+
+def test_a_deferred_task_may_leave_its_execution(system: Any) -> None:
+    task = deferred(system, cancel_on_kill=False)
+    task.kill_trigger(looked_at(system), "failed", linger=0.3)
+    assert system.cancels == 0
+
+
+def test_a_deferred_sensor_never_cancels(system: Any) -> None:
+    task = deferred(system, "sensor-deferrable")
+    task.kill_trigger(looked_at(system), "failed", linger=0.3)
+    assert system.cancels == 0
+
+
+def test_the_other_triggerer_goes_on_after_a_hand_over(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It repeats little of the log: the first one has noted how far it was."""
+    monkeypatch.setattr("airflow_provider.execution.trigger.CHECKPOINT_SECONDS", 0.0)
+    task = deferred(system)
+    assert task.deferred is not None
+    logs = task.kill_trigger(lambda: "execution_progress" in task.api.xcoms, "deferred")
+    shown = sum(entry["event"] == "compiling" for entry in logs)
+    again = task.kill_trigger(looked_at(system), "deferred")
+    assert shown >= 1
+    assert not any("is RUNNING" in str(entry["event"]) for entry in again)

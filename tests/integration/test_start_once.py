@@ -1,0 +1,299 @@
+"""Exactly one execution per attempt: crashes, retries, clears, and start requests whose answer is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from airflow_provider import errors
+from airflow_provider.emulator import Fault
+from airflow_provider.execution.operator import ExecutionOperator
+from tests.harness import TaskRun
+from tests.integration.conftest import Bench
+
+
+@pytest.fixture(autouse=True)
+def _short_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ExecutionOperator, "lookup_pauses", (0.0, 0.1, 0.2))
+
+
+class Crash(BaseException):
+    """The worker process dies: nothing of ours runs any more."""
+
+
+def crash_at(task: TaskRun, method: str, path: str, *, before: bool) -> None:
+    """Let the worker die at its first such request to Airflow, before or after it took effect."""
+    api = task.api
+    hit = threading.Event()
+    answer = type(api).__call__
+
+    class Crashing(type(api)):  # type: ignore[misc]
+        def __call__(self, request: Any) -> Any:
+            if not hit.is_set() and request.method == method and path in request.url.path and self.store:
+                hit.set()
+                if not before:
+                    answer(self, request)
+                raise Crash
+            return answer(self, request)
+
+    api.__class__ = Crashing
+
+
+def crashed_try(task: TaskRun) -> None:
+    """A try whose worker dies. Airflow finds out and retries; here the runner reports the crash as a failure."""
+    ended = task.run()
+    assert isinstance(ended.error, Crash), ended.text
+
+
+def test_a_retry_re_attaches_to_the_running_execution(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("succeeded", push_outputs=["IMAGE"])
+    crash_at(task, "POST", "/xcoms/", before=True)  # the ref is noted, nothing else
+    crashed_try(task)
+    ended = task.run()
+    assert ended.state == "success"
+    assert system.starts == 1
+    assert ended.result["ref"] == system.refs[0]
+    assert ended.xcoms["IMAGE"] == "shop:1.2.3"
+    assert "Going on with execution" in ended.text
+
+
+def test_a_retry_collects_an_execution_that_succeeded_meanwhile(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("succeeded", push_outputs=["IMAGE"])
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    while system.status(system.refs[0]) != "SUCCESSFUL":
+        time.sleep(0.05)
+    ended = task.run()
+    assert ended.state == "success"
+    assert ended.defers == 0
+    assert operator_bench.system.starts == 1
+    assert ended.xcoms["IMAGE"] == "shop:1.2.3"
+
+
+def test_a_crash_before_the_note_of_the_ref_is_looked_up(operator_bench: Bench) -> None:
+    """The start request was sent, the ref not noted: the intent says so, the marker finds it."""
+    system = operator_bench.system
+    task = operator_bench.task("succeeded")
+    crash_at(task, "PUT", "/store/", before=True)
+    crashed_try(task)
+    assert system.starts == 1
+    ended = task.run()
+    assert ended.state == "success"
+    assert system.starts == 1
+    assert "looking for it by its marker" in ended.text
+
+
+def test_a_crash_before_the_start_request_starts_one(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("succeeded")
+    system.emulator.faults.add(Fault("drop_before", method="POST"))
+    # The request is lost on its way; nothing is found; it is sent once more.
+    ended = task.run()
+    assert ended.state == "success"
+    assert len(system.refs) == 1
+
+
+@pytest.mark.parametrize("comments", [True, False])
+@pytest.mark.parametrize("fault", ["drop_after", "status_after", "truncated"])
+def test_a_start_whose_answer_is_lost_is_found_not_repeated(operator_bench: Bench, fault: str, comments: bool) -> None:
+    system = operator_bench.system
+    system.buddy.list_has_comment = comments
+    parameters = {"status": 502} if fault == "status_after" else {}
+    system.emulator.faults.add(Fault(fault, method="POST", **parameters))
+    ended = operator_bench.run("succeeded", comment="nightly")
+    assert ended.state == "success", ended.text
+    assert system.starts == len(system.refs) == 1
+    assert system.buddy.executions[0].comment.startswith("nightly [airflow-")
+
+
+def test_a_lost_start_is_found_although_the_list_lags(operator_bench: Bench) -> None:
+    operator_bench.system.buddy.list_lag = 0.2
+    operator_bench.system.emulator.faults.add(Fault("drop_after", method="POST"))
+    assert operator_bench.run("succeeded").state == "success"
+    assert len(operator_bench.system.refs) == 1
+
+
+def test_a_lost_start_that_cannot_be_looked_up_is_not_repeated(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    system.emulator.faults.add(Fault("drop_after", method="POST"))
+    broken = system.emulator.faults.add(Fault("html", method="GET", path=r"/executions$", times=None))
+    task = operator_bench.task("succeeded")
+    ended = task.run()
+    assert type(ended.error) is errors.StartUnknown
+    assert ended.state == "up_for_retry"
+    assert "airflow-" in str(ended.error)
+    broken.times = 0
+    ended = task.run()
+    assert ended.state == "success"
+    assert system.starts == len(system.refs) == 1
+
+
+def test_a_refused_start_needs_no_look_up(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("succeeded")
+    system.emulator.faults.add(Fault("status", status=400, method="POST"))
+    assert type(task.run().error) is errors.StatusError
+    system.emulator.ledger.clear()
+    assert task.run().state == "success"
+    assert system.emulator.ledger.count(method="GET", path_re=r"/executions$") == 0
+
+
+def test_rate_limited_starts_are_repeated_since_nothing_was_started(operator_bench: Bench) -> None:
+    operator_bench.system.emulator.faults.add(Fault("rate_limit", method="POST", retry_after="0", times=2))
+    assert operator_bench.run("succeeded").state == "success"
+    assert len(operator_bench.system.refs) == 1
+
+
+def test_a_retry_after_a_failed_execution_starts_a_new_one(operator_bench: Bench) -> None:
+    task = operator_bench.task("failed")
+    first, second = task.run(), task.run()
+    assert [type(ended.error) for ended in (first, second)] == [errors.ExecutionFailed] * 2
+    assert operator_bench.system.starts == 2
+    assert first.xcoms["ref"] != second.xcoms["ref"]
+
+
+@pytest.mark.parametrize("keeps_id", [True, False])
+def test_a_retry_may_resume_the_failed_execution(operator_bench: Bench, keeps_id: bool) -> None:
+    system = operator_bench.system
+    system.buddy.retry_keeps_id = keeps_id
+    task = operator_bench.task("fails_once" if keeps_id else "failed", on_retry="resume")
+    assert type(task.run().error) is errors.ExecutionFailed
+    ended = task.run()
+    assert system.starts == 1
+    assert len(system.refs) == (1 if keeps_id else 2)
+    assert ended.xcoms["ref"] == system.refs[-1]
+    assert ended.state == ("success" if keeps_id else "up_for_retry")
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+@pytest.mark.parametrize("map_index", [-1, 1])
+def test_a_clear_starts_a_new_execution(operator_bench: Bench, retries: int, map_index: int) -> None:
+    operator_bench.map_index = map_index
+    task = operator_bench.task("succeeded", retries=retries)
+    assert task.run().state == "success"
+    task.clear()
+    ended = task.run()
+    assert ended.state == "success"
+    assert ended.result["ref"] == operator_bench.system.refs[1]
+    assert operator_bench.system.starts == 2
+
+
+def test_a_clear_cancels_the_old_execution_that_still_runs(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("slow", timeout=0.5)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    task.clear()
+    task.run()
+    assert system.starts == 2
+    assert system.status(system.refs[0]) == "TERMINATED"
+
+
+def test_a_clear_after_retries_was_changed_is_told_from_a_retry(operator_bench: Bench) -> None:
+    task = operator_bench.task("succeeded", retries=2)
+    task.run()
+    task.retries = 1  # so that the clear leaves max_tries at 2
+    task.clear()
+    assert task.max_tries == 2
+    task.run()
+    assert operator_bench.system.starts == 2
+
+
+def test_a_clear_of_another_task_is_no_clear_of_this_one(operator_bench: Bench) -> None:
+    task = operator_bench.task("succeeded")
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    task.clear_number += 1
+    assert task.run().state == "success"
+    assert operator_bench.system.starts == 1
+
+
+def test_the_clock_goes_on_over_retries(operator_bench: Bench) -> None:
+    """Past its timeout an execution found by a retry is cancelled, and the task fails."""
+    system = operator_bench.system
+    task = operator_bench.task("slow", timeout=5.0)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    task.api.store["execution"]["started_at"] -= 100
+    ended = task.run()
+    assert type(ended.error) is errors.ExecutionDeadlineExceeded
+    assert system.starts == system.cancels == 1
+
+
+def test_a_superseded_worker_starts_nothing(operator_bench: Bench) -> None:
+    task = operator_bench.task("succeeded")
+    task.api.refuse_store = True
+    ended = task.run()
+    assert isinstance(ended.error, (AirflowRuntimeError, Exception))
+    assert ended.state != "success"
+    assert operator_bench.system.starts == 0
+
+
+def test_without_waiting_the_task_ends_after_the_start(operator_bench: Bench) -> None:
+    task = operator_bench.task("slow", wait_for_completion=False)
+    ended = task.run()
+    assert ended.state == "success"
+    assert ended.defers == 0
+    assert ended.result["phase"] in ("RUNNING", "QUEUED")
+    assert ended.xcoms["ref"] == operator_bench.system.refs[0]
+    assert operator_bench.system.cancels == 0
+
+
+def test_a_sensors_clock_goes_on_over_retries_and_begins_anew_after_a_clear(sensor_bench: Bench) -> None:
+    task = sensor_bench.task("failed", timeout=50)
+    task.run()
+    since = task.api.store["wait"]["since"]
+    task.run()
+    assert task.api.store["wait"]["since"] == since
+    task.clear()
+    task.run()
+    assert task.api.store["wait"]["since"] > since
+
+
+def test_airflows_deferral_timeout_cancels_as_ours_does(system: Any) -> None:
+    """The back-stop: Airflow resumes the task straight into failure."""
+    task = Bench(system, "operator-deferrable").task("slow")
+    task.run_trigger = lambda: {}  # type: ignore[method-assign]
+    task.resume = lambda event: {  # type: ignore[method-assign]
+        "next_method": "__fail__",
+        "next_kwargs": {"error": "Trigger timeout"},
+    }
+    ended = task.run()
+    assert type(ended.error) is errors.ExecutionDeadlineExceeded
+    assert system.cancels == 1
+
+
+def test_our_timeout_comes_before_airflows(system: Any) -> None:
+    task = Bench(system, "operator-deferrable").task("succeeded", timeout=100.0)
+    task.run()
+    assert task.deferred is not None
+    assert task.deferred.trigger_kwargs is not None
+    assert task.deferred.trigger_timeout.total_seconds() > 100.0 + 3_000
+
+
+@pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
+@pytest.mark.parametrize("event", [None, {}, "ended", {"ref": "a/b/1/1", "end": "fine"}, {"ref": 1, "end": "ended"}])
+def test_a_strange_event_never_passes_for_success(system: Any, mode: str, event: Any) -> None:
+    task = Bench(system, mode).task("succeeded")
+    task.run_trigger = lambda: event  # type: ignore[method-assign]
+    ended = task.run()
+    assert type(ended.error) is errors.ExecutionError
+    assert ended.state == "up_for_retry"
+
+
+@pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
+def test_a_trigger_that_breaks_says_so_and_loses_nothing(system: Any, mode: str) -> None:
+    task = Bench(system, mode).task("succeeded", soft_fail=True) if mode.startswith("sensor") else Bench(system, mode).task("succeeded")
+    task.on_defer = lambda message: message.trigger_kwargs.update(policy={})  # type: ignore[union-attr]
+    ended = task.run()
+    assert type(ended.error) is errors.ExecutionInterrupted
+    assert ended.state == "up_for_retry"
+    task.on_defer = None
+    assert task.run().state == "success"
+    assert len(system.refs) == 1
