@@ -10,6 +10,8 @@ from typing import Any
 from airflow_provider.execution.result import iso
 from airflow_provider.execution.system import LogLine
 
+GROUP_FROM = 4
+"""Lines from which on they are folded into a group: a few of them are read sooner without."""
 MAX_LINE = 2_000
 """Characters of a remote line that are shown."""
 
@@ -59,15 +61,19 @@ def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LIN
 
 def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[str] = ()) -> None:
     """
-    Write remote log lines to a task's log, in one group for each step, each with the remote's step, time and level.
+    Write remote log lines to a task's log, in a group for each step, each with the remote's step, time and level.
 
     :param log: Airflow's structured logger; the text is an argument, the fields can't clash with Airflow's own.
     """
     hide = tuple(secrets)
     for step, group in groupby(lines, key=lambda line: line.step):
         name = clean(step)
-        log.info("::group::%s log%s", title, f": {name}" if name else "")
-        for line in group:
+        together = list(group)
+        fold = len(together) >= GROUP_FROM
+        if fold:
+            log.info("::group::%s log%s", title, f": {name}" if name else "")
+        for line in together:
             fields = {"remote_step": name, "remote_time": iso(line.time), "remote_level": line.level and clean(line.level)}
             log.info("%s", clean(line.text, hide), **{key: value for key, value in fields.items() if value})
-        log.info("::endgroup::")
+        if fold:
+            log.info("::endgroup::")

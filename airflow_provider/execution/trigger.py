@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -14,6 +14,10 @@ from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one
 from airflow_provider.execution import kill
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
+
+if TYPE_CHECKING:
+    from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.system import System
 
 PROGRESS_KEY = "execution_progress"
 """XCom key under which the wait notes how far it is, so that another triggerer goes on there."""
@@ -89,11 +93,10 @@ class ExecutionTrigger(BaseTrigger):
         end: End | None = None
         error: dict[str, Any] | None = None
         try:
-            # Loading a system's models takes some milliseconds: not on the loop that all triggers share.
-            hook = (await asyncio.to_thread(resolve_name, self.hook))(**self.hook_arguments)
+            hook, system = await asyncio.to_thread(self._load)
             async with hook.asender() as sender:
                 self._prime()
-                watch = Watch(hook.system(), self.ref, self.policy, state, self.log)
+                watch = Watch(system, self.ref, self.policy, state, self.log)
                 saved = time.monotonic()
                 while (end := await sender.run(watch.look())) is None:
                     if time.monotonic() - saved >= CHECKPOINT_SECONDS:
@@ -116,6 +119,13 @@ class ExecutionTrigger(BaseTrigger):
         event = {"ref": self.ref, "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
+    def _load(self) -> tuple[ExecutionHook, System]:
+        """Import the system's hook, models and HTTP client: in a thread, since that takes too long for the loop that all triggers share."""
+        import airflow_provider.execution.transport  # noqa: F401
+
+        hook = resolve_name(self.hook)(**self.hook_arguments)
+        return hook, hook.system()
+
     async def on_kill(self) -> None:
         """
         Cancel the execution if a person ended the task.
@@ -132,10 +142,10 @@ class ExecutionTrigger(BaseTrigger):
         if verdict is not kill.Verdict.CANCEL:
             self.log.info("Execution %s is left alone: %s.", self.ref, verdict.value)
             return
-        hook = resolve_name(self.hook)(**self.hook_arguments)
+        hook, system = await asyncio.to_thread(self._load)
         self.log.warning("Cancelling execution %s, since %s.", self.ref, verdict.value)
         try:
-            await hook.arun(hook.system().cancel(self.ref))
+            await hook.arun(system.cancel(self.ref))
         except ExecutionApiError as error:
             self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", self.ref, error, self.url)
 

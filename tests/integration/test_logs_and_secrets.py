@@ -99,12 +99,14 @@ def test_hostile_lines_are_data(bench: Bench) -> None:
 def test_secret_outputs_stay_out_of_everything(bench: Bench) -> None:
     secrets = {"DEPLOY_TOKEN": "canary-one-4711", "PEM": "-----BEGIN PRIVATE KEY-----\nAAAcanary-two\n-----END PRIVATE KEY-----"}
     pipeline = bench.system.buddy.add_pipeline(
-        Pipeline("p", actions=[Action("Build", seconds=0.2, outputs={**secrets, "IMAGE": "i:1"}, log=["using -----BEGIN PRIVATE KEY-----"])])
+        Pipeline(
+            "p", actions=[Action("Build", seconds=0.2, outputs={**secrets, "IMAGE": "i:1"}, log=["using -----BEGIN PRIVATE KEY-----"])]
+        )
     )
     task = bench.task("", script=pipeline, push_outputs=["IMAGE", "*"])
     ended = task.run()
     assert ended.state == "success"
-    everything = json.dumps([ended.xcoms, task.api.store, str(ended.logs), [call for call in task.api.calls]], default=str)
+    everything = json.dumps([ended.xcoms, task.api.store, str(ended.logs), list(task.api.calls)], default=str)
     assert "canary" not in everything
     assert "emulator-token" not in everything
     assert "***" not in json.dumps(ended.result["outputs"])
@@ -125,7 +127,15 @@ def test_the_token_is_in_no_kwargs_event_or_exception(system: Any) -> None:
     task.after_trigger = events.append
     ended = task.run()
     assert task.deferred is not None
-    for place in (task.deferred.trigger_kwargs, task.deferred.next_kwargs, events, ended.xcoms, str(ended.error), ended.text, task.api.store):
+    for place in (
+        task.deferred.trigger_kwargs,
+        task.deferred.next_kwargs,
+        events,
+        ended.xcoms,
+        str(ended.error),
+        ended.text,
+        task.api.store,
+    ):
         assert "canary" not in str(place)
     rendered = [body for _, path, body in task.api.calls if path.endswith("/rtif")]
     assert rendered

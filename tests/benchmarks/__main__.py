@@ -1,0 +1,8 @@
+"""``make bench``: all benchmarks, one after the other. They print; nothing is asserted."""
+
+from __future__ import annotations
+
+from tests.benchmarks import event_loop, parse
+
+parse.main()
+event_loop.main()
