@@ -116,6 +116,10 @@ class BuddyRunPipelineOperator(ExecutionOperator):
 
     def plan(self, hook: Any) -> Flow[tuple[str, str, int, dict[str, Any]]]:
         """Check the arguments and find the pipeline."""
+        from airflow.sdk.log import mask_secret
+
+        for value in (self.secret_variables or {}).values():
+            mask_secret(str(value))
         body = self._body()
         workspace, project = hook.place()
         pipeline = yield from hook.system().resolve_pipeline(workspace, project, self.pipeline)

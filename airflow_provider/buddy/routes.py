@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider.buddy import models
-from airflow_provider.execution.route import Route
+from airflow_provider.execution.route import MAX_BODY, Route
 
 _PIPELINES = "/workspaces/{workspace}/projects/{project}/pipelines"
 _PIPELINE = f"{_PIPELINES}/{{pipeline}}"
@@ -18,7 +18,8 @@ RUN_PIPELINE: Route[models.Execution] = Route("POST", _EXECUTIONS, models.Execut
 GET_EXECUTION: Route[models.Execution] = Route("GET", _EXECUTION, models.Execution)
 CANCEL_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution, repeatable=True)
 RETRY_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution)
-GET_ACTION_EXECUTION: Route[models.ActionExecution] = Route("GET", _ACTION_EXECUTION, models.ActionExecution)
+# Its answer carries the whole log inline.
+GET_ACTION_EXECUTION: Route[models.ActionExecution] = Route("GET", _ACTION_EXECUTION, models.ActionExecution, max_body=2 * MAX_BODY)
 GET_LOGS: Route[models.LogPage] = Route("GET", f"{_ACTION_EXECUTION}/logs", models.LogPage)
 GET_TOKEN: Route[models.Token] = Route("GET", "/user/token", models.Token)
 GET_USER: Route[models.User] = Route("GET", "/user", models.User)

@@ -9,10 +9,13 @@ from airflow_provider.buddy import models, routes
 from airflow_provider.buddy.ref import FORM, BuddyRef
 from airflow_provider.errors import (
     ConfigurationError,
-    ExecutionApiError,
     Forbidden,
     NotFound,
+    ProtocolError,
+    RateLimited,
+    ServerError,
     StatusError,
+    TransportError,
     Unauthorized,
 )
 from airflow_provider.execution.phase import Phase
@@ -79,11 +82,9 @@ class Buddy(System):
                 continue
             try:
                 full = yield from send(routes.GET_ACTION_EXECUTION(ref=ref, action_execution=item.id, **parsed.path))
-            except (Unauthorized, Forbidden, ConfigurationError):
+            except (TransportError, Unauthorized, Forbidden, RateLimited, ServerError):
                 raise
-            except (NotFound, StatusError, ExecutionApiError) as error:
-                if getattr(error, "status", None) is None or (error.status or 0) >= 500 or error.status == 429:
-                    raise
+            except (StatusError, ProtocolError) as error:
                 omitted[f"{item.action.name}.*"] = f"the action's details could not be read: {error}"
                 full = item
             if full.action_execution_id is None:
@@ -92,6 +93,7 @@ class Buddy(System):
         execution.action_executions = detailed
         snapshot = snapshot_of(parsed, execution)
         snapshot.outputs_omitted = omitted
+        snapshot.settled = snapshot.settled and not omitted
         for step in snapshot.steps:
             snapshot.outputs.update(step.outputs)
         snapshot.log_tail = yield from self._tail(parsed, snapshot, detailed)

@@ -36,7 +36,10 @@ class ExecutionHook(BaseHook):
     :param conn_id: Airflow connection.
     """
 
+    conn_type: ClassVar[str]
+    """Connection type, and short name of the system."""
     title: ClassVar[str]
+    """The system's name in texts."""
     default_base_url: ClassVar[str | None] = None
     dialect: ClassVar[Dialect]
 
@@ -84,7 +87,7 @@ class ExecutionHook(BaseHook):
             self.log.warning("TLS verification is switched off for connection %r; use ca_bundle instead.", self.conn_id)
         self._extra = extra
         return Endpoint(
-            system=self.system_name(),
+            system=self.conn_type,
             title=self.title,
             conn_id=self.conn_id,
             base_url=address,
@@ -94,10 +97,6 @@ class ExecutionHook(BaseHook):
             timeout=self._number(extra, "request_timeout", 30.0),
             max_in_flight=int(self._number(extra, "max_concurrent_requests", 8)),
         )
-
-    def system_name(self) -> str:
-        """Short name of the system, such as ``buddy``."""
-        return str(self.conn_type)  # type: ignore[attr-defined]
 
     def _number(self, extra: Mapping[str, Any], name: str, default: float) -> float:
         value = extra.get(name)
@@ -112,7 +111,7 @@ class ExecutionHook(BaseHook):
         return number
 
     def _unknown(self) -> ConnectionMissing:
-        return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.system_name()!r}.")
+        return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.conn_type!r}.")
 
     def open(self) -> None:
         """

@@ -192,16 +192,18 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         with self.make_hook() as hook:
             hook.pause_with(self._pause)
             hook.open()
-            with hook.new_sender() as sender:
-                self._killer = (hook, sender, TaskKey.of(context["ti"]))
-                try:
-                    yield hook
-                except AirflowTaskTimeout:
-                    self._find_unanswered(hook, sender)
-                    self._cancel_now("execution_timeout has passed")
-                    raise
-                finally:
+            sender = hook.new_sender()
+            self._killer = (hook, sender, TaskKey.of(context["ti"]))
+            try:
+                yield hook
+            except AirflowTaskTimeout:
+                self._find_unanswered(hook, sender)
+                self._cancel_now("execution_timeout has passed")
+                raise
+            finally:
+                if self._killer is not None:  # else a cancel request may still be under way on it
                     self._killer = None
+                    sender.close()
 
     # Which execution is ours
 
@@ -303,7 +305,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         raise StartUnknown(
             f"{hook.title}: it can't be told whether an execution was started ({why}). None was started again. Look for one whose "
             f"comment or input holds {note.marker}, or that was started at that time; a retry of the task looks again.",
-            system=hook.system_name(),
+            system=hook.conn_type,
         )
 
     def _resume(self, context: Context, hook: ExecutionHook, note: store.Note, known: Snapshot) -> tuple[store.Note, Snapshot]:
@@ -444,11 +446,12 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         self.log.warning("Cancelling execution %s, since %s.", ref, why)
 
         def cancel() -> ExecutionApiError | None:
-            try:
-                sender.run(hook.system().cancel(ref))
-            except ExecutionApiError as error:
-                return error
-            return None
+            with sender:
+                try:
+                    sender.run(hook.system().cancel(ref))
+                except ExecutionApiError as error:
+                    return error
+                return None
 
         error = within(CANCEL_SECONDS, cancel, ExecutionError("no answer in time"))
         if error is not None:

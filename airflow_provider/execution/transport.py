@@ -38,6 +38,7 @@ from airflow_provider.errors import (
     one_line,
 )
 from airflow_provider.execution.endpoint import Endpoint, origin
+from airflow_provider.execution.remote_text import clean
 from airflow_provider.execution.route import Flow, Request, Sleep
 
 T = TypeVar("T")
@@ -206,7 +207,7 @@ class _Call(Generic[T]):
         except ValidationError as error:
             if text := self.endpoint.dialect.error_text(body):
                 raise StatusError(
-                    f"{self.subject} answered {status} with an error: {one_line(text, 500)}", status=status, **self.fields
+                    f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields
                 ) from None
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -217,9 +218,14 @@ class _Call(Generic[T]):
                 **self.fields,
             ) from None
 
+    def _clean(self, text: str) -> str:
+        """Remote text for an error: it may be hostile, or echo our credential."""
+        credentials = [value.removeprefix("Bearer ") for _, value in self.endpoint.headers]
+        return one_line(clean(text, credentials), 500)
+
     def _status_error(self, status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
         dialect = self.endpoint.dialect
-        text = one_line(dialect.error_text(body) or httpx.codes.get_reason_phrase(status) or "no reason given", 500)
+        text = self._clean(dialect.error_text(body) or httpx.codes.get_reason_phrase(status) or "no reason given")
         advice = dialect.hint(status, headers) or ADVICE.get(status, "")
         message = f"{self.subject} answered {status}: {text.rstrip('.')}. {advice}"
         fields = {**self.fields, "status": status, "request_id": headers.get("x-request-id")}
