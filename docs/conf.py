@@ -1,0 +1,31 @@
+"""Sphinx: MyST pages, the reference from docstrings. Nothing is fetched from a network."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+# autodoc imports Airflow, which writes its configuration into AIRFLOW_HOME.
+os.environ["AIRFLOW_HOME"] = str(Path(__file__).parent / "_build" / "airflow")
+os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+
+project = "airflow-provider-executions"
+release = version = version_of(project)
+author = copyright = "the authors of airflow-provider-executions"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+nitpicky = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"show-inheritance": True}
+
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_show_sphinx = False
+html_show_copyright = False
