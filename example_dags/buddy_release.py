@@ -48,6 +48,8 @@ with DAG(
     @task(trigger_rule="one_failed")
     def say_what_broke(**context: Any) -> str:
         execution = context["ti"].xcom_pull(task_ids="release", key="execution")
+        if execution is None:  # it did not come to an execution: a refused token, say
+            return "release failed before there was an execution; its log says why"
         broken = [step["name"] for step in execution["steps"] if step["phase"] == "FAILED"]
         text = f"{execution['ref']} ended {execution['status']} in {', '.join(broken)}: {execution['error']}"
         print(text, *execution["log_tail"][-5:], sep="\n")

@@ -55,8 +55,8 @@ class BuddyHook(ExecutionHook):
     Refs look like ``workspace/project/89/4098``.
 
     :param buddy_conn_id: connection of type ``buddy``: the API's address as host (empty: the region's), a personal access token as
-        password, and in extra ``workspace``, ``project``, ``region``, ``ca_bundle``, ``request_timeout`` (seconds),
-        ``max_concurrent_requests``.
+        password, and in extra ``workspace``, ``project``, ``region``, ``ca_bundle``, ``verify_tls``,
+        ``request_timeout`` (seconds), ``max_concurrent_requests``.
     :param workspace: workspace handle; by default the connection's.
     :param project: project handle; by default the connection's.
     """
@@ -106,6 +106,9 @@ class BuddyHook(ExecutionHook):
         :raises ConfigurationError: if neither names them.
         """
         self.open()
+        return self._place()
+
+    def _place(self) -> tuple[str, str]:
         workspace = self.workspace or self._extra.get("workspace")
         project = self.project or self._extra.get("project")
         if not workspace or not project:
@@ -165,9 +168,12 @@ class BuddyHook(ExecutionHook):
 
         :param pipeline: id, identifier or name.
         """
-        workspace, project = self.place()
-        system = self.system()
-        return self.run(system.list_executions(workspace, project, self.get_pipeline_id(pipeline), page))
+        return self.run(self.system().list_of_executions(*self.place(), pipeline, page))
+
+    async def aget_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
+        """Async twin of :meth:`get_executions`."""
+        async with self.asender() as sender:
+            return await sender.run(self.system().list_of_executions(*self._place(), pipeline, page))
 
     def get_pipeline_id(self, pipeline: int | str) -> int:
         """
@@ -178,6 +184,11 @@ class BuddyHook(ExecutionHook):
         :raises ConfigurationError: if there is none of that name, or several.
         """
         return self.run(self.system().resolve_pipeline(*self.place(), pipeline))
+
+    async def aget_pipeline_id(self, pipeline: int | str) -> int:
+        """Async twin of :meth:`get_pipeline_id`."""
+        async with self.asender() as sender:
+            return await sender.run(self.system().resolve_pipeline(*self._place(), pipeline))
 
     def cancel_execution(self, ref: str) -> None:
         """

@@ -35,7 +35,7 @@ class Named(Model):
 
 
 class Variable(Model):
-    """A variable passed to an action, or outputted by it (S0, S1, section 12 of the contract)."""
+    """A variable passed to an action, or outputted by it."""
 
     key: str
     value: Any = None
@@ -74,7 +74,7 @@ class Action(Model):
 
 
 class ActionExecution(Model):
-    """One run of an action within an execution (routes 7 and 9)."""
+    """One run of an action within an execution."""
 
     url: str | None = None
     html_url: str | None = None
@@ -112,7 +112,7 @@ class Revision(Model):
 
 
 class Execution(Model):
-    """A run of a pipeline (routes 5 to 8). ``id`` counts from 1 within its pipeline."""
+    """A run of a pipeline. ``id`` counts from 1 within its pipeline."""
 
     id: int
     url: str | None = None
@@ -136,16 +136,16 @@ class Execution(Model):
 
 
 class ExecutionList(Model):
-    """A page of executions, newest first (route 5)."""
+    """A page of executions, newest first."""
 
     page: int | None = None
     page_size: int | None = None
     total_page_count: int | None = None
-    executions: ManyOf[Execution] = []
+    executions: ManyOf[Execution]  # a body without it is no list, and must not pass for an empty one
 
 
 class Pipeline(Model):
-    """A pipeline, as far as it is needed to find and run it (routes 1 and 2)."""
+    """A pipeline, as far as it is needed to find and run it."""
 
     id: int
     identifier: str | None = None
@@ -159,22 +159,22 @@ class Pipeline(Model):
 
 
 class PipelineList(Model):
-    """A page of pipelines (route 1)."""
+    """A page of pipelines."""
 
-    pipelines: ManyOf[Pipeline] = []
+    pipelines: ManyOf[Pipeline]
 
 
 class LogPage(Model):
-    """A page of an action execution's log (route 10)."""
+    """A page of an action execution's log."""
 
     offset: int | None = None
     element_count: int | None = None
     total_element_count: int | None = None
-    logs: ManyOf[str] = []
+    logs: ManyOf[str]
 
 
 class Token(Model):
-    """The token in use (route 18)."""
+    """The token in use."""
 
     id: int | str | None = None
     name: str | None = None
@@ -183,7 +183,7 @@ class Token(Model):
 
 
 class User(Model):
-    """The user behind the token (route 18)."""
+    """The user behind the token."""
 
     id: int | str | None = None
     name: str | None = None

@@ -108,6 +108,10 @@ class BuddyRunPipelineOperator(ExecutionOperator):
         self.environment = environment
         self.buddy_conn_id = buddy_conn_id
 
+    def secrets(self) -> list[str]:
+        """The values of ``secret_variables``."""
+        return [str(value) for value in (self.secret_variables or {}).values()]
+
     def make_hook(self) -> BuddyHook:
         """The hook for this task's connection."""
         from airflow_provider.buddy.hook import BuddyHook
@@ -116,10 +120,6 @@ class BuddyRunPipelineOperator(ExecutionOperator):
 
     def plan(self, hook: Any) -> Flow[tuple[str, str, int, dict[str, Any]]]:
         """Check the arguments and find the pipeline."""
-        from airflow.sdk.log import mask_secret
-
-        for value in (self.secret_variables or {}).values():
-            mask_secret(str(value))
         body = self._body()
         workspace, project = hook.place()
         pipeline = yield from hook.system().resolve_pipeline(workspace, project, self.pipeline)

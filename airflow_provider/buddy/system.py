@@ -199,6 +199,11 @@ class Buddy(System):
         )
         return answer.executions
 
+    def list_of_executions(self, workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
+        """Route 5, for a pipeline by id, identifier or name."""
+        found = yield from self.resolve_pipeline(workspace, project, pipeline)
+        return (yield from self.list_executions(workspace, project, found, page))
+
     def run_pipeline(self, workspace: str, project: str, pipeline: int, body: dict[str, Any]) -> Flow[models.Execution]:
         """Route 6. Never repeated: whether it took effect is found out by the marker in the comment."""
         return (yield from send(routes.RUN_PIPELINE(body=body, workspace=workspace, project=project, pipeline=pipeline)))

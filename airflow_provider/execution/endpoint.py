@@ -61,6 +61,8 @@ def origin(url: str) -> tuple[str, str, int]:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
+    if " " in url or (parts.netloc.count(":") > 1 and "[" not in parts.netloc and "@" not in parts.netloc):
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError("The address is not an http(s) URL with a host.")
     return parts.scheme, parts.hostname.lower(), port or (443 if parts.scheme == "https" else 80)
@@ -74,7 +76,7 @@ def base_url(host: str, *, schema: str | None = None, port: int | None = None) -
     :param schema: ``http`` or ``https``, for a bare host name; https otherwise.
     :raises ConfigurationError: if the result is not an http(s) URL, or holds a user, a query or a fragment.
     """
-    text = host.strip().rstrip("/")
+    text = host.strip()
     if "://" not in text:
         text = f"{schema if schema in ('http', 'https') else 'https'}://{text}"
     scheme, name, _ = origin(text)
@@ -83,4 +85,4 @@ def base_url(host: str, *, schema: str | None = None, port: int | None = None) -
         raise ConfigurationError("The connection's host must be a plain URL: put the token in the password field.")
     shown = f"[{name}]" if ":" in name else name
     number = parts.port or port
-    return f"{scheme}://{shown}{f':{number}' if number else ''}{parts.path}"
+    return f"{scheme}://{shown}{f':{number}' if number else ''}{parts.path.rstrip('/')}"

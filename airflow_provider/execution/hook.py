@@ -75,6 +75,11 @@ class ExecutionHook(BaseHook):
         host = connection.host or self.default_host(extra)
         if not host:
             raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
+        if connection.schema not in (None, "", "http", "https"):
+            raise ConfigurationError(
+                f"Connection {self.conn_id!r}: its schema field is neither http nor https. In a URI, a path prefix belongs to the host, "
+                "percent-encoded; the JSON form is easier."
+            )
         address = base_url(host, schema=connection.schema, port=connection.port)
         verify: bool | str = str(extra.get("ca_bundle") or "") or True
         if extra.get("verify_tls") in (False, "false", "False", "0"):

@@ -167,7 +167,11 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger has seen the end."""
+        from airflow_provider.execution.watch import WatchState
+
         with self._hook(context) as hook:
+            if isinstance(event, dict) and (left := WatchState.load(event.get("state"))) and (left.waited or left.waiting_since):
+                self._note_waiting(context, left)
             ref, end, state = self._read_event(event)
             self._ref = ref
             return self._conclude(context, hook, ref, state, end)
@@ -189,6 +193,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
     @contextmanager
     def _hook(self, context: Context) -> Iterator[ExecutionHook]:
         """The hook, open, with all that a kill needs made ready: there is no time for it then."""
+        from airflow.sdk.log import mask_secret
+
+        for secret in self.secrets():
+            mask_secret(secret)
         with self.make_hook() as hook:
             hook.pause_with(self._pause)
             hook.open()
@@ -342,10 +350,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
             self._conclude_note(context)
             return make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None))
-        state = WatchState(since=note.started_at)
-        if snapshot.phase is Phase.WAITING:
-            # An earlier try may have waited for the person for long, which must not count against the timeout.
-            state.waited = max(0.0, time.time() - note.started_at)
+        state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
+        if snapshot.phase is Phase.WAITING and note.waiting_since is None:
+            # For how long it has waited already is not known, and must not count against the timeout.
+            state.since = time.time()
         return self._wait(context, hook, note.ref, state, "ended" if snapshot.phase.ended else None)
 
     def _wait(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End | None) -> Any:
@@ -355,7 +363,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._defer(hook, ref, state, cancel_on_kill=self.cancel_on_kill)
         watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log)
         while end is None:
+            before = state.waiting_since
             end = hook.run(watch.look())
+            if state.waiting_since != before:
+                self._note_waiting(context, state)
             if end is None:
                 self._pause(watch.gap())
         return self._conclude(context, hook, ref, state, end)
@@ -385,8 +396,16 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         try:
             hook.run(hook.system().cancel(ref))
         except ExecutionApiError as error:
-            return Outcome(f"{outcome.message} It could not be cancelled and goes on: {error}", outcome.error)
-        return Outcome(f"{outcome.message} It was cancelled.", outcome.error)
+            return _adding(outcome, f"It could not be cancelled and goes on: {error}")
+        return _adding(outcome, "It was cancelled.")
+
+    def _note_waiting(self, context: Context, state: WatchState) -> None:
+        """So that a later try knows how much of the time was spent waiting for a person."""
+        note = store.load(context)
+        if note is not None:
+            note.waited, note.waiting_since = state.waited, state.waiting_since
+            with suppress(AirflowRuntimeError):
+                store.save(context, note)
 
     def _conclude_note(self, context: Context) -> None:
         note = store.load(context)
@@ -456,3 +475,9 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         error = within(CANCEL_SECONDS, cancel, ExecutionError("no answer in time"))
         if error is not None:
             self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", ref, error, self.execution_url)
+
+
+def _adding(outcome: Outcome, text: str) -> Outcome:
+    """The outcome with one more sentence, before the link."""
+    message, see, url = outcome.message.partition(" See ")
+    return Outcome(f"{message} {text}{see}{url}", outcome.error)

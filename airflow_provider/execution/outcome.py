@@ -16,7 +16,7 @@ from airflow_provider.errors import (
     ExecutionWaiting,
 )
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.remote_text import clean, secrets_in
 from airflow_provider.execution.system import Snapshot, Step
 
 End = Literal["ended", "timeout", "waiting", "waiting_timeout", "vanished", "unreachable"]
@@ -87,14 +87,15 @@ def failing_step(snapshot: Snapshot) -> Step | None:
 
 def _cause(snapshot: Snapshot) -> str:
     parts = []
+    hide = secrets_in(snapshot)
     if step := failing_step(snapshot):
         kind = f" ({clean(step.type)})" if step.type else ""
-        why = f": {clean(step.error)}" if step.error else ""
+        why = f": {clean(step.error, hide)}" if step.error else ""
         parts.append(f" Step {clean(step.name)!r}{kind} ended {clean(step.status)}{why}.")
     if snapshot.error and not (step and step.error == snapshot.error):
-        parts.append(f" Reason: {clean(snapshot.error)}.")
+        parts.append(f" Reason: {clean(snapshot.error, hide)}.")
     if snapshot.log_tail:
-        parts.append(" Last log lines: " + " | ".join(line[:300] for line in snapshot.log_tail[-5:]))
+        parts.append(" Last log lines: " + " | ".join(clean(line, hide)[:300] for line in snapshot.log_tail[-5:]) + ".")
     return "".join(parts)
 
 

@@ -20,6 +20,12 @@ MAX_ALL = 256 * 1024
 """Bytes of JSON that all outputs of a result may have together, each step's own included."""
 RESERVED = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress"})
 """XCom keys that are ours or Airflow's."""
+_KEY = re.compile(r"(?!\.+$)[\w.=+@:-]{1,250}")
+
+
+def _may_be_key(name: object) -> bool:
+    """Whether an output's name may be an XCom key: free, and unable to lead to another key, since Airflow puts it into a URL."""
+    return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name not in RESERVED and not name.startswith("_link_")
 
 
 def check_declared(declared: Collection[str] | str) -> list[str]:
@@ -29,7 +35,7 @@ def check_declared(declared: Collection[str] | str) -> list[str]:
     :raises ConfigurationError: for a name that is taken, or something that is no list of names.
     """
     names = [declared] if isinstance(declared, str) else list(declared)
-    if bad := [name for name in names if not isinstance(name, str) or not name or name in RESERVED or name.startswith("_link_")]:
+    if bad := [name for name in names if name != "*" and not _may_be_key(name)]:
         raise ConfigurationError(f"push_outputs can't push {bad}: these XCom keys are taken or not names. Leave them out.")
     return names
 
@@ -47,6 +53,7 @@ class OutputPolicy:
         self.folder = folder
         self.omitted: dict[str, str] = {}
         self._left = MAX_ALL
+        self._files: set[str] = set()
 
     def select(self, outputs: Mapping[str, Output], place: str = "") -> dict[str, Any]:
         """
@@ -70,7 +77,11 @@ class OutputPolicy:
             if self.folder is None:
                 self.omitted[shown] = f"{size} bytes, over the {MAX_VALUE} that go into XCom: set outputs_path to keep it"
                 return []
-            return [self._store(f"{safe_name(place)}.{name}" if place else name, output.value)]
+            try:
+                return [self._store(shown, output.value)]
+            except OSError as error:
+                self.omitted[shown] = f"{size} bytes, which could not be written to outputs_path: {error.strerror or error}"
+                return []
         if size > self._left:
             self.omitted[shown] = f"all outputs together are over {MAX_ALL} bytes"
             return []
@@ -80,7 +91,12 @@ class OutputPolicy:
     def _store(self, name: str, value: Any) -> str:
         assert self.folder is not None
         text = value if isinstance(value, str) else json.dumps(value)
-        path = self.folder / (safe_name(name) + (".txt" if isinstance(value, str) else ".json"))
+        stem, suffix = safe_name(name), ".txt" if isinstance(value, str) else ".json"
+        number = 1
+        while (file := f"{stem}{suffix}" if number == 1 else f"{stem}~{number}{suffix}") in self._files:
+            number += 1
+        self._files.add(file)
+        path = self.folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return str(path)
@@ -119,7 +135,5 @@ def to_push(declared: Collection[str], outputs: Mapping[str, Any], snapshot: Sna
         )
     pushed = {name: outputs[name] for name in names}
     if "*" in declared:
-        pushed |= {
-            name: value for name, value in outputs.items() if name not in RESERVED and not name.startswith("_link_") and name not in pushed
-        }
+        pushed |= {name: value for name, value in outputs.items() if _may_be_key(name) and name not in pushed}
     return pushed

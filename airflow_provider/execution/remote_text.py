@@ -8,21 +8,26 @@ from itertools import groupby
 from typing import Any
 
 from airflow_provider.execution.result import iso
-from airflow_provider.execution.system import LogLine
+from airflow_provider.execution.system import LogLine, Snapshot
 
+SHORTEST_SECRET = 5
+"""Characters: hiding shorter texts would garble the log and tell what they are."""
 GROUP_FROM = 4
 """Lines from which on they are folded into a group: a few of them are read sooner without."""
 MAX_LINE = 2_000
 """Characters of a remote line that are shown."""
+MAX_READ = 128 * 1024
+"""Characters of a remote line that are looked at."""
 
 # CSI, OSC (such as hyperlinks and titles) and two-character escape sequences
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]")
-# Control characters but tab; also line and paragraph separators, and the marks that turn the reading direction.
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What starts a new line becomes a space, other control characters but tab go, and so do the marks that turn the reading direction.
+_BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GROUP = re.compile(r"::(?=(?:end)?group::)", re.IGNORECASE)
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|secret_?key|credentials?|"
+    r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|credentials?|"
     r"authorization|bearer)(?:$|[^a-z])",
     re.IGNORECASE,
 )
@@ -43,6 +48,19 @@ def looks_secret(name: str, value: object) -> bool:
     return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(_SECRET_VALUE.search(value)))
 
 
+def secrets_in(snapshot: Snapshot) -> list[str]:
+    """The texts to hide because outputs are secret, whichever step they came from."""
+    places = [snapshot.outputs, *(step.outputs for step in snapshot.steps)]
+    values = [output.value for outputs in places for name, output in outputs.items() if output.secret or looks_secret(name, output.value)]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _parts(secrets: Iterable[str]) -> list[str]:
+    """Each secret, and each line of it, since logs come line by line; the longest first."""
+    texts = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
+    return sorted((text for text in texts if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
 def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE) -> str:
     """
     Make one remote line fit for our logs, messages and XComs.
@@ -52,8 +70,12 @@ def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LIN
     :param limit: characters to keep; None for all.
     """
     whole = str(text)
-    line = _CONTROL.sub("", _ANSI.sub("", whole if limit is None else whole[: 4 * limit]))
-    for secret in sorted(secrets, key=len, reverse=True):
+    line = _ANSI.sub("", whole if limit is None else whole[:MAX_READ])
+    hidden = _parts(secrets)
+    for secret in hidden:
+        line = line.replace(secret, "***")
+    line = _CONTROL.sub("", _BREAK.sub(" ", line))
+    for secret in hidden:
         line = line.replace(secret, "***")
     line = _GROUP.sub(": :", _SECRET_VALUE.sub("***", line))
     return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"

@@ -22,9 +22,13 @@ def segment(value: object) -> str:
     :raises ConfigurationError: for an empty segment or a dot segment, which no encoding makes safe.
     """
     text = str(value)
-    if not text.strip() or text in {".", ".."}:
+    try:
+        encoded = quote(text, safe="")
+    except UnicodeEncodeError:
+        encoded = ""
+    if not text.strip() or text in {".", ".."} or not encoded:
         raise ConfigurationError(f"{text!r} can't be part of an address. Check the ids and names given to the task.")
-    return quote(text, safe="")
+    return encoded
 
 
 @dataclass(frozen=True)

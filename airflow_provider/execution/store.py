@@ -23,6 +23,7 @@ class Note:
     :param started_at: epoch seconds of the start request, or of the beginning of a sensor's wait.
     :param ref: the execution, once known. :param refused: the API said that nothing was started.
     :param done: the task has concluded on it.
+    :param waited, waiting_since: time spent waiting for a person, as of :class:`~airflow_provider.execution.watch.WatchState`.
     """
 
     generation: int
@@ -35,6 +36,8 @@ class Note:
     url: str | None = None
     refused: bool = False
     done: bool = False
+    waited: float = 0.0
+    waiting_since: float | None = None
 
 
 def load(context: Context) -> Note | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -96,6 +96,10 @@ class ExecutionTask:
 
     execution_url: str | None = None
 
+    def secrets(self) -> Iterable[str]:
+        """Values among the task's arguments that must not show in its log."""
+        return ()
+
     def make_hook(self) -> ExecutionHook:
         """The system's hook for this task's connection. Reads nothing yet."""
         raise NotImplementedError
@@ -184,14 +188,14 @@ class ExecutionTask:
         :raises AirflowSkipException: for an execution that was skipped.
         """
         from airflow_provider.execution.outputs import OutputPolicy, storage_folder, to_push
-        from airflow_provider.execution.remote_text import forward
+        from airflow_provider.execution.remote_text import forward, secrets_in
         from airflow_provider.execution.system import LogLine
 
         ti = context["ti"]
         system = hook.system()
-        hidden = [output.value for output in snapshot.outputs.values() if output.secret and isinstance(output.value, str) and output.value]
         if snapshot.log_tail:
-            forward(self.log, f"{system.title}, end of the", [LogLine("", line) for line in snapshot.log_tail], hidden)
+            lines = [LogLine("", line) for line in snapshot.log_tail]
+            forward(self.log, f"{system.title}, end of the", lines, secrets_in(snapshot))
         fine = outcome.error is None and not outcome.skip
         policy = OutputPolicy(self.reveal_outputs, storage_folder(self.outputs_path, context) if self.outputs_path else None)
         result = make_result(system, hook.conn_id, snapshot, policy)
@@ -222,25 +226,26 @@ class ExecutionTask:
     def _store_log(self, hook: ExecutionHook, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
         """Stream the whole log into a file, a page at a time."""
         from airflow_provider.execution.outputs import safe_name
-        from airflow_provider.execution.remote_text import clean
+        from airflow_provider.execution.remote_text import clean, secrets_in
 
+        hidden = secrets_in(snapshot)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{safe_name(snapshot.ref)}.log"
         cursor: dict[str, int] = {}
         with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
             while lines := hook.run(hook.system().new_lines(snapshot, cursor, 1_000)):
                 for line in lines:
-                    file.write(f"[{clean(line.step)}] {clean(line.text, limit=None)}\n")
+                    file.write(f"[{clean(line.step)}] {clean(line.text, hidden, limit=None)}\n")
         return str(path)
 
 
 def make_result(system: System, conn_id: str, snapshot: Snapshot, policy: Any) -> ExecutionResult:
     """The dict that a task returns."""
-    from airflow_provider.execution.remote_text import clean
+    from airflow_provider.execution.remote_text import clean, secrets_in
     from airflow_provider.execution.result import iso, seconds_between
 
     outputs = policy.select(snapshot.outputs)
-    hidden = [output.value for output in snapshot.outputs.values() if output.secret and isinstance(output.value, str) and output.value]
+    hidden = secrets_in(snapshot)
     return {
         "system": system.name,
         "conn_id": conn_id,
@@ -303,6 +308,8 @@ def _last_look(system: System, ref: str, declared: Sequence[str], budget: float)
         failing_since = None
         if not snapshot.phase.ended or not pauses or _complete(snapshot, declared):
             return snapshot
+        if snapshot.phase is not Phase.SUCCEEDED and snapshot.finished_at is not None:
+            del pauses[2:]  # only its log may be missing; many failures have none
         yield Sleep(pauses.pop(0))
 
 

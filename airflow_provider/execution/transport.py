@@ -11,8 +11,9 @@ import email.utils
 import ssl
 import time
 import weakref
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timezone
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,7 @@ from airflow_provider.errors import (
     ConfigurationError,
     Conflict,
     ExecutionApiError,
+    ExecutionInterrupted,
     Forbidden,
     NotFound,
     ProtocolError,
@@ -51,6 +53,8 @@ MAX_HINT = 3_600.0
 """Seconds: a longer ``Retry-After`` is taken as this."""
 SLOWEST = 10
 """An answer that takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
+LARGEST_ERROR = 16 * 1024
+"""Bytes up to which an answer is searched for an error that came with a good status."""
 OFF_LOOP = 256 * 1024
 """Bytes from which on an answer is parsed in a thread, not on the event loop."""
 
@@ -81,6 +85,13 @@ def _tls(verify: bool | str) -> ssl.SSLContext:
     return httpx.create_ssl_context(verify=verify)
 
 
+def _is_url(url: str) -> bool:
+    try:
+        return bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
+
+
 def _seconds(value: str | None) -> float | None:
     """Read a ``Retry-After`` header: seconds, or an HTTP date."""
     if not value:
@@ -90,10 +101,19 @@ def _seconds(value: str | None) -> float | None:
     except ValueError:
         try:
             moment = email.utils.parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         wait = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - time.time()
     return min(max(wait, 0.0), MAX_HINT) if wait == wait else None  # not a number
+
+
+def _until_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds until ``X-Rate-Limit-Reset`` (epoch seconds), if there is one that makes sense."""
+    try:
+        wait = float(headers.get("x-rate-limit-reset", "")) - time.time()
+    except ValueError:
+        return None
+    return min(max(wait, 0.0), MAX_HINT) if wait == wait else None
 
 
 class _RateLimit:
@@ -103,9 +123,9 @@ class _RateLimit:
         self._free_at = 0.0
 
     def note(self, headers: Mapping[str, str]) -> None:
-        if headers.get("x-rate-limit-remaining", "").strip() == "0":
-            with suppress(ValueError):
-                self._free_at = float(headers.get("x-rate-limit-reset", ""))
+        if (remaining := headers.get("x-rate-limit-remaining")) is not None:
+            used_up = remaining.strip() == "0"
+            self._free_at = time.time() + (_until_reset(headers) or 0.0) if used_up else 0.0
 
     @property
     def wait(self) -> float:
@@ -134,7 +154,7 @@ class _Call(Generic[T]):
 
     def arguments(self) -> dict[str, Any]:
         """Arguments for httpx. Credentials go to the connection's own origin only."""
-        headers = {"accept": "application/json", "user-agent": f"airflow-provider-executions/{__version__}"}
+        headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": f"airflow-provider-executions/{__version__}"}
         if origin(self.url) == origin(self.endpoint.base_url):
             headers.update(self.endpoint.headers)
         arguments: dict[str, Any] = {"method": self.request.route.method, "url": self.url, "headers": headers}
@@ -157,10 +177,10 @@ class _Call(Generic[T]):
                 **self.fields,
             )
         self.redirects += 1
-        self.url = urljoin(self.url, target)
         try:
+            self.url = urljoin(self.url, target)
             origin(self.url)
-        except ConfigurationError:
+        except (ConfigurationError, ValueError):
             raise ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields) from None
         return True
 
@@ -171,11 +191,17 @@ class _Call(Generic[T]):
                 **self.fields,
             )
         if time.monotonic() > self.deadline:
-            raise TransportError(f"{self.subject} took longer than {SLOWEST * self.endpoint.timeout:.0f} s to answer.", **self.fields)
+            raise self.too_slow()
+
+    def too_slow(self) -> TransportError:
+        return TransportError(f"{self.subject} took longer than {SLOWEST * self.endpoint.timeout:g} s to answer.", **self.fields)
 
     def failed(self, error: Exception) -> ExecutionApiError:
         """Word an error of httpx."""
-        if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
+        bad_url = isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol))
+        if "location header" in str(error) or (bad_url and _is_url(self.url)):  # httpx reads it although it does not follow it
+            return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)
+        if bad_url:
             return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
         sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
         cause: BaseException | None = error
@@ -187,7 +213,7 @@ class _Call(Generic[T]):
             advice = f"No answer within {self.endpoint.timeout:g} s."
         else:
             advice = "Check that the API can be reached from here."
-        what = one_line(error, 300) or type(error).__name__
+        what = one_line(error, 300).rstrip(".") or type(error).__name__
         return TransportError(f"{self.subject} got no answer: {what}. {advice}", sent=sent, **self.fields)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> T:
@@ -199,16 +225,14 @@ class _Call(Generic[T]):
         """
         if not 200 <= status < 300:
             raise self._status_error(status, headers, body)
+        if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(body)):
+            raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         kind = self.request.route.answer
         if kind is None:
             return None  # type: ignore[return-value]
         try:
             return _adapter(kind).validate_json(body)  # type: ignore[no-any-return]
         except ValidationError as error:
-            if text := self.endpoint.dialect.error_text(body):
-                raise StatusError(
-                    f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields
-                ) from None
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "body"
             page = " It looks like an HTML page: is the connection's host the API's address?" if body.lstrip()[:1] == b"<" else ""
@@ -232,11 +256,32 @@ class _Call(Generic[T]):
         if status == 429 or status >= 500:
             wait = _seconds(headers.get("retry-after"))
             if wait is None and status == 429:
-                with suppress(ValueError):
-                    wait = min(max(float(headers.get("x-rate-limit-reset", "")) - time.time(), 0.0), MAX_HINT)
+                wait = _until_reset(headers)
             kind = RateLimited if status == 429 else ServerError
             return kind(message, retry_after=wait, **fields)
         return _KINDS.get(status, StatusError)(message, **fields)
+
+
+class _Body:
+    """An answer's body, unpacked no further than its route allows: a few bytes may unpack to very many."""
+
+    def __init__(self, call: _Call[Any], headers: Mapping[str, str]) -> None:
+        self.content = bytearray()
+        self._call = call
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        self._unpack = zlib.decompressobj(wbits=47) if encoding in ("gzip", "x-gzip", "deflate") else None  # 47: detect the header
+        if self._unpack is None and encoding != "identity":
+            raise ProtocolError(f"{call.subject} answered in an encoding that was not asked for.", **call.fields)
+
+    def add(self, chunk: bytes) -> None:
+        if self._unpack is not None:
+            room = self._call.request.route.max_body + 1 - len(self.content)
+            try:
+                chunk = self._unpack.decompress(chunk, room)
+            except zlib.error:
+                raise ProtocolError(f"{self._call.subject} answered something that can't be unpacked.", **self._call.fields) from None
+        self.content += chunk
+        self._call.check_size(len(self.content))
 
 
 def _retrying(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
@@ -306,13 +351,12 @@ class Sender:
                     self._limit.note(response.headers)
                     if call.redirected(response):
                         continue
-                    body = bytearray()
-                    for chunk in response.iter_bytes():
-                        body += chunk
-                        call.check_size(len(body))
+                    body = _Body(call, response.headers)
+                    for chunk in response.iter_raw():
+                        body.add(chunk)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 raise call.failed(error) from None
-            return call.answer(response.status_code, response.headers, bytes(body))
+            return call.answer(response.status_code, response.headers, bytes(body.content))
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and give its result."""
@@ -325,6 +369,8 @@ class Sender:
                     continue
                 try:
                     answer = self.send(step.wants)
+                except ExecutionInterrupted:  # raised by the pause of a task that must end: no error of the API
+                    raise
                 except ExecutionApiError as error:
                     step.throw(error)
                 else:
@@ -373,22 +419,27 @@ class AsyncSender:
             await asyncio.sleep(wait)
         async with self._in_flight:
             call = _Call(self.endpoint, request)
-            while True:
-                try:
-                    async with self._client.stream(**call.arguments()) as response:
-                        self._limit.note(response.headers)
-                        if call.redirected(response):
-                            continue
-                        body = bytearray()
-                        async for chunk in response.aiter_bytes():
-                            body += chunk
-                            call.check_size(len(body))
-                except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-                    raise call.failed(error) from None
-                if len(body) > OFF_LOOP:
-                    parsed: T = await asyncio.to_thread(call.answer, response.status_code, response.headers, bytes(body))
-                    return parsed
-                return call.answer(response.status_code, response.headers, bytes(body))
+            try:
+                status, headers, body = await asyncio.wait_for(self._exchange(call), SLOWEST * self.endpoint.timeout)
+            except (asyncio.TimeoutError, TimeoutError):
+                raise call.too_slow() from None
+        if len(body) > OFF_LOOP:
+            return await asyncio.to_thread(call.answer, status, headers, body)
+        return call.answer(status, headers, body)
+
+    async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
+        while True:
+            try:
+                async with self._client.stream(**call.arguments()) as response:
+                    self._limit.note(response.headers)
+                    if call.redirected(response):
+                        continue
+                    body = _Body(call, response.headers)
+                    async for chunk in response.aiter_raw():
+                        body.add(chunk)
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                raise call.failed(error) from None
+            return response.status_code, response.headers, bytes(body.content)
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and give its result."""
