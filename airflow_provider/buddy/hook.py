@@ -207,10 +207,12 @@ class BuddyHook(ExecutionHook):
                     token = self.run(self.system().get_token())
                 except NotFound:  # older installations
                     user = self.run(self.system().get_user())
-                    who = user.name or user.id
+                    who = user.name or user.id or "somebody that it does not name"
                     return True, f"Connected to {self._address()} as {who}. (This installation does not tell the token's scopes.)"
         except ExecutionApiError as error:
             return False, str(error)
+        if not (token.id or token.name or token.scopes):
+            return False, f"{self._address()} answers, but not as Buddy does. Check the host of connection {self.conn_id!r}."
         until = f", valid until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at else ""
         return True, f"Connected to {self._address()} with token {token.name!r}{until}; scopes: {', '.join(token.scopes) or 'not told'}."
 

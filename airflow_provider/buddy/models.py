@@ -24,7 +24,8 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [(name, getattr(self, name)) for name in ("id", "key", "name", "status") if getattr(self, name, None) is not None]
+        shown = [name for name in ("id", "key", "name", "status") if name in type(self).model_fields]
+        return [(name, value) for name in shown if (value := getattr(self, name)) is not None]
 
 
 class Named(Model):
@@ -82,9 +83,9 @@ class ActionExecution(Model):
     start_date: datetime | None = None
     finish_date: datetime | None = None
     error_message: str | None = None
-    status: str = "INITIAL"
+    status: Annotated[str, BeforeValidator(lambda value: "INITIAL" if value is None else value)] = "INITIAL"
     progress: float | None = None
-    action: Action = Action()
+    action: Annotated[Action, BeforeValidator(lambda value: {} if value is None else value)] = Action()
     terminator_id: int | None = None
     termination_date: datetime | None = None
     approver_id: int | None = None

@@ -110,7 +110,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
 
     def secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
-        return [str(value) for value in (self.secret_variables or {}).values()]
+        return [str(value) for value in self.secret_variables.values()] if isinstance(self.secret_variables, Mapping) else []
 
     def make_hook(self) -> BuddyHook:
         """The hook for this task's connection."""
@@ -154,9 +154,12 @@ class BuddyRunPipelineOperator(ExecutionOperator):
         if self.priority not in (None, "LOW", "NORMAL", "HIGH"):
             raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {self.priority!r}.")
         try:
-            actions = [int(action) for action in self.actions_to_run]
+            actions = [int(action) for action in _sequence(self.actions_to_run)]
         except (TypeError, ValueError):
-            raise ConfigurationError(f"Buddy: actions_to_run takes the ids of actions, not {list(self.actions_to_run)!r}.") from None
+            raise ConfigurationError(f"Buddy: actions_to_run takes the ids of actions, not {self.actions_to_run!r}.") from None
+        for name in ("variables", "secret_variables"):
+            if not isinstance(getattr(self, name) or {}, Mapping):
+                raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
         variables: list[dict[str, Any]] = [
             {"key": str(key), "value": _text(key, value), **flag}
             for given, flag in ((self.variables, {}), (self.secret_variables, {"encrypted": True}))
@@ -164,7 +167,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
         ]
         names = [str(variable["key"]) for variable in variables]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables.")
+            raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
         body = {
             "to_revision": {"revision": self.revision},
             **{name: {"name": str(value)} for name, value in refs.items()},
@@ -188,6 +191,12 @@ def _text(key: object, value: object) -> str:
     raise ConfigurationError(f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. Make it a string.")
 
 
+def _sequence(value: object) -> Sequence[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise TypeError
+    return value
+
+
 def _moment(value: datetime | str | None) -> str | None:
     """
     A moment as Buddy takes it: UTC, milliseconds, ``Z``.
@@ -200,6 +209,6 @@ def _moment(value: datetime | str | None) -> str | None:
 
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
+    except (AttributeError, ValueError):
         raise ConfigurationError(f"Buddy: delay_until must be a moment such as 2026-11-18T12:38:16Z, not {value!r}.") from None
     return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")

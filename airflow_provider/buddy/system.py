@@ -9,6 +9,7 @@ from airflow_provider.buddy import models, routes
 from airflow_provider.buddy.ref import FORM, BuddyRef
 from airflow_provider.errors import (
     ConfigurationError,
+    ExecutionApiError,
     Forbidden,
     NotFound,
     ProtocolError,
@@ -65,13 +66,13 @@ class Buddy(System):
     # What the mechanism asks
 
     def read(self, ref: str) -> Flow[Snapshot]:
-        """Route 7: status, gates and the list of action executions."""
+        """``GET .../executions/:id``: status, gates and the list of action executions."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
         return snapshot_of(parsed, execution)
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """Route 7, then route 9 for each action that ran: variables, errors, actors, the end of the log."""
+        """``GET .../executions/:id``, then ``GET .../action_executions/:id`` for each action that ran: variables, errors, actors, log."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
         omitted: dict[str, str] = {}
@@ -123,7 +124,7 @@ class Buddy(System):
         return page.logs[-TAIL:]
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """Route 10 from where we were; on older installations, which lack it, route 9."""
+        """``GET .../action_executions/:id/logs`` from where we were; older installations have the log in ``GET .../action_executions/:id``."""
         ref = BuddyRef.parse(snapshot.ref)
         lines: list[LogLine] = []
         for step in snapshot.steps:
@@ -133,7 +134,12 @@ class Buddy(System):
                 continue
             while len(lines) < limit:
                 wanted = min(LOG_PAGE, limit - len(lines))
-                texts = yield from self._log_page(ref, step.id, cursor.get(step.id, 0), wanted)
+                try:
+                    texts = yield from self._log_page(ref, step.id, cursor.get(step.id, 0), wanted)
+                except ExecutionApiError:
+                    if lines:
+                        return lines  # the cursor is behind them; the error will show at the next look
+                    raise
                 lines += [LogLine(step.name, text) for text in texts]
                 cursor[step.id] = cursor.get(step.id, 0) + len(texts)
                 if not texts and step.phase.ended:
@@ -153,7 +159,11 @@ class Buddy(System):
         return page.logs
 
     def cancel(self, ref: str) -> Flow[None]:
-        """Route 8, ``CANCEL``. Cancelling is asynchronous; an execution that has ended, or is being cancelled, is left at that."""
+        """
+        ``PATCH .../executions/:id``, ``CANCEL``.
+
+        Cancelling is asynchronous; an execution that has ended, or is being cancelled, is left at that.
+        """
         parsed = BuddyRef.parse(ref)
         try:
             yield from send(routes.CANCEL_EXECUTION(ref=ref, body={"operation": "CANCEL"}, **parsed.path))
@@ -167,7 +177,7 @@ class Buddy(System):
                 raise
 
     def resume(self, ref: str) -> Flow[Snapshot]:
-        """Route 8, ``RETRY``. Whether the id stays is not documented: it is read from the answer."""
+        """``PATCH .../executions/:id``, ``RETRY``. Whether the id stays is not documented: it is read from the answer."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.RETRY_EXECUTION(ref=ref, body={"operation": "RETRY"}, **parsed.path))
         return snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, execution.id), execution)
@@ -175,42 +185,43 @@ class Buddy(System):
     # What hook and operators ask
 
     def get_execution(self, ref: str) -> Flow[models.Execution]:
-        """Route 7."""
+        """``GET .../executions/:id``."""
         return (yield from send(routes.GET_EXECUTION(ref=ref, **BuddyRef.parse(ref).path)))
 
     def get_action_execution(self, ref: str) -> Flow[models.ActionExecution]:
-        """Route 9."""
+        """``GET .../action_executions/:id``."""
         parsed = BuddyRef.parse(ref)
         if parsed.action_execution is None:
             raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
         return (yield from send(routes.GET_ACTION_EXECUTION(ref=ref, action_execution=parsed.action_execution, **parsed.path)))
 
     def get_logs(self, ref: str, offset: int = 0, limit: int = LOG_PAGE) -> Flow[list[str]]:
-        """Route 10, or route 9 on older installations."""
+        """``GET .../action_executions/:id/logs``, or ``GET .../action_executions/:id`` on older installations."""
         parsed = BuddyRef.parse(ref)
         if parsed.action_execution is None:
             raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
         return (yield from self._log_page(parsed, parsed.action_execution, offset, limit))
 
     def list_executions(self, workspace: str, project: str, pipeline: int, page: int = 1) -> Flow[list[models.Execution]]:
-        """Route 5: one page, newest first. Items are summaries."""
-        answer = yield from send(
-            routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=pipeline, query={"page": page, "per_page": PER_PAGE})
-        )
-        return answer.executions
+        """``GET .../executions``: one page, newest first. Items are summaries."""
+        return (yield from self._executions_page(workspace, project, pipeline, page)).executions
+
+    def _executions_page(self, workspace: str, project: str, pipeline: int, page: int) -> Flow[models.ExecutionList]:
+        query = {"page": page, "per_page": PER_PAGE}
+        return (yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=pipeline, query=query)))
 
     def list_of_executions(self, workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
-        """Route 5, for a pipeline by id, identifier or name."""
+        """``GET .../executions``, for a pipeline by id, identifier or name."""
         found = yield from self.resolve_pipeline(workspace, project, pipeline)
         return (yield from self.list_executions(workspace, project, found, page))
 
     def run_pipeline(self, workspace: str, project: str, pipeline: int, body: dict[str, Any]) -> Flow[models.Execution]:
-        """Route 6. Never repeated: whether it took effect is found out by the marker in the comment."""
+        """``POST .../executions``. Never repeated: whether it took effect is found out by the marker in the comment."""
         return (yield from send(routes.RUN_PIPELINE(body=body, workspace=workspace, project=project, pipeline=pipeline)))
 
     def resolve_pipeline(self, workspace: str, project: str, pipeline: int | str) -> Flow[int]:
         """
-        Find a pipeline's id by its id, identifier or name (route 1).
+        Find a pipeline's id by its id, identifier or name (``GET .../pipelines``).
 
         :raises ConfigurationError: if there is none, or several of that name.
         """
@@ -223,14 +234,14 @@ class Buddy(System):
             answer = yield from send(
                 routes.LIST_PIPELINES(workspace=workspace, project=project, query={"page": page, "per_page": PER_PAGE})
             )
+            if not answer.pipelines or f"({answer.pipelines[0].id})" in " ".join(seen):
+                break  # past the end; the API does not say how many it gives on a page
             for item in answer.pipelines:
                 if item.identifier == text:
                     return item.id
                 seen.append(f"{item.identifier or item.name} ({item.id})")
                 if item.name == text:
                     found.append(item)
-            if len(answer.pipelines) < PER_PAGE:
-                break
         if len(found) == 1:
             return found[0].id
         what = "names several pipelines" if found else "names no pipeline that the token may see"
@@ -241,30 +252,33 @@ class Buddy(System):
 
     def find_started(self, workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """
-        Look for executions whose comment holds ``marker`` (route 5; route 7 for those whose list item has no comment).
+        Look for executions whose comment holds ``marker``.
+
+        ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
 
         :returns: those found, and whether all that may have been it could be looked at.
         """
         found: list[Snapshot] = []
         for page in range(1, MAX_LIST_PAGES + 1):
-            executions = yield from self.list_executions(workspace, project, pipeline, page)
-            for item in executions:
+            answer = yield from self._executions_page(workspace, project, pipeline, page)
+            for item in answer.executions:
                 ref = BuddyRef(workspace, project, pipeline, item.id)
                 if item.comment is None:
                     item = yield from send(routes.GET_EXECUTION(ref=str(ref), **ref.path))
                 if marker in (item.comment or ""):
                     found.append(snapshot_of(ref, item))
-            dated = [item.start_date for item in executions if item.start_date]
-            if found or len(executions) < PER_PAGE or (dated and min(map(_epoch, dated)) < since - CLOCK_SKEW):
+            dated = [item.start_date for item in answer.executions if item.start_date]
+            last = not answer.executions or page == answer.total_page_count
+            if found or last or (dated and min(map(_epoch, dated)) < since - CLOCK_SKEW):
                 return found, True
         return found, False
 
     def get_token(self) -> Flow[models.Token]:
-        """Route 18."""
+        """``GET /user/token``."""
         return (yield from send(routes.GET_TOKEN()))
 
     def get_user(self) -> Flow[models.User]:
-        """Route 18."""
+        """``GET /user``."""
         return (yield from send(routes.GET_USER()))
 
 
@@ -293,7 +307,7 @@ def snapshot_of(ref: BuddyRef, execution: models.Execution) -> Snapshot:
         url=execution.html_url,
         started_at=execution.start_date,
         finished_at=execution.finish_date,
-        error=next((step.error for step in steps if step.error and step.phase is Phase.FAILED), None),
+        error=next((step.error for step in steps if step.error and step.phase is Phase.FAILED and not step.tolerated), None),
         actor=_actor(execution),
         progress=_progress(execution.action_executions),
         steps=steps,
@@ -329,8 +343,12 @@ def _step(execution: models.ActionExecution) -> Step:
 
 
 def _secret(variable: models.Variable) -> bool:
-    # An encrypted value comes back as ciphertext, whichever way it is flagged.
-    return bool(variable.encrypted) or str(variable.value).startswith(("!encrypted ", "secure!"))
+    return bool(variable.encrypted) or _encrypted(variable.value)
+
+
+def _encrypted(value: object) -> bool:
+    """An encrypted value comes back as ciphertext, whether it is flagged or not."""
+    return str(value).startswith(("!encrypted ", "secure!"))
 
 
 def _actor(execution: models.Execution) -> dict[str, Any] | None:
@@ -398,7 +416,8 @@ def _action_fields(execution: models.ActionExecution) -> dict[str, Any]:
 
 
 def _hidden(variable: models.Variable) -> bool:
-    return _secret(variable) or looks_secret(variable.key, variable.value)
+    values = (variable.value, variable.defaults)
+    return _secret(variable) or any(looks_secret(variable.key, value) or _encrypted(value) for value in values)
 
 
 def _declared(variable: models.Variable) -> dict[str, Any]:

@@ -100,10 +100,10 @@ class ExecutionHook(BaseHook):
             dialect=self.dialect,
             verify=verify,
             timeout=self._number(extra, "request_timeout", 30.0),
-            max_in_flight=int(self._number(extra, "max_concurrent_requests", 8)),
+            max_in_flight=int(self._number(extra, "max_concurrent_requests", 8, least=1)),
         )
 
-    def _number(self, extra: Mapping[str, Any], name: str, default: float) -> float:
+    def _number(self, extra: Mapping[str, Any], name: str, default: float, least: float = 0.001) -> float:
         value = extra.get(name)
         if value in (None, ""):
             return default
@@ -111,8 +111,9 @@ class ExecutionHook(BaseHook):
             number = float(str(value))
         except ValueError:
             number = 0.0
-        if not 0 < number < float("inf"):
-            raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number above 0.")
+        if not least <= number < float("inf"):
+            bound = f"from {least:g}" if least >= 1 else "above 0"
+            raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number {bound}.")
         return number
 
     def _unknown(self) -> ConnectionMissing:

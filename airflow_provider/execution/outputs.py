@@ -20,7 +20,7 @@ MAX_ALL = 256 * 1024
 """Bytes of JSON that all outputs of a result may have together, each step's own included."""
 RESERVED = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress"})
 """XCom keys that are ours or Airflow's."""
-_KEY = re.compile(r"(?!\.+$)[\w.=+@:-]{1,250}")
+_KEY = re.compile(r"(?!\.+$)[\w .=+@:-]{1,250}")
 
 
 def _may_be_key(name: object) -> bool:
