@@ -124,7 +124,7 @@ class Buddy(System):
         return page.logs[-TAIL:]
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """``GET .../action_executions/:id/logs`` from where we were; older installations have the log in ``GET .../action_executions/:id``."""
+        """``GET .../action_executions/:id/logs`` from where we were; older installations have it in ``GET .../action_executions/:id``."""
         ref = BuddyRef.parse(snapshot.ref)
         lines: list[LogLine] = []
         for step in snapshot.steps:
@@ -229,23 +229,24 @@ class Buddy(System):
         if text.isdecimal():
             return int(text)
         found: list[models.Pipeline] = []
-        seen: list[str] = []
+        seen: dict[int, str] = {}
         for page in range(1, MAX_LIST_PAGES + 1):
             answer = yield from send(
                 routes.LIST_PIPELINES(workspace=workspace, project=project, query={"page": page, "per_page": PER_PAGE})
             )
-            if not answer.pipelines or f"({answer.pipelines[0].id})" in " ".join(seen):
+            new = [item for item in answer.pipelines if item.id not in seen]
+            if not new:
                 break  # past the end; the API does not say how many it gives on a page
-            for item in answer.pipelines:
+            for item in new:
                 if item.identifier == text:
                     return item.id
-                seen.append(f"{item.identifier or item.name} ({item.id})")
+                seen[item.id] = f"{item.identifier or item.name} ({item.id})"
                 if item.name == text:
                     found.append(item)
         if len(found) == 1:
             return found[0].id
         what = "names several pipelines" if found else "names no pipeline that the token may see"
-        some = [f"{item.identifier} ({item.id})" for item in found] or seen[:20]
+        some = [f"{item.identifier} ({item.id})" for item in found] or list(seen.values())[:20]
         raise ConfigurationError(
             f"Buddy: {text!r} {what} in {workspace}/{project}: {', '.join(some) or 'there are none'}. Give its id.", system="buddy"
         )
