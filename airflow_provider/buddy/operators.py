@@ -148,10 +148,10 @@ class BuddyRunPipelineOperator(ExecutionOperator):
 
         :raises ConfigurationError: for arguments that Buddy would refuse, or take for something else.
         """
-        refs = {name: value for name in ("branch", "tag", "pull_request") if (value := getattr(self, name)) is not None}
+        refs = {name: value for name in ("branch", "tag", "pull_request") if (value := getattr(self, name)) not in (None, "")}
         if len(refs) > 1:
             raise ConfigurationError(f"Buddy: only one of branch, tag and pull_request can be given, not {' and '.join(refs)}.")
-        if self.priority not in (None, "LOW", "NORMAL", "HIGH"):
+        if self.priority not in (None, "", "LOW", "NORMAL", "HIGH"):
             raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {self.priority!r}.")
         try:
             actions = [int(action) for action in _sequence(self.actions_to_run)]
@@ -169,7 +169,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
         body = {
-            "to_revision": {"revision": self.revision},
+            "to_revision": {"revision": self.revision or "HEAD"},
             **{name: {"name": str(value)} for name, value in refs.items()},
             "variables": variables,
             "priority": self.priority,
@@ -179,7 +179,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
             "actions_to_run": actions,
             "environment": self.environment,
         }
-        return {name: value for name, value in body.items() if value not in (None, False, [])}
+        return {name: value for name, value in body.items() if value not in (None, "", False, [])}
 
 
 def _text(key: object, value: object) -> str:

@@ -221,7 +221,13 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         cleared = before is not None and store.cleared_since(before, context)
         if before is None or before.refused:
             return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
-        known = self._known(hook, before)
+        try:
+            known = self._known(hook, before)
+        except StartUnknown as error:
+            if not cleared:
+                raise
+            self.log.warning("%s The task was cleared by a person, so a new one is started.", error)
+            known = None
         if cleared:
             if known is not None and not known.phase.ended:
                 self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", known.ref)
@@ -373,14 +379,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
-        snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
-        if end not in ("vanished", "unreachable"):
-            try:
-                snapshot = self._last_look(hook, ref)
-            except NotFound:
-                end = "vanished"
+        snapshot, end = self._last_look(hook, ref, end)
         if end == "ended" and not snapshot.phase.ended:
-            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
             return self._wait(context, hook, ref, state, None)  # type: ignore[no-any-return]
         self._announce(context, ref, snapshot.url or self.execution_url)
         outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
@@ -479,5 +479,5 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
 def _adding(outcome: Outcome, text: str) -> Outcome:
     """The outcome with one more sentence, before the link."""
-    message, see, url = outcome.message.partition(" See ")
-    return Outcome(f"{message} {text}{see}{url}", outcome.error)
+    message, see, url = outcome.message.rpartition(" See ")
+    return Outcome(f"{message} {text}{see}{url}" if see else f"{url} {text}", outcome.error)

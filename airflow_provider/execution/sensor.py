@@ -18,11 +18,9 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionInterrupted, Forbidden, NotFound, Unauthorized
+from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionInterrupted, Forbidden, Unauthorized
 from airflow_provider.execution import store
 from airflow_provider.execution.outcome import judge
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.system import Snapshot
 from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, seconds
 
 if TYPE_CHECKING:
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.hook import ExecutionHook
     from airflow_provider.execution.outcome import End
     from airflow_provider.execution.result import ExecutionResult
+    from airflow_provider.execution.system import Snapshot
     from airflow_provider.execution.watch import WatchPolicy, WatchState
 
 WAIT_KEY = "wait"
@@ -178,14 +177,8 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
     def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult | None:
         """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
-        snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
-        if end not in ("vanished", "unreachable"):
-            try:
-                snapshot = self._last_look(hook, ref)
-            except NotFound:
-                end = "vanished"
+        snapshot, end = self._last_look(hook, ref, end)
         if end == "ended" and not snapshot.phase.ended:
-            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
             return None
         self._announce(context, ref, snapshot.url or self.execution_url)
         outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,11 @@ class Output:
         return f"Output({'***' if self.secret else type(self.value).__name__})"
 
 
+def web_link(url: str | None) -> str | None:
+    """A page's address if it is one: it becomes a link in Airflow's web interface, and the remote side wrote it."""
+    return url if url and re.fullmatch(r"https?://[^\s<>\"'\x00-\x1f\x7f]+", url, re.IGNORECASE) else None
+
+
 @dataclass
 class Step:
     """One step as the system tells it. ``tolerated``: its failure does not fail the execution."""
@@ -38,6 +44,9 @@ class Step:
     actor: dict[str, Any] | None = None
     tolerated: bool = False
     outputs: dict[str, Output] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.url = web_link(self.url)
 
 
 @dataclass
@@ -68,6 +77,9 @@ class Snapshot:
     outputs: dict[str, Output] = field(default_factory=dict)
     outputs_omitted: dict[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.url = web_link(self.url)
 
 
 @dataclass(frozen=True)

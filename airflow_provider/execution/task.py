@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider.errors import (
@@ -41,6 +42,9 @@ SETTLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between the reads of an ended execution whose outputs or log have not all appeared yet."""
 BACKSTOP = timedelta(hours=1)
 """How much later than our own timeout Airflow's may end a deferral: it by-passes the code that cancels."""
+NEWS_OF_DEFERRAL = 1.2
+"""Heartbeat intervals of a worker after which Airflow's scheduler has surely heard that the task is deferred. If a task is resumed sooner,
+the late news can be taken for the end of the resumed one, which then fails without having run."""
 MAX_STEPS = 200
 
 
@@ -140,6 +144,7 @@ class ExecutionTask:
             url=self.execution_url,
             policy=policy,
             state={**state.dump(), "saved_at": time.time()},
+            not_before=time.time() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
             cancel_on_kill=cancel_on_kill,
         )
         left = policy["timeout"] - (time.time() - state.since)
@@ -170,14 +175,25 @@ class ExecutionTask:
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
         return event["ref"], event["end"], WatchState.load(event.get("state"))
 
-    def _last_look(self, hook: ExecutionHook, ref: str) -> Snapshot:
+    def _last_look(self, hook: ExecutionHook, ref: str, end: End) -> tuple[Snapshot, End]:
         """
         Read an ended execution with everything, waiting for what lags behind its status.
 
+        :returns: it, and why the wait was over. After ``"ended"`` it may run again: then it is to be followed.
         :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget.
         """
+        from airflow_provider.execution.system import Snapshot
+
         declared = [name for name in self._declared() if name != "*"]
-        return hook.run(_last_look(hook.system(), ref, declared, self.poll_failure_budget))
+        snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
+        if end not in ("vanished", "unreachable"):
+            try:
+                snapshot = hook.run(_last_look(hook.system(), ref, declared, self.poll_failure_budget))
+            except NotFound:
+                end = "vanished"
+        if end == "ended" and not snapshot.phase.ended:
+            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
+        return snapshot, end
 
     def _hand_on(self, context: Context, hook: ExecutionHook, snapshot: Snapshot, outcome: Outcome) -> ExecutionResult:
         """

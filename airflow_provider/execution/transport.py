@@ -52,7 +52,7 @@ MAX_WAIT = 60.0
 MAX_HINT = 3_600.0
 """Seconds: a longer ``Retry-After`` is taken as this."""
 SLOWEST = 10
-"""An answer that takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
+"""An answer whose body takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
 LARGEST_ERROR = 16 * 1024
 """Bytes up to which an answer is searched for an error that came with a good status."""
 OFF_LOOP = 256 * 1024

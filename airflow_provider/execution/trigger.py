@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PROGRESS_KEY = "execution_progress"
 """XCom key under which the wait notes how far it is, so that another triggerer goes on there."""
 CHECKPOINT_SECONDS = 60.0
+MAX_HOLD = 60.0
+"""Seconds that an event is held back at most, should the clocks of worker and triggerer differ."""
 
 _detached: set[asyncio.Task[Any]] = set()
 """Tasks that outlive their trigger, such as a cancel request under way: an unreferenced one may be collected."""
@@ -48,6 +50,7 @@ class ExecutionTrigger(BaseTrigger):
     :param url: its page, if known.
     :param policy: how to wait, the timeout included.
     :param state: how far the wait is.
+    :param not_before: epoch seconds; no event is sent before.
     :param cancel_on_kill: whether to cancel the execution when a person ends the task.
     """
 
@@ -60,6 +63,7 @@ class ExecutionTrigger(BaseTrigger):
         url: str | None,
         policy: WatchPolicy,
         state: dict[str, Any],
+        not_before: float,
         cancel_on_kill: bool,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -69,6 +73,7 @@ class ExecutionTrigger(BaseTrigger):
         self.url = url
         self.policy = policy
         self.state = state
+        self.not_before = not_before
         self.cancel_on_kill = cancel_on_kill
         self._done = False
 
@@ -83,6 +88,7 @@ class ExecutionTrigger(BaseTrigger):
                 "url": self.url,
                 "policy": self.policy,
                 "state": self.state,
+                "not_before": self.not_before,
                 "cancel_on_kill": self.cancel_on_kill,
             },
         )
@@ -115,6 +121,7 @@ class ExecutionTrigger(BaseTrigger):
                 ref=self.ref,
                 url=self.url,
             ).to_event()
+        await asyncio.sleep(min(max(self.not_before - time.time(), 0.0), MAX_HOLD))
         self._done = True
         event = {"ref": self.ref, "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]

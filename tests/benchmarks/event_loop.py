@@ -31,6 +31,7 @@ def _kwargs(ref: str) -> dict[str, Any]:
         "url": None,
         "policy": BuddyRunPipelineOperator(task_id="t", pipeline=1, poll_interval=0.3).watch_policy(),
         "state": {"since": time.time()},
+        "not_before": 0.0,
         "cancel_on_kill": False,
     }
 

@@ -52,6 +52,12 @@ class Bench:
         return self.task(kind, **arguments).run()
 
 
+@pytest.fixture(autouse=True)
+def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No news of the deferral is under way here, so triggers need not wait for it."""
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
+
+
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     with Emulator() as emulator:

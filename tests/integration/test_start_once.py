@@ -195,6 +195,31 @@ def test_a_clear_cancels_the_old_execution_that_still_runs(operator_bench: Bench
     assert system.status(system.refs[0]) == "TERMINATED"
 
 
+def test_a_clear_starts_a_new_one_although_the_old_can_not_be_looked_up(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    system.emulator.faults.add(Fault("drop_after", method="POST"))
+    broken = system.emulator.faults.add(Fault("html", method="GET", path=r"/executions$", times=None))
+    task = operator_bench.task("succeeded")
+    assert type(task.run().error) is errors.StartUnknown
+    task.clear()
+    assert task.run().state == "success"
+    assert broken.hits
+    assert system.starts == 2
+
+
+def test_time_spent_waiting_for_a_person_is_remembered_over_retries(operator_bench: Bench) -> None:
+    """A try that breaks while it waits, or after it: the next one counts as the one before did."""
+    system = operator_bench.system
+    task = operator_bench.task("gate", timeout=60.0, waiting_timeout=30.0)
+    system.emulator.faults.add(Fault("status", status=403, method="GET", path=system.execution_path, after=8, times=1))
+    first = task.run()
+    assert type(first.error) is errors.Forbidden, first.text
+    assert task.api.store["execution"]["waiting_since"]
+    task.api.store["execution"]["started_at"] -= 1_000
+    task.api.store["execution"]["waiting_since"] -= 1_000
+    assert type(task.run().error) is errors.ExecutionWaiting  # not ExecutionDeadlineExceeded
+
+
 def test_a_clear_after_retries_was_changed_is_told_from_a_retry(operator_bench: Bench) -> None:
     task = operator_bench.task("succeeded", retries=2)
     task.run()
@@ -267,6 +292,16 @@ def test_airflows_deferral_timeout_cancels_as_ours_does(system: Any) -> None:
     ended = task.run()
     assert type(ended.error) is errors.ExecutionDeadlineExceeded
     assert system.cancels == 1
+
+
+def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the scheduler may take the late news for the end of the resumed task, and fail it."""
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1")
+    task = Bench(system, "operator-deferrable").task("slow", script=system.script("succeeded", seconds=0.1))
+    times: list[float] = []
+    task.on_defer = task.after_trigger = lambda _: times.append(time.time())
+    assert task.run().state == "success"
+    assert times[1] - times[0] >= 1.0
 
 
 def test_our_timeout_comes_before_airflows(system: Any) -> None:

@@ -1,0 +1,416 @@
+"""The hook over the emulator: connections in all their forms, twins, the connection test, errors' advice."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+
+from airflow_provider import errors
+from airflow_provider.buddy.hook import REGIONS, BuddyDialect, BuddyHook
+from airflow_provider.emulator import Emulator, Fault, ManualClock
+from airflow_provider.emulator.buddy import Action, Pipeline
+from tests.unit.servers import free_port
+
+CONN_ID = "buddy_default"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def emulator(clock: ManualClock) -> Iterator[Emulator]:
+    with Emulator(clock) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., BuddyHook]:
+    """Set the connection as an environment variable, and give a hook for it."""
+
+    def connect(*, workspace: str | None = None, project: str | None = None, **fields: Any) -> BuddyHook:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps({"conn_type": "buddy", **fields}))
+        hook = BuddyHook(workspace=workspace, project=project)
+        hook.pause_with(lambda _: None)
+        return hook
+
+    return connect
+
+
+@pytest.fixture
+def hook(emulator: Emulator, connect: Callable[..., BuddyHook]) -> Iterator[BuddyHook]:
+    with connect(**json.loads(emulator.buddy.connection_json())) as hook:
+        yield hook
+
+
+@pytest.fixture
+def ended(emulator: Emulator, clock: ManualClock) -> str:
+    """The ref of an ended execution."""
+    build = Action("Build", log=[f"line {number}" for number in range(5)], outputs={"IMAGE": "shop:1"})
+    pipeline = emulator.buddy.add_pipeline(Pipeline("release", actions=[build]))
+    ref = str(emulator.buddy.add_execution(pipeline, started_by="Mike").ref)
+    clock.advance(100)
+    return ref
+
+
+# Twins
+
+
+def _action_ref(hook: BuddyHook, ref: str) -> str:
+    return f"{ref}/{hook.get_execution(ref).action_executions[0].id}"
+
+
+CALLS: dict[str, Callable[[BuddyHook, str], tuple[Any, ...]]] = {
+    "get_execution": lambda hook, ref: (ref,),
+    "get_action_execution": lambda hook, ref: (_action_ref(hook, ref),),
+    "get_logs": lambda hook, ref: (_action_ref(hook, ref), 1, 3),
+    "get_executions": lambda hook, ref: ("release",),
+    "get_pipeline_id": lambda hook, ref: ("release",),
+}
+WRONG: dict[str, tuple[str, type[errors.ExecutionApiError]]] = {
+    "get_execution": ("demo/shop/1/999", errors.NotFound),
+    "get_action_execution": ("demo/shop/1/999/x", errors.NotFound),
+    "get_logs": ("demo/shop/1/999/x", errors.NotFound),
+    "get_executions": ("999", errors.NotFound),
+    "get_pipeline_id": ("nobody", errors.ConfigurationError),
+}
+
+
+@pytest.mark.parametrize("name", list(CALLS))
+def test_twins_give_the_same(hook: BuddyHook, ended: str, name: str) -> None:
+    arguments = CALLS[name](hook, ended)
+    one = getattr(hook, name)(*arguments)
+    other = asyncio.run(getattr(hook, f"a{name}")(*arguments))
+    assert one == other
+    assert one
+
+
+def test_every_async_twin_is_tested_and_has_the_same_parameters() -> None:
+    twins = {name[1:] for name, _ in inspect.getmembers(BuddyHook, inspect.iscoroutinefunction) if name.startswith("aget_")}
+    assert {name for name in twins if name in vars(BuddyHook)} == set(CALLS)
+    for name in CALLS:
+        assert inspect.signature(getattr(BuddyHook, name)) == inspect.signature(getattr(BuddyHook, f"a{name}"))
+
+
+@pytest.mark.parametrize("name", list(CALLS))
+def test_twins_raise_the_same(hook: BuddyHook, ended: str, name: str) -> None:
+    argument, kind = WRONG[name]
+    with pytest.raises(kind) as one:
+        getattr(hook, name)(argument)
+    with pytest.raises(kind) as other:
+        asyncio.run(getattr(hook, f"a{name}")(argument))
+    assert str(one.value) == str(other.value)
+    assert one.value.ref == other.value.ref
+
+
+def test_what_the_hook_reads(hook: BuddyHook, ended: str) -> None:
+    execution = hook.get_execution(ended)
+    assert (execution.status, execution.creator and execution.creator.name) == ("SUCCESSFUL", "Mike")
+    action = hook.get_action_execution(_action_ref(hook, ended))
+    assert [(variable.key, variable.value) for variable in action.outputted_variables] == [("IMAGE", "shop:1")]
+    assert hook.get_logs(_action_ref(hook, ended), offset=1, limit=2) == ["line 1", "line 2"]
+    assert [execution.id for execution in hook.get_executions("release")] == [1]
+    assert hook.get_pipeline_id("release") == 1
+
+
+def test_logs_of_older_installations(hook: BuddyHook, emulator: Emulator, ended: str) -> None:
+    emulator.buddy.has_logs_route = False
+    assert hook.get_logs(_action_ref(hook, ended), offset=3) == ["line 3", "line 4"]
+
+
+@pytest.mark.parametrize("name", ["get_action_execution", "get_logs"])
+def test_a_ref_without_action_execution_is_refused_where_one_is_needed(hook: BuddyHook, emulator: Emulator, name: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="names no action execution"):
+        getattr(hook, name)("demo/shop/1/1")
+    assert emulator.ledger.entries == []
+
+
+def test_cancelling(hook: BuddyHook, emulator: Emulator) -> None:
+    pipeline = emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build", seconds=600)]))
+    hook.cancel_execution(str(emulator.buddy.add_execution(pipeline).ref))
+    assert emulator.buddy.executions[0].status == "TERMINATED"
+    with pytest.raises(errors.ConfigurationError):
+        hook.cancel_execution("4098")
+
+
+def test_a_closed_hook_can_be_used_again(hook: BuddyHook, ended: str) -> None:
+    first = hook.get_execution(ended)
+    hook.close()
+    assert hook.get_execution(ended) == first
+
+
+def test_a_hook_is_rebuilt_from_its_arguments_without_secrets(connect: Callable[..., BuddyHook]) -> None:
+    hook = connect(password="t0ken-canary", workspace="w", project="p")
+    assert BuddyHook(**json.loads(json.dumps(hook.arguments()))).arguments() == hook.arguments()
+    assert "canary" not in str(hook.arguments())
+    assert "canary" not in str(vars(hook))
+    hook.open()
+    assert "canary" not in str(vars(hook))
+    hook.close()
+
+
+# Connection forms
+
+
+def endpoint(hook: BuddyHook) -> Any:
+    with hook:
+        hook.open()
+    return hook._endpoint
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "https://buddy.example/api"}, "https://buddy.example/api"),
+        ({"host": "https://buddy.example/api/"}, "https://buddy.example/api"),
+        ({"host": "buddy.example"}, "https://buddy.example"),
+        ({"host": "buddy.example", "schema": "http", "port": 8080}, "http://buddy.example:8080"),
+        ({"host": "buddy.example/api", "schema": "https"}, "https://buddy.example/api"),
+        ({}, REGIONS["us"]),
+        ({"host": ""}, REGIONS["us"]),
+        ({"extra": {"region": "us"}}, "https://api.buddy.works"),
+        ({"extra": {"region": "EU"}}, "https://api.eu.buddy.works"),
+        ({"extra": {"region": None}}, "https://api.buddy.works"),
+        ({"host": "https://buddy.example", "extra": {"region": "eu"}}, "https://buddy.example"),
+    ],
+    ids=str,
+)
+def test_where_a_connection_leads(connect: Callable[..., BuddyHook], fields: dict[str, Any], url: str) -> None:
+    assert endpoint(connect(**{"password": "t", **fields})).base_url == url
+
+
+@pytest.mark.parametrize("uri", [
+    "buddy://:t0ken@buddy.example/https?workspace=w&project=p",
+    "buddy://:t0ken@/?__extra__=%7B%22workspace%22%3A%20%22w%22%2C%20%22project%22%3A%20%22p%22%2C%20%22region%22%3A%20%22eu%22%7D",
+])  # fmt: skip
+def test_a_connection_may_be_a_uri(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BUDDY_DEFAULT", uri)
+    hook = BuddyHook()
+    with hook:
+        assert hook.place() == ("w", "p")
+    found = endpoint(hook)
+    assert found.base_url in ("https://buddy.example", REGIONS["eu"])
+    assert dict(found.headers) == {"authorization": "Bearer t0ken"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"host": "https://x"}, "no token"),
+        ({"host": "https://x", "password": ""}, "no token"),
+        ({"host": "https://x", "password": "  "}, "no token"),
+        ({"host": "https://x", "password": "two words"}, "spaces or control characters"),
+        ({"host": "https://x", "password": "t\nX-Injected: 1"}, "spaces or control characters"),
+        ({"host": "https://x", "password": "żeton"}, "spaces or control characters"),
+        ({"password": "t", "extra": {"region": "mars"}}, "region must be one of us, eu, not 'mars'"),
+        ({"password": "t", "host": "ftp://x"}, "not an http"),
+        ({"password": "t", "host": "https://user:t0ken-canary@x"}, "token in the password field"),
+        ({"password": "t", "extra": {"request_timeout": "soon"}}, "'request_timeout' must be a number above 0"),
+        ({"password": "t", "extra": {"request_timeout": 0}}, "'request_timeout' must be a number above 0"),
+        ({"password": "t", "extra": {"request_timeout": -1}}, "'request_timeout' must be a number above 0"),
+        ({"password": "t", "extra": {"request_timeout": "nan"}}, "'request_timeout' must be a number above 0"),
+        ({"password": "t", "extra": {"request_timeout": "inf"}}, "'request_timeout' must be a number above 0"),
+        ({"password": "t", "extra": {"max_concurrent_requests": 0}}, "'max_concurrent_requests' must be"),
+        ({"password": "t", "extra": {"max_concurrent_requests": 0.5}}, "'max_concurrent_requests' must be"),
+        ({"password": "t", "extra": {"ca_bundle": "/no/such/file.pem"}}, "CA bundle '/no/such/file.pem' can't be read"),
+    ],
+    ids=str,
+)
+def test_a_connection_that_can_not_be_used_says_why(connect: Callable[..., BuddyHook], fields: dict[str, Any], says: str) -> None:
+    hook = connect(**fields)
+    with pytest.raises(errors.ConfigurationError) as raised:
+        hook.open()
+    assert says in str(raised.value)
+    assert "canary" not in str(raised.value)
+    assert "Injected" not in str(raised.value)
+    assert "żeton" not in str(raised.value)
+
+
+def test_settings_of_the_connection_reach_the_endpoint(connect: Callable[..., BuddyHook]) -> None:
+    plain = endpoint(connect(password="t"))
+    assert (plain.system, plain.title, plain.conn_id) == ("buddy", "Buddy", CONN_ID)
+    assert (plain.timeout, plain.max_in_flight, plain.verify) == (30.0, 8, True)
+    assert endpoint(connect(password="t", extra={"request_timeout": "5.5", "max_concurrent_requests": "3"})) != plain
+    filled = endpoint(connect(password="t", extra={"request_timeout": "5.5", "max_concurrent_requests": "3", "ca_bundle": ""}))
+    assert (filled.timeout, filled.max_in_flight, filled.verify) == (5.5, 3, True)
+
+
+@pytest.mark.parametrize("value", [False, "false", "False", "0"])
+def test_switching_tls_verification_off_is_warned_of(connect: Callable[..., BuddyHook], value: Any) -> None:
+    hook = connect(password="t", extra={"verify_tls": value})
+    with pytest.warns(UserWarning, match="switches TLS verification off"):
+        assert endpoint(hook).verify is False
+
+
+@pytest.mark.parametrize("value", [True, "true", None, ""])
+def test_tls_is_verified_otherwise(connect: Callable[..., BuddyHook], value: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert endpoint(connect(password="t", extra={"verify_tls": value})).verify is True
+
+
+@pytest.mark.parametrize(
+    ("hooks", "extra", "place"),
+    [
+        ({}, {"workspace": "w", "project": "p"}, ("w", "p")),
+        ({"workspace": "a"}, {"workspace": "w", "project": "p"}, ("a", "p")),
+        ({"workspace": "a", "project": "b"}, {}, ("a", "b")),
+        ({"project": "b"}, {"workspace": "w"}, ("w", "b")),
+    ],
+)
+def test_workspace_and_project_are_the_hooks_or_else_the_connections(
+    connect: Callable[..., BuddyHook], hooks: dict[str, str], extra: dict[str, str], place: tuple[str, str]
+) -> None:
+    with connect(password="t", extra=extra, **hooks) as hook:
+        assert hook.place() == place
+
+
+@pytest.mark.parametrize(
+    ("extra", "missing"),
+    [({}, "workspace"), ({"project": "p"}, "workspace"), ({"workspace": "w"}, "project"), ({"workspace": "", "project": "p"}, "workspace")],
+)
+def test_a_missing_place_is_said(connect: Callable[..., BuddyHook], extra: dict[str, str], missing: str) -> None:
+    with connect(password="t", extra=extra) as hook, pytest.raises(errors.ConfigurationError, match=f"no {missing} is given.*'{CONN_ID}'"):
+        hook.place()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_missing_connection_is_said_and_may_be_retried(asynchronous: bool) -> None:
+    """Airflow says the same while its API server is away."""
+    hook = BuddyHook("no_such_connection")
+
+    def read() -> Any:
+        return asyncio.run(hook.aget_execution("a/b/1/2")) if asynchronous else hook.get_execution("a/b/1/2")
+
+    with pytest.raises(errors.ConnectionMissing, match=r"no connection 'no_such_connection'\. Create it, with type 'buddy'"):
+        read()
+
+
+def test_the_token_goes_to_airflows_masker(connect: Callable[..., BuddyHook]) -> None:
+    from airflow.sdk.log import redact
+
+    with connect(password="m4sked-canary-only-here", extra={"workspace": "w", "project": "p"}) as hook:
+        hook.open()
+    assert "canary" not in str(redact("Bearer m4sked-canary-only-here"))
+
+
+# The connection test
+
+
+def test_a_good_connection(hook: BuddyHook, emulator: Emulator) -> None:
+    good, text = hook.test_connection()
+    assert good
+    assert emulator.buddy.url in text
+    assert "'Emulator'" in text
+    assert "scopes: WORKSPACE, EXECUTION_INFO, EXECUTION_RUN, USER_INFO" in text
+    assert emulator.buddy.token not in text
+
+
+def test_an_expiring_token_says_when(hook: BuddyHook, emulator: Emulator) -> None:
+    body = {"id": "1", "name": "ci", "expires_at": "2026-12-31T10:00:00Z", "scopes": ["EXECUTION_RUN"]}
+    emulator.faults.add(Fault("body", body=body))
+    assert hook.test_connection() == (
+        True,
+        f"Connected to {emulator.buddy.url} with token 'ci', valid until 2026-12-31 10:00 UTC; scopes: EXECUTION_RUN.",
+    )
+
+
+def test_a_wrong_token(emulator: Emulator, connect: Callable[..., BuddyHook]) -> None:
+    good, text = connect(host=emulator.buddy.url, password="wr0ng-canary").test_connection()
+    assert not good
+    assert "401" in text
+    assert "Check the token in the connection's password field." in text
+    assert "canary" not in text
+
+
+def test_an_older_installation_proves_the_token_by_its_user(hook: BuddyHook, emulator: Emulator) -> None:
+    emulator.faults.add(Fault("status", status=404, path=r"/user/token$"))
+    good, text = hook.test_connection()
+    assert good
+    assert "as Airflow" in text
+    assert "does not tell the token's scopes" in text
+
+
+def test_no_connection() -> None:
+    good, text = BuddyHook("no_such_connection").test_connection()
+    assert not good
+    assert "no_such_connection" in text
+
+
+def test_a_host_that_does_not_answer(connect: Callable[..., BuddyHook]) -> None:
+    good, text = connect(host=f"http://127.0.0.1:{free_port()}", password="t").test_connection()
+    assert not good
+    assert "Check that the API can be reached from here" in text
+
+
+@pytest.mark.parametrize("fault", [
+    Fault("html"), Fault("empty"), Fault("body", body={}), Fault("body", body={"status": "ok"}), Fault("body", body=[]),
+    Fault("body", body=None),
+    Fault("body", body={"errors": [{"message": "API is disabled"}]}), Fault("redirect", location="https://login.invalid/", status=307),
+    Fault("status", status=500), Fault("status", status=403),
+], ids=str)  # fmt: skip
+def test_a_host_that_is_not_buddys_api(hook: BuddyHook, emulator: Emulator, fault: Fault) -> None:
+    if fault.kind == "redirect":
+        fault = Fault("redirect", location=f"http://127.0.0.1:{free_port()}/login")
+    emulator.faults.add(Fault(fault.kind, times=None, **fault.parameters))
+    good, text = hook.test_connection()
+    assert not good
+    assert "\n" not in text
+
+
+def test_the_web_address_in_place_of_the_apis(emulator: Emulator, connect: Callable[..., BuddyHook]) -> None:
+    good, text = connect(host=emulator.url, password=emulator.buddy.token).test_connection()
+    assert not good
+    assert "404" in text
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"errors": [{"message": "one"}, {"message": "two"}, {"code": 5}, "x", {"message": null}]}', "one; two"),
+        (b'{"errors": [{"message": {"a": 1}}]}', "{'a': 1}"),
+        (b'{"errors": []}', None),
+        (b'{"errors": "x"}', None),
+        (b'{"errors": null, "error": "oauth"}', "oauth"),
+        (b'{"error": "invalid_grant"}', "invalid_grant"),
+        (b'{"error": {"a": 1}}', None),
+        (b"[]", None),
+        (b"5", None),
+        (b"null", None),
+        (b"", None),
+        (b"<html>", None),
+        (b"\xff\xfe", None),
+    ],
+)
+def test_how_buddy_words_its_errors(body: bytes, text: str | None) -> None:
+    assert BuddyDialect().error_text(body) == text
+
+
+def test_a_refusal_names_the_scopes_there_are_and_those_needed(hook: BuddyHook, emulator: Emulator, ended: str) -> None:
+    emulator.buddy.scopes = ["WORKSPACE"]
+    with pytest.raises(errors.Forbidden) as raised:
+        hook.get_execution(ended)
+    assert "The token has the scopes WORKSPACE; this route takes EXECUTION_INFO." in str(raised.value)
+    assert raised.value.ref == ended
+
+
+def test_a_refusal_without_scope_headers_has_the_general_advice(hook: BuddyHook, emulator: Emulator, ended: str) -> None:
+    emulator.faults.add(Fault("status", status=403))
+    with pytest.raises(errors.Forbidden, match="Give the credential the permission"):
+        hook.get_execution(ended)
+
+
+def test_connections_are_those_of_the_sdk(connect: Callable[..., BuddyHook]) -> None:
+    with connect(password="t") as hook:
+        assert isinstance(hook.get_connection(CONN_ID), Connection)

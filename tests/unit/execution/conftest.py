@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.emulator import Emulator
+from airflow_provider.execution.endpoint import Endpoint
+from tests.unit.senders import KINDS, Driver
+
+
+def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) -> Endpoint:
+    return Endpoint(
+        **{
+            "system": "buddy",
+            "title": "Buddy",
+            "conn_id": "buddy_default",
+            "base_url": base_url,
+            "headers": (("authorization", f"Bearer {token}"),),
+            "dialect": BuddyDialect(),
+            "timeout": 5.0,
+            **fields,
+        }
+    )
+
+
+@pytest.fixture(params=KINDS)
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    return Driver(request.param, monkeypatch)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def endpoint(emulator: Emulator) -> Endpoint:
+    return endpoint_of(emulator.buddy.url)
