@@ -205,10 +205,14 @@ def _moment(value: datetime | str | None) -> str | None:
     """
     if value is None or value == "":
         return None
+    from airflow.sdk import timezone
+
     from airflow_provider.execution.result import utc
 
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except (AttributeError, ValueError):
+        moment = value if isinstance(value, datetime) else timezone.parse(value, timezone="UTC", strict=True)
+        if not isinstance(moment, datetime) or not (moment is value or str(value)[:4].isdecimal()):
+            raise ValueError  # a duration, an interval or a time of day
+    except (TypeError, ValueError):
         raise ConfigurationError(f"Buddy: delay_until must be a moment such as 2026-11-18T12:38:16Z, not {value!r}.") from None
     return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
