@@ -175,6 +175,21 @@ class BuddyHook(ExecutionHook):
         async with self.asender() as sender:
             return await sender.run(self.system().list_of_executions(*self._place(), pipeline, page))
 
+    def get_pipeline(self, pipeline: int | str) -> models.Pipeline:
+        """
+        Read a pipeline.
+
+        Source: ``GET .../pipelines/:pipeline_id``.
+
+        :param pipeline: id, identifier or name.
+        """
+        return self.run(self.system().get_pipeline(*self.place(), pipeline))
+
+    async def aget_pipeline(self, pipeline: int | str) -> models.Pipeline:
+        """Async twin of :meth:`get_pipeline`."""
+        async with self.asender() as sender:
+            return await sender.run(self.system().get_pipeline(*self._place(), pipeline))
+
     def get_pipeline_id(self, pipeline: int | str) -> int:
         """
         Find a pipeline's id by its id, identifier or name.

@@ -59,10 +59,6 @@ class Buddy(System):
     name = "buddy"
     title = "Buddy"
 
-    def explain_ref(self) -> str:
-        """How a ref looks."""
-        return FORM
-
     # What the mechanism asks
 
     def read(self, ref: str) -> Flow[Snapshot]:
@@ -202,6 +198,11 @@ class Buddy(System):
             raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
         return (yield from self._log_page(parsed, parsed.action_execution, offset, limit))
 
+    def get_pipeline(self, workspace: str, project: str, pipeline: int | str) -> Flow[models.Pipeline]:
+        """``GET .../pipelines/:id``, by id, identifier or name."""
+        found = yield from self.resolve_pipeline(workspace, project, pipeline)
+        return (yield from send(routes.GET_PIPELINE(workspace=workspace, project=project, pipeline=found)))
+
     def list_executions(self, workspace: str, project: str, pipeline: int, page: int = 1) -> Flow[list[models.Execution]]:
         """``GET .../executions``: one page, newest first. Items are summaries."""
         return (yield from self._executions_page(workspace, project, pipeline, page)).executions
@@ -260,18 +261,23 @@ class Buddy(System):
         :returns: those found, and whether all that may have been it could be looked at.
         """
         found: list[Snapshot] = []
+        certain = True
         for page in range(1, MAX_LIST_PAGES + 1):
             answer = yield from self._executions_page(workspace, project, pipeline, page)
             for item in answer.executions:
                 ref = BuddyRef(workspace, project, pipeline, item.id)
                 if item.comment is None:
-                    item = yield from send(routes.GET_EXECUTION(ref=str(ref), **ref.path))
+                    try:
+                        item = yield from send(routes.GET_EXECUTION(ref=str(ref), **ref.path))
+                    except NotFound:
+                        certain = False
+                        continue
                 if marker in (item.comment or ""):
                     found.append(snapshot_of(ref, item))
             dated = [item.start_date for item in answer.executions if item.start_date]
             last = not answer.executions or page == answer.total_page_count
             if found or last or (dated and min(map(_epoch, dated)) < since - CLOCK_SKEW):
-                return found, True
+                return found, certain
         return found, False
 
     def get_token(self) -> Flow[models.Token]:

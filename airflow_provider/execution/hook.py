@@ -53,7 +53,7 @@ class ExecutionHook(BaseHook):
 
     @abstractmethod
     def system(self) -> System:
-        """The flows of this hook's system. Known only once the connection has been read."""
+        """The flows of this hook's system."""
 
     @abstractmethod
     def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
@@ -151,8 +151,12 @@ class ExecutionHook(BaseHook):
         return self._sender.run(flow)
 
     @asynccontextmanager
-    async def asender(self) -> AsyncIterator[AsyncSender]:
-        """The sender shared by everything that uses this connection on the running event loop."""
+    async def asender(self, *, shared: bool = True) -> AsyncIterator[AsyncSender]:
+        """
+        The sender shared by everything that uses this connection on the running event loop.
+
+        :param shared: False for one of its own, that queues behind nobody.
+        """
         from airflow_provider.execution.transport import AsyncSender
 
         if self._endpoint is None:
@@ -161,7 +165,7 @@ class ExecutionHook(BaseHook):
             except AirflowNotFoundException:
                 raise self._unknown() from None
             self._endpoint = self._resolve(connection, await connection.aextra_dejson())
-        async with AsyncSender.shared(self._endpoint) as sender:
+        async with AsyncSender.shared(self._endpoint) if shared else AsyncSender.own(self._endpoint) as sender:
             yield sender
 
     async def arun(self, flow: Flow[T]) -> T:

@@ -10,14 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowRuntimeError, AirflowTaskTimeout, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout
 
 from airflow_provider.errors import (
     ExecutionApiError,
-    ExecutionError,
     ExecutionInterrupted,
     NotFound,
     ProtocolError,
+    RateLimited,
     ServerError,
     StartUnknown,
     TransportError,
@@ -27,7 +27,7 @@ from airflow_provider.execution.kill import ASK_SECONDS, CANCEL_SECONDS, TaskKey
 from airflow_provider.execution.outcome import Outcome, judge
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.system import Snapshot
-from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, one_of, seconds
+from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, one_of, seconds, still_there
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -69,6 +69,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 15.0)
     """Seconds before each look-up of an execution that may have been started: lists lag behind."""
+    stopping_grace: ClassVar[float] = 60.0
+    """Seconds that an earlier try's execution, which is being stopped, is waited for before a new one is started."""
 
     def __init__(
         self,
@@ -111,7 +113,6 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         if log_lines < 0:
             raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
         self._interrupted = False
-        self._ref: str | None = None
         self._unanswered: tuple[Any, store.Note] | None = None
         self._killer: tuple[ExecutionHook, Sender, TaskKey] | None = None
 
@@ -140,10 +141,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
     # What all of them do:
 
     def watch_policy(self) -> WatchPolicy:
-        """How to wait. While deferred Airflow does not enforce ``execution_timeout``, so it bounds the wait here."""
-        limit = self.execution_timeout.total_seconds() if self.execution_timeout else self.timeout
+        """How to wait."""
         return {
-            "timeout": min(self.timeout, limit),
+            "timeout": self.timeout,
+            "deadline": None,
             "waiting_timeout": self.waiting_timeout,
             "waiting_counts": False,
             "stop_on_waiting": self.on_waiting == "fail",
@@ -160,7 +161,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         :returns: the result (:class:`~airflow_provider.execution.result.ExecutionResult`); without ``wait_for_completion`` as
             it is right after the start.
         """
-        self._declared()
+        self._check_before_start(context)
         with self._hook(context) as hook:
             note, snapshot = self._attach(context, hook)
             return self._follow(context, hook, note, snapshot)
@@ -204,9 +205,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._killer = (hook, sender, TaskKey.of(context["ti"]))
             try:
                 yield hook
-            except AirflowTaskTimeout:
-                self._find_unanswered(hook, sender)
-                self._cancel_now("execution_timeout has passed")
+            except (ExecutionApiError, AirflowTaskTimeout) as error:
+                if isinstance(error, AirflowTaskTimeout):
+                    self._end_on_kill("execution_timeout has passed")
+                self._tell(context)
                 raise
             finally:
                 if self._killer is not None:  # else a cancel request may still be under way on it
@@ -221,23 +223,21 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         cleared = before is not None and store.cleared_since(before, context)
         if before is None or before.refused:
             return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
+        self._ref, self.execution_url = before.ref, before.url
+        if before.ref is not None and not cleared:
+            self._announce(context, before.ref, before.url)
         try:
-            known = self._known(hook, before)
+            known = self._known(hook, before, cleared=cleared)
         except StartUnknown as error:
             if not cleared:
                 raise
             self.log.warning("%s The task was cleared by a person, so a new one is started.", error)
             known = None
-        if cleared:
-            if known is not None and not known.phase.ended:
-                self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", known.ref)
-                hook.run(hook.system().cancel(known.ref))
-            return self._start(context, hook, store.next_note(context, before, cleared=True, now=time.time()))
-        if known is None:
-            return self._start(context, hook, store.next_note(context, before, cleared=False, now=time.time()))
-        if known.phase is Phase.STOPPING and time.time() - before.started_at > self.timeout:
-            self.log.info("Execution %s of an earlier try took too long and is being cancelled.", known.ref)
-            return self._start(context, hook, store.next_note(context, before, cleared=False, now=time.time()))
+        if cleared and known is not None and not known.phase.ended:
+            self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", known.ref)
+            hook.run(hook.system().cancel(known.ref))
+        if cleared or known is None or known.phase is Phase.STOPPING:
+            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
         if not known.phase.ended or judge(hook.title, "ended", known, self._choices()).error is None:
             self.log.info("Going on with execution %s, started by an earlier try of this task (%s).", known.ref, known.status)
             if before.ref is None:
@@ -249,22 +249,40 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         note = store.next_note(context, before, cleared=False, now=time.time())
         return self._resume(context, hook, note, known) if self.on_retry == "resume" else self._start(context, hook, note)
 
-    def _known(self, hook: ExecutionHook, note: store.Note) -> Snapshot | None:
-        """The execution that an earlier try started, or may have started; None if there is none (any longer)."""
+    def _known(self, hook: ExecutionHook, note: store.Note, *, cleared: bool) -> Snapshot | None:
+        """
+        The execution that an earlier try started, or may have started; None if there is none (any longer).
+
+        One that is being stopped is given a while to end: it is no execution to follow.
+        """
         if note.ref is None:
             self.log.info("An earlier try may have started an execution; looking for it by its marker %s.", note.marker)
-            return self._look_up(hook, hook.run(self.plan(hook)), note, "the task stopped between its start and the note of it")
-        try:
-            return hook.run(hook.system().read(note.ref))
-        except NotFound:
-            self.log.warning("Execution %s of an earlier try is gone.", note.ref)
-            return None
+            plan = hook.run(self.plan(hook))
+            self._unanswered = (plan, note)
+            known = self._look_up(hook, plan, note, "the task stopped between its start and the note of it")
+            self._ref, self._unanswered = (known.ref if known else None), None
+            return known
+        until = time.monotonic() + self.stopping_grace
+        while True:
+            try:
+                known = hook.run(still_there(hook.system().read, note.ref, self.vanish_grace))
+            except NotFound:
+                self.log.warning("Execution %s of an earlier try is gone.", note.ref)
+                return None
+            except (TransportError, ServerError, RateLimited, ProtocolError) as error:
+                if cleared:
+                    raise
+                self.log.warning("%s Taking execution %s for one that goes on.", error, note.ref)
+                return Snapshot(note.ref, Phase.UNKNOWN, "unknown", note.url)
+            if known.phase is not Phase.STOPPING or cleared or time.monotonic() > until:
+                return known
+            self._pause(min(2.0, self.poll_interval))
 
     def _start(self, context: Context, hook: ExecutionHook, note: store.Note) -> tuple[store.Note, Snapshot]:
         plan = hook.run(self.plan(hook))
         for attempt in (1, 2):
             store.save(context, note)  # the intent; refused if a newer try has taken over
-            self._unanswered = (plan, note)
+            self._ref, self.execution_url, self._unanswered = None, None, (plan, note)
             try:
                 snapshot: Snapshot | None = hook.run(self.start(hook, plan, note.marker))
             except (TransportError, ServerError, ProtocolError) as error:
@@ -308,7 +326,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._pause(pause)
             try:
                 found, certain = hook.run(self.find(hook, plan, note.marker, note.started_at))
-            except (TransportError, ServerError, ProtocolError) as error:
+            except (TransportError, ServerError, RateLimited, ProtocolError) as error:
                 self.log.warning("%s", error)
                 certain = False
                 continue
@@ -326,6 +344,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         """Let the system go on with a failed execution. Its id may change."""
         note.ref, note.url = known.ref, known.url
         store.save(context, note)
+        self._ref, self.execution_url = known.ref, known.url
         try:
             snapshot = hook.run(hook.system().resume(known.ref))
         except (TransportError, ServerError, ProtocolError) as error:
@@ -371,6 +390,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         while end is None:
             before = state.waiting_since
             end = hook.run(watch.look())
+            self._seen = watch.snapshot
             if state.waiting_since != before:
                 self._note_waiting(context, state)
             if end is None:
@@ -379,16 +399,20 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
-        snapshot, end = self._last_look(hook, ref, end)
-        if end == "ended" and not snapshot.phase.ended:
+        snapshot, end, goes_on = self._last_look(hook, ref, end)
+        if goes_on:
             return self._wait(context, hook, ref, state, None)  # type: ignore[no-any-return]
         self._announce(context, ref, snapshot.url or self.execution_url)
         outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
         if end in ("timeout", "waiting_timeout") and outcome.error is not None and not snapshot.phase.ended:
             outcome = self._give_up(hook, ref, outcome)
-        if end not in ("vanished", "unreachable"):
+        try:
+            result = self._hand_on(context, hook, snapshot, outcome)
+        except AirflowSkipException:
             self._conclude_note(context)
-        return self._hand_on(context, hook, snapshot, outcome)
+            raise
+        self._conclude_note(context)
+        return result
 
     def _give_up(self, hook: ExecutionHook, ref: str, outcome: Outcome) -> Outcome:
         """Cancel an execution that took too long, and say in the task's error whether that went well."""
@@ -438,43 +462,48 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._interrupted = True
             self._end_on_kill()
 
-    def _end_on_kill(self) -> None:
-        if self._killer is None or self._ref is None or not self.cancel_on_kill:
+    def _end_on_kill(self, why: str | None = None) -> None:
+        """
+        Cancel the execution, if ``why`` says so or else the task's state.
+
+        All of it in a side thread, the log too: in a signal handler the main thread may hold any lock. With a client of its own.
+        """
+        if self._killer is None or not self.cancel_on_kill:
             return
-        key = self._killer[2]
-        verdict = within(ASK_SECONDS, lambda: ask(key), Verdict.UNKNOWN)
-        if verdict is Verdict.CANCEL:
-            self._cancel_now(verdict.value)
-        else:
-            self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
+        hook, sender, key = self._killer
 
-    def _find_unanswered(self, hook: ExecutionHook, sender: Sender) -> None:
-        """If the task is ended in the middle of the start request, that execution is the one to cancel."""
-        if self._ref is None and self._unanswered is not None and self.cancel_on_kill:
-            plan, note = self._unanswered
-            with suppress(ExecutionApiError):
-                found, _ = sender.run(self.find(hook, plan, note.marker, note.started_at))
-                self._ref = found[0].ref if found else None
-
-    def _cancel_now(self, why: str) -> None:
-        if self._killer is None or self._ref is None or not self.cancel_on_kill:
-            return
-        hook, sender, _ = self._killer
-        ref = self._ref
-        self._killer = None
-        self.log.warning("Cancelling execution %s, since %s.", ref, why)
-
-        def cancel() -> ExecutionApiError | None:
-            with sender:
-                try:
+        def act() -> None:
+            verdict = Verdict.CANCEL if why else within(ASK_SECONDS, lambda: ask(key), Verdict.UNKNOWN)
+            if verdict is not Verdict.CANCEL:
+                self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
+                return
+            try:
+                ref = self._ref or self._unanswered_ref(hook, sender)
+                if ref is None:
+                    return  # not started yet; if its start is under way, this is asked again after its answer
+                self._killer = None
+                with sender:
                     sender.run(hook.system().cancel(ref))
-                except ExecutionApiError as error:
-                    return error
-                return None
+            except ExecutionApiError as error:
+                self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", self._ref, error, self.execution_url)
+            else:
+                self.log.warning("Execution %s was cancelled, since %s.", ref, why or verdict.value)
 
-        error = within(CANCEL_SECONDS, cancel, ExecutionError("no answer in time"))
-        if error is not None:
-            self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", ref, error, self.execution_url)
+        def act_or_say() -> bool:
+            act()
+            return True
+
+        if not within(ASK_SECONDS + CANCEL_SECONDS, act_or_say, False):
+            text = "Execution %s could not be cancelled: no answer in time. See %s"
+            within(0.1, lambda: self.log.error(text, self._ref, self.execution_url), None)
+
+    def _unanswered_ref(self, hook: ExecutionHook, sender: Sender) -> str | None:
+        """If the task is ended in the middle of the start, or while that is looked up: the execution that was started."""
+        if self._unanswered is None:
+            return None
+        plan, note = self._unanswered
+        found, _ = sender.run(self.find(hook, plan, note.marker, note.started_at))
+        return found[0].ref if found else None
 
 
 def _adding(outcome: Outcome, text: str) -> Outcome:

@@ -49,7 +49,7 @@ class OutputPolicy:
     """
 
     def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None) -> None:
-        self.reveal = set(reveal)
+        self.reveal = {reveal} if isinstance(reveal, str) else set(reveal)
         self.folder = folder
         self.omitted: dict[str, str] = {}
         self._left = MAX_ALL

@@ -16,7 +16,7 @@ GROUP_FROM = 4
 """Lines from which on they are folded into a group: a few of them are read sooner without."""
 MAX_LINE = 2_000
 """Characters of a remote line that are shown."""
-MAX_READ = 128 * 1024
+MAX_READ = 16 * 1024
 """Characters of a remote line that are looked at."""
 
 # CSI, OSC (such as hyperlinks and titles) and two-character escape sequences
@@ -33,7 +33,7 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web token
+    r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web token
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
     r"|\bxox[abeoprs]-[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}"
     r"|\b[sr]k_live_\w{16,}|\bsk-(?:ant-|proj-)?[\w-]{20,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}"
@@ -52,7 +52,7 @@ def secrets_in(snapshot: Snapshot) -> list[str]:
     """The texts to hide because outputs are secret, whichever step they came from."""
     places = [snapshot.outputs, *(step.outputs for step in snapshot.steps)]
     values = [output.value for outputs in places for name, output in outputs.items() if output.secret or looks_secret(name, output.value)]
-    return [value for value in values if isinstance(value, str)]
+    return [*snapshot.hidden, *(value for value in values if isinstance(value, str))]
 
 
 def _parts(secrets: Iterable[str]) -> list[str]:

@@ -15,7 +15,6 @@ from airflow.sdk.exceptions import (
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferralError,
-    TaskDeferralTimeout,
 )
 
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionInterrupted, Forbidden, Unauthorized
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider.execution.hook import ExecutionHook
     from airflow_provider.execution.outcome import End
     from airflow_provider.execution.result import ExecutionResult
-    from airflow_provider.execution.system import Snapshot
     from airflow_provider.execution.watch import WatchPolicy, WatchState
 
 WAIT_KEY = "wait"
@@ -92,6 +90,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         """How to wait. Time spent waiting for a person counts, as all time does for a sensor."""
         return {
             "timeout": self.timeout,
+            "deadline": None,
             "waiting_timeout": self.timeout if self.waiting_timeout is None else self.waiting_timeout,
             "waiting_counts": True,
             "stop_on_waiting": self.on_waiting == "fail",
@@ -107,8 +106,8 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
         :returns: the result (:class:`~airflow_provider.execution.result.ExecutionResult`).
         """
-        with self._own_soft_fail():
-            self._declared()
+        with self._own_soft_fail(context):
+            self._check_before_start(context)
             if not self.deferrable:
                 try:
                     return super().execute(context)
@@ -130,10 +129,10 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; ``soft_fail`` is decided here as in the other modes, a stopped trigger is no reason to skip."""
-        with self._own_soft_fail():
+        with self._own_soft_fail(context):
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
-            except TaskDeferralTimeout as error:
+            except AirflowSensorTimeout as error:  # ours, or what the base makes of Airflow's back-stop
                 raise AirflowSensorTimeout(self._timed_out(error)) from None
             except TaskDeferralError as error:
                 raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to wait on.") from None
@@ -151,14 +150,34 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         ref = self.target(hook)
         before = store.load(context)
         if before is not None and before.ref == ref and not store.cleared_since(before, context):
-            state = WatchState.load(context["task_state_store"].get(WAIT_KEY))
+            kept = context["task_state_store"].get(WAIT_KEY)
+            state = WatchState.load(kept)
+            if not isinstance(kept, dict) or kept.get("try_number") != context["ti"].try_number:
+                state.failing_since = state.missing_since = None  # each try has its own patience
+            if before.url:
+                self._announce(context, ref, before.url)
         else:
             note = store.next_note(context, before, cleared=before is not None, now=time.time())
             note.ref = ref
             store.save(context, note)
             state = WatchState(since=note.started_at)
-            context["task_state_store"].set(WAIT_KEY, state.dump())
+            self._keep(context, state)
+        self._ref = ref
         return ref, state
+
+    def _keep(self, context: Context, state: WatchState) -> None:
+        """For the next poke, or the next try."""
+        context["task_state_store"].set(WAIT_KEY, {**state.dump(), "try_number": context["ti"].try_number})
+
+    def _announce(self, context: Context, ref: str, url: str | None) -> None:
+        """Show ref and link, and note the link for the pokes and tries to come."""
+        if self._announced == (ref, url):
+            return
+        super()._announce(context, ref, url)
+        note = store.load(context)
+        if note is not None and note.ref == ref and note.url != url:
+            note.url = url
+            store.save(context, note)
 
     def _poke(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState) -> PokeReturnValue:
         from airflow_provider.execution.watch import Watch
@@ -166,32 +185,26 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         before = state.dump()
         watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log)
         end = hook.run(watch.look())
+        self._seen = watch.snapshot
         result: ExecutionResult | None = None
         if end is not None:
             result = self._conclude(context, hook, ref, state, end)
         elif watch.snapshot is not None:
             self._announce(context, ref, watch.snapshot.url)
         if state.dump() != before:
-            context["task_state_store"].set(WAIT_KEY, state.dump())
+            self._keep(context, state)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
     def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult | None:
         """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
-        snapshot, end = self._last_look(hook, ref, end)
-        if end == "ended" and not snapshot.phase.ended:
+        snapshot, end, goes_on = self._last_look(hook, ref, end)
+        if goes_on:
             return None
         self._announce(context, ref, snapshot.url or self.execution_url)
         outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
         if end == "timeout" and outcome.error is not None and not snapshot.phase.ended:
-            context["ti"].xcom_push(key="execution", value=self._plain(hook, snapshot))
             raise AirflowSensorTimeout(outcome.message)
         return self._hand_on(context, hook, snapshot, outcome)
-
-    def _plain(self, hook: ExecutionHook, snapshot: Snapshot) -> ExecutionResult:
-        from airflow_provider.execution.outputs import OutputPolicy
-        from airflow_provider.execution.task import make_result
-
-        return make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None))
 
     def _timed_out(self, error: Exception) -> str:
         """Airflow's own check may come a moment before ours: say the same."""
@@ -200,7 +213,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended. See {self.execution_url}"
 
     @contextmanager
-    def _own_soft_fail(self) -> Iterator[None]:
+    def _own_soft_fail(self, context: Context) -> Iterator[None]:
         """Decide ``soft_fail`` here: Airflow's own handling differs between its modes, and skips on wrong settings too."""
         soft_fail, self.soft_fail = self.soft_fail, False
         try:
@@ -208,6 +221,9 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         except _NO_END:
             raise
         except AirflowException as error:
+            self._tell(context)
+            if self.never_fail:
+                raise AirflowSkipException(f"never_fail: {error}") from error
             if soft_fail and not isinstance(error, _NEVER_SOFT):
                 raise AirflowSkipException(f"soft_fail: {error}") from error
             raise

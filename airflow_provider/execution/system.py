@@ -58,6 +58,7 @@ class Snapshot:
     :param settled: False if the status says that it has ended while parts of it still move.
     :param partial: what failed in an execution that succeeded, or None.
     :param outputs, outputs_omitted, log_tail: only in the detailed snapshot of the end.
+    :param hidden: texts that must not be shown, besides secret outputs: secrets that the task itself passed.
     """
 
     ref: str
@@ -77,6 +78,7 @@ class Snapshot:
     outputs: dict[str, Output] = field(default_factory=dict)
     outputs_omitted: dict[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.url = web_link(self.url)
@@ -132,7 +134,3 @@ class System(ABC):
     @abstractmethod
     def resume(self, ref: str) -> Flow[Snapshot]:
         """Go on with a failed execution by the system's own retry; the snapshot's ``ref`` may be a new one."""
-
-    @abstractmethod
-    def explain_ref(self) -> str:
-        """Say how a ref of this system looks, for error texts."""

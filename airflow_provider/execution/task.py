@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from airflow_provider.errors import (
     ConfigurationError,
     ExecutionApiError,
     ExecutionError,
+    ExecutionInterrupted,
     ExecutionUnreachable,
     Forbidden,
     NotFound,
@@ -99,6 +101,10 @@ class ExecutionTask:
     """Seconds after which a second 404 on a known execution counts."""
 
     execution_url: str | None = None
+    _ref: str | None = None
+    _seen: Snapshot | None = None
+    _announced: tuple[str, str | None] | None = None
+    _told = False
 
     def secrets(self) -> Iterable[str]:
         """Values among the task's arguments that must not show in its log."""
@@ -126,17 +132,52 @@ class ExecutionTask:
         return check_declared(self.push_outputs)
 
     def _announce(self, context: Context, ref: str, url: str | None) -> None:
-        """Show ref and link at once; again in every phase that Airflow has deleted them for."""
-        self.execution_url = url
+        """Show ref and link at once; again in every process, since Airflow deletes them between tries and between pokes."""
+        self._ref, self.execution_url = ref, url
+        if self._announced == (ref, url):
+            return
+        self._announced = ref, url
         ti = context["ti"]
         ti.xcom_push(key="ref", value=ref)
         ti.xcom_push(key="url", value=url)
         ti.xcom_push(key=self.link_key, value=url)
 
+    def _tell(self, context: Context) -> None:
+        """Push what is known of the execution, if the task fails without having done so: a failure branch wants to say what broke."""
+        if self._told or self._ref is None:
+            return
+        from airflow_provider.execution.outputs import OutputPolicy
+        from airflow_provider.execution.system import Snapshot
+
+        hook = self.make_hook()
+        snapshot = self._seen or Snapshot(self._ref, Phase.UNKNOWN, "unknown", self.execution_url)
+        snapshot.hidden = list(self.secrets())
+        with suppress(Exception):  # the failure itself matters more
+            context["ti"].xcom_push(key="execution", value=make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None)))
+            self._told = True
+
+    def _check_before_start(self, context: Context) -> None:
+        """
+        Find bad arguments before anything is started.
+
+        :raises ConfigurationError: for outputs that can't be pushed, or a folder that can't be one.
+        """
+        from airflow_provider.execution.outputs import storage_folder
+
+        self._declared()
+        for name in ("outputs_path", "log_path"):
+            if path := getattr(self, name):
+                try:
+                    _ = storage_folder(path, context).fs
+                except Exception as error:
+                    raise ConfigurationError(f"{name} {str(path)!r} can't be used: {type(error).__name__}: {error}") from None
+
     def _defer(self, hook: ExecutionHook, ref: str, state: WatchState, *, cancel_on_kill: bool) -> Any:
         from airflow_provider.execution.trigger import ExecutionTrigger
 
         policy = self.watch_policy()
+        if not policy["waiting_counts"] and (limit := getattr(self, "execution_timeout", None)):
+            policy["deadline"] = time.time() + limit.total_seconds()
         trigger: ExecutionTrigger = ExecutionTrigger(
             hook=f"{type(hook).__module__}:{type(hook).__qualname__}",
             hook_arguments=hook.arguments(),
@@ -168,18 +209,18 @@ class ExecutionTask:
 
         if not isinstance(event, dict) or not isinstance(event.get("ref"), str):
             raise ExecutionError(f"The trigger sent something unexpected ({type(event).__name__}): the end is not known. Retry the task.")
-        self.execution_url = event.get("url") or self.execution_url
+        self._ref, self.execution_url = event["ref"], event.get("url") or self.execution_url
         if isinstance(event.get("error"), dict):
             raise from_event(event["error"])
         if event.get("end") not in get_args(End):
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
         return event["ref"], event["end"], WatchState.load(event.get("state"))
 
-    def _last_look(self, hook: ExecutionHook, ref: str, end: End) -> tuple[Snapshot, End]:
+    def _last_look(self, hook: ExecutionHook, ref: str, end: End) -> tuple[Snapshot, End, bool]:
         """
         Read an ended execution with everything, waiting for what lags behind its status.
 
-        :returns: it, and why the wait was over. After ``"ended"`` it may run again: then it is to be followed.
+        :returns: it, why the wait was over, and whether the wait has to go on: what ended it may hold no longer by now.
         :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget.
         """
         from airflow_provider.execution.system import Snapshot
@@ -188,12 +229,18 @@ class ExecutionTask:
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
         if end not in ("vanished", "unreachable"):
             try:
-                snapshot = hook.run(_last_look(hook.system(), ref, declared, self.poll_failure_budget))
+                snapshot = hook.run(_last_look(hook.system(), ref, declared, self.poll_failure_budget, self.vanish_grace))
             except NotFound:
                 end = "vanished"
-        if end == "ended" and not snapshot.phase.ended:
+        snapshot.hidden = list(self.secrets())
+        self._seen = snapshot
+        revived = end == "ended" and not snapshot.phase.ended
+        approved = end in ("waiting", "waiting_timeout") and not snapshot.phase.ended and snapshot.phase is not Phase.WAITING
+        if revived:
             self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
-        return snapshot, end
+        elif approved:
+            self.log.info("Execution %s waits for a person no longer. Following it.", ref)
+        return snapshot, end, revived or approved
 
     def _hand_on(self, context: Context, hook: ExecutionHook, snapshot: Snapshot, outcome: Outcome) -> ExecutionResult:
         """
@@ -213,31 +260,43 @@ class ExecutionTask:
             lines = [LogLine("", line) for line in snapshot.log_tail]
             forward(self.log, f"{system.title}, end of the", lines, secrets_in(snapshot))
         fine = outcome.error is None and not outcome.skip
-        policy = OutputPolicy(self.reveal_outputs, storage_folder(self.outputs_path, context) if self.outputs_path else None)
+        folder = None
+        if self.outputs_path:
+            with self._surviving("outputs_path"):
+                folder = storage_folder(self.outputs_path, context)
+        policy = OutputPolicy(self.reveal_outputs, folder)
         result = make_result(system, hook.conn_id, snapshot, policy)
         error: ExecutionApiError | None = None
         if outcome.error is not None:
             error = outcome.error(outcome.message, system=system.name, ref=snapshot.ref, url=snapshot.url)
-        try:
-            if self.log_path:
+        if self.log_path:
+            with self._surviving("log_path"):
                 result["log_file"] = self._store_log(hook, snapshot, storage_folder(self.log_path, context))
-            if fine:
+        if fine:
+            try:
                 for key, value in to_push(self._declared(), result["outputs"], snapshot, policy.omitted).items():
                     ti.xcom_push(key=key, value=value)
-        except OutputMissing as missing:
-            error = missing
-        except ExecutionApiError as problem:
-            self.log.warning("The whole log could not be stored: %s", problem)
-        except OSError as problem:
-            self.log.warning("The whole log could not be stored under log_path: %s", problem)
-        if error is not None:
+            except OutputMissing as missing:
+                error = missing
+        if error is not None or outcome.skip:
             ti.xcom_push(key="execution", value=result)
+            self._told = True
+        if error is not None:
             raise error
         if outcome.skip:
-            ti.xcom_push(key="execution", value=result)
             raise AirflowSkipException(outcome.message)
         self.log.log(30 if snapshot.partial else 20, "%s", outcome.message)
         return result
+
+    @contextmanager
+    def _surviving(self, argument: str) -> Iterator[None]:
+        """The execution has ended: trouble with the storage must not lose its result."""
+        try:
+            yield
+        except ExecutionInterrupted:
+            raise
+        except Exception as problem:
+            self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, problem)
 
     def _store_log(self, hook: ExecutionHook, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
         """Stream the whole log into a file, a page at a time."""
@@ -300,15 +359,33 @@ def make_result(system: System, conn_id: str, snapshot: Snapshot, policy: Any) -
     }
 
 
-def _last_look(system: System, ref: str, declared: Sequence[str], budget: float) -> Flow[Snapshot]:
+def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -> Flow[Snapshot]:
+    """
+    Read a known execution; one 404 may be a passing one.
+
+    :raises NotFound: if it answered 404 for ``grace`` seconds.
+    """
+    from airflow_provider.execution.route import Sleep
+
+    until = time.monotonic() + grace
+    while True:
+        try:
+            return (yield from read(ref))
+        except NotFound:
+            if time.monotonic() >= until:
+                raise
+            yield Sleep(min(5.0, max(grace / 20, 0.05)))
+
+
+def _last_look(system: System, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
     from airflow_provider.execution.route import Sleep
 
     pauses = list(SETTLE_PAUSES)
     failing_since: float | None = None
     while True:
         try:
-            snapshot = yield from system.details(ref)
-        except (NotFound, Unauthorized, Forbidden, ConfigurationError):
+            snapshot = yield from still_there(system.details, ref, grace)
+        except (NotFound, Unauthorized, Forbidden, ConfigurationError, ExecutionInterrupted):
             raise
         except ExecutionApiError as error:
             now = time.monotonic()

@@ -409,6 +409,14 @@ class AsyncSender:
                 del senders[endpoint]
                 await asyncio.shield(sender._client.aclose())
 
+    @classmethod
+    @asynccontextmanager
+    async def own(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
+        """A sender that queues behind nobody else's requests, such as for cancelling while there is time."""
+        context = await asyncio.to_thread(_tls, endpoint.verify)
+        async with httpx.AsyncClient(verify=context, timeout=endpoint.timeout) as client:
+            yield cls(endpoint, client)
+
     async def send(self, request: Request[T]) -> T:
         """Send one request, with the repeats that it allows. See :meth:`Sender.send`."""
         answer: T = await AsyncRetrying(**_retrying(request, self.endpoint))(self._once, request)

@@ -152,7 +152,8 @@ class ExecutionTrigger(BaseTrigger):
         hook, system = await asyncio.to_thread(self._load)
         self.log.warning("Cancelling execution %s, since %s.", self.ref, verdict.value)
         try:
-            await hook.arun(system.cancel(self.ref))
+            async with hook.asender(shared=False) as sender:
+                await sender.run(system.cancel(self.ref))
         except ExecutionApiError as error:
             self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", self.ref, error, self.url)
 

@@ -19,11 +19,12 @@ from airflow_provider.errors import (
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.remote_text import clean, forward
-from airflow_provider.execution.route import Flow
+from airflow_provider.execution.route import Flow, Sleep
 from airflow_provider.execution.system import Cursor, Snapshot, System
 
 MAX_WAITING = 7 * 24 * 3600.0
 """Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
+LINES_AT_ONCE = 50
 HEARTBEAT = 600.0
 """Seconds after which a wait without news says that it still waits."""
 
@@ -32,6 +33,8 @@ class WatchPolicy(TypedDict):
     """How to wait. JSON; all durations in seconds."""
 
     timeout: float
+    deadline: float | None
+    """Epoch seconds; the end of an operator's ``execution_timeout``, which Airflow does not enforce while the task is deferred."""
     waiting_timeout: float | None
     waiting_counts: bool
     """Whether time spent in WAITING counts against ``timeout`` (sensors: yes, operators: no)."""
@@ -139,7 +142,9 @@ class Watch:
     def _left(self) -> float:
         state, now = self.state, self._now()
         waited = state.waited + (now - state.waiting_since if state.waiting_since is not None else 0.0)
-        return self.policy["timeout"] - (now - state.since) + (0.0 if self.policy["waiting_counts"] else waited)
+        left = self.policy["timeout"] - (now - state.since) + (0.0 if self.policy["waiting_counts"] else waited)
+        deadline = self.policy.get("deadline")
+        return left if deadline is None else min(left, deadline - now)
 
     def _overdue(self) -> End | None:
         return "timeout" if self._left() <= 0 else None
@@ -217,7 +222,9 @@ class Watch:
                 self._said_log_problem = True
                 self._log.warning("The remote log can't be read for now: %s", error)
             return
-        forward(self._log, self.system.title, lines)
+        for start in range(0, len(lines), LINES_AT_ONCE):
+            forward(self._log, self.system.title, lines[start : start + LINES_AT_ONCE])
+            yield Sleep(0)  # lets the other triggers run
         self.state.forwarded += len(lines)
         if self.state.forwarded >= self.policy["log_lines"]:
             self._log.info(

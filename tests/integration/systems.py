@@ -47,6 +47,10 @@ class BuddySystem:
             "gate": Pipeline("p", actions=[build, Gate("Approve", comment="ship it?"), deploy]),
             "gate_approved": Pipeline("p", actions=[Gate("Approve", auto_after=seconds), deploy]),
             "fails_once": Pipeline("p", actions=[Action("Build", seconds=seconds, status=["FAILED", "SUCCESSFUL"], log=["building"])]),
+            "fails_then_slow": Pipeline(
+                "p",
+                actions=[Action("Build", seconds=seconds, status=["FAILED", "SUCCESSFUL"], log=["x"]), Action("Deploy", seconds=60)],
+            ),
             "lagging": Pipeline(
                 "p", actions=[Action("Build", seconds=seconds, outputs={"IMAGE": "late:1"}, outputs_lag=1.5, log_lag=1.5, log=["late"])]
             ),

@@ -14,6 +14,7 @@ from airflow_provider import errors
 from airflow_provider.emulator import Fault
 from tests.harness import TaskRun
 from tests.integration.conftest import Bench
+from tests.integration.test_start_once import crash_at, crashed_try
 
 PERSON = ["failed", "success", "skipped", "upstream_failed", "removed", "restarting", None]
 GOES_ON = ["deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "something_new"]
@@ -76,14 +77,66 @@ def test_a_mapped_task_asks_for_its_own_state(system: Any) -> None:
 
 def test_a_slow_cancel_does_not_hold_the_worker_for_longer_than_airflow_gives(system: Any) -> None:
     task = Bench(system, "operator").task("slow")
-    system.emulator.faults.add(Fault("latency", method="PATCH", seconds=3.0, times=None))
+    system.emulator.faults.add(Fault("latency", method="PATCH", seconds=5.0, times=None))
     with task.terminated(looked_at(system), "failed"):
         ended = task.run()
     assert "could not be cancelled: no answer in time" in ended.text
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while not system.cancels and time.monotonic() < deadline:
         time.sleep(0.05)
     assert system.cancels == 1  # it had been sent
+
+
+def test_a_cancel_that_takes_three_seconds_is_waited_for(system: Any) -> None:
+    task = Bench(system, "operator").task("slow")
+    system.emulator.faults.add(Fault("latency", method="PATCH", seconds=2.8, times=None))
+    with task.terminated(looked_at(system), "failed"):
+        ended = task.run()
+    assert "was cancelled, since a person or Airflow ended the task" in ended.text
+    assert system.status(system.refs[0]) == "TERMINATED"
+
+
+def crashed(system: Any, **arguments: Any) -> TaskRun:
+    """A task whose first try has started an execution and died; only the note is left."""
+    task = Bench(system, "operator").task("slow", **arguments)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    return task
+
+
+def test_a_person_ends_a_task_that_is_about_to_re_attach(system: Any) -> None:
+    task = crashed(system)
+    system.emulator.ledger.clear()
+    system.emulator.faults.add(Fault("status", status=503, method="GET", path=system.execution_path, times=None))
+    with task.terminated(lambda: system.emulator.ledger.count(method="GET") >= 1, "failed"):
+        task.run()
+    assert system.cancels == 1
+
+
+def test_a_person_ends_a_task_that_looks_for_its_execution(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.operator.ExecutionOperator.lookup_pauses", (5.0,))
+    task = Bench(system, "operator").task("slow")
+    system.emulator.faults.add(Fault("status_after", status=503, method="POST"))
+    with task.terminated(lambda: system.starts >= 1, "failed"):
+        task.run()
+    assert system.cancels == 1
+
+
+def test_execution_timeout_in_the_middle_of_a_resumption_cancels(system: Any) -> None:
+    task = Bench(system, "operator").task("", script=system.script("fails_then_slow"), on_retry="resume")
+    task.run()
+    system.emulator.faults.add(Fault("latency", method="PATCH", seconds=3.0, effect=True))
+    make = task.make
+
+    def with_timeout() -> Any:
+        operator = make()
+        operator.execution_timeout = timedelta(seconds=1)
+        return operator
+
+    task.make = with_timeout
+    ended = task.run()
+    assert isinstance(ended.error, AirflowTaskTimeout)
+    assert system.status(system.refs[0]) == "TERMINATED"
 
 
 def test_execution_timeout_cancels(system: Any) -> None:

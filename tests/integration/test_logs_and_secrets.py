@@ -120,6 +120,25 @@ def test_secret_outputs_may_be_revealed(bench: Bench) -> None:
     assert ended.xcoms["DEPLOY_TOKEN"] == "tok"
 
 
+def test_secret_variables_that_the_pipeline_shows_are_masked_in_what_is_handed_on(operator_bench: Bench) -> None:
+    pipeline = operator_bench.system.buddy.add_pipeline(
+        Pipeline(
+            "p", actions=[Action("Build", seconds=0.1, status="FAILED", log=["pw is canary-4711"], error_message="canary-4711 is bad")]
+        )
+    )
+    ended = operator_bench.run("", script=pipeline, secret_variables={"PASSWORD": "canary-4711"}, log_lines=0)
+    assert "pw is ***" in ended.xcoms["execution"]["log_tail"]
+    assert "canary" not in str(ended.error) + str(ended.xcoms) + ended.text
+
+
+def test_a_single_name_may_be_revealed(operator_bench: Bench) -> None:
+    pipeline = operator_bench.system.buddy.add_pipeline(
+        Pipeline("p", actions=[Action("Build", seconds=0.1, outputs={"DEPLOY_TOKEN": "t"})])
+    )
+    ended = operator_bench.run("", script=pipeline, push_outputs="DEPLOY_TOKEN", reveal_outputs="DEPLOY_TOKEN")
+    assert ended.xcoms["DEPLOY_TOKEN"] == "t"
+
+
 def test_the_token_is_in_no_kwargs_event_or_exception(system: Any) -> None:
     system.buddy.token = "canary-token-0815"
     task = Bench(system, "operator-deferrable").task("failed", secret_variables={"PASSWORD": "canary-variable"})

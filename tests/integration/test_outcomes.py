@@ -166,6 +166,72 @@ def test_a_passing_404_is_no_end(bench: Bench) -> None:
     assert task.run().state == "success"
 
 
+def test_a_passing_error_at_the_last_look_loses_nothing(bench: Bench) -> None:
+    task = bench.task("succeeded")
+    details = r"/action_executions/\w+$"
+    bench.system.emulator.faults.add(Fault("status", status=500, method="GET", path=details))
+    ended = task.run()
+    assert ended.state == "success"
+    assert ended.result["outputs"]["IMAGE"] == "shop:1.2.3"
+
+
+@pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
+def test_a_404_between_the_event_and_the_last_look_is_no_end(system: Any, mode: str) -> None:
+    task = Bench(system, mode).task("succeeded")
+    task.after_trigger = lambda _: system.emulator.faults.add(Fault("status", status=404, method="GET", path=system.execution_path))
+    assert task.run().state == "success"
+
+
+def test_a_404_at_the_timeout_does_not_save_the_execution_from_being_cancelled(system: Any) -> None:
+    task = Bench(system, "operator-deferrable").task("slow", timeout=0.5)
+    task.after_trigger = lambda _: system.emulator.faults.add(Fault("status", status=404, method="GET", path=system.execution_path))
+    failed(task.run(), errors.ExecutionDeadlineExceeded)
+    assert system.cancels == 1
+
+
+@pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
+@pytest.mark.parametrize("arguments", [{"waiting_timeout": 0.3}, {"on_waiting": "fail"}], ids=str)
+def test_approved_just_before_the_task_concludes(system: Any, mode: str, arguments: dict[str, Any]) -> None:
+    """A person approves between the trigger's event and the worker's last look: what runs now must not be cancelled."""
+    task = Bench(system, mode).task("gate", **arguments)
+    task.after_trigger = lambda event: system.buddy.approve(system.refs[0], by="Mike") if event["end"] != "ended" else None
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    assert system.cancels == 0
+
+
+def test_whatever_fails_after_the_start_leaves_a_result_to_say_what_broke(bench: Bench) -> None:
+    task = bench.task("slow")
+    bench.system.emulator.faults.add(Fault("status", status=403, method="GET", path=bench.system.execution_path, after=1, times=None))
+    ended = task.run()
+    assert type(ended.error) is errors.Forbidden
+    assert ended.xcoms["execution"]["ref"] == bench.system.refs[0]
+
+
+def test_a_timeout_leaves_a_result_to_say_what_broke(bench: Bench) -> None:
+    ended = bench.run("slow", timeout=0.5)
+    assert ended.xcoms["execution"]["phase"] in ("RUNNING", "CANCELLED")
+
+
+def test_a_sensors_patience_begins_anew_with_each_try(sensor_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.3)
+    system = sensor_bench.system
+    task = sensor_bench.task("", script=system.script("succeeded", seconds=2.0))
+    fault = system.emulator.faults.add(Fault("html", method="GET", path=system.execution_path, times=None))
+    failed(task.run(), errors.ExecutionUnreachable)
+    fault.times = fault.hits + 1
+    assert task.run().state == "success"
+
+
+def test_the_link_survives_a_poke_without_answer(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.3)
+    task = Bench(system, "sensor-reschedule").task("slow")
+    system.emulator.faults.add(Fault("html", method="GET", path=system.execution_path, after=3, times=None))
+    ended = task.run()
+    assert type(ended.error) is errors.ExecutionUnreachable
+    assert ended.xcoms["url"].startswith("http")
+
+
 def test_unreachable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
     task = bench.task("slow")

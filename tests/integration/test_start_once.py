@@ -230,6 +230,67 @@ def test_a_clear_after_retries_was_changed_is_told_from_a_retry(operator_bench: 
     assert operator_bench.system.starts == 2
 
 
+def test_one_passing_404_at_the_re_attachment_starts_nothing(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("succeeded")
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    system.emulator.faults.add(Fault("status", status=404, method="GET", path=system.execution_path))
+    assert task.run().state == "success"
+    assert system.starts == 1
+
+
+def test_an_api_that_fails_at_the_re_attachment_costs_no_try(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("succeeded", retries=1)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    system.emulator.faults.add(Fault("status", status=503, method="GET", path=system.execution_path, times=6))
+    ended = task.run()
+    assert ended.state == "success"
+    assert "Taking execution" in ended.text
+    assert system.starts == 1
+
+
+def test_an_earlier_execution_that_is_being_stopped_is_not_followed(operator_bench: Bench) -> None:
+    """Clearing a running task can look like a retry, which finds the execution that its own kill is cancelling."""
+    system = operator_bench.system
+    system.buddy.cancel_seconds = 1.0
+    task = operator_bench.task("succeeded", retries=1)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    system.buddy.cancel(system.refs[0], by="Mike")
+    ended = task.run()
+    assert ended.state == "success"
+    assert [system.status(ref) for ref in system.refs] == ["TERMINATED", "SUCCESSFUL"]
+
+
+def test_a_retry_after_a_missing_output_is_no_clear_if_another_task_was_cleared(
+    operator_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", ())
+    task = operator_bench.task("succeeded", push_outputs=["NO_SUCH"])
+    assert type(task.run().error) is errors.OutputMissing
+    task.clear_number += 1
+    assert type(task.run().error) is errors.OutputMissing
+    assert operator_bench.system.starts == 1
+
+
+def test_a_rate_limit_at_the_look_up_says_that_an_execution_may_run(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    system.emulator.faults.add(Fault("drop_after", method="POST"))
+    system.emulator.faults.add(Fault("rate_limit", method="GET", path=r"/executions$", retry_after="0", times=None))
+    assert type(operator_bench.run("slow").error) is errors.StartUnknown
+
+
+def test_folders_that_can_not_be_used_are_found_before_the_start(operator_bench: Bench) -> None:
+    for argument in ("outputs_path", "log_path"):
+        ended = operator_bench.run("slow", **{argument: "nosuch://bucket/folder"})
+        assert type(ended.error) is errors.ConfigurationError
+        assert argument in str(ended.error)
+    assert operator_bench.system.starts == 0
+
+
 def test_a_clear_of_another_task_is_no_clear_of_this_one(operator_bench: Bench) -> None:
     task = operator_bench.task("succeeded")
     crash_at(task, "POST", "/xcoms/", before=True)

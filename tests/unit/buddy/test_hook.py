@@ -73,6 +73,7 @@ CALLS: dict[str, Callable[[BuddyHook, str], tuple[Any, ...]]] = {
     "get_action_execution": lambda hook, ref: (_action_ref(hook, ref),),
     "get_logs": lambda hook, ref: (_action_ref(hook, ref), 1, 3),
     "get_executions": lambda hook, ref: ("release",),
+    "get_pipeline": lambda hook, ref: ("release",),
     "get_pipeline_id": lambda hook, ref: ("release",),
 }
 WRONG: dict[str, tuple[str, type[errors.ExecutionApiError]]] = {
@@ -80,6 +81,7 @@ WRONG: dict[str, tuple[str, type[errors.ExecutionApiError]]] = {
     "get_action_execution": ("demo/shop/1/999/x", errors.NotFound),
     "get_logs": ("demo/shop/1/999/x", errors.NotFound),
     "get_executions": ("999", errors.NotFound),
+    "get_pipeline": ("999", errors.NotFound),
     "get_pipeline_id": ("nobody", errors.ConfigurationError),
 }
 

@@ -922,3 +922,29 @@ def test_a_plain_answer_on_a_tls_address_is_a_transport_error(driver: Driver, em
     with pytest.raises(errors.TransportError) as raised:
         driver.send(endpoint_of(emulator.url.replace("http:", "https:")), post())
     assert raised.value.sent is False
+
+
+def test_a_sender_of_its_own_queues_behind_nobody(emulator: Emulator) -> None:
+    """A cancel request must not wait for the polls of others, nor for the rate limit that they have used up."""
+    endpoint = endpoint_of(emulator.buddy.url, max_in_flight=1)
+    emulator.faults.add(Fault("latency", path="/pipelines$", seconds=1.0, times=None))
+    done: list[str] = []
+
+    async def main() -> None:
+        async with AsyncSender.shared(endpoint) as shared, AsyncSender.own(endpoint) as own:
+
+            async def slow() -> None:
+                await shared.send(get())
+                done.append("poll")
+
+            async def urgent() -> None:
+                await own.send(routes.GET_TOKEN())
+                done.append("cancel")
+
+            poll = asyncio.create_task(slow())
+            await asyncio.sleep(0.1)
+            await urgent()
+            await poll
+
+    asyncio.run(main())
+    assert done == ["cancel", "poll"]
