@@ -926,6 +926,7 @@ def test_a_plain_answer_on_a_tls_address_is_a_transport_error(driver: Driver, em
 
 def test_a_sender_of_its_own_queues_behind_nobody(emulator: Emulator) -> None:
     """A cancel request must not wait for the polls of others, nor for the rate limit that they have used up."""
+    emulator.buddy.add_pipeline(Pipeline("release"))
     endpoint = endpoint_of(emulator.buddy.url, max_in_flight=1)
     emulator.faults.add(Fault("latency", path="/pipelines$", seconds=1.0, times=None))
     done: list[str] = []
