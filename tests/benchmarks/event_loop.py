@@ -57,11 +57,12 @@ async def _measure(triggers: list[Any]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.disable(logging.CRITICAL)
     import airflow.jobs.triggerer_job_runner  # noqa: F401  what a triggerer has loaded by itself
 
     from airflow_provider.execution.trigger import ExecutionTrigger
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
 
     command = [sys.executable, "-m", "airflow_provider.emulator"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulator:
