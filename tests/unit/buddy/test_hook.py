@@ -22,17 +22,6 @@ CONN_ID = "buddy_default"
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def emulator(clock: ManualClock) -> Iterator[Emulator]:
-    with Emulator(clock) as emulator:
-        yield emulator
-
-
-@pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., BuddyHook]:
     """Set the connection as an environment variable, and give a hook for it."""
 

@@ -27,17 +27,6 @@ REF = BuddyRef("demo", "shop", 1, 7)
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def emulator(clock: ManualClock) -> Iterator[Emulator]:
-    with Emulator(clock) as emulator:
-        yield emulator
-
-
-@pytest.fixture
 def sender(emulator: Emulator) -> Iterator[Sender]:
     headers = (("authorization", f"Bearer {emulator.buddy.token}"),)
     endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, headers, BuddyDialect(), timeout=5.0)

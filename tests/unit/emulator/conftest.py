@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider.emulator import Emulator, ManualClock
+from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 
 
@@ -45,17 +45,6 @@ class Api:
     def step(self, pipeline: Pipeline, position: int = 0, number: int = 1) -> Any:
         item = self.execution(pipeline, number)["action_executions"][position]
         return self.get(f"/{pipeline.id}/executions/{number}/action_executions/{item['action_execution_id']}")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def emulator(clock: ManualClock) -> Iterator[Emulator]:
-    with Emulator(clock) as emulator:
-        yield emulator
 
 
 @pytest.fixture
