@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound
 from airflow_provider.execution.endpoint import Dialect
 from airflow_provider.execution.hook import ExecutionHook
+from airflow_provider.execution.lazy import Lazy
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider.buddy import models
+    from airflow_provider.buddy import action_models, flows, models
     from airflow_provider.buddy.system import Buddy
+else:
+    flows = Lazy("airflow_provider.buddy.flows")
 
 REGIONS = {"us": "https://api.buddy.works", "eu": "https://api.eu.buddy.works"}
 
@@ -77,8 +79,16 @@ class BuddyHook(ExecutionHook):
         """What rebuilds this hook in a trigger."""
         return {"buddy_conn_id": self.conn_id, "workspace": self.workspace, "project": self.project}
 
-    def system(self) -> Buddy:
-        """Buddy's flows."""
+    def system(self, **view: Any) -> Buddy:
+        """
+        Buddy's flows.
+
+        :param view: ``action`` and ``which``, to look at one action of an execution only.
+        """
+        if view:
+            from airflow_provider.buddy.action_view import ActionView
+
+            return ActionView(**view)
         from airflow_provider.buddy.system import Buddy
 
         return Buddy()
@@ -109,71 +119,85 @@ class BuddyHook(ExecutionHook):
         return self._place()
 
     def _place(self) -> tuple[str, str]:
-        workspace = self.workspace or self._extra.get("workspace")
-        project = self.project or self._extra.get("project")
-        if not workspace or not project:
-            missing = "workspace" if not workspace else "project"
-            raise ConfigurationError(f"Buddy: no {missing} is given, and connection {self.conn_id!r} names none in its extra.")
-        return str(workspace), str(project)
+        return self._the("workspace"), self._the("project")
 
-    def get_execution(self, ref: str) -> models.Execution:
+    def _the(self, what: str) -> str:
+        given = getattr(self, what) or self._extra.get(what)
+        if not given:
+            raise ConfigurationError(f"Buddy: no {what} is given, and connection {self.conn_id!r} names none in its extra.")
+        return str(given)
+
+    def get_workspaces(self) -> list[models.Workspace]:
         """
-        Read one execution with its action executions.
+        Read the workspaces that the token may see.
 
-        Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions/:execution_id``.
-
-        :raises NotFound: if there is none, or the token may not see it.
+        Source: ``GET /workspaces``.
         """
-        return self.run(self.system().get_execution(ref))
+        return self.run(flows.list_workspaces())
 
-    async def aget_execution(self, ref: str) -> models.Execution:
-        """Async twin of :meth:`get_execution`."""
-        return await self.arun(self.system().get_execution(ref))
+    async def aget_workspaces(self) -> list[models.Workspace]:
+        """Async twin of :meth:`get_workspaces`."""
+        return await self.arun(flows.list_workspaces())
 
-    def get_action_execution(self, ref: str) -> models.ActionExecution:
+    def get_workspace(self, workspace: str | None = None) -> models.Workspace:
         """
-        Read one action execution with its log and variables.
+        Read a workspace.
 
-        Source: ``GET .../executions/:execution_id/action_executions/:action_execution_id``.
+        Source: ``GET /workspaces/:workspace``.
 
-        :param ref: an execution's ref with ``/<action execution id>`` behind it.
+        :param workspace: its handle; by default the hook's.
         """
-        return self.run(self.system().get_action_execution(ref))
+        self.open()
+        return self.run(flows.get_workspace(workspace or self._the("workspace")))
 
-    async def aget_action_execution(self, ref: str) -> models.ActionExecution:
-        """Async twin of :meth:`get_action_execution`."""
-        return await self.arun(self.system().get_action_execution(ref))
+    async def aget_workspace(self, workspace: str | None = None) -> models.Workspace:
+        """Async twin of :meth:`get_workspace`."""
+        await self.aopen()
+        return await self.arun(flows.get_workspace(workspace or self._the("workspace")))
 
-    def get_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
+    def get_project(self) -> models.Project:
         """
-        Read a page of an action execution's log.
+        Read the hook's project.
 
-        Source: ``GET .../action_executions/:action_execution_id/logs``; older installations: the route of :meth:`get_action_execution`.
-
-        :param ref: an execution's ref with ``/<action execution id>`` behind it.
-        :param offset: first line, from 0.
-        :param limit: lines, at most 1,000.
+        Source: ``GET /workspaces/:workspace/projects/:project_name``.
         """
-        return self.run(self.system().get_logs(ref, offset, limit))
+        return self.run(flows.get_project(*self.place()))
 
-    async def aget_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
-        """Async twin of :meth:`get_logs`."""
-        return await self.arun(self.system().get_logs(ref, offset, limit))
+    async def aget_project(self) -> models.Project:
+        """Async twin of :meth:`get_project`."""
+        await self.aopen()
+        return await self.arun(flows.get_project(*self._place()))
 
-    def get_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
+    def get_variables(self, **scope: int | str) -> list[models.Variable]:
         """
-        Read a page of a pipeline's executions, newest first; they carry fewer fields than :meth:`get_execution`.
+        Read variables; the values of encrypted ones are ciphertext.
 
-        Source: ``GET .../pipelines/:pipeline_id/executions``.
+        Source: ``GET /workspaces/:workspace/variables``.
 
-        :param pipeline: id, identifier or name.
+        :param scope: one of ``project_name``, ``pipeline_id``, ``action_id``, ``environment_id``, ``sandbox_id``; without it the
+            variables of the workspace alone.
         """
-        return self.run(self.system().list_of_executions(*self.place(), pipeline, page))
+        self.open()
+        return self.run(flows.list_variables(self._the("workspace"), scope))
 
-    async def aget_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
-        """Async twin of :meth:`get_executions`."""
-        async with self.asender() as sender:
-            return await sender.run(self.system().list_of_executions(*self._place(), pipeline, page))
+    async def aget_variables(self, **scope: int | str) -> list[models.Variable]:
+        """Async twin of :meth:`get_variables`."""
+        await self.aopen()
+        return await self.arun(flows.list_variables(self._the("workspace"), scope))
+
+    def get_variable(self, variable_id: int) -> models.Variable:
+        """
+        Read one variable.
+
+        Source: ``GET /workspaces/:workspace/variables/:variable_id``.
+        """
+        self.open()
+        return self.run(flows.get_variable(self._the("workspace"), variable_id))
+
+    async def aget_variable(self, variable_id: int) -> models.Variable:
+        """Async twin of :meth:`get_variable`."""
+        await self.aopen()
+        return await self.arun(flows.get_variable(self._the("workspace"), variable_id))
 
     def get_pipeline(self, pipeline: int | str) -> models.Pipeline:
         """
@@ -182,13 +206,14 @@ class BuddyHook(ExecutionHook):
         Source: ``GET .../pipelines/:pipeline_id``.
 
         :param pipeline: id, identifier or name.
+        :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(self.system().get_pipeline(*self.place(), pipeline))
+        return self.run(flows.get_pipeline(*self.place(), pipeline))
 
     async def aget_pipeline(self, pipeline: int | str) -> models.Pipeline:
         """Async twin of :meth:`get_pipeline`."""
-        async with self.asender() as sender:
-            return await sender.run(self.system().get_pipeline(*self._place(), pipeline))
+        await self.aopen()
+        return await self.arun(flows.get_pipeline(*self._place(), pipeline))
 
     def get_pipeline_id(self, pipeline: int | str) -> int:
         """
@@ -198,12 +223,146 @@ class BuddyHook(ExecutionHook):
 
         :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(self.system().resolve_pipeline(*self.place(), pipeline))
+        return self.run(flows.resolve_pipeline(*self.place(), pipeline))
 
     async def aget_pipeline_id(self, pipeline: int | str) -> int:
         """Async twin of :meth:`get_pipeline_id`."""
-        async with self.asender() as sender:
-            return await sender.run(self.system().resolve_pipeline(*self._place(), pipeline))
+        await self.aopen()
+        return await self.arun(flows.resolve_pipeline(*self._place(), pipeline))
+
+    def get_actions(self, pipeline: int | str) -> list[action_models.ActionDefinition]:
+        """
+        Read the definitions of a pipeline's actions; they may carry fewer fields than :meth:`get_action`. They hold secrets.
+
+        Source: ``GET .../pipelines/:pipeline_id/actions``.
+
+        :param pipeline: id, identifier or name.
+        """
+        return self.run(flows.list_actions(*self.place(), pipeline))
+
+    async def aget_actions(self, pipeline: int | str) -> list[action_models.ActionDefinition]:
+        """Async twin of :meth:`get_actions`."""
+        await self.aopen()
+        return await self.arun(flows.list_actions(*self._place(), pipeline))
+
+    def get_action(self, pipeline: int | str, action: int | str) -> action_models.ActionDefinition:
+        """
+        Read the definition of an action, by its type a :class:`~airflow_provider.buddy.action_models.RunDockerContainer` or a general
+        one. It holds secrets (``login``, ``password``): never log it whole.
+
+        Source: ``GET .../pipelines/:pipeline_id/actions/:action_id``.
+
+        :param pipeline: id, identifier or name.
+        :param action: id or name.
+        :raises ConfigurationError: if there is none of that name, or several.
+        """
+        return self.run(flows.get_action(*self.place(), pipeline, action))
+
+    async def aget_action(self, pipeline: int | str, action: int | str) -> action_models.ActionDefinition:
+        """Async twin of :meth:`get_action`."""
+        await self.aopen()
+        return await self.arun(flows.get_action(*self._place(), pipeline, action))
+
+    def get_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
+        """
+        Read a page of a pipeline's executions, newest first; they carry fewer fields than :meth:`get_execution`.
+
+        Source: ``GET .../pipelines/:pipeline_id/executions``.
+
+        :param pipeline: id, identifier or name.
+        """
+        return self.run(flows.page_of_executions(*self.place(), pipeline, page))
+
+    async def aget_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
+        """Async twin of :meth:`get_executions`."""
+        await self.aopen()
+        return await self.arun(flows.page_of_executions(*self._place(), pipeline, page))
+
+    def get_execution(self, ref: str) -> models.Execution:
+        """
+        Read one execution with its action executions.
+
+        Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions/:execution_id``.
+
+        :raises NotFound: if there is none, or the token may not see it.
+        """
+        return self.run(flows.get_execution(ref))
+
+    async def aget_execution(self, ref: str) -> models.Execution:
+        """Async twin of :meth:`get_execution`."""
+        return await self.arun(flows.get_execution(ref))
+
+    def get_action_execution(self, ref: str) -> models.ActionExecution:
+        """
+        Read one action execution with its log and variables.
+
+        Source: ``GET .../executions/:execution_id/action_executions/:action_execution_id``.
+
+        :param ref: an execution's ref with ``/<action execution id>`` behind it.
+        """
+        return self.run(flows.get_action_execution(ref))
+
+    async def aget_action_execution(self, ref: str) -> models.ActionExecution:
+        """Async twin of :meth:`get_action_execution`."""
+        return await self.arun(flows.get_action_execution(ref))
+
+    def get_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
+        """
+        Read a part of an action execution's log.
+
+        Source: ``GET .../action_executions/:action_execution_id/logs``; older installations: the route of :meth:`get_action_execution`,
+        or the address that it gives (``log_url``).
+
+        :param ref: an execution's ref with ``/<action execution id>`` behind it.
+        :param offset: first line, from 0.
+        :param limit: lines at most.
+        """
+        return self.run(flows.get_logs(ref, offset, limit))
+
+    async def aget_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
+        """Async twin of :meth:`get_logs`."""
+        return await self.arun(flows.get_logs(ref, offset, limit))
+
+    def get_token(self) -> models.Token:
+        """
+        Read the name, the scopes and the end of the token in use.
+
+        Source: ``GET /user/token``.
+        """
+        return self.run(flows.get_token())
+
+    async def aget_token(self) -> models.Token:
+        """Async twin of :meth:`get_token`."""
+        return await self.arun(flows.get_token())
+
+    def get_user(self) -> models.User:
+        """
+        Read who the token belongs to.
+
+        Source: ``GET /user``.
+        """
+        return self.run(flows.get_user())
+
+    async def aget_user(self) -> models.User:
+        """Async twin of :meth:`get_user`."""
+        return await self.arun(flows.get_user())
+
+    def run_pipeline(self, pipeline: int | str, body: Mapping[str, Any]) -> models.Execution:
+        """
+        Run a pipeline. Not repeated, and not protected from running twice: tasks use
+        :class:`~airflow_provider.buddy.operators.BuddyRunPipelineOperator`.
+
+        Source: ``POST .../pipelines/:pipeline_id/executions``.
+
+        :param pipeline: id, identifier or name.
+        :param body: as Buddy documents it, such as ``{"to_revision": {"revision": "HEAD"}, "branch": {"name": "main"}}``.
+        """
+        return self.run(flows.run_pipeline(*self.place(), pipeline, body))
+
+    async def arun_pipeline(self, pipeline: int | str, body: Mapping[str, Any]) -> models.Execution:
+        """Async twin of :meth:`run_pipeline`."""
+        await self.aopen()
+        return await self.arun(flows.run_pipeline(*self._place(), pipeline, body))
 
     def cancel_execution(self, ref: str) -> None:
         """
@@ -211,17 +370,115 @@ class BuddyHook(ExecutionHook):
 
         Source: ``PATCH .../executions/:execution_id`` with ``CANCEL``.
         """
-        BuddyRef.parse(ref)
         self.run(self.system().cancel(ref))
+
+    async def acancel_execution(self, ref: str) -> None:
+        """Async twin of :meth:`cancel_execution`."""
+        await self.arun(self.system().cancel(ref))
+
+    def retry_execution(self, ref: str) -> models.Execution:
+        """
+        Run an ended execution again. Not repeated.
+
+        Source: ``PATCH .../executions/:execution_id`` with ``RETRY``.
+
+        :returns: the execution; whether it has a new id is not documented.
+        """
+        return self.run(flows.change_execution(ref, "RETRY"))
+
+    async def aretry_execution(self, ref: str) -> models.Execution:
+        """Async twin of :meth:`retry_execution`."""
+        return await self.arun(flows.change_execution(ref, "RETRY"))
+
+    def approve_execution(
+        self, ref: str, operation: str = "APPLY", variables: Sequence[Mapping[str, Any]] = (), approve_action_id: str | None = None
+    ) -> models.Execution:
+        """
+        Let an execution go on that waits for a person. Not repeated.
+
+        Source: ``PATCH .../executions/:execution_id``.
+
+        :param operation: ``APPLY``, ``APPLY_VARIABLES``, ``SET_VARIABLES``, ``APPROVE_VT`` or ``RUN_DELAYED``.
+        :param variables: objects with ``key``, ``value`` and perhaps ``encrypted``.
+        :param approve_action_id: id of the gate's action execution, where several wait at once.
+        """
+        return self.run(flows.change_execution(ref, operation, variables, approve_action_id))
+
+    async def aapprove_execution(
+        self, ref: str, operation: str = "APPLY", variables: Sequence[Mapping[str, Any]] = (), approve_action_id: str | None = None
+    ) -> models.Execution:
+        """Async twin of :meth:`approve_execution`."""
+        return await self.arun(flows.change_execution(ref, operation, variables, approve_action_id))
+
+    def iter_projects(self) -> Iterator[models.Project]:
+        """
+        All projects of the hook's workspace, page by page.
+
+        Source: ``GET /workspaces/:workspace/projects``.
+        """
+        self.open()
+        yield from self.each(flows.projects(self._the("workspace")))
+
+    async def aiter_projects(self) -> AsyncIterator[models.Project]:
+        """Async twin of :meth:`iter_projects`."""
+        await self.aopen()
+        async for item in self.aeach(flows.projects(self._the("workspace"))):
+            yield item
+
+    def iter_pipelines(self) -> Iterator[models.Pipeline]:
+        """
+        All pipelines of the hook's project that the token may see, page by page.
+
+        Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines``.
+        """
+        yield from self.each(flows.pipelines(*self.place()))
+
+    async def aiter_pipelines(self) -> AsyncIterator[models.Pipeline]:
+        """Async twin of :meth:`iter_pipelines`."""
+        await self.aopen()
+        async for item in self.aeach(flows.pipelines(*self._place())):
+            yield item
+
+    def iter_executions(self, pipeline: int | str) -> Iterator[models.Execution]:
+        """
+        All executions of a pipeline, newest first, page by page; they carry fewer fields than :meth:`get_execution`.
+
+        Source: ``GET .../pipelines/:pipeline_id/executions``.
+
+        :param pipeline: id, identifier or name.
+        """
+        yield from self.each(flows.executions(*self.place(), pipeline))
+
+    async def aiter_executions(self, pipeline: int | str) -> AsyncIterator[models.Execution]:
+        """Async twin of :meth:`iter_executions`."""
+        await self.aopen()
+        async for item in self.aeach(flows.executions(*self._place(), pipeline)):
+            yield item
+
+    def iter_logs(self, ref: str, offset: int = 0) -> Iterator[str]:
+        """
+        All lines of an action execution's log, page by page, whatever its size.
+
+        Source: as of :meth:`get_logs`.
+
+        :param ref: an execution's ref with ``/<action execution id>`` behind it.
+        :param offset: first line, from 0.
+        """
+        yield from self.each(flows.log_lines(ref, offset))
+
+    async def aiter_logs(self, ref: str, offset: int = 0) -> AsyncIterator[str]:
+        """Async twin of :meth:`iter_logs`."""
+        async for item in self.aeach(flows.log_lines(ref, offset)):
+            yield item
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the token, and tell its name and scopes."""
         try:
             with self:
                 try:
-                    token = self.run(self.system().get_token())
+                    token = self.run(flows.get_token())
                 except NotFound:  # older installations
-                    user = self.run(self.system().get_user())
+                    user = self.run(flows.get_user())
                     who = user.name or user.id or "somebody that it does not name"
                     return True, f"Connected to {self._address()} as {who}. (This installation does not tell the token's scopes.)"
         except ExecutionApiError as error:

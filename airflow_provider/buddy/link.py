@@ -12,3 +12,4 @@ class BuddyExecutionLink(ExecutionLink):
 
 
 LINK_KEY = "_link_BuddyExecutionLink"
+UI_COLOR = "#dce9ff"

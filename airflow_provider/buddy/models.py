@@ -36,7 +36,11 @@ class Named(Model):
 
 
 class Variable(Model):
-    """A variable passed to an action, or outputted by it."""
+    """
+    A variable: passed to an action, outputted by it, declared by it; or kept in a workspace or one of its parts.
+
+    The value of an encrypted one is ciphertext.
+    """
 
     key: str
     value: Any = None
@@ -46,6 +50,25 @@ class Variable(Model):
     defaults: str | None = None
     encrypted: bool | None = None
     settable: bool | None = None
+    run_only_settable: bool | None = None
+    """A change lasts for the run only."""
+    init_path: str | None = None
+    file_path: str | None = None
+    file_chmod: str | None = None
+    file_place: str | None = None
+    public_value: str | None = None
+    key_fingerprint: str | None = None
+    checksum: str | None = None
+    project: Named | None = None
+    pipeline: Named | None = None
+    action: Named | None = None
+    environment: Named | None = None
+
+
+class VariableList(Model):
+    """All variables of a scope; not paged."""
+
+    variables: ManyOf[Variable]
 
 
 class Integration(Model):
@@ -71,6 +94,8 @@ class Action(Model):
     ignore_errors: bool | None = None
     integration: Integration | None = None
     last_execution_status: str | None = None
+    comment: str | None = None
+    """Of a gate: what the person is told."""
     variables: ManyOf[Variable] = []
 
 
@@ -145,18 +170,70 @@ class ExecutionList(Model):
     executions: ManyOf[Execution]  # a body without it is no list, and must not pass for an empty one
 
 
+class Workspace(Model):
+    """A workspace; ``domain`` is its handle in addresses."""
+
+    id: int | None = None
+    name: str | None = None
+    domain: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+
+
+class WorkspaceList(Model):
+    """The workspaces that the token may see."""
+
+    workspaces: ManyOf[Workspace]
+
+
+class Project(Model):
+    """A project; ``name`` is its handle in addresses."""
+
+    name: str | None = None
+    display_name: str | None = None
+    status: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+
+
+class ProjectList(Model):
+    """A page of projects."""
+
+    projects: ManyOf[Project]
+
+
 class Pipeline(Model):
-    """A pipeline, as far as it is needed to find and run it."""
+    """A pipeline. In a list it carries fewer fields."""
 
     id: int
     identifier: str | None = None
     name: str | None = None
+    url: str | None = None
     html_url: str | None = None
+    refs: ManyOf[str] = []
+    """Branches and tags that it is set up for; several, or a wildcard, need one to be named at each run."""
+    events: ManyOf[dict[str, Any]] = []
+    priority: str | None = None
+    last_execution_status: str | None = None
+    last_execution_revision: Revision | str | None = None
+    create_date: datetime | None = None
     disabled: bool | None = None
     disabled_reason: str | None = None
     paused: bool | None = None
     description_required: bool | None = None
+    """A run needs a comment."""
+    concurrent_pipeline_runs: bool | None = None
+    """False: a second run waits for the end of the first."""
+    no_skip_to_most_recent: bool | None = None
+    """False: a queued run may be superseded by a newer one, and end SKIPPED."""
+    always_from_scratch: bool | None = None
+    auto_clear_cache: bool | None = None
+    tags: ManyOf[str] = []
+    loop: ManyOf[str] = []
+    project: Project | None = None
+    creator: Named | None = None
     actions: ManyOf[Action] = []
+    """In short; only older installations send it."""
 
 
 class PipelineList(Model):

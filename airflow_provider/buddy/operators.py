@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider.buddy.link import LINK_KEY, BuddyExecutionLink
-from airflow_provider.errors import ConfigurationError
+from airflow.sdk import BaseOperator
+
+from airflow_provider.buddy.link import LINK_KEY, UI_COLOR, BuddyExecutionLink
+from airflow_provider.buddy.ref import BuddyRef, action_target
+from airflow_provider.errors import ConfigurationError, Forbidden, ServerError, StatusError
+from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
+from airflow_provider.execution.arguments import moment, one_of
+from airflow_provider.execution.lazy import Lazy
 from airflow_provider.execution.operator import ExecutionOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider.buddy import flows, models, snapshot
     from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.route import Flow
     from airflow_provider.execution.system import Snapshot
+else:
+    flows = Lazy("airflow_provider.buddy.flows")
+    snapshot = Lazy("airflow_provider.buddy.snapshot")
 
 
 class BuddyRunPipelineOperator(ExecutionOperator):
@@ -39,7 +51,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
     :param refresh: deploy from scratch.
     :param clear_cache: clear the pipeline's cache first.
     :param delay_until: moment (ISO 8601 or datetime) before which Buddy does not run it.
-    :param actions_to_run: ids of the only actions to run; default: as the pipeline defines.
+    :param actions_to_run: ids or names of the only actions to run; default: as the pipeline defines.
     :param environment: Buddy environment.
     :param buddy_conn_id: connection of type ``buddy``.
     """
@@ -65,7 +77,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
     operator_extra_links = (BuddyExecutionLink(),)
     link_key = LINK_KEY
-    ui_color = "#dce9ff"
+    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -110,37 +122,32 @@ class BuddyRunPipelineOperator(ExecutionOperator):
 
     def secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
-        return [str(value) for value in self.secret_variables.values()] if isinstance(self.secret_variables, Mapping) else []
+        return _values(self.secret_variables)
 
     def make_hook(self) -> BuddyHook:
         """The hook for this task's connection."""
-        from airflow_provider.buddy.hook import BuddyHook
-
-        return BuddyHook(self.buddy_conn_id, workspace=self.workspace, project=self.project)
+        return _hook(self.buddy_conn_id, self.workspace, self.project)
 
     def plan(self, hook: Any) -> Flow[tuple[str, str, int, dict[str, Any]]]:
-        """Check the arguments and find the pipeline."""
+        """Check the arguments, find the pipeline and its actions."""
         body = self._body()
         workspace, project = hook.place()
-        pipeline = yield from hook.system().resolve_pipeline(workspace, project, self.pipeline)
+        pipeline = yield from flows.resolve_pipeline(workspace, project, self.pipeline)
+        if actions := _sequence(self.actions_to_run, "actions_to_run"):
+            body["actions_to_run"] = yield from flows.resolve_actions(workspace, project, pipeline, actions)
         return workspace, project, pipeline, body
 
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """The one request that runs the pipeline; the marker goes behind the user's comment."""
-        from airflow_provider.buddy.ref import BuddyRef
-        from airflow_provider.buddy.system import snapshot_of
-
         workspace, project, pipeline, body = plan
         comment = f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
-        flow = hook.system().run_pipeline(workspace, project, pipeline, {**body, "comment": comment})
-        execution = yield from flow
-        return snapshot_of(BuddyRef(workspace, project, pipeline, execution.id), execution)
+        execution = yield from flows.run_pipeline(workspace, project, pipeline, {**body, "comment": comment})
+        return snapshot.snapshot_of(BuddyRef(workspace, project, pipeline, execution.id), execution)
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the comment."""
         workspace, project, pipeline, _ = plan
-        found: tuple[list[Snapshot], bool] = yield from hook.system().find_started(workspace, project, pipeline, marker, since)
-        return found
+        return (yield from flows.find_started(workspace, project, pipeline, marker, since))
 
     def _body(self) -> dict[str, Any]:
         """
@@ -153,21 +160,7 @@ class BuddyRunPipelineOperator(ExecutionOperator):
             raise ConfigurationError(f"Buddy: only one of branch, tag and pull_request can be given, not {' and '.join(refs)}.")
         if self.priority not in (None, "", "LOW", "NORMAL", "HIGH"):
             raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {self.priority!r}.")
-        try:
-            actions = [int(action) for action in _sequence(self.actions_to_run)]
-        except (TypeError, ValueError):
-            raise ConfigurationError(f"Buddy: actions_to_run takes the ids of actions, not {self.actions_to_run!r}.") from None
-        for name in ("variables", "secret_variables"):
-            if not isinstance(getattr(self, name) or {}, Mapping):
-                raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
-        variables: list[dict[str, Any]] = [
-            {"key": str(key), "value": _text(key, value), **flag}
-            for given, flag in ((self.variables, {}), (self.secret_variables, {"encrypted": True}))
-            for key, value in (given or {}).items()
-        ]
-        names = [str(variable["key"]) for variable in variables]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
+        variables = _variables(self.variables, self.secret_variables)
         body = {
             "to_revision": {"revision": self.revision or "HEAD"},
             **{name: {"name": str(value)} for name, value in refs.items()},
@@ -176,10 +169,368 @@ class BuddyRunPipelineOperator(ExecutionOperator):
             "refresh": self.refresh,
             "clear_cache": self.clear_cache,
             "delay_until": _moment(self.delay_until),
-            "actions_to_run": actions,
             "environment": self.environment,
         }
         return {name: value for name, value in body.items() if value not in (None, "", False, [])}
+
+
+class BuddyRetryExecutionOperator(ExecutionResumeOperator):
+    """
+    Run an ended Buddy execution again, from where it failed, wait for it, and hand its outputs on.
+
+    Source: ``PATCH .../executions/:execution_id`` with ``RETRY``. Buddy retries executions that failed or were cancelled. Whether the
+    execution keeps its id is not documented: the result's ``ref`` tells.
+
+    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+
+    :param ref: the execution, such as ``workspace/project/89/4098``.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionResumeOperator.template_fields)
+    operator_extra_links = (BuddyExecutionLink(),)
+    link_key = LINK_KEY
+    ui_color = UI_COLOR
+
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.buddy_conn_id = buddy_conn_id
+
+    def make_hook(self) -> BuddyHook:
+        """The hook for this task's connection."""
+        return _hook(self.buddy_conn_id)
+
+    def target(self) -> str:
+        """The execution."""
+        return str(BuddyRef.parse(self.ref).whole)
+
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """The one request; a refusal is explained."""
+        try:
+            return (yield from super().start(hook, plan, marker))
+        except (Forbidden, ServerError):
+            raise
+        except StatusError as error:
+            raise _explained(
+                error,
+                f"The execution is {plan.status}; Buddy retries those that failed or were cancelled, and can't retry on a pipeline "
+                "with wildcard refs: run that again by BuddyRunPipelineOperator with a branch.",
+            ) from None
+
+
+class BuddyCancelExecutionOperator(ExecutionCancelOperator):
+    """
+    Cancel a Buddy execution, and wait until it has ended.
+
+    Source: ``PATCH .../executions/:execution_id`` with ``CANCEL``. It is also the only way to decline an approval. One that has ended is
+    left at that; the result tells how it ended.
+
+    :param ref: the execution, such as ``workspace/project/89/4098``.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionCancelOperator.template_fields)
+    operator_extra_links = (BuddyExecutionLink(),)
+    link_key = LINK_KEY
+    ui_color = UI_COLOR
+
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.buddy_conn_id = buddy_conn_id
+
+    def make_hook(self) -> BuddyHook:
+        """The hook for this task's connection."""
+        return _hook(self.buddy_conn_id)
+
+    def target(self) -> str:
+        """The execution."""
+        return str(BuddyRef.parse(self.ref).whole)
+
+
+Operation = Literal["APPLY", "APPLY_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "RUN_DELAYED"]
+OPERATIONS = {
+    "WAITING_FOR_APPLY": "APPLY",
+    "WAITING_FOR_VARIABLES": "APPLY_VARIABLES",
+    "WAITING_FOR_SETTABLE_VARIABLES": "SET_VARIABLES",
+    "WAITING_FOR_VT_SESSION": "APPROVE_VT",
+}
+"""Status of a gate to the operation that lets it go on."""
+
+
+class BuddyApproveExecutionOperator(ExecutionActOperator):
+    """
+    Let a Buddy execution go on that waits at a gate, or run a delayed one now; then follow it to its end.
+
+    Source: ``PATCH .../executions/:execution_id``. The execution is not this task's own: it is cancelled neither with the task nor when
+    ``timeout`` has passed.
+
+    :param ref: the execution, such as ``workspace/project/89/4098``.
+    :param operation: ``APPLY``, ``APPLY_VARIABLES``, ``SET_VARIABLES``, ``APPROVE_VT`` or ``RUN_DELAYED``; by default what the gate
+        that waits asks for.
+    :param variables: values for the variables that the gate asks for, name to value.
+    :param secret_variables: the same for those that Buddy is to keep encrypted; Airflow redacts them as rendered fields.
+    :param approve_action_id: the gate, if several wait at once: id of its action execution or its action, or its name.
+    :param buddy_conn_id: connection of type ``buddy``; its user may have to be another than the one that started the execution.
+    """
+
+    template_fields: Sequence[str] = (
+        "operation",
+        "variables",
+        "secret_variables",
+        "approve_action_id",
+        "buddy_conn_id",
+        *ExecutionActOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
+    operator_extra_links = (BuddyExecutionLink(),)
+    link_key = LINK_KEY
+    ui_color = UI_COLOR
+    owns_execution = False
+    started_word: ClassVar[str] = "goes on"
+
+    def __init__(
+        self,
+        *,
+        ref: str,
+        operation: Operation | None = None,
+        variables: Mapping[str, Any] | None = None,
+        secret_variables: Mapping[str, Any] | None = None,
+        approve_action_id: int | str | None = None,
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.operation = operation
+        self.variables = variables
+        self.secret_variables = secret_variables
+        self.approve_action_id = approve_action_id
+        self.buddy_conn_id = buddy_conn_id
+
+    def secrets(self) -> list[str]:
+        """The values of ``secret_variables``."""
+        return _values(self.secret_variables)
+
+    def make_hook(self) -> BuddyHook:
+        """The hook for this task's connection."""
+        return _hook(self.buddy_conn_id)
+
+    def target(self) -> str:
+        """The execution."""
+        return str(BuddyRef.parse(self.ref).whole)
+
+    def plan(self, hook: Any) -> Flow[Any]:
+        """Check the arguments, and find the gate that waits."""
+        variables = _variables(self.variables, self.secret_variables)
+        if self.operation:
+            try:
+                one_of(self.operation, [*OPERATIONS.values(), "RUN_DELAYED"], "operation")
+            except ValueError as error:
+                raise ConfigurationError(f"Buddy: {error}.", system="buddy") from None
+        execution = yield from flows.get_execution(self.target())
+        gates = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
+        asked = self.approve_action_id
+        if asked not in (None, ""):
+            named = [item for item in gates if str(asked) in (item.id, str(item.action.id), item.action.name)]
+            gates = named
+        return execution, gates, variables
+
+    def mark(self, plan: Any, marker: str) -> str:
+        """The gate: once it waits no longer, somebody has approved."""
+        _, gates, _ = plan
+        return gates[0].id or "" if gates else ""
+
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """The one request; a refusal is explained."""
+        execution, gates, variables = plan
+        operation = self.operation or self._asked_for(execution, gates)
+        gate = self._gate(execution, gates) if operation != "RUN_DELAYED" else None
+        if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
+            asked = ", ".join(variable.key for variable in gate.action.variables) if gate else ""
+            raise ConfigurationError(
+                f"Buddy execution {self.ref}: {operation} needs variables{f': the gate asks for {asked}' if asked else ''}.",
+                system="buddy",
+                ref=self.ref,
+            )
+        try:
+            changed = yield from flows.change_execution(self.target(), operation, variables, gate.id if gate else None)
+        except ServerError:
+            raise
+        except StatusError as error:
+            raise _explained(
+                error,
+                "The gate may be closed to whoever started the execution (prevent_self_approval), or open to some people only "
+                "(permissions): approve by a connection with the token of somebody who may."
+                if isinstance(error, Forbidden)
+                else f"The execution is {execution.status}; somebody may have been quicker.",
+            ) from None
+        return snapshot.snapshot_of(BuddyRef.parse(self.target()), changed)
+
+    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """Whether the gate waits no longer."""
+        execution = yield from flows.get_execution(self.target())
+        waits = [item.id or "" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
+        delayed = not marker and execution.status in ("INITIAL", "ENQUEUED")
+        seen = snapshot.snapshot_of(BuddyRef.parse(self.target()), execution)
+        return ([] if marker in waits or delayed else [seen]), True
+
+    def _gate(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> models.ActionExecution | None:
+        if len(gates) == 1:
+            return gates[0]
+        if not gates and execution.status.startswith("WAITING_FOR_") and not self.approve_action_id:
+            return None  # only the execution's own status shows it
+        waiting = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
+        there = ", ".join(f"{item.action.name!r} ({item.id})" for item in waiting) or "none"
+        what = "several gates wait; name one by approve_action_id" if gates else "no such gate waits"
+        raise ConfigurationError(
+            f"Buddy execution {self.ref} is {execution.status}: {what}. Waiting: {there}. See {execution.html_url}",
+            system="buddy",
+            ref=self.ref,
+            url=execution.html_url,
+        )
+
+    def _asked_for(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> str:
+        gate = self._gate(execution, gates)
+        status = gate.status if gate else execution.status
+        if status not in OPERATIONS:
+            raise ConfigurationError(f"Buddy execution {self.ref} is {status}: give the operation that lets it go on.", system="buddy")
+        return OPERATIONS[status]
+
+
+class BuddyGetActionExecutionOperator(ExecutionGetOperator):
+    """
+    Read what one action of a Buddy execution did: details, variables, the end of its log; the whole log to ``log_path``.
+
+    Source: ``GET .../executions/:execution_id/action_executions/:action_execution_id``.
+
+    .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
+
+    :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
+    :param action: the action's id or name.
+    :param which: of several action executions, such as loops and retries make, the ``"last"``, the ``"first"`` or ``"all"``.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = ("action", "buddy_conn_id", *ExecutionGetOperator.template_fields)
+    operator_extra_links = (BuddyExecutionLink(),)
+    link_key = LINK_KEY
+    ui_color = UI_COLOR
+
+    def __init__(
+        self,
+        *,
+        ref: str,
+        action: int | str | None = None,
+        which: Literal["last", "first", "all"] = "last",
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        one_of(which, ("last", "first", "all"), "which")
+        self.action = action
+        self.which = which
+        self.buddy_conn_id = buddy_conn_id
+
+    def make_hook(self) -> BuddyHook:
+        """The hook for this task's connection."""
+        return _hook(self.buddy_conn_id)
+
+    def view(self) -> dict[str, Any]:
+        """One action."""
+        return {"action": self.action, "which": self.which}
+
+    def target(self) -> str:
+        """The action execution, or the execution."""
+        return action_target(self.ref, self.action)
+
+
+class BuddyGetActionOperator(BaseOperator):
+    """
+    Read the definition of one action of a pipeline, such as the commands and the image of a Run Docker Container action.
+
+    Source: ``GET .../pipelines/:pipeline_id/actions/:action_id``.
+
+    Secrets are left out: ``login``, ``password``, what is secret by its name or its shape, values of encrypted variables; and, of types
+    that are not modelled field by field, whatever is not known to be harmless.
+
+    :param pipeline: id, identifier or name.
+    :param action: id or name.
+    :param workspace: workspace handle; by default the connection's.
+    :param project: project handle; by default the connection's.
+    :param reveal_fields: names of fields that may go into XCom all the same.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = ("pipeline", "action", "workspace", "project", "reveal_fields", "buddy_conn_id")
+    ui_color = UI_COLOR
+
+    def __init__(
+        self,
+        *,
+        pipeline: int | str,
+        action: int | str,
+        workspace: str | None = None,
+        project: str | None = None,
+        reveal_fields: Sequence[str] = (),
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.action = action
+        self.workspace = workspace
+        self.project = project
+        self.reveal_fields = reveal_fields
+        self.buddy_conn_id = buddy_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Read it.
+
+        :returns: its fields as Buddy names them, and under ``omitted`` the names of those that were left out.
+        :raises ConfigurationError: if there is no such pipeline or action, or several of that name.
+        """
+        from airflow_provider.buddy.definition import without_secrets
+
+        with _hook(self.buddy_conn_id, self.workspace, self.project) as hook:
+            action = hook.get_action(self.pipeline, self.action)
+        self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)
+        return without_secrets(action, reveal=_sequence(self.reveal_fields, "reveal_fields"))
+
+
+def _hook(conn_id: str, workspace: str | None = None, project: str | None = None) -> BuddyHook:
+    from airflow_provider.buddy.hook import BuddyHook
+
+    return BuddyHook(conn_id, workspace=workspace, project=project)
+
+
+def _explained(error: StatusError, why: str) -> StatusError:
+    """The same error, saying what may be behind it."""
+    fields = {name: getattr(error, name) for name in error.FIELDS}
+    return type(error)(f"{error} {why}", **fields)
+
+
+def _values(secrets: Mapping[str, Any] | None) -> list[str]:
+    return [str(value) for value in secrets.values()] if isinstance(secrets, Mapping) else []
+
+
+def _variables(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """
+    Variables as Buddy takes them.
+
+    :raises ConfigurationError: for what is no dict, a value that is no scalar, or a name given twice.
+    """
+    for name, given in (("variables", plain), ("secret_variables", secret)):
+        if not isinstance(given or {}, Mapping):
+            raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
+    variables: list[dict[str, Any]] = [
+        {"key": str(key), "value": _text(key, value), **flag}
+        for given, flag in ((plain, {}), (secret, {"encrypted": True}))
+        for key, value in (given or {}).items()
+    ]
+    names = [str(variable["key"]) for variable in variables]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
+    return variables
 
 
 def _text(key: object, value: object) -> str:
@@ -191,28 +542,18 @@ def _text(key: object, value: object) -> str:
     raise ConfigurationError(f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. Make it a string.")
 
 
-def _sequence(value: object) -> Sequence[Any]:
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise TypeError
-    return value
-
-
-def _moment(value: datetime | str | None) -> str | None:
+def _sequence(value: object, name: str) -> list[Any]:
     """
-    A moment as Buddy takes it: UTC, milliseconds, ``Z``.
+    A list that a template may have given.
 
     :raises ConfigurationError: if it is none.
     """
-    if value is None or value == "":
-        return None
-    from airflow.sdk import timezone
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not all(isinstance(item, (int, str)) for item in value):
+        raise ConfigurationError(f"Buddy: {name} must be a list of ids and names, not {value!r}.")
+    return list(value)
 
-    from airflow_provider.execution.result import utc
 
-    try:
-        moment = value if isinstance(value, datetime) else timezone.parse(value, timezone="UTC", strict=True)
-        if not isinstance(moment, datetime) or not (moment is value or str(value)[:4].isdecimal()):
-            raise ValueError  # a duration, an interval or a time of day
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"Buddy: delay_until must be a moment such as 2026-11-18T12:38:16Z, not {value!r}.") from None
-    return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _moment(value: datetime | str | None) -> str | None:
+    """A moment as Buddy takes it: UTC, milliseconds, ``Z``."""
+    when = moment(value, "Buddy: delay_until")
+    return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow_provider.errors import ConfigurationError
 
+SHORT_REVISION = 7
+"""Characters that an abbreviated commit has at least."""
 FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
 
 
@@ -37,6 +39,23 @@ class BuddyRef:
         """Path fields of the execution routes."""
         return {"workspace": self.workspace, "project": self.project, "pipeline": self.pipeline, "execution": self.execution}
 
+    @property
+    def whole(self) -> BuddyRef:
+        """The execution, of an action execution's ref too."""
+        return BuddyRef(self.workspace, self.project, self.pipeline, self.execution)
+
     def __str__(self) -> str:
         text = f"{self.workspace}/{self.project}/{self.pipeline}/{self.execution}"
         return f"{text}/{self.action_execution}" if self.action_execution else text
+
+
+def action_target(ref: str, action: int | str | None) -> str:
+    """
+    The ref of an action execution, or of the execution in which ``action`` is meant.
+
+    :raises ConfigurationError: if neither names an action.
+    """
+    parsed = BuddyRef.parse(ref)
+    if action in (None, "") and parsed.action_execution is None:
+        raise ConfigurationError(f"Buddy: {ref!r} names no action execution, so the action's id or name is needed.", system="buddy")
+    return str(parsed if action in (None, "") else parsed.whole)

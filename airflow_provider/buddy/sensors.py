@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider.buddy.link import LINK_KEY, BuddyExecutionLink
-from airflow_provider.buddy.ref import BuddyRef
+from airflow_provider.buddy.link import LINK_KEY, UI_COLOR, BuddyExecutionLink
+from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.arguments import one_of
+from airflow_provider.execution.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.sensor import ExecutionSensor
 
 if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.search import Match
 
 
 class BuddyExecutionSensor(ExecutionSensor):
@@ -29,7 +34,7 @@ class BuddyExecutionSensor(ExecutionSensor):
     template_fields: Sequence[str] = ("ref", "buddy_conn_id", *ExecutionSensor.template_fields)
     operator_extra_links = (BuddyExecutionLink(),)
     link_key = LINK_KEY
-    ui_color = "#dce9ff"
+    ui_color = UI_COLOR
 
     def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -44,5 +49,119 @@ class BuddyExecutionSensor(ExecutionSensor):
 
     def target(self, hook: ExecutionHook) -> str:
         """The execution; of an action execution's ref, the execution that it belongs to."""
-        ref = BuddyRef.parse(self.ref)
-        return str(BuddyRef(ref.workspace, ref.project, ref.pipeline, ref.execution))
+        return str(BuddyRef.parse(self.ref).whole)
+
+
+class BuddyActionExecutionSensor(BuddyExecutionSensor):
+    """
+    Wait for one action of a Buddy execution, without waiting for the rest of it.
+
+    Source: ``GET .../executions/:execution_id``, and ``GET .../action_executions/:action_execution_id`` at the end.
+
+    An action that the execution ended without running counts as skipped. A failed action may be run again by Buddy itself
+    (``retry_count``): with ``which="last"`` the sensor fails only when a later action has begun or the execution has ended.
+
+    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+
+    :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
+    :param action: the action's id or name.
+    :param which: of several action executions, such as loops and retries make, the ``"last"`` that there is when it ends, the
+        ``"first"``, or ``"all"``, of which one that failed fails the sensor.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = ("action", *BuddyExecutionSensor.template_fields)
+
+    def __init__(
+        self, *, ref: str, action: int | str | None = None, which: Literal["last", "first", "all"] = "last", **kwargs: Any
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        one_of(which, ("last", "first", "all"), "which")
+        self.action = action
+        self.which = which
+
+    def view(self) -> dict[str, Any]:
+        """One action."""
+        return {"action": self.action, "which": self.which}
+
+    def target(self, hook: ExecutionHook) -> str:
+        """The action execution, or the execution."""
+        return action_target(self.ref, self.action)
+
+
+class BuddyPipelineSensor(ExecutionSearchSensor):
+    """
+    Wait for an execution of a Buddy pipeline that somebody else starts: find it, then follow it to its end.
+
+    Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id``.
+
+    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
+        :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+
+    :param pipeline: id, identifier or name.
+    :param workspace: workspace handle; by default the connection's.
+    :param project: project handle; by default the connection's.
+    :param branch: only executions on this branch.
+    :param tag: only executions on this tag.
+    :param revision: only executions of this commit, in full or its first 7 characters at least.
+    :param comment: only executions whose comment contains this text.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = (
+        "pipeline",
+        "workspace",
+        "project",
+        "branch",
+        "tag",
+        "revision",
+        "comment",
+        "buddy_conn_id",
+        *ExecutionSearchSensor.template_fields,
+    )
+    operator_extra_links = (BuddyExecutionLink(),)
+    link_key = LINK_KEY
+    ui_color = UI_COLOR
+
+    def __init__(
+        self,
+        *,
+        pipeline: int | str,
+        workspace: str | None = None,
+        project: str | None = None,
+        branch: str | None = None,
+        tag: str | None = None,
+        revision: str | None = None,
+        comment: str | None = None,
+        started_after: datetime | str | None = None,
+        started_before: datetime | str | None = None,
+        finished_after: datetime | str | None = None,
+        match: Match = "first",
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(started_after=started_after, started_before=started_before, finished_after=finished_after, match=match, **kwargs)
+        self.pipeline = pipeline
+        self.workspace = workspace
+        self.project = project
+        self.branch = branch
+        self.tag = tag
+        self.revision = revision
+        self.comment = comment
+        self.buddy_conn_id = buddy_conn_id
+
+    def make_hook(self) -> BuddyHook:
+        """The hook for this task's connection."""
+        from airflow_provider.buddy.hook import BuddyHook
+
+        return BuddyHook(self.buddy_conn_id, workspace=self.workspace, project=self.project)
+
+    def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
+        """Which pipeline, and which of its executions."""
+        workspace, project = hook.place()
+        asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}
+        if len(str(asked.get("revision", "0000000"))) < SHORT_REVISION:
+            raise ConfigurationError(f"Buddy: revision {self.revision!r} is too short: give {SHORT_REVISION} characters at least.")
+        about = "".join(f", {name} {value!r}" for name, value in asked.items())
+        where = {"workspace": workspace, "project": project, "pipeline": self.pipeline, **asked}
+        return f"pipeline {self.pipeline!r} in {workspace}/{project}{about}", where

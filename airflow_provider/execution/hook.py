@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
 from airflow_provider.execution.endpoint import Dialect, Endpoint, base_url
-from airflow_provider.execution.route import Flow
+from airflow_provider.execution.route import Flow, Pages
 from airflow_provider.execution.system import System
 
 if TYPE_CHECKING:
@@ -52,8 +52,12 @@ class ExecutionHook(BaseHook):
         self._pause: Callable[[float], None] = time.sleep
 
     @abstractmethod
-    def system(self) -> System:
-        """The flows of this hook's system."""
+    def system(self, **view: Any) -> System:
+        """
+        The flows of this hook's system.
+
+        :param view: what of an execution they are to look at, in the system's own words; all of it by default.
+        """
 
     @abstractmethod
     def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
@@ -159,19 +163,48 @@ class ExecutionHook(BaseHook):
         """
         from airflow_provider.execution.transport import AsyncSender
 
+        endpoint = await self.aopen()
+        async with AsyncSender.shared(endpoint) if shared else AsyncSender.own(endpoint) as sender:
+            yield sender
+
+    async def aopen(self) -> Endpoint:
+        """
+        Read the connection; done by itself on first use.
+
+        :raises ConfigurationError: if the connection is missing or unusable.
+        """
         if self._endpoint is None:
             try:
                 connection = await self.aget_connection(self.conn_id)
             except AirflowNotFoundException:
                 raise self._unknown() from None
             self._endpoint = self._resolve(connection, await connection.aextra_dejson())
-        async with AsyncSender.shared(self._endpoint) if shared else AsyncSender.own(self._endpoint) as sender:
-            yield sender
+        return self._endpoint
 
     async def arun(self, flow: Flow[T]) -> T:
         """Run a flow to its end. For many calls in a row, hold :meth:`asender` open around them."""
         async with self.asender() as sender:
             return await sender.run(flow)
+
+    def each(self, pages: Pages[T]) -> Iterator[T]:
+        """The items of a long list; a page is read when its first item is asked for."""
+        at = None
+        while True:
+            items, at = self.run(pages(at))
+            yield from items
+            if at is None:
+                return
+
+    async def aeach(self, pages: Pages[T]) -> AsyncIterator[T]:
+        """Async twin of :meth:`each`."""
+        at = None
+        async with self.asender() as sender:
+            while True:
+                items, at = await sender.run(pages(at))
+                for item in items:
+                    yield item
+                if at is None:
+                    return
 
     def close(self) -> None:
         """Close the sockets; the hook can be used again."""

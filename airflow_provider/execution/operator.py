@@ -23,11 +23,12 @@ from airflow_provider.errors import (
     TransportError,
 )
 from airflow_provider.execution import store
+from airflow_provider.execution.arguments import one_of, seconds
 from airflow_provider.execution.kill import ASK_SECONDS, CANCEL_SECONDS, TaskKey, Verdict, ask, within
-from airflow_provider.execution.outcome import Outcome, judge
+from airflow_provider.execution.outcome import Outcome
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.system import Snapshot
-from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, one_of, seconds, still_there
+from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, still_there
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -55,7 +56,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         Time spent waiting for a person does not count against ``timeout``.
     :param on_retry: after a failed execution, ``"start"`` a new one or ``"resume"`` it by the system's own retry.
     :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
-    :param on_waiting: ``"wait"`` for the person, or ``"fail"`` at once (the execution is left as it is).
+    :param on_waiting: ``"wait"`` for the person; ``"fail"`` or ``"succeed"`` at once (the execution is left as it is).
     :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
     :param cancel_on_kill: cancel the execution when a person or Airflow ends the task.
     :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` adds all others.
@@ -67,6 +68,9 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     template_fields: Sequence[str] = ("push_outputs", "reveal_outputs", "outputs_path", "log_path")
 
+    owns_execution: ClassVar[bool] = True
+    """Whether the execution is this task's own: only then it is cancelled with the task, or when it takes too long."""
+    started_word: ClassVar[str] = "started"
     lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 15.0)
     """Seconds before each look-up of an execution that may have been started: lists lag behind."""
     stopping_grace: ClassVar[float] = 60.0
@@ -102,7 +106,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         self.on_skipped = on_skipped
         self.on_waiting = on_waiting
         self.on_partial = on_partial
-        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_kill = cancel_on_kill and self.owns_execution
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs
         self.outputs_path = outputs_path
@@ -138,6 +142,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         :returns: those found, and whether finding none proves that none was started.
         """
 
+    def mark(self, plan: Any, marker: str) -> str:
+        """By what :meth:`find` knows: a marker that travels with the request, or, where none can, the state before it."""
+        return marker
+
     # What all of them do:
 
     def watch_policy(self) -> WatchPolicy:
@@ -147,7 +155,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             "deadline": None,
             "waiting_timeout": self.waiting_timeout,
             "waiting_counts": False,
-            "stop_on_waiting": self.on_waiting == "fail",
+            "stop_on_waiting": self.on_waiting != "wait",
             "poll_interval": self.poll_interval,
             "poll_failure_budget": self.poll_failure_budget,
             "vanish_grace": self.vanish_grace,
@@ -233,12 +241,12 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 raise
             self.log.warning("%s The task was cleared by a person, so a new one is started.", error)
             known = None
-        if cleared and known is not None and not known.phase.ended:
+        if cleared and known is not None and not known.phase.ended and self.owns_execution:
             self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", known.ref)
             hook.run(hook.system().cancel(known.ref))
         if cleared or known is None or known.phase is Phase.STOPPING:
             return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
-        if not known.phase.ended or judge(hook.title, "ended", known, self._choices()).error is None:
+        if not known.phase.ended or self._judge(hook.title, "ended", known).error is None:
             self.log.info("Going on with execution %s, started by an earlier try of this task (%s).", known.ref, known.status)
             if before.ref is None:
                 before.ref, before.url = known.ref, known.url
@@ -280,6 +288,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _start(self, context: Context, hook: ExecutionHook, note: store.Note) -> tuple[store.Note, Snapshot]:
         plan = hook.run(self.plan(hook))
+        note.marker = self.mark(plan, note.marker)
         for attempt in (1, 2):
             store.save(context, note)  # the intent; refused if a newer try has taken over
             self._ref, self.execution_url, self._unanswered = None, None, (plan, note)
@@ -304,7 +313,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         note.ref, note.url = snapshot.ref, snapshot.url
         self._ref, self._unanswered = snapshot.ref, None
         store.save(context, note)
-        self.log.info("%s execution %s started: %s", hook.title, snapshot.ref, snapshot.url)
+        self.log.info("%s execution %s %s: %s", hook.title, snapshot.ref, self.started_word, snapshot.url)
         self._announce(context, snapshot.ref, snapshot.url)
         return note, snapshot
 
@@ -403,7 +412,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         if goes_on:
             return self._wait(context, hook, ref, state, None)  # type: ignore[no-any-return]
         self._announce(context, ref, snapshot.url or self.execution_url)
-        outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
+        outcome = self._judge(hook.title, end, snapshot, state.problem)
         if end in ("timeout", "waiting_timeout") and outcome.error is not None and not snapshot.phase.ended:
             outcome = self._give_up(hook, ref, outcome)
         try:
@@ -416,6 +425,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _give_up(self, hook: ExecutionHook, ref: str, outcome: Outcome) -> Outcome:
         """Cancel an execution that took too long, and say in the task's error whether that went well."""
+        if not self.owns_execution:
+            return _adding(outcome, "It was left alone.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
         try:
             hook.run(hook.system().cancel(ref))

@@ -27,7 +27,7 @@ class Choices(TypedDict):
     """What the author of the DAG decides about the ends that are neither good nor bad."""
 
     on_skipped: Literal["skip", "fail", "succeed"]
-    on_waiting: Literal["wait", "fail"]
+    on_waiting: Literal["wait", "fail", "succeed"]
     on_partial: Literal["succeed", "fail"]
 
 
@@ -65,7 +65,7 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
         text = f"{what} ended {status}, but in part: {clean(snapshot.partial)}."
         return Outcome(text + see, ExecutionFailed if choices["on_partial"] == "fail" else None)
     if phase is Phase.SKIPPED:
-        text = f"{what} was skipped by {title} ({status})."
+        text = f"{what} was skipped by {title} ({status}).{_cause(snapshot)}"
         if choices["on_skipped"] == "succeed":
             return Outcome(text)
         return Outcome(text + see, ExecutionFailed if choices["on_skipped"] == "fail" else None, choices["on_skipped"] == "skip")
@@ -75,7 +75,8 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     if end in ("waiting", "waiting_timeout"):
         for_what = f" for {clean(snapshot.waiting_for)}" if snapshot.waiting_for else ""
         long = " for longer than waiting_timeout" if end == "waiting_timeout" else ""
-        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.{see}", ExecutionWaiting)
+        wanted = end == "waiting" and choices["on_waiting"] == "succeed"
+        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.{see}", None if wanted else ExecutionWaiting)
     return Outcome(f"{what} was still {status} when the task's timeout had passed.{see}", ExecutionDeadlineExceeded)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -38,7 +38,7 @@ class Route(Generic[T]):
 
     :param method: HTTP method.
     :param path: template below the connection's base URL; its fields are encoded as single segments.
-    :param answer: the pydantic type of the answer, or None if the answer's body says nothing.
+    :param answer: the pydantic type of the answer; ``bytes`` for the body as it is; None if the answer's body says nothing.
     :param repeatable: whether sending it twice does no harm. GETs are; a POST that starts something never is.
     :param max_body: bytes that the answer may have.
     """
@@ -76,10 +76,35 @@ class Route(Generic[T]):
             ref=ref,
         )
 
+    def at(self, url: str, *, part: Part | None = None, ref: str | None = None) -> Request[T]:
+        """Ask for an address that the remote side gave us, whatever this route's path."""
+        return Request(route=self, path="", url=url, part=part, ref=ref)
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    A part of a file of any size.
+
+    :param start: first byte, from 0. Negative: the file's last ``-start`` bytes.
+    :param length: bytes to give at most.
+    """
+
+    start: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"bytes={self.start}" if self.start < 0 else f"bytes={self.start}-{self.start + self.length - 1}"
+
 
 @dataclass(frozen=True)
 class Request(Generic[T]):
-    """A route with its arguments. ``url`` is set instead of ``path`` for addresses that the remote side gave us."""
+    """
+    A route with its arguments.
+
+    :param url: instead of ``path``, for addresses that the remote side gave us.
+    :param part: read only this part; past the end there is nothing. For routes whose answer is ``bytes``.
+    """
 
     route: Route[T]
     path: str
@@ -87,6 +112,7 @@ class Request(Generic[T]):
     body: object = field(default=None, repr=False)
     ref: str | None = None
     url: str | None = field(default=None, repr=False)
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -104,3 +130,7 @@ def send(request: Request[T]) -> Flow[T]:
     """Send one request: ``answer = yield from send(ROUTE(...))``, typed."""
     answer: T = yield request
     return answer
+
+
+Pages = Callable[[Any], Flow[tuple[list[T], Any]]]
+"""A long list: called with None for its first page, then with what came behind each page for the next one, until that is None."""

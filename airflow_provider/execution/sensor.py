@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +18,19 @@ from airflow.sdk.exceptions import (
     TaskDeferralError,
 )
 
-from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionInterrupted, Forbidden, Unauthorized
+from airflow_provider.errors import (
+    ConfigurationError,
+    ConnectionMissing,
+    ExecutionInterrupted,
+    ExecutionVanished,
+    Forbidden,
+    Unauthorized,
+)
 from airflow_provider.execution import store
-from airflow_provider.execution.outcome import judge
-from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, seconds
+from airflow_provider.execution.arguments import seconds
+from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.hook import ExecutionHook
     from airflow_provider.execution.outcome import End
     from airflow_provider.execution.result import ExecutionResult
+    from airflow_provider.execution.search import Search
     from airflow_provider.execution.watch import WatchPolicy, WatchState
 
 WAIT_KEY = "wait"
@@ -49,7 +60,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
     :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` adds all others.
     :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
     :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
-    :param on_waiting: ``"wait"`` for the person, or ``"fail"`` at once.
+    :param on_waiting: ``"wait"`` for the person, ``"fail"`` at once, or ``"succeed"``: the person's turn is what was waited for.
     :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
     :param waiting_timeout: how long the execution may wait for a person in all. None: until ``timeout``.
     """
@@ -78,11 +89,11 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
         self._check_common()
 
-    def target(self, hook: ExecutionHook) -> str:
+    def target(self, hook: ExecutionHook) -> str | Search:
         """
-        The ref to follow.
+        What to follow: a ref, or a search for an execution that may be still to come. Asks nothing of the API.
 
-        :raises ConfigurationError: if it is not a ref.
+        :raises ConfigurationError: if it can't be one.
         """
         raise NotImplementedError
 
@@ -93,7 +104,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             "deadline": None,
             "waiting_timeout": self.timeout if self.waiting_timeout is None else self.waiting_timeout,
             "waiting_counts": True,
-            "stop_on_waiting": self.on_waiting == "fail",
+            "stop_on_waiting": self.on_waiting != "wait",
             "poll_interval": max(float(self.poke_interval), 0.05),
             "poll_failure_budget": self.poll_failure_budget,
             "vanish_grace": self.vanish_grace,
@@ -114,18 +125,27 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
                 except AirflowSensorTimeout as error:
                     raise AirflowSensorTimeout(self._timed_out(error)) from None
             with self.make_hook() as hook:
-                ref, state = self._begin(context, hook)
-                found = self._poke(context, hook, ref, state)
+                target, state = self._begin(context, hook)
+                found = self._poke(context, hook, target, state)
                 if found.is_done:
                     return found.xcom_value
-                return self._defer(hook, ref, state, cancel_on_kill=False)
+                return self._wait_on(hook, target, state)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger has seen the end."""
+        from airflow_provider.execution.watch import WatchState
+
         with self.make_hook() as hook:
+            target = self.target(hook)
+            if isinstance(event, dict):
+                self._keep(context, target, WatchState.load(event.get("state")))
             ref, end, state = self._read_event(event)
-            result = self._conclude(context, hook, ref, state, end)
-            return result or self._defer(hook, ref, state, cancel_on_kill=False)
+            result = self._conclude(context, hook, target, ref, state, end)
+            return result or self._wait_on(hook, target, state)
+
+    def _wait_on(self, hook: ExecutionHook, target: str | Search, state: WatchState) -> Any:
+        ref, search = (target, None) if isinstance(target, str) else (None, target)
+        return self._defer(hook, ref, state, cancel_on_kill=False, search=search)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; ``soft_fail`` is decided here as in the other modes, a stopped trigger is no reason to skip."""
@@ -140,77 +160,109 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
         with self.make_hook() as hook:
-            ref, state = self._begin(context, hook)
-            return self._poke(context, hook, ref, state)
+            return self._poke(context, hook, *self._begin(context, hook))
 
-    def _begin(self, context: Context, hook: ExecutionHook) -> tuple[str, WatchState]:
+    def _begin(self, context: Context, hook: ExecutionHook) -> tuple[str | Search, WatchState]:
         """What to follow, and how far an earlier poke or try had come; after a clear by a person the wait begins anew."""
         from airflow_provider.execution.watch import WatchState
 
-        ref = self.target(hook)
+        target = self.target(hook)
         before = store.load(context)
-        if before is not None and before.ref == ref and not store.cleared_since(before, context):
-            kept = context["task_state_store"].get(WAIT_KEY)
+        kept = context["task_state_store"].get(WAIT_KEY) if before is not None else None
+        if (
+            before is not None
+            and isinstance(kept, dict)
+            and kept.get("target") == self._key(target)
+            and not store.cleared_since(before, context)
+        ):
             state = WatchState.load(kept)
-            if not isinstance(kept, dict) or kept.get("try_number") != context["ti"].try_number:
+            if kept.get("try_number") != context["ti"].try_number:
                 state.failing_since = state.missing_since = None  # each try has its own patience
-            if before.url:
-                self._announce(context, ref, before.url)
+            if before.ref and before.url:
+                self._announce(context, before.ref, before.url)
         else:
             note = store.next_note(context, before, cleared=before is not None, now=time.time())
-            note.ref = ref
             store.save(context, note)
             state = WatchState(since=note.started_at)
-            self._keep(context, state)
-        self._ref = ref
-        return ref, state
+            self._keep(context, target, state)
+        self._ref = target if isinstance(target, str) else state.found
+        return target, state
 
-    def _keep(self, context: Context, state: WatchState) -> None:
+    def _key(self, target: str | Search) -> str:
+        """Tells a wait from one for something else, should the DAG be changed between two tries."""
+        return json.dumps([target, self.view()], sort_keys=True)
+
+    def _keep(self, context: Context, target: str | Search, state: WatchState) -> None:
         """For the next poke, or the next try."""
-        context["task_state_store"].set(WAIT_KEY, {**state.dump(), "try_number": context["ti"].try_number})
+        kept = {**state.dump(), "target": self._key(target), "try_number": context["ti"].try_number}
+        context["task_state_store"].set(WAIT_KEY, kept)
 
     def _announce(self, context: Context, ref: str, url: str | None) -> None:
-        """Show ref and link, and note the link for the pokes and tries to come."""
+        """Show ref and link, and note them for the pokes and tries to come."""
         if self._announced == (ref, url):
             return
         super()._announce(context, ref, url)
         note = store.load(context)
-        if note is not None and note.ref == ref and note.url != url:
-            note.url = url
+        if note is not None and (note.ref, note.url) != (ref, url):
+            note.ref, note.url = ref, url
             store.save(context, note)
 
-    def _poke(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState) -> PokeReturnValue:
+    def _poke(self, context: Context, hook: ExecutionHook, target: str | Search, state: WatchState) -> PokeReturnValue:
         from airflow_provider.execution.watch import Watch
 
         before = state.dump()
-        watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log)
-        end = hook.run(watch.look())
+        ref, search = (target, None) if isinstance(target, str) else (None, target)
+        watch = Watch(hook.system(**self.view()), ref, self.watch_policy(), state, self.log, search)
+        try:
+            end = hook.run(watch.look())
+        finally:
+            self._ref = watch.ref
+            if state.found != before["found"]:
+                self._keep(context, target, state)  # what was found is kept, whatever comes
         self._seen = watch.snapshot
         result: ExecutionResult | None = None
         if end is not None:
-            result = self._conclude(context, hook, ref, state, end)
+            result = self._conclude(context, hook, target, watch.ref, state, end)
         elif watch.snapshot is not None:
-            self._announce(context, ref, watch.snapshot.url)
+            self._announce(context, watch.snapshot.ref, watch.snapshot.url)
         if state.dump() != before:
-            self._keep(context, state)
+            self._keep(context, target, state)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
-    def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult | None:
+    def _conclude(
+        self, context: Context, hook: ExecutionHook, target: str | Search, ref: str | None, state: WatchState, end: End
+    ) -> ExecutionResult | None:
         """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
+        if not ref:
+            raise self._never_found(hook.title, target, state, end)
         snapshot, end, goes_on = self._last_look(hook, ref, end)
         if goes_on:
             return None
-        self._announce(context, ref, snapshot.url or self.execution_url)
-        outcome = judge(hook.title, end, snapshot, self._choices(), state.problem)
+        self._announce(context, snapshot.ref, snapshot.url or self.execution_url)
+        outcome = self._judge(hook.title, end, snapshot, state.problem)
         if end == "timeout" and outcome.error is not None and not snapshot.phase.ended:
             raise AirflowSensorTimeout(outcome.message)
         return self._hand_on(context, hook, snapshot, outcome)
+
+    def _never_found(self, title: str, target: str | Search, state: WatchState, end: End) -> AirflowException:
+        """The end of a search that has found nothing to follow."""
+        assert not isinstance(target, str)
+        if end == "timeout":
+            passed = f" Passed over: {', '.join(state.passed[-10:])}." if state.passed else ""
+            return AirflowSensorTimeout(
+                f"No {title} execution of {target['what']} was found within the sensor's timeout of {self.timeout:g} s "
+                f"(match={target['match']!r}).{passed}"
+            )
+        outcome = self._judge(title, end, Snapshot(f"of {target['what']}", Phase.UNKNOWN, "unknown"), state.problem)
+        return (outcome.error or ExecutionVanished)(outcome.message)
 
     def _timed_out(self, error: Exception) -> str:
         """Airflow's own check may come a moment before ours: say the same."""
         if isinstance(error, AirflowSensorTimeout) and " execution " in str(error):
             return str(error)
-        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended. See {self.execution_url}"
+        what = "the execution has not ended" if self._ref else "no execution was found that it could follow"
+        see = f" See {self.execution_url}" if self.execution_url else ""
+        return f"The sensor's timeout of {self.timeout:g} s has passed and {what}.{see}"
 
     @contextmanager
     def _own_soft_fail(self, context: Context) -> Iterator[None]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Flow
+from airflow_provider.execution.result import iso
+from airflow_provider.execution.route import Flow, Pages
 
 
 @dataclass
@@ -30,13 +33,19 @@ def web_link(url: str | None) -> str | None:
 
 @dataclass
 class Step:
-    """One step as the system tells it. ``tolerated``: its failure does not fail the execution."""
+    """
+    One step as the system tells it.
+
+    :param definition: id of what it is a run of, where runs of it have ids of their own.
+    :param tolerated: its failure does not fail the execution.
+    """
 
     id: str
     name: str
     phase: Phase
     status: str
     type: str | None = None
+    definition: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     url: str | None = None
@@ -97,6 +106,14 @@ class LogLine:
 Cursor = dict[str, int]
 """How far the log was read: step id to the number of lines."""
 
+Memo = dict[str, Any]
+"""What a search remembers between its looks. JSON."""
+
+
+def signature(snapshot: Snapshot) -> str:
+    """What tells an ended execution from the same one after it ran again."""
+    return f"{snapshot.ref} {snapshot.status} {iso(snapshot.finished_at)}"
+
 
 class System(ABC):
     """One vendor's executions. Every method is a flow: it says what to ask, a sender asks."""
@@ -134,3 +151,27 @@ class System(ABC):
     @abstractmethod
     def resume(self, ref: str) -> Flow[Snapshot]:
         """Go on with a failed execution by the system's own retry; the snapshot's ``ref`` may be a new one."""
+
+    def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """
+        Find out whether :meth:`resume` took effect.
+
+        :param before: :func:`signature` of the execution before it.
+        :param since: epoch seconds of the request.
+        :returns: the execution that runs, or ran, again; and whether finding none proves that there is none.
+        """
+        snapshot = yield from self.read(ref)
+        return ([] if signature(snapshot) == before else [snapshot]), True
+
+    def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
+        """
+        List the executions among which ``where`` may mean one, newest first, as summaries.
+
+        :param where: the system's own criteria, of a :class:`~airflow_provider.execution.search.Search`.
+        """
+        raise ConfigurationError(f"{self.title} has no list of executions to search.", system=self.name)
+
+    def matches(self, where: Mapping[str, Any], snapshot: Snapshot) -> Flow[bool | None]:
+        """Whether ``where`` means this listed execution; None if that can't be told yet."""
+        return True
+        yield  # a flow that asks nothing

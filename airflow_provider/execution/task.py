@@ -23,6 +23,7 @@ from airflow_provider.errors import (
     Unauthorized,
     from_event,
 )
+from airflow_provider.execution.arguments import one_of
 from airflow_provider.execution.phase import Phase
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from airflow_provider.execution.outcome import Choices, End, Outcome
     from airflow_provider.execution.result import ExecutionResult
     from airflow_provider.execution.route import Flow
+    from airflow_provider.execution.search import Search
     from airflow_provider.execution.system import Snapshot, System
     from airflow_provider.execution.trigger import ExecutionTrigger
     from airflow_provider.execution.watch import WatchPolicy, WatchState
 
 OnSkipped = Literal["skip", "fail", "succeed"]
-OnWaiting = Literal["wait", "fail"]
+OnWaiting = Literal["wait", "fail", "succeed"]
 OnPartial = Literal["succeed", "fail"]
 
 SETTLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -48,28 +50,6 @@ NEWS_OF_DEFERRAL = 1.2
 """Heartbeat intervals of a worker after which Airflow's scheduler has surely heard that the task is deferred. If a task is resumed sooner,
 the late news can be taken for the end of the resumed one, which then fails without having run."""
 MAX_STEPS = 200
-
-
-def seconds(value: timedelta | float, name: str) -> float:
-    """
-    A duration in seconds.
-
-    :raises ValueError: if it is not a duration above 0.
-    """
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
-        raise ValueError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
-    return float(number)
-
-
-def one_of(value: str, choices: Sequence[str], name: str) -> None:
-    """
-    Check a choice.
-
-    :raises ValueError: if ``value`` is none of ``choices``.
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
 class ExecutionTask:
@@ -118,12 +98,21 @@ class ExecutionTask:
         """How to wait."""
         raise NotImplementedError
 
+    def view(self) -> dict[str, Any]:
+        """What of an execution this task looks at, as arguments of the hook's ``system``; JSON. Empty: all of it."""
+        return {}
+
+    def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
+        from airflow_provider.execution.outcome import judge
+
+        return judge(title, end, snapshot, self._choices(), problem)
+
     def _choices(self) -> Choices:
         return {"on_skipped": self.on_skipped, "on_waiting": self.on_waiting, "on_partial": self.on_partial}
 
     def _check_common(self) -> None:
         one_of(self.on_skipped, ("skip", "fail", "succeed"), "on_skipped")
-        one_of(self.on_waiting, ("wait", "fail"), "on_waiting")
+        one_of(self.on_waiting, ("wait", "fail", "succeed"), "on_waiting")
         one_of(self.on_partial, ("succeed", "fail"), "on_partial")
 
     def _declared(self) -> list[str]:
@@ -153,7 +142,9 @@ class ExecutionTask:
         snapshot = self._seen or Snapshot(self._ref, Phase.UNKNOWN, "unknown", self.execution_url)
         snapshot.hidden = list(self.secrets())
         with suppress(Exception):  # the failure itself matters more
-            context["ti"].xcom_push(key="execution", value=make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None)))
+            context["ti"].xcom_push(
+                key="execution", value=make_result(hook.system(**self.view()), hook.conn_id, snapshot, OutputPolicy((), None))
+            )
             self._told = True
 
     def _check_before_start(self, context: Context) -> None:
@@ -172,7 +163,7 @@ class ExecutionTask:
                 except Exception as error:
                     raise ConfigurationError(f"{name} {str(path)!r} can't be used: {type(error).__name__}: {error}") from None
 
-    def _defer(self, hook: ExecutionHook, ref: str, state: WatchState, *, cancel_on_kill: bool) -> Any:
+    def _defer(self, hook: ExecutionHook, ref: str | None, state: WatchState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:
         from airflow_provider.execution.trigger import ExecutionTrigger
 
         policy = self.watch_policy()
@@ -181,8 +172,11 @@ class ExecutionTask:
         trigger: ExecutionTrigger = ExecutionTrigger(
             hook=f"{type(hook).__module__}:{type(hook).__qualname__}",
             hook_arguments=hook.arguments(),
+            view=self.view(),
             ref=ref,
+            search=search,
             url=self.execution_url,
+            link_key=self.link_key,
             policy=policy,
             state={**state.dump(), "saved_at": time.time()},
             not_before=time.time() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
@@ -198,7 +192,7 @@ class ExecutionTask:
 
     def _read_event(self, event: Any) -> tuple[str, End, WatchState]:
         """
-        Take a trigger's event apart.
+        Take a trigger's event apart. The ref is empty if a search has found none.
 
         :raises ExecutionApiError: the error that it carries; or for an event that is none of ours, which must not pass for success.
         """
@@ -229,7 +223,7 @@ class ExecutionTask:
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
         if end not in ("vanished", "unreachable"):
             try:
-                snapshot = hook.run(_last_look(hook.system(), ref, declared, self.poll_failure_budget, self.vanish_grace))
+                snapshot = hook.run(_last_look(hook.system(**self.view()), ref, declared, self.poll_failure_budget, self.vanish_grace))
             except NotFound:
                 end = "vanished"
         snapshot.hidden = list(self.secrets())
@@ -255,7 +249,7 @@ class ExecutionTask:
         from airflow_provider.execution.system import LogLine
 
         ti = context["ti"]
-        system = hook.system()
+        system = hook.system(**self.view())
         if snapshot.log_tail:
             lines = [LogLine("", line) for line in snapshot.log_tail]
             forward(self.log, f"{system.title}, end of the", lines, secrets_in(snapshot))
@@ -271,7 +265,7 @@ class ExecutionTask:
             error = outcome.error(outcome.message, system=system.name, ref=snapshot.ref, url=snapshot.url)
         if self.log_path:
             with self._surviving("log_path"):
-                result["log_file"] = self._store_log(hook, snapshot, storage_folder(self.log_path, context))
+                result["log_file"] = self._store_log(hook, system, snapshot, storage_folder(self.log_path, context))
         if fine:
             try:
                 for key, value in to_push(self._declared(), result["outputs"], snapshot, policy.omitted).items():
@@ -298,7 +292,7 @@ class ExecutionTask:
         except Exception as problem:
             self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, problem)
 
-    def _store_log(self, hook: ExecutionHook, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
+    def _store_log(self, hook: ExecutionHook, system: System, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
         """Stream the whole log into a file, a page at a time."""
         from airflow_provider.execution.outputs import safe_name
         from airflow_provider.execution.remote_text import clean, secrets_in
@@ -308,7 +302,7 @@ class ExecutionTask:
         path = folder / f"{safe_name(snapshot.ref)}.log"
         cursor: dict[str, int] = {}
         with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
-            while lines := hook.run(hook.system().new_lines(snapshot, cursor, 1_000)):
+            while lines := hook.run(system.new_lines(snapshot, cursor, 1_000)):
                 for line in lines:
                     file.write(f"[{clean(line.step)}] {clean(line.text, hidden, limit=None)}\n")
         return str(path)

@@ -142,6 +142,11 @@ class _Call(Generic[T]):
         self.url = request.url or endpoint.base_url + request.path
         self.redirects = 0
         self.deadline = time.monotonic() + SLOWEST * endpoint.timeout
+        if request.url is not None:
+            try:
+                origin(request.url)
+            except ConfigurationError:
+                raise ProtocolError(f"{self.subject} leads to something that is not http(s).", **self.fields) from None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -152,10 +157,19 @@ class _Call(Generic[T]):
         about = f" (execution {self.request.ref})" if self.request.ref else ""
         return f"{self.endpoint.title}: {self.request.route}{about}"
 
+    @property
+    def at_home(self) -> bool:
+        """Whether the request goes to the connection's own origin."""
+        return origin(self.url) == origin(self.endpoint.base_url)
+
     def arguments(self) -> dict[str, Any]:
         """Arguments for httpx. Credentials go to the connection's own origin only."""
         headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": f"airflow-provider-executions/{__version__}"}
-        if origin(self.url) == origin(self.endpoint.base_url):
+        if self.request.route.answer is bytes:
+            headers["accept"] = "*/*"
+        if self.request.part is not None:
+            headers |= {"range": str(self.request.part), "accept-encoding": "identity"}
+        if self.at_home:
             headers.update(self.endpoint.headers)
         arguments: dict[str, Any] = {"method": self.request.route.method, "url": self.url, "headers": headers}
         if self.request.query and not self.redirects:
@@ -223,8 +237,12 @@ class _Call(Generic[T]):
         :raises StatusError: for an error status, or a 200 that carries an error.
         :raises ProtocolError: for a body that is not what the contract says.
         """
+        if status == 416 and self.request.part is not None:
+            return b""  # type: ignore[return-value]
         if not 200 <= status < 300:
             raise self._status_error(status, headers, body)
+        if self.request.route.answer is bytes:
+            return body  # type: ignore[return-value]
         if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(body)):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         kind = self.request.route.answer
@@ -263,25 +281,42 @@ class _Call(Generic[T]):
 
 
 class _Body:
-    """An answer's body, unpacked no further than its route allows: a few bytes may unpack to very many."""
+    """
+    An answer's body, unpacked no further than its route allows: a few bytes may unpack to very many.
 
-    def __init__(self, call: _Call[Any], headers: Mapping[str, str]) -> None:
+    Of a part that was asked for, no more is kept, whether the server knows parts or gives the whole.
+    """
+
+    def __init__(self, call: _Call[Any], status: int, headers: Mapping[str, str]) -> None:
         self.content = bytearray()
         self._call = call
+        part = call.request.part if status in (200, 206) else None
+        self._skip = part.start if part and status == 200 and part.start > 0 else 0
+        self._first = part.length if part and not (status == 200 and part.start < 0) else None
+        self._last = part.length if part and status == 200 and part.start < 0 else None
         encoding = headers.get("content-encoding", "identity").strip().lower()
-        self._unpack = zlib.decompressobj(wbits=47) if encoding in ("gzip", "x-gzip", "deflate") else None  # 47: detect the header
-        if self._unpack is None and encoding != "identity":
+        packed = encoding in ("gzip", "x-gzip", "deflate") and part is None
+        if encoding != "identity" and not packed:
             raise ProtocolError(f"{call.subject} answered in an encoding that was not asked for.", **call.fields)
+        self._unpack = zlib.decompressobj(wbits=47) if packed else None  # 47: detect the header
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes) -> bool:
+        """Take what has come; False if no more is wanted."""
         if self._unpack is not None:
             room = self._call.request.route.max_body + 1 - len(self.content)
             try:
                 chunk = self._unpack.decompress(chunk, room)
             except zlib.error:
                 raise ProtocolError(f"{self._call.subject} answered something that can't be unpacked.", **self._call.fields) from None
-        self.content += chunk
+        skipped = min(self._skip, len(chunk))
+        self._skip -= skipped
+        self.content += memoryview(chunk)[skipped:]
+        if self._last is not None:
+            del self.content[: -self._last]
+        elif self._first is not None:
+            del self.content[self._first :]
         self._call.check_size(len(self.content))
+        return self._first is None or len(self.content) < self._first
 
 
 def _retrying(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
@@ -348,12 +383,14 @@ class Sender:
         while True:
             try:
                 with self._client.stream(**call.arguments()) as response:
-                    self._limit.note(response.headers)
+                    if call.at_home:
+                        self._limit.note(response.headers)
                     if call.redirected(response):
                         continue
-                    body = _Body(call, response.headers)
+                    body = _Body(call, response.status_code, response.headers)
                     for chunk in response.iter_raw():
-                        body.add(chunk)
+                        if not body.add(chunk):
+                            break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 raise call.failed(error) from None
             return call.answer(response.status_code, response.headers, bytes(body.content))
@@ -439,12 +476,14 @@ class AsyncSender:
         while True:
             try:
                 async with self._client.stream(**call.arguments()) as response:
-                    self._limit.note(response.headers)
+                    if call.at_home:
+                        self._limit.note(response.headers)
                     if call.redirected(response):
                         continue
-                    body = _Body(call, response.headers)
+                    body = _Body(call, response.status_code, response.headers)
                     async for chunk in response.aiter_raw():
-                        body.add(chunk)
+                        if not body.add(chunk):
+                            break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 raise call.failed(error) from None
             return response.status_code, response.headers, bytes(body.content)

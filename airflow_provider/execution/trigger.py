@@ -17,7 +17,8 @@ from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.system import System
+    from airflow_provider.execution.search import Search
+    from airflow_provider.execution.system import Snapshot, System
 
 PROGRESS_KEY = "execution_progress"
 """XCom key under which the wait notes how far it is, so that another triggerer goes on there."""
@@ -46,8 +47,11 @@ class ExecutionTrigger(BaseTrigger):
 
     :param hook: the system's hook, as ``module:class``.
     :param hook_arguments: its keyword arguments, the connection id among them.
-    :param ref: the execution.
+    :param view: what of the execution is looked at, as arguments of the hook's ``system``.
+    :param ref: the execution; None if ``search`` is to find it.
+    :param search: as of :class:`~airflow_provider.execution.search.Search`.
     :param url: its page, if known.
+    :param link_key: XCom key of the link to that page.
     :param policy: how to wait, the timeout included.
     :param state: how far the wait is.
     :param not_before: epoch seconds; no event is sent before.
@@ -59,8 +63,11 @@ class ExecutionTrigger(BaseTrigger):
         *,
         hook: str,
         hook_arguments: dict[str, Any],
-        ref: str,
+        view: dict[str, Any],
+        ref: str | None,
+        search: Search | None,
         url: str | None,
+        link_key: str,
         policy: WatchPolicy,
         state: dict[str, Any],
         not_before: float,
@@ -69,8 +76,11 @@ class ExecutionTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.hook = hook
         self.hook_arguments = hook_arguments
+        self.view = view
         self.ref = ref
+        self.search = search
         self.url = url
+        self.link_key = link_key
         self.policy = policy
         self.state = state
         self.not_before = not_before
@@ -84,8 +94,11 @@ class ExecutionTrigger(BaseTrigger):
             {
                 "hook": self.hook,
                 "hook_arguments": self.hook_arguments,
+                "view": self.view,
                 "ref": self.ref,
+                "search": self.search,
                 "url": self.url,
+                "link_key": self.link_key,
                 "policy": self.policy,
                 "state": self.state,
                 "not_before": self.not_before,
@@ -96,15 +109,20 @@ class ExecutionTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait. Every end is an event, errors included: an end without event would cost a retry and its reason."""
         state = WatchState.load(await self._recall())
+        found = state.found
         end: End | None = None
         error: dict[str, Any] | None = None
         try:
             hook, system = await asyncio.to_thread(self._load)
             async with hook.asender() as sender:
                 self._prime()
-                watch = Watch(system, self.ref, self.policy, state, self.log)
+                watch = Watch(system, self.ref, self.policy, state, self.log, self.search)
                 saved = time.monotonic()
                 while (end := await sender.run(watch.look())) is None:
+                    if state.found != found:
+                        found = state.found
+                        await self._show(watch.snapshot)
+                        await self._remember(state)
                     if time.monotonic() - saved >= CHECKPOINT_SECONDS:
                         saved = time.monotonic()
                         await self._remember(state)
@@ -114,16 +132,17 @@ class ExecutionTrigger(BaseTrigger):
         except ExecutionApiError as failure:
             error = failure.to_event()
         except Exception as failure:
-            self.log.exception("The wait for execution %s stopped.", self.ref)
+            ref = self.ref or state.found
+            self.log.exception("The wait for execution %s stopped.", ref)
             error = ExecutionInterrupted(
-                f"The wait for execution {self.ref} stopped ({type(failure).__name__}: {one_line(failure, 300)}); the execution "
+                f"The wait for execution {ref} stopped ({type(failure).__name__}: {one_line(failure, 300)}); the execution "
                 f"was left alone, and a retry of the task re-attaches to it. See {self.url}",
-                ref=self.ref,
+                ref=ref,
                 url=self.url,
             ).to_event()
         await asyncio.sleep(min(max(self.not_before - time.time(), 0.0), MAX_HOLD))
         self._done = True
-        event = {"ref": self.ref, "url": self.url, "end": end, "state": state.dump(), "error": error}
+        event = {"ref": self.ref or state.found or "", "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     def _load(self) -> tuple[ExecutionHook, System]:
@@ -131,7 +150,7 @@ class ExecutionTrigger(BaseTrigger):
         import airflow_provider.execution.transport  # noqa: F401
 
         hook = resolve_name(self.hook)(**self.hook_arguments)
-        return hook, hook.system()
+        return hook, hook.system(**self.view)
 
     async def on_kill(self) -> None:
         """
@@ -140,22 +159,22 @@ class ExecutionTrigger(BaseTrigger):
         Airflow gives this about a second, and calls it on a hand-over to another triggerer as well. So the state is asked
         for, and the rest runs in a task of its own, with a client of its own.
         """
-        if not self.cancel_on_kill or self._done or self.task_instance is None:
+        if not self.cancel_on_kill or self.ref is None or self._done or self.task_instance is None:
             return
-        await asyncio.shield(_aside(self._cancel(kill.TaskKey.of(self.task_instance))))
+        await asyncio.shield(_aside(self._cancel(self.ref, kill.TaskKey.of(self.task_instance))))
 
-    async def _cancel(self, key: kill.TaskKey) -> None:
+    async def _cancel(self, ref: str, key: kill.TaskKey) -> None:
         verdict = await asyncio.to_thread(kill.ask, key)
         if verdict is not kill.Verdict.CANCEL:
-            self.log.info("Execution %s is left alone: %s.", self.ref, verdict.value)
+            self.log.info("Execution %s is left alone: %s.", ref, verdict.value)
             return
         hook, system = await asyncio.to_thread(self._load)
-        self.log.warning("Cancelling execution %s, since %s.", self.ref, verdict.value)
+        self.log.warning("Cancelling execution %s, since %s.", ref, verdict.value)
         try:
             async with hook.asender(shared=False) as sender:
-                await sender.run(system.cancel(self.ref))
+                await sender.run(system.cancel(ref))
         except ExecutionApiError as error:
-            self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", self.ref, error, self.url)
+            self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", ref, error, self.url)
 
     def _prime(self) -> None:
         """Ask once beforehand, aside: the first question in a process takes longer than ``on_kill`` has."""
@@ -180,6 +199,15 @@ class ExecutionTrigger(BaseTrigger):
         return self.state
 
     async def _remember(self, state: WatchState) -> None:
+        await self._push(PROGRESS_KEY, {"ref": self.ref, "state": state.dump()})
+
+    async def _show(self, snapshot: Snapshot | None) -> None:
+        """Link to what a search has found, while the task is deferred."""
+        if snapshot is not None:
+            for key, value in (("ref", snapshot.ref), ("url", snapshot.url), (self.link_key, snapshot.url)):
+                await self._push(key, value)
+
+    async def _push(self, key: str, value: Any) -> None:
         ti = self.task_instance
         if ti is None:
             return
@@ -187,12 +215,12 @@ class ExecutionTrigger(BaseTrigger):
 
         try:
             await XCom.aset(
-                PROGRESS_KEY,
-                {"ref": self.ref, "state": state.dump()},
+                key,
+                value,
                 dag_id=ti.dag_id,
                 task_id=ti.task_id,
                 run_id=ti.run_id,
                 map_index=kill.TaskKey.of(ti).map_index,
             )
         except Exception:
-            self.log.debug("Progress could not be noted.", exc_info=True)
+            self.log.debug("XCom %r could not be set.", key, exc_info=True)

@@ -20,11 +20,13 @@ from airflow_provider.execution.outcome import End
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.remote_text import clean, forward
 from airflow_provider.execution.route import Flow, Sleep
-from airflow_provider.execution.system import Cursor, Snapshot, System
+from airflow_provider.execution.search import Search, find
+from airflow_provider.execution.system import Cursor, Memo, Snapshot, System
 
 MAX_WAITING = 7 * 24 * 3600.0
 """Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
 LINES_AT_ONCE = 50
+MAX_PASSED = 50
 HEARTBEAT = 600.0
 """Seconds after which a wait without news says that it still waits."""
 
@@ -51,7 +53,8 @@ class WatchState:
     """
     What a wait remembers. JSON, small: it travels through triggers, events and the task state store.
 
-    All times are epoch seconds. ``since``: start of the wait; ``waited``: seconds spent in WAITING before ``waiting_since``.
+    All times are epoch seconds. ``since``: start of the wait; ``waited``: seconds spent in WAITING before ``waiting_since``; ``found``: ref
+    that a search has found; ``passed``: refs of failed ones that it passed over.
     """
 
     since: float
@@ -65,6 +68,9 @@ class WatchState:
     forwarded: int = 0
     problem: str | None = None
     ended_before: bool = False
+    found: str | None = None
+    passed: list[str] = field(default_factory=list)
+    memo: Memo = field(default_factory=dict)
 
     @classmethod
     def load(cls, stored: object) -> WatchState:
@@ -81,6 +87,7 @@ class Watch:
     """
     The wait for one execution.
 
+    :param ref: the execution; None if ``search`` is to find it.
     :param log: the structured logger of the task, in which the wait says what changed.
     :param now: the clock, in epoch seconds.
     """
@@ -88,14 +95,16 @@ class Watch:
     def __init__(
         self,
         system: System,
-        ref: str,
+        ref: str | None,
         policy: WatchPolicy,
         state: WatchState,
         log: Any,
+        search: Search | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.system = system
-        self.ref = ref
+        self.ref = ref or state.found
+        self.search = search
         self.policy = policy
         self.state = state
         self.snapshot: Snapshot | None = None
@@ -113,6 +122,10 @@ class Watch:
         """
         self._retry_in = 0.0
         try:
+            if self.ref is None:
+                yield from self._seek()
+            if self.ref is None:
+                return self._overdue()
             snapshot = yield from self.system.read(self.ref)
         except NotFound:
             return self._missing()
@@ -126,11 +139,50 @@ class Watch:
         except ExecutionApiError as error:
             return self._failing(error)
         self._reached(snapshot)
+        if snapshot.phase.ended and self._passes_over(snapshot):
+            return self._overdue()
         yield from self._forward_log(snapshot)
         if snapshot.phase.ended:
             self.state.ended_before = True
             return "ended"
         return self._waiting(snapshot) or self._overdue()
+
+    @property
+    def what(self) -> str:
+        """What is waited for, for texts."""
+        if self.ref is None and self.search is not None:
+            return f"{self.system.title} execution of {self.search['what']}"
+        return f"{self.system.title} execution {self.ref}"
+
+    def _seek(self) -> Flow[None]:
+        """Look for the execution that the search means."""
+        assert self.search is not None
+        state, now = self.state, self._now()
+        found, candidates = yield from find(self.system, self.search, state.memo)
+        self._answers()
+        for candidate in candidates:
+            if self.search["match"] == "first_succeeded" and candidate.phase.ended and candidate.phase is not Phase.SUCCEEDED:
+                self._pass_over(candidate)
+        if found is not None:
+            self.ref = state.found = found.ref
+            self._log.info("Found %s. Following it. See %s", self.what, found.url)
+        elif not state.said_at or now - state.said_at >= HEARTBEAT:
+            states = ", ".join(f"{item.ref} {clean(item.status)}" for item in candidates[-5:]) or "none so far"
+            self._log.info("Looking for a %s, after %.0f s: %s.", self.what, now - state.since, states)
+            state.said_at = now
+
+    def _passes_over(self, snapshot: Snapshot) -> bool:
+        """Of a search for the first success: what ended otherwise by now is not what was meant."""
+        if self.search is None or self.search["match"] != "first_succeeded" or snapshot.phase is Phase.SUCCEEDED:
+            return False
+        self._pass_over(snapshot)
+        self.ref = self.state.found = self.snapshot = None
+        return True
+
+    def _pass_over(self, snapshot: Snapshot) -> None:
+        if snapshot.ref not in self.state.passed:
+            self._log.info("Passing over %s execution %s, which ended %s.", self.system.title, snapshot.ref, clean(snapshot.status))
+            self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED:]
 
     def gap(self) -> float:
         """Seconds until the next look: 5 % of the wait so far, at most ``poll_interval``; never beyond the timeout."""
@@ -154,7 +206,7 @@ class Watch:
         state.failing_since = None
         if state.missing_since is None:
             state.missing_since = now
-            self._log.warning("%s execution %s answers 404; looking again for a while.", self.system.title, self.ref)
+            self._log.warning("%s answers 404; looking again for a while.", self.what)
         elif now - state.missing_since >= self.policy["vanish_grace"]:
             return "vanished"
         return self._overdue()
@@ -164,7 +216,7 @@ class Watch:
         state.problem = str(error)
         if state.failing_since is None:
             state.failing_since = now
-        self._log.warning("%s The execution goes on; the wait too.", error)
+        self._log.warning("%s The execution goes on; the wait too." if self.ref else "%s The wait goes on.", error)
         if now - state.failing_since >= self.policy["poll_failure_budget"]:
             return "unreachable"
         return self._overdue()
@@ -172,9 +224,7 @@ class Watch:
     def _reached(self, snapshot: Snapshot) -> None:
         state, now, title = self.state, self._now(), self.system.title
         self.snapshot = snapshot
-        if state.failing_since is not None or state.missing_since is not None:
-            self._log.info("%s execution %s answers again.", title, self.ref)
-        state.failing_since = state.missing_since = state.problem = None
+        self._answers()
         if state.ended_before and not snapshot.phase.ended:
             state.ended_before = False
             self._log.warning("%s execution %s had ended and runs again: somebody revived it. Following it.", title, self.ref)
@@ -195,6 +245,12 @@ class Watch:
         elif now - state.said_at >= HEARTBEAT:
             self._log.info("%s execution %s is still %s after %.0f s.", title, self.ref, status, now - state.since)
             state.said_at = now
+
+    def _answers(self) -> None:
+        state = self.state
+        if state.failing_since is not None or state.missing_since is not None:
+            self._log.info("%s answers again.", self.what)
+        state.failing_since = state.missing_since = state.problem = None
 
     def _waiting(self, snapshot: Snapshot) -> End | None:
         state, now = self.state, self._now()

@@ -11,28 +11,40 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider.buddy import models
+from airflow_provider.buddy import action_models, models
 from airflow_provider.buddy.models import ActionExecution, Execution
 
 EXECUTION: dict[str, Any] = {"id": 1, "status": "INPROGRESS"}
-CLASSES = [cls for cls in vars(models).values() if isinstance(cls, type) and issubclass(cls, models.Model) and cls is not models.Model]
+CLASSES = list(
+    dict.fromkeys(
+        cls
+        for module in (models, action_models)
+        for cls in vars(module).values()
+        if isinstance(cls, type) and issubclass(cls, models.Model) and cls is not models.Model
+    )
+)
+LISTS = ("pipelines", "executions", "logs", "variables", "workspaces", "projects", "actions")
 UTC = datetime.timezone.utc
 
 
 def minimal(cls: type[BaseModel]) -> dict[str, Any]:
     """Only what the model demands."""
-    values: dict[str, Any] = {"id": 1, "status": "INPROGRESS", "key": "KEY", "pipelines": [], "executions": [], "logs": []}
+    values: dict[str, Any] = {"id": 1, "status": "INPROGRESS", "key": "KEY", **{name: [] for name in LISTS}}
     return {name: values[name] for name, field in cls.model_fields.items() if field.is_required()}
 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_only_ids_and_the_status_of_an_execution_are_demanded(cls: type[BaseModel]) -> None:
-    lists = {"pipelines", "executions", "logs"}  # a page without its list is no page
-    assert set(minimal(cls)) - lists <= {"id", "key", "status"}
+    assert set(minimal(cls)) - set(LISTS) <= {"id", "key", "status"}  # a page without its list is no page
     assert ("status" in minimal(cls)) == (cls is Execution)
 
 
-NULLABLE = [(cls, name) for cls in CLASSES for name, field in cls.model_fields.items() if not field.is_required()]
+NULLABLE = [
+    (cls, name)
+    for cls in CLASSES
+    for name, field in cls.model_fields.items()
+    if not field.is_required() and typing.get_origin(field.annotation) is not typing.Literal
+]
 
 
 @pytest.mark.parametrize(("cls", "name"), NULLABLE, ids=lambda value: value if isinstance(value, str) else value.__name__)

@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider import errors
-from airflow_provider.buddy import models
+from airflow_provider.buddy import flows, models
+from airflow_provider.buddy.flows import CLOCK_SKEW
 from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.logs import PAGE as LOG_PAGE
+from airflow_provider.buddy.logs import TAIL
 from airflow_provider.buddy.ref import BuddyRef
-from airflow_provider.buddy.system import CLOCK_SKEW, LOG_PAGE, PHASES, TAIL, Buddy, phase_of, snapshot_of
+from airflow_provider.buddy.snapshot import PHASES, phase_of, snapshot_of
+from airflow_provider.buddy.system import Buddy
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.execution.endpoint import Endpoint
@@ -132,7 +136,7 @@ def test_a_gate_shows_in_the_status_of_the_execution_or_only_in_an_actions(
 
 def test_what_is_waited_for_names_all_gates() -> None:
     gates = [action("WAITING_FOR_APPLY", "Approve", action={"type": "WAIT_FOR_APPLY"}), action("WAITING_FOR_VT_SESSION", "Look")]
-    assert snapshot("INPROGRESS", *gates).waiting_for == "Approve (WAIT_FOR_APPLY), Look (BUILD)"
+    assert snapshot("INPROGRESS", *gates).waiting_for == "Approve (WAIT_FOR_APPLY); Look (BUILD)"
 
 
 @pytest.mark.parametrize(
@@ -461,7 +465,7 @@ def test_resuming_follows_the_id_of_the_answer(emulator: Emulator, clock: Manual
 
 
 def _find(sender: Sender, pipeline: Pipeline, since: float) -> tuple[list[str], bool]:
-    found, certain = sender.run(Buddy().find_started("demo", "shop", pipeline.id or 0, "airflow-marker", since))
+    found, certain = sender.run(flows.find_started("demo", "shop", pipeline.id or 0, "airflow-marker", since))
     return [snapshot.ref for snapshot in found], certain
 
 
@@ -531,7 +535,7 @@ def test_a_pipeline_is_found_by_id_identifier_or_name(emulator: Emulator, sender
     for number in range(1, 9):
         name = {6: "id-4-as-name", 7: "id-5"}.get(number, f"Pipeline {number}")
         emulator.buddy.add_pipeline(Pipeline(name, identifier=f"id-{number}"))
-    assert sender.run(Buddy().resolve_pipeline("demo", "shop", given)) == found
+    assert sender.run(flows.resolve_pipeline("demo", "shop", given)) == found
 
 
 @pytest.mark.parametrize("per_page", [100, 3])
@@ -540,7 +544,7 @@ def test_an_ambiguous_name_is_refused_with_those_of_that_name(emulator: Emulator
     for number in range(1, 9):
         emulator.buddy.add_pipeline(Pipeline("twin" if number in (2, 8) else f"p{number}", identifier=f"id-{number}"))
     with pytest.raises(errors.ConfigurationError, match=r"'twin' names several pipelines .* in demo/shop|'twin' names several") as raised:
-        sender.run(Buddy().resolve_pipeline("demo", "shop", "twin"))
+        sender.run(flows.resolve_pipeline("demo", "shop", "twin"))
     assert "id-2 (2), id-8 (8)" in str(raised.value)
 
 
@@ -548,18 +552,18 @@ def test_an_ambiguous_name_is_refused_with_those_of_that_name(emulator: Emulator
 def test_an_unknown_name_is_refused_with_those_there_are(emulator: Emulator, sender: Sender, given: str) -> None:
     emulator.buddy.add_pipeline(Pipeline("Pipeline", identifier="id-1"))
     with pytest.raises(errors.ConfigurationError, match=r"names no pipeline .*id-1 \(1\)"):
-        sender.run(Buddy().resolve_pipeline("demo", "shop", given))
+        sender.run(flows.resolve_pipeline("demo", "shop", given))
 
 
 def test_a_name_that_looks_like_an_id_hides_no_page(emulator: Emulator, sender: Sender) -> None:
     emulator.buddy.max_per_page = 3
     for name in ("Deploy (4)", "b", "c", "d", "wanted"):
         emulator.buddy.add_pipeline(Pipeline(name))
-    assert sender.run(Buddy().resolve_pipeline("demo", "shop", "wanted")) == 5
+    assert sender.run(flows.resolve_pipeline("demo", "shop", "wanted")) == 5
 
 
 def test_a_digit_name_is_an_id() -> None:
-    flow = Buddy().resolve_pipeline("demo", "shop", "0089")
+    flow = flows.resolve_pipeline("demo", "shop", "0089")
     with pytest.raises(StopIteration) as end:
         next(flow)
     assert end.value.value == 89

@@ -54,7 +54,7 @@ def patch() -> Request[models.Execution]:
 
 
 def patch_once() -> Request[models.Execution]:
-    return routes.RETRY_EXECUTION(ref=REF, pipeline=1, execution=1, body={"operation": "RETRY"}, **PLACE)
+    return routes.CHANGE_EXECUTION(ref=REF, pipeline=1, execution=1, body={"operation": "RETRY"}, **PLACE)
 
 
 REQUESTS: dict[str, Callable[[], Request[Any]]] = {"GET": get, "POST": post, "PATCH": patch, "PATCH once": patch_once}
@@ -423,10 +423,14 @@ def test_a_wrong_answer_names_route_and_field(driver: Driver, emulator: Emulator
 
 ALL_ROUTES = {
     name: route(
-        **{field: 1 for field in ("workspace", "project", "pipeline", "execution", "action_execution") if f"{{{field}}}" in route.path}
+        **{
+            field: 1
+            for field in ("workspace", "project", "pipeline", "execution", "action_execution", "action", "variable")
+            if f"{{{field}}}" in route.path
+        }
     )
     for name, route in vars(routes).items()
-    if isinstance(route, Route)
+    if isinstance(route, Route) and route.answer is not bytes
 }
 
 

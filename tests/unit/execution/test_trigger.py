@@ -26,10 +26,14 @@ STATES = st.builds(
     WatchState, since=SECONDS, waited=SECONDS, waiting_since=st.none() | SECONDS, status=st.text(), problem=NAMES,
     cursor=st.dictionaries(st.text(max_size=24), st.integers(0, 10**9)), forwarded=st.integers(0, 10**6), ended_before=st.booleans(),
 )  # fmt: skip
+SEARCHES = st.fixed_dictionaries({
+    "what": st.text(), "where": st.dictionaries(st.text(), NAMES), "match": st.sampled_from(["first", "latest", "first_succeeded"]),
+    "started_after": st.none() | SECONDS, "started_before": st.none() | SECONDS, "finished_after": st.none() | SECONDS,
+})  # fmt: skip
 KWARGS = st.fixed_dictionaries({
     "hook": st.just(HOOK),
     "hook_arguments": st.fixed_dictionaries({"buddy_conn_id": st.text(), "workspace": NAMES, "project": NAMES}),
-    "ref": st.text(), "url": NAMES, "policy": POLICIES, "state": STATES.map(WatchState.dump), "cancel_on_kill": st.booleans(),
+    "view": st.dictionaries(st.text(), NAMES), "ref": NAMES, "search": st.none() | SEARCHES, "link_key": st.text(), "url": NAMES, "policy": POLICIES, "state": STATES.map(WatchState.dump), "cancel_on_kill": st.booleans(),
     "not_before": st.floats(0, 4e9),
 })  # fmt: skip
 
