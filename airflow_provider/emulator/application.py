@@ -20,3 +20,10 @@ def build_application(emulator: Emulator) -> Front:
     for system in emulator.systems.values():
         root.mount(system.prefix, system.application())
     return Front(root, emulator)
+
+
+def build_storage_application(emulator: Emulator) -> Front:
+    """Return the application of the second origin: what clients fetch there stands in the ledger as system ``storage``."""
+    root = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    root.mount("/storage", emulator.buddy.storage_application())
+    return Front(root, emulator, "storage")

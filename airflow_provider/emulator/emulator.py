@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,12 @@ class Emulator:
         self.clock: Clock = clock or RealClock()
         self.ledger = Ledger()
         self.faults = Faults()
-        self.buddy = Buddy(self.clock, lambda: self.url)
+        self.buddy = Buddy(self.clock, lambda: self.url, lambda: self.storage_url)
         self.systems: dict[str, System] = {"buddy": self.buddy}
         self._port = port
         self._server: ServerThread | None = None
+        self._storage: ServerThread | None = None
+        self._opening = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -45,6 +48,24 @@ class Emulator:
         if self._server is None:
             raise RuntimeError("the emulator is not started: use it in a with block")
         return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def storage_url(self) -> str:
+        """``http://127.0.0.1:PORT`` of a second server, another origin, for long logs. The first call starts it.
+
+        :raises RuntimeError: the emulator is not started.
+        """
+        from airflow_provider.emulator.application import build_storage_application
+        from airflow_provider.emulator.server import ServerThread
+
+        with self._opening:
+            if self._server is None:
+                raise RuntimeError("the emulator is not started: use it in a with block")
+            if self._storage is None:
+                storage = ServerThread(build_storage_application(self), 0)
+                storage.start()
+                self._storage = storage
+            return f"http://127.0.0.1:{self._storage.port}"
 
     def start(self) -> None:
         """Start serving; returns once connections are accepted.
@@ -63,8 +84,11 @@ class Emulator:
 
     def stop(self) -> None:
         """Stop serving and close all connections; its state can still be read."""
-        if self._server is not None:
-            self._server.stop()
+        for system in self.systems.values():
+            system.close()
+        for server in (self._server, self._storage):
+            if server is not None:
+                server.stop()
 
     def __enter__(self) -> Self:
         self.start()

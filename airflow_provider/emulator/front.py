@@ -26,18 +26,20 @@ class Front:
 
     :param application: serves the systems and the control routes.
     :param emulator: whose ledger and faults apply.
+    :param name: under which all requests stand in the ledger; default: of the system that they are for.
     """
 
-    def __init__(self, application: FastAPI, emulator: Emulator) -> None:
+    def __init__(self, application: FastAPI, emulator: Emulator, name: str | None = None) -> None:
         self._application = application
         self._emulator = emulator
+        self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Record the request and answer it. Control requests are neither recorded nor hit by faults."""
         if scope["type"] != "http":
             return
         path = scope["raw_path"].decode("ascii")
-        if path.startswith("/_emulator/"):
+        if path.startswith("/_emulator/") and self._name is None:
             await self._application(scope, receive, send)
             return
         body = await read_body(receive)
@@ -46,7 +48,7 @@ class Front:
         system = self._system_of(path)
         entry = LedgerEntry(
             at=self._emulator.clock.now(),
-            system=system.name if system else "",
+            system=self._name or (system.name if system else ""),
             method=scope["method"],
             path=path,
             query=scope["query_string"].decode("latin-1"),
@@ -76,6 +78,8 @@ class Front:
         return None
 
     def _system_of(self, path: str) -> System | None:
+        if self._name is not None:
+            return None
         for system in self._emulator.systems.values():
             if path.startswith(system.prefix + "/"):
                 return system

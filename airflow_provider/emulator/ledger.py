@@ -13,7 +13,8 @@ from typing import Any
 class LedgerEntry:
     """One request.
 
-    ``at``: epoch seconds on the emulator's clock. ``path``: as sent, percent-encoding kept. ``headers``: names in lower
+    ``at``: epoch seconds on the emulator's clock. ``system``: ``buddy``, or ``storage`` for what came to the second origin,
+    where long logs are. ``path``: as sent, percent-encoding kept. ``headers``: names in lower
     case. ``status``: of the answer, None while under way and for a connection that was dropped. ``route``: the path
     template that matched, None if none did. ``fault``: kind of the fault that hit it.
     """

@@ -65,3 +65,7 @@ class System(Protocol):
     def load_demo(self) -> None:
         """Add the built-in scenario."""
         ...
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        ...

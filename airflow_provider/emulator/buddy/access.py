@@ -7,9 +7,22 @@ import math
 from airflow_provider.emulator.buddy.errors import ApiError
 from airflow_provider.emulator.clock import Clock
 
-_IMPLIED = {
-    "EXECUTION_MANAGE": {"EXECUTION_RUN", "EXECUTION_INFO"},
-    "EXECUTION_RUN": {"EXECUTION_INFO"},
+_LADDERS = (
+    ("EXECUTION_INFO", "EXECUTION_RUN", "EXECUTION_MANAGE"),
+    ("PIPELINE_READ", "PIPELINE_RUN", "PIPELINE_WRITE", "PIPELINE_MANAGE"),
+    ("VARIABLE_INFO", "VARIABLE_ADD", "VARIABLE_MANAGE"),
+    ("VARIABLE_READ", "VARIABLE_WRITE", "VARIABLE_MANAGE"),
+    ("WEBHOOK_INFO", "WEBHOOK_ADD", "WEBHOOK_MANAGE"),
+)
+"""Each scope includes those before it."""
+
+# All but PIPELINE_READ and the VARIABLE ones are inferred: the vendor's pages do not name them.
+_NEW_NAMES = {
+    "EXECUTION_INFO": "PIPELINE_READ",
+    "EXECUTION_RUN": "PIPELINE_RUN",
+    "EXECUTION_MANAGE": "PIPELINE_MANAGE",
+    "VARIABLE_INFO": "VARIABLE_READ",
+    "VARIABLE_ADD": "VARIABLE_WRITE",
 }
 
 
@@ -54,16 +67,32 @@ def check_token(authorization: str | None, token: str) -> None:
         raise ApiError(401, "The access token is invalid or has expired")
 
 
+def accepted_scopes(era: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the scopes that a route takes in an era of the vendor's, from their names in E2."""
+    if era == "E1" and scopes and "WORKSPACE" not in scopes:
+        return ("WORKSPACE", *scopes)
+    if era == "E3":
+        return tuple(_NEW_NAMES.get(scope, scope) for scope in scopes)
+    return scopes
+
+
 def scope_headers(scopes: list[str], accepted: tuple[str, ...]) -> dict[str, str]:
     """Return the two headers that name the token's scopes and those that the route takes."""
     return {"X-OAuth-Scopes": ", ".join(scopes), "X-Accepted-OAuth-Scopes": ", ".join(accepted)}
 
 
-def check_scopes(scopes: list[str], needed: tuple[str, ...]) -> None:
-    """Check that the token has all scopes needed.
+def check_scopes(era: str, scopes: list[str], accepted: tuple[str, ...]) -> None:
+    """Check that the token has all scopes needed; old names do for new ones.
 
     :raises ApiError: 403, with both scope headers.
     """
-    held = set(scopes).union(*(_IMPLIED.get(scope, set()) for scope in scopes))
-    if not held.issuperset(needed):
-        raise ApiError(403, "Cannot receive data: the token lacks a scope", scope_headers(scopes, needed))
+    held = _with_lower(set(scopes))
+    if era == "E3":
+        held = _with_lower(held | {new for old, new in _NEW_NAMES.items() if old in held})
+    if not held.issuperset(accepted):
+        raise ApiError(403, "Cannot receive data: the token lacks a scope", scope_headers(scopes, accepted))
+
+
+def _with_lower(scopes: set[str]) -> set[str]:
+    lower = {ladder[rung] for ladder in _LADDERS for scope in scopes & set(ladder) for rung in range(ladder.index(scope))}
+    return scopes | lower

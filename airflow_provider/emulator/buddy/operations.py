@@ -30,6 +30,8 @@ def operate(buddy: Buddy, execution: Execution, body: Any, by: Person) -> Execut
     if operation == "RETRY":
         if execution.status not in RETRYABLE:
             raise ApiError(400, f"Cannot retry: the execution is {execution.status}")
+        if buddy.wildcard_retry_status is not None and execution.pipeline.has_wildcard:
+            raise ApiError(buddy.wildcard_retry_status, "The execution could not be retried")
         return buddy.retry(execution)
     if operation == "RUN_DELAYED":
         return run_now(buddy, execution, by)
@@ -63,42 +65,57 @@ def run_now(buddy: Buddy, execution: Execution, by: Person) -> Execution:
 
 
 def approve(buddy: Buddy, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
-    """Pass the gate that a run waits at, if ``body`` fits it.
+    """Pass a gate that a run waits at, if ``body`` fits it.
 
-    :raises ApiError: 400 if it waits for nothing or for something else, 403 if whoever started it may not approve.
+    :raises ApiError: 400 if it waits for nothing or for something else, or if several gates wait and ``body`` names none;
+        403 if ``by`` may not approve.
     """
-    step, gate = waiting_step(execution)
-    wanted = body.get("approve_action_id")
-    if wanted is not None and str(wanted) not in (step.id, str(gate.id)):
-        raise ApiError(400, "The action to approve does not wait")
+    step, gate = waiting_step(execution, body.get("approve_action_id"))
     operation = body["operation"]
     if operation != OPERATIONS[gate.type]:
         raise ApiError(400, f"The action {gate.name!r} takes {OPERATIONS[gate.type]}, not {operation}")
     variables = parse_variables(body)
     if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
         raise ApiError(400, "Field variables is required")
-    return pass_gate(buddy, execution, variables, by)
+    return pass_gate(buddy, execution, step, gate, variables, by)
 
 
-def waiting_step(execution: Execution) -> tuple[Step, Gate]:
+def waiting_step(execution: Execution, wanted: Any = None) -> tuple[Step, Gate]:
     """Return the step at whose gate the run waits, and the gate.
 
-    :raises ApiError: 400 if it waits at none.
+    :param wanted: id of the action execution or of the action, as text or number; None: the only one.
+    :raises ApiError: 400 if it waits at none, not at that one, or at several.
     """
-    for step in execution.state.steps:
-        if step.waiting and isinstance(step.action, Gate):
-            return step, step.action
-    raise ApiError(400, "The execution waits for nothing")
+    waiting = [(step, step.action) for step in execution.state.steps if step.waiting and isinstance(step.action, Gate)]
+    if not waiting:
+        raise ApiError(400, "The execution waits for nothing")
+    if wanted is None and len(waiting) > 1:
+        raise ApiError(400, "Several actions wait: field approve_action_id is required")
+    for step, gate in waiting:
+        if wanted is None or str(wanted) in (step.id, str(gate.id)):
+            return step, gate
+    raise ApiError(400, "The action to approve does not wait")
 
 
-def pass_gate(buddy: Buddy, execution: Execution, variables: tuple[Mapping[str, Any], ...], by: Person) -> Execution:
-    """Pass the gate that a run waits at.
+def pass_gate(
+    buddy: Buddy, execution: Execution, step: Step, gate: Gate, variables: tuple[Mapping[str, Any], ...], by: Person
+) -> Execution:
+    """Pass a gate that waits.
 
-    :raises ApiError: 400 if it waits at none, 403 if whoever started it may not approve.
+    :raises ApiError: 403 if ``by`` may not.
     """
-    step, gate = waiting_step(execution)
     if gate.prevent_self_approval and by == execution.creator:
         raise ApiError(403, "Whoever started the execution may not approve it")
+    if not _may_approve(gate, by):
+        raise ApiError(403, f"You are not allowed to approve the action {gate.name!r}")
     act = Act("approve", buddy.clock.now(), by, step_id=step.id, variables=variables)
     execution.attempts[-1].acts.append(act)
     return execution
+
+
+def _may_approve(gate: Gate, by: Person) -> bool:
+    if gate.approvers is not None:
+        return by.name in gate.approvers
+    permissions = gate.permissions or {}
+    levels = {user.get("id"): user.get("access_level") for user in permissions.get("users") or []}
+    return levels.get(by.id, permissions.get("others")) != "DENIED"

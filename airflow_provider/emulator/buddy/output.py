@@ -15,34 +15,63 @@ LINE_LIMIT = 2_000
 """Characters after which the vendor cuts a log line."""
 
 
-def log_lines(step: Step, now: float) -> list[str]:
-    """Return the lines that the log has at ``now``, epoch seconds."""
-    return [line[:LINE_LIMIT] for line in _whole_lines(step, now)]
+def log_lines(step: Step, now: float, offset: int = 0, limit: int | None = None) -> list[str]:
+    """Return lines that the log has at ``now``, epoch seconds.
+
+    :param offset: first line, from 0.
+    :param limit: how many at most; None: all.
+    """
+    lines, end = _whole_lines(step), log_length(step, now)
+    if limit is not None:
+        end = min(end, offset + limit)
+    # One by one: a sequence given as a log need not know slices.
+    picked = (lines[number] for number in range(offset, end))
+    if step.loop_value is not None:
+        picked = (line.replace("$LOOP", step.loop_value) for line in picked)
+    return [line[:LINE_LIMIT] for line in picked]
 
 
-def _whole_lines(step: Step, now: float) -> Sequence[str]:
+def log_length(step: Step, now: float) -> int:
+    """Return how many lines the log has at ``now``, epoch seconds, without reading any."""
+    lines, action = _whole_lines(step), step.action
+    count = len(lines)
+    if not count or step.started_at is None or step.status == "SKIPPED" or isinstance(action, Gate):
+        return count
+    over = step.finished_at is not None and not step.cut
+    late = max(1, count // 4) if action.log_lag > 0 else 0
+    if over and step.finished_at is not None and step.finished_at + action.log_lag <= now:
+        return count
+    return count - late if over else min(count - late, _begun(step, action.seconds, count, now))
+
+
+def _begun(step: Step, seconds: float, count: int, now: float) -> int:
+    """Return how many of ``count`` lines, spread over the action's time, have come when it stopped or by ``now``."""
+    started_at = step.started_at or 0.0
+    until = now if step.finished_at is None else step.finished_at
+    gap = seconds / count if math.isfinite(seconds) else 0.0
+    if until < started_at:
+        return 0
+    if gap <= 0:
+        return count
+    guess = min(count, int((until - started_at) / gap) + 1)
+    # The quotient is rounded: what counts is when a line comes.
+    while guess > 0 and started_at + gap * (guess - 1) > until:
+        guess -= 1
+    while guess < count and started_at + gap * guess <= until:
+        guess += 1
+    return guess
+
+
+def _whole_lines(step: Step) -> Sequence[str]:
     action = step.action
     if step.status == "SKIPPED":
-        return (not isinstance(action, Gate) and action.log) or ["Skipped: the trigger conditions do not hold"]
+        return (not isinstance(action, Gate) and action.whole_log) or ["Skipped: the trigger conditions do not hold"]
     if step.started_at is None:
         return []
     if isinstance(action, Gate):
         approved = step.approval is not None and step.finished_at is not None
         return [f"Approved by {step.approval.by.name}"] if approved and step.approval else []
-    lines, finished_at = action.log, step.finished_at
-    late = max(1, len(lines) // 4) if action.log_lag > 0 and lines else 0
-    gap = action.seconds / len(lines) if lines and math.isfinite(action.seconds) else 0.0
-    shown = []
-    for number, line in enumerate(lines):
-        if number >= len(lines) - late:
-            visible = finished_at is not None and not step.cut and finished_at + action.log_lag <= now
-        elif finished_at is not None and not step.cut:
-            visible = True
-        else:
-            visible = step.started_at + gap * number <= (now if finished_at is None else finished_at)
-        if visible:
-            shown.append(line)
-    return shown
+    return action.whole_log
 
 
 def ciphertext(value: str) -> str:
@@ -76,6 +105,9 @@ def outputted_variables(step: Step, run_variables: Mapping[str, str], now: float
         return [shown_variable("BUDDY_APPROVING_ACTOR", step.approval.by.name, False)] if step.approval else []
     if step.status in ("SKIPPED", "NOT_EXECUTED") or step.finished_at + action.outputs_lag > now:
         return []
+
+    if step.loop_value is not None:
+        run_variables = {**run_variables, "LOOP": step.loop_value}
 
     def insert(match: re.Match[str]) -> str:
         return run_variables.get(match[1], match[0])

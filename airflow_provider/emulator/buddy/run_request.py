@@ -47,7 +47,7 @@ def parse_run(body: Any, pipeline: Pipeline, *, needs_revision: bool) -> RunRequ
     names = {key: _nested(body, key, "name") for key in _REFS}
     if sum(name is not None for name in names.values()) > 1:
         raise ApiError(400, "Only one of branch, tag and pull_request is allowed")
-    ambiguous = len(pipeline.refs) > 1 or any("*" in ref for ref in pipeline.refs)
+    ambiguous = len(pipeline.refs) > 1 or pipeline.has_wildcard
     if ambiguous and not any(names.values()):
         raise ApiError(400, "The pipeline needs a branch, a tag or a pull_request")
     revision = _nested(body, "to_revision", "revision")

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider.emulator.buddy.lines import RepeatedLines
+
+RUN_NEXT = ("WAIT_ON_SUCCESS", "IN_SOFT_PARALLEL", "IN_HARD_PARALLEL")
 
 
 @dataclass
@@ -13,10 +18,20 @@ class Action:
     :ivar name: shown in the UI.
     :ivar type: the vendor's action type; any text.
     :ivar seconds: how long it runs.
-    :ivar log: its lines, spread evenly over that time.
+    :ivar log: its lines, spread evenly over that time; any sequence: only the lines asked for are read.
+    :ivar lines: makes a log of so many lines by repeating those of ``log``; ``$LINE`` in one inserts its number, from 0.
     :ivar outputs: variables that it exports when it finishes; ``$NAME`` in a value inserts a variable of the run.
     :ivar encrypted_outputs: names of outputs that come back as ciphertext.
-    :ivar status: how it ends; several values are those of the first, second, ... attempt, the last one repeats.
+    :ivar status: how it ends; several values are those of the first, second, ... attempt, the last one repeats. Automatic
+        retries are attempts, too.
+    :ivar loop: one action execution for each value, one after another; ``$LOOP`` in log and outputs inserts the value.
+    :ivar loop_status: how the action executions of some of these values end, where it is not as ``status`` says.
+    :ivar retry_count: how many more action executions follow a failed one, by themselves.
+    :ivar retry_interval: seconds until each of them starts.
+    :ivar run_next: whether the next action waits for this one, ``WAIT_ON_SUCCESS``, or starts with it,
+        ``IN_SOFT_PARALLEL`` (if there are runners enough) or ``IN_HARD_PARALLEL``.
+    :ivar definition: more fields of the vendor's action object, such as those of ``RUN_DOCKER_CONTAINER``.
+    :ivar details: more fields of the vendor's action execution object, such as ``target``.
     :ivar error_message: told once it has failed.
     :ivar ignore_errors: a failure does not stop the run.
     :ivar outputs_lag: seconds after the finish until the outputs show.
@@ -38,6 +53,19 @@ class Action:
     log_lag: float = 0.0
     action_execution_id: str | None = None
     id: int | None = None
+    lines: int | None = None
+    loop: Sequence[str] = ()
+    loop_status: dict[str, str | list[str]] = field(default_factory=dict)
+    retry_count: int = 0
+    retry_interval: float = 0.0
+    run_next: str = "WAIT_ON_SUCCESS"
+    definition: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def whole_log(self) -> Sequence[str]:
+        """All lines of one action execution."""
+        return self.log if self.lines is None else RepeatedLines(self.log, self.lines)
 
 
 @dataclass
@@ -49,6 +77,11 @@ class Gate:
     :ivar variables: those asked for, as the vendor's objects (``key``, ``defaults``, ...).
     :ivar auto_after: seconds after which a person approves; None: nobody does by themselves.
     :ivar prevent_self_approval: whoever started the run may not approve.
+    :ivar approvers: names of those who may approve; None: everybody whom ``permissions`` let.
+    :ivar permissions: the vendor's object: ``{"others": "DENIED", "users": [{"id": 2, "access_level": "ALLOWED"}]}``.
+    :ivar run_next: as for :class:`Action`; so several gates may wait at once.
+    :ivar definition: as for :class:`Action`.
+    :ivar details: as for :class:`Action`.
     :ivar action_execution_id: as for :class:`Action`.
     :ivar id: as for :class:`Action`.
     """
@@ -61,6 +94,11 @@ class Gate:
     prevent_self_approval: bool = False
     action_execution_id: str | None = None
     id: int | None = None
+    approvers: Sequence[str] | None = None
+    permissions: dict[str, Any] | None = None
+    run_next: str = "WAIT_ON_SUCCESS"
+    definition: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -70,9 +108,12 @@ class Pipeline:
     :ivar identifier: as the vendor's CLI takes it; default: the name.
     :ivar id: integer id; given when it is added, if not set.
     :ivar queue_seconds: time that a run spends ENQUEUED.
+    :ivar initial_seconds: time that it spends INITIAL before that.
     :ivar final_status: how a run ends, whatever the actions give; several values: of the first, second, ... attempt.
     :ivar refs: what it is set up for; several, or a wildcard, make a branch, tag or pull request necessary.
     :ivar concurrent: False lets a second run wait, ENQUEUED, for the end of the first.
+    :ivar no_skip_to_most_recent: False, where runs are not concurrent: a run that still waits is SKIPPED as soon as a newer
+        one arrives. Delayed runs take no part.
     :ivar description_required: a run needs a comment.
     :ivar paused: shown; runs are taken all the same.
     :ivar disabled: runs are refused.
@@ -91,6 +132,13 @@ class Pipeline:
     description_required: bool = False
     paused: bool = False
     disabled: bool = False
+    no_skip_to_most_recent: bool = True
+    initial_seconds: float = 0.0
+
+    @property
+    def has_wildcard(self) -> bool:
+        """Whether it runs for refs that it does not name."""
+        return any("*" in ref for ref in self.refs)
 
 
 def of_attempt(status: str | Sequence[str], attempt: int) -> str:

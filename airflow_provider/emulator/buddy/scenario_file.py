@@ -1,4 +1,4 @@
-"""Pipelines from the plain objects of a scenario file, checked."""
+"""Pipelines and variables from the plain objects of a scenario file, checked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
+from airflow_provider.emulator.buddy.variables import Variable
 from airflow_provider.emulator.system import ScenarioError
 
-_T = TypeVar("_T", Action, Gate, Pipeline)
+_T = TypeVar("_T", Action, Gate, Pipeline, Variable)
+_KEYS = {"pipelines", "variables"}
 
 
 def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
@@ -17,10 +19,28 @@ def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
 
     :raises ScenarioError: a key is unknown or missing, or a value of the wrong type; the message names the place.
     """
-    _check_keys("buddy", scenario, {"pipelines"})
+    _check_keys("buddy", scenario, _KEYS)
     return [
         _pipeline(f"buddy.pipelines[{number}]", item) for number, item in enumerate(_list("buddy.pipelines", scenario.get("pipelines", [])))
     ]
+
+
+def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
+    """Return the variables of ``{variables: [{key: ..., value: ...}]}``.
+
+    :raises ScenarioError: as for :func:`read_pipelines`.
+    """
+    _check_keys("buddy", scenario, _KEYS)
+    found = []
+    for number, item in enumerate(_list("buddy.variables", scenario.get("variables", []))):
+        place = f"buddy.variables[{number}]"
+        variable = _build(Variable, place, dict(_mapping(place, item)))
+        try:
+            variable.check()
+        except ValueError as error:
+            raise ScenarioError(f"{place}: {error}") from None
+        found.append(variable)
+    return found
 
 
 def _pipeline(place: str, item: Any) -> Pipeline:

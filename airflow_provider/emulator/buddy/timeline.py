@@ -6,8 +6,9 @@ Nothing runs in the background. Whatever happens at time t has happened once the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from airflow_provider.emulator.buddy.scenario import Action, Gate, of_attempt
 from airflow_provider.emulator.buddy.statuses import TERMINAL, WAITING
@@ -49,7 +50,7 @@ class Attempt:
     """A run from its start, or from a retry, to its end.
 
     :ivar at: epoch seconds of the start or the retry.
-    :ivar step_ids: action execution id of each step of the script, for those that this attempt plays.
+    :ivar step_ids: action execution id for each of :func:`slots`, for those that this attempt plays.
     """
 
     at: float
@@ -59,7 +60,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a run when it is created; times are epoch seconds."""
+    """What is known of a run when it is created; times are epoch seconds.
+
+    :ivar runners: how many actions a soft parallel may have; None: any number.
+    """
 
     created_at: float
     script: tuple[Action | Gate, ...]
@@ -68,12 +72,42 @@ class Plan:
     delay_until: float | None = None
     only: frozenset[int] | None = None
     first_attempt: int = 0
+    initial_seconds: float = 0.0
+    runners: int | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for an action execution: ``turn`` of a loop, ``retry`` of that turn, both from 0."""
+
+    position: int
+    turn: int
+    retry: int
+
+
+def slots(script: Sequence[Action | Gate]) -> list[Slot]:
+    """Return the places for all action executions that an attempt can have, in the order of the script."""
+    return [
+        Slot(position, turn, retry)
+        for position, action in enumerate(script)
+        for turn in range(_turns(action))
+        for retry in range(1 + _retries(action))
+    ]
+
+
+def _turns(action: Action | Gate) -> int:
+    return max(1, len(action.loop)) if isinstance(action, Action) else 1
+
+
+def _retries(action: Action | Gate) -> int:
+    return max(0, action.retry_count) if isinstance(action, Action) else 0
 
 
 @dataclass
 class Step:
     """One action execution at the time asked for; times are epoch seconds.
 
+    :ivar position: of its action in the script; ``turn``: of its loop; ``retry``: of that turn, by itself.
     :ivar passed: it finished in a way that let the run go on, so a retry does not play it again.
     :ivar approval: what passed the gate; ``stop``: the cancel that ended it.
     :ivar cut: it ended before its time, so log and outputs are not whole.
@@ -89,6 +123,19 @@ class Step:
     approval: Act | None = None
     stop: Act | None = None
     cut: bool = False
+    turn: int = 0
+    retry: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Position and turn: what a retry plays again, or not."""
+        return self.position, self.turn
+
+    @property
+    def loop_value(self) -> str | None:
+        """The value that this turn of a loop is for."""
+        loop = self.action.loop if isinstance(self.action, Action) else ()
+        return loop[self.turn] if loop else None
 
     @property
     def name(self) -> str:
@@ -110,7 +157,7 @@ class Step:
 class State:
     """A run at the time asked for; times are epoch seconds.
 
-    :ivar steps: of the script, in its order.
+    :ivar steps: action executions, in the order of the script, its loops and its automatic retries.
     :ivar replaced: steps of earlier attempts that were played again.
     :ivar first_finished_at: end of the first attempt.
     """
@@ -134,7 +181,7 @@ def leaves_queue_at(plan: Plan, attempt: Attempt, free_at: float) -> float:
     for act in attempt.acts:
         if act.kind == "run_now":
             delay = min(delay, act.at)
-    return max(plan.created_at, delay, free_at) + plan.queue_seconds
+    return max(plan.created_at + plan.initial_seconds, delay, free_at) + plan.queue_seconds
 
 
 def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0.0) -> State:
@@ -151,8 +198,8 @@ def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0
     first_finished_at, started_at = state.finished_at, state.started_at
     replaced: list[Step] = []
     for number in range(1, len(attempts)):
-        kept = {} if state.status == "SUCCESSFUL" else {step.position: step for step in state.steps if step.passed}
-        replaced += [step for step in state.steps if step.position not in kept and step.started_at is not None]
+        kept = {} if state.status == "SUCCESSFUL" else _passed(state.steps)
+        replaced += [step for step in state.steps if step.place not in kept and step.started_at is not None]
         attempt = attempts[number]
         state = _play_attempt(plan, number, attempt, kept, attempt.at, _end_of(attempts, number, now))
         started_at = started_at if started_at is not None else state.started_at
@@ -160,22 +207,33 @@ def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0
     return state
 
 
+def _passed(steps: Iterable[Step]) -> dict[tuple[int, int], list[Step]]:
+    """Return the places where nothing is left to do, with all their action executions: failed ones come before the good one."""
+    places = {place: list(found) for place, found in groupby(steps, lambda step: step.place)}
+    return {place: found for place, found in places.items() if found[-1].passed}
+
+
 def _end_of(attempts: Sequence[Attempt], number: int, now: float) -> float:
     return attempts[number + 1].at if number + 1 < len(attempts) else now
 
 
-def _play_attempt(plan: Plan, number: int, attempt: Attempt, kept: Mapping[int, Step], begins: float, until: float) -> State:
+def _play_attempt(
+    plan: Plan, number: int, attempt: Attempt, kept: Mapping[tuple[int, int], list[Step]], begins: float, until: float
+) -> State:
     attempt = replace(attempt, acts=[act for act in attempt.acts if act.at <= until])
     halt = next((act for act in attempt.acts if act.kind in ("cancel", "end")), None)
     horizon = min(until, halt.at) if halt else until
     steps, outcome, ended_at = _walk(plan, plan.first_attempt + number, attempt, kept, begins, horizon)
     started = begins <= horizon
-    state = State("ENQUEUED", begins if started else None, None, steps)
+    queued = "INITIAL" if until < plan.created_at + plan.initial_seconds else "ENQUEUED"
+    state = State(queued, begins if started else None, None, steps)
     if started and ended_at is not None:
         state.status = outcome
         state.finished_at = ended_at if outcome in TERMINAL else None
     elif started:
-        state.status = next((step.status for step in steps if step.live), "INPROGRESS")
+        # A gate shows in the run's status only if nothing else goes on beside it.
+        live = sorted((step for step in steps if step.live), key=lambda step: step.waiting)
+        state.status = live[0].status if live else "INPROGRESS"
     if state.finished_at is None:
         if halt:
             _halt(state, halt, attempt.acts, until)
@@ -186,43 +244,119 @@ def _play_attempt(plan: Plan, number: int, attempt: Attempt, kept: Mapping[int, 
 
 
 def _walk(
-    plan: Plan, number: int, attempt: Attempt, kept: Mapping[int, Step], begins: float, horizon: float
+    plan: Plan, number: int, attempt: Attempt, kept: Mapping[tuple[int, int], list[Step]], begins: float, horizon: float
 ) -> tuple[list[Step], str, float | None]:
     """Play the script up to ``horizon``; return its steps, how it ends, and when, if it has."""
+    ids = dict(zip(slots(plan.script), attempt.step_ids, strict=True))
     steps: list[Step] = []
-    time, outcome, blocked = begins, "", begins > horizon
-    for position, action in enumerate(plan.script):
-        if position in kept:
-            steps.append(kept[position])
-            continue
-        step = Step(attempt.step_ids[position], position, action)
-        steps.append(step)
-        if plan.only is not None and action.id not in plan.only:
-            step.status, step.passed = "SKIPPED", True
-            continue
-        if blocked or outcome:
-            continue
-        step.started_at = time
-        status, end = _outcome_of(step, number, attempt, time)
-        if end > horizon:
-            step.status = WAITING.get(action.type, "INPROGRESS") if isinstance(action, Gate) else "INPROGRESS"
-            step.approval, blocked = None, True
-            continue
-        step.status, step.finished_at, time = status, end, end
-        ignored = isinstance(action, Action) and action.ignore_errors
-        if status == "TERMINATED" or (status == "FAILED" and not ignored):
-            outcome = status
-        else:
-            step.passed = True
+    outcome = ""
+    time: float | None = begins if begins <= horizon else None
+    for group in _groups(plan):
+        # Those of a group begin together; the next group begins when all of them have ended well.
+        start = None if outcome else time
+        branches = [_branch(plan, position, number, attempt, ids, kept, start, horizon) for position in group]
+        steps += [step for branch in branches for step in branch.steps]
+        if start is not None:
+            ends = [branch.ended_at for branch in branches if branch.ended_at is not None]
+            time = max(ends) if len(ends) == len(branches) else None
+            outcome = next((branch.outcome for branch in branches if branch.outcome), "")
     if plan.final_status is not None:
         outcome = of_attempt(plan.final_status, number)
-    return steps, outcome or "SUCCESSFUL", None if blocked else time
+    return steps, outcome or "SUCCESSFUL", time
+
+
+def _groups(plan: Plan) -> list[list[int]]:
+    """Return the positions of the actions that run at the same time, in the order of the script."""
+    groups: list[list[int]] = []
+    joined = ""
+    for position, action in enumerate(plan.script):
+        if joined:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+        joined = action.run_next if action.run_next != "WAIT_ON_SUCCESS" else ""
+    return [part for group in groups for part in _by_runners(plan, group)]
+
+
+def _by_runners(plan: Plan, group: list[int]) -> list[list[int]]:
+    """Take a soft parallel apart if there are too few runners; a hard one always runs together."""
+    hard = any(plan.script[position].run_next == "IN_HARD_PARALLEL" for position in group[:-1])
+    if hard or plan.runners is None or len(group) <= plan.runners:
+        return [group]
+    return [[position] for position in group]
+
+
+@dataclass
+class _Branch:
+    """What one action of the script gives; ``ended_at``: None while it goes on or has not begun."""
+
+    steps: list[Step]
+    ended_at: float | None
+    outcome: str = ""
+
+
+def _branch(
+    plan: Plan,
+    position: int,
+    number: int,
+    attempt: Attempt,
+    ids: Mapping[Slot, str],
+    kept: Mapping[tuple[int, int], list[Step]],
+    start: float | None,
+    horizon: float,
+) -> _Branch:
+    """Play one action, with its loop and its automatic retries, from ``start``; None: it is not reached."""
+    action = plan.script[position]
+    branch = _Branch([], start)
+    for turn in range(_turns(action)):
+        if (position, turn) in kept:
+            branch.steps += kept[position, turn]
+            continue
+        for retry in range(1 + _retries(action)):
+            step = Step(ids[Slot(position, turn, retry)], position, action, turn=turn, retry=retry)
+            branch.steps.append(step)
+            if plan.only is not None and action.id not in plan.only:
+                step.status, step.passed = "SKIPPED", True
+                break
+            if not _play_step(branch, step, number, attempt, horizon):
+                break
+    return branch
+
+
+def _play_step(branch: _Branch, step: Step, number: int, attempt: Attempt, horizon: float) -> bool:
+    """Play one action execution; return whether it is tried again."""
+    action, time = step.action, branch.ended_at
+    if branch.outcome or time is None:
+        return False
+    retries = _retries(action)
+    if isinstance(action, Action) and step.retry:
+        time += action.retry_interval
+    branch.ended_at = None
+    if time > horizon:
+        return False
+    step.started_at = time
+    status, end = _outcome_of(step, number * (1 + retries) + step.retry, attempt, time)
+    if end > horizon:
+        step.status = WAITING.get(action.type, "INPROGRESS") if isinstance(action, Gate) else "INPROGRESS"
+        step.approval = None
+        return False
+    step.status, step.finished_at, branch.ended_at = status, end, end
+    if status == "FAILED" and step.retry < retries:
+        return True
+    ignored = isinstance(action, Action) and action.ignore_errors
+    if status == "TERMINATED" or (status == "FAILED" and not ignored):
+        branch.outcome = status
+    else:
+        step.passed = True
+    return False
 
 
 def _outcome_of(step: Step, number: int, attempt: Attempt, time: float) -> tuple[str, float]:
     action = step.action
     if isinstance(action, Action):
-        status = of_attempt(action.status, number)
+        value = step.loop_value
+        given = action.status if value is None else action.loop_status.get(value, action.status)
+        status = of_attempt(given, number)
         return status, time if status in ("SKIPPED", "NOT_EXECUTED") else time + action.seconds
     approval = next((act for act in attempt.acts if act.kind == "approve" and act.step_id == step.id), None)
     if action.auto_after is not None and (approval is None or approval.at > time + action.auto_after):

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider.emulator.buddy.execution import Execution
-from airflow_provider.emulator.buddy.output import log_lines, outputted_variables, passed_variables
+from airflow_provider.emulator.buddy.output import log_length, log_lines, outputted_variables, passed_variables
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
-from airflow_provider.emulator.buddy.timeline import Person, State, Step
+from airflow_provider.emulator.buddy.timeline import SOMEBODY, Person, State, Step
 
 if TYPE_CHECKING:
     from airflow_provider.emulator.buddy.system import Buddy
 
 _Json = dict[str, Any]
+_CREATED = "2025-01-01T08:00:00Z"
+# Of a definition, what an action shows inside an action execution, too.
+_SHORT = ("current_revision", "trigger_time", "disabled", "timeout", "integration", "variables")
 
 
 def date(seconds: float | None) -> str | None:
@@ -27,31 +30,40 @@ def date(seconds: float | None) -> str | None:
 
 
 class Views:
-    """Writes the records of one installation as JSON objects, by its options."""
+    """Writes the records of one installation as JSON objects, by its options.
+
+    :ivar api: what ``url`` fields begin with.
+    """
 
     def __init__(self, buddy: Buddy) -> None:
         self._buddy = buddy
-        self._api = buddy.public_url or buddy.url
+        self.api = buddy.public_url or buddy.url
         self._now = buddy.clock.now()
 
     # -- objects ---------------------------------------------------------------------------------------------------
 
-    def workspace(self, name: str) -> _Json:
-        """Route 17: a workspace."""
+    def workspace(self, name: str, *, single: bool) -> _Json:
+        """Route 17: a workspace, as an item of a list or by itself."""
         urls = {
-            "url": f"{self._api}/workspaces/{quote(name)}",
+            "url": f"{self.api}/workspaces/{quote(name)}",
             "html_url": f"{self._buddy.web_url}/{quote(name)}",
         }
-        return {**urls, "id": 1, "name": name, "domain": name}
+        view: _Json = {**urls, "id": 1, "name": name, "domain": name}
+        if single:
+            view |= {"owner_id": 2, "frozen": False, "create_date": _CREATED}
+        return view
 
-    def project(self, workspace: str, name: str) -> _Json:
-        """Route 17: a project."""
-        return {**self._urls(workspace, name), "name": name, "display_name": name, "status": "ACTIVE"}
+    def project(self, workspace: str, name: str, *, single: bool) -> _Json:
+        """Route 17: a project, as an item of a list or by itself."""
+        view: _Json = {**self._urls(workspace, name), "name": name, "display_name": name, "status": "ACTIVE"}
+        if single:
+            view |= {"create_date": _CREATED, "created_by": self.person(SOMEBODY), "default_branch": "main", "size": 0}
+        return view
 
     def person(self, person: Person) -> _Json:
         """A user."""
         return {
-            "url": f"{self._api}/user",
+            "url": f"{self.api}/user",
             "html_url": f"{self._buddy.web_url}/profile/{person.id}",
             "id": person.id,
             "name": person.name,
@@ -60,9 +72,9 @@ class Views:
 
     def token(self) -> _Json:
         """Route 18: the access token, without its secret."""
-        return self._nulls(
+        return self.without_nulls(
             {
-                "url": f"{self._api}/user/token",
+                "url": f"{self.api}/user/token",
                 "html_url": f"{self._buddy.web_url}/security",
                 "id": "emulator",
                 "name": "Emulator",
@@ -87,23 +99,47 @@ class Views:
             "last_execution_status": self._run_status(last.state) if last else "INITIAL",
             "last_execution_revision": self._revision(last, last.request.revision) if last else None,
             "concurrent_pipeline_runs": pipeline.concurrent,
+            "no_skip_to_most_recent": pipeline.no_skip_to_most_recent,
             "description_required": pipeline.description_required,
             "paused": pipeline.paused,
             "disabled": pipeline.disabled,
         }
         if single:
             view |= {
-                "create_date": "2025-01-01T08:00:00Z",
+                "create_date": _CREATED,
                 "disabled_reason": "Disabled by an administrator" if pipeline.disabled else None,
-                "project": self.project(pipeline.workspace, pipeline.project),
+                "project": self.project(pipeline.workspace, pipeline.project, single=False),
                 "creator": self.person(self._buddy.token_user),
             }
             if self._buddy.era == "E1":
-                view["actions"] = [self.action(pipeline, action, None) for action in pipeline.actions]
-        return self._nulls(view)
+                view["actions"] = [self._action_summary(pipeline, action) for action in pipeline.actions]
+        return self.without_nulls(view)
 
-    def action(self, pipeline: Pipeline, action: Action | Gate, last_status: str | None) -> _Json:
-        """Route 13, and inside an action execution: an action."""
+    def action(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
+        """Route 13: an action with all its fields, secrets included."""
+        view = self._short_action(pipeline, action, self._last_status(pipeline, action)) | {
+            "trigger_conditions": [],
+            "run_only_on_first_failure": None,
+            "retry_count": action.retry_count if isinstance(action, Action) else 0,
+            "retry_interval": action.retry_interval if isinstance(action, Action) else 0,
+            "loop": list(action.loop) if isinstance(action, Action) else [],
+            "permissions": None,
+            "pipeline": {**self._pipeline_urls(pipeline), "id": pipeline.id, "name": pipeline.name},
+        }
+        view.setdefault("variables", [])
+        if isinstance(action, Gate):
+            view |= {
+                "comment": action.comment,
+                "permissions": self._permissions(action),
+                "prevent_self_approval": action.prevent_self_approval,
+            }
+        return self.without_nulls(view | action.definition)
+
+    def listed_action(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
+        """Route 13: an action as an item of the list."""
+        return self.without_nulls(self._short_action(pipeline, action, self._last_status(pipeline, action)))
+
+    def _short_action(self, pipeline: Pipeline, action: Action | Gate, last_status: str) -> _Json:
         api, web = self._pipeline_urls(pipeline).values()
         view: _Json = {
             "url": f"{api}/actions/{action.id}",
@@ -112,15 +148,31 @@ class Views:
             "name": action.name,
             "type": action.type,
             "trigger_time": "ON_EVERY_EXECUTION",
-            "run_next": "WAIT_ON_SUCCESS",
+            "run_next": action.run_next,
             "disabled": False,
             "timeout": None,
             "ignore_errors": isinstance(action, Action) and action.ignore_errors,
             "last_execution_status": last_status,
         }
         if isinstance(action, Gate):
-            view |= {"comment": action.comment, "variables": list(action.variables)}
-        return self._nulls(view)
+            view["variables"] = list(action.variables)
+        return view | {name: action.definition[name] for name in _SHORT if name in action.definition}
+
+    def _action_summary(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
+        short = self._short_action(pipeline, action, self._last_status(pipeline, action))
+        kept = {name: short[name] for name in ("url", "html_url", "id", "name", "type", "trigger_time")}
+        return {**kept, "status": short["last_execution_status"], "revision": short.get("current_revision")}
+
+    def _last_status(self, pipeline: Pipeline, action: Action | Gate) -> str:
+        last = next(iter(reversed(self._buddy.executions_of(pipeline))), None)
+        steps = [step for step in last.state.steps if step.action.id == action.id] if last else []
+        return steps[-1].status if steps else "INITIAL"
+
+    def _permissions(self, gate: Gate) -> _Json | None:
+        if gate.approvers is None:
+            return gate.permissions
+        users = [{"id": self._buddy.person(name).id, "access_level": "ALLOWED"} for name in gate.approvers]
+        return {"others": "DENIED", "users": users, "groups": []}
 
     def execution(self, execution: Execution) -> _Json:
         """Routes 6, 7 and 8: an execution with its action executions."""
@@ -128,9 +180,9 @@ class Views:
         view = self._execution(execution, state)
         steps = state.steps
         if self._buddy.retried_steps == "append":
-            steps = sorted([*state.replaced, *state.steps], key=lambda step: step.position)
+            steps = sorted([*state.replaced, *state.steps], key=lambda step: step.place)
         view["action_executions"] = [self._step(execution, step) for step in steps]
-        return self._nulls(view)
+        return self.without_nulls(view)
 
     def listed_execution(self, execution: Execution) -> _Json:
         """Route 5: an execution as an item of the list."""
@@ -138,7 +190,7 @@ class Views:
         del view["from_revision"], view["delay_until"]
         if not self._buddy.list_has_comment:
             del view["comment"]
-        return self._nulls(view)
+        return self.without_nulls(view)
 
     def action_execution(self, execution: Execution, step: Step) -> _Json:
         """Route 9: an action execution with variables and log."""
@@ -151,21 +203,36 @@ class Views:
             "approval_date": date(step.approval.at) if step.approval else None,
             "passed_variables": passed_variables(step),
             "outputted_variables": outputted_variables(step, execution.variables, self._now),
-            "log": log_lines(step, self._now),
         }
-        return self._nulls(view)
+        most = self._buddy.log_url_above
+        if most is not None and log_length(step, self._now) > most:
+            view["log_url"] = self._buddy.log_files.url(execution, step)
+        else:
+            view["log"] = log_lines(step, self._now)
+        return self.without_nulls(view | step.action.details)
+
+    def legacy_action_execution(self, execution: Execution, step: Step) -> _Json:
+        """Routes 11 and 12: an action execution found by its action. SSH_COMMAND has an empty log there, an oddity of the vendor's."""
+        view = {
+            "status": step.status,
+            "progress": self._progress(step),
+            "action": self._embedded_action(execution, step),
+            "start_date": date(step.started_at),
+            "finish_date": date(step.finished_at),
+            "log": [] if step.action.type == "SSH_COMMAND" else log_lines(step, self._now),
+        }
+        return self.without_nulls(view)
 
     def log_page(self, execution: Execution, step: Step, offset: int, limit: int) -> _Json:
         """Route 10: a page of the log."""
-        lines = log_lines(step, self._now)
-        page = lines[offset : offset + limit]
+        page = log_lines(step, self._now, offset, limit)
         api, web = self._step_urls(execution, step)
         return {
             "url": f"{api}/logs",
             "html_url": web,
             "offset": offset,
             "element_count": len(page),
-            "total_element_count": len(lines),
+            "total_element_count": log_length(step, self._now),
             "logs": page,
         }
 
@@ -229,9 +296,12 @@ class Views:
             "finish_date": date(step.finished_at),
             "status": step.status,
             "progress": self._progress(step),
-            "action": self.action(execution.pipeline, step.action, step.status),
+            "action": self._embedded_action(execution, step),
         }
-        return self._nulls(view)
+        return self.without_nulls(view)
+
+    def _embedded_action(self, execution: Execution, step: Step) -> _Json:
+        return self.without_nulls(self._short_action(execution.pipeline, step.action, step.status))
 
     def _progress(self, step: Step) -> int:
         if step.finished_at is not None:
@@ -263,16 +333,17 @@ class Views:
         ref = request.branch or request.tag or request.pull_request or next(iter(pipeline.refs), "")
         return hashlib.sha1(f"{pipeline.project}:{ref}".encode(), usedforsecurity=False).hexdigest()
 
-    def _nulls(self, view: _Json) -> _Json:
+    def without_nulls(self, view: _Json) -> _Json:
+        """Leave out fields without a value, unless the option ``nulls`` keeps them."""
         if self._buddy.nulls == "null":
             return view
-        return {key: self._nulls(value) if isinstance(value, dict) else value for key, value in view.items() if value is not None}
+        return {key: self.without_nulls(value) if isinstance(value, dict) else value for key, value in view.items() if value is not None}
 
     # -- addresses -------------------------------------------------------------------------------------------------
 
     def _urls(self, workspace: str, project: str) -> dict[str, str]:
         return {
-            "url": f"{self._api}/workspaces/{quote(workspace)}/projects/{quote(project)}",
+            "url": f"{self.api}/workspaces/{quote(workspace)}/projects/{quote(project)}",
             "html_url": f"{self._buddy.web_url}/{quote(workspace)}/{quote(project)}",
         }
 

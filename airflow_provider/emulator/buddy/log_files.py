@@ -1,0 +1,92 @@
+"""Logs as text files, for action executions whose log is too long for an answer, and the addresses that lead to them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlencode
+
+from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.output import log_length, log_lines
+from airflow_provider.emulator.buddy.timeline import Step
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.buddy.system import Buddy
+
+_FILES_KEPT = 8
+_PIECE = 50_000
+_FOR_EVER = 1_000 * 604_800
+
+
+class Refused(Exception):
+    """A storage answer that is not the file, as the storage writes it: status, code and message."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class LogFiles:
+    """Renders logs and signs their addresses, as a storage service does with presigned requests."""
+
+    def __init__(self, buddy: Buddy) -> None:
+        self._buddy = buddy
+        self._secret = secrets.token_bytes(16)
+        # A log only grows: what was rendered stays, for the files read last.
+        self._texts: OrderedDict[str, tuple[int, bytearray]] = OrderedDict()
+
+    def text(self, step: Step) -> bytearray:
+        """Return the log as it is now: UTF-8, each line with its end. It is not copied: take what is needed at once."""
+        now = self._buddy.clock.now()
+        length = log_length(step, now)
+        done, text = self._texts.pop(step.id, (0, bytearray()))
+        if done > length:
+            done, text = 0, bytearray()
+        while done < length:
+            lines = log_lines(step, now, done, _PIECE)
+            text += "".join(line + "\n" for line in lines).encode()
+            done += len(lines)
+        self._texts[step.id] = done, text
+        while len(self._texts) > _FILES_KEPT:
+            self._texts.popitem(last=False)
+        return text
+
+    def url(self, execution: Execution, step: Step) -> str:
+        """Return the address of the log: presigned, on the storage's origin, or below the API if the option says so."""
+        buddy, place = self._buddy, "/".join(quote(part, safe="") for part in _place(execution))
+        if buddy.log_url_on_api_origin:
+            workspace, project, pipeline, number = place.split("/")
+            path = f"/workspaces/{workspace}/projects/{project}/pipelines/{pipeline}/executions/{number}"
+            return f"{buddy.url}{path}/action_executions/{quote(step.id, safe='')}/log-file"
+        path = f"/logs/{place}/{quote(step.id, safe='')}"
+        seconds = str(_FOR_EVER if buddy.log_url_expires is None else buddy.log_url_expires)
+        made = datetime.fromtimestamp(buddy.clock.now(), timezone.utc).isoformat()
+        query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Date": made, "X-Amz-Expires": seconds}
+        return f"{buddy.storage_url}{path}?{urlencode(query | {'X-Amz-Signature': self._signature(path, made, seconds)})}"
+
+    def check(self, path: str, query: str, authorization: str | None) -> None:
+        """Check a request to the storage; ``path``: percent-encoded, below the storage's prefix.
+
+        :raises Refused: no or a wrong signature, too late, or a second kind of authorization.
+        """
+        given = {name: values[0] for name, values in parse_qs(query).items()}
+        made, seconds = given.get("X-Amz-Date", ""), given.get("X-Amz-Expires", "")
+        if authorization is not None:
+            raise Refused(400, "InvalidArgument", "Only one auth mechanism allowed")
+        if not hmac.compare_digest(given.get("X-Amz-Signature", "").encode(), self._signature(path, made, seconds).encode()):
+            raise Refused(403, "SignatureDoesNotMatch", "The request signature we calculated does not match")
+        if self._buddy.clock.now() >= datetime.fromisoformat(made).timestamp() + float(seconds):
+            raise Refused(403, "AccessDenied", "Request has expired")
+
+    def _signature(self, path: str, made: str, seconds: str) -> str:
+        return hmac.new(self._secret, f"{path}\n{made}\n{seconds}".encode(), hashlib.sha256).hexdigest()
+
+
+def _place(execution: Execution) -> tuple[str, str, str, str]:
+    return execution.workspace, execution.project, str(execution.pipeline.id), str(execution.id)

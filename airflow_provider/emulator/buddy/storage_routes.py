@@ -1,0 +1,58 @@
+"""The storage that keeps logs too long for an answer: another origin, presigned addresses, errors in XML."""
+
+# No postponed annotations here: FastAPI reads them at run time, inside a function.
+from xml.sax.saxutils import escape
+
+from fastapi import FastAPI, Request, Response
+
+from airflow_provider.emulator.buddy.errors import ApiError
+from airflow_provider.emulator.buddy.log_files import Refused
+from airflow_provider.emulator.buddy.ranges import Unsatisfiable, parse_range
+from airflow_provider.emulator.buddy.route_parts import Lookup
+from airflow_provider.emulator.buddy.system import Buddy
+from airflow_provider.emulator.buddy.timeline import Step
+
+
+def build_storage(buddy: Buddy) -> FastAPI:
+    """Return the application of the storage."""
+    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    look = Lookup(buddy)
+
+    @application.get("/logs/{workspace}/{project}/{pipeline_id}/{execution_id}/{action_execution_id}")
+    async def get_log(
+        request: Request, workspace: str, project: str, pipeline_id: str, execution_id: str, action_execution_id: str
+    ) -> Response:
+        with buddy.lock:
+            try:
+                path = request.scope["raw_path"].decode("ascii").removeprefix("/storage")
+                buddy.log_files.check(path, request.url.query, request.headers.get("authorization"))
+                step = look.step(look.execution(workspace, project, pipeline_id, execution_id), action_execution_id)
+            except Refused as error:
+                return _xml(error.status, error.code, error.message)
+            except ApiError:
+                return _xml(404, "NoSuchKey", "The specified key does not exist.")
+            return log_file(buddy, step, request)
+
+    return application
+
+
+def log_file(buddy: Buddy, step: Step, request: Request) -> Response:
+    """Return the log as a text file, or the part of it that the request asks for."""
+    text = buddy.log_files.text(step)
+    size = len(text)
+    headers = {"Accept-Ranges": "bytes"} if buddy.log_url_ranges else {}
+    try:
+        part = parse_range(request.headers.get("range"), size) if buddy.log_url_ranges else None
+    except Unsatisfiable:
+        answer = _xml(416, "InvalidRange", "The requested range is not satisfiable")
+        answer.headers["Content-Range"] = f"bytes */{size}"
+        return answer
+    if part is None:
+        return Response(bytes(text), 200, headers, "text/plain")
+    headers["Content-Range"] = f"bytes {part[0]}-{part[1] - 1}/{size}"
+    return Response(bytes(text[part[0] : part[1]]), 206, headers, "text/plain")
+
+
+def _xml(status: int, code: str, message: str) -> Response:
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>'
+    return Response(body, status, media_type="application/xml")

@@ -1,0 +1,65 @@
+"""Variables that are kept in a workspace: the description that a test writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+TYPES = ("VAR", "FILE", "SSH_KEY", "SSH_PUBLIC_KEY", "IOS_KEYCHAIN", "IOS_PROVISION_PROFILES", "GPG_KEY")
+
+
+@dataclass
+class Variable:
+    """A variable; without a scope it is the workspace's. At most one scope may be set.
+
+    :ivar value: in clear; answers carry ciphertext if it is encrypted.
+    :ivar type: one of the vendor's, ``VAR`` or a kind of file.
+    :ivar settable: an action may change it; ``run_only_settable``: for the rest of its run only.
+    :ivar project: scope: handle of a project.
+    :ivar pipeline: scope: id of a pipeline.
+    :ivar action: scope: id of an action.
+    :ivar environment: scope: id of an environment.
+    :ivar sandbox: scope: id of a sandbox.
+    :ivar definition: more fields of the vendor's object, such as ``init_path``.
+    :ivar id: given when it is added, if not set.
+    """
+
+    key: str
+    value: str = ""
+    type: str = "VAR"
+    encrypted: bool = False
+    settable: bool = False
+    run_only_settable: bool = False
+    description: str | None = None
+    workspace: str = "demo"
+    project: str | None = None
+    pipeline: int | None = None
+    action: int | None = None
+    environment: str | None = None
+    sandbox: str | None = None
+    definition: dict[str, Any] = field(default_factory=dict)
+    id: int | None = None
+
+    @property
+    def scopes(self) -> dict[str, str | int]:
+        """What it is limited to: none or one of ``project``, ``pipeline``, ``action``, ``environment``, ``sandbox``."""
+        given = {
+            "project": self.project,
+            "pipeline": self.pipeline,
+            "action": self.action,
+            "environment": self.environment,
+            "sandbox": self.sandbox,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def check(self) -> None:
+        """Check that it makes sense.
+
+        :raises ValueError: several scopes, no key, or an unknown type.
+        """
+        if len(self.scopes) > 1:
+            raise ValueError("Only one scope is allowed")
+        if not self.key:
+            raise ValueError("Field key is required")
+        if self.type not in TYPES:
+            raise ValueError(f"unknown variable type {self.type!r}: one of {', '.join(TYPES)}")
