@@ -1,0 +1,378 @@
+"""The example DAGs task by task, over real sockets: loaded from their files, with their own arguments, templates and XComs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider.emulator import Emulator
+from airflow_provider.emulator.buddy import Action, Gate, Pipeline
+from airflow_provider.emulator.buddy.execution import Execution
+from tests.harness import Ended, PlayedApi, TaskRun
+from tests.integration.systems import BuddySystem
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+CHECKOUT = Action("Checkout", seconds=0.1, log=["Fetching main"])
+BUILD = Action(
+    "Build",
+    "RUN_DOCKER_CONTAINER",
+    seconds=0.2,
+    log=["Step 1/2", "Successfully built"],
+    outputs={"IMAGE": "shop:1.2.3"},
+    definition={"docker_image_name": "library/node", "docker_image_tag": "20", "inline_commands": "npm run build"},
+)
+DEPLOY = Action("Deploy", seconds=0.1, log=["Healthy"], outputs={"URL": "https://shop.example"})
+BROKEN = Action("Build", seconds=0.1, log=["no such package"], status="FAILED", error_message="exit code 1")
+
+
+def load(dag_id: str) -> DAG:
+    """The DAG of an example, parsed anew, as each process of Airflow does it."""
+    spec = importlib.util.spec_from_file_location(dag_id, EXAMPLES / f"{dag_id}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return next(dag for value in vars(module).values() if isinstance(dag := getattr(value, "dag", None), DAG))
+
+
+class RunApi(PlayedApi):
+    """The Execution API of one task instance that has others beside it in its run."""
+
+    def __init__(self, run: PlayedRun, task_id: str) -> None:
+        super().__init__(run.connections)
+        self.dag_run = run
+        self.task_id = task_id
+        self.resumed: dict[str, Any] = {}
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path.strip("/").split("/"):
+            case "PATCH", ["task-instances", _, "run"]:
+                run = self.dag_run
+                self.run["dag_run"] |= {"dag_id": run.dag_id, "run_after": run.run_after, "conf": run.conf}
+                self.run |= self.resumed
+            case "GET", ["xcoms", _, _, task_id, key, *rest] if task_id != self.task_id:
+                return self._of_another(task_id, key, rest, request.url.params)
+            case "HEAD", ["xcoms", _, _, task_id, key]:
+                length = len(self.dag_run.values(task_id, key))
+                return httpx.Response(200, headers={"Content-Range": f"map_indexes {length}"})
+            case "POST", ["hitlDetails", _]:
+                self.calls.append(("POST", request.url.path, json.loads(request.content)))
+                return httpx.Response(201, content=request.content)
+        return super().__call__(request)
+
+    def _of_another(self, task_id: str, key: str, rest: list[str], params: httpx.QueryParams) -> httpx.Response:
+        values = self.dag_run.values(task_id, key)
+        if rest == ["slice"]:
+            return httpx.Response(200, json=list(values.values()))
+        if rest:  # ["item", offset]: among those that there are
+            values = dict(enumerate(values.values()))
+        index = int(rest[1]) if rest else int(params.get("map_index", -1))
+        if index not in values:
+            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no"}})
+        return httpx.Response(200, json=values[index] if rest else {"key": key, "value": values[index]})
+
+    def sent(self, method: str, end: str) -> list[Any]:
+        """The bodies sent to paths that end so."""
+        return [body for sent, path, body in self.calls if sent == method and path.endswith(end)]
+
+
+class PlayedRun:
+    """A run of an example DAG. What decides which task is next, Airflow's scheduler, is the test."""
+
+    def __init__(self, system: BuddySystem, dag_id: str, **conf: Any) -> None:
+        self.connections = system.connections
+        self.dag_id = dag_id
+        self.conf = conf
+        self.run_after = datetime.now(timezone.utc).isoformat()
+        self.tasks: dict[tuple[str, int], TaskRun] = {}
+
+    def values(self, task_id: str, key: str) -> dict[int, Any]:
+        """An XCom of all instances of a task, by map index."""
+        found = {index: task.api.xcoms for (name, index), task in self.tasks.items() if name == task_id}
+        return {index: found[index][key] for index in sorted(found) if key in found[index]}
+
+    def task(self, task_id: str, map_index: int = -1, **hooks: Callable[..., Any]) -> Ended:
+        """Run a task to its end."""
+        task = TaskRun(
+            lambda: load(self.dag_id).get_task(task_id),
+            self.connections,
+            retries=load(self.dag_id).get_task(task_id).retries,
+            map_index=map_index,
+        )
+        task.api = RunApi(self, task_id)
+        for name, hook in hooks.items():
+            setattr(task, name, hook)
+        self.tasks[task_id, map_index] = task
+        return task.run()
+
+    def mapped(self, task_id: str, over: str, **hooks: Callable[..., Any]) -> list[Ended]:
+        """Run an instance of a task for each item that another one returned."""
+        (items,) = self.values(over, "return_value").values()
+        return [self.task(task_id, index, **hooks) for index in range(len(items))]
+
+    def answer(self, task_id: str, option: str) -> Ended:
+        """Somebody answers the question that a task asks; it goes on."""
+        task, person = self.tasks[task_id, -1], {"id": "1", "name": "Ann"}
+        event = {"chosen_options": [option], "params_input": {}, "responded_at": datetime.now(timezone.utc), "responded_by_user": person}
+        task.deferred = SimpleNamespace(next_method="execute_complete", next_kwargs={})
+        task.api.resumed = task.resume(event)
+        task.try_number -= 1  # it is still the same one
+        return task.run()
+
+    def rendered_map_index(self, task_id: str, map_index: int) -> str:
+        """What the grid shows instead of the number."""
+        return str(self.tasks[task_id, map_index].api.sent("PATCH", "/rendered-map-index")[-1])
+
+    def all_ran(self, *but: str) -> bool:
+        """Whether every task of the DAG ran, ``but`` those."""
+        return {task_id for task_id, _ in self.tasks} == set(load(self.dag_id).task_ids) - set(but)
+
+
+@pytest.fixture
+def system(emulator: Emulator) -> BuddySystem:
+    return BuddySystem(emulator)
+
+
+def deferred_once(ended: Ended, state: str = "success") -> dict[str, Any]:
+    """Its result, or what is known of the execution of a failed one."""
+    assert ended.state == state, f"{ended.error!r}\n{ended.text}"
+    assert ended.defers == 1
+    known: dict[str, Any] = ended.result if state == "success" else ended.xcoms["execution"]
+    assert ended.xcoms["ref"] == known["ref"]
+    assert ended.xcoms["url"] == ended.xcoms["_link_BuddyExecutionLink"] == known["url"]
+    return known
+
+
+def text(ended: Ended) -> str:
+    assert ended.state == "success", f"{ended.error!r}\n{ended.text}"
+    return str(ended.result)
+
+
+# Run a pipeline
+
+
+def test_release(system: BuddySystem) -> None:
+    pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD, DEPLOY]))
+    run = PlayedRun(system, "buddy_release")
+    result = deferred_once(run.task("release"))
+    announced = text(run.task("announce"))
+
+    (execution,) = system.buddy.executions_of(pipeline)
+    assert execution.variables["VERSION"] == f"1.2.{run.run_after[:10].replace('-', '')}"
+    assert announced.startswith("shop:1.2.3 is out after 0 s, see ")
+    assert announced.endswith(result["url"])
+    assert system.starts == 1
+    assert run.all_ran("say_what_broke")
+
+
+def test_release_that_breaks(system: BuddySystem) -> None:
+    system.buddy.add_pipeline(Pipeline("other", actions=[CHECKOUT, BROKEN, DEPLOY]))
+    run = PlayedRun(system, "buddy_release", pipeline="other")
+    execution = deferred_once(run.task("release"), "failed")
+
+    assert text(run.task("say_what_broke")) == f"{execution['ref']} ended FAILED in Build: exit code 1"
+
+
+def test_release_without_an_execution(system: BuddySystem) -> None:
+    run = PlayedRun(system, "buddy_release", pipeline="none such")
+    assert run.task("release").state == "failed"
+    assert "before there was an execution" in text(run.task("say_what_broke"))
+    assert system.starts == 0
+
+
+# Wait for an execution
+
+
+def test_wait_for_execution(system: BuddySystem) -> None:
+    ref = system.start_elsewhere(system.script("succeeded"))
+    run = PlayedRun(system, "buddy_wait_for_execution", ref=ref)
+    assert deferred_once(run.task("wait"))["ref"] == ref
+    assert run.all_ran()
+
+
+def test_wait_for_external(system: BuddySystem) -> None:
+    buddy = system.buddy
+    pipeline = buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD, DEPLOY]))
+    before = buddy.add_execution(pipeline, branch="main", started_at=buddy.clock.now() - 0.05)
+    run = PlayedRun(system, "buddy_wait_for_external")
+    started: list[Execution] = []
+
+    def somebody_starts(_: object) -> None:
+        started.append(buddy.add_execution(pipeline, branch="feature"))
+        started.append(buddy.add_execution(pipeline, "FAILED", branch="main", started_at=buddy.clock.now()))
+        started.append(buddy.add_execution(pipeline, branch="main"))
+
+    waited = run.task("wait", on_defer=somebody_starts)
+    result = deferred_once(waited)
+    _, failed, good = started
+    assert result["ref"] == good.ref
+    assert waited.xcoms["IMAGE"] == "shop:1.2.3"
+    assert f"Passing over Buddy execution {failed.ref}, which ended FAILED." in waited.text
+    assert before.ref not in waited.text
+
+    built = run.task("built")
+    assert built.state == "success", built.text
+    assert built.result["ref"].startswith(f"{good.ref}/")
+    assert built.result["outputs"] == {"IMAGE": "shop:1.2.3"}
+    assert text(run.task("announce")) == f"shop:1.2.3 was built in 0 s, see {built.result['url']}"
+    assert run.all_ran()
+    assert system.starts == system.cancels == 0
+
+
+def test_wait_for_external_on_another_branch(system: BuddySystem) -> None:
+    pipeline = system.buddy.add_pipeline(Pipeline("nightly", actions=[CHECKOUT, BUILD]))
+    run = PlayedRun(system, "buddy_wait_for_external", pipeline="nightly", branch="feature")
+    started: list[Execution] = []
+
+    def somebody_starts(_: object) -> None:
+        started.extend(system.buddy.add_execution(pipeline, branch=branch) for branch in ("main", "feature"))
+
+    assert deferred_once(run.task("wait", on_defer=somebody_starts))["ref"] == started[1].ref
+
+
+# Run one action
+
+
+def test_run_docker_action(system: BuddySystem) -> None:
+    pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD, DEPLOY]))
+    run = PlayedRun(system, "buddy_run_docker_action")
+
+    definition = run.task("definition")
+    assert definition.state == "success", definition.text
+    assert (definition.result["name"], definition.result["type"]) == ("Build", "RUN_DOCKER_CONTAINER")
+    assert definition.result["docker_image_name"] == "library/node"
+
+    result = deferred_once(run.task("run"))
+    assert {step["name"]: step["phase"] for step in result["steps"] if step["phase"] != "SKIPPED"} == {"Build": "SUCCEEDED"}
+    (execution,) = system.buddy.executions_of(pipeline)
+    (request,) = system.emulator.ledger.select("POST", r"/executions$")
+    assert len(request.json["actions_to_run"]) == 1
+
+    details = run.task("details")
+    assert details.state == "success", details.text
+    assert details.result["ref"].startswith(f"{execution.ref}/")
+    assert details.result["log_tail"] == BUILD.log
+    assert details.xcoms["IMAGE"] == "shop:1.2.3"
+
+    reported = text(run.task("report"))
+    assert reported.startswith("library/node with [")
+    assert reported.endswith("] made shop:1.2.3")
+    assert run.all_ran()
+    assert system.starts == 1
+
+
+def test_run_docker_action_that_is_not_there(system: BuddySystem) -> None:
+    system.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD]))
+    run = PlayedRun(system, "buddy_run_docker_action", action="Bild")
+    for task_id in ("definition", "run"):
+        ended = run.task(task_id)
+        assert ended.state == "failed"
+        assert "'Bild'" in str(ended.error)
+    assert system.starts == 0
+
+
+# A gate
+
+
+def until_the_gate(system: BuddySystem, **conf: Any) -> tuple[PlayedRun, Execution]:
+    """A run whose question has been asked."""
+    gated = Pipeline(conf.get("pipeline", "release-gated"), actions=[BUILD, Gate("Approve", comment="Sure?"), DEPLOY])
+    pipeline = system.buddy.add_pipeline(gated)
+    run = PlayedRun(system, "buddy_gate", **conf)
+    released = run.task("release")
+    result = deferred_once(released)
+    (execution,) = system.buddy.executions_of(pipeline)
+    assert (result["ref"], result["phase"], result["status"]) == (execution.ref, "WAITING", "WAITING_FOR_APPLY")
+    assert execution.status == "WAITING_FOR_APPLY"
+
+    assert run.task("approve").state == "awaiting_input"
+    (question,) = run.tasks["approve", -1].api.sent("POST", "")
+    assert (question["subject"], question["body"]) == (f"Deploy {execution.ref}?", f"See {result['url']}")
+    assert question["options"] == ["go_on", "decline"]
+    return run, execution
+
+
+def skipped(run: PlayedRun) -> list[str]:
+    """The tasks that the answer skips."""
+    return [task_id for body in run.tasks["approve", -1].api.sent("PATCH", "/skip-downstream") for task_id, _ in body["tasks"]]
+
+
+@pytest.mark.parametrize("gate_in", ["execution", "action"])
+def test_gate_approved(system: BuddySystem, gate_in: str) -> None:
+    system.buddy.gate_in = "execution"
+    run, execution = until_the_gate(system)
+    system.buddy.gate_in = gate_in
+    assert run.answer("approve", "go_on").state == "success"
+    assert skipped(run) == ["decline"]
+
+    went_on = run.task("go_on")
+    result = deferred_once(went_on)
+    assert (result["ref"], result["phase"]) == (execution.ref, "SUCCEEDED")
+    assert went_on.xcoms["URL"] == "https://shop.example"
+    assert result["actor"]["approved_by"]
+    assert [request.json["operation"] for request in system.emulator.ledger.select("PATCH")] == ["APPLY"]
+    assert system.starts == 1
+    assert run.all_ran("decline")
+
+
+def test_gate_declined(system: BuddySystem) -> None:
+    run, execution = until_the_gate(system, pipeline="other-gated")
+    assert run.answer("approve", "decline").state == "success"
+    assert skipped(run) == ["go_on"]
+
+    declined = run.task("decline")
+    assert declined.state == "success", declined.text
+    assert (declined.result["ref"], declined.result["phase"]) == (execution.ref, "CANCELLED")
+    assert execution.status == "TERMINATED"
+    assert [request.json["operation"] for request in system.emulator.ledger.select("PATCH")] == ["CANCEL"]
+    assert system.starts == 1
+    assert run.all_ran("go_on")
+
+
+# Fan out
+
+
+@pytest.mark.parametrize(
+    ("customers", "failing"),
+    [(["acme", "globex", "initech"], []), (["acme", "globex"], ["globex"]), (["acme"], []), (["acme"], ["acme"])],
+    ids=["all succeed", "all but one fail", "a single one", "none succeeds"],
+)
+def test_fan_out(system: BuddySystem, customers: list[str], failing: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD]))
+    run = PlayedRun(system, "buddy_fan_out", customers=customers)
+    assert run.task("variables").result == [{"CUSTOMER": name} for name in customers]
+
+    def break_some(_: object) -> None:
+        execution = system.buddy.executions_of(pipeline)[-1]
+        if execution.variables["CUSTOMER"] in failing:
+            system.buddy.finish(execution, "FAILED")
+
+    ended = run.mapped("release", "variables", on_defer=break_some)
+
+    assert [one.state for one in ended] == ["failed" if name in failing else "success" for name in customers]
+    assert [execution.variables["CUSTOMER"] for execution in system.buddy.executions_of(pipeline)] == customers
+    assert [run.rendered_map_index("release", index) for index in range(len(customers))] == customers
+    for request in system.emulator.ledger.select("POST", r"/executions$"):
+        assert request.json["branch"] == {"name": "main"}
+    assert system.starts == len(customers)
+
+    summary = run.task("summary")
+    assert summary.state == "success", f"{summary.error!r}\n{summary.text}"
+    good = [one.result["ref"] for one, name in zip(ended, customers, strict=True) if name not in failing]
+    assert summary.result == dict.fromkeys(good, "shop:1.2.3")
+    assert f"{len(good)} of {len(customers)} releases succeeded: " in capsys.readouterr().out
+    assert run.all_ran()
+
+
+def test_fan_out_runs_a_few_at_a_time() -> None:
+    assert load("buddy_fan_out").get_task("release").max_active_tis_per_dagrun == 3
