@@ -242,8 +242,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self.log.warning("%s The task was cleared by a person, so a new one is started.", error)
             known = None
         if cleared and known is not None and not known.phase.ended and self.owns_execution:
-            self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", known.ref)
-            hook.run(hook.system().cancel(known.ref))
+            self._stop_old(hook, known.ref)
         if cleared or known is None or known.phase is Phase.STOPPING:
             return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
         if not known.phase.ended or self._judge(hook.title, "ended", known).error is None:
@@ -256,6 +255,13 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         self.log.info("Execution %s of an earlier try ended %s; on_retry=%r.", known.ref, known.status, self.on_retry)
         note = store.next_note(context, before, cleared=False, now=time.time())
         return self._resume(context, hook, note, known) if self.on_retry == "resume" else self._start(context, hook, note)
+
+    def _stop_old(self, hook: ExecutionHook, ref: str) -> None:
+        if not hook.system().can_cancel:
+            self.log.warning("The task was cleared; %s can't cancel execution %s of before, which goes on.", hook.title, ref)
+            return
+        self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", ref)
+        hook.run(hook.system().cancel(ref))
 
     def _known(self, hook: ExecutionHook, note: store.Note, *, cleared: bool) -> Snapshot | None:
         """
@@ -427,6 +433,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         """Cancel an execution that took too long, and say in the task's error whether that went well."""
         if not self.owns_execution:
             return _adding(outcome, "It was left alone.")
+        if not hook.system().can_cancel:
+            return _adding(outcome, f"It goes on: {hook.title} can't cancel executions.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
         try:
             hook.run(hook.system().cancel(ref))
@@ -487,6 +495,9 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             verdict = Verdict.CANCEL if why else within(ASK_SECONDS, lambda: ask(key), Verdict.UNKNOWN)
             if verdict is not Verdict.CANCEL:
                 self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
+                return
+            if not hook.system().can_cancel:
+                self.log.warning("Execution %s goes on: %s can't cancel executions. See %s", self._ref, hook.title, self.execution_url)
                 return
             try:
                 ref = self._ref or self._unanswered_ref(hook, sender)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.phase import Phase
@@ -122,6 +122,8 @@ class System(ABC):
     """Short name, such as ``buddy``."""
     title: str
     """Name for texts, such as ``Buddy``."""
+    can_cancel: ClassVar[bool] = True
+    """Whether executions can be cancelled at all."""
 
     @abstractmethod
     def read(self, ref: str) -> Flow[Snapshot]:

@@ -169,6 +169,9 @@ class ExecutionTrigger(BaseTrigger):
             self.log.info("Execution %s is left alone: %s.", ref, verdict.value)
             return
         hook, system = await asyncio.to_thread(self._load)
+        if not system.can_cancel:
+            self.log.warning("Execution %s goes on: %s can't cancel executions. See %s", ref, system.title, self.url)
+            return
         self.log.warning("Cancelling execution %s, since %s.", ref, verdict.value)
         try:
             async with hook.asender(shared=False) as sender:
