@@ -70,7 +70,15 @@ class TransportError(ExecutionApiError):
 
 
 class StatusError(ExecutionApiError):
-    """The API answered with an error status."""
+    """
+    The API answered with an error status.
+
+    :param reason: what the answer itself says.
+    """
+
+    def __init__(self, message: str, *, reason: str | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.reason = reason
 
 
 class Unauthorized(StatusError, AirflowFailException):

@@ -117,6 +117,8 @@ class ExecutionResumeOperator(ExecutionActOperator):
     """
 
     started_word: ClassVar[str] = "runs again"
+    only_ended: ClassVar[bool] = True
+    """Whether only an execution that has ended can run again."""
 
     def mark(self, plan: Any, marker: str) -> str:
         """No marker can travel with a retry: the execution's state before it tells whether it took effect."""
@@ -124,7 +126,7 @@ class ExecutionResumeOperator(ExecutionActOperator):
 
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """The one request."""
-        if not plan.phase.ended:
+        if self.only_ended and not plan.phase.ended:
             raise ConfigurationError(
                 f"{hook.title} execution {plan.ref} is {plan.status}: only one that has ended can run again. Wait for it by a sensor, "
                 f"or cancel it first. See {plan.url}",

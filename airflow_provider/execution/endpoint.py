@@ -19,9 +19,26 @@ class Dialect:
         """Find the message in an error's body, or None."""
         return None
 
+    def logged_out(self, status: int, body: bytes) -> bool:
+        """Whether this answer says that the session is over, so that a new login may help."""
+        return status == 401
+
     def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
         """Say what to do about ``status``, or None for the general advice."""
         return None
+
+
+@dataclass(frozen=True)
+class Login:
+    """
+    How a session begins, where the credential is a cookie.
+
+    :param path: below the connection's base URL.
+    :param form: fields of the form that is posted there.
+    """
+
+    path: str
+    form: tuple[tuple[str, str], ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,7 @@ class Endpoint:
     :param verify: True, False, or the path of a CA bundle.
     :param timeout: seconds for connecting, and for each wait for data.
     :param max_in_flight: requests under way at once.
+    :param login: how to get a session, instead of a credential in ``headers``.
     """
 
     system: str
@@ -48,6 +66,7 @@ class Endpoint:
     verify: bool | str = True
     timeout: float = 30.0
     max_in_flight: int = 8
+    login: Login | None = None
 
 
 def origin(url: str) -> tuple[str, str, int]:

@@ -71,6 +71,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
     owns_execution: ClassVar[bool] = True
     """Whether the execution is this task's own: only then it is cancelled with the task, or when it takes too long."""
     started_word: ClassVar[str] = "started"
+    start_grace: float | None = None
+    """Seconds that a started execution may take to appear, where its start is answered before it is done."""
     lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 15.0)
     """Seconds before each look-up of an execution that may have been started: lists lag behind."""
     stopping_grace: ClassVar[float] = 60.0
@@ -159,6 +161,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             "poll_interval": self.poll_interval,
             "poll_failure_budget": self.poll_failure_budget,
             "vanish_grace": self.vanish_grace,
+            "start_grace": self.start_grace,
             "log_lines": self.log_lines,
         }
 

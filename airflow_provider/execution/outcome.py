@@ -52,7 +52,8 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     status = clean(snapshot.status)
     phase = snapshot.phase
     if end == "vanished":
-        return Outcome(f"{what} answers 404 and did so for a while: deleted, or hidden from this connection.{see}", ExecutionVanished)
+        why = problem or "deleted, or hidden from this connection."
+        return Outcome(f"{what} answers 404 and did so for a while: {why}{see}", ExecutionVanished)
     if end == "unreachable":
         return Outcome(
             f"{what}: the API could not be reached for too long, so its end is not known. It was left alone; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -103,11 +104,16 @@ def _in_time(search: Search, item: Snapshot, place: float | None) -> bool:
     after, before, finished = search["started_after"], search["started_before"], search["finished_after"]
     to_start = item.started_at is None and not item.phase.ended
     started = time.time() if to_start else place
-    if after is not None and (started is None or started < after):
+    if after is not None and (started is None or _before(started, after)):
         return False
     if before is not None and (started is None or started >= before):
         return False
-    return not (finished is not None and item.phase.ended and item.finished_at is not None and _epoch(item.finished_at) < finished)
+    return not (finished is not None and item.phase.ended and item.finished_at is not None and _before(_epoch(item.finished_at), finished))
+
+
+def _before(told: float, bound: float) -> bool:
+    """Whether a moment that the system told is before a bound; one in whole seconds may have been any moment within its second."""
+    return told < (math.floor(bound) if told.is_integer() else bound)
 
 
 def _epoch(moment: datetime) -> float:

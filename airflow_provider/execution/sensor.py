@@ -108,6 +108,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             "poll_interval": max(float(self.poke_interval), 0.05),
             "poll_failure_budget": self.poll_failure_budget,
             "vanish_grace": self.vanish_grace,
+            "start_grace": None,
             "log_lines": 0,
         }
 

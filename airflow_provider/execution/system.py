@@ -63,6 +63,7 @@ class Snapshot:
     """
     An execution as seen at one moment.
 
+    :param run: which run of it, where an execution keeps its ref when it is run again.
     :param waiting_for: what a person has to do, if the phase is WAITING.
     :param settled: False if the status says that it has ended while parts of it still move.
     :param partial: what failed in an execution that succeeded, or None.
@@ -74,6 +75,7 @@ class Snapshot:
     phase: Phase
     status: str
     url: str | None = None
+    run: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     error: str | None = None
@@ -112,7 +114,7 @@ Memo = dict[str, Any]
 
 def signature(snapshot: Snapshot) -> str:
     """What tells an ended execution from the same one after it ran again."""
-    return f"{snapshot.ref} {snapshot.status} {iso(snapshot.finished_at)}"
+    return f"{snapshot.ref} {snapshot.run or ''} {snapshot.status} {iso(snapshot.finished_at)}"
 
 
 class System(ABC):
@@ -124,6 +126,8 @@ class System(ABC):
     """Name for texts, such as ``Buddy``."""
     can_cancel: ClassVar[bool] = True
     """Whether executions can be cancelled at all."""
+    never_appeared: ClassVar[str] = ""
+    """Why an execution may not appear although its start was accepted."""
 
     @abstractmethod
     def read(self, ref: str) -> Flow[Snapshot]:

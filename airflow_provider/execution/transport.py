@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timezone
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
@@ -39,9 +40,9 @@ from airflow_provider.errors import (
     Unauthorized,
     one_line,
 )
-from airflow_provider.execution.endpoint import Endpoint, origin
+from airflow_provider.execution.endpoint import Endpoint, Login, origin
 from airflow_provider.execution.remote_text import clean
-from airflow_provider.execution.route import Flow, Request, Sleep
+from airflow_provider.execution.route import Flow, Request, Route, Sleep
 
 T = TypeVar("T")
 
@@ -136,8 +137,9 @@ class _RateLimit:
 class _Call(Generic[T]):
     """One attempt at a request: what to send, and what the answer means. No I/O."""
 
-    def __init__(self, endpoint: Endpoint, request: Request[T]) -> None:
+    def __init__(self, endpoint: Endpoint, request: Request[T], cookie: str | None = None) -> None:
         self.endpoint = endpoint
+        self.cookie = cookie
         self.request = request
         self.url = request.url or endpoint.base_url + request.path
         self.redirects = 0
@@ -171,6 +173,8 @@ class _Call(Generic[T]):
             headers |= {"range": str(self.request.part), "accept-encoding": "identity"}
         if self.at_home:
             headers.update(self.endpoint.headers)
+            if self.cookie:
+                headers["cookie"] = self.cookie
         arguments: dict[str, Any] = {"method": self.request.route.method, "url": self.url, "headers": headers}
         if self.request.query and not self.redirects:
             arguments["params"] = list(self.request.query)
@@ -197,6 +201,10 @@ class _Call(Generic[T]):
         except (ConfigurationError, ValueError):
             raise ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields) from None
         return True
+
+    def logged_out(self, status: int, body: bytes | bytearray) -> bool:
+        """Whether a new session may help: the one in use is over."""
+        return self.endpoint.login is not None and self.at_home and status >= 400 and self.endpoint.dialect.logged_out(status, bytes(body))
 
     def check_size(self, size: int) -> None:
         if size > self.request.route.max_body:
@@ -230,7 +238,7 @@ class _Call(Generic[T]):
         what = one_line(error, 300).rstrip(".") or type(error).__name__
         return TransportError(f"{self.subject} got no answer: {what}. {advice}", sent=sent, **self.fields)
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> T:
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> T:
         """
         Turn an answer into the route's type.
 
@@ -242,8 +250,8 @@ class _Call(Generic[T]):
         if not 200 <= status < 300:
             raise self._status_error(status, headers, body)
         if self.request.route.answer is bytes:
-            return body  # type: ignore[return-value]
-        if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(body)):
+            return bytes(body)  # type: ignore[return-value]
+        if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         kind = self.request.route.answer
         if kind is None:
@@ -265,12 +273,12 @@ class _Call(Generic[T]):
         credentials = [value.removeprefix("Bearer ") for _, value in self.endpoint.headers]
         return one_line(clean(text, credentials), 500)
 
-    def _status_error(self, status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
+    def _status_error(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> StatusError:
         dialect = self.endpoint.dialect
-        text = self._clean(dialect.error_text(body) or httpx.codes.get_reason_phrase(status) or "no reason given")
+        text = self._clean(dialect.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
         advice = dialect.hint(status, headers) or ADVICE.get(status, "")
         message = f"{self.subject} answered {status}: {text.rstrip('.')}. {advice}"
-        fields = {**self.fields, "status": status, "request_id": headers.get("x-request-id")}
+        fields = {**self.fields, "status": status, "request_id": headers.get("x-request-id"), "reason": text}
         if status == 429 or status >= 500:
             wait = _seconds(headers.get("retry-after"))
             if wait is None and status == 429:
@@ -278,6 +286,44 @@ class _Call(Generic[T]):
             kind = RateLimited if status == 429 else ServerError
             return kind(message, retry_after=wait, **fields)
         return _KINDS.get(status, StatusError)(message, **fields)
+
+
+class _LoginCall(_Call[str]):
+    """The request that begins a session; its answer is the session's cookie."""
+
+    def __init__(self, endpoint: Endpoint, login: Login) -> None:
+        super().__init__(endpoint, Request(Route("POST", login.path, bytes), login.path))
+        self._form = dict(login.form)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "data": self._form}
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> str:
+        """
+        Take the cookie, whatever its name.
+
+        :raises Unauthorized: if the login is refused.
+        """
+        if status in (400, 401, 403, 422):
+            raise Unauthorized(
+                f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). "
+                "Check its login and password, and that the server allows logins by password.",
+                status=status,
+                **self.fields,
+            )
+        if not 200 <= status < 300:
+            raise self._status_error(status, headers, body)
+        pair = headers.get("set-cookie", "").partition(";")[0].strip()
+        name, _, value = pair.partition("=")
+        if not name or not value or not pair.isascii() or not pair.isprintable():
+            raise ProtocolError(f"{self.subject} answered without a session.", status=status, **self.fields)
+        return pair
+
+
+def _without_cookies(client: Any) -> Any:
+    """Cookies that an answer sets are nobody's business but the login's."""
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
 
 
 class _Body:
@@ -354,7 +400,8 @@ class Sender:
         self.endpoint = endpoint
         self._sleep = sleep
         self._limit = _RateLimit()
-        self._client = httpx.Client(verify=_tls(endpoint.verify), timeout=endpoint.timeout)
+        self._cookie: str | None = None
+        self._client: httpx.Client = _without_cookies(httpx.Client(verify=_tls(endpoint.verify), timeout=endpoint.timeout))
         self._finalizer = weakref.finalize(self, self._client.close)
 
     def close(self) -> None:
@@ -379,7 +426,25 @@ class Sender:
     def _once(self, request: Request[T]) -> T:
         if wait := self._limit.wait:
             self._sleep(wait)
-        call = _Call(self.endpoint, request)
+        if self.endpoint.login is None:
+            call = _Call(self.endpoint, request)
+            return call.answer(*self._exchange(call))
+        fresh = self._cookie is None
+        if fresh:
+            self._cookie = self._log_in(self.endpoint.login)
+        call = _Call(self.endpoint, request, self._cookie)
+        answer = self._exchange(call)
+        if call.logged_out(answer[0], answer[2]) and not fresh:
+            self._cookie = self._log_in(self.endpoint.login)
+            call = _Call(self.endpoint, request, self._cookie)
+            answer = self._exchange(call)
+        return call.answer(*answer)
+
+    def _log_in(self, login: Login) -> str:
+        call = _LoginCall(self.endpoint, login)
+        return call.answer(*self._exchange(call))
+
+    def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
                 with self._client.stream(**call.arguments()) as response:
@@ -393,7 +458,7 @@ class Sender:
                             break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 raise call.failed(error) from None
-            return call.answer(response.status_code, response.headers, bytes(body.content))
+            return response.status_code, response.headers, body.content
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and give its result."""
@@ -426,6 +491,8 @@ class AsyncSender:
         self._limit = _RateLimit()
         # Before the pool: httpx's own pool is slow when many requests queue in it.
         self._in_flight = asyncio.Semaphore(endpoint.max_in_flight)
+        self._cookie: str | None = None
+        self._logging_in = asyncio.Lock()
         self._users = 0
 
     @classmethod
@@ -435,7 +502,7 @@ class AsyncSender:
         context = await asyncio.to_thread(_tls, endpoint.verify)
         senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
         if (sender := senders.get(endpoint)) is None:
-            client = httpx.AsyncClient(verify=context, timeout=endpoint.timeout)
+            client = _without_cookies(httpx.AsyncClient(verify=context, timeout=endpoint.timeout))
             sender = senders[endpoint] = cls(endpoint, client)
         sender._users += 1
         try:
@@ -452,7 +519,7 @@ class AsyncSender:
         """A sender that queues behind nobody else's requests, such as for cancelling while there is time."""
         context = await asyncio.to_thread(_tls, endpoint.verify)
         async with httpx.AsyncClient(verify=context, timeout=endpoint.timeout) as client:
-            yield cls(endpoint, client)
+            yield cls(endpoint, _without_cookies(client))
 
     async def send(self, request: Request[T]) -> T:
         """Send one request, with the repeats that it allows. See :meth:`Sender.send`."""
@@ -463,16 +530,32 @@ class AsyncSender:
         if wait := self._limit.wait:
             await asyncio.sleep(wait)
         async with self._in_flight:
-            call = _Call(self.endpoint, request)
-            try:
-                status, headers, body = await asyncio.wait_for(self._exchange(call), SLOWEST * self.endpoint.timeout)
-            except (asyncio.TimeoutError, TimeoutError):
-                raise call.too_slow() from None
+            cookie = await self._log_in(None) if self.endpoint.login and self._cookie is None else self._cookie
+            call = _Call(self.endpoint, request, cookie)
+            status, headers, body = await self._bounded(call)
+            if call.logged_out(status, body):
+                call = _Call(self.endpoint, request, await self._log_in(cookie))
+                status, headers, body = await self._bounded(call)
         if len(body) > OFF_LOOP:
             return await asyncio.to_thread(call.answer, status, headers, body)
         return call.answer(status, headers, body)
 
-    async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
+    async def _log_in(self, old: str | None) -> str:
+        """Begin a session, unless somebody else has done so since ``old``."""
+        assert self.endpoint.login is not None
+        async with self._logging_in:
+            if self._cookie is None or self._cookie == old:
+                call = _LoginCall(self.endpoint, self.endpoint.login)
+                self._cookie = call.answer(*await self._bounded(call))
+            return self._cookie
+
+    async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
+        try:
+            return await asyncio.wait_for(self._exchange(call), SLOWEST * self.endpoint.timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            raise call.too_slow() from None
+
+    async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
                 async with self._client.stream(**call.arguments()) as response:
@@ -486,7 +569,7 @@ class AsyncSender:
                             break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 raise call.failed(error) from None
-            return response.status_code, response.headers, bytes(body.content)
+            return response.status_code, response.headers, body.content
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and give its result."""

@@ -44,6 +44,8 @@ class WatchPolicy(TypedDict):
     poll_interval: float
     poll_failure_budget: float
     vanish_grace: float
+    start_grace: float | None
+    """How long an execution that was started may take to appear, where its start is answered before it is done."""
     log_lines: int
     """Remote log lines to forward at most; 0 for none."""
 
@@ -68,6 +70,8 @@ class WatchState:
     forwarded: int = 0
     problem: str | None = None
     ended_before: bool = False
+    seen: bool = False
+    run: str | None = None
     found: str | None = None
     passed: list[str] = field(default_factory=list)
     memo: Memo = field(default_factory=dict)
@@ -204,10 +208,13 @@ class Watch:
     def _missing(self) -> End | None:
         state, now = self.state, self._now()
         state.failing_since = None
+        to_appear = self.policy.get("start_grace") is not None and not state.seen
+        grace = (self.policy.get("start_grace") if to_appear else None) or self.policy["vanish_grace"]
         if state.missing_since is None:
             state.missing_since = now
             self._log.warning("%s answers 404; looking again for a while.", self.what)
-        elif now - state.missing_since >= self.policy["vanish_grace"]:
+        elif now - state.missing_since >= grace:
+            state.problem = self.system.never_appeared if to_appear else None
             return "vanished"
         return self._overdue()
 
@@ -225,6 +232,11 @@ class Watch:
         state, now, title = self.state, self._now(), self.system.title
         self.snapshot = snapshot
         self._answers()
+        state.seen = True
+        if state.run and snapshot.run and snapshot.run != state.run:
+            self._log.warning("%s execution %s was reset: it runs anew, and is followed.", title, self.ref)
+            state.ended_before = False
+        state.run = snapshot.run
         if state.ended_before and not snapshot.phase.ended:
             state.ended_before = False
             self._log.warning("%s execution %s had ended and runs again: somebody revived it. Following it.", title, self.ref)
