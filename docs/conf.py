@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 # autodoc imports Airflow, which writes its configuration into AIRFLOW_HOME.
 os.environ["AIRFLOW_HOME"] = str(Path(__file__).parent / "_build" / "airflow")
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+
+# autodoc rewrites the annotations of classes that it documents; pydantic can build no model on such a class.
+import_module("airflow_provider.buddy.action_models")
 
 project = "airflow-provider-executions"
 release = version = version_of(project)
