@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -39,11 +40,10 @@ with DAG(
 
     # [START join]
     @task(trigger_rule="all_done")
-    def summary(**context: Any) -> dict[str, str]:
-        results = [result for result in context["ti"].xcom_pull(task_ids="release") or [] if result]
-        images = {result["ref"]: result["outputs"].get("IMAGE", "none") for result in results}
+    def summary(results: Iterable[dict[str, Any]], **context: Any) -> dict[str, str]:
+        images = {result["ref"]: result["outputs"].get("IMAGE", "none") for result in results}  # of those that succeeded
         print(f"{len(images)} of {len(context['params']['customers'])} releases succeeded: {images}")
         return images
 
-    release >> summary()
+    summary(release.output)
     # [END join]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from airflow_provider.emulator import Emulator
-from tests.airflow.local_airflow import LocalAirflow
+from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,20 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example DAGs, and ``external_first``: the sensor of one of them that takes the first execution, however it ends."""
+    folder = tmp_path_factory.mktemp("dags")
+    shutil.copytree(EXAMPLE_DAGS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / "buddy_wait_for_external.py").read_text()
+    for old, new in (('"buddy_wait_for_external"', '"external_first"'), ('match="first_succeeded"', 'match="first"')):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "external_first.py").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airflow(emulator: Emulator, dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     connections = {"buddy_default": emulator.buddy.connection_json()}
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), connections=connections) as airflow:
+    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections) as airflow:
         yield airflow

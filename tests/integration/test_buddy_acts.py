@@ -111,10 +111,23 @@ def test_retry_that_buddy_refuses_is_explained(stage: Stage) -> None:
     )
 
 
-def test_retry_on_a_wildcard_pipeline(stage: Stage) -> None:
-    stage.buddy.wildcard_retry_status = 400
+@pytest.mark.parametrize("status", [400, 500])
+def test_retry_on_a_wildcard_pipeline(stage: Stage, status: int) -> None:
+    stage.buddy.wildcard_retry_status = status
     ref = stage.start(FLAKY, wait=0.3, refs=("refs/heads/*",))
-    failed(stage.task(BuddyRetryExecutionOperator, ref=ref).run(), errors.StatusError, "wildcard refs")
+    kind = errors.StatusError if status == 400 else errors.ServerError
+    failed(stage.task(BuddyRetryExecutionOperator, ref=ref).run(), kind, "wildcard refs")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, errors.Unauthorized), (403, errors.Forbidden), (404, errors.NotFound)])
+@pytest.mark.parametrize("operator", [BuddyRetryExecutionOperator, BuddyApproveExecutionOperator])
+def test_other_refusals_get_no_wrong_advice(emulator: Emulator, operator: Any, status: int, kind: type[Exception]) -> None:
+    stage = Stage(emulator)
+    ref = stage.start(Gate("Approve")) if operator is BuddyApproveExecutionOperator else stage.start(FLAKY, wait=0.3)
+    emulator.faults.add(Fault("status", status=status, method="PATCH", times=None))
+    text = failed(stage.task(operator, ref=ref).run(), kind)
+    assert "quicker" not in text
+    assert "wildcard" not in text
 
 
 @pytest.mark.parametrize("keeps_id", [True, False])
@@ -316,6 +329,27 @@ def test_an_approval_whose_answer_is_lost_is_not_sent_again(stage: Stage) -> Non
     stage.emulator.faults.add(Fault("drop_after", method="PATCH"))
     assert stage.task(BuddyApproveExecutionOperator, ref=ref).run().state == "success"
     assert stage.emulator.ledger.count(method="PATCH", path_re=r"/executions/\d+$") == 1
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
+def test_a_gate_that_only_the_execution_shows(emulator: Emulator, kind: str) -> None:
+    """Whether the lost request took effect shows in the execution's own status."""
+    stage = Stage(emulator)
+    ref = stage.start(Gate("Approve"), DEPLOY)
+    body = {"id": 1, "status": "WAITING_FOR_APPLY", "action_executions": []}
+    emulator.faults.add(Fault("body", method="GET", path=r"/executions/1$", body=body, times=1 if kind == "drop_after" else 2))
+    emulator.faults.add(Fault(kind, method="PATCH"))
+    assert stage.task(BuddyApproveExecutionOperator, ref=ref).run().state == "success"
+    assert stage.emulator.ledger.count(method="PATCH", path_re=r"/executions/\d+$") == (1 if kind == "drop_after" else 2)
+
+
+def test_the_execution_failed_behind_the_gate(stage: Stage) -> None:
+    """The next try says so again: there is nothing more to approve."""
+    ref = stage.start(Gate("Approve"), Action("Deploy", seconds=0.1, status="FAILED", error_message="exit code 1"))
+    task = stage.task(BuddyApproveExecutionOperator, ref=ref, retries=1)
+    failed(task.run(), errors.ExecutionFailed, "exit code 1")
+    failed(task.run(), errors.ExecutionFailed, "exit code 1")
+    assert len(stage.sent) == 1
 
 
 def test_somebody_was_quicker(stage: Stage) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -238,6 +240,20 @@ def test_wait_for_external_on_another_branch(system: BuddySystem) -> None:
         started.extend(system.buddy.add_execution(pipeline, branch=branch) for branch in ("main", "feature"))
 
     assert deferred_once(run.task("wait", on_defer=somebody_starts))["ref"] == started[1].ref
+
+
+def test_wait_for_external_told_in_whole_seconds(system: BuddySystem) -> None:
+    """What started within the second in which the run began may have started after it: better taken than waited for in vain."""
+    pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD]))
+    second = math.floor(time.time()) - 10
+    run = PlayedRun(system, "buddy_wait_for_external")
+    run.run_after = datetime.fromtimestamp(second + 0.7, timezone.utc).isoformat()
+    system.buddy.add_execution(pipeline, "SUCCESSFUL", branch="main", started_at=second - 1)
+    system.buddy.add_execution(pipeline, "SUCCESSFUL", branch="main", started_at=second + 0.6)
+    told = system.buddy.add_execution(pipeline, "SUCCESSFUL", branch="main", started_at=second)
+    system.buddy.add_execution(pipeline, "SUCCESSFUL", branch="main", started_at=second + 2)
+
+    assert run.task("wait").result["ref"] == told.ref
 
 
 # Run one action

@@ -363,8 +363,7 @@ def test_the_link_works_while_it_is_deferred(emulator: Emulator) -> None:
     assert ended.defers == 1
 
 
-def test_another_triggerer_goes_on_with_what_was_found(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.trigger.CHECKPOINT_SECONDS", 0.0)
+def test_another_triggerer_goes_on_with_what_was_found(emulator: Emulator) -> None:
     search = Search(emulator, "sensor-deferrable")
     ref = search.start("INPROGRESS")
     task = search.task(match="latest")
@@ -378,8 +377,29 @@ def test_another_triggerer_goes_on_with_what_was_found(emulator: Emulator, monke
     task.on_defer = stop
     with pytest.raises(Stop):
         task.run()
-    task.kill_trigger(lambda: "execution_progress" in task.api.xcoms, "deferred")
+    task.kill_trigger(lambda: "url" in task.api.xcoms, "deferred")
     search.start("SUCCESSFUL")
     search.buddy.finish(ref)
     assert task.run_trigger()["ref"] == ref
     assert search.system.cancels == 0
+
+
+def test_what_a_dead_trigger_had_found_survives_the_retry(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(emulator, "sensor-deferrable")
+    ref = search.start("INPROGRESS")
+    task = search.task(match="latest")
+    triggers = []
+
+    def dies(self: TaskRun) -> dict[str, Any]:
+        triggers.append(task.kill_trigger(lambda: "url" in task.api.xcoms, "deferred"))
+        self.deferred.next_method = "__fail__"  # type: ignore[union-attr]
+        self.deferred.next_kwargs = {"error": "Trigger failure"}  # type: ignore[union-attr]
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskRun, "run_trigger", dies)
+        ended = task.run()
+    assert type(ended.error) is errors.ExecutionInterrupted, ended.text
+    search.start("SUCCESSFUL")
+    search.buddy.finish(ref)
+    assert found(task.run()) == ref
