@@ -7,13 +7,15 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_provider.plain_text import plain
+
 # An exception text ends up in logs, e-mails and callbacks: long enough for a cause, too short for a log.
 MAX_MESSAGE = 4_000
 
 
 def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
-    """Fold all white space of ``text`` and cut it to ``limit`` characters."""
-    folded = " ".join(str(text).split())
+    """Fold all white space of ``text``, take out what could colour or forge a log, and cut it to ``limit`` characters."""
+    folded = " ".join(plain(text).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
@@ -156,11 +158,11 @@ class ExecutionWaiting(ExecutionError, AirflowFailException):
 
 
 class ExecutionDeadlineExceeded(ExecutionError):
-    """The operator's ``timeout`` has passed; the execution was cancelled."""
+    """The operator's ``timeout`` has passed; the execution was cancelled if it was the task's own."""
 
 
 class ExecutionVanished(ExecutionError):
-    """A known execution answers 404, and did so again after a grace time."""
+    """A known execution, or what is searched for one, answers 404, and did so again after a grace time."""
 
 
 class ExecutionUnreachable(ExecutionError):

@@ -9,7 +9,3 @@ class BuddyExecutionLink(ExecutionLink):
     """From the task to the execution's page in Buddy."""
 
     name = "Buddy execution"
-
-
-LINK_KEY = "_link_BuddyExecutionLink"
-UI_COLOR = "#dce9ff"

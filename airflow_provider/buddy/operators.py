@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider.buddy.link import LINK_KEY, UI_COLOR, BuddyExecutionLink
 from airflow_provider.buddy.ref import BuddyRef, action_target
-from airflow_provider.errors import ConfigurationError, Forbidden, ServerError, StatusError
+from airflow_provider.buddy.task import BuddyTask
+from airflow_provider.errors import (
+    ConfigurationError,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    ServerError,
+    StatusError,
+    Unauthorized,
+    one_line,
+)
 from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.arguments import moment, one_of
 from airflow_provider.execution.lazy import Lazy
@@ -20,7 +29,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider.buddy import flows, models, snapshot
-    from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.route import Flow
     from airflow_provider.execution.system import Snapshot
 else:
@@ -28,13 +36,13 @@ else:
     snapshot = Lazy("airflow_provider.buddy.snapshot")
 
 
-class BuddyRunPipelineOperator(ExecutionOperator):
+class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
     """
     Run a Buddy pipeline, wait for it, and hand its outputs on.
 
     Source: ``POST /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions``.
 
-    .. seealso:: the how-to guide "Run a Buddy pipeline", and
+    .. seealso::
         :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param pipeline: id, identifier or name.
@@ -75,9 +83,6 @@ class BuddyRunPipelineOperator(ExecutionOperator):
         *ExecutionOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -123,10 +128,6 @@ class BuddyRunPipelineOperator(ExecutionOperator):
     def secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
         return _values(self.secret_variables)
-
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        return _hook(self.buddy_conn_id, self.workspace, self.project)
 
     def plan(self, hook: Any) -> Flow[tuple[str, str, int, dict[str, Any]]]:
         """Check the arguments, find the pipeline and its actions."""
@@ -174,7 +175,17 @@ class BuddyRunPipelineOperator(ExecutionOperator):
         return {name: value for name, value in body.items() if value not in (None, "", False, [])}
 
 
-class BuddyRetryExecutionOperator(ExecutionResumeOperator):
+class _OnExecution(BuddyTask):
+    """An operator that acts on the execution which ``ref`` names."""
+
+    ref: str
+
+    def target(self) -> str:
+        """The execution; of an action execution's ref, the execution that it belongs to."""
+        return str(BuddyRef.parse(self.ref).whole)
+
+
+class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator):
     """
     Run an ended Buddy execution again, from where it failed, wait for it, and hand its outputs on.
 
@@ -188,37 +199,26 @@ class BuddyRetryExecutionOperator(ExecutionResumeOperator):
     """
 
     template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionResumeOperator.template_fields)
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
 
     def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
         super().__init__(ref=ref, **kwargs)
         self.buddy_conn_id = buddy_conn_id
 
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        return _hook(self.buddy_conn_id)
-
-    def target(self) -> str:
-        """The execution."""
-        return str(BuddyRef.parse(self.ref).whole)
-
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
         """The one request; a refusal is explained."""
         try:
-            return (yield from super().start(hook, plan, marker))
-        except (Forbidden, ServerError):
+            return (yield from super().again(hook, known))
+        except (Unauthorized, Forbidden, NotFound, RateLimited):
             raise
         except StatusError as error:
             raise _explained(
                 error,
-                f"The execution is {plan.status}; Buddy retries those that failed or were cancelled, and can't retry on a pipeline "
+                f"The execution is {known.status}; Buddy retries those that failed or were cancelled, and can't retry on a pipeline "
                 "with wildcard refs: run that again by BuddyRunPipelineOperator with a branch.",
             ) from None
 
 
-class BuddyCancelExecutionOperator(ExecutionCancelOperator):
+class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
     """
     Cancel a Buddy execution, and wait until it has ended.
 
@@ -230,21 +230,10 @@ class BuddyCancelExecutionOperator(ExecutionCancelOperator):
     """
 
     template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionCancelOperator.template_fields)
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
 
     def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
         super().__init__(ref=ref, **kwargs)
         self.buddy_conn_id = buddy_conn_id
-
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        return _hook(self.buddy_conn_id)
-
-    def target(self) -> str:
-        """The execution."""
-        return str(BuddyRef.parse(self.ref).whole)
 
 
 Operation = Literal["APPLY", "APPLY_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "RUN_DELAYED"]
@@ -257,12 +246,13 @@ OPERATIONS = {
 """Status of a gate to the operation that lets it go on."""
 
 
-class BuddyApproveExecutionOperator(ExecutionActOperator):
+class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
     """
     Let a Buddy execution go on that waits at a gate, or run a delayed one now; then follow it to its end.
 
     Source: ``PATCH .../executions/:execution_id``. The execution is not this task's own: it is cancelled neither with the task nor when
-    ``timeout`` has passed.
+    ``timeout`` has passed (``cancel_on_kill`` has no effect). The task fails for good if no gate waits yet: let a task before it end at
+    the gate, by ``on_waiting="succeed"``.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param operation: ``APPLY``, ``APPLY_VARIABLES``, ``SET_VARIABLES``, ``APPROVE_VT`` or ``RUN_DELAYED``; by default what the gate
@@ -282,10 +272,8 @@ class BuddyApproveExecutionOperator(ExecutionActOperator):
         *ExecutionActOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
     owns_execution = False
+    can_start_again = False
     started_word: ClassVar[str] = "goes on"
 
     def __init__(
@@ -310,14 +298,6 @@ class BuddyApproveExecutionOperator(ExecutionActOperator):
         """The values of ``secret_variables``."""
         return _values(self.secret_variables)
 
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        return _hook(self.buddy_conn_id)
-
-    def target(self) -> str:
-        """The execution."""
-        return str(BuddyRef.parse(self.ref).whole)
-
     def plan(self, hook: Any) -> Flow[Any]:
         """Check the arguments, and find the gate that waits."""
         variables = _variables(self.variables, self.secret_variables)
@@ -335,9 +315,9 @@ class BuddyApproveExecutionOperator(ExecutionActOperator):
         return execution, gates, variables
 
     def mark(self, plan: Any, marker: str) -> str:
-        """The gate: once it waits no longer, somebody has approved."""
-        _, gates, _ = plan
-        return gates[0].id or "" if gates else ""
+        """The gate, or what shows that there is one: once it waits no longer, somebody has approved."""
+        execution, gates, _ = plan
+        return f"gate {gates[0].id}" if gates else f"status {execution.status}"
 
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """The one request; a refusal is explained."""
@@ -353,7 +333,7 @@ class BuddyApproveExecutionOperator(ExecutionActOperator):
             )
         try:
             changed = yield from flows.change_execution(self.target(), operation, variables, gate.id if gate else None)
-        except ServerError:
+        except (Unauthorized, NotFound, RateLimited, ServerError):
             raise
         except StatusError as error:
             raise _explained(
@@ -368,10 +348,9 @@ class BuddyApproveExecutionOperator(ExecutionActOperator):
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether the gate waits no longer."""
         execution = yield from flows.get_execution(self.target())
-        waits = [item.id or "" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
-        delayed = not marker and execution.status in ("INITIAL", "ENQUEUED")
+        waits = {f"gate {item.id}" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")}
         seen = snapshot.snapshot_of(BuddyRef.parse(self.target()), execution)
-        return ([] if marker in waits or delayed else [seen]), True
+        return ([] if marker in {*waits, f"status {execution.status}"} else [seen]), True
 
     def _gate(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> models.ActionExecution | None:
         if len(gates) == 1:
@@ -396,7 +375,7 @@ class BuddyApproveExecutionOperator(ExecutionActOperator):
         return OPERATIONS[status]
 
 
-class BuddyGetActionExecutionOperator(ExecutionGetOperator):
+class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator):
     """
     Read what one action of a Buddy execution did: details, variables, the end of its log; the whole log to ``log_path``.
 
@@ -405,15 +384,12 @@ class BuddyGetActionExecutionOperator(ExecutionGetOperator):
     .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
-    :param action: the action's id or name.
+    :param action: the action's id or name; goes before the action execution that ``ref`` may name.
     :param which: of several action executions, such as loops and retries make, the ``"last"``, the ``"first"`` or ``"all"``.
     :param buddy_conn_id: connection of type ``buddy``.
     """
 
     template_fields: Sequence[str] = ("action", "buddy_conn_id", *ExecutionGetOperator.template_fields)
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -430,10 +406,6 @@ class BuddyGetActionExecutionOperator(ExecutionGetOperator):
         self.which = which
         self.buddy_conn_id = buddy_conn_id
 
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        return _hook(self.buddy_conn_id)
-
     def view(self) -> dict[str, Any]:
         """One action."""
         return {"action": self.action, "which": self.which}
@@ -443,7 +415,7 @@ class BuddyGetActionExecutionOperator(ExecutionGetOperator):
         return action_target(self.ref, self.action)
 
 
-class BuddyGetActionOperator(BaseOperator):
+class BuddyGetActionOperator(BuddyTask, BaseOperator):
     """
     Read the definition of one action of a pipeline, such as the commands and the image of a Run Docker Container action.
 
@@ -461,7 +433,7 @@ class BuddyGetActionOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("pipeline", "action", "workspace", "project", "reveal_fields", "buddy_conn_id")
-    ui_color = UI_COLOR
+    operator_extra_links = ()  # it is about no execution
 
     def __init__(
         self,
@@ -491,22 +463,16 @@ class BuddyGetActionOperator(BaseOperator):
         """
         from airflow_provider.buddy.definition import without_secrets
 
-        with _hook(self.buddy_conn_id, self.workspace, self.project) as hook:
+        with self.make_hook() as hook:
             action = hook.get_action(self.pipeline, self.action)
         self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)
         return without_secrets(action, reveal=_sequence(self.reveal_fields, "reveal_fields"))
 
 
-def _hook(conn_id: str, workspace: str | None = None, project: str | None = None) -> BuddyHook:
-    from airflow_provider.buddy.hook import BuddyHook
-
-    return BuddyHook(conn_id, workspace=workspace, project=project)
-
-
 def _explained(error: StatusError, why: str) -> StatusError:
     """The same error, saying what may be behind it."""
-    fields = {name: getattr(error, name) for name in error.FIELDS}
-    return type(error)(f"{error} {why}", **fields)
+    error.args = (one_line(f"{error} {why}"),)
+    return error
 
 
 def _values(secrets: Mapping[str, Any] | None) -> list[str]:

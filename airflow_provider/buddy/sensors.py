@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider.buddy.link import LINK_KEY, UI_COLOR, BuddyExecutionLink
 from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
+from airflow_provider.buddy.task import BuddyTask
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.arguments import one_of
 from airflow_provider.execution.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.sensor import ExecutionSensor
 
 if TYPE_CHECKING:
-    from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.hook import ExecutionHook
     from airflow_provider.execution.search import Match
 
 
-class BuddyExecutionSensor(ExecutionSensor):
+class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
     """
     Wait for a Buddy execution that somebody, or something, else started.
 
@@ -32,20 +31,11 @@ class BuddyExecutionSensor(ExecutionSensor):
     """
 
     template_fields: Sequence[str] = ("ref", "buddy_conn_id", *ExecutionSensor.template_fields)
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
 
     def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ref = ref
         self.buddy_conn_id = buddy_conn_id
-
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        from airflow_provider.buddy.hook import BuddyHook
-
-        return BuddyHook(self.buddy_conn_id)
 
     def target(self, hook: ExecutionHook) -> str:
         """The execution; of an action execution's ref, the execution that it belongs to."""
@@ -64,9 +54,9 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
     .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
-    :param action: the action's id or name.
-    :param which: of several action executions, such as loops and retries make, the ``"last"`` that there is when it ends, the
-        ``"first"``, or ``"all"``, of which one that failed fails the sensor.
+    :param action: the action's id or name; goes before the action execution that ``ref`` may name.
+    :param which: of several action executions, such as loops and retries make: the ``"last"`` of those begun so far; the ``"first"``;
+        or ``"all"``, over when a later action has begun or the execution has ended, and failed if one of them has. For a loop: ``"all"``.
     :param buddy_conn_id: connection of type ``buddy``.
     """
 
@@ -89,7 +79,7 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
         return action_target(self.ref, self.action)
 
 
-class BuddyPipelineSensor(ExecutionSearchSensor):
+class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
     """
     Wait for an execution of a Buddy pipeline that somebody else starts: find it, then follow it to its end.
 
@@ -119,9 +109,6 @@ class BuddyPipelineSensor(ExecutionSearchSensor):
         "buddy_conn_id",
         *ExecutionSearchSensor.template_fields,
     )
-    operator_extra_links = (BuddyExecutionLink(),)
-    link_key = LINK_KEY
-    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -149,12 +136,6 @@ class BuddyPipelineSensor(ExecutionSearchSensor):
         self.revision = revision
         self.comment = comment
         self.buddy_conn_id = buddy_conn_id
-
-    def make_hook(self) -> BuddyHook:
-        """The hook for this task's connection."""
-        from airflow_provider.buddy.hook import BuddyHook
-
-        return BuddyHook(self.buddy_conn_id, workspace=self.workspace, project=self.project)
 
     def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
         """Which pipeline, and which of its executions."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider.buddy import flows, models, routes
-from airflow_provider.buddy.logs import PAGE, LogOf, LogReader
+from airflow_provider.buddy.logs import PAGE, TAIL, LogOf, LogReader
 from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef
 from airflow_provider.buddy.snapshot import phase_of, snapshot_of
 from airflow_provider.errors import (
@@ -21,7 +21,6 @@ from airflow_provider.errors import (
     Unauthorized,
 )
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import utc
 from airflow_provider.execution.route import Flow, Pages, send
 from airflow_provider.execution.system import Cursor, LogLine, Memo, Snapshot, System, signature
 
@@ -67,6 +66,7 @@ class Buddy(System):
                 full = item
             if full.action_execution_id is None:
                 full.action_execution_id = item.id
+            full.log = full.log[-TAIL:]  # of all actions together, whole logs would be much
             detailed.append(full)
         return detailed, omitted
 
@@ -136,21 +136,24 @@ class Buddy(System):
         execution = yield from flows.change_execution(ref, "RETRY")
         return snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, execution.id), execution)
 
+    def before_resume(self, snapshot: Snapshot) -> Flow[str]:
+        """Its state, and the newest execution of the pipeline: should the retry have a new id, it is a newer one."""
+        parsed = BuddyRef.parse(snapshot.ref)
+        items, _ = yield from flows.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
+        return f"{signature(snapshot)}{_NEWEST}{max((item.id for item in items), default=parsed.execution)}"
+
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it runs again; or else, should a retry have a new id, whether its one successor was started since."""
+        """Whether it runs again; or else whether one execution of the same kind is newer than all were before."""
         parsed = BuddyRef.parse(ref)
+        state, _, newest = before.rpartition(_NEWEST)
         execution = yield from flows.get_execution(ref)
-        if signature(snapshot := snapshot_of(parsed, execution)) != before:
+        if signature(snapshot := snapshot_of(parsed, execution)) != state:
             return [snapshot], True
-        page, at = flows.executions(parsed.workspace, parsed.project, parsed.pipeline), None
-        items, at = yield from page(at)
+        items, _ = yield from flows.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
         newer = [
             item
             for item in items
-            if item.id > parsed.execution
-            and (item.start_date is None or utc(item.start_date).timestamp() >= since - flows.CLOCK_SKEW)
-            and _same(item.comment, execution.comment)
-            and _same(_revision(item), _revision(execution))
+            if item.id > int(newest) and _same(item.comment, execution.comment) and _same(_revision(item), _revision(execution))
         ]
         found = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
         return (found, True) if len(found) == 1 else ([], not found)
@@ -184,6 +187,7 @@ class Buddy(System):
         return None if snapshot.phase is Phase.QUEUED and "revision" in asked and fields.get("to_revision") is None else False
 
 
+_NEWEST = " newest="
 _FIELDS = {"branch": "branch", "tag": "tag", "revision": "to_revision", "comment": "comment"}
 
 

@@ -15,7 +15,6 @@ from airflow_provider.execution.operator import ExecutionOperator
 from airflow_provider.execution.outcome import Outcome
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Sleep
-from airflow_provider.execution.system import signature
 from airflow_provider.execution.task import ExecutionTask
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ class ExecutionActOperator(ExecutionOperator):
     """
     Base of the operators that do something to an execution and, by default, follow it to its end.
 
+    Where the execution is not the task's own (``owns_execution``), it is never cancelled: not when the task is killed, cleared or takes
+    too long.
+
     :param ref: the execution.
     """
 
@@ -53,6 +55,10 @@ class ExecutionActOperator(ExecutionOperator):
         """
         raise NotImplementedError
 
+    def how_to_find(self, note: store.Note) -> str:
+        """What a person is to look at, if it can't be told whether a request took effect."""
+        return f"Look at execution {self.ref}."
+
     def plan(self, hook: Any) -> Flow[Snapshot]:
         """Look at the execution; one that is being stopped is given a while to end."""
         system, ref = hook.system(), self.target()
@@ -68,7 +74,8 @@ class ExecutionCancelOperator(ExecutionActOperator):
     """
     Base of the operators that cancel an execution. Whatever its end is, the task succeeds once it has ended: the result tells.
 
-    An execution that has ended, or is being stopped already, is left at that.
+    An execution that has ended, or is being stopped already, is left at that. ``on_retry``, ``on_skipped``, ``on_partial`` and
+    ``cancel_on_kill`` have no effect.
 
     :param ref: the execution.
     """
@@ -104,43 +111,36 @@ class ExecutionCancelOperator(ExecutionActOperator):
         return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
 
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
-        if end == "ended" and snapshot.phase.ended:
+        if snapshot.phase.ended:
             return Outcome(f"{title} execution {snapshot.ref} ended {snapshot.status}.")
         return super()._judge(title, end, snapshot, problem)
 
 
 class ExecutionResumeOperator(ExecutionActOperator):
     """
-    Base of the operators that run an ended execution again by the system's own retry, and follow it.
+    Base of the operators that run an ended execution again by the system's own retry, and follow it. Airflow's retries do so again.
 
     :param ref: the execution.
     """
 
-    started_word: ClassVar[str] = "runs again"
     only_ended: ClassVar[bool] = True
     """Whether only an execution that has ended can run again."""
 
-    def mark(self, plan: Any, marker: str) -> str:
-        """No marker can travel with a retry: the execution's state before it tells whether it took effect."""
-        return signature(plan)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.on_retry = "resume"  # of what ran again, should that have failed
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
-        """The one request."""
-        if self.only_ended and not plan.phase.ended:
+    def _start(self, context: Context, hook: ExecutionHook, note: store.Note) -> tuple[store.Note, Snapshot]:
+        known = hook.run(self.plan(hook))
+        if self.only_ended and not known.phase.ended:
             raise ConfigurationError(
-                f"{hook.title} execution {plan.ref} is {plan.status}: only one that has ended can run again. Wait for it by a sensor, "
-                f"or cancel it first. See {plan.url}",
+                f"{hook.title} execution {known.ref} is {known.status}: only one that has ended can run again. Wait for it by a sensor, "
+                f"or cancel it first. See {known.url}",
                 system=hook.conn_type,
-                ref=plan.ref,
-                url=plan.url,
+                ref=known.ref,
+                url=known.url,
             )
-        snapshot: Snapshot = yield from hook.system().resume(plan.ref)
-        return snapshot
-
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """By the state before the request."""
-        found: tuple[list[Snapshot], bool] = yield from hook.system().resumed(self.target(), marker, since)
-        return found
+        return self._resume(context, hook, note, known)
 
 
 class ExecutionGetOperator(ExecutionTask, BaseOperator):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from airflow_provider.execution.transport import Sender
     from airflow_provider.execution.watch import WatchPolicy, WatchState
 
+    Find = Callable[[], Flow[tuple[list[Snapshot], bool]]]
+
 
 class ExecutionOperator(ExecutionTask, BaseOperator):
     """
@@ -70,6 +71,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     owns_execution: ClassVar[bool] = True
     """Whether the execution is this task's own: only then it is cancelled with the task, or when it takes too long."""
+    can_start_again: ClassVar[bool] = True
+    """Whether there is anything to start anew once the execution has failed."""
     started_word: ClassVar[str] = "started"
     start_grace: float | None = None
     """Seconds that a started execution may take to appear, where its start is answered before it is done."""
@@ -119,34 +122,45 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         if log_lines < 0:
             raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
         self._interrupted = False
-        self._unanswered: tuple[Any, store.Note] | None = None
+        self._unanswered: tuple[Find, store.Note] | None = None
         self._killer: tuple[ExecutionHook, Sender, TaskKey] | None = None
 
     # What a system's operator says:
 
-    @abstractmethod
     def plan(self, hook: Any) -> Flow[Any]:
         """
         Find out what to start, before anything is started.
 
         :raises ConfigurationError: for bad input.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """Send the one start request, with ``marker`` in it if the API has a place for it."""
+        raise NotImplementedError
 
-    @abstractmethod
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """
         Look for executions that carry ``marker``, started after ``since`` (epoch seconds).
 
         :returns: those found, and whether finding none proves that none was started.
         """
+        raise NotImplementedError
 
     def mark(self, plan: Any, marker: str) -> str:
         """By what :meth:`find` knows: a marker that travels with the request, or, where none can, the state before it."""
         return marker
+
+    def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
+        """Send the one request that runs a failed execution again; by default the system's own retry."""
+        snapshot: Snapshot = yield from hook.system().resume(known.ref)
+        return snapshot
+
+    def how_to_find(self, note: store.Note) -> str:
+        """What a person is to look at, if it can't be told whether a request took effect."""
+        if note.resumes:
+            return f"Look whether execution {note.resumes} runs again."
+        return f"Look for an execution whose comment or input holds {note.marker}, or that was started at that time."
 
     # What all of them do:
 
@@ -248,7 +262,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._stop_old(hook, known.ref)
         if cleared or known is None or known.phase is Phase.STOPPING:
             return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
-        if not known.phase.ended or self._judge(hook.title, "ended", known).error is None:
+        if not known.phase.ended or not self.can_start_again or self._judge(hook.title, "ended", known).error is None:
             self.log.info("Going on with execution %s, started by an earlier try of this task (%s).", known.ref, known.status)
             if before.ref is None:
                 before.ref, before.url = known.ref, known.url
@@ -273,12 +287,12 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         One that is being stopped is given a while to end: it is no execution to follow.
         """
         if note.ref is None:
-            self.log.info("An earlier try may have started an execution; looking for it by its marker %s.", note.marker)
-            plan = hook.run(self.plan(hook))
-            self._unanswered = (plan, note)
-            known = self._look_up(hook, plan, note, "the task stopped between its start and the note of it")
+            self.log.info("An earlier try may have sent its request; looking whether it took effect (%s).", note.marker)
+            find = self._find_resumed(hook, note) if note.resumes else self._find_started(hook, note)
+            self._unanswered = (find, note)
+            known = self._look_up(hook, find, note, "the task stopped between its request and the note of it")
             self._ref, self._unanswered = (known.ref if known else None), None
-            return known
+            return known if known or not note.resumes else hook.run(hook.system().read(note.resumes))
         until = time.monotonic() + self.stopping_grace
         while True:
             try:
@@ -295,20 +309,39 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 return known
             self._pause(min(2.0, self.poll_interval))
 
+    def _find_started(self, hook: ExecutionHook, note: store.Note) -> Find:
+        plan = hook.run(self.plan(hook))
+        return lambda: self.find(hook, plan, note.marker, note.started_at)
+
+    def _find_resumed(self, hook: ExecutionHook, note: store.Note) -> Find:
+        return lambda: hook.system().resumed(note.resumes or "", note.marker, note.started_at)
+
     def _start(self, context: Context, hook: ExecutionHook, note: store.Note) -> tuple[store.Note, Snapshot]:
         plan = hook.run(self.plan(hook))
         note.marker = self.mark(plan, note.marker)
+        find = lambda: self.find(hook, plan, note.marker, note.started_at)  # noqa: E731
+        return self._send(context, hook, note, lambda: self.start(hook, plan, note.marker), find, self.started_word)
+
+    def _resume(self, context: Context, hook: ExecutionHook, note: store.Note, known: Snapshot) -> tuple[store.Note, Snapshot]:
+        """Let the system go on with a failed execution. Its id may change."""
+        note.resumes, note.marker = known.ref, hook.run(hook.system().before_resume(known))
+        return self._send(context, hook, note, lambda: self.again(hook, known), self._find_resumed(hook, note), "runs again")
+
+    def _send(
+        self, context: Context, hook: ExecutionHook, note: store.Note, request: Callable[[], Flow[Snapshot]], find: Find, word: str
+    ) -> tuple[store.Note, Snapshot]:
+        """Send the one request that must not take effect twice, with the intent noted before it and the ref after it."""
         for attempt in (1, 2):
             store.save(context, note)  # the intent; refused if a newer try has taken over
-            self._ref, self.execution_url, self._unanswered = None, None, (plan, note)
+            self._ref, self.execution_url, self._unanswered = None, None, (find, note)
             try:
-                snapshot: Snapshot | None = hook.run(self.start(hook, plan, note.marker))
+                snapshot: Snapshot | None = hook.run(request())
             except (TransportError, ServerError, ProtocolError) as error:
                 if isinstance(error, TransportError) and not error.sent:
                     self._nothing_started(context, note)
                     raise
-                self.log.warning("%s Looking whether an execution was started all the same.", error)
-                snapshot = self._look_up(hook, plan, note, str(error))
+                self.log.warning("%s Looking whether it took effect all the same.", error)
+                snapshot = self._look_up(hook, find, note, str(error))
                 if snapshot is None and attempt == 2:
                     self._nothing_started(context, note)
                     raise
@@ -317,12 +350,12 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 raise
             if snapshot is not None:
                 break
-            self.log.info("No execution was started; asking once more.")
+            self.log.info("It did not; asking once more.")
         assert snapshot is not None
         note.ref, note.url = snapshot.ref, snapshot.url
         self._ref, self._unanswered = snapshot.ref, None
         store.save(context, note)
-        self.log.info("%s execution %s %s: %s", hook.title, snapshot.ref, self.started_word, snapshot.url)
+        self.log.info("%s execution %s %s: %s", hook.title, snapshot.ref, word, snapshot.url)
         self._announce(context, snapshot.ref, snapshot.url)
         return note, snapshot
 
@@ -332,9 +365,9 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         with suppress(AirflowRuntimeError):
             store.save(context, note)
 
-    def _look_up(self, hook: ExecutionHook, plan: Any, note: store.Note, why: str) -> Snapshot | None:
+    def _look_up(self, hook: ExecutionHook, find: Find, note: store.Note, why: str) -> Snapshot | None:
         """
-        Find the execution that a start request may have started.
+        Find the execution that a request may have started.
 
         :returns: None if it is certain that there is none.
         :raises StartUnknown: if it can't be told.
@@ -343,7 +376,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         for pause in self.lookup_pauses:
             self._pause(pause)
             try:
-                found, certain = hook.run(self.find(hook, plan, note.marker, note.started_at))
+                found, certain = hook.run(find())
             except (TransportError, ServerError, RateLimited, ProtocolError) as error:
                 self.log.warning("%s", error)
                 certain = False
@@ -353,29 +386,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         if certain:
             return None
         raise StartUnknown(
-            f"{hook.title}: it can't be told whether an execution was started ({why}). None was started again. Look for one whose "
-            f"comment or input holds {note.marker}, or that was started at that time; a retry of the task looks again.",
+            f"{hook.title}: it can't be told whether the request took effect ({why}). It was not sent again. "
+            f"{self.how_to_find(note)} A retry of the task looks again.",
             system=hook.conn_type,
         )
-
-    def _resume(self, context: Context, hook: ExecutionHook, note: store.Note, known: Snapshot) -> tuple[store.Note, Snapshot]:
-        """Let the system go on with a failed execution. Its id may change."""
-        note.ref, note.url = known.ref, known.url
-        store.save(context, note)
-        self._ref, self.execution_url = known.ref, known.url
-        try:
-            snapshot = hook.run(hook.system().resume(known.ref))
-        except (TransportError, ServerError, ProtocolError) as error:
-            snapshot = hook.run(hook.system().read(known.ref))
-            if snapshot.phase.ended:
-                raise
-            self.log.warning("%s It runs again all the same.", error)
-        note.ref, note.url = snapshot.ref, snapshot.url
-        self._ref = snapshot.ref
-        store.save(context, note)
-        self.log.info("%s execution %s resumed: %s", hook.title, snapshot.ref, snapshot.url)
-        self._announce(context, snapshot.ref, snapshot.url)
-        return note, snapshot
 
     # Following it
 
@@ -526,9 +540,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         """If the task is ended in the middle of the start, or while that is looked up: the execution that was started."""
         if self._unanswered is None:
             return None
-        plan, note = self._unanswered
-        found, _ = sender.run(self.find(hook, plan, note.marker, note.started_at))
-        return found[0].ref if found else None
+        find, note = self._unanswered
+        found, _ = sender.run(find())
+        # A retry that has a new id is told by circumstances only: enough to follow it, not to cancel it.
+        return found[0].ref if found and note.resumes in (None, found[0].ref) else None
 
 
 def _adding(outcome: Outcome, text: str) -> Outcome:

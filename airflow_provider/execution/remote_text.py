@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider.execution.result import iso
 from airflow_provider.execution.system import LogLine, Snapshot
+from airflow_provider.plain_text import on_one_line, uncoloured, ungrouped
 
 SHORTEST_SECRET = 5
 """Characters: hiding shorter texts would garble the log and tell what they are."""
@@ -18,13 +19,6 @@ MAX_LINE = 2_000
 """Characters of a remote line that are shown."""
 MAX_READ = 16 * 1024
 """Characters of a remote line that are looked at."""
-
-# CSI, OSC (such as hyperlinks and titles) and two-character escape sequences
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]")
-# What starts a new line becomes a space, other control characters but tab go, and so do the marks that turn the reading direction.
-_BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_GROUP = re.compile(r"::(?=(?:end)?group::)", re.IGNORECASE)
 
 _SECRET_NAME = re.compile(
     r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|credentials?|"
@@ -70,14 +64,14 @@ def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LIN
     :param limit: characters to keep; None for all.
     """
     whole = str(text)
-    line = _ANSI.sub("", whole if limit is None else whole[:MAX_READ])
+    line = uncoloured(whole if limit is None else whole[:MAX_READ])
     hidden = _parts(secrets)
     for secret in hidden:
         line = line.replace(secret, "***")
-    line = _CONTROL.sub("", _BREAK.sub(" ", line))
+    line = on_one_line(line)
     for secret in hidden:
         line = line.replace(secret, "***")
-    line = _GROUP.sub(": :", _SECRET_VALUE.sub("***", line))
+    line = ungrouped(_SECRET_VALUE.sub("***", line))
     return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
 
 

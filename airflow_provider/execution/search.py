@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
-from airflow_provider.errors import ConfigurationError
+from airflow_provider.errors import ConfigurationError, NotFound
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
 from airflow_provider.execution.route import Flow
@@ -19,7 +19,7 @@ Match = Literal["first", "latest", "first_succeeded"]
 MAX_PAGES = 100
 """Pages of a list that one look reads at most."""
 MAX_REJECTED = 100
-"""Executions that a search remembers as not meant: it travels with the task."""
+"""Executions that a search remembers at most as not meant, or as without a start: it travels with the task."""
 SKEW = 300.0
 """Seconds by which start times may be out of the list's order."""
 
@@ -49,12 +49,14 @@ def find(system: System, search: Search, memo: Memo) -> Flow[tuple[Snapshot | No
     matching: list[Snapshot] = []
     rejected: list[str] = []
     placed: list[float | None] = []
+    undated: list[str] = []
     pages, at = system.listed(search["where"], memo), None
     oldest = _latest(search["started_after"], memo.get("oldest"))
     complete = False
     newest: float | None = None
     for _ in range(MAX_PAGES):
         items, at = yield from pages(at)
+        items = yield from _dated(system, items, memo.get("undated", ()), undated)
         newest = _latest(newest, *(_place(item, ()) for item in items))
         for position, item in enumerate(items):
             place = _place(item, items[position + 1 :])
@@ -77,7 +79,7 @@ def find(system: System, search: Search, memo: Memo) -> Flow[tuple[Snapshot | No
             "such as '{{ dag_run.run_after }}'.",
             system=system.name,
         )
-    memo["rejected"] = rejected[:MAX_REJECTED]
+    memo["rejected"], memo["undated"] = rejected[:MAX_REJECTED], undated[:MAX_REJECTED]
     known = [place for place in placed if place is not None]
     if complete and newest is not None and len(known) == len(placed):
         memo["oldest"] = min([*known, newest])
@@ -85,11 +87,29 @@ def find(system: System, search: Search, memo: Memo) -> Flow[tuple[Snapshot | No
     return _chosen(search["match"], matching), matching
 
 
+def _dated(system: System, items: list[Snapshot], known: Sequence[str], undated: list[str]) -> Flow[list[Snapshot]]:
+    """Read those whose start the list does not tell although they must have one; ``undated`` gets those that have none."""
+    told: list[Snapshot] = []
+    for item in items:
+        if item.started_at is None and item.phase is not Phase.QUEUED:
+            if item.ref not in known:
+                try:
+                    item = yield from system.read(item.ref)
+                except NotFound:  # gone since
+                    continue
+            if item.started_at is None:
+                undated.append(item.ref)
+        told.append(item)
+    return told
+
+
 def _chosen(match: Match, matching: list[Snapshot]) -> Snapshot | None:
     if match == "latest":
         return matching[-1] if matching else None
     if match == "first_succeeded":
         matching = [item for item in matching if item.phase is Phase.SUCCEEDED]
+    # Which of several queued ones is the first shows when they start: one may be delayed for days.
+    matching = [item for item in matching if item.started_at or item.phase is not Phase.QUEUED]
     return min(matching, key=lambda item: _epoch(item.started_at) if item.started_at else float("inf"), default=None)
 
 
@@ -102,7 +122,7 @@ def _place(item: Snapshot, older: Sequence[Snapshot]) -> float | None:
 def _in_time(search: Search, item: Snapshot, place: float | None) -> bool:
     """Whether its times fit. One that is still to start is as new as can be."""
     after, before, finished = search["started_after"], search["started_before"], search["finished_after"]
-    to_start = item.started_at is None and not item.phase.ended
+    to_start = item.started_at is None and item.phase is Phase.QUEUED
     started = time.time() if to_start else place
     if after is not None and (started is None or _before(started, after)):
         return False

@@ -19,14 +19,14 @@ class ExecutionSearchSensor(ExecutionSensor):
     """
     Base of the sensors that wait for an execution which somebody, a schedule or a webhook starts.
 
-    What was found is noted: the next poke, a reschedule or a retry goes on with the same execution. All times are compared with the
-    remote system's clock. There is no bound by default; anchor one on ``dag_run.run_after``, since the data interval of a run has no
-    width under Airflow 3's cron schedules, and manual runs have none.
+    What was found is noted: the next poke, a reschedule or a retry goes on with the same execution. Start and end times are the remote
+    system's; one that has not started yet counts as of now. There is no bound by default; anchor one on ``dag_run.run_after``, since the
+    data interval of a run has no width under Airflow 3's cron schedules, and manual runs have none.
 
     :param started_after: only executions that started at this moment or later.
     :param started_before: only executions that started before this moment.
     :param finished_after: only executions that ended at this moment or later, or have not ended.
-    :param match: ``"first"``: the one that started first; ``"latest"``: the one that is the newest when the sensor looks;
+    :param match: ``"first"``: the one that started first; ``"latest"``: the newest one, kept to once found;
         ``"first_succeeded"``: the first that succeeds, passing over others until ``timeout``.
     """
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.exceptions import (
@@ -22,14 +22,14 @@ from airflow_provider.errors import (
     ConfigurationError,
     ConnectionMissing,
     ExecutionInterrupted,
+    ExecutionUnreachable,
     ExecutionVanished,
     Forbidden,
     Unauthorized,
 )
 from airflow_provider.execution import store
 from airflow_provider.execution.arguments import seconds
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.store import PROGRESS_KEY
 from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
         self._check_common()
 
+    _sought: str | None = None
+    """What is said if a search finds nothing until the timeout."""
+
     def target(self, hook: ExecutionHook) -> str | Search:
         """
         What to follow: a ref, or a search for an execution that may be still to come. Asks nothing of the API.
@@ -130,22 +133,24 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
                 found = self._poke(context, hook, target, state)
                 if found.is_done:
                     return found.xcom_value
-                return self._wait_on(hook, target, state)
+                return self._wait_on(context, hook, target, state)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger has seen the end."""
         from airflow_provider.execution.watch import WatchState
 
         with self.make_hook() as hook:
-            target = self.target(hook)
+            target, _ = self._begin(context, hook)
             if isinstance(event, dict):
                 self._keep(context, target, WatchState.load(event.get("state")))
             ref, end, state = self._read_event(event)
             result = self._conclude(context, hook, target, ref, state, end)
-            return result or self._wait_on(hook, target, state)
+            return result or self._wait_on(context, hook, target, state)
 
-    def _wait_on(self, hook: ExecutionHook, target: str | Search, state: WatchState) -> Any:
+    def _wait_on(self, context: Context, hook: ExecutionHook, target: str | Search, state: WatchState) -> Any:
         ref, search = (target, None) if isinstance(target, str) else (None, target)
+        if search is not None:  # where the trigger notes what it finds, and another triggerer reads it
+            context["ti"].xcom_push(key=PROGRESS_KEY, value={"ref": None, "state": state.dump()})
         return self._defer(hook, ref, state, cancel_on_kill=False, search=search)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -156,7 +161,17 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             except AirflowSensorTimeout as error:  # ours, or what the base makes of Airflow's back-stop
                 raise AirflowSensorTimeout(self._timed_out(error)) from None
             except TaskDeferralError as error:
+                self._keep_progress(context)
                 raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to wait on.") from None
+
+    def _keep_progress(self, context: Context) -> None:
+        """The trigger is gone: what it had found is kept for the next try."""
+        from airflow_provider.execution.watch import WatchState
+
+        noted = context["ti"].xcom_pull(task_ids=self.task_id, key=PROGRESS_KEY, map_indexes=context["ti"].map_index)
+        if isinstance(noted, dict) and isinstance(noted.get("state"), dict):
+            with self.make_hook() as hook:
+                self._keep(context, self.target(hook), WatchState.load(noted["state"]))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
@@ -177,9 +192,11 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             and not store.cleared_since(before, context)
         ):
             state = WatchState.load(kept)
+            if not isinstance(target, str):
+                target = self._as_noted(target, kept.get("search"))
             if kept.get("try_number") != context["ti"].try_number:
                 state.failing_since = state.missing_since = None  # each try has its own patience
-            if before.ref and before.url:
+            if before.ref and before.url and (isinstance(target, str) or state.found):
                 self._announce(context, before.ref, before.url)
         else:
             note = store.next_note(context, before, cleared=before is not None, now=time.time())
@@ -187,15 +204,23 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             state = WatchState(since=note.started_at)
             self._keep(context, target, state)
         self._ref = target if isinstance(target, str) else state.found
+        self._sought = None if isinstance(target, str) else self._not_found(target, state.passed)
         return target, state
 
     def _key(self, target: str | Search) -> str:
         """Tells a wait from one for something else, should the DAG be changed between two tries."""
-        return json.dumps([target, self.view()], sort_keys=True)
+        return json.dumps([target if isinstance(target, str) else [target["where"], target["match"]], self.view()], sort_keys=True)
+
+    def _as_noted(self, target: Search, noted: Any) -> Search:
+        """The bounds of the first look stay: a template may give others at each poke."""
+        return cast("Search", noted) if isinstance(noted, dict) and noted.keys() == target.keys() else target
 
     def _keep(self, context: Context, target: str | Search, state: WatchState) -> None:
         """For the next poke, or the next try."""
         kept = {**state.dump(), "target": self._key(target), "try_number": context["ti"].try_number}
+        if not isinstance(target, str):
+            kept["search"] = dict(target)
+            self._sought = self._not_found(target, state.passed)
         context["task_state_store"].set(WAIT_KEY, kept)
 
     def _announce(self, context: Context, ref: str, url: str | None) -> None:
@@ -249,21 +274,28 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         """The end of a search that has found nothing to follow."""
         assert not isinstance(target, str)
         if end == "timeout":
-            passed = f" Passed over: {', '.join(state.passed[-10:])}." if state.passed else ""
-            return AirflowSensorTimeout(
-                f"No {title} execution of {target['what']} was found within the sensor's timeout of {self.timeout:g} s "
-                f"(match={target['match']!r}).{passed}"
+            return AirflowSensorTimeout(self._not_found(target, state.passed))
+        if end == "vanished":
+            return ExecutionVanished(
+                f"{title}: {target['what']} answers 404 and did so for a while: deleted, or hidden from this connection."
             )
-        outcome = self._judge(title, end, Snapshot(f"of {target['what']}", Phase.UNKNOWN, "unknown"), state.problem)
-        return (outcome.error or ExecutionVanished)(outcome.message)
+        return ExecutionUnreachable(
+            f"{title}: {target['what']} could not be searched for too long. Last error: {state.problem} A retry of the task searches on."
+        )
+
+    def _not_found(self, target: Search, passed: Sequence[str]) -> str:
+        over = f" Passed over: {', '.join(passed[-10:])}." if passed else ""
+        what = f"execution of {target['what']} was found within the sensor's timeout of {self.timeout:g} s (match={target['match']!r})"
+        return f"No {what}.{over}"
 
     def _timed_out(self, error: Exception) -> str:
         """Airflow's own check may come a moment before ours: say the same."""
         if isinstance(error, AirflowSensorTimeout) and " execution " in str(error):
             return str(error)
-        what = "the execution has not ended" if self._ref else "no execution was found that it could follow"
+        if self._ref is None and self._sought:
+            return self._sought
         see = f" See {self.execution_url}" if self.execution_url else ""
-        return f"The sensor's timeout of {self.timeout:g} s has passed and {what}.{see}"
+        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended.{see}"
 
     @contextmanager
     def _own_soft_fail(self, context: Context) -> Iterator[None]:

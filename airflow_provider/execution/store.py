@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 KEY = "execution"
+PROGRESS_KEY = "execution_progress"
+"""XCom key under which a trigger notes how far it is, so that another triggerer goes on there."""
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Note:
     :param marker: travels with the start request, so that the execution can be found again.
     :param max_tries, clear_number: Airflow's counters at that time, which tell a retry from a clear.
     :param started_at: epoch seconds of the start request, or of the beginning of a sensor's wait.
+    :param resumes: the execution that the request is to run again, if it starts no new one.
     :param ref: the execution, once known. :param refused: the API said that nothing was started.
     :param done: the task has concluded on it.
     :param waited, waiting_since: time spent waiting for a person, as of :class:`~airflow_provider.execution.watch.WatchState`.
@@ -32,6 +35,7 @@ class Note:
     max_tries: int
     clear_number: int | None
     started_at: float
+    resumes: str | None = None
     ref: str | None = None
     url: str | None = None
     refused: bool = False

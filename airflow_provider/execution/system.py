@@ -158,11 +158,16 @@ class System(ABC):
     def resume(self, ref: str) -> Flow[Snapshot]:
         """Go on with a failed execution by the system's own retry; the snapshot's ``ref`` may be a new one."""
 
+    def before_resume(self, snapshot: Snapshot) -> Flow[str]:
+        """What :meth:`resumed` has to know of the time before the request. No marker can travel with a retry."""
+        return signature(snapshot)
+        yield  # a flow that asks nothing
+
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """
         Find out whether :meth:`resume` took effect.
 
-        :param before: :func:`signature` of the execution before it.
+        :param before: what :meth:`before_resume` gave.
         :param since: epoch seconds of the request.
         :returns: the execution that runs, or ran, again; and whether finding none proves that there is none.
         """

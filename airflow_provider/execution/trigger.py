@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one_line
 from airflow_provider.execution import kill
 from airflow_provider.execution.outcome import End
+from airflow_provider.execution.store import PROGRESS_KEY
 from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider.execution.search import Search
     from airflow_provider.execution.system import Snapshot, System
 
-PROGRESS_KEY = "execution_progress"
-"""XCom key under which the wait notes how far it is, so that another triggerer goes on there."""
 CHECKPOINT_SECONDS = 60.0
 MAX_HOLD = 60.0
 """Seconds that an event is held back at most, should the clocks of worker and triggerer differ."""
@@ -189,7 +188,7 @@ class ExecutionTrigger(BaseTrigger):
     async def _recall(self) -> dict[str, Any]:
         """How far another triggerer had come with this wait, else how far the worker had. Asked only if there can be a note."""
         ti = self.task_instance
-        if ti is not None and time.time() - self.state.get("saved_at", 0.0) > CHECKPOINT_SECONDS:
+        if ti is not None and (self.search is not None or time.time() - self.state.get("saved_at", 0.0) > CHECKPOINT_SECONDS):
             from airflow.sdk.execution_time.xcom import XCom
 
             try:

@@ -141,6 +141,56 @@ def test_a_retry_whose_answer_is_lost_is_not_sent_again(stage: Stage, keeps_id: 
     assert stage.emulator.ledger.count(method="PATCH", path_re=r"/executions/\d+$") == 1
 
 
+def test_a_lost_retry_is_not_taken_for_somebody_elses_execution(stage: Stage) -> None:
+    """A newer execution that was there before the request is none of ours: it is neither followed nor cancelled."""
+    ref = stage.start(FLAKY, SLOW, wait=0.3)
+    others = str(stage.buddy.add_execution(stage.buddy.pipelines[0], "INPROGRESS", started_by="Ann").ref)
+    stage.emulator.faults.add(Fault("status", status=502, method="PATCH"))
+    ended = stage.task(BuddyRetryExecutionOperator, ref=ref, timeout=1.0).run()
+    failed(ended, errors.ExecutionDeadlineExceeded)
+    assert ended.xcoms["ref"] == ref
+    assert stage.status(others) == "INPROGRESS"
+
+
+@pytest.mark.parametrize("keeps_id", [True, False])
+def test_on_retry_resume_follows_a_retry_whose_answer_was_lost(stage: Stage, keeps_id: bool) -> None:
+    stage.buddy.retry_keeps_id = keeps_id
+    pipeline = stage.buddy.add_pipeline(Pipeline("release", actions=[FLAKY, DEPLOY]))
+    task = stage.task(BuddyRunPipelineOperator, pipeline=pipeline.id, on_retry="resume", retries=2)
+    failed(task.run(), errors.ExecutionFailed)
+    stage.emulator.faults.add(Fault("drop_after", method="PATCH"))
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    assert stage.emulator.ledger.count(method="PATCH", path_re=r"/executions/\d+$") == 1
+    assert stage.system.starts == 1
+
+
+@pytest.mark.parametrize("keeps_id", [True, False])
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_a_crash_between_the_retry_and_its_note(stage: Stage, keeps_id: bool, took_effect: bool) -> None:
+    """The worker dies right after the request: the next try finds what runs again, or asks once more."""
+    stage.buddy.retry_keeps_id = keeps_id
+    ref = stage.start(FLAKY, DEPLOY, wait=0.3)
+    task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
+    stage.emulator.faults.add(Fault("drop_after" if took_effect else "drop_before", method="PATCH"))
+    stage.emulator.faults.add(Fault("drop_before", method="GET", after=2, times=60))
+    failed(task.run(), errors.StartUnknown, f"Look at execution {ref}.")
+    stage.emulator.faults.clear()
+    assert task.run().state == "success"
+    assert len([entry for entry in stage.emulator.ledger.entries if entry.method == "PATCH" and entry.fault != "drop_before"]) == 1
+
+
+def test_each_try_retries_the_newest(stage: Stage) -> None:
+    stage.buddy.retry_keeps_id = False
+    ref = stage.start(Action("Build", seconds=0.1, status=["FAILED", "FAILED", "SUCCESSFUL"]), wait=0.2)
+    task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
+    failed(task.run(), errors.ExecutionFailed)
+    stage.emulator.faults.add(Fault("drop_after", method="PATCH"))
+    assert task.run().result["ref"] == stage.system.refs[2]
+    paths = [entry.path.rpartition("/")[2] for entry in stage.emulator.ledger.entries if entry.method == "PATCH"]
+    assert paths == ["1", "2"]
+
+
 def test_a_retry_that_never_arrived_is_sent_again(stage: Stage) -> None:
     ref = stage.start(FLAKY, wait=0.3)
     stage.emulator.faults.add(Fault("drop_before", method="PATCH"))

@@ -86,7 +86,7 @@ def test_a_crash_before_the_note_of_the_ref_is_looked_up(operator_bench: Bench) 
     ended = task.run()
     assert ended.state == "success"
     assert system.starts == 1
-    assert "looking for it by its marker" in ended.text
+    assert "looking whether it took effect" in ended.text
 
 
 def test_a_crash_before_the_start_request_starts_one(operator_bench: Bench) -> None:

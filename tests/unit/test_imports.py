@@ -51,7 +51,7 @@ def test_a_dag_file_imports_little(imports: str) -> None:
     added = new_modules("import airflow.sdk; from airflow.sdk import BaseOperator, BaseSensorOperator, BaseOperatorLink, conf", imports)
     assert "airflow_provider.execution.task" in added
     assert [name for name in added if name in HEAVY] == []
-    assert len(added) < 25, "\n".join(added)
+    assert len(added) < 30, "\n".join(added)
 
 
 def test_provider_info_imports_nothing() -> None:
