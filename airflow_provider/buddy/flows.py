@@ -29,19 +29,24 @@ def paged(get: Callable[[dict[str, int]], Flow[tuple[list[T], int | None]]], key
     A list as pages, by ``page`` and ``per_page``.
 
     It ends with an empty page, since how many items a page may have is not documented, or where the API tells the number of pages.
-    Items move to the next page while somebody adds new ones: those of the page before are not given twice.
+    Items move to later pages while somebody adds new ones: none is given twice, and a page of known ones is not the end yet, unless
+    the next one is such a page, too, as from an installation that gives its whole list at once, whatever ``page`` says.
 
     :param get: flow that gives a page for its query, and the number of pages if that is told.
     """
 
-    def page(at: tuple[int, frozenset[object]] | None) -> Flow[tuple[list[T], tuple[int, frozenset[object]] | None]]:
-        number, before = at or (1, frozenset())
+    def page(at: _Place | None) -> Flow[tuple[list[T], _Place | None]]:
+        number, seen, went_on = at or (1, frozenset(), True)
         items, pages = yield from get({"page": number, "per_page": PER_PAGE})
-        new = [item for item in items if key(item) not in before]
-        last = not new or number == pages
-        return new, None if last else (number + 1, frozenset(map(key, items)))
+        new = [item for item in items if key(item) is None or key(item) not in seen]
+        last = not items or number == pages or not (new or went_on)
+        return new, None if last else (number + 1, seen.union(map(key, items)), bool(new))
 
     return page
+
+
+_Place = tuple[int, frozenset[object], bool]
+"""The number of the next page, the keys of all items so far, and whether the last page had new ones."""
 
 
 # Workspaces and projects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_provider.buddy import models, routes
@@ -15,8 +15,11 @@ PAGE = 1_000
 """Lines; the most that the API gives at once."""
 TAIL = 50
 WINDOW = 1024 * 1024
-"""Bytes read at once of a log behind an address."""
+"""Bytes read at once of a log behind an address, at most: a longer line comes in pieces."""
+LEAST_WINDOW = 64 * 1024
 TAIL_WINDOW = 64 * 1024
+MAX_TAIL_PAGES = 50
+"""Pages read to find the end of a log whose length is not told."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class LogReader:
     """Flows that read logs. Remembers which routes there are."""
 
     def __init__(self) -> None:
-        self._paged = True
+        self._gone: set[tuple[str, str]] = set()
         self._addresses: dict[LogOf, str] = {}
+        self._window = LEAST_WINDOW
 
     def lines(self, of: LogOf, cursor: Cursor, limit: int) -> Flow[tuple[list[str], bool]]:
         """
@@ -59,8 +63,9 @@ class LogReader:
         if page is None:
             cursor[f"{of.key} bytes"], cursor[f"{of.key} skip"] = 0, offset
             return (yield from self._from_address(of, cursor, limit))
-        cursor[of.key] = offset + len(page)
-        return page, len(page) >= limit
+        lines, more = page
+        cursor[of.key] = offset + len(lines)
+        return lines, more
 
     def tail(self, of: LogOf, inline: models.ActionExecution | None) -> Flow[list[str]]:
         """
@@ -71,38 +76,60 @@ class LogReader:
         if inline is not None and inline.log:
             return inline.log[-TAIL:]
         if inline is None or not inline.log_url:
-            total = 0
-            if self._paged and of.action_execution:
-                try:
-                    total = (yield from send(self._logs(of, 0, 1))).total_element_count or 0
-                except NotFound:
-                    pass
-                else:
-                    return (yield from send(self._logs(of, max(total - TAIL, 0), TAIL))).logs[-TAIL:] if total else []
+            try:
+                paged = yield from self._paged_tail(of)
+            except NotFound:
+                paged = []
+            if paged:
+                return paged
             inline = yield from self._whole(of)
             if inline.log or not inline.log_url:
                 return inline.log[-TAIL:]
         data = yield from self._fetch(of, inline.log_url, Part(-TAIL_WINDOW, TAIL_WINDOW))
-        if (listed := _listed(data)) is not None:
-            return listed[-TAIL:]
-        lines = data.decode(errors="replace").splitlines()
-        return lines[1 if len(data) >= TAIL_WINDOW else 0 :][-TAIL:]
+        cut = len(data) >= TAIL_WINDOW
+        lines = list(_lines(data, full=False, ended=True))
+        return [text for text, _, _ in (lines[1:] or lines if cut else lines)[-TAIL:]]
 
-    def _page(self, of: LogOf, offset: int, limit: int) -> Flow[list[str] | None]:
-        """A page of lines; None if they lie behind an address."""
-        if self._paged and of.action_execution:
+    def _paged_tail(self, of: LogOf) -> Flow[list[str]]:
+        if not self._is_paged(of):
+            return []
+        first = yield from send(self._logs(of, 0, 1))
+        total = first.total_element_count
+        if total is not None:
+            return (yield from send(self._logs(of, max(total - TAIL, 0), TAIL))).logs[-TAIL:] if total else []
+        lines: list[str] = []
+        offset = 0
+        for _ in range(MAX_TAIL_PAGES if first.logs else 0):
+            page = (yield from send(self._logs(of, offset, PAGE))).logs
+            if not page:
+                break
+            offset += len(page)
+            lines = [*lines, *page][-TAIL:]
+        return lines
+
+    def _page(self, of: LogOf, offset: int, limit: int) -> Flow[tuple[list[str], bool] | None]:
+        """A page of lines, and whether there are more; None if they lie behind an address."""
+        missing = False
+        if self._is_paged(of):
             try:
-                lines = (yield from send(self._logs(of, offset, limit))).logs
+                page = yield from send(self._logs(of, offset, limit))
             except NotFound:
-                pass
+                missing = True
             else:
-                if lines or offset or not of.ended:
-                    return lines
+                total = page.total_element_count
+                # What was read of a running action is not always still there once it has ended: it may have moved to an address.
+                if page.logs or not of.ended or (offset and total is not None and total >= offset):
+                    return page.logs, bool(page.logs) and (len(page.logs) >= limit if total is None else offset + len(page.logs) < total)
         whole = yield from self._whole(of)
+        if missing:
+            self._gone.add((of.key, "logs"))
         if whole.log_url and not whole.log:
             self._addresses[of] = whole.log_url
             return None
-        return whole.log[offset : offset + limit]
+        return whole.log[offset : offset + limit], offset + limit < len(whole.log)
+
+    def _is_paged(self, of: LogOf) -> bool:
+        return bool(of.action_execution) and (of.key, "logs") not in self._gone
 
     def _logs(self, of: LogOf, offset: int, limit: int) -> Request[models.LogPage]:
         query = {"offset": offset, "limit": limit}
@@ -110,61 +137,97 @@ class LogReader:
 
     def _whole(self, of: LogOf) -> Flow[models.ActionExecution]:
         """The routes that older installations have; the first that answers is asked first from now on."""
-        missing: NotFound | None = None
+        ref, path = str(of.execution), of.execution.path
+        asked: dict[str, Request[models.ActionExecution]] = {}
         if of.action_execution:
+            asked["step"] = routes.GET_ACTION_EXECUTION(ref=ref, action_execution=of.action_execution, **path)
+        if of.action:
+            asked["action"] = routes.GET_ACTION_LOG(ref=ref, action=of.action, **path)
+            asked["actions"] = routes.GET_ACTIONS_LOG(ref=ref, action=of.action, **path)
+        missing: NotFound | None = None
+        gone: list[tuple[str, str]] = []
+        for name, request in asked.items():
+            if (of.key, name) in self._gone:
+                continue
             try:
-                found = yield from send(
-                    routes.GET_ACTION_EXECUTION(ref=str(of.execution), action_execution=of.action_execution, **of.execution.path)
-                )
-            except NotFound as error:
-                missing = error
-            else:
-                return found
-        for route in (routes.GET_ACTION_LOG, routes.GET_ACTIONS_LOG) if of.action else ():
-            try:
-                return (yield from send(route(ref=str(of.execution), action=of.action, **of.execution.path)))
+                found = yield from send(request)
             except NotFound as error:
                 missing = missing or error
+                gone.append((of.key, name))
+            else:
+                self._gone.update(gone)
+                return found
+        self._gone.difference_update((of.key, name) for name in (*asked, "logs"))
         raise missing or NotFound(f"Buddy: execution {of.execution} names neither action nor action execution.", ref=str(of.execution))
 
     def _from_address(self, of: LogOf, cursor: Cursor, limit: int) -> Flow[tuple[list[str], bool]]:
-        key = f"{of.key} bytes"
-        start = cursor[key]
-        url = self._addresses.get(of)
-        try:
-            data = (yield from self._fetch(of, url, Part(start, WINDOW))) if url else None
-        except StatusError:  # such an address may be good for a while only
-            data = None
-        if data is None:
-            url = self._addresses[of] = (yield from self._whole(of)).log_url or ""
-            if not url:
-                return [], False
-            data = yield from self._fetch(of, url, Part(start, WINDOW))
-        if not start and (listed := _listed(data)) is not None:
-            offset = cursor.get(of.key, 0)
-            cursor[of.key] = min(offset + limit, len(listed))
-            return listed[offset : offset + limit], offset + limit < len(listed)
-        full = len(data) == WINDOW
-        if not data.endswith(b"\n") and ((full and b"\n" in data) or (not full and not of.ended)):
-            data = data[: data.rfind(b"\n") + 1]  # the rest of the line comes later
-        lines = data.splitlines(keepends=True)
-        skip = min(cursor.get(f"{of.key} skip", 0), len(lines))  # read before by another route
-        taken = lines[: skip + limit]
-        used = sum(map(len, taken))
-        cursor[key], cursor[f"{of.key} skip"] = start + used, cursor.get(f"{of.key} skip", 0) - skip
-        return [line.decode(errors="replace").rstrip("\r\n") for line in taken[skip:]], full or used < len(data)
+        start = cursor[f"{of.key} bytes"]
+        size = min(self._window, WINDOW)
+        while True:
+            data = yield from self._part(of, start, size)
+            full = len(data) == size
+            if size == WINDOW or not full or b"\n" in data:
+                break
+            size = WINDOW
+        lines: list[str] = []
+        skip = cursor.get(f"{of.key} skip", 0)  # read before by another route
+        used, more = 0, full
+        for text, length, whole in _lines(data, full=full, ended=of.ended):
+            if skip:
+                skip -= whole
+            elif len(lines) == limit:
+                more = True
+                break
+            else:
+                lines.append(text)
+            used += length
+        cursor[f"{of.key} bytes"], cursor[f"{of.key} skip"] = start + used, skip
+        self._window = min(max(3 * used // 2, LEAST_WINDOW), WINDOW)
+        return lines, more
+
+    def _part(self, of: LogOf, start: int, size: int) -> Flow[bytes]:
+        """A part of the log behind its address, which may be good for a while only."""
+        if url := self._addresses.get(of):
+            try:
+                return (yield from self._fetch(of, url, Part(start, size)))
+            except StatusError:
+                pass
+        url = self._addresses[of] = (yield from self._whole(of)).log_url or ""
+        return (yield from self._fetch(of, url, Part(start, size))) if url else b""
 
     def _fetch(self, of: LogOf, url: str, part: Part) -> Flow[bytes]:
         """Fetch a part of a log; the sender gives our token to nobody but the connection's own origin."""
         return (yield from send(routes.GET_LOG_URL.at(url, part=part, ref=str(of.execution))))
 
 
-def _listed(data: bytes) -> list[str] | None:
-    """The lines, should the whole log be a JSON list of them: what lies behind such an address is not documented."""
-    if data[:1] != b"[":
-        return None
-    try:
-        lines = json.loads(data)
-    except ValueError:
-        return None
-    return [str(line) for line in lines] if isinstance(lines, list) else None
+_Line = tuple[str, int, bool]
+"""A line, the bytes that it takes up, and whether it is whole."""
+
+
+def _lines(data: bytes, *, full: bool, ended: bool) -> Iterator[_Line]:
+    """
+    The lines of a part of a log. They end with a line feed, as nothing else does: the other routes count them so.
+
+    :param full: the log may go on behind the part.
+    :param ended: the log has its end.
+    """
+    start = 0
+    while end := data.find(b"\n", start) + 1:
+        yield data[start:end].decode(errors="replace").rstrip("\r\n"), end - start, True
+        start = end
+    rest = data[start:]
+    if rest and not full and ended:
+        yield rest.decode(errors="replace").rstrip("\r"), len(rest), True
+    elif rest and full and not start:  # no end in sight
+        piece = _whole_characters(rest)
+        yield piece.decode(errors="replace"), len(piece), False
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """Without the last character, which may be cut."""
+    for back in range(1, min(4, len(data) - 1) + 1):
+        if data[-back] >= 0xC0:
+            return data[:-back]
+        if data[-back] < 0x80:
+            break
+    return data

@@ -7,7 +7,11 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from airflow.sdk import Connection
@@ -15,7 +19,7 @@ from airflow.sdk import Connection
 from airflow_provider import errors
 from airflow_provider.buddy.hook import REGIONS, BuddyDialect, BuddyHook
 from airflow_provider.emulator import Emulator, Fault, ManualClock
-from airflow_provider.emulator.buddy import Action, Pipeline
+from airflow_provider.emulator.buddy import Action, Gate, Pipeline, Variable
 from tests.unit.servers import free_port
 
 CONN_ID = "buddy_default"
@@ -46,6 +50,8 @@ def ended(emulator: Emulator, clock: ManualClock) -> str:
     build = Action("Build", log=[f"line {number}" for number in range(5)], outputs={"IMAGE": "shop:1"})
     pipeline = emulator.buddy.add_pipeline(Pipeline("release", actions=[build]))
     ref = str(emulator.buddy.add_execution(pipeline, started_by="Mike").ref)
+    emulator.buddy.scopes = [*emulator.buddy.scopes, "VARIABLE_INFO"]
+    emulator.buddy.add_variable(Variable("STAGE", "test"))
     clock.advance(100)
     return ref
 
@@ -64,14 +70,28 @@ CALLS: dict[str, Callable[[BuddyHook, str], tuple[Any, ...]]] = {
     "get_executions": lambda hook, ref: ("release",),
     "get_pipeline": lambda hook, ref: ("release",),
     "get_pipeline_id": lambda hook, ref: ("release",),
+    "get_workspaces": lambda hook, ref: (),
+    "get_workspace": lambda hook, ref: ("demo",),
+    "get_project": lambda hook, ref: (),
+    "get_variables": lambda hook, ref: (),
+    "get_variable": lambda hook, ref: (1,),
+    "get_actions": lambda hook, ref: ("release",),
+    "get_action": lambda hook, ref: ("release", "Build"),
+    "get_token": lambda hook, ref: (),
+    "get_user": lambda hook, ref: (),
 }
-WRONG: dict[str, tuple[str, type[errors.ExecutionApiError]]] = {
+WRONG: dict[str, tuple[str | None, type[errors.ExecutionApiError]]] = {
     "get_execution": ("demo/shop/1/999", errors.NotFound),
     "get_action_execution": ("demo/shop/1/999/x", errors.NotFound),
     "get_logs": ("demo/shop/1/999/x", errors.NotFound),
     "get_executions": ("999", errors.NotFound),
     "get_pipeline": ("999", errors.NotFound),
     "get_pipeline_id": ("nobody", errors.ConfigurationError),
+    "get_workspace": ("nobody", errors.StatusError),
+    "get_variable": ("999", errors.NotFound),
+    "get_actions": ("999", errors.NotFound),
+    "get_action": ("999", errors.NotFound),
+    **dict.fromkeys(["get_workspaces", "get_project", "get_variables", "get_token", "get_user"], (None, errors.Forbidden)),
 }
 
 
@@ -92,12 +112,15 @@ def test_every_async_twin_is_tested_and_has_the_same_parameters() -> None:
 
 
 @pytest.mark.parametrize("name", list(CALLS))
-def test_twins_raise_the_same(hook: BuddyHook, ended: str, name: str) -> None:
+def test_twins_raise_the_same(hook: BuddyHook, emulator: Emulator, ended: str, name: str) -> None:
     argument, kind = WRONG[name]
+    arguments: tuple[Any, ...] = () if argument is None else (argument, 1) if name == "get_action" else (argument,)
+    if argument is None:
+        emulator.faults.add(Fault("status", status=403, times=None))
     with pytest.raises(kind) as one:
-        getattr(hook, name)(argument)
+        getattr(hook, name)(*arguments)
     with pytest.raises(kind) as other:
-        asyncio.run(getattr(hook, f"a{name}")(argument))
+        asyncio.run(getattr(hook, f"a{name}")(*arguments))
     assert str(one.value) == str(other.value)
     assert one.value.ref == other.value.ref
 
@@ -405,3 +428,209 @@ def test_a_refusal_without_scope_headers_has_the_general_advice(hook: BuddyHook,
 def test_connections_are_those_of_the_sdk(connect: Callable[..., BuddyHook]) -> None:
     with connect(password="t") as hook:
         assert isinstance(hook.get_connection(CONN_ID), Connection)
+
+
+# Acts
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Call a method or its async twin; of an iterator, collect its items."""
+
+    def call(hook: BuddyHook, name: str, *arguments: Any) -> Any:
+        if request.param == "sync":
+            answer = getattr(hook, name)(*arguments)
+            return list(answer) if name.startswith("iter_") else answer
+
+        async def collect() -> list[Any]:
+            return [item async for item in getattr(hook, f"a{name}")(*arguments)]
+
+        return asyncio.run(collect() if name.startswith("iter_") else getattr(hook, f"a{name}")(*arguments))
+
+    return call
+
+
+ACTS = ["run_pipeline", "cancel_execution", "retry_execution", "approve_execution"]
+
+
+@pytest.mark.parametrize("name", [*ACTS, "iter_projects", "iter_pipelines", "iter_executions", "iter_logs"])
+def test_acts_and_iterators_have_twins_with_the_same_parameters(name: str) -> None:
+    one, other = inspect.signature(getattr(BuddyHook, name)), inspect.signature(getattr(BuddyHook, f"a{name}"))
+    assert one.parameters == other.parameters
+
+
+def test_running_a_pipeline(hook: BuddyHook, emulator: Emulator, call: Callable[..., Any]) -> None:
+    emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build")]))
+    body = {"to_revision": {"revision": "HEAD"}, "branch": {"name": "main"}, "comment": "by hook"}
+    assert call(hook, "run_pipeline", "release", body).id == 1
+    [entry] = emulator.ledger.select("POST")
+    assert entry.json == body
+
+
+@pytest.mark.parametrize("name", ["run_pipeline", "retry_execution", "approve_execution"])
+def test_acts_are_sent_once_even_if_they_fail(hook: BuddyHook, emulator: Emulator, ended: str, call: Callable[..., Any], name: str) -> None:
+    emulator.faults.add(Fault("status", status=503, method="POST" if name == "run_pipeline" else "PATCH", times=None))
+    with pytest.raises(errors.ServerError):
+        call(hook, name, *((1, {}) if name == "run_pipeline" else (ended,)))
+    assert len(emulator.ledger.select("POST")) + len(emulator.ledger.select("PATCH")) == 1
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_retrying(hook: BuddyHook, emulator: Emulator, clock: ManualClock, call: Callable[..., Any], keeps: bool) -> None:
+    emulator.buddy.retry_keeps_id = keeps
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", status=["FAILED", "SUCCESSFUL"])]))
+    ref = str(emulator.buddy.add_execution(pipeline).ref)
+    clock.advance(10)
+    assert call(hook, "retry_execution", ref).id == (1 if keeps else 2)
+    assert [entry.json for entry in emulator.ledger.select("PATCH")] == [{"operation": "RETRY"}]
+
+
+def test_approving_says_what_and_with_which_values(
+    hook: BuddyHook, emulator: Emulator, clock: ManualClock, call: Callable[..., Any]
+) -> None:
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Gate("Ask", action_execution_id="gate")]))
+    ref = str(emulator.buddy.add_execution(pipeline).ref)
+    clock.advance(1)
+    call(hook, "approve_execution", ref, "APPLY", [{"key": "A", "value": "1"}], "gate")
+    assert [entry.json for entry in emulator.ledger.select("PATCH")] == [
+        {"operation": "APPLY", "variables": [{"key": "A", "value": "1"}], "approve_action_id": "gate"}
+    ]
+
+
+def test_cancelling_by_either_twin(hook: BuddyHook, emulator: Emulator, call: Callable[..., Any]) -> None:
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=600)]))
+    call(hook, "cancel_execution", str(emulator.buddy.add_execution(pipeline).ref))
+    assert emulator.buddy.executions[0].status == "TERMINATED"
+
+
+# Iterators
+
+
+KEYS = {"iter_projects": ("projects", "name"), "iter_pipelines": ("pipelines", "id"), "iter_executions": ("executions", "id")}
+
+
+class Pages:
+    """A list whose items move while it is read, at an address of its own. Newest first."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self.field, self.key = KEYS[name]
+        self.count = self.asked = 0
+        self.add(count)
+        self.grow, self.ignores_page, self.fails_at, self.counters = 0, False, 0, False
+
+    def add(self, count: int) -> None:
+        self.count += count
+
+    def answer(self, path: str) -> tuple[int, Any]:
+        query = {name: int(values[0]) for name, values in parse_qs(urlsplit(path).query).items()}
+        page, size = query["page"], query["per_page"]
+        self.asked += 1
+        if page == self.fails_at:
+            return 400, {"errors": [{"message": "no"}]}
+        start = 0 if self.ignores_page else (page - 1) * size
+        newest_first = range(self.count, 0, -1)
+        items = [{self.key: number if self.key == "id" else f"p{number}", "status": "FAILED"} for number in newest_first]
+        body: dict[str, Any] = {self.field: items if self.ignores_page else items[start : start + size]}
+        if self.counters:
+            body["total_page_count"] = -(-self.count // size)
+        self.add(self.grow)
+        return 200, body
+
+
+@pytest.fixture
+def pages(connect: Callable[..., BuddyHook]) -> Iterator[Callable[..., tuple[BuddyHook, Pages]]]:
+    with ExitStack() as stack:
+
+        def pages(name: str, count: int) -> tuple[BuddyHook, Pages]:
+            listed = Pages(name, count)
+
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    status, body = listed.answer(self.path)
+                    text = json.dumps(body).encode()
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text)
+
+                def log_message(self, *arguments: Any) -> None:
+                    pass
+
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            stack.callback(server.shutdown)
+            address = f"http://127.0.0.1:{server.server_address[1]}"
+            hook = connect(host=address, password="t", extra={"workspace": "w", "project": "p"})
+            return stack.enter_context(hook), listed
+
+        yield pages
+
+
+def iterate(call: Callable[..., Any], hook: BuddyHook, name: str) -> list[int]:
+    items = call(hook, name, *(["1"] if name == "iter_executions" else []))
+    return [int(str(getattr(item, KEYS[name][1])).removeprefix("p")) for item in items]
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 130])
+@pytest.mark.parametrize("ignores", [False, True])
+def test_a_list_of_any_length(pages: Any, call: Callable[..., Any], name: str, count: int, ignores: bool) -> None:
+    hook, listed = pages(name, count)
+    listed.ignores_page = ignores
+    assert iterate(call, hook, name) == list(range(count, 0, -1))
+    assert listed.asked <= count // 50 + 3
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+@pytest.mark.parametrize("grow", [1, 7, 49, 50, 51, 75])
+def test_items_that_move_while_they_are_read(pages: Any, call: Callable[..., Any], name: str, grow: int) -> None:
+    """None of those that were there is lost, and none comes twice, even if more than a page comes in between."""
+    hook, listed = pages(name, 130)
+
+    def slower(path: str, answer: Any = listed.answer) -> Any:
+        listed.grow = grow if listed.asked < 1 else 0
+        return answer(path)
+
+    listed.answer = slower
+    found = iterate(call, hook, name)
+    assert len(found) == len(set(found))
+    assert [number for number in found if number <= 130] == list(range(130, 0, -1))
+
+
+def test_counters_spare_the_last_request(pages: Any, call: Callable[..., Any]) -> None:
+    hook, listed = pages("iter_executions", 100)
+    listed.counters = True
+    assert len(iterate(call, hook, "iter_executions")) == 100
+    assert listed.asked == 2
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+def test_a_page_is_asked_for_when_it_is_needed(pages: Any, name: str) -> None:
+    hook, listed = pages(name, 130)
+    items = getattr(hook, name)(*(["1"] if name == "iter_executions" else []))
+    assert listed.asked == 0
+    for number in range(1, 102):
+        next(items)
+        assert listed.asked == 1 + (number - 1) // 50
+    items.close()
+    assert listed.asked == 3
+
+
+@pytest.mark.parametrize("name", list(KEYS))
+def test_an_error_in_the_middle_comes_behind_the_items_before_it(pages: Any, name: str) -> None:
+    hook, listed = pages(name, 130)
+    listed.fails_at = 2
+    items = getattr(hook, name)(*(["1"] if name == "iter_executions" else []))
+    assert len([next(items) for _ in range(50)]) == 50
+    with pytest.raises(errors.StatusError):
+        next(items)
+
+
+def test_all_lines_of_a_log(hook: BuddyHook, emulator: Emulator, clock: ManualClock, call: Callable[..., Any]) -> None:
+    build = Action("Build", log=["line $LINE"], lines=2_500, action_execution_id="given")
+    ref = str(emulator.buddy.add_execution(emulator.buddy.add_pipeline(Pipeline("p", actions=[build]))).ref)
+    clock.advance(10)
+    assert call(hook, "iter_logs", f"{ref}/given") == [f"line {number}" for number in range(2_500)]
+    assert call(hook, "iter_logs", f"{ref}/given", 2_498) == ["line 2498", "line 2499"]
+    emulator.buddy.has_logs_route, emulator.buddy.log_url_above = False, 0
+    assert call(hook, "iter_logs", f"{ref}/given", 2_498) == ["line 2498", "line 2499"]

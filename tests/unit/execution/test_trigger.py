@@ -33,7 +33,8 @@ SEARCHES = st.fixed_dictionaries({
 KWARGS = st.fixed_dictionaries({
     "hook": st.just(HOOK),
     "hook_arguments": st.fixed_dictionaries({"buddy_conn_id": st.text(), "workspace": NAMES, "project": NAMES}),
-    "view": st.dictionaries(st.text(), NAMES), "ref": NAMES, "search": st.none() | SEARCHES, "link_key": st.text(), "url": NAMES, "policy": POLICIES, "state": STATES.map(WatchState.dump), "cancel_on_kill": st.booleans(),
+    "view": st.dictionaries(st.text(), NAMES), "ref": NAMES, "search": st.none() | SEARCHES, "link_key": st.text(),
+    "url": NAMES, "policy": POLICIES, "state": STATES.map(WatchState.dump), "cancel_on_kill": st.booleans(),
     "not_before": st.floats(0, 4e9),
 })  # fmt: skip
 
