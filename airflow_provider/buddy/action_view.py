@@ -8,22 +8,10 @@ from airflow_provider.buddy import flows, models
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.buddy.snapshot import phase_of, snapshot_of
 from airflow_provider.buddy.system import Buddy
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.phase import Phase, decisive
 from airflow_provider.execution.route import Flow
 from airflow_provider.execution.system import Snapshot
 
-_DECISIVE = (
-    Phase.WAITING,
-    Phase.RUNNING,
-    Phase.STOPPING,
-    Phase.UNKNOWN,
-    Phase.QUEUED,
-    Phase.FAILED,
-    Phase.CANCELLED,
-    Phase.SUCCEEDED,
-    Phase.SKIPPED,
-)
-"""Of several action executions together: the first of these phases that one of them is in."""
 _BEFORE = (Phase.QUEUED, Phase.SKIPPED)
 
 
@@ -84,14 +72,15 @@ class ActionView(Buddy):
         seen = snapshot_of(ref, execution.model_copy(update={"action_executions": chosen}))
         over = phase_of(execution.status).ended
         steps = seen.steps
-        decisive = next((step for phase in _DECISIVE for step in steps if step.phase is phase), None)
-        phase, status = (decisive.phase, decisive.status) if decisive else (Phase.QUEUED, "INITIAL")
+        phase = decisive(step.phase for step in steps) or Phase.QUEUED
+        one = next((step for step in steps if step.phase is phase), None)
+        status = one.status if one else "INITIAL"
         if over and phase is Phase.QUEUED:  # actions behind a failed one stay as they were
             phase = Phase.SKIPPED
         elif phase.ended and not over and self._may_run_again(ref, execution, chosen, phase):
             phase = Phase.RUNNING
         seen.phase, seen.status = phase, status
-        seen.error = decisive.error if decisive and decisive.error else None
+        seen.error = one.error if one else None
         if phase is Phase.SKIPPED and over:
             seen.error = f"the execution ended {execution.status} without running it"
         seen.started_at = min((step.started_at for step in steps if step.started_at), default=None)

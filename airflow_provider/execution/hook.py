@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
-from airflow_provider.execution.endpoint import Dialect, Endpoint, base_url
+from airflow_provider.execution.endpoint import Dialect, Endpoint, Login, base_url
 from airflow_provider.execution.route import Flow, Pages
 from airflow_provider.execution.system import System
 
@@ -67,6 +67,10 @@ class ExecutionHook(BaseHook):
         :raises ConfigurationError: if the connection holds no credential.
         """
 
+    def login(self, connection: Connection, extra: Mapping[str, Any]) -> Login | None:
+        """How to get a session, for a connection whose credential is a login instead of a header."""
+        return None
+
     def default_host(self, extra: Mapping[str, Any]) -> str | None:
         """Base URL for a connection without host, or None if it needs one."""
         return self.default_base_url
@@ -102,6 +106,7 @@ class ExecutionHook(BaseHook):
             base_url=address,
             headers=tuple(sorted(self.credentials(connection, extra).items())),
             dialect=self.dialect,
+            login=self.login(connection, extra),
             verify=verify,
             timeout=self._number(extra, "request_timeout", 30.0),
             max_in_flight=int(self._number(extra, "max_concurrent_requests", 8, least=1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 
@@ -32,3 +33,21 @@ class Phase(str, Enum):
 
 
 _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.TIMED_OUT, Phase.SKIPPED})
+_DECISIVE = (
+    Phase.WAITING,
+    Phase.RUNNING,
+    Phase.STOPPING,
+    Phase.UNKNOWN,
+    Phase.QUEUED,
+    Phase.FAILED,
+    Phase.TIMED_OUT,
+    Phase.CANCELLED,
+    Phase.SUCCEEDED,
+    Phase.SKIPPED,
+)
+
+
+def decisive(phases: Iterable[Phase]) -> Phase | None:
+    """What several things are together: unfinished if one is, failed if one has, skipped only if all are."""
+    there = set(phases)
+    return next((phase for phase in _DECISIVE if phase in there), None)

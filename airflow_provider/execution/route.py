@@ -57,6 +57,7 @@ class Route(Generic[T]):
         *,
         query: Mapping[str, object] | None = None,
         body: object = None,
+        form: Mapping[str, str] | None = None,
         ref: str | None = None,
         **path: object,
     ) -> Request[T]:
@@ -65,6 +66,7 @@ class Route(Generic[T]):
 
         :param query: query parameters; those that are None are left out.
         :param body: JSON body.
+        :param form: fields of a form, instead of a JSON body.
         :param ref: the execution that the request is about, for error texts.
         :param path: fields of the path template.
         """
@@ -73,6 +75,7 @@ class Route(Generic[T]):
             path=self.path.format_map({name: segment(value) for name, value in path.items()}),
             query=tuple((name, str(value)) for name, value in (query or {}).items() if value is not None),
             body=body,
+            form=None if form is None else tuple(form.items()),
             ref=ref,
         )
 
@@ -110,6 +113,7 @@ class Request(Generic[T]):
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: object = field(default=None, repr=False)
+    form: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
     ref: str | None = None
     url: str | None = field(default=None, repr=False)
     part: Part | None = None

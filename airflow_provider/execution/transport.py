@@ -180,6 +180,8 @@ class _Call(Generic[T]):
             arguments["params"] = list(self.request.query)
         if self.request.body is not None:
             arguments["json"] = self.request.body
+        if self.request.form is not None:
+            arguments["data"] = dict(self.request.form)
         return arguments
 
     def redirected(self, response: httpx.Response) -> bool:
@@ -292,11 +294,7 @@ class _LoginCall(_Call[str]):
     """The request that begins a session; its answer is the session's cookie."""
 
     def __init__(self, endpoint: Endpoint, login: Login) -> None:
-        super().__init__(endpoint, Request(Route("POST", login.path, bytes), login.path))
-        self._form = dict(login.form)
-
-    def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "data": self._form}
+        super().__init__(endpoint, Request(Route("POST", login.path, bytes), login.path, form=login.form))
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> str:
         """

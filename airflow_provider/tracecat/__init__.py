@@ -1,0 +1,1 @@
+"""Tracecat (tracecat.com): security automation workflows, on Temporal."""

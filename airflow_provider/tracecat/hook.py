@@ -1,0 +1,370 @@
+"""Hook for Tracecat: from an Airflow connection to its REST API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider.errors import ConfigurationError, ExecutionApiError
+from airflow_provider.execution.endpoint import Dialect, Login
+from airflow_provider.execution.hook import ExecutionHook
+from airflow_provider.execution.lazy import Lazy
+from airflow_provider.tracecat.dialect import TracecatDialect
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_provider.tracecat import flows, models
+    from airflow_provider.tracecat.system import Tracecat
+else:
+    flows = Lazy("airflow_provider.tracecat.flows")
+
+
+class TracecatHook(ExecutionHook):
+    """
+    Talks to Tracecat's REST API. Every ``get_x`` has an async twin ``aget_x``.
+
+    Refs look like ``wf_.../exec_...``, or ``<workspace uuid>:wf_.../exec_...``.
+
+    :param tracecat_conn_id: connection of type ``tracecat``: the API's address as host (``https://HOST/api``); a service account key as
+        password, or a login and its password; in extra ``workspace_id``, ``ca_bundle``, ``verify_tls``, ``request_timeout`` (seconds),
+        ``max_concurrent_requests``.
+    :param workspace_id: workspace (UUID); by default the connection's.
+    """
+
+    conn_name_attr = "tracecat_conn_id"
+    default_conn_name = "tracecat_default"
+    conn_type = "tracecat"
+    hook_name = "Tracecat"
+    title = "Tracecat"
+    dialect: ClassVar[Dialect] = TracecatDialect()
+
+    def __init__(self, tracecat_conn_id: str = default_conn_name, *, workspace_id: str | None = None) -> None:
+        super().__init__(tracecat_conn_id)
+        self.workspace_id = workspace_id
+        self._pages: dict[str, str] = {}
+
+    def arguments(self) -> dict[str, Any]:
+        """What rebuilds this hook in a trigger."""
+        return {"tracecat_conn_id": self.conn_id, "workspace_id": self.workspace_id}
+
+    def system(self, **view: Any) -> Tracecat:
+        """
+        Tracecat's flows.
+
+        :param view: ``action``, to look at one action of an execution only.
+        """
+        if view:
+            from airflow_provider.tracecat.action_view import ActionView
+
+            return ActionView(self._workspace, self._pages, **view)
+        from airflow_provider.tracecat.system import Tracecat
+
+        return Tracecat(self._workspace, self._pages)
+
+    def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
+        """The service account key, as a bearer; nothing for a login."""
+        key = (connection.password or "").strip()
+        if not key:
+            raise ConfigurationError(
+                f"Connection {self.conn_id!r} has no credential. Put a service account key into its password field, or a login and its "
+                "password."
+            )
+        if connection.login:
+            return {}
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ConfigurationError(f"Connection {self.conn_id!r}: the key in its password field holds spaces or control characters.")
+        return {"authorization": f"Bearer {key}"}
+
+    def login(self, connection: Connection, extra: Mapping[str, Any]) -> Login | None:
+        """A session, if the connection names a login."""
+        if not connection.login:
+            return None
+        return Login("/auth/login", (("username", connection.login), ("password", connection.password or "")))
+
+    def workspace(self) -> str:
+        """
+        The workspace, of the hook or else of the connection.
+
+        :raises ConfigurationError: if neither names one.
+        """
+        self.open()
+        return self._workspace()
+
+    def _workspace(self) -> str:
+        given = str(self.workspace_id or self._extra.get("workspace_id") or "").strip()
+        if not re.fullmatch(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", given):
+            what = f"workspace_id {given!r} is no UUID" if given else "no workspace_id is given, and its extra names none"
+            raise ConfigurationError(f"Tracecat connection {self.conn_id!r}: {what}. Testing the connection lists those that it may see.")
+        return given.lower()
+
+    def get_execution(self, ref: str) -> models.Execution:
+        """
+        Read the whole history of an execution's latest run. The actions' inputs, by which it grows with the square of their number, are
+        left out; :meth:`get_compact_execution` has them, unevaluated.
+
+        Source: ``GET /workspaces/:workspace_id/workflow-executions/:execution_id``.
+
+        :raises NotFound: if there is none, or it is another workspace's.
+        """
+        return self.run(flows.get_execution(self.workspace(), ref))
+
+    async def aget_execution(self, ref: str) -> models.Execution:
+        """Async twin of :meth:`get_execution`."""
+        await self.aopen()
+        return await self.arun(flows.get_execution(self._workspace(), ref))
+
+    def get_compact_execution(self, ref: str) -> models.CompactExecution:
+        """
+        Read an execution with one row for each action, and their inputs and results.
+
+        Source: ``GET .../workflow-executions/:execution_id/compact``.
+        """
+        return self.run(flows.get_compact(self.workspace(), ref))
+
+    async def aget_compact_execution(self, ref: str) -> models.CompactExecution:
+        """Async twin of :meth:`get_compact_execution`."""
+        await self.aopen()
+        return await self.arun(flows.get_compact(self._workspace(), ref))
+
+    def get_executions(self, **query: Any) -> list[models.Summary]:
+        """
+        Read executions, drafts and children too: running ones first, then by their end. One that was reset is listed with each of its runs.
+
+        Source: ``GET .../workflow-executions``.
+
+        :param query: ``workflow_id``, ``trigger``, ``user_id``, ``limit`` (1 to 1,000).
+        """
+        return self.run(flows.list_executions(self.workspace(), query))
+
+    async def aget_executions(self, **query: Any) -> list[models.Summary]:
+        """Async twin of :meth:`get_executions`."""
+        await self.aopen()
+        return await self.arun(flows.list_executions(self._workspace(), query))
+
+    def get_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
+        """
+        Read the events from which an execution can be run again.
+
+        Source: ``GET .../workflow-executions/:execution_id/reset-points``.
+        """
+        return self.run(flows.reset_points(self.workspace(), ref, limit))
+
+    async def aget_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
+        """Async twin of :meth:`get_reset_points`."""
+        await self.aopen()
+        return await self.arun(flows.reset_points(self._workspace(), ref, limit))
+
+    def get_workflow(self, workflow: str) -> models.Workflow:
+        """
+        Read a workflow. It holds the secret of its webhook: never log it whole.
+
+        Source: ``GET .../workflows/:workflow_id``.
+
+        :param workflow: id or alias.
+        :raises ConfigurationError: if no workflow has that alias.
+        """
+        return self.run(flows.get_workflow(self.workspace(), workflow))
+
+    async def aget_workflow(self, workflow: str) -> models.Workflow:
+        """Async twin of :meth:`get_workflow`."""
+        await self.aopen()
+        return await self.arun(flows.get_workflow(self._workspace(), workflow))
+
+    def get_workflow_id(self, workflow: str) -> str:
+        """
+        Find a workflow's id by its id or alias.
+
+        Source: ``GET .../workflows``.
+
+        :raises ConfigurationError: if no workflow has that alias.
+        """
+        return self.run(flows.resolve_workflow(self.workspace(), workflow))
+
+    async def aget_workflow_id(self, workflow: str) -> str:
+        """Async twin of :meth:`get_workflow_id`."""
+        await self.aopen()
+        return await self.arun(flows.resolve_workflow(self._workspace(), workflow))
+
+    def get_schedules(self, workflow: str | None = None) -> list[models.Schedule]:
+        """
+        Read schedules.
+
+        Source: ``GET .../schedules``.
+
+        :param workflow: only this workflow's, by id or alias.
+        """
+        return self.run(flows.schedules(self.workspace(), workflow))
+
+    async def aget_schedules(self, workflow: str | None = None) -> list[models.Schedule]:
+        """Async twin of :meth:`get_schedules`."""
+        await self.aopen()
+        return await self.arun(flows.schedules(self._workspace(), workflow))
+
+    def get_workspaces(self) -> Sequence[models.Workspace]:
+        """
+        Read the workspaces that the credential may see.
+
+        Source: ``GET /workspaces``.
+        """
+        return self.run(flows.list_workspaces())
+
+    async def aget_workspaces(self) -> Sequence[models.Workspace]:
+        """Async twin of :meth:`get_workspaces`."""
+        return await self.arun(flows.list_workspaces())
+
+    def get_info(self) -> models.Info:
+        """
+        Read the server's version and public address.
+
+        Source: ``GET /info``.
+        """
+        return self.run(flows.get_info())
+
+    async def aget_info(self) -> models.Info:
+        """Async twin of :meth:`get_info`."""
+        return await self.arun(flows.get_info())
+
+    def run_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
+        """
+        Run a published workflow. Not repeated, and not protected from running twice: tasks use
+        :class:`~airflow_provider.tracecat.operators.TracecatRunWorkflowOperator`.
+
+        Source: ``POST .../workflow-executions``.
+
+        :param workflow: id or alias.
+        :param inputs: any JSON value.
+        :returns: an id whose execution may be still to come.
+        """
+        return self.run(flows.run_workflow(self.workspace(), workflow, inputs))
+
+    async def arun_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
+        """Async twin of :meth:`run_workflow`."""
+        await self.aopen()
+        return await self.arun(flows.run_workflow(self._workspace(), workflow, inputs))
+
+    def call_webhook(self, workflow: str, payload: Any = None) -> models.Started:
+        """
+        Run a workflow by its webhook, whose answer comes when there is an execution. Not repeated.
+
+        Source: ``POST /webhooks/:workflow_id/:secret``.
+
+        :param workflow: id or alias.
+        :param payload: any JSON value.
+        """
+        return self.run(flows.call_webhook(self.workspace(), workflow, payload))
+
+    async def acall_webhook(self, workflow: str, payload: Any = None) -> models.Started:
+        """Async twin of :meth:`call_webhook`."""
+        await self.aopen()
+        return await self.arun(flows.call_webhook(self._workspace(), workflow, payload))
+
+    def cancel_execution(self, ref: str) -> None:
+        """
+        Ask for the end of an execution; its workers act on it.
+
+        Source: ``POST .../workflow-executions/:execution_id/cancel``.
+        """
+        self.run(flows.cancel(self.workspace(), ref))
+
+    async def acancel_execution(self, ref: str) -> None:
+        """Async twin of :meth:`cancel_execution`."""
+        await self.aopen()
+        await self.arun(flows.cancel(self._workspace(), ref))
+
+    def terminate_execution(self, ref: str, reason: str | None = None) -> None:
+        """
+        End an execution at once, without its workers.
+
+        Source: ``POST .../workflow-executions/:execution_id/terminate``.
+        """
+        self.run(flows.terminate(self.workspace(), ref, reason))
+
+    async def aterminate_execution(self, ref: str, reason: str | None = None) -> None:
+        """Async twin of :meth:`terminate_execution`."""
+        await self.aopen()
+        await self.arun(flows.terminate(self._workspace(), ref, reason))
+
+    def reset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
+        """
+        Run an execution again under the same id. Not repeated.
+
+        Source: ``POST .../workflow-executions/:execution_id/reset``.
+
+        :param event_id: event of :meth:`get_reset_points` to go back to; by default the start.
+        """
+        return self.run(flows.reset(self.workspace(), ref, event_id, reason))
+
+    async def areset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
+        """Async twin of :meth:`reset_execution`."""
+        await self.aopen()
+        return await self.arun(flows.reset(self._workspace(), ref, event_id, reason))
+
+    def search_executions(self, **query: Any) -> Iterator[models.Summary]:
+        """
+        All published executions that meet ``query``, page by page.
+
+        Source: ``GET .../workflow-executions/search``.
+
+        :param query: ``workflow_id``, ``trigger``, ``status``, ``start_time_from``, ``start_time_to``, ``search_term``, ...
+        """
+        yield from self.each(flows.search(self.workspace(), query))
+
+    async def asearch_executions(self, **query: Any) -> AsyncIterator[models.Summary]:
+        """Async twin of :meth:`search_executions`."""
+        await self.aopen()
+        async for item in self.aeach(flows.search(self._workspace(), query)):
+            yield item
+
+    def iter_workflows(self) -> Iterator[models.Workflow]:
+        """
+        All workflows, page by page.
+
+        Source: ``GET .../workflows``.
+        """
+        yield from self.each(flows.workflows(self.workspace()))
+
+    async def aiter_workflows(self) -> AsyncIterator[models.Workflow]:
+        """Async twin of :meth:`iter_workflows`."""
+        await self.aopen()
+        async for item in self.aeach(flows.workflows(self._workspace())):
+            yield item
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Prove the credential, and tell who one is, which workspace, which version, and what may be missing."""
+        try:
+            with self:
+                return True, self.run(self._introduce())
+        except ExecutionApiError as error:
+            return False, str(error)
+
+    def _introduce(self) -> Any:
+        info = yield from flows.get_info()
+        there = yield from flows.list_workspaces()
+        names = ", ".join(f"{item.name} ({item.id})" for item in there) or "none"
+        assert self._endpoint is not None
+        text = f"Connected to {self._endpoint.base_url}, version {info.version or 'unknown'}"
+        if self._endpoint.login is None:
+            text += ", with a service account key (which does not tell its scopes)"
+        else:
+            me = yield from flows.get_me()
+            text += f", as {me.email or me.id}"
+            try:
+                scopes = (yield from flows.get_my_scopes()).scopes
+            except ExecutionApiError:
+                scopes = []
+            if scopes and "*" not in scopes:
+                needed = {
+                    "workflow:execute": {"workflow:execute", "workflow:*"},
+                    "action:*:execute": {"action:*:execute", "action:*", "action:*:*"},
+                }
+                missing = [name for name, granting in needed.items() if not granting & set(scopes)]
+                text += f"; lacks {' and '.join(missing)}" if missing else "; may run workflows and their actions"
+        try:
+            given = self._workspace()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} It may see: {names}.") from None
+        if there and given not in [item.id for item in there]:
+            raise ConfigurationError(f"Tracecat: workspace {given} is none that the credential may see: {names}.")
+        return f"{text}; workspace {next((item.name for item in there if item.id == given), given)}."

@@ -1,0 +1,327 @@
+"""Operators for Tracecat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound
+from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
+from airflow_provider.execution.arguments import one_of, seconds
+from airflow_provider.execution.lazy import Lazy
+from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.route import Sleep
+from airflow_provider.execution.system import Snapshot
+from airflow_provider.tracecat.ref import TracecatRef
+from airflow_provider.tracecat.task import TracecatTask
+
+if TYPE_CHECKING:
+    from airflow_provider.execution.route import Flow
+    from airflow_provider.tracecat import flows, models
+else:
+    flows = Lazy("airflow_provider.tracecat.flows")
+
+DISPATCH = 35.0
+"""Seconds after which a start that was accepted has come to Temporal, or never will."""
+LOOK_BACK = 3_600.0
+"""Seconds: how far back a workflow's executions are looked at before one is started."""
+_AFTER = " after="
+
+
+class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
+    """
+    Run a published Tracecat workflow, wait for it, and hand its result on.
+
+    Source: ``POST /workspaces/:workspace_id/workflow-executions``.
+
+    The outputs are the workflow's result (``returns``): the items of a dict, else ``result``.
+
+    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+
+    :param workflow: id or alias.
+    :param inputs: the workflow's trigger inputs, any JSON value.
+    :param correlation_key: name under which a marker goes into ``inputs`` (a dict then), so that an execution whose start was not
+        answered can be found for certain. Without it, only a single new execution of the workflow can be. A workflow that checks its
+        inputs strictly has to know this name.
+    :param start_grace: seconds that the execution may take to appear after its start was accepted.
+    :param workspace_id: workspace (UUID); by default the connection's.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    """
+
+    template_fields: Sequence[str] = (
+        "workflow",
+        "inputs",
+        "correlation_key",
+        "workspace_id",
+        "tracecat_conn_id",
+        *ExecutionOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"inputs": "json"}
+    lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 20.0)
+
+    def __init__(
+        self,
+        *,
+        workflow: str,
+        inputs: Any = None,
+        correlation_key: str | None = None,
+        start_grace: timedelta | float = 30.0,
+        workspace_id: str | None = None,
+        tracecat_conn_id: str = "tracecat_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow = workflow
+        self.inputs = inputs
+        self.correlation_key = correlation_key
+        self.start_grace = seconds(start_grace, "start_grace")
+        self.workspace_id = workspace_id
+        self.tracecat_conn_id = tracecat_conn_id
+
+    def plan(self, hook: Any) -> Flow[tuple[str, str, float]]:
+        """Check the arguments, find the workflow, and the newest of its executions so far."""
+        if self.correlation_key and not isinstance(self.inputs or {}, Mapping):
+            raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
+        if self.correlation_key and self.correlation_key in (self.inputs or {}):
+            raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
+        workspace = hook.workspace()
+        workflow = yield from flows.resolve_workflow(workspace, self.workflow)
+        return workspace, workflow, (yield from self._newest(workspace, workflow))
+
+    def _newest(self, workspace: str, workflow: str) -> Flow[float]:
+        items = yield from self._since(workspace, workflow, time.time() - LOOK_BACK)
+        return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
+
+    def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
+        query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": flows.started_after(moment)}
+        return (yield from flows.found(workspace, query))
+
+    def mark(self, plan: Any, marker: str) -> str:
+        """The marker, and the start of the newest execution before ours: by Tracecat's clock, which may differ from this one."""
+        return f"{marker}{_AFTER}{plan[2]:.6f}"
+
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """The one request; its answer comes before there is an execution."""
+        workspace, workflow, _ = plan
+        inputs = self.inputs
+        if self.correlation_key:
+            inputs = {**(inputs or {}), self.correlation_key: marker.partition(_AFTER)[0]}
+        started = yield from flows.run_workflow(workspace, workflow, inputs)
+        ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
+        return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.system().page(ref)))
+
+    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """By the marker in the inputs; without one, if a single execution of the workflow is newer than all were before."""
+        workspace, workflow, _ = plan
+        mark, _, newest = marker.partition(_AFTER)
+        items = yield from self._since(workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOK_BACK)
+        found: list[Snapshot] = []
+        for item in items:
+            if item.start_time is not None and item.start_time.timestamp() <= float(newest or 0.0):
+                continue
+            ref = f"{self.workspace_id}:{item.id}" if self.workspace_id else item.id
+            if self.correlation_key:
+                try:
+                    inputs = (yield from flows.get_compact(workspace, ref)).trigger_inputs
+                except NotFound:
+                    continue
+                if not isinstance(inputs, dict) or inputs.get(self.correlation_key) != mark:
+                    continue
+            found.append((yield from hook.system().read(ref)))
+        late = time.time() - since > DISPATCH
+        return (found, True) if len(found) == 1 else ([], late and not found)
+
+
+class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
+    """
+    Cancel a Tracecat execution, and wait until it has ended.
+
+    Source: ``POST .../workflow-executions/:execution_id/cancel``, then perhaps ``.../terminate``. Cancelling takes a worker; where there
+    is none, only terminating helps.
+
+    :param ref: the execution, such as ``wf_.../exec_...``.
+    :param terminate_after: how long it may take to stop before it is terminated; None: it is not terminated.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    """
+
+    template_fields: Sequence[str] = ("tracecat_conn_id", *ExecutionCancelOperator.template_fields)
+
+    def __init__(
+        self, *, ref: str, terminate_after: timedelta | float | None = None, tracecat_conn_id: str = "tracecat_default", **kwargs: Any
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.terminate_after = None if terminate_after is None else seconds(terminate_after, "terminate_after")
+        self.tracecat_conn_id = tracecat_conn_id
+
+    def target(self) -> str:
+        """The execution."""
+        return str(TracecatRef.parse(self.ref))
+
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """Ask for its end; after the grace time, end it."""
+        snapshot = yield from super().start(hook, plan, marker)
+        if self.terminate_after is None:
+            return snapshot
+        until = time.monotonic() + self.terminate_after
+        while not snapshot.phase.ended and time.monotonic() < until:
+            yield Sleep(min(1.0, self.terminate_after))
+            snapshot = yield from hook.system().read(plan.ref)
+        if not snapshot.phase.ended:
+            self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
+            yield from flows.terminate(hook.workspace(), plan.ref, "not stopped in time")
+            snapshot = yield from hook.system().read(plan.ref)
+        return snapshot
+
+
+class TracecatResetExecutionOperator(TracecatTask, ExecutionResumeOperator):
+    """
+    Run a Tracecat execution again under its id, wait for it, and hand its result on.
+
+    Source: ``POST .../workflow-executions/:execution_id/reset``. A run that is under way ends TERMINATED.
+
+    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+
+    :param ref: the execution, such as ``wf_.../exec_...``.
+    :param event_id: event to go back to; by default the start.
+    :param reason: shown in the history.
+    :param reapply_type: what becomes of signals behind that event: ``all_eligible``, ``signal_only`` or ``none``.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    """
+
+    template_fields: Sequence[str] = ("event_id", "reason", "tracecat_conn_id", *ExecutionResumeOperator.template_fields)
+    only_ended = False
+
+    def __init__(
+        self,
+        *,
+        ref: str,
+        event_id: int | str | None = None,
+        reason: str | None = None,
+        reapply_type: Literal["all_eligible", "signal_only", "none"] | None = None,
+        tracecat_conn_id: str = "tracecat_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        if reapply_type is not None:
+            one_of(reapply_type, ("all_eligible", "signal_only", "none"), "reapply_type")
+        self.event_id = event_id
+        self.reason = reason
+        self.reapply_type = reapply_type
+        self.tracecat_conn_id = tracecat_conn_id
+
+    def target(self) -> str:
+        """The execution."""
+        return str(TracecatRef.parse(self.ref))
+
+    def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
+        """The one request."""
+        event = None if self.event_id in (None, "") else str(self.event_id)
+        if event is not None and not event.isdecimal():
+            raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
+        yield from flows.reset(hook.workspace(), known.ref, None if event is None else int(event), self.reason, self.reapply_type)
+        snapshot: Snapshot = yield from hook.system().read(known.ref)
+        return snapshot
+
+
+class TracecatGetExecutionOperator(TracecatTask, ExecutionGetOperator):
+    """
+    Read a Tracecat execution as it is: status, rows of its actions, result.
+
+    Source: ``GET .../workflow-executions/:execution_id/compact``.
+
+    :param ref: the execution, such as ``wf_.../exec_...``.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    """
+
+    template_fields: Sequence[str] = ("tracecat_conn_id", *ExecutionGetOperator.template_fields)
+
+    def __init__(self, *, ref: str, tracecat_conn_id: str = "tracecat_default", **kwargs: Any) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.tracecat_conn_id = tracecat_conn_id
+
+    def target(self) -> str:
+        """The execution."""
+        return str(TracecatRef.parse(self.ref))
+
+
+class TracecatAnswerInteractionOperator(TracecatTask, ExecutionActOperator):
+    """
+    Answer the interaction that a Tracecat execution waits for; then follow the execution to its end.
+
+    Source: ``POST /webhooks/:workflow_id/:secret/interactions/slack``: Tracecat has no other route for it, so the workflow's webhook must
+    be online, and the credential needs ``workflow:read`` to learn its secret. The execution is not this task's own: it is cancelled
+    neither with the task nor when ``timeout`` has passed.
+
+    :param ref: the execution, such as ``wf_.../exec_...``.
+    :param response: the answer, a dict; the workflow reads it as the interaction's response.
+    :param action_ref: the action that asked, if several wait.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    """
+
+    template_fields: Sequence[str] = ("response", "action_ref", "tracecat_conn_id", *ExecutionActOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"response": "json"}
+    owns_execution = False
+    can_start_again = False
+    started_word: ClassVar[str] = "goes on"
+
+    def __init__(
+        self,
+        *,
+        ref: str,
+        response: Mapping[str, Any] | None = None,
+        action_ref: str | None = None,
+        tracecat_conn_id: str = "tracecat_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.response = response
+        self.action_ref = action_ref
+        self.tracecat_conn_id = tracecat_conn_id
+
+    def target(self) -> str:
+        """The execution."""
+        return str(TracecatRef.parse(self.ref))
+
+    def plan(self, hook: Any) -> Flow[Any]:
+        """Find what waits for an answer."""
+        if not isinstance(self.response or {}, Mapping):
+            raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
+        execution = yield from flows.get_state(hook.workspace(), self.target())
+        return execution, [
+            item for item in execution.interactions if item.status == "pending" and self.action_ref in (None, "", item.action_ref)
+        ]
+
+    def mark(self, plan: Any, marker: str) -> str:
+        """The interaction: once it is pending no longer, it was answered."""
+        return f"interaction {plan[1][0].id}" if len(plan[1]) == 1 else "no interaction"
+
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """The one request."""
+        execution, waiting = plan
+        if len(waiting) != 1:
+            there = ", ".join(str(item.action_ref) for item in execution.interactions if item.status == "pending") or "none"
+            kind: type[ExecutionError | ConfigurationError] = (
+                ExecutionError if not waiting and not execution.close_time else ConfigurationError
+            )
+            raise kind(
+                f"Tracecat execution {self.ref} is {execution.status}: "
+                f"{'several interactions wait; name one by action_ref' if waiting else 'no such interaction waits'}. Waiting: {there}. "
+                "(Tracecat tells of interactions only if its setting app_interactions_enabled is on.)",
+                system="tracecat",
+                ref=self.ref,
+            )
+        yield from flows.answer_interaction(hook.workspace(), self.target(), waiting[0], self.response or {})
+        snapshot: Snapshot = yield from hook.system().read(self.target())
+        return snapshot
+
+    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """Whether it is pending no longer."""
+        execution = yield from flows.get_state(hook.workspace(), self.target())
+        waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
+        if marker in waits:
+            return [], True
+        snapshot: Snapshot = yield from hook.system().read(self.target())
+        return [snapshot], True

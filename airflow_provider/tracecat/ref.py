@@ -1,0 +1,59 @@
+"""How a Tracecat execution is named: ``wf_.../exec_...``, with ``<workspace uuid>:`` before it if it is not the connection's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from airflow_provider.errors import ConfigurationError
+
+FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
+_UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+_EXECUTION = rf"(?:wf-[0-9a-f]{{32}}|wf_[0-9a-zA-Z]+)[:/](?:exec_[0-9a-zA-Z]+|exec-[\w-]+|(?:sch-[0-9a-f]{{32}}|{_UUID})-[^\s/?#]+)"
+_REF = re.compile(rf"(?:({_UUID}):)?({_EXECUTION})")
+_WORKFLOW = re.compile(rf"wf_[0-9a-zA-Z]+|wf-[0-9a-f]{{32}}|{_UUID}")
+
+
+@dataclass(frozen=True)
+class TracecatRef:
+    """A parsed ref. ``workspace``: None for the connection's."""
+
+    workspace: str | None
+    execution: str
+
+    @classmethod
+    def parse(cls, ref: object) -> TracecatRef:
+        """
+        Take a ref apart.
+
+        :raises ConfigurationError: if it is not one.
+        """
+        match = _REF.fullmatch(str(ref).strip())
+        if match is None:
+            raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {FORM}.", system="tracecat")
+        return cls(match[1] and match[1].lower(), match[2])
+
+    @property
+    def workflow(self) -> str:
+        """The workflow's id, as the execution's id carries it."""
+        return re.split("[:/]", self.execution, maxsplit=1)[0]
+
+    @property
+    def page(self) -> str:
+        """Path of the execution's page below its workspace's."""
+        workflow, suffix = re.split("[:/]", self.execution, maxsplit=1)
+        return f"workflows/{quote(workflow, safe='')}/executions/{quote(suffix, safe='')}"
+
+    def __str__(self) -> str:
+        return f"{self.workspace}:{self.execution}" if self.workspace else self.execution
+
+
+def in_path(execution: str) -> str:
+    """An execution's id for a path: Tracecat decodes it once more than HTTP does, so that its slash survives."""
+    return quote(execution, safe="")
+
+
+def is_workflow_id(text: str) -> bool:
+    """Whether it is a workflow's id in one of its three forms, rather than an alias."""
+    return _WORKFLOW.fullmatch(text) is not None

@@ -1,0 +1,82 @@
+"""The routes of Tracecat's REST API that are used here, each said once. See https://docs.tracecat.com."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from airflow_provider.errors import NotFound
+from airflow_provider.execution.route import MAX_BODY, Flow, Route, send
+from airflow_provider.tracecat import models
+
+T = TypeVar("T")
+
+
+class InWorkspace(Generic[T]):
+    """
+    A route below a workspace, in both of its forms: the workspace in the path, or, on older servers, in the query.
+
+    :param path: below the workspace.
+    """
+
+    def __init__(self, method: str, path: str, answer: object = None, *, repeatable: bool = False, max_body: int = MAX_BODY) -> None:
+        self._today: Route[T] = Route(method, f"/workspaces/{{workspace}}{path}", answer, repeatable, max_body)
+        self._before: Route[T] = Route(method, path, answer, repeatable, max_body)
+
+    def __call__(
+        self,
+        workspace: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        ref: str | None = None,
+        **path: Any,
+    ) -> Flow[T]:
+        """Ask today's form; the older one if there is no such route."""
+        try:
+            return (yield from send(self._today(workspace=workspace, query=query, body=body, ref=ref, **path)))
+        except NotFound as error:
+            if error.reason != NO_SUCH_ROUTE:
+                raise
+            missing = error
+        try:
+            return (yield from send(self._before(query={**(query or {}), "workspace_id": workspace}, body=body, ref=ref, **path)))
+        except NotFound as error:
+            raise missing if error.reason == NO_SUCH_ROUTE else error from None
+
+
+NO_SUCH_ROUTE = "Not Found"
+"""What a 404 says where there is no such route, unlike one for something that is not there."""
+
+_EXECUTIONS = "/workflow-executions"
+_EXECUTION = f"{_EXECUTIONS}/{{execution}}"
+LARGE = 64 * 1024 * 1024
+"""Bytes: a whole history is bounded by Temporal, at about 50 MB."""
+
+LIST_EXECUTIONS: InWorkspace[list[models.Summary]] = InWorkspace("GET", _EXECUTIONS, list[models.Summary])
+SEARCH_EXECUTIONS: InWorkspace[models.SummaryPage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.SummaryPage)
+RUN_WORKFLOW: InWorkspace[models.Started] = InWorkspace("POST", _EXECUTIONS, models.Started)
+GET_EXECUTION: InWorkspace[models.Execution] = InWorkspace("GET", _EXECUTION, models.Execution, max_body=LARGE)
+GET_COMPACT: InWorkspace[models.CompactExecution] = InWorkspace("GET", f"{_EXECUTION}/compact", models.CompactExecution, max_body=LARGE)
+GET_STATE: InWorkspace[models.State] = InWorkspace("GET", f"{_EXECUTION}/compact", models.State, max_body=LARGE)
+CANCEL: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/cancel", repeatable=True)
+TERMINATE: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/terminate", repeatable=True)
+RESET_POINTS: InWorkspace[list[models.ResetPoint]] = InWorkspace("GET", f"{_EXECUTION}/reset-points", list[models.ResetPoint])
+RESET: InWorkspace[models.Reset] = InWorkspace("POST", f"{_EXECUTION}/reset", models.Reset)
+DOWNLOAD: InWorkspace[models.Download] = InWorkspace("POST", f"{_EXECUTION}/objects/download", models.Download, repeatable=True)
+COLLECTION_PAGE: InWorkspace[models.CollectionPage] = InWorkspace(
+    "POST", f"{_EXECUTION}/objects/collection/page", models.CollectionPage, repeatable=True
+)
+STORED_OBJECT: Route[bytes] = Route("GET", "(download_url)", bytes)
+
+LIST_WORKFLOWS: InWorkspace[models.WorkflowPage] = InWorkspace("GET", "/workflows", models.WorkflowPage)
+GET_WORKFLOW: InWorkspace[models.Workflow] = InWorkspace("GET", "/workflows/{workflow}", models.Workflow)
+LIST_SCHEDULES: InWorkspace[list[models.Schedule]] = InWorkspace("GET", "/schedules", list[models.Schedule])
+# Their paths hold the webhook's secret, so no credential is needed; errors name the route, never the path.
+CALL_WEBHOOK: Route[models.Started] = Route("POST", "/webhooks/{workflow}/{secret}", models.Started)
+ANSWER_INTERACTION: Route[None] = Route("POST", "/webhooks/{workflow}/{secret}/interactions/slack")
+
+LIST_WORKSPACES: Route[list[models.Workspace]] = Route("GET", "/workspaces", list[models.Workspace])
+GET_INFO: Route[models.Info] = Route("GET", "/info", models.Info)
+GET_ME: Route[models.Person] = Route("GET", "/users/me", models.Person)
+GET_MY_SCOPES: Route[models.Scopes] = Route("GET", "/users/me/scopes", models.Scopes)
