@@ -10,16 +10,19 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-executions",
         "name": "Executions",
-        "description": "Start, wait on and read executions that live in other systems: `Buddy <https://buddy.works/>`__ pipelines.",
+        "description": "Start, wait on and read executions that live in other systems: `Buddy <https://buddy.works>`__ pipelines, "
+        "`Tracecat <https://tracecat.com>`__ workflows, `AlgaPSA <https://www.algapsa.com>`__ automation rules (experimental).",
         "versions": ["0.1.0"],
         "integrations": [
             {"integration-name": "Buddy", "external-doc-url": "https://buddy.works/docs/api", "tags": ["service"]},
+            {"integration-name": "Tracecat", "external-doc-url": "https://docs.tracecat.com", "tags": ["service"]},
+            {"integration-name": "AlgaPSA", "external-doc-url": "https://www.algapsa.com", "tags": ["service"]},
         ],
-        "hooks": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.hook"]}],
-        "operators": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.operators"]}],
-        "sensors": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.sensors"]}],
-        "triggers": [{"integration-name": "Buddy", "python-modules": ["airflow_provider.execution.trigger"]}],
-        "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink"],
+        "hooks": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.hook"]} for name, module in _SYSTEMS],
+        "operators": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators"]} for name, module in _SYSTEMS],
+        "sensors": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.sensors"]} for name, module in _SYSTEMS],
+        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider.execution.trigger"]} for name, _ in _SYSTEMS],
+        "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink", "airflow_provider.tracecat.link.TracecatExecutionLink"],
         "connection-types": [
             {
                 "connection-type": "buddy",
@@ -43,9 +46,44 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     **_HTTP_FIELDS,
                 },
-            }
+            },
+            {
+                "connection-type": "tracecat",
+                "hook-class-name": "airflow_provider.tracecat.hook.TracecatHook",
+                "hook-name": "Tracecat",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "API address", "password": "Service account key, or password"},
+                    "placeholders": {
+                        "host": "https://platform.tracecat.com/api (self-hosted: https://HOST/api)",
+                        "login": "e-mail address; empty for a service account key",
+                        "password": "tc_ws_sk_..., or the password of the login",
+                    },
+                },
+                "conn-fields": {
+                    "workspace_id": _text("Workspace id", "UUID of the workspace used where a task names none."),
+                    **_HTTP_FIELDS,
+                },
+            },
+            {
+                "connection-type": "alga_psa",
+                "hook-class-name": "airflow_provider.alga_psa.hook.AlgaPsaHook",
+                "hook-name": "AlgaPSA",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema", "port"],
+                    "relabeling": {"host": "Address", "password": "API key"},
+                    "placeholders": {"host": "https://algapsa.com (self-hosted: https://HOST)", "password": "API key"},
+                },
+                "conn-fields": {
+                    "tenant_id": _text("Tenant id", "UUID of the tenant; only needed to pin the key to it."),
+                    **_HTTP_FIELDS,
+                },
+            },
         ],
     }
+
+
+_SYSTEMS = (("Buddy", "buddy"), ("Tracecat", "tracecat"), ("AlgaPSA", "alga_psa"))
 
 
 def _text(label: str, description: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from airflow_provider.emulator.faults import Fault
+from airflow_provider.emulator.scenario_file import add_scenario
 from airflow_provider.emulator.system import ScenarioError
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def control_application(emulator: "Emulator") -> FastAPI:
     @application.post("/pipelines", status_code=201)
     async def add_pipelines(request: Request) -> list[dict[str, Any]]:
         return emulator.systems["buddy"].load({"pipelines": [await _object(request)]})
+
+    @application.post("/scenario", status_code=201)
+    async def add(request: Request) -> dict[str, list[dict[str, Any]]]:
+        return add_scenario(emulator, await _object(request))
 
     return application
 

@@ -6,10 +6,12 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from airflow_provider.emulator.alga_psa.system import AlgaPsa
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.clock import Clock, RealClock
 from airflow_provider.emulator.faults import Faults
 from airflow_provider.emulator.ledger import Ledger
+from airflow_provider.emulator.tracecat.system import Tracecat
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,7 +35,9 @@ class Emulator:
         self.ledger = Ledger()
         self.faults = Faults()
         self.buddy = Buddy(self.clock, lambda: self.url, lambda: self.storage_url)
-        self.systems: dict[str, System] = {"buddy": self.buddy}
+        self.tracecat = Tracecat(self.clock, lambda: self.url, lambda: self.storage_url)
+        self.alga_psa = AlgaPsa(self.clock, lambda: self.url)
+        self.systems: dict[str, System] = {"buddy": self.buddy, "tracecat": self.tracecat, "alga_psa": self.alga_psa}
         self._port = port
         self._server: ServerThread | None = None
         self._storage: ServerThread | None = None
@@ -51,7 +55,7 @@ class Emulator:
 
     @property
     def storage_url(self) -> str:
-        """``http://127.0.0.1:PORT`` of a second server, another origin, for long logs. The first call starts it.
+        """``http://127.0.0.1:PORT`` of a second server, another origin, for long logs and results. The first call starts it.
 
         :raises RuntimeError: the emulator is not started.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider.emulator.system import ScenarioError
 
@@ -22,14 +22,22 @@ def load_scenario(emulator: Emulator, path: Path) -> None:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f"{path}: {' '.join(str(error).split())}") from None
+    try:
+        add_scenario(emulator, content)
+    except ValueError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+
+
+def add_scenario(emulator: Emulator, content: Any) -> dict[str, list[dict[str, Any]]]:
+    """Add what a mapping describes to the emulator's systems and return what was added to each.
+
+    :raises ScenarioError: not a scenario; the message is one line.
+    """
     if not isinstance(content, dict):
-        raise ScenarioError(f"{path}: must be a mapping of systems: {', '.join(emulator.systems)}")
+        raise ScenarioError(f"must be a mapping of systems: {', '.join(emulator.systems)}")
     for name, scenario in content.items():
         if name not in emulator.systems:
-            raise ScenarioError(f"{path}: unknown key {name!r} (known: {', '.join(emulator.systems)})")
+            raise ScenarioError(f"unknown key {name!r} (known: {', '.join(emulator.systems)})")
         if not isinstance(scenario, dict):
-            raise ScenarioError(f"{path}: {name}: must be a mapping")
-        try:
-            emulator.systems[name].load(scenario)
-        except ValueError as error:
-            raise ScenarioError(f"{path}: {error}") from None
+            raise ScenarioError(f"{name}: must be a mapping")
+    return {name: emulator.systems[name].load(scenario) for name, scenario in content.items()}

@@ -99,11 +99,11 @@ def test_the_hook_is_found_by_its_connection_type() -> None:
     assert found.connection_testable
 
 
-def test_the_form_hides_nothing_that_the_hook_reads() -> None:
+@pytest.mark.parametrize("kind", INFO["connection-types"], ids=lambda kind: kind["connection-type"])
+def test_the_form_hides_nothing_that_the_hook_reads(kind: dict[str, Any]) -> None:
     """Values of the fields land in extra under their plain names; the hook reads all of them."""
-    [buddy] = INFO["connection-types"]
-    assert "extra" not in buddy["ui-field-behaviour"]["hidden-fields"]
-    for field in buddy["conn-fields"].values():
+    assert "extra" not in kind["ui-field-behaviour"]["hidden-fields"]
+    for field in kind["conn-fields"].values():
         jsonschema.Draft7Validator.check_schema(field["schema"])
         assert field["label"]
         assert field["description"]

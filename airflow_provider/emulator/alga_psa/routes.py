@@ -1,0 +1,50 @@
+"""The vendor's API as one application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+
+from airflow_provider.emulator.alga_psa.edge import Edge
+from airflow_provider.emulator.alga_psa.errors import ApiError, error_body
+from airflow_provider.emulator.alga_psa.execution_routes import add_execution_routes
+from airflow_provider.emulator.alga_psa.report_routes import add_report_routes
+from airflow_provider.emulator.alga_psa.rule_routes import add_rule_routes
+from airflow_provider.emulator.alga_psa.template_routes import add_template_routes
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.alga_psa.system import AlgaPsa
+
+_NOT_FOUND = (
+    '<!DOCTYPE html><html><head><meta charSet="utf-8"/><title>404: This page could not be found.</title></head>'
+    "<body><h1>404</h1><h2>This page could not be found.</h2></body></html>"
+)
+
+
+def build_application(alga: AlgaPsa) -> FastAPI:
+    """Return the application that serves the API of ``alga``."""
+    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        return JSONResponse(error_body(error, alga.error_form), error.status, error.headers)
+
+    application.add_exception_handler(ApiError, refuse)
+    application.add_exception_handler(HTTPException, _refuse_route)
+    application.add_middleware(Edge)
+    add_rule_routes(application, alga)
+    add_execution_routes(application, alga)
+    add_template_routes(application, alga)
+    add_report_routes(application, alga)
+    return application
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    """Answer a request that no route fits: a page, or nothing at all, but never JSON."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return Response(status_code=405)
+    return HTMLResponse(_NOT_FOUND, error.status_code)

@@ -1,0 +1,165 @@
+"""Who may call: service account keys with scopes, users with sessions."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider.emulator.tracecat.errors import forbidden, unauthorized
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.clock import Clock
+
+MINIMAL_SCOPES = ("workflow:read", "workflow:execute", "workflow:terminate", "action:*:execute", "schedule:read", "workspace:read")
+USER_SCOPES = (
+    *MINIMAL_SCOPES,
+    "workflow:create",
+    "workflow:update",
+    "workflow:delete",
+    "schedule:create",
+    "schedule:update",
+    "schedule:delete",
+    "inbox:read",
+    "agent:read",
+    "agent:update",
+    "agent:delete",
+    "org:read",
+    "org:workspace:read",
+)
+WORKSPACE_KEY = "tc_ws_sk_"
+ORGANIZATION_KEY = "tc_org_sk_"
+_BASE62 = string.digits + string.ascii_letters
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_BASE62) for _ in range(length))
+
+
+@dataclass
+class Workspace:
+    """A workspace."""
+
+    name: str
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass
+class ServiceKey:
+    """A service account and its key.
+
+    :ivar scopes: may hold wildcards, such as ``action:*:execute``.
+    :ivar workspace: id of the only workspace that it is good for; None: a key of the whole organization.
+    :ivar key: the key itself.
+    :ivar revoked: the key is no longer good; ``disabled``: the account is switched off.
+    """
+
+    scopes: Sequence[str] = MINIMAL_SCOPES
+    workspace: str | None = None
+    name: str = "airflow"
+    key: str = ""
+    revoked: bool = False
+    disabled: bool = False
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    key_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            self.key = f"{WORKSPACE_KEY if self.workspace else ORGANIZATION_KEY}{_random(12)}_{_random(32)}"
+
+
+@dataclass
+class User:
+    """Somebody who signs in with a password."""
+
+    email: str = "ada@example.com"
+    password: str = "emulator-password"  # noqa: S105 - good for nothing but loopback
+    first_name: str | None = "Ada"
+    last_name: str | None = "Lovelace"
+    scopes: Sequence[str] = USER_SCOPES
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, or who started an execution.
+
+    :ivar kind: ``user``, ``service_account``, or ``service`` for webhooks and schedules.
+    """
+
+    kind: str
+    scopes: tuple[str, ...]
+    id: str | None = None
+    workspace: str | None = None
+    service: str = "tracecat-api"
+
+    def may(self, scope: str) -> bool:
+        """Whether it has a scope; updating includes reading."""
+        wanted = [scope, "workflow:update"] if scope == "workflow:read" else [scope]
+        return any(fnmatchcase(one, granted) for one in wanted for granted in self.scopes)
+
+    def role(self, workspace: str, organization: str) -> dict[str, Any]:
+        """Return it as the vendor's object."""
+        return {
+            "type": self.kind,
+            "workspace_id": workspace,
+            "bound_workspace_id": self.workspace,
+            "organization_id": organization,
+            "user_id": self.id if self.kind == "user" else None,
+            "service_account_id": self.id if self.kind == "service_account" else None,
+            "service_id": self.service,
+            "is_platform_superuser": False,
+            "scopes": list(self.scopes),
+        }
+
+
+class Sessions:
+    """The sessions of users: opaque tokens that end."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: dict[str, tuple[User, float]] = {}
+
+    def begin(self, user: User, seconds: float) -> str:
+        """Return the token of a new session."""
+        token = secrets.token_urlsafe(32)
+        self._open[token] = user, self._clock.now() + seconds
+        return token
+
+    def user(self, token: str | None) -> User | None:
+        """Return whose session it is; None: nobody's, or it has ended."""
+        user, ends = self._open.get(token or "", (None, 0.0))
+        return user if self._clock.now() < ends else None
+
+    def end(self, token: str | None) -> None:
+        """End a session."""
+        self._open.pop(token or "", None)
+
+    def end_all(self) -> None:
+        """End all sessions, as a server does that has lost them."""
+        self._open.clear()
+
+
+def caller_of_user(user: User) -> Caller:
+    """Return the user as a caller."""
+    return Caller("user", tuple(user.scopes), user.id)
+
+
+def caller_of_key(authorization: str | None, keys: Sequence[ServiceKey], entitled: bool) -> Caller:
+    """Return whom the Authorization header names.
+
+    :raises ApiError: 403 for nobody, or no key; 401 for a key that is not good.
+    """
+    kind, _, given = (authorization or "").partition(" ")
+    given = given.strip()
+    if kind.lower() != "bearer" or not given.startswith((WORKSPACE_KEY, ORGANIZATION_KEY)):
+        raise forbidden()
+    for key in keys:
+        if key.key == given and entitled and not key.revoked and not key.disabled:
+            return Caller("service_account", tuple(key.scopes), key.id, key.workspace)
+    raise unauthorized()

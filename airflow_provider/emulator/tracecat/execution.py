@@ -1,0 +1,83 @@
+"""The record of one execution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider.emulator.tracecat.access import Caller
+from airflow_provider.emulator.tracecat.scenario import Workflow
+from airflow_provider.emulator.tracecat.timeline import Place, Plan, Run, State, Step
+
+
+@dataclass(eq=False)
+class Execution:
+    """An execution; what changes with time is computed when it is read.
+
+    :ivar id: ``wf_.../exec_...``, or ``wf_.../sch-...``.
+    :ivar runs: the first one, and one for each reset.
+    :ivar exists_at: epoch seconds from which it is found; infinity: its start failed.
+    :ivar listed_at: from which it is in lists, too.
+    :ivar started_by: who started it.
+    :ivar parent: whose child it is.
+    :ivar children: by the parent's run, place and item.
+    """
+
+    id: str
+    workflow: Workflow
+    plan: Plan
+    runs: list[Run]
+    exists_at: float
+    listed_at: float
+    started_by: Caller
+    _read: Callable[[Execution, Run], State] = field(repr=False)
+    trigger_type: str = "manual"
+    execution_type: str = "published"
+    parent: Execution | None = None
+    children: dict[tuple[str, Place, int], Execution] = field(default_factory=dict)
+    deleted: bool = False
+
+    @property
+    def ref(self) -> str:
+        """Its id."""
+        return self.id
+
+    @property
+    def run(self) -> Run:
+        """The latest run."""
+        return self.runs[-1]
+
+    @property
+    def run_id(self) -> str:
+        """Of the latest run."""
+        return self.run.id
+
+    @property
+    def inputs(self) -> Any:
+        """What it was started with."""
+        return self.plan.inputs
+
+    @property
+    def workspace(self) -> str:
+        """Id of its workspace."""
+        return self.workflow.workspace or ""
+
+    @property
+    def state(self) -> State:
+        """Where its latest run stands now."""
+        return self._read(self, self.run)
+
+    def state_of(self, run: Run) -> State:
+        """Return where one of its runs stands now."""
+        return self._read(self, run)
+
+    @property
+    def status(self) -> str:
+        """The vendor's status, now."""
+        return self.state.status
+
+    @property
+    def steps(self) -> list[Step]:
+        """Its actions that have been scheduled, now."""
+        return [step for step in self.state.steps if step.scheduled]

@@ -1,0 +1,62 @@
+"""The vendor's identifiers: short ids of workflows, ids of executions and of their runs."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LENGTH = 22
+
+SUFFIX = (
+    r"(exec_[0-9a-zA-Z]+|exec-[\w-]+|"
+    r"(?:sch-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})-.*)"
+)
+"""What follows the slash in the id of an execution."""
+
+
+def short(prefix: str, number: uuid.UUID) -> str:
+    """Return ``prefix`` and 22 digits to the base 62."""
+    left, digits = number.int, ""
+    while left:
+        left, digit = divmod(left, 62)
+        digits = _ALPHABET[digit] + digits
+    return prefix + digits.rjust(_LENGTH, "0")
+
+
+def workflow_uuid(text: str) -> uuid.UUID:
+    """Return the UUID that any form of a workflow's id stands for.
+
+    :raises ValueError: it is none.
+    """
+    if re.fullmatch(r"wf_[0-9a-zA-Z]+", text):
+        number = 0
+        for letter in text.removeprefix("wf_"):
+            number = number * 62 + _ALPHABET.index(letter)
+        return uuid.UUID(int=number)
+    if re.fullmatch(r"wf-[0-9a-f]{32}", text):
+        return uuid.UUID(text.removeprefix("wf-"))
+    return uuid.UUID(text)
+
+
+def new_execution(workflow: str) -> str:
+    """Return an id for an execution of the workflow with that UUID."""
+    return f"{short('wf_', uuid.UUID(workflow))}/{short('exec_', uuid.uuid4())}"
+
+
+def first_run(now: float) -> str:
+    """Return an id for the first run of an execution: version 7, which tells the time."""
+    milliseconds = int(now * 1000) & (1 << 48) - 1
+    number = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return str(uuid.UUID(int=number))
+
+
+def later_run() -> str:
+    """Return an id for a run after a reset: version 4."""
+    return str(uuid.uuid4())
+
+
+def context_run(run_id: str) -> str:
+    """Return ``wf_run_id``, which is the id of the run with its version made 4."""
+    return str(uuid.UUID(int=uuid.UUID(run_id).int & ~(0xF << 76) | 0x4 << 76))

@@ -1,0 +1,149 @@
+"""Stored results: previewed, downloaded, and collections page by page."""
+
+# No postponed annotations here: FastAPI reads them at run time, inside a function.
+import gzip
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.execution_routes import BELOW
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, execution_of, needs
+from airflow_provider.emulator.tracecat.stored import BUCKET, as_json, data_url, inline
+from airflow_provider.emulator.tracecat.system import Tracecat
+from airflow_provider.emulator.tracecat.views import Views
+
+_PREVIEW = 256 * 1024
+_MASKED = "Action result is masked by `mask_output` and cannot be retrieved through object APIs."
+
+
+class StoredField(str, Enum):
+    """What of an event is meant."""
+
+    ACTION_RESULT = "action_result"
+
+
+class ObjectBody(BaseModel):
+    """The body of a preview or a download."""
+
+    event_id: int = Field(ge=1)
+    field: StoredField = StoredField.ACTION_RESULT
+    collection_index: int | None = Field(None, ge=0)
+
+
+class PageBody(BaseModel):
+    """The body of a page of a collection."""
+
+    event_id: int = Field(ge=1)
+    field: StoredField = StoredField.ACTION_RESULT
+    offset: int = Field(0, ge=0)
+    limit: int = Field(25, ge=1, le=100)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A result: the event that tells it, its value and its envelope."""
+
+    event: int
+    value: Any
+    envelope: Json
+
+
+def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
+    """Add the routes to ``application``."""
+    reads, views = needs(tracecat, "workflow:read"), Views(tracecat)
+
+    def find(access: Access, execution_id: str, event_id: int) -> _Found:
+        execution = execution_of(tracecat, access, execution_id)
+        state = execution.state
+        event = tracecat.history_of(execution, state).closing(event_id)
+        if event is None:
+            raise told(404, f"No completed event found for event_id={event_id}")
+        if event.step is None:
+            return _Found(event.id, state.result, views.result(execution, state))
+        if event.step.action.mask_output:
+            raise told(403, _MASKED)
+        return _Found(event.id, event.step.result, views.result_of(execution, event.step))
+
+    def stored(envelope: Json) -> bytes:
+        """The JSON of an external object."""
+        content = tracecat.blobs.content(envelope["ref"]["key"])
+        if content is None:
+            raise told(404, f"Object not found: {BUCKET}/{envelope['ref']['key']}")
+        return gzip.decompress(content) if envelope["ref"]["encoding"] == "json+gzip" else content
+
+    def external(found: _Found) -> Json:
+        if found.envelope["type"] != "external":
+            raise told(422, f"Event {found.event} result is not external (got {found.envelope['type']})")
+        return found.envelope
+
+    def item(found: _Found, index: int) -> Any:
+        _check_collection(found)
+        if index >= len(found.value):
+            raise told(400, f"Collection index {index} out of range [0, {len(found.value)})")
+        return found.value[index]
+
+    async def preview(execution_id: str, body: ObjectBody, access: Access = reads) -> Json:
+        with tracecat.lock:
+            found = find(access, execution_id, body.event_id)
+            text = stored(external(found)) if body.collection_index is None else as_json(item(found, body.collection_index))
+            cut = text[:_PREVIEW]
+            return {
+                "content": cut.decode("utf-8", "replace"),
+                "content_type": "application/json",
+                "size_bytes": len(text),
+                "preview_bytes": len(cut),
+                "truncated": len(cut) < len(text),
+                "encoding": "utf-8",
+            }
+
+    async def download(execution_id: str, body: ObjectBody, access: Access = reads) -> Json:
+        with tracecat.lock:
+            found = find(access, execution_id, body.event_id)
+            if body.collection_index is None:
+                envelope = external(found)
+                stored(envelope)
+                return tracecat.blobs.download(envelope["ref"])
+            value = item(found, body.collection_index)
+            return {
+                "download_url": data_url(value),
+                "file_name": f"item-{body.collection_index}.json",
+                "content_type": "application/json",
+                "size_bytes": len(as_json(value)),
+                "expires_in_seconds": int(tracecat.download_expires),
+            }
+
+    async def read_page(execution_id: str, body: PageBody, access: Access = reads) -> Json:
+        with tracecat.lock:
+            found = find(access, execution_id, body.event_id)
+            _check_collection(found)
+            ends = min(body.offset + body.limit, len(found.value))
+            return {
+                "collection": found.envelope,
+                "offset": body.offset,
+                "limit": body.limit,
+                "next_offset": ends if ends < len(found.value) else None,
+                "items": [
+                    {
+                        "index": index,
+                        "kind": "stored_object_ref",
+                        "stored": inline(found.value[index]),
+                        "value_preview": None,
+                        "value_size_bytes": None,
+                        "truncated": False,
+                    }
+                    for index in range(body.offset, ends)
+                ],
+            }
+
+    add(application, "POST", BELOW + "/objects/preview", preview)
+    add(application, "POST", BELOW + "/objects/download", download)
+    add(application, "POST", BELOW + "/objects/collection/page", read_page)
+
+
+def _check_collection(found: _Found) -> None:
+    if found.envelope["type"] != "collection":
+        raise told(422, f"Event {found.event} result is not a collection (got {found.envelope['type']})")

@@ -1,0 +1,229 @@
+"""What the routes share: the checks before them, finding what a path names, validation errors, pages."""
+
+# No postponed annotations here: FastAPI reads them at run time, inside a function.
+import base64
+import binascii
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from airflow_provider.emulator.tracecat import ids
+from airflow_provider.emulator.tracecat.access import Caller, Workspace, caller_of_key, caller_of_user
+from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, scope_missing, told, unexpected
+from airflow_provider.emulator.tracecat.execution import Execution
+from airflow_provider.emulator.tracecat.scenario import Workflow
+from airflow_provider.emulator.tracecat.system import Tracecat
+
+Json = dict[str, Any]
+
+SCOPED = "/workspaces/{workspace_id}"
+_UNION = "json-or-python[json=function-plain[new()],python=union[is-instance[WorkflowUUID],function-plain[new()]]]"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who calls, and for which workspace."""
+
+    caller: Caller
+    workspace: Workspace
+
+
+async def refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer an :class:`ApiError`."""
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body, error.status, error.headers)
+
+
+def caller_of(tracecat: Tracecat, request: Request) -> Caller:
+    """Return who calls: a session, where there is a good one, wins over a key.
+
+    :raises ApiError: 401 or 403.
+    """
+    user = tracecat.sessions.user(request.cookies.get(tracecat.cookie_name))
+    if user is not None:
+        return caller_of_user(user)
+    return caller_of_key(request.headers.get("authorization"), tracecat.keys, tracecat.entitled)
+
+
+def needs(tracecat: Tracecat, scope: str | None = None, *, users_only: bool = False) -> Any:
+    """Return the dependency of a route of a workspace: who calls, with the scope that the route takes."""
+
+    async def check(request: Request) -> Access:
+        with tracecat.lock:
+            asked = _workspace_of(tracecat, request)
+            caller = caller_of(tracecat, request)
+            if users_only and caller.kind != "user":
+                raise forbidden()
+            if caller.workspace is not None and caller.workspace != asked:
+                raise forbidden()
+            workspace = next((one for one in tracecat.workspaces if one.id == asked), None)
+            if workspace is None:
+                raise told(404, "Workspace not found")
+            if scope is not None and not caller.may(scope):
+                raise scope_missing([scope])
+            return Access(caller, workspace)
+
+    return Depends(check)
+
+
+def _workspace_of(tracecat: Tracecat, request: Request) -> str:
+    """Return the id of the workspace that a request is about: from its path, or, as of old, from its query."""
+    path, query = request.path_params.get("workspace_id"), request.query_params.get("workspace_id")
+    if tracecat.workspace_in == ("query" if path is not None else "path"):
+        raise told(404, "Not Found")
+    named = path if path is not None else query
+    if named is None:
+        raise told(422, "workspace_id is required")
+    try:
+        given = str(uuid.UUID(named))
+    except ValueError:
+        raise told(422, f"Invalid workspace_id {'path' if path is not None else 'query'} parameter") from None
+    if path is not None and query is not None and query != path:
+        raise told(400, "Path and query workspace_id values must match")
+    return given
+
+
+def add(application: FastAPI, method: str, path: str, endpoint: Callable[..., Any], status: int = 200, *, legacy: bool = True) -> None:
+    """Add a route of a workspace, in its present form and, below the ``workspace_id`` of the query, in its old one."""
+    for form in (SCOPED + path, path) if legacy else (SCOPED + path,):
+        application.add_api_route(form, endpoint, methods=[method], status_code=status, response_model=None)
+
+
+def execution_of(tracecat: Tracecat, access: Access, text: str, named: bool = False) -> Execution:
+    """Return what the path names; the id may be encoded once more than the path is.
+
+    :param named: whether the refusal says the id.
+    :raises ApiError: 404, or 500 if the orchestrator is down.
+    """
+    if tracecat.temporal_down:
+        raise unexpected()
+    execution_id = unquote(text)
+    for execution in tracecat.executions:
+        if execution.id == execution_id and execution.workspace == access.workspace.id:
+            return execution
+    raise told(404, "Workflow execution not found" + (f": {execution_id}" if named else ""))
+
+
+def workflow_of(tracecat: Tracecat, access: Access, text: str, missing: str = "Workflow not found") -> Workflow:
+    """Return the workflow with that id, in any of its forms.
+
+    :raises ApiError: 404.
+    """
+    number = str(ids.workflow_uuid(text))
+    for workflow in tracecat.workflows:
+        if workflow.id == number and workflow.workspace == access.workspace.id:
+            return workflow
+    raise told(404, missing)
+
+
+def check_workflow_id(value: Any, place: str) -> str:
+    """Return a workflow's id, in any of its forms.
+
+    :param place: ``body``, ``query`` or ``path``.
+    :raises RequestValidationError: it is none.
+    """
+    loc = [place, "workflow_id"]
+    if isinstance(value, str):
+        try:
+            ids.workflow_uuid(value)
+            return value
+        except ValueError:
+            pass
+    reason = "badly formed hexadecimal UUID string"
+    bad: list[Json] = [
+        {
+            "type": "is_instance_of",
+            "loc": [*loc, _UNION, "is-instance[WorkflowUUID]"],
+            "msg": "Input should be an instance of WorkflowUUID",
+            "input": value,
+            "ctx": {"class": "WorkflowUUID"},
+        },
+        {
+            "type": "value_error",
+            "loc": [*loc, _UNION, "function-plain[new()]"],
+            "msg": f"Value error, {reason}",
+            "input": value,
+            "ctx": {"error": reason},
+        },
+    ]
+    bad += [_no_match([*loc, "constrained-str"], pattern, value) for pattern in ("wf_[0-9a-zA-Z]+", "wf-[0-9a-f]{32}")]
+    raise RequestValidationError(bad)
+
+
+def check_suffix(value: str) -> str:
+    """Return the part of an execution's id after the slash.
+
+    :raises RequestValidationError: it is none.
+    """
+    if not re.match(ids.SUFFIX, value):
+        raise RequestValidationError([_no_match(["path", "execution_id"], ids.SUFFIX, value)])
+    return value
+
+
+def _no_match(loc: list[str], pattern: str, value: Any) -> Json:
+    message = f"String should match pattern '{pattern}'"
+    return {"type": "string_pattern_mismatch", "loc": loc, "msg": message, "input": value, "ctx": {"pattern": pattern}}
+
+
+def no_content() -> Response:
+    """Return an answer without a body; the vendor says of which type it would be."""
+    return Response(status_code=204, media_type="application/json")
+
+
+def fingerprint(filters: Any) -> str:
+    """Return what a cursor knows its filters by."""
+    return hashlib.sha256(json.dumps(filters, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page begins, and where those before it did: after a key, or, None, at the start."""
+
+    fingerprint: str
+    token: Any = None
+    history: tuple[Any, ...] = ()
+
+    def text(self) -> str:
+        """Return it as sent to clients, who see no sense in it."""
+        content = {"fingerprint": self.fingerprint, "history": self.history, "token": self.token}
+        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+
+def read_cursor(text: str | None, expected: str, what: str) -> Cursor:
+    """Return the cursor that a client sent.
+
+    :raises ApiError: 400.
+    """
+    if text is None:
+        return Cursor(expected)
+    try:
+        content = json.loads(base64.urlsafe_b64decode(text.encode()))
+        cursor = Cursor(content["fingerprint"], content["token"], tuple(content["history"]))
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise told(400, f"Invalid {what} cursor") from None
+    if cursor.fingerprint != expected:
+        raise told(400, "Cursor no longer matches current filters. Retry without cursor.")
+    return cursor
+
+
+def page(items: list[Json], cursor: Cursor, next_token: Any) -> Json:
+    """Return a page as an object; ``next_token``: where the next one begins, None: nowhere."""
+    later = Cursor(cursor.fingerprint, next_token, (*cursor.history, cursor.token))
+    earlier = Cursor(cursor.fingerprint, cursor.history[-1], cursor.history[:-1]) if cursor.history else None
+    return {
+        "items": items,
+        "next_cursor": later.text() if next_token is not None else None,
+        "prev_cursor": earlier.text() if earlier else None,
+        "has_more": next_token is not None,
+        "has_previous": earlier is not None,
+        "total_estimate": None,
+    }

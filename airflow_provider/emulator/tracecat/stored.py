@@ -1,0 +1,157 @@
+"""Results as the vendor keeps them: inline, or in a blob store, and what of them a client sees."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from airflow_provider.emulator.tracecat.times import iso
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.tracecat.system import Tracecat
+
+BUCKET = "tracecat-workflow"
+
+
+class Refused(Exception):
+    """A storage answer that is not the object, as the storage writes it: status, code and message."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def redact(value: Any) -> Any:
+    """Return ``value`` with all its leaves masked."""
+    if isinstance(value, Mapping):
+        return {key: redact(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact(item) for item in value]
+    return "[REDACTED]"
+
+
+def as_json(value: Any) -> bytes:
+    """Return the JSON of a value as it is stored."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def inline(value: Any) -> dict[str, Any]:
+    """Return the envelope of a value that is kept with the history."""
+    return {"type": "inline", "data": value, "typename": type(value).__name__}
+
+
+def unwrapped(envelope: dict[str, Any] | None) -> Any:
+    """Return what the compact view shows: the plain value of an inline one, any other as it is."""
+    return envelope["data"] if envelope is not None and envelope["type"] == "inline" else envelope
+
+
+class BlobStore:
+    """The blob store: what is in it, and presigned addresses that lead to it."""
+
+    def __init__(self, tracecat: Tracecat) -> None:
+        self._tracecat = tracecat
+        self._secret = secrets.token_bytes(16)
+        self._blobs: dict[str, tuple[bytes, float]] = {}
+
+    def envelope(self, value: Any, key: str, at: float, *, collection: bool = False) -> dict[str, Any]:
+        """Return the envelope of a value, put into the store if it is long, or a collection.
+
+        :param key: where it is, or would be, in the bucket.
+        :param at: epoch seconds of its making.
+        """
+        if collection:
+            return self._collection(value, key, at)
+        text = as_json(value)
+        if len(text) <= self._tracecat.inline_limit:
+            return inline(value)
+        return {"type": "external", "ref": self._put(f"{key}.json", text, at), "typename": type(value).__name__}
+
+    def _collection(self, items: list[Any], key: str, at: float) -> dict[str, Any]:
+        manifest = as_json({"chunks": [f"{key}/chunks/0.json"], "items": items})
+        return {
+            "type": "collection",
+            "manifest_ref": self._put(f"{key}/manifest.json", manifest, at),
+            "count": len(items),
+            "chunk_size": 256,
+            "element_kind": "stored_object",
+            "schema_version": 1,
+            "index": None,
+            "typename": "list",
+        }
+
+    def _put(self, key: str, text: bytes, at: float) -> dict[str, Any]:
+        encoding = self._tracecat.blob_encoding
+        content = gzip.compress(text, mtime=0) if encoding == "json+gzip" else text
+        self._blobs[key] = content, at
+        return {
+            "backend": "s3",
+            "bucket": BUCKET,
+            "key": key,
+            "size_bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "content_type": "application/json",
+            "encoding": encoding,
+            "created_at": iso(at),
+        }
+
+    def content(self, key: str) -> bytes | None:
+        """Return what is stored; None: nothing, or no longer."""
+        found, kept = self._blobs.get(key), self._tracecat.blob_retention
+        if found is None or (kept is not None and self._tracecat.clock.now() >= found[1] + kept):
+            return None
+        return found[0]
+
+    def download(self, ref: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what leads to a stored object: a presigned address and how long it is good for."""
+        seconds = self._tracecat.download_expires
+        key, name = str(ref["key"]), str(ref["key"]).rpartition("/")[2]
+        path = f"/{BUCKET}/{quote(key)}"
+        expires = str(int(self._tracecat.clock.now() + seconds))
+        query = {
+            "response-content-disposition": f'attachment; filename="{name}"',
+            "response-content-type": "application/octet-stream",
+            "AWSAccessKeyId": "emulator",
+            "Signature": self._signature(key, expires),
+            "Expires": expires,
+        }
+        return {
+            "download_url": f"{self._tracecat.storage_url}{path}?{urlencode(query)}",
+            "file_name": name,
+            "content_type": ref["content_type"],
+            "size_bytes": ref["size_bytes"],
+            "expires_in_seconds": int(seconds),
+        }
+
+    def fetch(self, key: str, query: Mapping[str, str], authorization: str | None) -> bytes:
+        """Return what a presigned address leads to.
+
+        :raises Refused: no or a wrong signature, too late, gone, or a second kind of authorization.
+        """
+        expires = query.get("Expires", "")
+        if authorization is not None:
+            raise Refused(400, "InvalidArgument", "Only one auth mechanism allowed")
+        if not hmac.compare_digest(query.get("Signature", "").encode(), self._signature(key, expires).encode()):
+            raise Refused(403, "SignatureDoesNotMatch", "The request signature we calculated does not match")
+        if self._tracecat.clock.now() >= float(expires):
+            raise Refused(403, "AccessDenied", "Request has expired")
+        content = self.content(key)
+        if content is None:
+            raise Refused(404, "NoSuchKey", "The specified key does not exist.")
+        return content
+
+    def _signature(self, key: str, expires: str) -> str:
+        return hmac.new(self._secret, f"{key}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+def data_url(value: Any) -> str:
+    """Return a value as an address that holds it."""
+    return "data:application/json;base64," + base64.b64encode(as_json(value)).decode()
