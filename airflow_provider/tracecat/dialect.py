@@ -11,7 +11,7 @@ from airflow_provider.execution.endpoint import Dialect
 HINTS = {
     401: "The service account key is unknown, revoked or disabled, or this installation has no service accounts: a plain one takes a "
     "login and a password instead.",
-    403: "Check that the credential is sent at all (a key begins with tc_ws_sk_ or tc_org_sk_), belongs to this workspace, and has the scope.",
+    403: "Check that the credential is sent at all (a key begins with tc_ws_sk_ or tc_org_sk_), is of this workspace, and has the scope.",
     500: "Tracecat answers so while Temporal can't be reached, among other things.",
 }
 

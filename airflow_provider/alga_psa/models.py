@@ -1,0 +1,205 @@
+"""
+AlgaPSA's answers, as far as they are read here.
+
+Everything but ids and the status of an execution is optional; missing and null are the same, unknown fields are kept, statuses and types
+are free strings. Lists come flat or doubly nested, links as objects or as plain addresses.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from airflow_provider.alga_psa.ref import UUID
+
+T = TypeVar("T")
+
+
+def _flat(value: Any) -> Any:
+    """``[[a, b]]``, ``[[]]`` and ``[a, b]`` are lists of items; anything else is left to be refused."""
+    if not isinstance(value, list):
+        return value
+    return [item for part in value for item in (part if isinstance(part, list) else [part])]
+
+
+Id = Annotated[str, StringConstraints(pattern=f"^{UUID}$", to_lower=True)]
+ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
+"""A list that may be missing or null."""
+ItemsOf = Annotated[list[T], BeforeValidator(_flat)]
+"""The items of a page, which must be there: a body without them is no list, and must not pass for an empty one."""
+Object = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
+Links = Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})]
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+Number = int | float | None
+"""Counts are plain numbers in AlgaPSA: 2.5 is possible."""
+
+
+class Model(BaseModel):
+    """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        shown = [name for name in ("execution_id", "rule_id", "name", "status") if name in type(self).model_fields]
+        return [(name, value) for name in shown if (value := getattr(self, name)) is not None]
+
+
+class Linked(Model):
+    """Something with ``_links``."""
+
+    links: Links = Field({}, alias="_links")
+
+    def href(self, name: str) -> str | None:
+        """A link's address, relative to the host; ``edit``, ``patch`` and ``delete`` of executions lead nowhere."""
+        link = self.links.get(name)
+        found = link.get("href") if isinstance(link, dict) else link
+        return found if isinstance(found, str) else None
+
+
+class LogEntry(Model):
+    """A line of an execution's log."""
+
+    timestamp: datetime | str | None = Field(None, union_mode="left_to_right")
+    level: str | None = None
+    message: Text = ""
+    action_index: Number = None
+    """Position of the action, from 0."""
+    metadata: Any = None
+
+
+class Execution(Linked):
+    """A run of a rule; a retry goes on with the same one."""
+
+    execution_id: Id
+    automation_rule_id: str | None = None
+    status: str
+    trigger_data: Object = {}
+    """What it was started with."""
+    started_at: datetime | None = None
+    """When it was created; a retry sets it anew."""
+    completed_at: datetime | None = None
+    """After a retry that of the run before may still be there: only the status says whether it has ended."""
+    duration_ms: Number = None
+    actions_total: Number = None
+    actions_successful: Number = None
+    actions_failed: Number = None
+    error_message: str | None = None
+    error_stack: str | None = None
+    failed_action_index: Number = None
+    """A retry leaves it as it was."""
+    execution_context: Object = {}
+    logs: ManyOf[LogEntry] = []
+    tenant: str | None = None
+
+
+class Statistics(Model):
+    """How often a rule was executed."""
+
+    total_executions: Number = None
+    successful_executions: Number = None
+    failed_executions: Number = None
+    success_rate: Number = None
+
+
+class RuleAction(Model):
+    """What a rule does, as it is defined. Its ``config`` may hold secrets."""
+
+    type: str | None = None
+    config: Object = {}
+    order: Number = None
+    continue_on_error: bool | None = None
+    timeout_seconds: Number = None
+    retry_attempts: Number = None
+
+
+class Rule(Linked):
+    """An automation rule. The configs of trigger and actions may hold secrets."""
+
+    rule_id: Id
+    name: str | None = None
+    description: str | None = None
+    status: str | None = None
+    priority: str | None = None
+    trigger_type: str | None = None
+    trigger_config: Object = {}
+    conditions: ManyOf[Any] = []
+    condition_logic: str | None = None
+    actions: ManyOf[RuleAction] = []
+    max_concurrent_executions: Number = None
+    execution_timeout_minutes: Number = None
+    retry_failed_executions: bool | None = None
+    is_template: bool | None = None
+    template_category: str | None = None
+    tags: ManyOf[str] = []
+    metadata: Object = {}
+    notification_settings: Object = {}
+    created_by: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    execution_count: Number = None
+    """Dry runs count."""
+    last_executed: datetime | None = None
+    execution_statistics: Statistics | None = None
+    """Not in a list."""
+    tenant: str | None = None
+
+
+class Pagination(Model):
+    """Where a page stands in its list."""
+
+    page: int | None = None
+    limit: int | None = None
+    total: int | None = None
+    total_pages: int | None = Field(None, alias="totalPages")
+    has_next: bool | None = Field(None, alias="hasNext")
+    has_prev: bool | None = Field(None, alias="hasPrev")
+
+
+class Meta(Model):
+    """The words that AlgaPSA knows."""
+
+    trigger_types: ManyOf[str] = []
+    action_types: ManyOf[str] = []
+    rule_statuses: ManyOf[str] = []
+    execution_statuses: ManyOf[str] = []
+    priority_levels: ManyOf[str] = []
+    condition_operators: ManyOf[str] = []
+
+
+class ExecutionAnswer(Model):
+    """An execution, in its envelope."""
+
+    data: Execution
+
+
+class RuleAnswer(Model):
+    """A rule, in its envelope."""
+
+    data: Rule
+
+
+class MetaAnswer(Model):
+    """The words, in their envelope."""
+
+    data: Meta
+
+
+class Page(Model):
+    """A page of a list."""
+
+    pagination: Pagination | None = None
+    meta: Object = {}
+
+
+class ExecutionList(Page):
+    """A page of executions, those that started last first."""
+
+    data: ItemsOf[Execution]
+
+
+class RuleList(Page):
+    """A page of rules."""
+
+    data: ItemsOf[Rule]

@@ -1,0 +1,178 @@
+"""Operators for AlgaPSA. Experimental: releases of AlgaPSA up to 1.4 can't store executions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider.alga_psa.ref import parse_ref
+from airflow_provider.alga_psa.task import AlgaPsaRun, AlgaPsaTask
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.acts import ExecutionGetOperator, ExecutionResumeOperator
+from airflow_provider.execution.lazy import Lazy
+from airflow_provider.execution.operator import ExecutionOperator
+
+if TYPE_CHECKING:
+    from airflow_provider.alga_psa import flows, snapshot
+    from airflow_provider.execution.route import Flow
+    from airflow_provider.execution.system import Snapshot
+else:
+    flows = Lazy("airflow_provider.alga_psa.flows")
+    snapshot = Lazy("airflow_provider.alga_psa.snapshot")
+
+HOUR = timedelta(hours=1)
+
+
+class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
+    """
+    Execute an AlgaPSA automation rule, wait for it, and hand its context on as outputs.
+
+    Source: ``POST /api/v1/automation/rules/{id}/execute``.
+
+    AlgaPSA can't cancel an execution: when the task is ended, or ``timeout`` has passed, the execution goes on, and the log says so.
+    ``timeout`` is one hour by default, since an execution may stay ``pending`` for ever on current releases.
+
+    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+
+    :param rule: id or exact name.
+    :param execution_data: data for the execution, its ``trigger_data``. The key ``airflow_marker`` is added to it, by which a later try
+        finds the execution. AlgaPSA keeps the data in plain text.
+    :param dry_run: only pretend; the execution is completed at once.
+    :param override_conditions: execute a rule that is not active, too.
+    :param alga_psa_conn_id: connection of type ``alga_psa``.
+    """
+
+    template_fields: Sequence[str] = ("rule", "execution_data", "alga_psa_conn_id", *ExecutionOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"execution_data": "json"}
+
+    def __init__(
+        self,
+        *,
+        rule: str,
+        execution_data: Mapping[str, Any] | None = None,
+        dry_run: bool = False,
+        override_conditions: bool = False,
+        timeout: timedelta | float = HOUR,
+        alga_psa_conn_id: str = "alga_psa_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.rule = rule
+        self.execution_data = execution_data
+        self.only_pretend = dry_run  # dry_run is a method of Airflow's
+        self.override_conditions = override_conditions
+        self.alga_psa_conn_id = alga_psa_conn_id
+
+    def secrets(self) -> list[str]:
+        """The texts in ``execution_data`` that are secret by their name or shape."""
+        return list(_secrets("", self.execution_data))
+
+    def plan(self, hook: Any) -> Flow[tuple[str, dict[str, Any]]]:
+        """Check the data, find the rule."""
+        data = self._data()
+        return (yield from flows.resolve_rule(self.rule)), data
+
+    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+        """The one request that executes the rule; the marker goes beside the user's data."""
+        rule, data = plan
+        execution = yield from flows.execute_rule(
+            rule,
+            {**data, snapshot.MARKER_KEY: marker},
+            dry_run=bool(self.only_pretend),
+            override_conditions=bool(self.override_conditions),
+        )
+        return snapshot.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
+
+    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """By the marker in the data."""
+        return (yield from flows.find_started(plan[0], marker, since))
+
+    def _data(self) -> dict[str, Any]:
+        """
+        The data, as it may be sent.
+
+        :raises ConfigurationError: for what is no JSON object, or holds the marker's key.
+        """
+        data: Any = self.execution_data or {}
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
+        if snapshot.MARKER_KEY in data:
+            raise ConfigurationError(f"AlgaPSA: the key {snapshot.MARKER_KEY!r} of execution_data is taken by the marker of this operator.")
+        try:
+            plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"AlgaPSA: execution_data is not JSON: {type(error).__name__}. Make its values plain.") from None
+        return plain
+
+
+class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator):
+    """
+    Run a failed AlgaPSA execution again, wait for it, and hand its context on as outputs. It keeps its id.
+
+    Source: ``POST /api/v1/automation/executions/{id}/retry``. Only executions that are ``failed`` can be retried.
+
+    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+
+    :param ref: the execution's UUID.
+    :param alga_psa_conn_id: connection of type ``alga_psa``.
+    """
+
+    template_fields: Sequence[str] = ("alga_psa_conn_id", *ExecutionResumeOperator.template_fields)
+
+    def __init__(self, *, ref: str, timeout: timedelta | float = HOUR, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Any) -> None:
+        super().__init__(ref=ref, timeout=timeout, **kwargs)
+        self.alga_psa_conn_id = alga_psa_conn_id
+
+    def target(self) -> str:
+        """The execution."""
+        return parse_ref(self.ref)
+
+
+class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator):
+    """
+    Read an AlgaPSA execution as it is, without waiting for anything.
+
+    Source: ``GET /api/v1/automation/executions/{id}``.
+
+    .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
+
+    :param ref: the execution's UUID.
+    :param alga_psa_conn_id: connection of type ``alga_psa``.
+    """
+
+    template_fields: Sequence[str] = ("alga_psa_conn_id", *ExecutionGetOperator.template_fields)
+
+    def __init__(self, *, ref: str, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Any) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.alga_psa_conn_id = alga_psa_conn_id
+
+    def target(self) -> str:
+        """The execution."""
+        return parse_ref(self.ref)
+
+
+def _secrets(name: str, value: Any) -> Iterator[str]:
+    from airflow_provider.execution.remote_text import looks_secret
+
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item) if looks_secret(str(key), None) else _secrets(str(key), item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets(name, item)
+    elif isinstance(value, str) and looks_secret("", value):
+        yield value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts and numbers below a secret name."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)

@@ -1,0 +1,30 @@
+"""How an AlgaPSA execution is named: by its UUID."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_provider.errors import ConfigurationError
+
+FORM = "0b54a1f2-7c3e-4d58-9b1a-2f6e8d0c4a77"
+UUID = r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+"""An id, as AlgaPSA checks it: of any version."""
+
+
+def is_uuid(text: object) -> bool:
+    """Whether ``text`` has the form of an id."""
+    return re.fullmatch(UUID, str(text)) is not None
+
+
+def parse_ref(ref: object) -> str:
+    """
+    Check a ref; it is given back in lower case.
+
+    :raises ConfigurationError: if it is not one.
+    """
+    text = str(ref).strip()
+    if not is_uuid(text):
+        raise ConfigurationError(
+            f"{text[:200]!r} is not the ref of an AlgaPSA execution: that is its UUID, such as {FORM}.", system="alga_psa"
+        )
+    return text.lower()

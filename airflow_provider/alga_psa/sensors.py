@@ -1,0 +1,113 @@
+"""Sensors for AlgaPSA. Experimental: releases of AlgaPSA up to 1.4 can't store executions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider.alga_psa.ref import parse_ref
+from airflow_provider.alga_psa.task import AlgaPsaTask
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.arguments import one_of
+from airflow_provider.execution.search_sensor import ExecutionSearchSensor
+from airflow_provider.execution.sensor import ExecutionSensor
+
+if TYPE_CHECKING:
+    from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.search import Match
+
+TRIGGER_TYPES = ("time_based", "event_based", "condition_based", "manual", "recurring", "webhook")
+
+
+class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor):
+    """
+    Wait for an AlgaPSA execution that somebody, or something, else started.
+
+    Source: ``GET /api/v1/automation/executions/{id}``.
+
+    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+
+    :param ref: the execution's UUID.
+    :param alga_psa_conn_id: connection of type ``alga_psa``.
+    """
+
+    template_fields: Sequence[str] = ("ref", "alga_psa_conn_id", *ExecutionSensor.template_fields)
+
+    def __init__(self, *, ref: str, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ref = ref
+        self.alga_psa_conn_id = alga_psa_conn_id
+
+    def target(self, hook: ExecutionHook) -> str:
+        """The execution."""
+        return parse_ref(self.ref)
+
+
+class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor):
+    """
+    Wait for an execution of an AlgaPSA rule that somebody else, an event or a schedule starts: find it, then follow it to its end.
+
+    Source: ``GET /api/v1/automation/executions``, then ``GET /api/v1/automation/executions/{id}``.
+
+    A retry in AlgaPSA sets an execution's start anew: it may come into the bounds by that.
+
+    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
+        :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+
+    :param rule: id or exact name.
+    :param trigger_type: only executions of this trigger type, such as ``event_based``.
+    :param trigger_data: only executions whose data holds these entries, each exactly as given.
+    :param dry_runs: whether a dry run may be the one.
+    :param alga_psa_conn_id: connection of type ``alga_psa``.
+    """
+
+    template_fields: Sequence[str] = ("rule", "trigger_type", "trigger_data", "alga_psa_conn_id", *ExecutionSearchSensor.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"trigger_data": "json"}
+
+    def __init__(
+        self,
+        *,
+        rule: str,
+        trigger_type: str | None = None,
+        trigger_data: Mapping[str, Any] | None = None,
+        dry_runs: bool = False,
+        started_after: datetime | str | None = None,
+        started_before: datetime | str | None = None,
+        finished_after: datetime | str | None = None,
+        match: Match = "first",
+        alga_psa_conn_id: str = "alga_psa_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(started_after=started_after, started_before=started_before, finished_after=finished_after, match=match, **kwargs)
+        self.rule = rule
+        self.trigger_type = trigger_type
+        self.trigger_data = trigger_data
+        self.dry_runs = dry_runs
+        self.alga_psa_conn_id = alga_psa_conn_id
+
+    def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
+        """Which rule, and which of its executions."""
+        if not str(self.rule or "").strip():
+            raise ConfigurationError("AlgaPSA: rule is empty. Give the rule's id or exact name.")
+        if self.trigger_type:
+            try:
+                one_of(self.trigger_type, TRIGGER_TYPES, "trigger_type")
+            except ValueError as error:
+                raise ConfigurationError(f"AlgaPSA: {error}.") from None
+        data = self._data()
+        about = f", trigger type {self.trigger_type!r}" if self.trigger_type else ""
+        about += f", trigger data with a certain {', '.join(map(repr, data))}" if data else ""
+        where = {"rule": self.rule, "trigger_type": self.trigger_type or None, "trigger_data": data, "dry_runs": bool(self.dry_runs)}
+        return f"rule {self.rule!r}{about}", where
+
+    def _data(self) -> dict[str, Any]:
+        given: Any = self.trigger_data or {}
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(f"AlgaPSA: trigger_data must be a dict, not {type(given).__name__}.")
+        try:
+            data: dict[str, Any] = json.loads(json.dumps(dict(given), allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"AlgaPSA: trigger_data is not JSON: {type(error).__name__}. Make its values plain.") from None
+        return data
