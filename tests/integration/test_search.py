@@ -27,6 +27,18 @@ def later(seconds: float, act: Callable[[], Any]) -> None:
     threading.Timer(seconds, act).start()
 
 
+def once_looked(search: Search, act: Callable[[], Any]) -> None:
+    """Act when the sensor has followed for a while what it found."""
+
+    def wait() -> None:
+        until = time.monotonic() + 20
+        while search.emulator.ledger.count(method="GET", path_re=r"/executions/\d+$") < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 class Search:
     """A pipeline of which somebody else starts executions, and a sensor for it in one mode."""
 
@@ -215,8 +227,9 @@ def test_what_was_found_survives_a_retry(search: Search, match: str) -> None:
 def test_what_was_found_survives_a_reschedule(emulator: Emulator) -> None:
     """The newest of all is taken once, however many come while it runs."""
     search = Search(emulator, "sensor-reschedule")
+    search.pipeline.actions = [Action("Build", seconds=2.0)]
     ref = search.start()
-    later(0.1, search.start)
+    once_looked(search, search.start)
     assert found(search.run(match="latest")) == ref
 
 
@@ -434,8 +447,9 @@ def test_a_list_without_start_times(search: Search, status: str) -> None:
 def test_the_bounds_of_the_first_look_stay(emulator: Emulator) -> None:
     """A template that gives another moment at each poke does not begin the search anew."""
     search = Search(emulator, "sensor-reschedule")
+    search.pipeline.actions = [Action("Build", seconds=2.0)]
     ref = search.start()
-    later(0.1, search.start)
+    once_looked(search, search.start)
     moments = iter(range(1_000))
     make = lambda: BuddyPipelineSensor(  # noqa: E731
         task_id="task", pipeline="release", match="latest", mode="reschedule", poke_interval=0.05, timeout=30,
