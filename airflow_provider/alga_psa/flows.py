@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.alga_psa.snapshot import MARKER_KEY, snapshot_of
 from airflow_provider.errors import ConfigurationError, Conflict, StatusError
 from airflow_provider.execution.arguments import moment
+from airflow_provider.execution.paging import numbered
 from airflow_provider.execution.result import utc
 from airflow_provider.execution.route import Flow, Pages, send
 from airflow_provider.execution.system import Snapshot
@@ -35,24 +36,8 @@ def z(value: datetime | str | None, name: str) -> str | None:
     return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def paged(get: Callable[[dict[str, int]], Flow[tuple[list[T], models.Pagination | None]]], key: Callable[[T], object]) -> Pages[T]:
-    """
-    A list as pages, by ``page`` and ``limit``; it ends where ``pagination`` says so, or with an empty page.
-
-    Items move to the next page while somebody adds new ones: those of the page before are not given twice.
-
-    :param get: flow that gives a page for its query.
-    """
-
-    def page(at: tuple[int, frozenset[object]] | None) -> Flow[tuple[list[T], tuple[int, frozenset[object]] | None]]:
-        number, before = at or (1, frozenset())
-        items, where = yield from get({"page": number, "limit": PER_PAGE})
-        new = [item for item in items if key(item) not in before]
-        stuck = not new and (where is None or where.page != number)
-        last = not items or stuck or not _more(where, number)
-        return new, None if last else (number + 1, frozenset(map(key, items)))
-
-    return page
+def _page(number: int) -> dict[str, int]:
+    return {"page": number, "limit": PER_PAGE}
 
 
 def _more(where: models.Pagination | None, number: int) -> bool:
@@ -74,16 +59,16 @@ def get_meta() -> Flow[models.Meta]:
 def rules() -> Pages[models.Rule]:
     """``GET /automation/rules``."""
 
-    def get(query: dict[str, int]) -> Flow[tuple[list[models.Rule], models.Pagination | None]]:
-        answer = yield from send(routes.LIST_RULES(query=query))
-        return answer.data, answer.pagination
+    def get(number: int) -> Flow[tuple[list[models.Rule], bool]]:
+        answer = yield from send(routes.LIST_RULES(query=_page(number)))
+        return answer.data, not _more(answer.pagination, number)
 
-    return paged(get, lambda rule: rule.rule_id)
+    return numbered(get, lambda rule: rule.rule_id)
 
 
 def page_of_rules(page: int) -> Flow[list[models.Rule]]:
     """``GET /automation/rules``: one page."""
-    return (yield from send(routes.LIST_RULES(query={"page": page, "limit": PER_PAGE}))).data
+    return (yield from send(routes.LIST_RULES(query=_page(page)))).data
 
 
 def resolve_rule(rule: str) -> Flow[str]:
@@ -146,19 +131,19 @@ def executions(**filters: Any) -> Pages[models.Execution]:
     """``GET /automation/executions``, those that started last first. Takes the filters of :func:`page_of_executions`."""
     query: dict[str, object] = {}
 
-    def get(place: dict[str, int]) -> Flow[tuple[list[models.Execution], models.Pagination | None]]:
+    def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
         if not query:
             query.update((yield from _filters(**filters)))
-        answer = yield from send(routes.LIST_EXECUTIONS(query={**query, **place}))
-        return answer.data, answer.pagination
+        answer = yield from send(routes.LIST_EXECUTIONS(query={**query, **_page(number)}))
+        return answer.data, not _more(answer.pagination, number)
 
-    return paged(get, lambda execution: execution.execution_id)
+    return numbered(get, lambda execution: execution.execution_id)
 
 
 def page_of_executions(page: int, **filters: Any) -> Flow[list[models.Execution]]:
     """``GET /automation/executions``: one page."""
     query = yield from _filters(**filters)
-    return (yield from send(routes.LIST_EXECUTIONS(query={**query, "page": page, "limit": PER_PAGE}))).data
+    return (yield from send(routes.LIST_EXECUTIONS(query={**query, **_page(page)}))).data
 
 
 def _filters(

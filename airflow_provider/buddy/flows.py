@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow_provider.buddy import action_models, models, routes
@@ -10,6 +10,7 @@ from airflow_provider.buddy.logs import PAGE, LogOf, LogReader
 from airflow_provider.buddy.ref import FORM, BuddyRef
 from airflow_provider.buddy.snapshot import snapshot_of
 from airflow_provider.errors import ConfigurationError, NotFound
+from airflow_provider.execution.paging import numbered
 from airflow_provider.execution.result import utc
 from airflow_provider.execution.route import Flow, Pages, send
 from airflow_provider.execution.system import Cursor, Snapshot
@@ -24,29 +25,8 @@ CLOCK_SKEW = 300.0
 """Seconds by which Buddy's clock may differ from ours."""
 
 
-def paged(get: Callable[[dict[str, int]], Flow[tuple[list[T], int | None]]], key: Callable[[T], object]) -> Pages[T]:
-    """
-    A list as pages, by ``page`` and ``per_page``.
-
-    It ends with an empty page, since how many items a page may have is not documented, or where the API tells the number of pages.
-    Items move to later pages while somebody adds new ones: none is given twice, and a page of known ones is not the end yet, unless
-    the next one is such a page, too, as from an installation that gives its whole list at once, whatever ``page`` says.
-
-    :param get: flow that gives a page for its query, and the number of pages if that is told.
-    """
-
-    def page(at: _Place | None) -> Flow[tuple[list[T], _Place | None]]:
-        number, seen, went_on = at or (1, frozenset(), True)
-        items, pages = yield from get({"page": number, "per_page": PER_PAGE})
-        new = [item for item in items if key(item) is None or key(item) not in seen]
-        last = not items or number == pages or not (new or went_on)
-        return new, None if last else (number + 1, seen.union(map(key, items)), bool(new))
-
-    return page
-
-
-_Place = tuple[int, frozenset[object], bool]
-"""The number of the next page, the keys of all items so far, and whether the last page had new ones."""
+def _page(number: int) -> dict[str, int]:
+    return {"page": number, "per_page": PER_PAGE}
 
 
 # Workspaces and projects
@@ -65,10 +45,10 @@ def get_workspace(workspace: str) -> Flow[models.Workspace]:
 def projects(workspace: str) -> Pages[models.Project]:
     """``GET /workspaces/:workspace/projects``."""
 
-    def get(query: dict[str, int]) -> Flow[tuple[list[models.Project], int | None]]:
-        return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=query))).projects, None
+    def get(number: int) -> Flow[tuple[list[models.Project], bool]]:
+        return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=_page(number)))).projects, False
 
-    return paged(get, lambda project: project.name)
+    return numbered(get, lambda project: project.name)
 
 
 def get_project(workspace: str, project: str) -> Flow[models.Project]:
@@ -105,10 +85,10 @@ def get_variable(workspace: str, variable: int) -> Flow[models.Variable]:
 def pipelines(workspace: str, project: str) -> Pages[models.Pipeline]:
     """``GET .../pipelines``."""
 
-    def get(query: dict[str, int]) -> Flow[tuple[list[models.Pipeline], int | None]]:
-        return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=query))).pipelines, None
+    def get(number: int) -> Flow[tuple[list[models.Pipeline], bool]]:
+        return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=_page(number)))).pipelines, False
 
-    return paged(get, lambda pipeline: pipeline.id)
+    return numbered(get, lambda pipeline: pipeline.id)
 
 
 def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[int]:
@@ -201,20 +181,19 @@ def executions(workspace: str, project: str, pipeline: int | str) -> Pages[model
     """``GET .../pipelines/:pipeline_id/executions``, newest first. Items are summaries."""
     found: list[int] = []
 
-    def get(query: dict[str, int]) -> Flow[tuple[list[models.Execution], int | None]]:
+    def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
         if not found:
             found.append((yield from resolve_pipeline(workspace, project, pipeline)))
-        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found[0], query=query))
-        return answer.executions, answer.total_page_count
+        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found[0], query=_page(number)))
+        return answer.executions, answer.total_page_count == number
 
-    return paged(get, lambda execution: execution.id)
+    return numbered(get, lambda execution: execution.id)
 
 
 def page_of_executions(workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
     """``GET .../pipelines/:pipeline_id/executions``: one page."""
     found = yield from resolve_pipeline(workspace, project, pipeline)
-    query = {"page": page, "per_page": PER_PAGE}
-    return (yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found, query=query))).executions
+    return (yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found, query=_page(page)))).executions
 
 
 def get_execution(ref: str) -> Flow[models.Execution]:

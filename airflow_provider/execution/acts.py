@@ -15,6 +15,7 @@ from airflow_provider.execution.operator import ExecutionOperator
 from airflow_provider.execution.outcome import Outcome
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Sleep
+from airflow_provider.execution.system import see
 from airflow_provider.execution.task import ExecutionTask
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class ExecutionResumeOperator(ExecutionActOperator):
         if self.only_ended and not known.phase.ended:
             raise ConfigurationError(
                 f"{hook.title} execution {known.ref} is {known.status}: only one that has ended can run again. Wait for it by a sensor, "
-                f"or cancel it first. See {known.url}",
+                f"or cancel it first.{see(known.url)}",
                 system=hook.conn_type,
                 ref=known.ref,
                 url=known.url,

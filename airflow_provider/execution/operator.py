@@ -26,7 +26,7 @@ from airflow_provider.execution.arguments import one_of, seconds
 from airflow_provider.execution.kill import ASK_SECONDS, CANCEL_SECONDS, TaskKey, Verdict, ask, within
 from airflow_provider.execution.outcome import Outcome
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.system import Snapshot, see
 from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting, still_there
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         note.ref, note.url = snapshot.ref, snapshot.url
         self._ref, self._unanswered = snapshot.ref, None
         store.save(context, note)
-        self.log.info("%s execution %s %s: %s", hook.title, snapshot.ref, word, snapshot.url)
+        self.log.info("%s execution %s %s.%s", hook.title, snapshot.ref, word, see(snapshot.url))
         self._announce(context, snapshot.ref, snapshot.url)
         return note, snapshot
 
@@ -514,7 +514,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
                 return
             if not hook.system().can_cancel:
-                self.log.warning("Execution %s goes on: %s can't cancel executions. See %s", self._ref, hook.title, self.execution_url)
+                self.log.warning("Execution %s goes on: %s can't cancel executions.%s", self._ref, hook.title, see(self.execution_url))
                 return
             try:
                 ref = self._ref or self._unanswered_ref(hook, sender)
@@ -524,7 +524,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 with sender:
                     sender.run(hook.system().cancel(ref))
             except ExecutionApiError as error:
-                self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", self._ref, error, self.execution_url)
+                self.log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", self._ref, error, see(self.execution_url))
             else:
                 self.log.warning("Execution %s was cancelled, since %s.", ref, why or verdict.value)
 
@@ -533,8 +533,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             return True
 
         if not within(ASK_SECONDS + CANCEL_SECONDS, act_or_say, False):
-            text = "Execution %s could not be cancelled: no answer in time. See %s"
-            within(0.1, lambda: self.log.error(text, self._ref, self.execution_url), None)
+            text = "Execution %s could not be cancelled: no answer in time.%s"
+            within(0.1, lambda: self.log.error(text, self._ref, see(self.execution_url)), None)
 
     def _unanswered_ref(self, hook: ExecutionHook, sender: Sender) -> str | None:
         """If the task is ended in the middle of the start, or while that is looked up: the execution that was started."""

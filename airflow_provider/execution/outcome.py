@@ -17,7 +17,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.remote_text import clean, secrets_in
-from airflow_provider.execution.system import Snapshot, Step
+from airflow_provider.execution.system import Snapshot, Step, see
 
 End = Literal["ended", "timeout", "waiting", "waiting_timeout", "vanished", "unreachable"]
 """Why a wait is over."""
@@ -48,37 +48,37 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     :param problem: the last error of the API, for an end without an answer.
     """
     what = f"{title} execution {snapshot.ref}"
-    see = f" See {snapshot.url}" if snapshot.url else ""
+    at = see(snapshot.url)
     status = clean(snapshot.status)
     phase = snapshot.phase
     if end == "vanished":
         why = problem or "deleted, or hidden from this connection."
-        return Outcome(f"{what} answers 404 and did so for a while: {why}{see}", ExecutionVanished)
+        return Outcome(f"{what} answers 404 and did so for a while: {why}{at}", ExecutionVanished)
     if end == "unreachable":
         return Outcome(
             f"{what}: the API could not be reached for too long, so its end is not known. It was left alone; "
-            f"a retry of the task re-attaches to it. Last error: {problem}{see}",
+            f"a retry of the task re-attaches to it. Last error: {problem}{at}",
             ExecutionUnreachable,
         )
     if phase is Phase.SUCCEEDED:
         if snapshot.partial is None:
             return Outcome(f"{what} ended {status}.")
         text = f"{what} ended {status}, but in part: {clean(snapshot.partial)}."
-        return Outcome(text + see, ExecutionFailed if choices["on_partial"] == "fail" else None)
+        return Outcome(text + at, ExecutionFailed if choices["on_partial"] == "fail" else None)
     if phase is Phase.SKIPPED:
         text = f"{what} was skipped by {title} ({status}).{_cause(snapshot)}"
         if choices["on_skipped"] == "succeed":
             return Outcome(text)
-        return Outcome(text + see, ExecutionFailed if choices["on_skipped"] == "fail" else None, choices["on_skipped"] == "skip")
+        return Outcome(text + at, ExecutionFailed if choices["on_skipped"] == "fail" else None, choices["on_skipped"] == "skip")
     if phase.ended:
         kind = {Phase.CANCELLED: ExecutionCancelled, Phase.TIMED_OUT: ExecutionTimedOut}.get(phase, ExecutionFailed)
-        return Outcome(f"{what} ended {status}.{_by_whom(snapshot)}{_cause(snapshot)}{see}", kind)
+        return Outcome(f"{what} ended {status}.{_by_whom(snapshot)}{_cause(snapshot)}{at}", kind)
     if end in ("waiting", "waiting_timeout"):
         for_what = f" for {clean(snapshot.waiting_for)}" if snapshot.waiting_for else ""
         long = " for longer than waiting_timeout" if end == "waiting_timeout" else ""
         wanted = end == "waiting" and choices["on_waiting"] == "succeed"
-        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.{see}", None if wanted else ExecutionWaiting)
-    return Outcome(f"{what} was still {status} when the task's timeout had passed.{see}", ExecutionDeadlineExceeded)
+        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.{at}", None if wanted else ExecutionWaiting)
+    return Outcome(f"{what} was still {status} when the task's timeout had passed.{at}", ExecutionDeadlineExceeded)
 
 
 def failing_step(snapshot: Snapshot) -> Step | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError, OutputMissing
 from airflow_provider.execution.remote_text import clean, looks_secret
-from airflow_provider.execution.system import Output, Snapshot
+from airflow_provider.execution.system import Output, Snapshot, see
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -129,7 +129,7 @@ def to_push(declared: Collection[str], outputs: Mapping[str, Any], snapshot: Sna
         there = ", ".join(clean(name) for name in list(outputs)[:20]) or "none"
         raise OutputMissing(
             f"Execution {snapshot.ref} ended {snapshot.status} without output that push_outputs declares: {reasons}. "
-            f"Outputs at hand: {there}. See {snapshot.url}",
+            f"Outputs at hand: {there}.{see(snapshot.url)}",
             ref=snapshot.ref,
             url=snapshot.url,
         )

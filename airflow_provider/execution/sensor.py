@@ -30,6 +30,7 @@ from airflow_provider.errors import (
 from airflow_provider.execution import store
 from airflow_provider.execution.arguments import seconds
 from airflow_provider.execution.store import PROGRESS_KEY
+from airflow_provider.execution.system import see
 from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
@@ -294,8 +295,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             return str(error)
         if self._ref is None and self._sought:
             return self._sought
-        see = f" See {self.execution_url}" if self.execution_url else ""
-        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended.{see}"
+        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended.{see(self.execution_url)}"
 
     @contextmanager
     def _own_soft_fail(self, context: Context) -> Iterator[None]:

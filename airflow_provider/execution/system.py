@@ -26,6 +26,11 @@ class Output:
         return f"Output({'***' if self.secret else type(self.value).__name__})"
 
 
+def see(url: str | None) -> str:
+    """Where to look, as a further sentence; nothing for a system without pages."""
+    return f" See {url}" if url else ""
+
+
 def web_link(url: str | None) -> str | None:
     """A page's address if it is one: it becomes a link in Airflow's web interface, and the remote side wrote it."""
     return url if url and re.fullmatch(r"https?://[^\s<>\"'\x00-\x1f\x7f]+", url, re.IGNORECASE) else None

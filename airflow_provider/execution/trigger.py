@@ -14,6 +14,7 @@ from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one
 from airflow_provider.execution import kill
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.store import PROGRESS_KEY
+from airflow_provider.execution.system import see
 from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class ExecutionTrigger(BaseTrigger):
             self.log.exception("The wait for execution %s stopped.", ref)
             error = ExecutionInterrupted(
                 f"The wait for execution {ref} stopped ({type(failure).__name__}: {one_line(failure, 300)}); the execution "
-                f"was left alone, and a retry of the task re-attaches to it. See {self.url}",
+                f"was left alone, and a retry of the task re-attaches to it.{see(self.url)}",
                 ref=ref,
                 url=self.url,
             ).to_event()
@@ -169,14 +170,14 @@ class ExecutionTrigger(BaseTrigger):
             return
         hook, system = await asyncio.to_thread(self._load)
         if not system.can_cancel:
-            self.log.warning("Execution %s goes on: %s can't cancel executions. See %s", ref, system.title, self.url)
+            self.log.warning("Execution %s goes on: %s can't cancel executions.%s", ref, system.title, see(self.url))
             return
         self.log.warning("Cancelling execution %s, since %s.", ref, verdict.value)
         try:
             async with hook.asender(shared=False) as sender:
                 await sender.run(system.cancel(ref))
         except ExecutionApiError as error:
-            self.log.error("Execution %s could not be cancelled: %s Cancel it at %s", ref, error, self.url)
+            self.log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", ref, error, see(self.url))
 
     def _prime(self) -> None:
         """Ask once beforehand, aside: the first question in a process takes longer than ``on_kill`` has."""

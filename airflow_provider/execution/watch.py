@@ -21,7 +21,7 @@ from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.remote_text import clean, forward
 from airflow_provider.execution.route import Flow, Sleep
 from airflow_provider.execution.search import Search, find
-from airflow_provider.execution.system import Cursor, Memo, Snapshot, System
+from airflow_provider.execution.system import Cursor, Memo, Snapshot, System, see
 
 MAX_WAITING = 7 * 24 * 3600.0
 """Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
@@ -169,7 +169,7 @@ class Watch:
                 self._pass_over(candidate)
         if found is not None:
             self.ref = state.found = found.ref
-            self._log.info("Found %s. Following it. See %s", self.what, found.url)
+            self._log.info("Found %s. Following it.%s", self.what, see(found.url))
         elif not state.said_at or now - state.said_at >= HEARTBEAT:
             states = ", ".join(f"{item.ref} {clean(item.status)}" for item in candidates[-5:]) or "none so far"
             self._log.info("Looking for a %s, after %.0f s: %s.", self.what, now - state.since, states)
@@ -247,8 +247,8 @@ class Watch:
                 self._log.warning("%s execution %s has a status that this version does not know: %r. Waiting on.", title, self.ref, status)
             elif snapshot.phase is Phase.WAITING:
                 self._log.warning(
-                    "%s execution %s waits for a person (%s): %s. See %s",
-                    title, self.ref, status, clean(snapshot.waiting_for or "no details"), snapshot.url,
+                    "%s execution %s waits for a person (%s): %s.%s",
+                    title, self.ref, status, clean(snapshot.waiting_for or "no details"), see(snapshot.url),
                 )  # fmt: skip
             else:
                 progress = "" if snapshot.progress is None else f", {snapshot.progress:g} %"
@@ -296,6 +296,6 @@ class Watch:
         self.state.forwarded += len(lines)
         if self.state.forwarded >= self.policy["log_lines"]:
             self._log.info(
-                "%d lines of the remote log were shown (log_lines); the rest is at %s, its tail will follow at the end.",
-                self.state.forwarded, snapshot.url,
+                "%d lines of the remote log were shown (log_lines); its tail will follow at the end.%s",
+                self.state.forwarded, see(snapshot.url),
             )  # fmt: skip

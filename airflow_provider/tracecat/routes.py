@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from airflow_provider.errors import NotFound
@@ -33,16 +34,23 @@ class InWorkspace(Generic[T]):
         **path: Any,
     ) -> Flow[T]:
         """Ask today's form; the older one if there is no such route."""
+        given = _pairs(query or {})
         try:
-            return (yield from send(self._today(workspace=workspace, query=query, body=body, ref=ref, **path)))
+            return (yield from send(replace(self._today(workspace=workspace, body=body, ref=ref, **path), query=given)))
         except NotFound as error:
             if error.reason != NO_SUCH_ROUTE:
                 raise
             missing = error
         try:
-            return (yield from send(self._before(query={**(query or {}), "workspace_id": workspace}, body=body, ref=ref, **path)))
+            return (yield from send(replace(self._before(body=body, ref=ref, **path), query=(*given, ("workspace_id", workspace)))))
         except NotFound as error:
             raise missing if error.reason == NO_SUCH_ROUTE else error from None
+
+
+def _pairs(query: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Query parameters; ``status`` and ``trigger`` may have several values."""
+    many = ((name, value if isinstance(value, (list, tuple)) else (value,)) for name, value in query.items())
+    return tuple((name, str(value)) for name, values in many for value in values if value is not None)
 
 
 NO_SUCH_ROUTE = "Not Found"

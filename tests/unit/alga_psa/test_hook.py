@@ -257,8 +257,8 @@ def body(*numbers: int, **pagination: Any) -> dict[str, Any]:
         ([body(1, 2, page=1, hasNext=True), body(2, 3, page=2, hasNext=False)], [2, 1]),
         ([body(1, 2, page=1, hasNext=True), body(1, 2, page=2, hasNext=True), body(3, page=3, hasNext=False)], [2, 0, 1]),
         # a server that does not know pages gives the same again and again
-        ([body(1, 2), body(1, 2)], [2, 0]),
-        ([body(1, page=1, hasNext=True), body(1, page=1, hasNext=True)], [1, 0]),
+        ([body(1, 2), body(1, 2), body(1, 2)], [2, 0, 0]),
+        ([body(1, page=1, hasNext=True), body(1, page=1, hasNext=True), body(1, page=1, hasNext=True)], [1, 0, 0]),
     ],
 )
 def test_where_a_list_ends(bodies: list[dict[str, Any]], counts: list[int]) -> None:
