@@ -146,7 +146,7 @@ class AlgaPsaHook(ExecutionHook):
         """Async twin of :meth:`get_execution`."""
         return await self.arun(flows.get_execution(ref))
 
-    def get_executions(
+    def list_executions(
         self,
         page: int = 1,
         *,
@@ -179,7 +179,7 @@ class AlgaPsaHook(ExecutionHook):
         }
         return self.run(flows.page_of_executions(page, **given))
 
-    async def aget_executions(
+    async def alist_executions(
         self,
         page: int = 1,
         *,
@@ -190,7 +190,7 @@ class AlgaPsaHook(ExecutionHook):
         has_errors: bool | None = None,
         trigger_type: str | None = None,
     ) -> list[models.Execution]:
-        """Async twin of :meth:`get_executions`."""
+        """Async twin of :meth:`list_executions`."""
         given = {
             "rule": rule,
             "status": status,
@@ -207,7 +207,7 @@ class AlgaPsaHook(ExecutionHook):
 
         Source: ``GET /api/v1/automation/executions``.
 
-        :param filters: as of :meth:`get_executions`.
+        :param filters: as of :meth:`list_executions`.
         """
         yield from self.each(flows.executions(**filters))
 

@@ -128,7 +128,7 @@ class TracecatHook(ExecutionHook):
         await self.aopen()
         return await self.arun(flows.get_compact(self._workspace(), ref))
 
-    def get_executions(self, **query: Any) -> list[models.Summary]:
+    def list_executions(self, **query: Any) -> list[models.Summary]:
         """
         Read executions, drafts and children too: running ones first, then by their end. One that was reset is listed with each of its runs.
 
@@ -138,8 +138,8 @@ class TracecatHook(ExecutionHook):
         """
         return self.run(flows.list_executions(self.workspace(), query))
 
-    async def aget_executions(self, **query: Any) -> list[models.Summary]:
-        """Async twin of :meth:`get_executions`."""
+    async def alist_executions(self, **query: Any) -> list[models.Summary]:
+        """Async twin of :meth:`list_executions`."""
         await self.aopen()
         return await self.arun(flows.list_executions(self._workspace(), query))
 

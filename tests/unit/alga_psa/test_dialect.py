@@ -26,7 +26,7 @@ CALLS: dict[str, Callable[[AlgaPsaHook], Any]] = {
     "LIST_RULES": lambda hook: hook.get_rules(),
     "GET_RULE": lambda hook: hook.get_rule(RULE),
     "EXECUTE_RULE": lambda hook: hook.execute_rule(RULE),
-    "LIST_EXECUTIONS": lambda hook: hook.get_executions(),
+    "LIST_EXECUTIONS": lambda hook: hook.list_executions(),
     "GET_EXECUTION": lambda hook: hook.get_execution(EXECUTION),
     "RETRY_EXECUTION": lambda hook: hook.retry_execution(EXECUTION),
 }

@@ -40,7 +40,7 @@ def ref(alga: AlgaPsa, clock: ManualClock, rule: Rule) -> str:
 
 CALLS: dict[str, Callable[[str], tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "get_execution": lambda ref: ((ref,), {}),
-    "get_executions": lambda ref: ((), {"rule": "Close tickets", "status": "completed"}),
+    "list_executions": lambda ref: ((), {"rule": "Close tickets", "status": "completed"}),
     "get_rule": lambda ref: (("Close tickets",), {}),
     "get_rule_id": lambda ref: (("Close tickets",), {}),
     "get_rules": lambda ref: ((), {}),
@@ -50,7 +50,7 @@ CALLS: dict[str, Callable[[str], tuple[tuple[Any, ...], dict[str, Any]]]] = {
 }
 WRONG: dict[str, tuple[tuple[Any, ...], type[errors.ExecutionApiError]]] = {
     "get_execution": ((NIL,), errors.NotFound),
-    "get_executions": ((0,), errors.StatusError),
+    "list_executions": ((0,), errors.StatusError),
     "get_rule": ((NIL,), errors.NotFound),
     "get_rule_id": (("nobody",), errors.ConfigurationError),
     "get_rules": ((0,), errors.StatusError),
@@ -59,7 +59,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], type[errors.ExecutionApiError]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("get_")])
+@pytest.mark.parametrize("name", [name for name in CALLS if name.startswith(("get_", "list_"))])
 def test_twins_give_the_same(hook: AlgaPsaHook, ref: str, name: str) -> None:
     given, named = CALLS[name](ref)
     one = getattr(hook, name)(*given, **named)
@@ -96,8 +96,8 @@ def test_long_lists_are_read_page_by_page_and_alike(hook: AlgaPsaHook, alga: Alg
 
 def test_every_twin_is_tested_and_has_the_same_parameters() -> None:
     twins = {name for name in vars(AlgaPsaHook) if f"a{name}" in vars(AlgaPsaHook)}
-    public = {name for name in vars(AlgaPsaHook) if name.startswith(("get_", "iter_")) or name.endswith(("_rule", "_execution"))}
-    assert twins == {name for name in public if not name.startswith(("aget_", "aiter_", "aexecute", "aretry"))}
+    public = {name for name in vars(AlgaPsaHook) if name.startswith(("get_", "list_", "iter_")) or name.endswith(("_rule", "_execution"))}
+    assert twins == {name for name in public if not name.startswith(("aget_", "alist_", "aiter_", "aexecute", "aretry"))}
     assert twins - {"iter_rules", "iter_executions"} == set(CALLS)
     for name in twins:
         assert inspect.signature(getattr(AlgaPsaHook, name)).parameters == inspect.signature(getattr(AlgaPsaHook, f"a{name}")).parameters
@@ -142,7 +142,7 @@ def test_start_requests_are_never_repeated(hook: AlgaPsaHook, emulator: Emulator
 
 def test_only_filters_that_work_are_sent(hook: AlgaPsaHook, emulator: Emulator, alga: AlgaPsa, ref: str, clock: ManualClock) -> None:
     plus_one = datetime.timezone(datetime.timedelta(hours=1))
-    found = hook.get_executions(
+    found = hook.list_executions(
         rule=RULE.upper(),
         status="completed",
         started_from=datetime.datetime(2026, 1, 1, 1, tzinfo=plus_one),
@@ -163,13 +163,13 @@ def test_only_filters_that_work_are_sent(hook: AlgaPsaHook, emulator: Emulator, 
     "filters", [{"has_errors": True}, {"status": "failed"}, {"started_from": "2027-01-01"}, {"trigger_type": "webhook"}]
 )
 def test_filters_that_leave_nothing(hook: AlgaPsaHook, ref: str, filters: dict[str, Any]) -> None:
-    assert hook.get_executions(**filters) == []
+    assert hook.list_executions(**filters) == []
     assert list(hook.iter_executions(**filters)) == []
 
 
 def test_a_bound_that_is_no_moment(hook: AlgaPsaHook, emulator: Emulator) -> None:
     with pytest.raises(errors.ConfigurationError, match="started_from must be a moment"):
-        hook.get_executions(started_from="yesterday")
+        hook.list_executions(started_from="yesterday")
     assert emulator.ledger.entries == []
 
 
@@ -436,7 +436,7 @@ def test_deployed_releases_answer_500_to_all_but_the_words(hook: AlgaPsaHook, al
     alga.mode = "as_deployed"
     assert hook.get_meta().execution_statuses
     calls: list[Callable[[], Any]] = [
-        hook.get_rules, hook.get_executions, lambda: hook.get_rule(RULE), lambda: hook.get_execution(EXECUTION),
+        hook.get_rules, hook.list_executions, lambda: hook.get_rule(RULE), lambda: hook.get_execution(EXECUTION),
         lambda: hook.execute_rule(RULE), lambda: hook.retry_execution(EXECUTION), lambda: hook.get_rule_id("Close tickets"),
     ]  # fmt: skip
     for call in calls:
@@ -446,9 +446,9 @@ def test_deployed_releases_answer_500_to_all_but_the_words(hook: AlgaPsaHook, al
 
 @pytest.mark.parametrize("option", [{"nested_lists": False}, {"times_have_z": False}, {"nulls": "null"}, {"release": "1.2"}])
 def test_installations_differ(hook: AlgaPsaHook, alga: AlgaPsa, ref: str, option: dict[str, Any]) -> None:
-    before, listed = hook.get_execution(ref), hook.get_executions()
+    before, listed = hook.get_execution(ref), hook.list_executions()
     for name, value in option.items():
         setattr(alga, name, value)
     after = hook.get_execution(ref)
     assert (after.status, after.execution_context, after.logs) == (before.status, before.execution_context, before.logs)
-    assert [one.execution_id for one in hook.get_executions()] == [one.execution_id for one in listed] == [ref]
+    assert [one.execution_id for one in hook.list_executions()] == [one.execution_id for one in listed] == [ref]
