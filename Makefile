@@ -17,7 +17,7 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(UV) pip check --quiet --python $(BIN)/python
 	@touch $@
 
-demo: $(VENV)/.ready  ## Run the example DAG on a real Airflow, against the emulator, and print what happened
+demo: $(VENV)/.ready  ## Run the example release_train on a real Airflow, against the emulator, and print what happened
 	@$(BIN)/python -m tests.airflow.demo
 
 test: lint types unit docs  ## Everything that CI runs

@@ -1,4 +1,4 @@
-"""Enrich an alert by a Tracecat workflow, and go by what it finds; wait for the executions that a schedule starts."""
+"""Enrich an alert by a Tracecat workflow, wait for one of its actions, and go by what it finds."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,7 +67,9 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
 
     def secrets(self) -> list[str]:
         """The texts in ``execution_data`` that are secret by their name or shape."""
-        return list(_secrets("", self.execution_data))
+        from airflow_provider.execution.remote_text import secret_texts
+
+        return list(secret_texts(self.execution_data))
 
     def plan(self, hook: Any) -> Flow[tuple[str, dict[str, Any]]]:
         """Check the data, find the rule."""
@@ -151,28 +153,3 @@ class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator):
     def target(self) -> str:
         """The execution."""
         return parse_ref(self.ref)
-
-
-def _secrets(name: str, value: Any) -> Iterator[str]:
-    from airflow_provider.execution.remote_text import looks_secret
-
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item) if looks_secret(str(key), None) else _secrets(str(key), item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _secrets(name, item)
-    elif isinstance(value, str) and looks_secret("", value):
-        yield value
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts and numbers below a secret name."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        yield str(value)

@@ -20,6 +20,7 @@ class AlgaPsa(System):
     name = "alga_psa"
     title = "AlgaPSA"
     can_cancel: ClassVar[bool] = False
+    outputs_lag: ClassVar[bool] = False
 
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET /automation/executions/{id}``: it carries everything, the log too."""

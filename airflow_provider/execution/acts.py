@@ -119,7 +119,7 @@ class ExecutionCancelOperator(ExecutionActOperator):
 
 class ExecutionResumeOperator(ExecutionActOperator):
     """
-    Base of the operators that run an ended execution again by the system's own retry, and follow it. Airflow's retries do so again.
+    Base of the operators that run an execution again by the system's own retry, and follow it. Airflow's retries do so again.
 
     :param ref: the execution.
     """

@@ -52,7 +52,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds; the longest gap between two looks. Polling starts faster and backs off to it.
     :param timeout: how long the execution may take, from its start, across retries of the task; then it is cancelled and the task
-        fails. Not ``execution_timeout``, which Airflow measures in workers only.
+        fails. Not ``execution_timeout``, which Airflow measures in workers only. (Where the system can't cancel, it goes on.)
     :param waiting_timeout: how long it may wait for a person in all; then it is cancelled and the task fails. None: up to 7 days.
         Time spent waiting for a person does not count against ``timeout``.
     :param on_retry: after a failed execution, ``"start"`` a new one or ``"resume"`` it by the system's own retry.

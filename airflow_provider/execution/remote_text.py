@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -40,6 +40,30 @@ def looks_secret(name: str, value: object) -> bool:
     """Whether an output is a secret by its name or its shape: a closed list, no guessing by entropy."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
     return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(_SECRET_VALUE.search(value)))
+
+
+def secret_texts(value: Any, name: str = "") -> Iterator[str]:
+    """The texts within a JSON value that are secret by their name or shape: what a task sends, and the remote side may echo."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item) if looks_secret(str(key), None) else secret_texts(item, str(key))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from secret_texts(item, name)
+    elif isinstance(value, str) and looks_secret("", value):
+        yield value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts and numbers below a secret name."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
 
 
 def secrets_in(snapshot: Snapshot) -> list[str]:

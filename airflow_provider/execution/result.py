@@ -52,7 +52,10 @@ class ExecutionResult(TypedDict):
     steps: list[StepResult]
     """At most 200."""
     outputs: dict[str, Any]
-    """Name to value, of all steps; later steps win. Secrets and large values are not in it, see ``outputs_omitted``."""
+    """
+    Name to value: what the execution put out as a whole (Buddy: of all steps, later ones win). Secrets and large values are not in it,
+    see ``outputs_omitted``.
+    """
     outputs_omitted: dict[str, str]
     """Name to the reason why the output is not in ``outputs``."""
     log_tail: list[str]

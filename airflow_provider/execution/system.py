@@ -131,6 +131,8 @@ class System(ABC):
     """Name for texts, such as ``Buddy``."""
     can_cancel: ClassVar[bool] = True
     """Whether executions can be cancelled at all."""
+    outputs_lag: ClassVar[bool] = True
+    """Whether outputs may appear some seconds after an execution has succeeded."""
     never_appeared: ClassVar[str] = ""
     """Why an execution may not appear although its start was accepted."""
 

@@ -393,7 +393,7 @@ def _last_look(system: System, ref: str, declared: Sequence[str], budget: float,
             yield Sleep(min(10.0, max(budget / 20, 0.05)))
             continue
         failing_since = None
-        if not snapshot.phase.ended or not pauses or _complete(snapshot, declared):
+        if not snapshot.phase.ended or not pauses or _complete(snapshot, declared if system.outputs_lag else ()):
             return snapshot
         if snapshot.phase is not Phase.SUCCEEDED and snapshot.finished_at is not None:
             del pauses[2:]  # only its log may be missing; many failures have none

@@ -1,4 +1,4 @@
-"""One Airflow, and one emulator in this process, for all tests of the folder: the start takes ten seconds and more."""
+"""One Airflow, and one emulator of all systems in this process, for all tests of the folder: the start takes ten seconds and more."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     emulator = Emulator()
-    # Of its own shape, so that a search for it can't find anything else.
+    # Of their own shapes, so that a search for them can't find anything else.
     emulator.buddy.token = f"bd-{secrets.token_hex(20)}"
+    emulator.tracecat.key.key = f"tc_ws_sk_{secrets.token_hex(6)}_{secrets.token_hex(16)}"
+    emulator.alga_psa.key.text = f"ap-{secrets.token_hex(20)}"
     with emulator:
         yield emulator
 
@@ -37,6 +39,8 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def airflow(emulator: Emulator, dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    connections = {"buddy_default": emulator.buddy.connection_json()}
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections) as airflow:
+    connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+    # Without encryption, so that what lies in the database can be searched.
+    settings = {"AIRFLOW__CORE__FERNET_KEY": ""}
+    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections, settings=settings) as airflow:
         yield airflow

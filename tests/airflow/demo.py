@@ -1,5 +1,5 @@
 """
-``make demo``: the example DAG on a real Airflow, against the emulator, and what could be seen of it from outside.
+``make demo``: the example ``release_train`` on a real Airflow, against the emulator, and what could be seen of it from outside.
 
 Exit code 0 if all went as it should, 1 if not.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -22,12 +23,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from airflow_provider.emulator import Emulator
-from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError
+from tests.airflow.local_airflow import ENDED, EXAMPLE_DAGS, LocalAirflow, LocalAirflowError
 
-DAG = "buddy_release"
+DAG = "release_train"
+SYSTEMS = {"build": "Buddy", "scan": "Tracecat", "tell": "AlgaPSA"}
+WITH_PAGE = ("build", "scan")
+STARTS = {"buddy": r"/executions$", "tracecat": r"/workflow-executions$", "alga_psa": r"/execute$"}
 STYLES = {"deferred": "magenta", "success": "green", "failed": "red", "upstream_failed": "yellow", "skipped": "bright_black"}
+PHASES = {"SUCCEEDED": "green", "FAILED": "red"}
 SHOWN_LINES = 3
 TIMEOUT = 120.0
+
+Say = Callable[["Run", str], None]
 
 
 @dataclass
@@ -35,46 +42,65 @@ class Run:
     """One run of the DAG, and what was seen of it."""
 
     airflow: LocalAirflow
-    pipeline: str
+    scan: str
     id: str
     states: dict[str, str | None] = field(default_factory=dict)
+    remote_lines: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    lines_while_deferred: Counter[str] = field(default_factory=Counter)
+    links: dict[str, str] = field(default_factory=dict)
+    free: set[str] = field(default_factory=set)
     history: list[str] = field(default_factory=list)
-    remote_lines: list[tuple[str, str]] = field(default_factory=list)
-    link: str | None = None
-    free: bool = False
-    over: bool = False
+    state: str = ""
 
-    def xcom(self, task: str, key: str = "return_value") -> str:
-        """An XCom as text; empty if there is none."""
-        return str(self.airflow.xcom(DAG, self.id, task, key)) if key in self.airflow.xcom_keys(DAG, self.id, task) else ""
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self.state in ("success", "failed")
 
-    def observe(self, say: Callable[[Run, str], None]) -> None:
+    def xcom(self, task: str, key: str = "return_value") -> Any:
+        """An XCom; an empty text if there is none."""
+        return self.airflow.xcom(DAG, self.id, task, key) if key in self.airflow.xcom_keys(DAG, self.id, task) else ""
+
+    def execution(self, task: str) -> dict[str, Any]:
+        """What a task tells about its execution at the end; empty if there was none."""
+        return dict(self.xcom(task) or self.xcom(task, "execution") or {})
+
+    def observe(self, say: Say) -> None:
         """Look at the run once and say what is new."""
-        state = self.airflow.run(DAG, self.id)["state"]
+        state = str(self.airflow.run(DAG, self.id)["state"])
         for task, now in self.airflow.states(DAG, self.id).items():
-            if now != self.states.get(task) and now in STYLES:
+            before, self.states[task] = self.states.get(task), now
+            if now != before and now in ENDED and task in self.remote_lines:  # what came after the last look
+                self._say_new(task, self._read_lines(task), say)
+            if now != before and now in STYLES:
                 say(self, f"task [bold]{task}[/] is [{STYLES[now]}]{now}[/]")
                 self.history.append(f"{task} {now}")
-            self.states[task] = now
-        if self.states.get("release") == "deferred":
-            self._observe_deferred(say)
-        self.over = state in ("success", "failed")
+        for task in SYSTEMS:
+            if self.states.get(task) == "deferred":
+                self._observe_deferred(task, say)
+        self.state = state
 
-    def _observe_deferred(self, say: Callable[[Run, str], None]) -> None:
+    def _observe_deferred(self, task: str, say: Say) -> None:
         pool = self.airflow.pool()
-        link = self.airflow.links(DAG, self.id, "release").get("Buddy execution")
-        entries = self.airflow.log_entries(DAG, self.id, "release")
-        if self.airflow.task(DAG, self.id, "release")["state"] != "deferred":
+        link = next((link for link in self.airflow.links(DAG, self.id, task).values() if link), None)
+        lines = self._read_lines(task)
+        if self.airflow.task(DAG, self.id, task)["state"] != "deferred":
             return  # it went on meanwhile: what was read proves nothing
-        if not self.free and pool["running_slots"] + pool["queued_slots"] == 0:
-            self.free = True
+        if task not in self.free and pool["running_slots"] + pool["queued_slots"] == 0:
+            self.free.add(task)
             say(self, f"  waits in the triggerer: pool has 0 slots running, {pool['deferred_slots']} deferred")
-        if link and not self.link:
-            self.link = link
+        if link and task not in self.links:
+            self.links[task] = link
             say(self, f"  link already there: {escape(link)}")
-        lines = [(str(entry["remote_step"]), str(entry["event"])) for entry in entries if "remote_step" in entry]
-        new = lines[len(self.remote_lines) :]
-        self.remote_lines = lines
+        self.lines_while_deferred[task] = len(lines)
+        self._say_new(task, lines, say)
+
+    def _read_lines(self, task: str) -> list[tuple[str, str]]:
+        entries = self.airflow.log_entries(DAG, self.id, task)
+        return [(str(entry["remote_step"]), str(entry["event"])) for entry in entries if "remote_step" in entry]
+
+    def _say_new(self, task: str, lines: list[tuple[str, str]], say: Say) -> None:
+        new, self.remote_lines[task] = lines[len(self.remote_lines.get(task, [])) :], lines
         for step, count in Counter(step for step, _ in new).items():
             for line in [line for name, line in new if name == step][:SHOWN_LINES]:
                 say(self, f"  [cyan]{escape(step)}[/] │ {escape(line)}")
@@ -82,24 +108,68 @@ class Run:
                 say(self, f"  [cyan]{escape(step)}[/] │ [bright_black]… and {count - SHOWN_LINES} lines more[/]")
 
 
+def executions(run: Run) -> Table:
+    """The executions of a run, as its tasks tell of them."""
+    table = Table("System", title=escape(run.scan), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Phase", no_wrap=True)
+    table.add_column("Duration", justify="right", no_wrap=True)
+    table.add_column("Outputs", overflow="fold")
+    table.add_column("Link", overflow="fold")
+    for task, system in SYSTEMS.items():
+        told = run.execution(task)
+        if not told:
+            table.add_row(system, "[bright_black]not started[/]")
+            continue
+        phase = f"[{PHASES.get(told['phase'], 'yellow')}]{told['phase']}[/]"
+        duration = "" if told["duration"] is None else f"{told['duration']:.1f} s"
+        outputs = "\n".join(f"{name}={value}" for name, value in told["outputs"].items())
+        page = escape(told["url"]) if told["url"] else "[bright_black]there is no page[/]"
+        table.add_row(system, phase, duration, escape(outputs), page)
+    return table
+
+
 def checks(emulator: Emulator, good: Run, bad: Run) -> list[tuple[str, bool, str]]:
     """What has to be so: what, whether it is, and by what one sees it."""
-    image, announced, broke = good.xcom("release", "IMAGE"), good.xcom("announce"), bad.xcom("say_what_broke")
-    started = emulator.ledger.count("POST", r"/executions$")
-    by_pipeline = Counter(execution.pipeline.name for execution in emulator.buddy.executions)
-    runs = (good, bad)
+    image, severity = good.xcom("build", "IMAGE"), good.xcom("scan", "severity")
+    scanned = [one.inputs for one in emulator.tracecat.executions if one.workflow.alias == good.scan]
+    told = [{name: one.trigger_data.get(name) for name in ("image", "severity")} for one in emulator.alga_psa.executions]
+    broke = str(bad.xcom("say_what_broke"))
+    counts = {name: len(good.remote_lines.get(task, [])) for task, name in SYSTEMS.items()}
+    started = {name: emulator.ledger.count("POST", path, system=name) for name, path in STARTS.items()}
+    there = {"buddy": len(emulator.buddy.executions), "tracecat": len(emulator.tracecat.executions), "alga_psa": len(told)}
+    pages = {task: good.xcom(task, "url") for task in WITH_PAGE}
     return [
-        ("no worker slot while deferred", good.free, " → ".join(state for state in good.history if state.startswith("release"))),
-        ("link while deferred", bool(good.link) and good.link == good.xcom("release", "url"), "also XCom url"),
-        ("remote log in the task log while deferred", bool(good.remote_lines), f"{len(good.remote_lines)} lines"),
-        ("output pushed as XCom IMAGE", image == "shop:1.2.3", image),
-        ("announce used it", bool(image) and image in announced, announced),
-        ("failure: say_what_broke said why", bad.states.get("say_what_broke") == "success" and " in Build: " in broke, broke),
-        ("failure: announce did not run", bad.states.get("announce") in ("upstream_failed", "skipped"), str(bad.states.get("announce"))),
         (
-            "one start request per run",
-            started == len(runs) and all(by_pipeline[run.pipeline] == 1 for run in runs),
-            f"{started} POST in the emulator's ledger for {len(runs)} runs",
+            "no worker slot while deferred",
+            good.free == set(SYSTEMS),
+            " → ".join(state for state in good.history if state.split()[0] in SYSTEMS),
+        ),
+        (
+            "link while deferred",
+            good.links == pages and all(pages.values()),
+            f"of {' and '.join(good.links) or 'none'}, also XCom url; AlgaPSA has no page",
+        ),
+        (
+            "remote log in the task log while deferred",
+            all(good.lines_while_deferred[task] for task in WITH_PAGE) and all(counts.values()),
+            ", ".join(f"{name} {count} lines" for name, count in counts.items()),
+        ),
+        ("output of Buddy is Tracecat's input", bool(image) and scanned == [{"address": image}], f"{scanned}"),
+        ("outputs of both are AlgaPSA's input", bool(severity) and told == [{"image": image, "severity": severity}], f"{told}"),
+        (
+            "failure: say_what_broke said what",
+            bad.states.get("say_what_broke") == "success" and broke.startswith("scan: tracecat execution "),
+            broke,
+        ),
+        (
+            "failure: tell did not run, the run failed",
+            bad.states.get("tell") == "upstream_failed" and not bad.execution("tell") and bad.state == "failed",
+            f"tell is {bad.states.get('tell')}, the run {bad.state}; the other run {good.state}",
+        ),
+        (
+            "one start request per execution",
+            started == there == {"buddy": 2, "tracecat": 2, "alga_psa": 1},
+            f"{', '.join(f'{count} POST to {name}' for name, count in started.items())} in the emulator's ledger for 2 runs",
         ),
     ]
 
@@ -107,14 +177,14 @@ def checks(emulator: Emulator, good: Run, bad: Run) -> list[tuple[str, bool, str
 def play(console: Console, emulator: Emulator, airflow: LocalAirflow) -> bool:
     """Run the DAG twice at once, show it, and tell whether all went well."""
     airflow.unpause(DAG)
-    runs = [Run(airflow, pipeline, airflow.trigger(DAG, {"pipeline": pipeline})) for pipeline in ("release", "release-broken")]
-    good, bad = runs
+    good, bad = (Run(airflow, scan, airflow.trigger(DAG, {"scan": scan})) for scan in ("enrich_alert", "enrich_broken"))
+    runs = (good, bad)
     began = time.monotonic()
-    width = max(len(run.pipeline) for run in runs)
-    console.print(f"Two runs of [bold]{DAG}[/], with pipelines [blue]{good.pipeline}[/] and [yellow]{bad.pipeline}[/]:\n")
+    width = max(len(run.scan) for run in runs)
+    console.print(f"Two runs of [bold]{DAG}[/], with scans [blue]{good.scan}[/] and [yellow]{bad.scan}[/]:\n")
 
     def say(run: Run, text: str) -> None:
-        name = f"[{'blue' if run is good else 'yellow'}]{run.pipeline:{width}}[/]"
+        name = f"[{'blue' if run is good else 'yellow'}]{run.scan:{width}}[/]"
         console.print(f"[bright_black]{time.monotonic() - began:5.1f} s[/]  {name}  {text}", soft_wrap=True)
 
     while not all(run.over for run in runs):
@@ -125,6 +195,9 @@ def play(console: Console, emulator: Emulator, airflow: LocalAirflow) -> bool:
                 run.observe(say)
         time.sleep(0.2)
 
+    console.print()
+    for run in runs:
+        console.print(executions(run))
     table = Table("", "What", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("Seen", overflow="fold")
     results = checks(emulator, good, bad)
@@ -139,17 +212,22 @@ def main() -> int:
     console = Console(highlight=False)
     began = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="airflow-demo-"))
+    dags = home / "dags"
+    dags.mkdir()
+    shutil.copy(EXAMPLE_DAGS / f"{DAG}.py", dags)  # alone: Airflow is ready sooner with one file to parse
     emulator = Emulator()
-    emulator.buddy.load_demo()
+    for system in emulator.systems.values():
+        system.load_demo()
     fine = False
     try:
         with emulator:
-            local = LocalAirflow(home, connections={"buddy_default": emulator.buddy.connection_json()})
+            connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+            local = LocalAirflow(home, dags=dags, connections=connections)
             with console.status(f"Starting Airflow {version('apache-airflow')} …"):
                 local.__enter__()
             try:
                 console.print(
-                    f"Airflow {version('apache-airflow')} and the Buddy emulator are up after {time.monotonic() - began:.0f} s.", end=" "
+                    f"Airflow {version('apache-airflow')} and the emulator are up after {time.monotonic() - began:.0f} s.", end=" "
                 )
                 fine = play(console, emulator, local)
             finally:

@@ -1,4 +1,4 @@
-"""``make airflow``: a full local Airflow with the emulator behind its connection, until Ctrl-C."""
+"""``make airflow``: a full local Airflow with the emulator behind its connections, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     emulator = Emulator(port=options.emulator_port)
-    emulator.buddy.load_demo()
+    for system in emulator.systems.values():
+        system.load_demo()
     try:
         with emulator:
-            airflow = LocalAirflow(HOME, port=options.port, connections={"buddy_default": emulator.buddy.connection_json()})
+            connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+            airflow = LocalAirflow(HOME, port=options.port, connections=connections)
             print("Starting Airflow ...", flush=True)
             with airflow:
                 dags = sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
                 airflow.unpause(*dags)
                 print(f"Airflow   {airflow.url}   login {LOGIN}, password {airflow.password}")
-                print(f"Emulator  {emulator.url}   connection buddy_default")
+                print(f"Emulator  {emulator.url}   connections {', '.join(connections)}")
                 print(f"DAGs      {', '.join(dags)}")
                 print("Pipelines", ", ".join(pipeline.name for pipeline in emulator.buddy.pipelines))
+                print("Workflows", ", ".join(workflow.alias or workflow.title for workflow in emulator.tracecat.workflows))
+                print("Rules    ", ", ".join(rule.name for rule in emulator.alga_psa.rules))
                 print(f"Output    {airflow.output}")
                 print("Stop it with Ctrl-C.", flush=True)
                 try:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider.emulator import Emulator
+from airflow_provider.emulator import Emulator, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.execution import Execution
 from tests.harness import Ended, PlayedApi, TaskRun
@@ -35,6 +35,15 @@ BUILD = Action(
 )
 DEPLOY = Action("Deploy", seconds=0.1, log=["Healthy"], outputs={"URL": "https://shop.example"})
 BROKEN = Action("Build", seconds=0.1, log=["no such package"], status="FAILED", error_message="exit code 1")
+
+LOOK_UP = tracecat.Action("look_up", seconds=0.1, result={"severity": "high for ${{ TRIGGER.address }}"})
+LOOK_UP_BROKEN = tracecat.Action("look_up", seconds=0.1, error="HTTPStatusError: 503 Service Unavailable")
+SCORE = tracecat.Action("score", seconds=0.2)
+FOUND = {"address": "${{ TRIGGER.address }}", "severity": "${{ ACTIONS.look_up.result.severity }}"}
+EXPECTS = {"address": {"type": "str"}}
+
+MAIL = alga_psa.Action("email_notification", seconds=0.2, log=["Mail sent"], output={"told": "$image is $severity"})
+MAIL_BROKEN = alga_psa.Action("email_notification", seconds=0.1, log=["No such recipient"], error="The server answered 550")
 
 
 def load(dag_id: str) -> DAG:
@@ -91,7 +100,7 @@ class RunApi(PlayedApi):
 class PlayedRun:
     """A run of an example DAG. What decides which task is next, Airflow's scheduler, is the test."""
 
-    def __init__(self, system: BuddySystem, dag_id: str, **conf: Any) -> None:
+    def __init__(self, system: BuddySystem | AllSystems, dag_id: str, **conf: Any) -> None:
         self.connections = system.connections
         self.dag_id = dag_id
         self.conf = conf
@@ -140,9 +149,40 @@ class PlayedRun:
         return {task_id for task_id, _ in self.tasks} == set(load(self.dag_id).task_ids) - set(but)
 
 
+class AllSystems:
+    """The three systems on one emulator, behind their default connections."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.buddy = emulator.buddy
+        self.tracecat = emulator.tracecat
+        self.alga_psa = emulator.alga_psa
+
+    @property
+    def connections(self) -> dict[str, dict[str, Any]]:
+        systems = (self.buddy, self.tracecat, self.alga_psa)
+        told = {f"{system.name}_default": json.loads(system.connection_json()) for system in systems}
+        return {conn_id: {**fields, "extra": json.dumps(fields["extra"])} for conn_id, fields in told.items()}
+
+    @property
+    def starts(self) -> dict[str, int]:
+        """Start requests by system."""
+        paths = {"buddy": r"/executions$", "tracecat": r"/workflow-executions$", "alga_psa": r"/execute$"}
+        return {name: self.emulator.ledger.count("POST", path, system=name) for name, path in paths.items()}
+
+    def asked(self, name: str) -> bool:
+        """Whether there was any request to a system."""
+        return self.emulator.ledger.count(system=name) > 0
+
+
 @pytest.fixture
 def system(emulator: Emulator) -> BuddySystem:
     return BuddySystem(emulator)
+
+
+@pytest.fixture
+def systems(emulator: Emulator) -> AllSystems:
+    return AllSystems(emulator)
 
 
 def deferred_once(ended: Ended, state: str = "success") -> dict[str, Any]:
@@ -151,7 +191,8 @@ def deferred_once(ended: Ended, state: str = "success") -> dict[str, Any]:
     assert ended.defers == 1
     known: dict[str, Any] = ended.result if state == "success" else ended.xcoms["execution"]
     assert ended.xcoms["ref"] == known["ref"]
-    assert ended.xcoms["url"] == ended.xcoms["_link_BuddyExecutionLink"] == known["url"]
+    assert ended.xcoms["url"] == known["url"]
+    assert {value for key, value in ended.xcoms.items() if key.startswith("_link_")} == {known["url"]}
     return known
 
 
@@ -196,9 +237,10 @@ def test_release_without_an_execution(system: BuddySystem) -> None:
 
 
 def test_wait_for_execution(system: BuddySystem) -> None:
-    ref = system.start_elsewhere(system.script("succeeded"))
-    run = PlayedRun(system, "buddy_wait_for_execution", ref=ref)
-    assert deferred_once(run.task("wait"))["ref"] == ref
+    pipeline = system.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=math.inf)]))
+    execution = system.buddy.add_execution(pipeline, started_by="Mike")
+    run = PlayedRun(system, "buddy_wait_for_execution", ref=execution.ref)
+    assert deferred_once(run.task("wait", on_defer=lambda _: system.buddy.finish(execution)))["ref"] == execution.ref
     assert run.all_ran()
 
 
@@ -392,3 +434,170 @@ def test_fan_out(system: BuddySystem, customers: list[str], failing: list[str], 
 
 def test_fan_out_runs_a_few_at_a_time() -> None:
     assert load("buddy_fan_out").get_task("release").max_active_tis_per_dagrun == 3
+
+
+# Tracecat: run a workflow, go by what it finds
+
+
+def test_incident(systems: AllSystems) -> None:
+    workflow = tracecat.Workflow("Enrich", "enrich_alert", actions=[LOOK_UP, SCORE], returns=FOUND, expects=EXPECTS)
+    systems.tracecat.add_workflow(workflow)
+    run = PlayedRun(systems, "tracecat_incident")
+    result = deferred_once(run.task("enrich"))
+    scored = run.task("scored")
+
+    (execution,) = systems.tracecat.executions
+    assert execution.inputs == {"address": "192.0.2.7"}
+    assert (result["ref"], result["phase"]) == (execution.ref, "SUCCEEDED")
+    assert result["url"].startswith(f"{systems.tracecat.web_url}/workspaces/")
+    assert scored.state == "success", f"{scored.error!r}\n{scored.text}"
+    assert text(run.task("open_incident")) == f"192.0.2.7: severity high for 192.0.2.7, scored in 0 s, see {result['url']}"
+    assert run.all_ran()
+    assert systems.starts == {"buddy": 0, "tracecat": 1, "alga_psa": 0}
+
+
+def test_incident_with_another_workflow_and_address(systems: AllSystems) -> None:
+    workflow = systems.tracecat.add_workflow(tracecat.Workflow("Other", actions=[LOOK_UP, SCORE], returns=FOUND, expects=EXPECTS))
+    run = PlayedRun(systems, "tracecat_incident", workflow=workflow.id, address="198.51.100.1")
+    deferred_once(run.task("enrich"))
+    assert run.task("scored").state == "success"
+    assert text(run.task("open_incident")).startswith("198.51.100.1: severity high for 198.51.100.1, scored in 0 s, see ")
+
+
+def test_incident_that_breaks(systems: AllSystems) -> None:
+    systems.tracecat.add_workflow(tracecat.Workflow("Enrich", "enrich_alert", actions=[LOOK_UP_BROKEN, SCORE], returns=FOUND))
+    run = PlayedRun(systems, "tracecat_incident")
+    execution = deferred_once(run.task("enrich"), "failed")
+    assert (execution["phase"], execution["status"]) == ("FAILED", "FAILED")
+    assert "503 Service Unavailable" in execution["error"]
+    assert "look_up" in str(run.tasks["enrich", -1].api.xcoms["execution"]["log_tail"])
+
+
+def test_incident_whose_workflow_does_not_tell_the_severity(systems: AllSystems, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.1,))
+    systems.tracecat.add_workflow(tracecat.Workflow("Enrich", "enrich_alert", actions=[LOOK_UP], returns={"address": "192.0.2.7"}))
+    ended = PlayedRun(systems, "tracecat_incident").task("enrich")
+    assert ended.state == "failed"
+    assert "severity: not put out" in str(ended.error)
+
+
+# AlgaPSA: execute a rule, wait for another
+
+
+def test_rule(systems: AllSystems) -> None:
+    rule = systems.alga_psa.add_rule(alga_psa.Rule("triage", [alga_psa.Action(seconds=0.1, output={"assigned": 3}), MAIL]))
+    other = systems.alga_psa.add_rule(alga_psa.Rule("on-event", [MAIL], trigger_type="event_based"))
+    before = systems.alga_psa.add_execution(other, "completed", started_at=systems.emulator.clock.now() - 60)
+    run = PlayedRun(systems, "alga_psa_rule", follow_up="on-event")
+    result = deferred_once(run.task("execute"))
+    reported = text(run.task("report"))
+
+    (execution,) = systems.alga_psa.executions_of(rule)
+    assert (result["ref"], result["phase"], result["url"]) == (execution.ref, "SUCCEEDED", None)
+    assert {**execution.trigger_data, "airflow_marker": ""} == {"reason": "nightly", "run": "manual__1", "airflow_marker": ""}
+    assert reported.startswith("2 of 2 actions succeeded; put out: ['assigned', ")
+    assert run.task("wants_follow_up").state == "success"
+    assert run.tasks["wants_follow_up", -1].api.sent("PATCH", "/skip-downstream") == []
+
+    followed = deferred_once(run.task("follow_up", on_defer=lambda _: systems.alga_psa.fire(other)))
+    assert followed["ref"] == systems.alga_psa.executions_of(other)[-1].ref != before.ref
+    assert run.all_ran()
+    assert systems.starts == {"buddy": 0, "tracecat": 0, "alga_psa": 1}
+
+
+def test_rule_without_another(systems: AllSystems) -> None:
+    systems.alga_psa.add_rule(alga_psa.Rule("other", [MAIL]))
+    run = PlayedRun(systems, "alga_psa_rule", rule="other")
+    deferred_once(run.task("execute"))
+    assert text(run.task("report")).startswith("1 of 1 actions succeeded; ")
+    assert run.task("wants_follow_up").state == "success"
+    (skipping,) = run.tasks["wants_follow_up", -1].api.sent("PATCH", "/skip-downstream")
+    assert skipping["tasks"] == ["follow_up"]
+
+
+def test_rule_that_breaks(systems: AllSystems) -> None:
+    systems.alga_psa.add_rule(alga_psa.Rule("triage", [MAIL, MAIL_BROKEN]))
+    execution = deferred_once(PlayedRun(systems, "alga_psa_rule").task("execute"), "failed")
+    assert (execution["phase"], execution["status"], execution["error"]) == ("FAILED", "failed", "The server answered 550")
+
+
+def test_rule_on_deployed_releases(systems: AllSystems) -> None:
+    """They can't store executions: the DAG fails, and says so."""
+    systems.alga_psa.add_rule(alga_psa.Rule("triage", [MAIL]))
+    systems.alga_psa.mode = "as_deployed"
+    ended = PlayedRun(systems, "alga_psa_rule").task("execute")
+    assert ended.state == "failed"
+    assert "release" in str(ended.error)
+    assert systems.alga_psa.executions == []
+
+
+# All three
+
+
+def release_train(systems: AllSystems, broken: str | None = None) -> PlayedRun:
+    """A run whose part ``broken`` fails."""
+    build = BROKEN if broken == "build" else BUILD
+    systems.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, build, DEPLOY]))
+    look_up = LOOK_UP_BROKEN if broken == "scan" else LOOK_UP
+    workflow = tracecat.Workflow("Enrich", "enrich_alert", actions=[look_up, SCORE], returns=FOUND, expects=EXPECTS)
+    systems.tracecat.add_workflow(workflow)
+    systems.alga_psa.add_rule(alga_psa.Rule("triage", [MAIL_BROKEN if broken == "tell" else MAIL]))
+    return PlayedRun(systems, "release_train")
+
+
+def test_release_train(systems: AllSystems) -> None:
+    run = release_train(systems)
+    results = {task_id: deferred_once(run.task(task_id)) for task_id in ("build", "scan", "tell")}
+    announced = text(run.task("announce"))
+
+    (built,), (scanned,), (told,) = systems.buddy.executions, systems.tracecat.executions, systems.alga_psa.executions
+    assert {task_id: result["ref"] for task_id, result in results.items()} == {"build": built.ref, "scan": scanned.ref, "tell": told.ref}
+    assert scanned.inputs == {"address": "shop:1.2.3"}
+    marker = told.trigger_data["airflow_marker"]
+    assert told.trigger_data == {"image": "shop:1.2.3", "severity": "high for shop:1.2.3", "airflow_marker": marker}
+    assert results["tell"]["outputs"]["told"] == "shop:1.2.3 is high for shop:1.2.3"
+    assert announced == "shop:1.2.3 is out, severity high for shop:1.2.3; AlgaPSA was told in 0 s"
+    assert systems.starts == {"buddy": 1, "tracecat": 1, "alga_psa": 1}
+    assert run.all_ran("say_what_broke")
+
+
+@pytest.mark.parametrize(
+    ("broken", "system", "error"),
+    [
+        ("build", "buddy", "exit code 1"),
+        ("scan", "tracecat", "HTTPStatusError: 503 Service Unavailable"),
+        ("tell", "alga_psa", "The server answered 550"),
+    ],
+)
+def test_release_train_that_breaks(systems: AllSystems, broken: str, system: str, error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = {"build": "buddy", "scan": "tracecat", "tell": "alga_psa"}
+    good = list(chain)[: list(chain).index(broken)]
+    run = release_train(systems, broken)
+    for task_id in good:
+        deferred_once(run.task(task_id))
+    execution = deferred_once(run.task(broken), "failed")
+
+    said = text(run.task("say_what_broke"))
+    assert said.startswith(f"{broken}: {system} execution {execution['ref']} ended {execution['status']}: ")
+    assert error in said
+    assert execution["log_tail"][-1] in capsys.readouterr().out
+    came_to = [*good, broken]
+    assert systems.starts == {name: int(task_id in came_to) for task_id, name in chain.items()}
+    assert {name: systems.asked(name) for name in chain.values()} == {name: task_id in came_to for task_id, name in chain.items()}
+
+
+def test_release_train_without_an_execution(systems: AllSystems) -> None:
+    run = release_train(systems)
+    run.conf["scan"] = "none such"
+    deferred_once(run.task("build"))
+    assert run.task("scan").state == "failed"
+    assert "did not come to an execution" in text(run.task("say_what_broke"))
+    assert systems.starts == {"buddy": 1, "tracecat": 0, "alga_psa": 0}
+
+
+def test_release_train_fails_if_a_part_does() -> None:
+    """A run ends as its last tasks do, and the one that says what broke succeeds."""
+    dag = load("release_train")
+    assert {task.task_id for task in dag.leaves} == {"announce", "say_what_broke"}
+    assert dag.get_task("announce").trigger_rule == "all_success"
+    assert dag.get_task("announce").upstream_task_ids >= {"tell"}
