@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import re
 import ssl
 import time
 import weakref
@@ -258,8 +259,9 @@ class _Call(Generic[T]):
         kind = self.request.route.answer
         if kind is None:
             return None  # type: ignore[return-value]
+        read = getattr(kind, "from_body", None) or _adapter(kind).validate_json  # some answers may be too long to be read at once
         try:
-            return _adapter(kind).validate_json(body)  # type: ignore[no-any-return]
+            return read(body)  # type: ignore[no-any-return]
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -273,6 +275,9 @@ class _Call(Generic[T]):
     def _clean(self, text: str) -> str:
         """Remote text for an error: it may be hostile, or echo our credential."""
         credentials = [value.removeprefix("Bearer ") for _, value in self.endpoint.headers]
+        credentials += [pair.partition("=")[2] for pair in (self.cookie or "").split("; ")]
+        if self.endpoint.login is not None:
+            credentials += [value for name, value in self.endpoint.login.form if name == "password"]
         return one_line(clean(text, credentials), 500)
 
     def _status_error(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> StatusError:
@@ -298,11 +303,11 @@ class _LoginCall(_Call[str]):
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> str:
         """
-        Take the cookie, whatever its name.
+        Take the cookie, whatever its name; and those that a proxy before the server may add.
 
         :raises Unauthorized: if the login is refused.
         """
-        if status in (400, 401, 403, 422):
+        if status in (400, 401, 403, 404, 405, 422):
             raise Unauthorized(
                 f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). "
                 "Check its login and password, and that the server allows logins by password.",
@@ -311,11 +316,11 @@ class _LoginCall(_Call[str]):
             )
         if not 200 <= status < 300:
             raise self._status_error(status, headers, body)
-        pair = headers.get("set-cookie", "").partition(";")[0].strip()
-        name, _, value = pair.partition("=")
-        if not name or not value or not pair.isascii() or not pair.isprintable():
+        pairs = [line.partition(";")[0].strip() for line in httpx.Headers(headers).get_list("set-cookie")]
+        given = [pair for pair in pairs if re.fullmatch(r"[!-:<>-~]+=[!-:<-~]*[!#-:<-~][!-:<-~]*", pair)]
+        if not given:
             raise ProtocolError(f"{self.subject} answered without a session.", status=status, **self.fields)
-        return pair
+        return "; ".join(given)
 
 
 def _without_cookies(client: Any) -> Any:
@@ -528,10 +533,11 @@ class AsyncSender:
         if wait := self._limit.wait:
             await asyncio.sleep(wait)
         async with self._in_flight:
-            cookie = await self._log_in(None) if self.endpoint.login and self._cookie is None else self._cookie
+            fresh = self.endpoint.login is not None and self._cookie is None
+            cookie = await self._log_in(None) if fresh else self._cookie
             call = _Call(self.endpoint, request, cookie)
             status, headers, body = await self._bounded(call)
-            if call.logged_out(status, body):
+            if call.logged_out(status, body) and not fresh:
                 call = _Call(self.endpoint, request, await self._log_in(cookie))
                 status, headers, body = await self._bounded(call)
         if len(body) > OFF_LOOP:

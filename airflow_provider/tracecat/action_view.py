@@ -54,8 +54,10 @@ class ActionView(Tracecat):
             phase = Phase.SKIPPED if whole.ended else Phase.QUEUED
             snapshot.error = f"the execution ended {snapshot.status} without running action {self._action}" if whole.ended else None
         else:
+            if whole.ended and not phase.ended:  # cut off by the end of the execution, or nobody waited for it
+                phase = whole
             snapshot.error = next((step.error for step in snapshot.steps if step.error), None)
-        last = next((step for step in snapshot.steps if step.phase is phase), None)
+        last = next((step for step in snapshot.steps if step.phase is phase), snapshot.steps[-1] if snapshot.steps else None)
         snapshot.phase, snapshot.status = phase, last.status if last else snapshot.status
         snapshot.started_at = min((step.started_at for step in snapshot.steps if step.started_at), default=None)
         snapshot.finished_at = max((step.finished_at for step in snapshot.steps if step.finished_at), default=None)

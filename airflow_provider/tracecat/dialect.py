@@ -25,7 +25,7 @@ class TracecatDialect(Dialect):
         """The message, and the scopes that are missing."""
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(answer, dict):
             return None
@@ -51,8 +51,12 @@ def _text(detail: Any) -> str | None:
     if isinstance(detail, dict):
         return _text(detail.get("message")) or _text(detail.get("detail"))
     if isinstance(detail, list):
-        parts = [
-            f"{'.'.join(map(str, item.get('loc', [])))}: {item.get('msg')}" if isinstance(item, dict) else str(item) for item in detail[:5]
-        ]
-        return "; ".join(parts) or None
+        return "; ".join(_problem(item) for item in detail[:5]) or None
     return None
+
+
+def _problem(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    where = item.get("loc")
+    return f"{'.'.join(map(str, where)) if isinstance(where, list) else where or 'request'}: {item.get('msg')}"

@@ -84,6 +84,21 @@ def _start(item: models.Summary) -> float:
     return utc(item.start_time).timestamp() if item.start_time else 0.0
 
 
+def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
+    """
+    Whether an execution was started by this credential, as far as can be told: by the session's user, or by a service account.
+
+    ``GET .../workflow-executions/:id`` (its first event), and ``GET /users/me`` of a session.
+    """
+    execution = yield from get_execution(workspace, ref)
+    role = next((event.role for event in execution.events if event.role), None)
+    if role is None:
+        return True
+    if not session:
+        return role.get("type") == "service_account"
+    return role.get("user_id") == (yield from get_me()).id
+
+
 def run_workflow(workspace: str, workflow: str, inputs: Any) -> Flow[models.Started]:
     """``POST .../workflow-executions``. Never repeated; its answer comes before there is an execution."""
     found = yield from resolve_workflow(workspace, workflow)

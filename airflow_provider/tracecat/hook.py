@@ -6,11 +6,12 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider.errors import ConfigurationError, ExecutionApiError
+from airflow_provider.errors import ConfigurationError, ExecutionApiError, Forbidden
 from airflow_provider.execution.endpoint import Dialect, Login
 from airflow_provider.execution.hook import ExecutionHook
 from airflow_provider.execution.lazy import Lazy
 from airflow_provider.tracecat.dialect import TracecatDialect
+from airflow_provider.tracecat.ref import TracecatRef
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -83,16 +84,26 @@ class TracecatHook(ExecutionHook):
             return None
         return Login("/auth/login", (("username", connection.login), ("password", connection.password or "")))
 
-    def workspace(self) -> str:
+    @property
+    def logs_in(self) -> bool:
+        """Whether the connection logs in, rather than sending a key."""
+        self.open()
+        assert self._endpoint is not None
+        return self._endpoint.login is not None
+
+    def workspace(self, ref: str | None = None) -> str:
         """
         The workspace, of the hook or else of the connection.
 
-        :raises ConfigurationError: if neither names one.
+        :param ref: an execution, whose own workspace goes before.
+        :raises ConfigurationError: if none is named.
         """
         self.open()
-        return self._workspace()
+        return self._workspace(ref)
 
-    def _workspace(self) -> str:
+    def _workspace(self, ref: str | None = None) -> str:
+        if ref is not None and (own := TracecatRef.parse(ref).workspace):
+            return own
         given = str(self.workspace_id or self._extra.get("workspace_id") or "").strip()
         if not re.fullmatch(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", given):
             what = f"workspace_id {given!r} is no UUID" if given else "no workspace_id is given, and its extra names none"
@@ -108,12 +119,12 @@ class TracecatHook(ExecutionHook):
 
         :raises NotFound: if there is none, or it is another workspace's.
         """
-        return self.run(flows.get_execution(self.workspace(), ref))
+        return self.run(flows.get_execution(self.workspace(ref), ref))
 
     async def aget_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`get_execution`."""
         await self.aopen()
-        return await self.arun(flows.get_execution(self._workspace(), ref))
+        return await self.arun(flows.get_execution(self._workspace(ref), ref))
 
     def get_compact_execution(self, ref: str) -> models.CompactExecution:
         """
@@ -121,12 +132,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/:execution_id/compact``.
         """
-        return self.run(flows.get_compact(self.workspace(), ref))
+        return self.run(flows.get_compact(self.workspace(ref), ref))
 
     async def aget_compact_execution(self, ref: str) -> models.CompactExecution:
         """Async twin of :meth:`get_compact_execution`."""
         await self.aopen()
-        return await self.arun(flows.get_compact(self._workspace(), ref))
+        return await self.arun(flows.get_compact(self._workspace(ref), ref))
 
     def list_executions(self, **query: Any) -> list[models.Summary]:
         """
@@ -134,7 +145,7 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions``.
 
-        :param query: ``workflow_id``, ``trigger``, ``user_id``, ``limit`` (1 to 1,000).
+        :param query: ``workflow_id`` (no alias), ``trigger``, ``user_id``, ``limit`` (1 to 1,000).
         """
         return self.run(flows.list_executions(self.workspace(), query))
 
@@ -149,12 +160,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/:execution_id/reset-points``.
         """
-        return self.run(flows.reset_points(self.workspace(), ref, limit))
+        return self.run(flows.reset_points(self.workspace(ref), ref, limit))
 
     async def aget_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
         """Async twin of :meth:`get_reset_points`."""
         await self.aopen()
-        return await self.arun(flows.reset_points(self._workspace(), ref, limit))
+        return await self.arun(flows.reset_points(self._workspace(ref), ref, limit))
 
     def get_workflow(self, workflow: str) -> models.Workflow:
         """
@@ -266,12 +277,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``POST .../workflow-executions/:execution_id/cancel``.
         """
-        self.run(flows.cancel(self.workspace(), ref))
+        self.run(flows.cancel(self.workspace(ref), ref))
 
     async def acancel_execution(self, ref: str) -> None:
         """Async twin of :meth:`cancel_execution`."""
         await self.aopen()
-        await self.arun(flows.cancel(self._workspace(), ref))
+        await self.arun(flows.cancel(self._workspace(ref), ref))
 
     def terminate_execution(self, ref: str, reason: str | None = None) -> None:
         """
@@ -279,12 +290,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``POST .../workflow-executions/:execution_id/terminate``.
         """
-        self.run(flows.terminate(self.workspace(), ref, reason))
+        self.run(flows.terminate(self.workspace(ref), ref, reason))
 
     async def aterminate_execution(self, ref: str, reason: str | None = None) -> None:
         """Async twin of :meth:`terminate_execution`."""
         await self.aopen()
-        await self.arun(flows.terminate(self._workspace(), ref, reason))
+        await self.arun(flows.terminate(self._workspace(ref), ref, reason))
 
     def reset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
         """
@@ -294,12 +305,12 @@ class TracecatHook(ExecutionHook):
 
         :param event_id: event of :meth:`get_reset_points` to go back to; by default the start.
         """
-        return self.run(flows.reset(self.workspace(), ref, event_id, reason))
+        return self.run(flows.reset(self.workspace(ref), ref, event_id, reason))
 
     async def areset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
         """Async twin of :meth:`reset_execution`."""
         await self.aopen()
-        return await self.arun(flows.reset(self._workspace(), ref, event_id, reason))
+        return await self.arun(flows.reset(self._workspace(ref), ref, event_id, reason))
 
     def search_executions(self, **query: Any) -> Iterator[models.Summary]:
         """
@@ -307,7 +318,9 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/search``.
 
-        :param query: ``workflow_id``, ``trigger``, ``status``, ``start_time_from``, ``start_time_to``, ``search_term``, ...
+        :param query: ``workflow_id`` (no alias), ``trigger``, ``status``, ``status_mode``, ``start_time_from``, ``start_time_to``,
+            ``close_time_from``, ``close_time_to``, ``duration_gte_seconds``, ``duration_lte_seconds``, ``search_term``, ``relation``,
+            ``limit``.
         """
         yield from self.each(flows.search(self.workspace(), query))
 
@@ -341,7 +354,13 @@ class TracecatHook(ExecutionHook):
 
     def _introduce(self) -> Any:
         info = yield from flows.get_info()
-        there = yield from flows.list_workspaces()
+        try:
+            there = yield from flows.list_workspaces()
+        except Forbidden as error:
+            if "Missing scopes" not in (error.reason or ""):
+                raise
+            there = []  # workspace:read is not among the scopes that are needed
+            yield from flows.list_executions(self._workspace(), {"limit": 1})
         names = ", ".join(f"{item.name} ({item.id})" for item in there) or "none"
         assert self._endpoint is not None
         text = f"Connected to {self._endpoint.base_url}, version {info.version or 'unknown'}"
@@ -353,8 +372,8 @@ class TracecatHook(ExecutionHook):
             try:
                 scopes = (yield from flows.get_my_scopes()).scopes
             except ExecutionApiError:
-                scopes = []
-            if scopes and "*" not in scopes:
+                scopes = ["*"]  # not known
+            if "*" not in scopes:
                 needed = {
                     "workflow:execute": {"workflow:execute", "workflow:*"},
                     "action:*:execute": {"action:*:execute", "action:*", "action:*:*"},

@@ -6,12 +6,21 @@ Everything but ids and ``run_id`` may be missing or null, unknown fields are kep
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from airflow_provider.tracecat.long import read
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 T = TypeVar("T")
+
+LONG = 1024 * 1024
+"""Bytes from which on an answer is read in pieces."""
 
 ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
 """A list that may be missing or null."""
@@ -82,6 +91,23 @@ class Summary(Model):
     workflow_alias: str | None = None
 
 
+class View(Summary):
+    """Base of the views of an execution, whose events may make up many megabytes."""
+
+    @classmethod
+    def from_body(cls, body: bytes | bytearray) -> Self:
+        """
+        Read an answer; a long one event by event.
+
+        :raises ValidationError: if it is not what the contract says.
+        """
+        if len(body) > LONG:
+            (event,) = get_args(cls.model_fields["events"].annotation)
+            with suppress(ValueError, RecursionError):  # said below
+                return cls.model_validate(read(body, "events", event.model_validate))
+        return cls.model_validate_json(body)
+
+
 class RowState(Lean):
     """What an action does, without its input and its result, which may be large."""
 
@@ -99,7 +125,7 @@ class RowState(Lean):
     loop_index: int | None = None
 
 
-class State(Summary):
+class State(View):
     """The compact view, without inputs and results: all that waiting needs."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
@@ -117,7 +143,7 @@ class Row(RowState):
     action_result: Any = None
 
 
-class CompactExecution(Summary):
+class CompactExecution(View):
     """The compact view."""
 
     events: ManyOf[Row] = []
@@ -163,7 +189,7 @@ class Event(Lean):
     workflow_timeout: float | None = None
 
 
-class Execution(Summary):
+class Execution(View):
     """The full view: the history of an execution's latest run."""
 
     events: ManyOf[Event] = []

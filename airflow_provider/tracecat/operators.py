@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound
+from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
 from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.arguments import one_of, seconds
 from airflow_provider.execution.lazy import Lazy
@@ -44,8 +45,8 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
     :param workflow: id or alias.
     :param inputs: the workflow's trigger inputs, any JSON value.
     :param correlation_key: name under which a marker goes into ``inputs`` (a dict then), so that an execution whose start was not
-        answered can be found for certain. Without it, only a single new execution of the workflow can be. A workflow that checks its
-        inputs strictly has to know this name.
+        answered can be found for certain. Without it, one is found only if it is the single new execution of the workflow with the same
+        inputs that the same user, or a service account, has started. A workflow that checks its inputs strictly has to know this name.
     :param start_grace: seconds that the execution may take to appear after its start was accepted.
     :param workspace_id: workspace (UUID); by default the connection's.
     :param tracecat_conn_id: connection of type ``tracecat``.
@@ -81,9 +82,15 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         self.workspace_id = workspace_id
         self.tracecat_conn_id = tracecat_conn_id
 
+    def secrets(self) -> list[str]:
+        """The texts in ``inputs`` that are secret by their name or shape."""
+        from airflow_provider.execution.remote_text import secret_texts
+
+        return list(secret_texts(self.inputs))
+
     def plan(self, hook: Any) -> Flow[tuple[str, str, float]]:
         """Check the arguments, find the workflow, and the newest of its executions so far."""
-        if self.correlation_key and not isinstance(self.inputs or {}, Mapping):
+        if self.correlation_key and self.inputs is not None and not isinstance(self.inputs, Mapping):
             raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
@@ -110,29 +117,39 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         if self.correlation_key:
             inputs = {**(inputs or {}), self.correlation_key: marker.partition(_AFTER)[0]}
         started = yield from flows.run_workflow(workspace, workflow, inputs)
-        ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
+        try:
+            ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
+        except ConfigurationError as error:  # something was started
+            raise ProtocolError(f"Tracecat started something, but {error}", system="tracecat") from None
         return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.system().page(ref)))
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """By the marker in the inputs; without one, if a single execution of the workflow is newer than all were before."""
+        """By the marker in the inputs; without one, a single one with these inputs, by this user, newer than all were before."""
         workspace, workflow, _ = plan
         mark, _, newest = marker.partition(_AFTER)
         items = yield from self._since(workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOK_BACK)
         found: list[Snapshot] = []
+        doubtful = False
         for item in items:
-            if item.start_time is not None and item.start_time.timestamp() <= float(newest or 0.0):
+            if item.parent_wf_exec_id or (item.start_time is not None and item.start_time.timestamp() <= float(newest or 0.0)):
                 continue
             ref = f"{self.workspace_id}:{item.id}" if self.workspace_id else item.id
+            try:
+                inputs = (yield from flows.get_compact(workspace, ref)).trigger_inputs
+            except NotFound:
+                doubtful = True
+                continue
             if self.correlation_key:
-                try:
-                    inputs = (yield from flows.get_compact(workspace, ref)).trigger_inputs
-                except NotFound:
-                    continue
                 if not isinstance(inputs, dict) or inputs.get(self.correlation_key) != mark:
                     continue
+            elif (inputs or None) != (json.loads(json.dumps(self.inputs)) or None):
+                doubtful = True  # somebody else's; but if inputs were ever told otherwise than they were sent, it would be ours
+                continue
+            elif not (yield from flows.started_by_us(workspace, ref, session=hook.logs_in)):
+                continue
             found.append((yield from hook.system().read(ref)))
         late = time.time() - since > DISPATCH
-        return (found, True) if len(found) == 1 else ([], late and not found)
+        return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
 
 class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
@@ -143,7 +160,8 @@ class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
     is none, only terminating helps.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
-    :param terminate_after: how long it may take to stop before it is terminated; None: it is not terminated.
+    :param terminate_after: how long it may take to stop before it is terminated; None: it is not terminated. This part of the wait
+        takes a worker slot.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
@@ -171,7 +189,7 @@ class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
             snapshot = yield from hook.system().read(plan.ref)
         if not snapshot.phase.ended:
             self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
-            yield from flows.terminate(hook.workspace(), plan.ref, "not stopped in time")
+            yield from flows.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
             snapshot = yield from hook.system().read(plan.ref)
         return snapshot
 
@@ -180,12 +198,13 @@ class TracecatResetExecutionOperator(TracecatTask, ExecutionResumeOperator):
     """
     Run a Tracecat execution again under its id, wait for it, and hand its result on.
 
-    Source: ``POST .../workflow-executions/:execution_id/reset``. A run that is under way ends TERMINATED.
+    Source: ``POST .../workflow-executions/:execution_id/reset``. A run that is under way ends TERMINATED. What runs again is this task's
+    own: it is cancelled with the task.
 
     .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
-    :param event_id: event to go back to; by default the start.
+    :param event_id: event to go back to; by default the start. Events have other ids in the new run, so a retry may not find it.
     :param reason: shown in the history.
     :param reapply_type: what becomes of signals behind that event: ``all_eligible``, ``signal_only`` or ``none``.
     :param tracecat_conn_id: connection of type ``tracecat``.
@@ -221,7 +240,7 @@ class TracecatResetExecutionOperator(TracecatTask, ExecutionResumeOperator):
         event = None if self.event_id in (None, "") else str(self.event_id)
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
-        yield from flows.reset(hook.workspace(), known.ref, None if event is None else int(event), self.reason, self.reapply_type)
+        yield from flows.reset(hook.workspace(known.ref), known.ref, None if event is None else int(event), self.reason, self.reapply_type)
         snapshot: Snapshot = yield from hook.system().read(known.ref)
         return snapshot
 
@@ -289,7 +308,9 @@ class TracecatAnswerInteractionOperator(TracecatTask, ExecutionActOperator):
         """Find what waits for an answer."""
         if not isinstance(self.response or {}, Mapping):
             raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
-        execution = yield from flows.get_state(hook.workspace(), self.target())
+        if "message" in (self.response or {}):
+            raise ConfigurationError("Tracecat: the key 'message' of response is taken: it names the interaction.", system="tracecat")
+        execution = yield from flows.get_state(hook.workspace(self.target()), self.target())
         return execution, [
             item for item in execution.interactions if item.status == "pending" and self.action_ref in (None, "", item.action_ref)
         ]
@@ -313,13 +334,13 @@ class TracecatAnswerInteractionOperator(TracecatTask, ExecutionActOperator):
                 system="tracecat",
                 ref=self.ref,
             )
-        yield from flows.answer_interaction(hook.workspace(), self.target(), waiting[0], self.response or {})
+        yield from flows.answer_interaction(hook.workspace(self.target()), self.target(), waiting[0], self.response or {})
         snapshot: Snapshot = yield from hook.system().read(self.target())
         return snapshot
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether it is pending no longer."""
-        execution = yield from flows.get_state(hook.workspace(), self.target())
+        execution = yield from flows.get_state(hook.workspace(self.target()), self.target())
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:
             return [], True

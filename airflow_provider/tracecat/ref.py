@@ -10,7 +10,9 @@ from airflow_provider.errors import ConfigurationError
 
 FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-_EXECUTION = rf"(?:wf-[0-9a-f]{{32}}|wf_[0-9a-zA-Z]+)[:/](?:exec_[0-9a-zA-Z]+|exec-[\w-]+|(?:sch-[0-9a-f]{{32}}|{_UUID})-[^\s/?#]+)"
+_EXECUTION = (
+    rf"(?:wf-[0-9a-f]{{32}}|wf_[0-9a-zA-Z]+)[:/](?:exec_[0-9a-zA-Z]+|exec-[\w-]+|(?:sch-[0-9a-f]{{32}}|{_UUID})-[^\s/?#\x00-\x1f\x7f]+)"
+)
 _REF = re.compile(rf"(?:({_UUID}):)?({_EXECUTION})")
 _WORKFLOW = re.compile(rf"wf_[0-9a-zA-Z]+|wf-[0-9a-f]{{32}}|{_UUID}")
 

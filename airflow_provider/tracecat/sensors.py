@@ -48,8 +48,8 @@ class TracecatActionSensor(TracecatExecutionSensor):
 
     Source: ``GET .../workflow-executions/:execution_id/compact``.
 
-    All its streams count together, as a scatter makes them. An action that the execution ended without running counts as skipped: Tracecat
-    leaves no trace of it.
+    All its streams count together, as a scatter makes them; of a loop Tracecat shows the latest iteration. An action that the execution
+    ended without running counts as skipped: Tracecat leaves no trace of it.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param action_ref: the action.
@@ -61,6 +61,12 @@ class TracecatActionSensor(TracecatExecutionSensor):
     def __init__(self, *, ref: str, action_ref: str, **kwargs: Any) -> None:
         super().__init__(ref=ref, **kwargs)
         self.action_ref = action_ref
+
+    def target(self, hook: ExecutionHook) -> str:
+        """The execution."""
+        if not self.action_ref:
+            raise ConfigurationError("Tracecat: action_ref is empty: name the action to wait for.", system="tracecat", ref=self.ref)
+        return super().target(hook)
 
     def view(self) -> dict[str, Any]:
         """One action."""

@@ -6,9 +6,10 @@ import base64
 import gzip
 import io
 import json
+import zlib
 from typing import Any
 
-from airflow_provider.errors import ProtocolError
+from airflow_provider.errors import ProtocolError, StatusError
 from airflow_provider.execution.route import MAX_BODY, Flow, send
 from airflow_provider.tracecat import models, routes
 from airflow_provider.tracecat.ref import in_path
@@ -31,10 +32,15 @@ def result_of(workspace: str, execution: str, row: models.Row) -> Flow[Any]:
     :raises NotHere: if it is too large, packed in a way that is not known here, or kept no longer.
     """
     value = row.action_result
-    if _is_stored(value, "external"):
-        return (yield from _external(workspace, execution, row.source_event_id, value))
-    if _is_stored(value, "collection"):
-        return (yield from _collection(workspace, execution, row.source_event_id, value))
+    try:
+        if _is_stored(value, "external"):
+            return (yield from _external(workspace, execution, row.source_event_id, value))
+        if _is_stored(value, "collection"):
+            return (yield from _collection(workspace, execution, row.source_event_id, value))
+    except StatusError as error:
+        if error.status != 422 or "(got inline)" not in (error.reason or ""):
+            raise
+        return value  # the workflow's own words: nothing is stored elsewhere
     return value["data"] if _is_stored(value, "inline") else value
 
 
@@ -59,22 +65,32 @@ def download(workspace: str, execution: str, event: int | None, index: int | Non
     body = {"event_id": event, "field": "action_result", **({} if index is None else {"collection_index": index})}
     found = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
     if found.download_url.startswith(_DATA_URL):
-        return base64.b64decode(found.download_url[len(_DATA_URL) :])
+        try:
+            return base64.b64decode(found.download_url[len(_DATA_URL) :])
+        except ValueError:
+            raise _no_json() from None
     return (yield from send(routes.STORED_OBJECT.at(found.download_url, ref=execution)))
 
 
 def _decoded(data: bytes, encoding: str) -> Any:
     if encoding == "json+gzip" or data[:2] == b"\x1f\x8b":
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            data = file.read(MAX_BODY + 1)
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = file.read(MAX_BODY + 1)
+        except (OSError, EOFError, zlib.error):
+            raise _no_json() from None
         if len(data) > MAX_BODY:
             raise NotHere(f"over the {MAX_BODY} bytes that are fetched")
     elif encoding not in ("json", "json+gzip") and data[:4] == b"\x28\xb5\x2f\xfd":
         raise NotHere(f"stored as {encoding}, which can't be unpacked here")
     try:
         return json.loads(data)
-    except ValueError:
-        raise ProtocolError("Tracecat: a stored result is not JSON.", system="tracecat") from None
+    except (ValueError, RecursionError):
+        raise _no_json() from None
+
+
+def _no_json() -> ProtocolError:
+    return ProtocolError("Tracecat: a stored result is not JSON.", system="tracecat")
 
 
 def _collection(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[list[Any]]:

@@ -28,6 +28,7 @@ class Tracecat(System):
 
     name = "tracecat"
     title = "Tracecat"
+    outputs_lag: ClassVar[bool] = False
     never_appeared: ClassVar[str] = (
         "its start was accepted, but it never appeared. Tracecat answers before Temporal has it: most likely Temporal or its workers were "
         "away. A retry of the task starts a new one."
@@ -105,6 +106,16 @@ class Tracecat(System):
         """``POST .../workflow-executions/:id/reset``, from the start: a new run under the same id."""
         yield from flows.reset(self.place(TracecatRef.parse(ref)), ref)
         return (yield from self.read(ref))
+
+    def before_resume(self, snapshot: Snapshot) -> Flow[str]:
+        """The run: a reset makes a new one, also of an execution that has ended by itself meanwhile."""
+        return str(snapshot.run)
+        yield  # a flow that asks nothing
+
+    def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """Whether there is another run."""
+        snapshot = yield from self.read(ref)
+        return ([] if str(snapshot.run) == before else [snapshot]), True
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET .../workflow-executions/search``; sorted here, since running ones come first there, then by their end."""

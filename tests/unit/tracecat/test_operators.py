@@ -1,0 +1,432 @@
+"""The operators on the emulator, by Airflow's own runner: started once, never lost, reset, cancelled, answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider import errors
+from airflow_provider.emulator import Fault
+from airflow_provider.emulator.tracecat import Action, Interaction, Workflow
+from airflow_provider.tracecat import operators
+from airflow_provider.tracecat.operators import (
+    TracecatAnswerInteractionOperator,
+    TracecatCancelExecutionOperator,
+    TracecatGetExecutionOperator,
+    TracecatResetExecutionOperator,
+    TracecatRunWorkflowOperator,
+)
+from tests.harness import Ended, TaskRun
+from tests.unit.tracecat.conftest import Live
+
+FAST: dict[str, Any] = {"poll_interval": 0.05}
+START = r"/workflow-executions$"
+MODES = pytest.mark.parametrize("deferrable", [False, True])
+AUTHS = pytest.mark.parametrize("auth", ["key", "login"])
+
+
+def task(live: Live, **arguments: Any) -> TaskRun:
+    return live.task(TracecatRunWorkflowOperator, **{"workflow": "scan", **FAST, **arguments})
+
+
+def ran(live: Live, **arguments: Any) -> Ended:
+    return task(live, **arguments).run()
+
+
+def test_the_defaults_are_those_promised() -> None:
+    operator = TracecatRunWorkflowOperator(task_id="t", workflow="w")
+    promised = {
+        "wait_for_completion": True, "deferrable": False, "poll_interval": 30.0, "timeout": 86_400.0, "start_grace": 30.0, "inputs": None,
+        "correlation_key": None, "workspace_id": None, "tracecat_conn_id": "tracecat_default", "on_retry": "start",
+    }  # fmt: skip
+    assert {name: getattr(operator, name) for name in promised} == promised
+    assert sum(operator.lookup_pauses) > operators.DISPATCH  # so that none found can be proof
+
+
+@MODES
+@AUTHS
+def test_its_result_becomes_the_outputs(live: Live, deferrable: bool, auth: str) -> None:
+    live.workflow(returns={"IMAGE": "shop:1", "n": "${{ TRIGGER.n }}"})
+    ended = ran(live, inputs={"n": "{{ params.n }}"}, params={"n": 5}, push_outputs=["IMAGE"], deferrable=deferrable, auth=auth)
+    assert ended.state == "success", ended.text
+    [execution] = live.tracecat.executions
+    assert (ended.result["ref"], ended.result["phase"], ended.result["status"]) == (execution.ref, "SUCCEEDED", "COMPLETED")
+    assert ended.result["outputs"] == {"IMAGE": "shop:1", "n": "5"}
+    assert ended.xcoms["IMAGE"] == "shop:1"
+    assert ended.result["system_fields"]["run_id"] == execution.run_id
+    assert ended.xcoms["url"].startswith(f"{live.tracecat.web_url}/workspaces/{live.tracecat.workspace}/workflows/wf_")
+    assert live.starts == [{"workflow_id": execution.id.partition("/")[0], "inputs": {"n": "5"}}]
+    assert live.tracecat.user.password not in str(ended.logs) + str(live.emulator.ledger.select("GET")[0].query)
+
+
+def test_an_unknown_alias_starts_nothing(live: Live) -> None:
+    live.workflow()
+    ended = ran(live, workflow="scam")
+    assert isinstance(ended.error, errors.ConfigurationError)
+    assert "'scam' is neither the id nor the alias" in str(ended.error)
+    assert live.starts == []
+    assert ended.state == "failed"
+
+
+def test_a_workflow_that_was_never_published(live: Live) -> None:
+    live.workflow(committed=False)
+    ended = ran(live)
+    assert isinstance(ended.error, errors.NotFound)
+    assert "Invalid workflow ID" in str(ended.error)
+    assert len(live.starts) == 1
+
+
+# Answered before there is an execution
+
+
+@MODES
+def test_an_execution_may_take_a_while_to_appear(live: Live, deferrable: bool) -> None:
+    live.workflow()
+    live.tracecat.start_lag = 0.6
+    ended = ran(live, start_grace=10, deferrable=deferrable)
+    assert ended.state == "success", ended.text
+    assert len(live.starts) == 1
+
+
+@MODES
+def test_one_that_never_appears_is_given_up_and_a_retry_starts_another(live: Live, deferrable: bool) -> None:
+    live.workflow()
+    live.tracecat.starts_fail = True
+    run = task(live, start_grace=0.5, deferrable=deferrable)
+    began = time.monotonic()
+    ended = run.run()
+    assert 0.5 <= time.monotonic() - began < 15
+    assert isinstance(ended.error, errors.ExecutionVanished)
+    assert "its start was accepted, but it never appeared" in str(ended.error)
+    assert "Temporal or its workers were away" in str(ended.error)
+    assert ended.state == "up_for_retry"
+    live.tracecat.starts_fail = False
+    ended = run.run()
+    assert ended.state == "success", ended.text
+    assert len(live.starts) == 2
+    assert len(live.tracecat.executions) == 1
+
+
+def test_an_id_of_an_unknown_form_is_no_wrong_setting(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something was started: it must not pass for a refusal."""
+    monkeypatch.setattr(operators, "DISPATCH", 0.0)
+    live.workflow()
+    live.emulator.faults.add(Fault("body", body={"wf_exec_id": "new/form"}, method="POST", path=START, effect=True))
+    ended = ran(live)
+    assert ended.state == "success", ended.text
+    assert len(live.starts) == 1
+
+
+# Lost answers
+
+LOST = [Fault("drop_after"), Fault("status_after", status=503), Fault("truncated"), Fault("html", effect=True)]
+NOT_SENT = [Fault("drop_before"), Fault("status", status=500)]
+
+
+def lose(live: Live, fault: Fault) -> None:
+    live.emulator.faults.add(Fault(fault.kind, method="POST", path=START, **fault.parameters))
+
+
+@pytest.mark.parametrize("fault", LOST, ids=str)
+@pytest.mark.parametrize("key", [None, "airflow"])
+def test_a_start_whose_answer_is_lost_is_found(live: Live, fault: Fault, key: str | None) -> None:
+    earlier = live.workflow()
+    live.tracecat.add_execution(earlier, inputs={"n": 1})
+    time.sleep(0.05)
+    lose(live, fault)
+    ended = ran(live, inputs={"n": 1}, correlation_key=key)
+    assert ended.state == "success", ended.text
+    assert len(live.starts) == 1
+    assert ended.result["ref"] == live.tracecat.executions[1].ref
+    assert set(live.starts[0]["inputs"]) == {"n", *([key] if key else [])}
+
+
+@pytest.mark.parametrize("fault", NOT_SENT, ids=str)
+@pytest.mark.parametrize("key", [None, "airflow"])
+def test_a_start_that_did_nothing_is_sent_once_more(live: Live, monkeypatch: pytest.MonkeyPatch, fault: Fault, key: str | None) -> None:
+    monkeypatch.setattr(operators, "DISPATCH", 0.2)
+    live.workflow()
+    lose(live, fault)
+    ended = ran(live, correlation_key=key)
+    assert ended.state == "success", ended.text
+    assert len(live.starts) == 2
+    assert len(live.tracecat.executions) == 1
+
+
+def test_as_long_as_it_may_be_dispatched_nothing_is_sent_again(live: Live) -> None:
+    live.workflow()
+    lose(live, Fault("drop_before"))
+    ended = ran(live)
+    assert isinstance(ended.error, errors.StartUnknown)
+    assert ended.state == "up_for_retry"
+    assert len(live.starts) == 1
+
+
+OTHERS: dict[str, Callable[[Live, Workflow], Any]] = {
+    "other inputs": lambda live, workflow: live.tracecat.add_execution(workflow, inputs={"n": 9}),
+    "same inputs": lambda live, workflow: live.tracecat.add_execution(workflow, inputs={"n": 1}),
+    "a child": lambda live, workflow: live.tracecat.add_execution(live.tracecat.find_workflow("parent")),
+    "a schedule": lambda live, workflow: live.tracecat.add_execution(workflow, inputs={"n": 1}, trigger_type="scheduled"),
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "fault", "key", "outcome"),
+    [
+        ("other inputs", "drop_after", None, "found"),
+        ("same inputs", "drop_after", None, "found"),
+        ("same inputs", "drop_before", None, "again"),
+        ("a child", "drop_after", None, "found"),
+        ("a schedule", "drop_after", None, "found"),
+        ("other inputs", "drop_before", None, "unknown"),
+        ("a child", "drop_before", None, "again"),
+        ("a schedule", "drop_before", None, "again"),
+        *[(other, "drop_after", "airflow", "found") for other in OTHERS],
+        *[(other, "drop_before", "airflow", "again") for other in OTHERS],
+    ],
+)
+def test_somebody_elses_execution_at_the_same_time_is_not_taken(
+    live: Live, monkeypatch: pytest.MonkeyPatch, other: str, fault: str, key: str | None, outcome: str
+) -> None:
+    monkeypatch.setattr(operators, "DISPATCH", 0.2)
+    workflow = live.workflow()
+    run_it = Action("kid", workflow="scan", inputs={"n": 1}, wait="wait")
+    live.tracecat.add_workflow(Workflow("Parent", "parent", [run_it]))
+    theirs: list[str] = []
+    finds = TracecatRunWorkflowOperator.find
+
+    def find(self: Any, *arguments: Any) -> Any:
+        if not theirs:
+            OTHERS[other](live, workflow)
+            theirs.extend(one.ref for one in live.tracecat.executions if not one.inputs or "airflow" not in one.inputs)
+            time.sleep(0.2)
+        return finds(self, *arguments)
+
+    monkeypatch.setattr(TracecatRunWorkflowOperator, "find", find)
+    lose(live, Fault(fault))
+    ended = ran(live, inputs={"n": 1}, correlation_key=key)
+    assert len(live.starts) == (2 if outcome == "again" else 1), ended.text
+    if outcome == "unknown":
+        assert isinstance(ended.error, errors.StartUnknown)
+        return
+    assert ended.state == "success", ended.text
+    ours = next(one for one in live.tracecat.executions if one.ref == ended.result["ref"])
+    assert ours.started_by.kind == "service_account"
+    assert ours.parent is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ([1], "with correlation_key, inputs must be a dict, not list"), ("text", "inputs must be a dict, not str"),
+        ({"airflow": 1}, "inputs hold 'airflow' already"), ({"airflow": None}, "inputs hold 'airflow' already"),
+    ],
+)  # fmt: skip
+def test_a_correlation_key_needs_its_place(live: Live, inputs: Any, says: str) -> None:
+    live.workflow()
+    ended = ran(live, inputs=inputs, correlation_key="airflow")
+    assert isinstance(ended.error, errors.ConfigurationError)
+    assert says in str(ended.error)
+    assert live.starts == []
+
+
+# Cancelling
+
+
+def test_cancelling_takes_workers(live: Live) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=600)))
+    ended = live.task(TracecatCancelExecutionOperator, ref=execution.ref, **FAST).run()
+    assert (ended.state, execution.status) == ("success", "CANCELED"), ended.text
+    assert live.sent("POST", "/terminate$") == []
+
+
+@MODES
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_without_workers_only_terminating_helps(live: Live, deferrable: bool, elsewhere: bool) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=600)))
+    live.tracecat.workers = False
+    ref = f"{execution.workspace}:{execution.ref}" if elsewhere else execution.ref
+    extra = {} if elsewhere else None
+    run = live.task(TracecatCancelExecutionOperator, ref=ref, terminate_after=0.3, deferrable=deferrable, extra=extra, **FAST)
+    ended = run.run()
+    assert (ended.state, execution.status) == ("success", "TERMINATED"), ended.text
+    assert "terminating it" in ended.text
+    assert [entry.json for entry in live.sent("POST", "/terminate$")] == [{"reason": "not stopped in time"}]
+
+
+def test_without_workers_and_without_terminating_it_is_left(live: Live) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=600)))
+    live.tracecat.workers = False
+    ended = live.task(TracecatCancelExecutionOperator, ref=execution.ref, timeout=0.5, **FAST).run()
+    assert isinstance(ended.error, errors.ExecutionDeadlineExceeded)
+    assert (execution.status, live.sent("POST", "/terminate$")) == ("RUNNING", [])
+
+
+# Reset
+
+
+@MODES
+@pytest.mark.parametrize("status", ["RUNNING", "FAILED", "COMPLETED", "CANCELED"])
+def test_a_reset_is_followed_to_its_end(live: Live, deferrable: bool, status: str) -> None:
+    workflow = live.workflow(Action("look", seconds=0.3, error=["broke", None] if status == "FAILED" else None, result=7), returns=5)
+    execution = live.tracecat.add_execution(workflow)
+    if status != "RUNNING":
+        live.tracecat.finish(execution.ref, status)
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, reason="again", deferrable=deferrable, **FAST).run()
+    assert ended.state == "success", ended.text
+    assert len(execution.runs) == 2
+    assert ended.result["outputs"] == {"result": 5}
+    assert ended.result["system_fields"]["run_id"] == execution.run_id
+    assert [entry.json for entry in live.sent("POST", "/reset$")] == [{"reason": "again"}]
+
+
+def test_a_reset_whose_answer_is_lost_is_not_sent_twice(live: Live) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600)))
+    live.emulator.faults.add(Fault("drop_after", method="POST", path="/reset$"))
+    run = live.task(TracecatResetExecutionOperator, ref=execution.ref, wait_for_completion=False, **FAST)
+    assert run.run().state == "success"
+    assert len(execution.runs) == 2
+    assert len(live.sent("POST", "/reset$")) == 1
+
+
+def test_an_execution_that_ended_by_itself_was_not_reset(live: Live) -> None:
+    """Its status and end are others than before the request, but it is the same run."""
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600), Action("end", seconds=0.1), returns=5))
+    fault = live.emulator.faults.add(Fault("drop_before", method="POST", path="/reset$"))
+
+    def end() -> None:
+        while not fault.hits:
+            time.sleep(0.005)
+        live.tracecat.finish(execution.ref, "COMPLETED")
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    run = live.task(TracecatResetExecutionOperator, ref=execution.ref, wait_for_completion=False, **FAST)
+    run.make = (lambda make: lambda: _slow_look(make()))(run.make)
+    ended = run.run()
+    thread.join()
+    assert ended.state == "success", ended.text
+    assert len(execution.runs) == 2, ended.text
+
+
+def _slow_look(task: Any) -> Any:
+    task.lookup_pauses = (0.3, 0.1)
+    return task
+
+
+@pytest.mark.parametrize("event", ["x", "-1", "1.5", [1]])
+def test_an_event_is_a_number(live: Live, event: Any) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600)))
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id=event, **FAST).run()
+    assert isinstance(ended.error, errors.ConfigurationError)
+    assert live.sent("POST", "/reset$") == []
+
+
+@MODES
+def test_a_reset_by_somebody_else_is_followed_and_said(live: Live, deferrable: bool) -> None:
+    live.workflow(Action("look", seconds=1.5), returns=5)
+
+    def reset() -> None:
+        while not live.tracecat.executions or time.time() - live.tracecat.executions[0].runs[0].at < 0.7:
+            time.sleep(0.02)
+        live.tracecat.reset(live.tracecat.executions[0].ref)
+
+    thread = threading.Thread(target=reset)
+    thread.start()
+    ended = ran(live, deferrable=deferrable)
+    thread.join()
+    [execution] = live.tracecat.executions
+    assert ended.state == "success", ended.text
+    assert len(execution.runs) == 2
+    assert f"execution {execution.ref} was reset: it runs anew, and is followed." in ended.text
+    assert ended.result["system_fields"]["run_id"] == execution.run_id
+
+
+# Answering
+
+
+def asks(live: Live, count: int = 1, **fields: Any) -> Any:
+    actions = [Action(f"ask{number}", seconds=0.0, depends_on=[], interaction=Interaction()) for number in range(count)]
+    last = Action("after", seconds=0.1, result="${{ ACTIONS.ask0.interaction.choice }}", depends_on=[one.ref for one in actions])
+    workflow = live.workflow(*actions, last, returns={"choice": "${{ ACTIONS.after.result }}"}, **{"webhook": "online", **fields})
+    execution = live.tracecat.add_execution(workflow)
+    time.sleep(0.1)
+    return workflow, execution
+
+
+def answer(live: Live, ref: str, **arguments: Any) -> Ended:
+    return live.task(TracecatAnswerInteractionOperator, ref=ref, **{"response": {"choice": "yes"}, **FAST, **arguments}).run()
+
+
+@MODES
+def test_an_answer_lets_it_go_on(live: Live, deferrable: bool) -> None:
+    workflow, execution = asks(live)
+    ended = answer(live, execution.ref, deferrable=deferrable)
+    assert ended.state == "success", ended.text
+    assert ended.result["outputs"] == {"choice": "yes"}
+    assert str(workflow.webhook_secret) not in str(ended.logs) + str(ended.xcoms)
+
+
+@pytest.mark.parametrize(
+    ("count", "fields", "arguments", "says"),
+    [
+        (1, {"webhook": "offline"}, {}, "webhook of workflow scan is offline"),
+        (2, {}, {}, "several interactions wait; name one by action_ref. Waiting: ask0, ask1"),
+        (1, {}, {"action_ref": "after"}, "no such interaction waits. Waiting: ask0"),
+        (1, {}, {"response": ["yes"]}, "response must be a dict"),
+    ],
+)
+def test_what_can_not_be_answered_says_why(live: Live, count: int, fields: Any, arguments: Any, says: str) -> None:
+    workflow, execution = asks(live, count, **fields)
+    ended = answer(live, execution.ref, **arguments)
+    assert isinstance(ended.error, errors.ExecutionApiError)
+    assert says in str(ended.error)
+    assert live.sent("POST", "/interactions/") == []
+    assert str(workflow.webhook_secret) not in str(ended.error) + str(ended.logs)
+
+
+def test_what_waits_for_nothing_yet_may_do_so_later(live: Live) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600), webhook="online"))
+    ended = answer(live, execution.ref)
+    assert isinstance(ended.error, errors.ExecutionError)
+    assert "app_interactions_enabled" in str(ended.error)
+    assert ended.state == "up_for_retry"
+    live.tracecat.finish(execution.ref)
+    assert answer(live, execution.ref).state == "failed"
+
+
+def test_one_of_several_is_named(live: Live) -> None:
+    _, execution = asks(live, 2)
+    ended = answer(live, execution.ref, action_ref="ask0", on_waiting="succeed")
+    assert ended.state == "success", ended.text
+    assert [step.action.ref for step in execution.steps] == ["ask0", "ask1"]
+    assert len(live.sent("POST", "/interactions/slack$")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("drop_after"), Fault("status_after", status=500), Fault("drop_before"), Fault("status", status=500)], ids=str
+)
+def test_an_answer_that_is_lost_is_given_once(live: Live, fault: Fault) -> None:
+    workflow, execution = asks(live)
+    live.emulator.faults.add(Fault(fault.kind, method="POST", path="/interactions/", **fault.parameters))
+    ended = answer(live, execution.ref)
+    assert ended.state == "success", ended.text
+    assert len(live.sent("POST", "/interactions/")) == (2 if fault.kind in ("drop_before", "status") else 1)
+    assert str(workflow.webhook_secret) not in str(ended.logs) + str(ended.xcoms)
+
+
+# Reading
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_reading_an_execution_as_it_is(live: Live, elsewhere: bool) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600)))
+    ref = f"{execution.workspace}:{execution.ref}" if elsewhere else execution.ref
+    ended = live.task(TracecatGetExecutionOperator, ref=ref, extra={} if elsewhere else None).run()
+    assert ended.state == "success", ended.text
+    assert (ended.result["ref"], ended.result["phase"]) == (ref, "RUNNING")
+    assert [(step["name"], step["status"]) for step in ended.result["steps"]] == [("look", "STARTED")]
