@@ -106,7 +106,7 @@ def test_what_is_repeated(driver: Driver, emulator: Emulator, pipeline: Pipeline
     """A start that may have taken effect is never sent again."""
     emulator.buddy.add_execution(pipeline, status="FAILED" if kind == "PATCH once" else None)
     emulator.faults.add(Fault(fault.kind, times=None, **fault.parameters))
-    timeout = 0.15 if fault.kind == "latency" else 5.0
+    timeout = 0.5 if fault.kind == "latency" else 5.0
     count, error = attempts(driver, emulator, endpoint_of(emulator.buddy.url, timeout=timeout), REQUESTS[kind]())
     assert count == (MAX_ATTEMPTS if kind in repeated else 1)
     assert len(driver.pauses) == count - 1
@@ -154,7 +154,7 @@ def test_only_a_refused_connection_proves_that_nothing_was_sent(
 ) -> None:
     emulator.faults.add(Fault(fault.kind, **fault.parameters))
     with pytest.raises(errors.TransportError) as raised:
-        driver.send(endpoint_of(emulator.buddy.url, timeout=0.15 if fault.kind == "latency" else 5.0), post())
+        driver.send(endpoint_of(emulator.buddy.url, timeout=0.5 if fault.kind == "latency" else 5.0), post())
     assert raised.value.sent is True
     assert (raised.value.system, raised.value.route) == ("buddy", f"POST {routes.RUN_PIPELINE.path}")
 
@@ -162,7 +162,7 @@ def test_only_a_refused_connection_proves_that_nothing_was_sent(
 def test_the_error_of_a_timeout_names_the_timeout(driver: Driver, emulator: Emulator, pipeline: Pipeline) -> None:
     emulator.faults.add(Fault("latency", seconds=30))
     with pytest.raises(errors.TransportError, match=r"No answer within 0\.15 s"):
-        driver.send(endpoint_of(emulator.buddy.url, timeout=0.15), post())
+        driver.send(endpoint_of(emulator.buddy.url, timeout=0.5), post())
 
 
 class Patient(Dialect):
