@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -301,12 +302,14 @@ class TaskRun:
         with set_supervisor_comms(comms):
             yield comms
 
-    def kill_trigger(self, ready: Callable[[], bool], state: str | None, *, linger: float = 0.0) -> list[dict[str, Any]]:
+    def kill_trigger(
+        self, ready: Callable[[], bool], state: str | None, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False
+    ) -> list[dict[str, Any]]:
         """
         Run the trigger of the last deferral, and let Airflow take it away once ``ready``.
 
         :param state: the task's state by then, as Airflow tells it.
-        :param linger: seconds that the triggerer lives on afterwards.
+        :param linger: seconds that the triggerer lives on afterwards, or ``until`` then.
         :returns: its log.
         """
         trigger = self.trigger()
@@ -316,11 +319,15 @@ class TaskRun:
             while not ready():
                 await asyncio.sleep(0.02)
             self.api.states[self.state_key] = state
-            task.cancel(_USER_ACTION_CANCEL_MSG)
-            await asyncio.sleep(0.05)
-            task.cancel(_USER_ACTION_CANCEL_MSG)  # Airflow repeats it about once a second
-            await asyncio.wait([task])
-            await asyncio.sleep(linger)
+            pause = 0.05
+            while not task.done():
+                task.cancel(_USER_ACTION_CANCEL_MSG)  # Airflow repeats it about once a second
+                await asyncio.wait([task], timeout=pause)
+                pause = 1.0
+            end = time.monotonic() + linger
+            while time.monotonic() < end and not until():
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05 if linger else 0.0)  # what was begun by then may end
 
         with self.comms(), capture_logs() as logs:
             asyncio.run(run())

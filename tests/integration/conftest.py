@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tenacity import wait_random_exponential
 
 from airflow_provider.emulator import Emulator
+from airflow_provider.execution import transport
 from tests.harness import Ended, TaskRun
-from tests.integration.systems import BuddySystem
-
-SYSTEMS = {"buddy": BuddySystem}
+from tests.integration.made_up.server import KilnServer
+from tests.integration.systems import SYSTEMS, Adapter
 
 OPERATOR_MODES = {"operator": {"deferrable": False}, "operator-deferrable": {"deferrable": True}}
 SENSOR_MODES = {
@@ -25,7 +26,7 @@ ALL_MODES = [*OPERATOR_MODES, *SENSOR_MODES]
 class Bench:
     """A system, and tasks on it in one mode."""
 
-    system: Any
+    system: Adapter
     mode: str
     map_index: int = -1
 
@@ -39,13 +40,13 @@ class Bench:
 
     def task(self, kind: str, *, retries: int = 2, script: Any = None, **arguments: Any) -> TaskRun:
         """A task that follows an execution which goes as ``kind`` says."""
-        pipeline = script or self.system.script(kind)
+        played = script or self.system.script(kind)
         make: Callable[[], Any]
         if self.sensor:
-            ref = self.system.start_elsewhere(pipeline)
+            ref = self.system.start_elsewhere(played)
             make = lambda: self.system.sensor(ref, **{**SENSOR_MODES[self.mode], **arguments})  # noqa: E731
         else:
-            make = lambda: self.system.operator(pipeline, **{**OPERATOR_MODES[self.mode], **arguments})  # noqa: E731
+            make = lambda: self.system.operator(played, **{**OPERATOR_MODES[self.mode], **arguments})  # noqa: E731
         return TaskRun(make, self.system.connections, retries=retries, map_index=self.map_index)
 
     def run(self, kind: str, **arguments: Any) -> Ended:
@@ -58,27 +59,40 @@ def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a minute in a DAG takes a moment here."""
+    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.1, 0.2, 0.4, 0.8, 1.6))
+    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 2.0)
+    monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.1, max=max))
+
+
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator() as emulator:
+    emulator = Emulator()
+    KilnServer(emulator)
+    with emulator:
         yield emulator
 
 
 @pytest.fixture(params=list(SYSTEMS))
-def system(request: pytest.FixtureRequest, emulator: Emulator) -> Any:
-    return SYSTEMS[request.param](emulator)
+def system(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Adapter:
+    system = SYSTEMS[request.param](emulator)
+    for name, value in system.constants.items():
+        monkeypatch.setattr(name, value)
+    return system
 
 
 @pytest.fixture(params=ALL_MODES)
-def bench(request: pytest.FixtureRequest, system: Any) -> Bench:
+def bench(request: pytest.FixtureRequest, system: Adapter) -> Bench:
     return Bench(system, request.param)
 
 
 @pytest.fixture(params=list(OPERATOR_MODES))
-def operator_bench(request: pytest.FixtureRequest, system: Any) -> Bench:
+def operator_bench(request: pytest.FixtureRequest, system: Adapter) -> Bench:
     return Bench(system, request.param)
 
 
 @pytest.fixture(params=list(SENSOR_MODES))
-def sensor_bench(request: pytest.FixtureRequest, system: Any) -> Bench:
+def sensor_bench(request: pytest.FixtureRequest, system: Adapter) -> Bench:
     return Bench(system, request.param)

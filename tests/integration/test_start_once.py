@@ -10,15 +10,15 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider import errors
-from airflow_provider.emulator import Fault
-from airflow_provider.execution.operator import ExecutionOperator
 from tests.harness import TaskRun
 from tests.integration.conftest import Bench
+from tests.integration.systems import SYSTEMS, Adapter
 
 
 @pytest.fixture(autouse=True)
 def _short_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ExecutionOperator, "lookup_pauses", (0.0, 0.1, 0.2))
+    for system in SYSTEMS.values():
+        monkeypatch.setattr(system.operator_class, "lookup_pauses", (0.0, 0.1, 0.2))
 
 
 class Crash(BaseException):
@@ -67,7 +67,7 @@ def test_a_retry_collects_an_execution_that_succeeded_meanwhile(operator_bench: 
     task = operator_bench.task("succeeded", push_outputs=["IMAGE"])
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
-    while system.status(system.refs[0]) != "SUCCESSFUL":
+    while system.status(system.refs[0]) != system.statuses["SUCCEEDED"]:
         time.sleep(0.05)
     ended = task.run()
     assert ended.state == "success"
@@ -92,43 +92,41 @@ def test_a_crash_before_the_note_of_the_ref_is_looked_up(operator_bench: Bench) 
 def test_a_crash_before_the_start_request_starts_one(operator_bench: Bench) -> None:
     system = operator_bench.system
     task = operator_bench.task("succeeded")
-    system.emulator.faults.add(Fault("drop_before", method="POST"))
+    system.fault("drop_before", "start")
     # The request is lost on its way; nothing is found; it is sent once more.
     ended = task.run()
     assert ended.state == "success"
     assert len(system.refs) == 1
 
 
-@pytest.mark.parametrize("comments", [True, False])
+@pytest.mark.parametrize("oddity", [None, "no marker in lists", "marker in the inputs"])
 @pytest.mark.parametrize("fault", ["drop_after", "status_after", "truncated"])
-def test_a_start_whose_answer_is_lost_is_found_not_repeated(operator_bench: Bench, fault: str, comments: bool) -> None:
+def test_a_start_whose_answer_is_lost_is_found_not_repeated(operator_bench: Bench, fault: str, oddity: str | None) -> None:
     system = operator_bench.system
-    system.buddy.list_has_comment = comments
-    parameters = {"status": 502} if fault == "status_after" else {}
-    system.emulator.faults.add(Fault(fault, method="POST", **parameters))
-    ended = operator_bench.run("succeeded", comment="nightly")
+    system.odd(oddity)
+    system.fault(fault, "start", **({"status": 502} if fault == "status_after" else {}))
+    ended = operator_bench.run("succeeded", **system.note)
     assert ended.state == "success", ended.text
     assert system.starts == len(system.refs) == 1
-    assert system.buddy.executions[0].comment.startswith("nightly [airflow-")
+    system.check_note(system.refs[0])
 
 
 def test_a_lost_start_is_found_although_the_list_lags(operator_bench: Bench) -> None:
-    operator_bench.system.buddy.list_lag = 0.2
-    operator_bench.system.emulator.faults.add(Fault("drop_after", method="POST"))
+    operator_bench.system.list_lags(0.2)
+    operator_bench.system.fault("drop_after", "start")
     assert operator_bench.run("succeeded").state == "success"
     assert len(operator_bench.system.refs) == 1
 
 
 def test_a_lost_start_that_cannot_be_looked_up_is_not_repeated(operator_bench: Bench) -> None:
     system = operator_bench.system
-    system.emulator.faults.add(Fault("drop_after", method="POST"))
-    broken = system.emulator.faults.add(Fault("html", method="GET", path=r"/executions$", times=None))
+    system.fault("drop_after", "start")
+    system.break_lookups()
     task = operator_bench.task("succeeded")
     ended = task.run()
     assert type(ended.error) is errors.StartUnknown
     assert ended.state == "up_for_retry"
     assert "airflow-" in str(ended.error)
-    broken.times = 0
     ended = task.run()
     assert ended.state == "success"
     assert system.starts == len(system.refs) == 1
@@ -137,15 +135,15 @@ def test_a_lost_start_that_cannot_be_looked_up_is_not_repeated(operator_bench: B
 def test_a_refused_start_needs_no_look_up(operator_bench: Bench) -> None:
     system = operator_bench.system
     task = operator_bench.task("succeeded")
-    system.emulator.faults.add(Fault("status", status=400, method="POST"))
+    system.fault("status", "start", status=400)
     assert type(task.run().error) is errors.StatusError
     system.emulator.ledger.clear()
     assert task.run().state == "success"
-    assert system.emulator.ledger.count(method="GET", path_re=r"/executions$") == 0
+    assert system.count("list") == system.lists_before_start
 
 
 def test_rate_limited_starts_are_repeated_since_nothing_was_started(operator_bench: Bench) -> None:
-    operator_bench.system.emulator.faults.add(Fault("rate_limit", method="POST", retry_after="0", times=2))
+    operator_bench.system.fault("rate_limit", "start", retry_after="0", times=2)
     assert operator_bench.run("succeeded").state == "success"
     assert len(operator_bench.system.refs) == 1
 
@@ -158,10 +156,11 @@ def test_a_retry_after_a_failed_execution_starts_a_new_one(operator_bench: Bench
     assert first.xcoms["ref"] != second.xcoms["ref"]
 
 
-@pytest.mark.parametrize("keeps_id", [True, False])
-def test_a_retry_may_resume_the_failed_execution(operator_bench: Bench, keeps_id: bool) -> None:
+@pytest.mark.parametrize("oddity", [None, "new id when run again"])
+def test_a_retry_may_resume_the_failed_execution(operator_bench: Bench, oddity: str | None) -> None:
     system = operator_bench.system
-    system.buddy.retry_keeps_id = keeps_id
+    system.odd(oddity)
+    keeps_id = oddity is None
     task = operator_bench.task("fails_once" if keeps_id else "failed", on_retry="resume")
     assert type(task.run().error) is errors.ExecutionFailed
     ended = task.run()
@@ -190,20 +189,22 @@ def test_a_clear_cancels_the_old_execution_that_still_runs(operator_bench: Bench
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
     task.clear()
-    task.run()
+    ended = task.run()
     assert system.starts == 2
-    assert system.status(system.refs[0]) == "TERMINATED"
+    assert system.status(system.refs[0]) == system.statuses["CANCELLED" if system.can_cancel else "RUNNING"]
+    assert ("cancelling execution" if system.can_cancel else "can't cancel execution") in ended.text
 
 
 def test_a_clear_starts_a_new_one_although_the_old_can_not_be_looked_up(operator_bench: Bench) -> None:
     system = operator_bench.system
-    system.emulator.faults.add(Fault("drop_after", method="POST"))
-    broken = system.emulator.faults.add(Fault("html", method="GET", path=r"/executions$", times=None))
+    system.fault("drop_after", "start")
+    system.break_lookups(tries=2)
     task = operator_bench.task("succeeded")
     assert type(task.run().error) is errors.StartUnknown
     task.clear()
-    assert task.run().state == "success"
-    assert broken.hits
+    ended = task.run()
+    assert ended.state == "success"
+    assert "so a new one is started" in ended.text
     assert system.starts == 2
 
 
@@ -211,7 +212,7 @@ def test_time_spent_waiting_for_a_person_is_remembered_over_retries(operator_ben
     """A try that breaks while it waits, or after it: the next one counts as the one before did."""
     system = operator_bench.system
     task = operator_bench.task("gate", timeout=60.0, waiting_timeout=30.0)
-    system.emulator.faults.add(Fault("status", status=403, method="GET", path=system.execution_path, after=8, times=1))
+    system.fault("status", "read", status=403, after=8, times=1)
     first = task.run()
     assert type(first.error) is errors.Forbidden, first.text
     assert task.api.store["execution"]["waiting_since"]
@@ -235,7 +236,7 @@ def test_one_passing_404_at_the_re_attachment_starts_nothing(operator_bench: Ben
     task = operator_bench.task("succeeded")
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
-    system.emulator.faults.add(Fault("status", status=404, method="GET", path=system.execution_path))
+    system.fault("status", "read", status=404)
     assert task.run().state == "success"
     assert system.starts == 1
 
@@ -245,7 +246,7 @@ def test_an_api_that_fails_at_the_re_attachment_costs_no_try(operator_bench: Ben
     task = operator_bench.task("succeeded", retries=1)
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
-    system.emulator.faults.add(Fault("status", status=503, method="GET", path=system.execution_path, times=6))
+    system.fault("status", "read", status=503, times=6)
     ended = task.run()
     assert ended.state == "success"
     assert "Taking execution" in ended.text
@@ -255,14 +256,14 @@ def test_an_api_that_fails_at_the_re_attachment_costs_no_try(operator_bench: Ben
 def test_an_earlier_execution_that_is_being_stopped_is_not_followed(operator_bench: Bench) -> None:
     """Clearing a running task can look like a retry, which finds the execution that its own kill is cancelling."""
     system = operator_bench.system
-    system.buddy.cancel_seconds = 1.0
+    system.stops_slowly(0.6)
     task = operator_bench.task("succeeded", retries=1)
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
-    system.buddy.cancel(system.refs[0], by="Mike")
+    system.cancel(system.refs[0])
     ended = task.run()
     assert ended.state == "success"
-    assert [system.status(ref) for ref in system.refs] == ["TERMINATED", "SUCCESSFUL"]
+    assert [system.status(ref) for ref in system.refs] == [system.statuses["CANCELLED"], system.statuses["SUCCEEDED"]]
 
 
 def test_a_retry_after_a_missing_output_is_no_clear_if_another_task_was_cleared(
@@ -278,8 +279,8 @@ def test_a_retry_after_a_missing_output_is_no_clear_if_another_task_was_cleared(
 
 def test_a_rate_limit_at_the_look_up_says_that_an_execution_may_run(operator_bench: Bench) -> None:
     system = operator_bench.system
-    system.emulator.faults.add(Fault("drop_after", method="POST"))
-    system.emulator.faults.add(Fault("rate_limit", method="GET", path=r"/executions$", retry_after="0", times=None))
+    system.fault("drop_after", "start")
+    system.fault("rate_limit", "list", retry_after="0", after=system.lists_before_start, times=None)
     assert type(operator_bench.run("slow").error) is errors.StartUnknown
 
 
@@ -309,7 +310,9 @@ def test_the_clock_goes_on_over_retries(operator_bench: Bench) -> None:
     task.api.store["execution"]["started_at"] -= 100
     ended = task.run()
     assert type(ended.error) is errors.ExecutionDeadlineExceeded
-    assert system.starts == system.cancels == 1
+    assert system.gives_up in str(ended.error)
+    assert system.starts == 1
+    system.check_stopped(ended.text + str(ended.error))
 
 
 def test_a_superseded_worker_starts_nothing(operator_bench: Bench) -> None:
@@ -342,7 +345,7 @@ def test_a_sensors_clock_goes_on_over_retries_and_begins_anew_after_a_clear(sens
     assert task.api.store["wait"]["since"] > since
 
 
-def test_airflows_deferral_timeout_cancels_as_ours_does(system: Any) -> None:
+def test_airflows_deferral_timeout_cancels_as_ours_does(system: Adapter) -> None:
     """The back-stop: Airflow resumes the task straight into failure."""
     task = Bench(system, "operator-deferrable").task("slow")
     task.run_trigger = lambda: {}  # type: ignore[method-assign]
@@ -352,10 +355,10 @@ def test_airflows_deferral_timeout_cancels_as_ours_does(system: Any) -> None:
     }
     ended = task.run()
     assert type(ended.error) is errors.ExecutionDeadlineExceeded
-    assert system.cancels == 1
+    system.check_stopped(ended.text + str(ended.error))
 
 
-def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(system: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the scheduler may take the late news for the end of the resumed task, and fail it."""
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1")
     task = Bench(system, "operator-deferrable").task("slow", script=system.script("succeeded", seconds=0.1))
@@ -365,7 +368,7 @@ def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(system
     assert times[1] - times[0] >= 1.0
 
 
-def test_our_timeout_comes_before_airflows(system: Any) -> None:
+def test_our_timeout_comes_before_airflows(system: Adapter) -> None:
     task = Bench(system, "operator-deferrable").task("succeeded", timeout=100.0)
     task.run()
     assert task.deferred is not None
@@ -375,8 +378,8 @@ def test_our_timeout_comes_before_airflows(system: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
 @pytest.mark.parametrize("event", [None, {}, "ended", {"ref": "a/b/1/1", "end": "fine"}, {"ref": 1, "end": "ended"}])
-def test_a_strange_event_never_passes_for_success(system: Any, mode: str, event: Any) -> None:
-    task = Bench(system, mode).task("succeeded")
+def test_a_strange_event_never_passes_for_success(system: Adapter, mode: str, event: Any) -> None:
+    task = Bench(system, mode).task("slow")
     task.run_trigger = lambda: event  # type: ignore[method-assign]
     ended = task.run()
     assert type(ended.error) is errors.ExecutionError
@@ -384,8 +387,9 @@ def test_a_strange_event_never_passes_for_success(system: Any, mode: str, event:
 
 
 @pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
-def test_a_trigger_that_breaks_says_so_and_loses_nothing(system: Any, mode: str) -> None:
-    task = Bench(system, mode).task("succeeded", soft_fail=True) if mode.startswith("sensor") else Bench(system, mode).task("succeeded")
+def test_a_trigger_that_breaks_says_so_and_loses_nothing(system: Adapter, mode: str) -> None:
+    soft = {"soft_fail": True} if mode.startswith("sensor") else {}
+    task = Bench(system, mode).task("", script=system.script("succeeded", seconds=0.4), **soft)
     task.on_defer = lambda message: message.trigger_kwargs.update(policy={})  # type: ignore[union-attr]
     ended = task.run()
     assert type(ended.error) is errors.ExecutionInterrupted

@@ -1,0 +1,16 @@
+"""Sensor for Kiln."""
+
+from airflow_provider.execution.sensor import ExecutionSensor
+from tests.integration.made_up.hook import KilnTask
+from tests.integration.made_up.system import parse_ref
+
+
+class KilnFiringSensor(KilnTask, ExecutionSensor):
+    template_fields = ("ref", *ExecutionSensor.template_fields)
+
+    def __init__(self, *, ref: str, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.ref = ref
+
+    def target(self, hook: object) -> str:
+        return parse_ref(self.ref)
