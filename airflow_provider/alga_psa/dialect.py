@@ -44,7 +44,7 @@ class AlgaPsaDialect(Dialect):
         """Take the message out of ``{"error": {"code", "message", "details"}}`` or ``{"error": text}``, with what was wrong in short."""
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         error = answer.get("error") if isinstance(answer, dict) else None
         if isinstance(error, str):

@@ -29,7 +29,7 @@ class BuddyDialect(Dialect):
         """Take the messages out of ``{"errors": [{"message"}]}`` or ``{"error": text}``."""
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(answer, dict):
             return None

@@ -21,6 +21,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
+import anyio
 import httpx
 from pydantic import TypeAdapter, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, stop_after_attempt, wait_random_exponential
@@ -555,8 +556,9 @@ class AsyncSender:
 
     async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         try:
-            return await asyncio.wait_for(self._exchange(call), SLOWEST * self.endpoint.timeout)
-        except (asyncio.TimeoutError, TimeoutError):
+            with anyio.fail_after(SLOWEST * self.endpoint.timeout):  # asyncio.wait_for may lose a cancel before Python 3.12
+                return await self._exchange(call)
+        except TimeoutError:
             raise call.too_slow() from None
 
     async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:

@@ -94,7 +94,7 @@ class Tracecat(System):
             try:
                 self._pages[""] = ((yield from flows.get_info()).public_app_url or "").rstrip("/")
             except ExecutionApiError:
-                return None
+                self._pages[""] = ""  # the link is not worth asking again and again
         base = self._pages[""]
         return f"{base}/workspaces/{workspace}/{ref.page}" if base else None
 

@@ -953,3 +953,27 @@ def test_a_sender_of_its_own_queues_behind_nobody(emulator: Emulator) -> None:
 
     asyncio.run(main())
     assert done == ["cancel", "poll"]
+
+
+def test_a_cancel_in_the_moment_of_the_answer_is_not_lost(endpoint: Endpoint) -> None:
+    """A trigger that is taken away must end, whatever it is in the middle of."""
+
+    class Busy(AsyncSender):
+        async def _exchange(self, call: Any) -> Any:
+            answer = await super()._exchange(call)
+            waiting.cancel()
+            return answer
+
+    async def poll(sender: AsyncSender) -> None:
+        for _ in range(5):
+            await sender.send(routes.GET_TOKEN())
+
+    async def main() -> None:
+        nonlocal waiting
+        async with Busy.own(endpoint) as sender:
+            waiting = asyncio.create_task(poll(sender))
+            await asyncio.wait([waiting], timeout=10)
+        assert waiting.cancelled()
+
+    waiting: asyncio.Task[None]
+    asyncio.run(main())
