@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.variables import Variable
+from airflow_provider.emulator.scenario_objects import build, check_keys, listed, mapping
 from airflow_provider.emulator.system import ScenarioError
 
-_T = TypeVar("_T", Action, Gate, Pipeline, Variable)
 _KEYS = {"pipelines", "variables"}
 
 
@@ -19,10 +18,9 @@ def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
 
     :raises ScenarioError: a key is unknown or missing, or a value of the wrong type; the message names the place.
     """
-    _check_keys("buddy", scenario, _KEYS)
-    return [
-        _pipeline(f"buddy.pipelines[{number}]", item) for number, item in enumerate(_list("buddy.pipelines", scenario.get("pipelines", [])))
-    ]
+    check_keys("buddy", scenario, _KEYS)
+    items = listed("buddy.pipelines", scenario.get("pipelines", []))
+    return [_pipeline(f"buddy.pipelines[{number}]", item) for number, item in enumerate(items)]
 
 
 def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
@@ -30,11 +28,11 @@ def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
 
     :raises ScenarioError: as for :func:`read_pipelines`.
     """
-    _check_keys("buddy", scenario, _KEYS)
+    check_keys("buddy", scenario, _KEYS)
     found = []
-    for number, item in enumerate(_list("buddy.variables", scenario.get("variables", []))):
+    for number, item in enumerate(listed("buddy.variables", scenario.get("variables", []))):
         place = f"buddy.variables[{number}]"
-        variable = _build(Variable, place, dict(_mapping(place, item)))
+        variable = build(Variable, place, dict(mapping(place, item)))
         try:
             variable.check()
         except ValueError as error:
@@ -44,46 +42,16 @@ def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
 
 
 def _pipeline(place: str, item: Any) -> Pipeline:
-    values = dict(_mapping(place, item))
-    actions = _list(f"{place}.actions", values.pop("actions", None) or [])
-    pipeline = _build(Pipeline, place, values)
+    values = dict(mapping(place, item))
+    actions = listed(f"{place}.actions", values.pop("actions", None) or [])
+    pipeline = build(Pipeline, place, values)
     pipeline.actions = [_action(f"{place}.actions[{number}]", one) for number, one in enumerate(actions)]
     return pipeline
 
 
 def _action(place: str, item: Any) -> Action | Gate:
-    values = dict(_mapping(place, item))
+    values = dict(mapping(place, item))
     if "gate" not in values:
-        return _build(Action, place, values)
+        return build(Action, place, values)
     values["name"] = values.pop("gate")
-    return _build(Gate, place, values)
-
-
-def _build(kind: type[_T], place: str, values: dict[str, Any]) -> _T:
-    from pydantic import TypeAdapter, ValidationError
-
-    _check_keys(place, values, {field.name for field in dataclasses.fields(kind)})
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        first: Any = error.errors()[0]
-        where = ".".join([place, *(str(part) for part in first["loc"])])
-        raise ScenarioError(f"{where}: {first['msg']}") from None
-
-
-def _check_keys(place: str, values: Mapping[str, Any], known: set[str]) -> None:
-    for key in values:
-        if key not in known:
-            raise ScenarioError(f"{place}: unknown key {key!r} (known: {', '.join(sorted(known))})")
-
-
-def _mapping(place: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ScenarioError(f"{place}: must be a mapping")
-    return value
-
-
-def _list(place: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ScenarioError(f"{place}: must be a list")
-    return value
+    return build(Gate, place, values)
