@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider.plain_text import plain
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # An exception text ends up in logs, e-mails and callbacks: long enough for a cause, too short for a log.
 MAX_MESSAGE = 4_000
@@ -52,6 +55,11 @@ class ExecutionApiError(AirflowException):
         self.status = status
         self.request_id = request_id
         self.url = url
+
+    def adding(self, text: str) -> Self:
+        """The same error, its message with one more sentence: what may be behind it, or what to do next."""
+        self.args = (one_line(f"{self} {text}"),)
+        return self
 
     def to_event(self) -> dict[str, Any]:
         """Give the error as JSON, small enough to travel in a trigger's event."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from airflow_provider.alga_psa import models, routes
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.alga_psa.snapshot import MARKER_KEY, snapshot_of
-from airflow_provider.errors import ConfigurationError, Conflict, StatusError
+from airflow_provider.errors import ConfigurationError, Conflict
 from airflow_provider.execution.arguments import moment
 from airflow_provider.execution.paging import numbered
 from airflow_provider.execution.result import utc
@@ -23,11 +23,6 @@ MAX_LIST_PAGES = 40
 """Pages of a list that a look-up reads at most."""
 CLOCK_SKEW = 300.0
 """Seconds by which AlgaPSA's clock may differ from ours."""
-
-
-def explained(error: StatusError, why: str) -> StatusError:
-    """The same error, saying what may be behind it."""
-    return type(error)(f"{error} {why}", **{name: getattr(error, name) for name in error.FIELDS})
 
 
 def z(value: datetime | str | None, name: str) -> str | None:
@@ -119,8 +114,8 @@ def execute_rule(
     try:
         return (yield from send(routes.EXECUTE_RULE(rule=found, body=body))).data
     except Conflict as error:
-        raise explained(
-            error, "Activate the rule in AlgaPSA; or give override_conditions=True, which executes a rule that is not active."
+        raise error.adding(
+            "Activate the rule in AlgaPSA; or give override_conditions=True, which executes a rule that is not active."
         ) from None
 
 
@@ -177,7 +172,7 @@ def retry_execution(ref: str) -> Flow[models.Execution]:
     try:
         return (yield from send(routes.RETRY_EXECUTION(ref=found, execution=found))).data
     except Conflict as error:
-        raise explained(error, "AlgaPSA retries only executions that are failed; execute the rule again instead.") from None
+        raise error.adding("AlgaPSA retries only executions that are failed; execute the rule again instead.") from None
 
 
 def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:

@@ -18,7 +18,6 @@ from airflow_provider.errors import (
     ServerError,
     StatusError,
     Unauthorized,
-    one_line,
 )
 from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.arguments import moment, one_of
@@ -211,8 +210,7 @@ class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator):
         except (Unauthorized, Forbidden, NotFound, RateLimited):
             raise
         except StatusError as error:
-            raise _explained(
-                error,
+            raise error.adding(
                 f"The execution is {known.status}; Buddy retries those that failed or were cancelled, and can't retry on a pipeline "
                 "with wildcard refs: run that again by BuddyRunPipelineOperator with a branch.",
             ) from None
@@ -336,8 +334,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
         except (Unauthorized, NotFound, RateLimited, ServerError):
             raise
         except StatusError as error:
-            raise _explained(
-                error,
+            raise error.adding(
                 "The gate may be closed to whoever started the execution (prevent_self_approval), or open to some people only "
                 "(permissions): approve by a connection with the token of somebody who may."
                 if isinstance(error, Forbidden)
@@ -467,12 +464,6 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
             action = hook.get_action(self.pipeline, self.action)
         self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)
         return without_secrets(action, reveal=_sequence(self.reveal_fields, "reveal_fields"))
-
-
-def _explained(error: StatusError, why: str) -> StatusError:
-    """The same error, saying what may be behind it."""
-    error.args = (one_line(f"{error} {why}"),)
-    return error
 
 
 def _values(secrets: Mapping[str, Any] | None) -> list[str]:

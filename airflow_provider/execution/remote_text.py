@@ -42,14 +42,14 @@ def looks_secret(name: str, value: object) -> bool:
     return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(_SECRET_VALUE.search(value)))
 
 
-def secret_texts(value: Any, name: str = "") -> Iterator[str]:
+def secret_texts(value: Any) -> Iterator[str]:
     """The texts within a JSON value that are secret by their name or shape: what a task sends, and the remote side may echo."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _texts(item) if looks_secret(str(key), None) else secret_texts(item, str(key))
+            yield from _texts(item) if looks_secret(str(key), None) else secret_texts(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from secret_texts(item, name)
+            yield from secret_texts(item)
     elif isinstance(value, str) and looks_secret("", value):
         yield value
 
