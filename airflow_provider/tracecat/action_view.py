@@ -20,8 +20,8 @@ class ActionView(Tracecat):
     :param action: its ``action_ref``.
     """
 
-    def __init__(self, workspace: Callable[[], str], pages: dict[str, str], action: str) -> None:
-        super().__init__(workspace, pages)
+    def __init__(self, workspace: Callable[[], str], api: Callable[[], str], action: str) -> None:
+        super().__init__(workspace, api)
         self._action = action
 
     def read(self, ref: str) -> Flow[Snapshot]:

@@ -44,7 +44,6 @@ class TracecatHook(ExecutionHook):
     def __init__(self, tracecat_conn_id: str = default_conn_name, *, workspace_id: str | None = None) -> None:
         super().__init__(tracecat_conn_id)
         self.workspace_id = workspace_id
-        self._pages: dict[str, str] = {}
 
     def arguments(self) -> dict[str, Any]:
         """What rebuilds this hook in a trigger."""
@@ -59,10 +58,10 @@ class TracecatHook(ExecutionHook):
         if view:
             from airflow_provider.tracecat.action_view import ActionView
 
-            return ActionView(self._workspace, self._pages, **view)
+            return ActionView(self._workspace, self._api, **view)
         from airflow_provider.tracecat.system import Tracecat
 
-        return Tracecat(self._workspace, self._pages)
+        return Tracecat(self._workspace, self._api)
 
     def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
         """The service account key, as a bearer; nothing for a login."""
@@ -100,6 +99,10 @@ class TracecatHook(ExecutionHook):
         """
         self.open()
         return self._workspace(ref)
+
+    def _api(self) -> str:
+        assert self._endpoint is not None
+        return self._endpoint.base_url
 
     def _workspace(self, ref: str | None = None) -> str:
         if ref is not None and (own := TracecatRef.parse(ref).workspace):

@@ -152,7 +152,17 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
 
-class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
+class _OnExecution(TracecatTask):
+    """An operator on the execution that ``ref`` names."""
+
+    ref: str
+
+    def target(self) -> str:
+        """The execution."""
+        return str(TracecatRef.parse(self.ref))
+
+
+class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
     """
     Cancel a Tracecat execution, and wait until it has ended.
 
@@ -174,10 +184,6 @@ class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
         self.terminate_after = None if terminate_after is None else seconds(terminate_after, "terminate_after")
         self.tracecat_conn_id = tracecat_conn_id
 
-    def target(self) -> str:
-        """The execution."""
-        return str(TracecatRef.parse(self.ref))
-
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """Ask for its end; after the grace time, end it."""
         snapshot = yield from super().start(hook, plan, marker)
@@ -194,7 +200,7 @@ class TracecatCancelExecutionOperator(TracecatTask, ExecutionCancelOperator):
         return snapshot
 
 
-class TracecatResetExecutionOperator(TracecatTask, ExecutionResumeOperator):
+class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
     """
     Run a Tracecat execution again under its id, wait for it, and hand its result on.
 
@@ -231,10 +237,6 @@ class TracecatResetExecutionOperator(TracecatTask, ExecutionResumeOperator):
         self.reapply_type = reapply_type
         self.tracecat_conn_id = tracecat_conn_id
 
-    def target(self) -> str:
-        """The execution."""
-        return str(TracecatRef.parse(self.ref))
-
     def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
         """The one request."""
         event = None if self.event_id in (None, "") else str(self.event_id)
@@ -245,7 +247,7 @@ class TracecatResetExecutionOperator(TracecatTask, ExecutionResumeOperator):
         return snapshot
 
 
-class TracecatGetExecutionOperator(TracecatTask, ExecutionGetOperator):
+class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator):
     """
     Read a Tracecat execution as it is: status, rows of its actions, result.
 
@@ -261,12 +263,8 @@ class TracecatGetExecutionOperator(TracecatTask, ExecutionGetOperator):
         super().__init__(ref=ref, **kwargs)
         self.tracecat_conn_id = tracecat_conn_id
 
-    def target(self) -> str:
-        """The execution."""
-        return str(TracecatRef.parse(self.ref))
 
-
-class TracecatAnswerInteractionOperator(TracecatTask, ExecutionActOperator):
+class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
     """
     Answer the interaction that a Tracecat execution waits for; then follow the execution to its end.
 
@@ -299,10 +297,6 @@ class TracecatAnswerInteractionOperator(TracecatTask, ExecutionActOperator):
         self.response = response
         self.action_ref = action_ref
         self.tracecat_conn_id = tracecat_conn_id
-
-    def target(self) -> str:
-        """The execution."""
-        return str(TracecatRef.parse(self.ref))
 
     def plan(self, hook: Any) -> Flow[Any]:
         """Find what waits for an answer."""

@@ -16,6 +16,8 @@ from airflow_provider.tracecat.snapshot import COMPLETED, line_of, snapshot_of, 
 from airflow_provider.tracecat.stored import VENDORS_DEFAULT, NotHere, result_of
 
 TAIL = 50
+_PUBLIC: dict[str, str] = {}
+"""Where a server's pages are, by its API's address: asked once in a process, not by each of its waits."""
 
 
 class Tracecat(System):
@@ -23,7 +25,7 @@ class Tracecat(System):
     Flows over Tracecat's routes.
 
     :param workspace: gives the connection's workspace; asked when a flow runs.
-    :param pages: public addresses by workspace, kept for a while: they come from a route of their own.
+    :param api: gives the API's address; asked when a flow runs.
     """
 
     name = "tracecat"
@@ -34,9 +36,10 @@ class Tracecat(System):
         "away. A retry of the task starts a new one."
     )
 
-    def __init__(self, workspace: Callable[[], str], pages: dict[str, str]) -> None:
+    def __init__(self, workspace: Callable[[], str], api: Callable[[], str]) -> None:
         self._workspace = workspace
-        self._pages = pages
+        self._api = api
+        self._no_page = False
 
     def place(self, ref: TracecatRef) -> str:
         """The workspace of an execution."""
@@ -90,12 +93,13 @@ class Tracecat(System):
     def page(self, ref: TracecatRef) -> Flow[str | None]:
         """The execution's page: its address begins with one that only ``GET /info`` tells."""
         workspace = self.place(ref)
-        if "" not in self._pages:
+        api = self._api()
+        if api not in _PUBLIC and not self._no_page:
             try:
-                self._pages[""] = ((yield from flows.get_info()).public_app_url or "").rstrip("/")
+                _PUBLIC[api] = ((yield from flows.get_info()).public_app_url or "").rstrip("/")
             except ExecutionApiError:
-                self._pages[""] = ""  # the link is not worth asking again and again
-        base = self._pages[""]
+                self._no_page = True  # the link is not worth asking again and again
+        base = _PUBLIC.get(api)
         return f"{base}/workspaces/{workspace}/{ref.page}" if base else None
 
     def cancel(self, ref: str) -> Flow[None]:
@@ -138,4 +142,4 @@ class Tracecat(System):
         return page
 
     def _url(self, ref: TracecatRef) -> str:
-        return f"{self._pages['']}/workspaces/{self.place(ref)}/{ref.page}"
+        return f"{_PUBLIC[self._api()]}/workspaces/{self.place(ref)}/{ref.page}"

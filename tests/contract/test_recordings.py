@@ -184,7 +184,7 @@ def test_recorded_executions_are_seen_as_they_were(exchange: Exchange, kind: str
     workspace = path.split("/")[2]
     info = {"request": {"method": "GET", "path": "/info"}, "response": {"status": 200, "body": {"public_app_url": "https://t.example"}}}
     with replaying([info, exchange]) as replay:
-        found = run(kind, endpoint("tracecat", replay), Tracecat(lambda: workspace, {}).read(body["id"]))
+        found = run(kind, endpoint("tracecat", replay), Tracecat(lambda: workspace, lambda: replay.url).read(body["id"]))
         sent = replay.requests[0][1]
     assert sent.startswith(f"/workspaces/{workspace}/workflow-executions/{quote(quote(body['id'], safe=''), safe='')}/compact")
     waits = any(item["status"] == "pending" for item in body["interactions"])

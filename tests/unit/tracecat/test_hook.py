@@ -438,3 +438,15 @@ def test_a_host_that_does_not_answer(connect: Callable[..., TracecatHook]) -> No
     good, text = connect(host=f"http://127.0.0.1:{free_port()}", password="k").test_connection()
     assert not good
     assert "Check that the API can be reached from here" in text
+
+
+def test_where_the_pages_are_is_asked_once_for_all_waits(hook: TracecatHook, tracecat: Tracecat, emulator: Emulator) -> None:
+    """Each wait has a hook of its own; the server's public address is the same for all of them."""
+    ref = tracecat.add_execution(tracecat.add_workflow(Workflow("Scan"))).ref
+    urls = []
+    for _ in range(3):
+        with TracecatHook() as other:
+            urls.append(other.run(other.system().read(ref)).url)
+    assert len(set(urls)) == 1
+    assert str(urls[0]).startswith(tracecat.web_url)
+    assert emulator.ledger.count(method="GET", path_re=r"/info$") <= 1
