@@ -142,12 +142,15 @@ class ExecutionHook(BaseHook):
         from airflow_provider.execution.transport import Sender
 
         if self._endpoint is None:
-            try:
-                connection = self.get_connection(self.conn_id)
-            except AirflowNotFoundException:
-                raise self._unknown() from None
-            self._endpoint = self._resolve(connection, connection.extra_dejson)
-        return Sender(self._endpoint, sleep=pause)
+            self._endpoint = self._read()
+        return Sender(self._endpoint, sleep=pause, reread=self._read)
+
+    def _read(self) -> Endpoint:
+        try:
+            connection = self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            raise self._unknown() from None
+        return self._resolve(connection, connection.extra_dejson)
 
     def pause_with(self, pause: Callable[[float], None]) -> None:
         """Sleep by ``pause`` between the requests of a flow: a task that may be killed must be able to end it."""
@@ -169,7 +172,7 @@ class ExecutionHook(BaseHook):
         from airflow_provider.execution.transport import AsyncSender
 
         endpoint = await self.aopen()
-        async with AsyncSender.shared(endpoint) if shared else AsyncSender.own(endpoint) as sender:
+        async with AsyncSender.shared(endpoint, self._aread) if shared else AsyncSender.own(endpoint) as sender:
             yield sender
 
     async def aopen(self) -> Endpoint:
@@ -179,12 +182,15 @@ class ExecutionHook(BaseHook):
         :raises ConfigurationError: if the connection is missing or unusable.
         """
         if self._endpoint is None:
-            try:
-                connection = await self.aget_connection(self.conn_id)
-            except AirflowNotFoundException:
-                raise self._unknown() from None
-            self._endpoint = self._resolve(connection, await connection.aextra_dejson())
+            self._endpoint = await self._aread()
         return self._endpoint
+
+    async def _aread(self) -> Endpoint:
+        try:
+            connection = await self.aget_connection(self.conn_id)
+        except AirflowNotFoundException:
+            raise self._unknown() from None
+        return self._resolve(connection, await connection.aextra_dejson())
 
     async def arun(self, flow: Flow[T]) -> T:
         """Run a flow to its end. For many calls in a row, hold :meth:`asender` open around them."""

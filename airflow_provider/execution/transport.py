@@ -13,8 +13,9 @@ import ssl
 import time
 import weakref
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timezone
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
@@ -393,18 +394,50 @@ def _retrying(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
     return {"retry": worth_it, "wait": pause, "stop": stop_after_attempt(MAX_ATTEMPTS), "reraise": True}
 
 
+class _Credential:
+    """
+    The credential that one sender goes by, which may be changed while it is in use: a token rotated, a password renewed.
+
+    It is worth reading the connection again if the API refuses what it took before, and only once: an answer that is still refused
+    is no passing trouble.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.cookie: str | None = None
+        self.taken = False
+
+    def may_be_renewed(self, request: Request[Any], refused: Endpoint) -> bool:
+        """Whether reading the connection again may help against a 401 of our own API."""
+        at_home = request.url is None or origin(request.url) == origin(refused.base_url)
+        return at_home and (self.taken or self.endpoint is not refused)
+
+    def renew(self, read: Endpoint) -> bool:
+        """Go on with the credential of the connection as it reads now; False if it is the same, or for another address."""
+        self.taken = False
+        old = self.endpoint
+        if read.base_url != old.base_url or (read.headers, read.login) == (old.headers, old.login):
+            return False
+        self.endpoint = replace(old, headers=read.headers, login=read.login)
+        self.cookie = None
+        return True
+
+
 class Sender:
     """
     Runs flows for a worker's task. Not for several threads at once.
 
     :param sleep: replaces :func:`time.sleep`, so that a pause can be ended from a signal handler.
+    :param reread: reads the connection again, should its credential be refused after it was taken.
     """
 
-    def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.endpoint = endpoint
+    def __init__(
+        self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep, reread: Callable[[], Endpoint] | None = None
+    ) -> None:
+        self._credential = _Credential(endpoint)
         self._sleep = sleep
+        self._reread = reread
         self._limit = _RateLimit()
-        self._cookie: str | None = None
         self._client: httpx.Client = _without_cookies(httpx.Client(verify=_tls(endpoint.verify), timeout=endpoint.timeout))
         self._finalizer = weakref.finalize(self, self._client.close)
 
@@ -427,20 +460,34 @@ class Sender:
         answer: T = Retrying(sleep=self._sleep, **_retrying(request, self.endpoint))(self._once, request)
         return answer
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it sends to, with the credential in use."""
+        return self._credential.endpoint
+
     def _once(self, request: Request[T]) -> T:
         if wait := self._limit.wait:
             self._sleep(wait)
-        if self.endpoint.login is None:
-            call = _Call(self.endpoint, request)
-            return call.answer(*self._exchange(call))
-        fresh = self._cookie is None
-        if fresh:
-            self._cookie = self._log_in(self.endpoint.login)
-        call = _Call(self.endpoint, request, self._cookie)
+        try:
+            answer = self._attempt(request)
+        except Unauthorized:
+            renewable = self._reread is not None and self._credential.may_be_renewed(request, self.endpoint)
+            if not renewable or not self._credential.renew(self._reread()):  # type: ignore[misc]
+                raise
+            answer = self._attempt(request)
+        self._credential.taken = True
+        return answer
+
+    def _attempt(self, request: Request[T]) -> T:
+        login, credential = self.endpoint.login, self._credential
+        fresh = login is not None and credential.cookie is None
+        if login is not None and fresh:
+            credential.cookie = self._log_in(login)
+        call = _Call(self.endpoint, request, credential.cookie)
         answer = self._exchange(call)
-        if call.logged_out(answer[0], answer[2]) and not fresh:
-            self._cookie = self._log_in(self.endpoint.login)
-            call = _Call(self.endpoint, request, self._cookie)
+        if login is not None and not fresh and call.logged_out(answer[0], answer[2]):
+            credential.cookie = self._log_in(login)
+            call = _Call(self.endpoint, request, credential.cookie)
             answer = self._exchange(call)
         return call.answer(*answer)
 
@@ -489,25 +536,35 @@ class AsyncSender:
 
     _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, AsyncSender]] = weakref.WeakKeyDictionary()
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> None:
+        self._credential = _Credential(endpoint)
+        self._reread = reread
         self._client = client
         self._limit = _RateLimit()
         # Before the pool: httpx's own pool is slow when many requests queue in it.
         self._in_flight = asyncio.Semaphore(endpoint.max_in_flight)
-        self._cookie: str | None = None
-        self._logging_in = asyncio.Lock()
+        self._renewing = asyncio.Lock()
+        self._refusal: tuple[Endpoint, int, Mapping[str, str], bytearray] | None = None
         self._users = 0
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it sends to, with the credential in use."""
+        return self._credential.endpoint
 
     @classmethod
     @asynccontextmanager
-    async def shared(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
-        """One sender, hence one pool and one rate limit, for all that use ``endpoint`` on this loop at a time."""
+    async def shared(cls, endpoint: Endpoint, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> AsyncIterator[AsyncSender]:
+        """
+        One sender, hence one pool and one rate limit, for all that use ``endpoint`` on this loop at a time.
+
+        :param reread: reads the connection again, should its credential be refused after it was taken.
+        """
         context = await asyncio.to_thread(_tls, endpoint.verify)
         senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
         if (sender := senders.get(endpoint)) is None:
             client = _without_cookies(httpx.AsyncClient(verify=context, timeout=endpoint.timeout))
-            sender = senders[endpoint] = cls(endpoint, client)
+            sender = senders[endpoint] = cls(endpoint, client, reread)
         sender._users += 1
         try:
             yield sender
@@ -533,9 +590,21 @@ class AsyncSender:
     async def _once(self, request: Request[T]) -> T:
         if wait := self._limit.wait:
             await asyncio.sleep(wait)
+        endpoint = self.endpoint
+        try:
+            answer = await self._attempt(request)
+        except Unauthorized:
+            if not await self._renewed(request, endpoint):
+                raise
+            answer = await self._attempt(request)
+        self._credential.taken = True
+        return answer
+
+    async def _attempt(self, request: Request[T]) -> T:
         async with self._in_flight:
-            fresh = self.endpoint.login is not None and self._cookie is None
-            cookie = await self._log_in(None) if fresh else self._cookie
+            credential = self._credential
+            fresh = self.endpoint.login is not None and credential.cookie is None
+            cookie = await self._log_in(None) if fresh else credential.cookie
             call = _Call(self.endpoint, request, cookie)
             status, headers, body = await self._bounded(call)
             if call.logged_out(status, body) and not fresh:
@@ -546,13 +615,28 @@ class AsyncSender:
         return call.answer(status, headers, body)
 
     async def _log_in(self, old: str | None) -> str:
-        """Begin a session, unless somebody else has done so since ``old``."""
-        assert self.endpoint.login is not None
-        async with self._logging_in:
-            if self._cookie is None or self._cookie == old:
-                call = _LoginCall(self.endpoint, self.endpoint.login)
-                self._cookie = call.answer(*await self._bounded(call))
-            return self._cookie
+        """Begin a session, unless somebody else has done so since ``old``. A refused login is not tried again: it may lock the account."""
+        async with self._renewing:
+            credential, endpoint = self._credential, self.endpoint
+            assert endpoint.login is not None
+            if credential.cookie is None or credential.cookie == old:
+                call = _LoginCall(endpoint, endpoint.login)
+                if self._refusal is not None and self._refusal[0] is endpoint:
+                    return call.answer(*self._refusal[1:])
+                answer = await self._bounded(call)
+                try:
+                    credential.cookie = call.answer(*answer)
+                except Unauthorized:
+                    self._refusal = (endpoint, *answer)
+                    raise
+            return credential.cookie
+
+    async def _renewed(self, request: Request[Any], refused: Endpoint) -> bool:
+        """Read the connection again, unless somebody else has done so since ``refused`` was in use."""
+        async with self._renewing:
+            if self._reread is None or not self._credential.may_be_renewed(request, refused):
+                return False
+            return self.endpoint is not refused or self._credential.renew(await self._reread())
 
     async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         try:
