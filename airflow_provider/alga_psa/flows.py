@@ -19,6 +19,7 @@ from airflow_provider.execution.system import Snapshot
 T = TypeVar("T", bound=models.Model)
 
 PER_PAGE = 50
+MANY = 100
 MAX_LIST_PAGES = 40
 """Pages of a list that a look-up reads at most."""
 CLOCK_SKEW = 300.0
@@ -133,6 +134,19 @@ def executions(**filters: Any) -> Pages[models.Execution]:
         return answer.data, not _more(answer.pagination, number)
 
     return numbered(get, lambda execution: execution.execution_id)
+
+
+def active() -> Pages[models.Glance]:
+    """``GET /automation/executions``: those of all rules that run, then those that are still to run, with the status only."""
+
+    def get(at: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
+        status, number = at or ("running", 1)
+        answer = yield from send(routes.LIST_GLANCES(query={"status": status, "page": number, "limit": MANY}))
+        if answer.data and _more(answer.pagination, number):
+            return answer.data, (status, number + 1)
+        return answer.data, ("pending", 1) if status == "running" else None
+
+    return get
 
 
 def page_of_executions(page: int, **filters: Any) -> Flow[list[models.Execution]]:

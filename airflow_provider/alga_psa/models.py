@@ -199,6 +199,21 @@ class ExecutionList(Page):
     data: ItemsOf[Execution]
 
 
+class Glance(BaseModel):
+    """An execution in a list that is read again and again."""
+
+    execution_id: Id
+    status: str
+    started_at: datetime | None = None
+
+
+class GlanceList(BaseModel):
+    """A page of executions, of which only the status is wanted."""
+
+    pagination: Pagination | None = None
+    data: ItemsOf[Glance]
+
+
 class RuleList(Page):
     """A page of rules."""
 

@@ -17,5 +17,6 @@ EXECUTE_RULE: Route[models.ExecutionAnswer] = Route("POST", f"{_RULE}/execute", 
 
 # An execution carries its whole log, in a list too.
 LIST_EXECUTIONS: Route[models.ExecutionList] = Route("GET", f"{_AUTOMATION}/executions", models.ExecutionList, max_body=4 * MAX_BODY)
+LIST_GLANCES: Route[models.GlanceList] = Route("GET", f"{_AUTOMATION}/executions", models.GlanceList, max_body=4 * MAX_BODY)
 GET_EXECUTION: Route[models.ExecutionAnswer] = Route("GET", _EXECUTION, models.ExecutionAnswer, max_body=2 * MAX_BODY)
 RETRY_EXECUTION: Route[models.ExecutionAnswer] = Route("POST", f"{_EXECUTION}/retry", models.ExecutionAnswer)

@@ -10,8 +10,9 @@ from airflow_provider.alga_psa.logs import new_entries
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.alga_psa.snapshot import AlgaPsaSnapshot, in_detail, is_dry_run, log_lines, snapshot_of
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.result import iso
 from airflow_provider.execution.route import Flow, Pages
-from airflow_provider.execution.system import Cursor, LogLine, Memo, Snapshot, System
+from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, System
 
 
 class AlgaPsa(System):
@@ -25,6 +26,16 @@ class AlgaPsa(System):
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET /automation/executions/{id}``: it carries everything, the log too."""
         return snapshot_of((yield from flows.get_execution(ref)))
+
+    def overview(self, ref: str) -> Overview | None:
+        """``GET /automation/executions``: those of all rules that have not ended."""
+        pages = flows.active()
+
+        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, at = yield from pages(at)
+            return [Glance(item.execution_id, item.status, iso(item.started_at)) for item in items], at
+
+        return Overview((), parse_ref(ref), page)
 
     def details(self, ref: str) -> Flow[Snapshot]:
         """The same route, with the context as outputs and the tail of the log."""

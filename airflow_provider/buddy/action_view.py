@@ -10,7 +10,7 @@ from airflow_provider.buddy.snapshot import phase_of, snapshot_of
 from airflow_provider.buddy.system import Buddy
 from airflow_provider.execution.phase import Phase, decisive
 from airflow_provider.execution.route import Flow
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.system import Overview, Snapshot
 
 _BEFORE = (Phase.QUEUED, Phase.SKIPPED)
 
@@ -28,6 +28,10 @@ class ActionView(Buddy):
         self._action = None if action is None else str(action).strip()
         self._which = which
         self._defined: list[tuple[int | None, str | None]] = []
+
+    def overview(self, ref: str) -> Overview | None:
+        """None: lists show no actions."""
+        return None
 
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../executions/:id``, and of it what concerns the action."""

@@ -190,6 +190,16 @@ def executions(workspace: str, project: str, pipeline: int | str) -> Pages[model
     return numbered(get, lambda execution: execution.id)
 
 
+def glances(workspace: str, project: str, pipeline: int) -> Pages[models.Glance]:
+    """As :func:`executions`, with the status only."""
+
+    def get(number: int) -> Flow[tuple[list[models.Glance], bool]]:
+        answer = yield from send(routes.LIST_GLANCES(workspace=workspace, project=project, pipeline=pipeline, query=_page(number)))
+        return answer.executions, answer.total_page_count == number
+
+    return numbered(get, lambda glance: glance.id)
+
+
 def page_of_executions(workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
     """``GET .../pipelines/:pipeline_id/executions``: one page."""
     found = yield from resolve_pipeline(workspace, project, pipeline)

@@ -170,6 +170,20 @@ class ExecutionList(Model):
     executions: ManyOf[Execution]  # a body without it is no list, and must not pass for an empty one
 
 
+class Glance(BaseModel):
+    """An execution in a list that is read again and again."""
+
+    id: int
+    status: str
+
+
+class GlanceList(BaseModel):
+    """A page of executions, of which only the status is wanted."""
+
+    total_page_count: int | None = None
+    executions: ManyOf[Glance]
+
+
 class Workspace(Model):
     """A workspace; ``domain`` is its handle in addresses."""
 

@@ -26,6 +26,7 @@ LIST_ACTIONS: Route[action_models.ActionList] = Route("GET", f"{_PIPELINE}/actio
 GET_ACTION: Route[action_models.ActionDefinition] = Route("GET", f"{_PIPELINE}/actions/{{action}}", action_models.AnyAction)
 
 LIST_EXECUTIONS: Route[models.ExecutionList] = Route("GET", _EXECUTIONS, models.ExecutionList)
+LIST_GLANCES: Route[models.GlanceList] = Route("GET", _EXECUTIONS, models.GlanceList)
 RUN_PIPELINE: Route[models.Execution] = Route("POST", _EXECUTIONS, models.Execution)
 GET_EXECUTION: Route[models.Execution] = Route("GET", _EXECUTION, models.Execution)
 CANCEL_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution, repeatable=True)

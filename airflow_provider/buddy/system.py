@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider.buddy import flows, models, routes
@@ -22,7 +23,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Flow, Pages, send
-from airflow_provider.execution.system import Cursor, LogLine, Memo, Snapshot, System, signature
+from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, System, signature
 
 
 class Buddy(System):
@@ -38,6 +39,17 @@ class Buddy(System):
         """``GET .../executions/:id``: status, gates and the list of action executions."""
         parsed = BuddyRef.parse(ref)
         return snapshot_of(parsed, (yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))))
+
+    def overview(self, ref: str) -> Overview | None:
+        """``GET .../pipelines/:pipeline_id/executions``."""
+        parsed = BuddyRef.parse(ref)
+        pages = flows.glances(parsed.workspace, parsed.project, parsed.pipeline)
+
+        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, at = yield from pages(at)
+            return [Glance(str(replace(parsed, execution=item.id)), item.status) for item in items], at
+
+        return Overview((parsed.workspace, parsed.project, str(parsed.pipeline)), str(parsed), page)
 
     def details(self, ref: str) -> Flow[Snapshot]:
         """``GET .../executions/:id``, then ``GET .../action_executions/:id`` for each action that ran: variables, errors, actors, log."""

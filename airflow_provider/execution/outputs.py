@@ -46,13 +46,14 @@ class OutputPolicy:
 
     :param reveal: names of secret outputs that may go into XCom.
     :param folder: where large values go, or None.
+    :param total: bytes of JSON that all outputs may have together.
     """
 
-    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None) -> None:
+    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None, total: int = MAX_ALL) -> None:
         self.reveal = {reveal} if isinstance(reveal, str) else set(reveal)
         self.folder = folder
         self.omitted: dict[str, str] = {}
-        self._left = MAX_ALL
+        self._total = self._left = total
         self._files: set[str] = set()
 
     def select(self, outputs: Mapping[str, Output], place: str = "") -> dict[str, Any]:
@@ -83,7 +84,7 @@ class OutputPolicy:
                 self.omitted[shown] = f"{size} bytes, which could not be written to outputs_path: {error.strerror or error}"
                 return []
         if size > self._left:
-            self.omitted[shown] = f"all outputs together are over {MAX_ALL} bytes"
+            self.omitted[shown] = f"all outputs together are over {self._total} bytes"
             return []
         self._left -= size
         return [output.value]

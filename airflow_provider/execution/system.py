@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.phase import Phase
@@ -117,6 +117,28 @@ Memo = dict[str, Any]
 """What a search remembers between its looks. JSON."""
 
 
+class Glance(NamedTuple):
+    """An execution as a list of many shows it: no more than tells whether there is news of it."""
+
+    ref: str
+    status: str
+    run: str | None = None
+
+
+class Overview(NamedTuple):
+    """
+    A list that shows an execution beside others.
+
+    :param scope: tells this list from others of the connection: what shares it is polled together.
+    :param key: the execution's ref, as the list shows it.
+    :param pages: the list. It need not be complete, nor in any order; those that have ended may be missing.
+    """
+
+    scope: tuple[str, ...]
+    key: str
+    pages: Pages[Glance]
+
+
 def signature(snapshot: Snapshot) -> str:
     """What tells an ended execution from the same one after it ran again."""
     return f"{snapshot.ref} {snapshot.run or ''} {snapshot.status} {iso(snapshot.finished_at)}"
@@ -144,6 +166,10 @@ class System(ABC):
         :raises NotFound: if there is none (any longer).
         :raises ConfigurationError: if ``ref`` is not one of this system's.
         """
+
+    def overview(self, ref: str) -> Overview | None:
+        """The list by which an execution can be watched together with others, or None if there is none. Asks nothing."""
+        return None
 
     @abstractmethod
     def details(self, ref: str) -> Flow[Snapshot]:

@@ -223,7 +223,7 @@ class ExecutionTask:
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
         if end not in ("vanished", "unreachable"):
             try:
-                snapshot = hook.run(_last_look(hook.system(**self.view()), ref, declared, self.poll_failure_budget, self.vanish_grace))
+                snapshot = hook.run(last_look(hook.system(**self.view()), ref, declared, self.poll_failure_budget, self.vanish_grace))
             except NotFound:
                 end = "vanished"
         snapshot.hidden = list(self.secrets())
@@ -371,7 +371,13 @@ def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -
             yield Sleep(min(5.0, max(grace / 20, 0.05)))
 
 
-def _last_look(system: System, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
+def last_look(system: System, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
+    """
+    Read an ended execution with everything, waiting for what lags behind its status.
+
+    :param declared: outputs that have to be there. :param budget, grace: seconds of failing requests, and of answers 404, to bear.
+    :raises NotFound, ExecutionUnreachable: if that is not enough.
+    """
     from airflow_provider.execution.route import Sleep
 
     pauses = list(SETTLE_PAUSES)

@@ -57,6 +57,8 @@ MAX_HINT = 3_600.0
 """Seconds: a longer ``Retry-After`` is taken as this."""
 SLOWEST = 10
 """An answer whose body takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
+SCARCE = 0.25
+"""The part of a rate limit from which on requests are spread."""
 LARGEST_ERROR = 16 * 1024
 """Bytes up to which an answer is searched for an error that came with a good status."""
 OFF_LOOP = 256 * 1024
@@ -121,20 +123,37 @@ def _until_reset(headers: Mapping[str, str]) -> float | None:
 
 
 class _RateLimit:
-    """What the headers say of the rate limit shared by all requests of one sender."""
+    """
+    The rate limit that all requests of one sender share, as far as the answers tell of it.
+
+    A refusal pauses all of them. Before it comes to that, they are spread over the time that is left, once little is left of the limit.
+    """
 
     def __init__(self) -> None:
         self._free_at = 0.0
+        self._most = 0
+        self._spacing = 0.0
 
-    def note(self, headers: Mapping[str, str]) -> None:
-        if (remaining := headers.get("x-rate-limit-remaining")) is not None:
-            used_up = remaining.strip() == "0"
-            self._free_at = time.time() + (_until_reset(headers) or 0.0) if used_up else 0.0
+    def note(self, status: int, headers: Mapping[str, str]) -> None:
+        now, remaining, until = time.time(), headers.get("x-rate-limit-remaining", "").strip(), _until_reset(headers)
+        hint = _seconds(headers.get("retry-after"))
+        if status == 429 and (pause := until if hint is None else hint):
+            self._free_at, self._spacing = max(self._free_at, now + pause), 0.0
+        elif remaining.isdecimal():
+            left = int(remaining)
+            self._most = max(self._most, left)
+            scarce = until is not None and 0 < left < SCARCE * self._most
+            self._spacing = until / left if until is not None and scarce else 0.0
+            if not scarce:
+                self._free_at = now + min(until or 0.0, MAX_WAIT) if left == 0 else 0.0  # no more than a hint, some make no sense
 
-    @property
-    def wait(self) -> float:
-        """Seconds until the next request is welcome, at most :data:`MAX_WAIT`."""
-        return min(max(self._free_at - time.time(), 0.0), MAX_WAIT)
+    def take(self) -> float:
+        """Seconds until a request is welcome. If that is no longer than :data:`MAX_WAIT`, the moment is taken."""
+        now = time.time()
+        moment = max(now, self._free_at)
+        if self._spacing and moment - now <= MAX_WAIT:
+            self._free_at = moment + self._spacing
+        return moment - now
 
 
 class _Call(Generic[T]):
@@ -219,6 +238,19 @@ class _Call(Generic[T]):
             )
         if time.monotonic() > self.deadline:
             raise self.too_slow()
+
+    def pause(self, limit: _RateLimit) -> float:
+        """
+        Seconds to wait before it is sent.
+
+        :raises RateLimited: if that is too long to be waited for here.
+        """
+        wait = limit.take()
+        if wait > MAX_WAIT:
+            raise RateLimited(
+                f"{self.subject} was not sent: the API's rate limit is used up for {wait:.0f} s more.", retry_after=wait, **self.fields
+            )
+        return wait
 
     def too_slow(self) -> TransportError:
         return TransportError(f"{self.subject} took longer than {SLOWEST * self.endpoint.timeout:g} s to answer.", **self.fields)
@@ -466,7 +498,7 @@ class Sender:
         return self._credential.endpoint
 
     def _once(self, request: Request[T]) -> T:
-        if wait := self._limit.wait:
+        if wait := _Call(self.endpoint, request).pause(self._limit):
             self._sleep(wait)
         try:
             answer = self._attempt(request)
@@ -500,7 +532,7 @@ class Sender:
             try:
                 with self._client.stream(**call.arguments()) as response:
                     if call.at_home:
-                        self._limit.note(response.headers)
+                        self._limit.note(response.status_code, response.headers)
                     if call.redirected(response):
                         continue
                     body = _Body(call, response.status_code, response.headers)
@@ -588,7 +620,7 @@ class AsyncSender:
         return answer
 
     async def _once(self, request: Request[T]) -> T:
-        if wait := self._limit.wait:
+        if wait := _Call(self.endpoint, request).pause(self._limit):
             await asyncio.sleep(wait)
         endpoint = self.endpoint
         try:
@@ -650,7 +682,7 @@ class AsyncSender:
             try:
                 async with self._client.stream(**call.arguments()) as response:
                     if call.at_home:
-                        self._limit.note(response.headers)
+                        self._limit.note(response.status_code, response.headers)
                     if call.redirected(response):
                         continue
                     body = _Body(call, response.status_code, response.headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one_line
 from airflow_provider.execution import kill
 from airflow_provider.execution.outcome import End
+from airflow_provider.execution.poller import looks
 from airflow_provider.execution.store import PROGRESS_KEY
 from airflow_provider.execution.system import see
 from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
@@ -118,17 +120,19 @@ class ExecutionTrigger(BaseTrigger):
                 self._prime()
                 watch = Watch(system, self.ref, self.policy, state, self.log, self.search)
                 saved = time.monotonic()
-                while (end := await sender.run(watch.look())) is None:
-                    if state.found != found:
-                        found = state.found
-                        await self._show(watch.snapshot)
-                        await self._remember(state)
-                    if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                        saved = time.monotonic()
-                        await self._remember(state)
-                    await asyncio.sleep(watch.gap())
-                if watch.snapshot is not None:
-                    self.url = watch.snapshot.url or self.url
+                async with aclosing(looks(sender, watch)) as seen:
+                    async for look in seen:
+                        end = look
+                        if watch.snapshot is not None:
+                            self.url = watch.snapshot.url or self.url
+                        if state.found != found:
+                            found = state.found
+                            await self._show(watch.snapshot)
+                            await self._remember(state)
+                        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                            saved = time.monotonic()
+                            await self._remember(state)
+                        watch.snapshot = None  # it may be large, and the next look is far
         except ExecutionApiError as failure:
             error = failure.to_event()
         except Exception as failure:

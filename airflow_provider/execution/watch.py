@@ -25,8 +25,14 @@ from airflow_provider.execution.system import Cursor, Memo, Snapshot, System, se
 
 MAX_WAITING = 7 * 24 * 3600.0
 """Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
+SHORTEST = 10.0
+"""Seconds between two looks in the beginning: an end is seen 5 seconds late, on average."""
+GROWTH = 0.1
+"""Of a wait so far, until the next look: later on, an end is seen late by 5 % of the execution's duration."""
 LINES_AT_ONCE = 50
 MAX_PASSED = 50
+Known = tuple[str, "str | None"]
+"""An execution's raw status and run, as they were read last."""
 HEARTBEAT = 600.0
 """Seconds after which a wait without news says that it still waits."""
 
@@ -112,20 +118,26 @@ class Watch:
         self.policy = policy
         self.state = state
         self.snapshot: Snapshot | None = None
+        self.known: Known | None = None
         self._log = log
         self._now = now
         self._retry_in = 0.0
+        self._looked_at = self._looking_at = now()
         self._said_log_problem = False
 
-    def look(self) -> Flow[End | None]:
+    def look(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
         """
         Look once. Says in the log what is new.
 
+        :param error: what the look is known to give, such as that the API can't be reached: nothing is asked then.
         :returns: why the wait is over, or None to go on after :meth:`gap` seconds.
         :raises Unauthorized, Forbidden, ConfigurationError: at once, since waiting does not mend them.
         """
         self._retry_in = 0.0
+        self.known = None
         try:
+            if error is not None:
+                raise error
             if self.ref is None:
                 yield from self._seek()
             if self.ref is None:
@@ -189,13 +201,23 @@ class Watch:
             self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED:]
 
     def gap(self) -> float:
-        """Seconds until the next look: 5 % of the wait so far, at most ``poll_interval``; never beyond the timeout."""
+        """Seconds until the next look: 10 % of the wait so far, at least 10 s, at most ``poll_interval``; never beyond the timeout."""
         longest = self.policy["poll_interval"]
         age = self._now() - self.state.since
-        gap = min(max(0.05 * age, min(1.0, longest)), longest) * random.uniform(0.9, 1.1)  # noqa: S311
-        return min(max(gap, self._retry_in), max(self._left(), 0.05))
+        gap = min(max(GROWTH * age, SHORTEST), longest) * random.uniform(0.9, 1.1)  # noqa: S311
+        return min(max(gap, self._retry_in), max(self.left, 0.05))
 
-    def _left(self) -> float:
+    @property
+    def told_by_lists(self) -> bool:
+        """Whether a list's word that there is no news is enough: no log to show, no gate that would end the wait."""
+        policy = self.policy
+        limit = policy["waiting_timeout"]
+        gates = policy["stop_on_waiting"] or (limit is not None and not (policy["waiting_counts"] and limit >= policy["timeout"]))
+        return self.known is not None and not gates and self.state.forwarded >= policy["log_lines"]
+
+    @property
+    def left(self) -> float:
+        """Seconds until the timeout."""
         state, now = self.state, self._now()
         waited = state.waited + (now - state.waiting_since if state.waiting_since is not None else 0.0)
         left = self.policy["timeout"] - (now - state.since) + (0.0 if self.policy["waiting_counts"] else waited)
@@ -203,7 +225,7 @@ class Watch:
         return left if deadline is None else min(left, deadline - now)
 
     def _overdue(self) -> End | None:
-        return "timeout" if self._left() <= 0 else None
+        return "timeout" if self.left <= 0 else None
 
     def _missing(self) -> End | None:
         state, now = self.state, self._now()
@@ -231,6 +253,8 @@ class Watch:
     def _reached(self, snapshot: Snapshot) -> None:
         state, now, title = self.state, self._now(), self.system.title
         self.snapshot = snapshot
+        self.known = snapshot.status, snapshot.run
+        self._looked_at, self._looking_at = self._looking_at, now
         self._answers()
         state.seen = True
         if state.run and snapshot.run and snapshot.run != state.run:
@@ -272,7 +296,8 @@ class Watch:
                 state.waiting_since = None
             return None
         if state.waiting_since is None:
-            state.waiting_since = now
+            # Where nothing but the clock depends on it, it may have waited since the look before.
+            state.waiting_since = self._looked_at if self.told_by_lists and not self.policy["waiting_counts"] else now
         if self.policy["stop_on_waiting"]:
             return "waiting"
         limit = self.policy["waiting_timeout"]

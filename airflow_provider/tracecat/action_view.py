@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from airflow_provider.execution.phase import Phase, decisive
 from airflow_provider.execution.route import Flow
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.system import Overview, Snapshot
 from airflow_provider.tracecat import flows, models
 from airflow_provider.tracecat.ref import TracecatRef
 from airflow_provider.tracecat.snapshot import line_of, snapshot_of
@@ -23,6 +23,10 @@ class ActionView(Tracecat):
     def __init__(self, workspace: Callable[[], str], api: Callable[[], str], action: str) -> None:
         super().__init__(workspace, api)
         self._action = action
+
+    def overview(self, ref: str) -> Overview | None:
+        """None: lists show no actions."""
+        return None
 
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../workflow-executions/:id/compact``, and of it what concerns the action."""

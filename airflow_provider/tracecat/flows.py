@@ -14,6 +14,7 @@ from airflow_provider.tracecat import models, routes
 from airflow_provider.tracecat.ref import TracecatRef, in_path, is_workflow_id
 
 PAGE = 100
+MANY = 500
 MAX_PAGES = 50
 """Pages of a search that are read for one question."""
 
@@ -53,6 +54,17 @@ def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
         answer = yield from routes.SEARCH_EXECUTIONS(workspace, query={"limit": PAGE, **query, "cursor": cursor})
+        return answer.items, answer.next_cursor if answer.has_more is not False else None
+
+    return page
+
+
+def running(workspace: str) -> Pages[models.Glance]:
+    """``GET .../workflow-executions/search``: all that run, with the status only."""
+
+    def page(cursor: str | None) -> Flow[tuple[list[models.Glance], str | None]]:
+        query = {"limit": MANY, "status": "RUNNING", "cursor": cursor}
+        answer = yield from routes.SEARCH_GLANCES(workspace, query=query)
         return answer.items, answer.next_cursor if answer.has_more is not False else None
 
     return page

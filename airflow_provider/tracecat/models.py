@@ -206,6 +206,22 @@ class SummaryPage(Model):
     has_more: bool | None = None
 
 
+class Glance(BaseModel):
+    """An execution in a list that is read again and again."""
+
+    id: str
+    run_id: str | None = None
+    status: str | None = None
+
+
+class GlancePage(BaseModel):
+    """A page of a search, of which only the status is wanted."""
+
+    items: ManyOf[Glance]
+    next_cursor: str | None = None
+    has_more: bool | None = None
+
+
 class Started(Model):
     """What a start gives: an id whose execution may be still to come."""
 

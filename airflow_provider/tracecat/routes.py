@@ -63,6 +63,7 @@ LARGE = 64 * 1024 * 1024
 
 LIST_EXECUTIONS: InWorkspace[list[models.Summary]] = InWorkspace("GET", _EXECUTIONS, list[models.Summary])
 SEARCH_EXECUTIONS: InWorkspace[models.SummaryPage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.SummaryPage)
+SEARCH_GLANCES: InWorkspace[models.GlancePage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.GlancePage)
 RUN_WORKFLOW: InWorkspace[models.Started] = InWorkspace("POST", _EXECUTIONS, models.Started)
 GET_EXECUTION: InWorkspace[models.Execution] = InWorkspace("GET", _EXECUTION, models.Execution, max_body=LARGE)
 GET_COMPACT: InWorkspace[models.CompactExecution] = InWorkspace("GET", f"{_EXECUTION}/compact", models.CompactExecution, max_body=LARGE)

@@ -9,7 +9,7 @@ from airflow_provider.errors import ExecutionApiError, StatusError
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Flow, Pages
 from airflow_provider.execution.search import SKEW
-from airflow_provider.execution.system import Cursor, LogLine, Memo, Output, Snapshot, System
+from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Output, Overview, Snapshot, System
 from airflow_provider.tracecat import flows, models
 from airflow_provider.tracecat.ref import TracecatRef
 from airflow_provider.tracecat.snapshot import COMPLETED, line_of, snapshot_of, state_number
@@ -50,6 +50,18 @@ class Tracecat(System):
         parsed = TracecatRef.parse(ref)
         state = yield from flows.get_state(self.place(parsed), ref)
         return snapshot_of(parsed, state, (yield from self.page(parsed)))
+
+    def overview(self, ref: str) -> Overview | None:
+        """``GET .../workflow-executions/search``: those that run, of all workflows. Drafts are not among them."""
+        parsed = TracecatRef.parse(ref)
+        workspace = self.place(parsed)
+        pages = flows.running(workspace)
+
+        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, at = yield from pages(at)
+            return [Glance(item.id, item.status or "RUNNING", item.run_id) for item in items], at
+
+        return Overview((workspace,), parsed.execution, page)
 
     def details(self, ref: str) -> Flow[Snapshot]:
         """``GET .../workflow-executions/:id/compact``, and its result from wherever it is stored."""

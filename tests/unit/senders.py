@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 
+from airflow_provider.execution import transport
 from airflow_provider.execution.endpoint import Endpoint
 from airflow_provider.execution.route import Flow, Request, send
 from airflow_provider.execution.transport import AsyncSender, Sender
@@ -20,7 +23,7 @@ KINDS = ("sync", "async")
 
 class Driver:
     """
-    Runs flows with one kind of sender, over real sockets; pauses are noted, not slept.
+    Runs flows with one kind of sender, over real sockets; pauses are noted, not slept, and its clock goes on by them.
 
     The sync sender takes its sleep as an argument. For the async one ``asyncio.sleep`` is shortened, on this thread only.
     """
@@ -39,6 +42,8 @@ class Driver:
 
         if kind == "async":
             monkeypatch.setattr(asyncio, "sleep", shortened)
+        clock = SimpleNamespace(time=lambda: time.time() + sum(self.pauses), monotonic=time.monotonic)
+        monkeypatch.setattr(transport, "time", clock)
 
     def _pause(self, duration: float) -> None:
         assert duration >= 0  # as time.sleep demands; also not "not a number"

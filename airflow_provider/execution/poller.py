@@ -1,0 +1,265 @@
+"""
+Waits whose executions one list shows share a poller: one request a round answers for all of them.
+
+The list only tells who has news. What the news is, the end of an execution included, each wait reads for itself; so nothing depends on
+the list being complete, in order or up to date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import weakref
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import Context
+
+import anyio
+
+from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError, Unauthorized
+from airflow_provider.execution.endpoint import Endpoint
+from airflow_provider.execution.outcome import End
+from airflow_provider.execution.system import Glance, Overview
+from airflow_provider.execution.transport import AsyncSender
+from airflow_provider.execution.watch import Known, Watch
+
+MAX_PAGES = 20
+"""Pages of a list that one round reads at most."""
+SEARCH_SECONDS = 60.0
+"""Between two rounds that read on to find out how many pages are worth reading."""
+NO_USE_SECONDS = 600.0
+"""For how long a list that can't be read, or that shows none of the waits, is left alone."""
+DETAIL_SECONDS = 600.0
+"""After which a wait looks for itself although the list shows no news: gates may not show in it, and it may be stuck."""
+DETAILS_PER_ROUND = 5
+AT_ONCE = 25
+"""Waits that are woken before the event loop is given to others."""
+FALSE_NEWS = 3
+"""Times in a row that news turned out to be none, until what the list says of an execution is not believed any longer."""
+
+
+async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]:
+    """
+    Look again and again until the wait is over; together with others, where a list shows what all of them wait for.
+
+    :returns: what each look gave: why the wait is over, or None.
+    """
+    seats = ExitStack()
+    seat: Seat | None = None
+    of: str | None = None
+    error: ExecutionApiError | None = None
+    with seats:
+        while True:
+            end = await sender.run(watch.look(error))
+            yield end
+            if end is not None:
+                return
+            if watch.ref != of:  # a search has found what is to be followed, or passed over it
+                seats.close()
+                of, overview = watch.ref, watch.system.overview(watch.ref) if watch.ref else None
+                seat = seats.enter_context(Poller.join(sender, overview)) if overview else None
+            if seat is not None and watch.known is not None and watch.told_by_lists:
+                error = await seat.news(watch.known, watch.gap, watch.left)
+            else:
+                error = None
+                await asyncio.sleep(watch.gap())
+
+
+class Seat:
+    """
+    One wait's place at a poller.
+
+    :param key: the execution's ref as the list shows it.
+    """
+
+    __slots__ = ("_false_news", "_gap", "_known", "_news", "_poller", "deadline", "due", "key", "stale_at", "suspected")
+
+    def __init__(self, poller: Poller, key: str) -> None:
+        self.key = key
+        self.due = self.deadline = self.stale_at = 0.0
+        self.suspected = False
+        self._poller = poller
+        self._known: Known | None = None
+        self._false_news = 0
+        self._gap: Callable[[], float] = float
+        self._news: asyncio.Future[ExecutionApiError | None] | None = None
+
+    async def news(self, known: Known, gap: Callable[[], float], left: float) -> ExecutionApiError | None:
+        """
+        Wait until it is worth looking at the execution.
+
+        :param known: what the wait has read last.
+        :param gap: gives seconds until the next look.
+        :param left: seconds after which the wait looks in any case.
+        :returns: why no look at all can succeed for now, if that is so.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._false_news = self._false_news + 1 if self.suspected and known == self._known else 0
+        self._known, self._gap, self.suspected = known, gap, False
+        self.due, self.deadline = now + min(gap(), left), now + left
+        self.stale_at = now + DETAIL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+        self._news = loop.create_future()
+        self._poller.expect(self.due)
+        try:
+            return await self._news
+        finally:
+            self._news = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for news; otherwise its wait is looking for itself."""
+        return self._news is not None and not self._news.done()
+
+    def differs(self, glance: Glance) -> bool:
+        """Whether the list shows something else than the wait has read."""
+        assert self._known is not None
+        status, run = self._known
+        return glance.status != status or (glance.run is not None and run is not None and glance.run != run)
+
+    @property
+    def believes(self) -> bool:
+        """Whether the list has told the truth so far."""
+        return self._false_news < FALSE_NEWS
+
+    def put_off(self, now: float) -> None:
+        """There is no news for now."""
+        self.due = min(now + self._gap(), self.deadline)
+
+    def wake(self, error: ExecutionApiError | None = None) -> None:
+        """Let the wait look for itself."""
+        if self.waiting:
+            assert self._news is not None
+            self._news.set_result(error)
+
+
+class Poller:
+    """Polls one list for all waits on an event loop whose executions it shows. It ends with the last of them."""
+
+    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Endpoint, tuple[str, ...]], Poller]] = (
+        weakref.WeakKeyDictionary()
+    )
+
+    def __init__(self, sender: AsyncSender, overview: Overview) -> None:
+        self._sender = sender
+        self._pages = overview.pages
+        self._seats: set[Seat] = set()
+        self._next = float("inf")
+        self._sooner = asyncio.Event()
+        self._depth = MAX_PAGES
+        self._hidden = 0
+        self._no_use_until = self._search_at = 0.0
+        # Without the context of the trigger that happens to be first: it would outlive that one, and log in its name.
+        self._task = Context().run(asyncio.get_running_loop().create_task, self._run())
+
+    @classmethod
+    @contextmanager
+    def join(cls, sender: AsyncSender, overview: Overview) -> Iterator[Seat]:
+        """
+        Take a place at the poller of a list; the first to come brings it to life.
+
+        :param sender: shared by all waits of the connection, and held open by each of them.
+        """
+        pollers = cls._shared.setdefault(asyncio.get_running_loop(), {})
+        key = (sender.endpoint, overview.scope)
+        if (poller := pollers.get(key)) is None:
+            poller = pollers[key] = cls(sender, overview)
+        seat = Seat(poller, overview.key)
+        poller._seats.add(seat)
+        try:
+            yield seat
+        finally:
+            poller._seats.discard(seat)
+            if not poller._seats:
+                poller._task.cancel()
+                if pollers.get(key) is poller:
+                    del pollers[key]
+
+    def expect(self, due: float) -> None:
+        """Have the next round no later than ``due``."""
+        if due < self._next:
+            self._next = due
+            self._sooner.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._next = min((seat.due for seat in self._seats if seat.waiting), default=float("inf"))
+            self._sooner.clear()
+            with anyio.move_on_after(max(self._next - loop.time(), 0.0)):
+                await self._sooner.wait()
+                continue
+            await self._round([seat for seat in self._seats if seat.waiting])
+
+    async def _round(self, waiting: list[Seat]) -> None:
+        """Ask for all; wake those that have news, or that the list can't tell about and that are due."""
+        loop = asyncio.get_running_loop()
+        shown: dict[str, Glance] = {}
+        error: ExecutionApiError | None = None
+        if len(waiting) > 1 and self._no_use_until <= loop.time():
+            try:
+                shown = await self._look(waiting)
+            except (RateLimited, Unauthorized) as failure:
+                error = failure
+            except TransportError as failure:
+                # A list may be slow, where an execution of its own is not; but if there is no connection, there is none for anybody.
+                error = None if failure.sent else failure
+                self._no_use_until = loop.time() + SEARCH_SECONDS * failure.sent
+            except ExecutionApiError:
+                self._no_use_until = loop.time() + SEARCH_SECONDS
+            except Exception:
+                logging.getLogger(__name__).exception("A list of executions can't be read; its waits look for themselves.")
+                self._no_use_until = loop.time() + NO_USE_SECONDS
+        now = loop.time()
+        stale: list[Seat] = []
+        news: list[Seat] = []
+        for seat in waiting:
+            glance = shown.get(seat.key) if seat.believes else None
+            if glance is None or seat.deadline <= now:
+                if seat.due <= now:
+                    news.append(seat)
+            elif seat.differs(glance):
+                seat.suspected = True
+                news.append(seat)
+            else:
+                seat.put_off(now)
+                if seat.stale_at <= now:
+                    stale.append(seat)
+        news += heapq.nsmallest(DETAILS_PER_ROUND, stale, key=lambda seat: seat.stale_at)
+        await self._wake(news, error)
+
+    @staticmethod
+    async def _wake(seats: Iterable[Seat], error: ExecutionApiError | None) -> None:
+        for number, seat in enumerate(seats, 1):
+            seat.wake(error)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def _look(self, waiting: list[Seat]) -> dict[str, Glance]:
+        """
+        Read the list, as many pages as save more requests than they cost.
+
+        How many these are is found out by reading on, now and then: waits that no page shows are read one by one.
+        """
+        now = asyncio.get_running_loop().time()
+        hidden = {seat.key for seat in waiting if seat.believes}
+        search = self._search_at <= now
+        depth = min(MAX_PAGES, len(hidden)) if search else self._depth
+        shown: dict[str, Glance] = {}
+        costs: list[int] = []
+        at = None
+        while len(costs) < depth:
+            items, at = await self._sender.run(self._pages(at))
+            shown.update((item.ref, item) for item in items)
+            hidden.difference_update(item.ref for item in items)
+            costs.append(len(costs) + 1 + len(hidden))
+            if at is None or len(hidden) < 2:
+                break
+        if search:
+            self._search_at = now + SEARCH_SECONDS
+            self._depth = costs.index(min(costs)) + 1 if costs else MAX_PAGES
+            if costs and min(costs) > len(waiting):
+                self._no_use_until = now + NO_USE_SECONDS
+        return shown
