@@ -60,7 +60,7 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
                 seats.close()
                 of, overview = watch.ref, watch.system.overview(watch.ref) if watch.ref else None
                 seat = seats.enter_context(Poller.join(sender, overview)) if overview else None
-            if seat is not None and watch.known is not None and watch.told_by_lists:
+            if seat is not None and not seat.alone and watch.known is not None and watch.told_by_lists:
                 error = await seat.news(watch.known, watch.gap, watch.left)
             else:
                 error = None
@@ -109,6 +109,11 @@ class Seat:
             self._news = None
 
     @property
+    def alone(self) -> bool:
+        """Whether nobody else waits by the same list for now: then the list saves nothing."""
+        return self._poller.serves_one
+
+    @property
     def waiting(self) -> bool:
         """Whether it waits for news; otherwise its wait is looking for itself."""
         return self._news is not None and not self._news.done()
@@ -151,8 +156,12 @@ class Poller:
         self._depth = MAX_PAGES
         self._hidden = 0
         self._no_use_until = self._search_at = 0.0
-        # Without the context of the trigger that happens to be first: it would outlive that one, and log in its name.
-        self._task = Context().run(asyncio.get_running_loop().create_task, self._run())
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def serves_one(self) -> bool:
+        """Whether there is a single wait."""
+        return len(self._seats) == 1
 
     @classmethod
     @contextmanager
@@ -173,12 +182,15 @@ class Poller:
         finally:
             poller._seats.discard(seat)
             if not poller._seats:
-                poller._task.cancel()
-                if pollers.get(key) is poller:
-                    del pollers[key]
+                del pollers[key]
+                if poller._task is not None:
+                    poller._task.cancel()
 
     def expect(self, due: float) -> None:
         """Have the next round no later than ``due``."""
+        if self._task is None:
+            # Without the context of the trigger that happens to be first: it would outlive that one, and log in its name.
+            self._task = Context().run(asyncio.get_running_loop().create_task, self._run())
         if due < self._next:
             self._next = due
             self._sooner.set()
