@@ -21,7 +21,10 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.hook"]} for name, module in _SYSTEMS],
         "operators": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators"]} for name, module in _SYSTEMS],
         "sensors": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.sensors"]} for name, module in _SYSTEMS],
-        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider.execution.trigger"]} for name, _ in _SYSTEMS],
+        "triggers": [
+            {"integration-name": name, "python-modules": ["airflow_provider.execution.trigger", f"airflow_provider.{module}.triggers"]}
+            for name, module in _SYSTEMS
+        ],
         "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink", "airflow_provider.tracecat.link.TracecatExecutionLink"],
         "connection-types": [
             {

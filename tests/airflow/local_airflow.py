@@ -95,6 +95,8 @@ class LocalAirflow:
         self.port = port
         self.password = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._restarted: list[subprocess.Popen[bytes]] = []
+        self._variables: dict[str, str] = {}
         self._client: httpx.Client | None = None
         self._lock: IO[bytes] | None = None
 
@@ -178,7 +180,7 @@ class LocalAirflow:
         database = sqlite3.connect(self.home / "airflow.db")
         database.execute("PRAGMA journal_mode=WAL")
         database.close()
-        environment = self._environment()
+        self._variables = environment = self._environment()
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", "standalone"],
@@ -226,8 +228,9 @@ class LocalAirflow:
             return set()
         leader = self._process.pid
         found: set[psutil.Process] = set()
-        with suppress(psutil.Error):
-            found.update([psutil.Process(leader), *psutil.Process(leader).children(recursive=True)])
+        for pid in (leader, *(process.pid for process in self._restarted)):
+            with suppress(psutil.Error):
+                found.update([psutil.Process(pid), *psutil.Process(pid).children(recursive=True)])
         for pid in psutil.pids():
             with suppress(psutil.Error, OSError):
                 if os.getsid(pid) == leader:
@@ -252,8 +255,9 @@ class LocalAirflow:
                 known |= self._processes()
                 self._signal(known, signal.SIGKILL)
                 self._await_end(known)
-                self._process.wait()
-                self._process = None
+                for process in (self._process, *self._restarted):
+                    process.wait()
+                self._process, self._restarted = None, []
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -274,6 +278,31 @@ class LocalAirflow:
             if not any(map(_alive, processes)):
                 return
             time.sleep(0.05)
+
+    # Components
+
+    def kill(self, component: str) -> None:
+        """Let a component, such as ``triggerer``, die at once, with all its processes."""
+        of = [process for process in self._processes() if _alive(process) and component in process.cmdline()]
+        if not of:
+            raise LocalAirflowError(f"no {component} runs")
+        processes = {*of, *(child for process in of for child in process.children(recursive=True))}
+        self._signal(processes, signal.SIGKILL)
+        self._await_end(processes)
+
+    def start(self, component: str) -> None:
+        """Start a component again that was killed."""
+        with self.output.open("ab") as output:
+            self._restarted.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "airflow", component],
+                    cwd=self.home,
+                    env=self._variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            )
 
     # REST
 

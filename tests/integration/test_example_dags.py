@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import math
@@ -9,17 +10,17 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 
 from airflow_provider.emulator import Emulator, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.execution import Execution
-from tests.harness import Ended, PlayedApi, TaskRun
+from tests.harness import Ended, PlayedApi, TaskRun, Triggerer
 from tests.integration.systems import BuddySystem
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
@@ -46,14 +47,19 @@ MAIL = alga_psa.Action("email_notification", seconds=0.2, log=["Mail sent"], out
 MAIL_BROKEN = alga_psa.Action("email_notification", seconds=0.1, log=["No such recipient"], error="The server answered 550")
 
 
-def load(dag_id: str) -> DAG:
-    """The DAG of an example, parsed anew, as each process of Airflow does it."""
+def load_module(dag_id: str) -> ModuleType:
+    """The file of an example, parsed anew, as each process of Airflow does it."""
     spec = importlib.util.spec_from_file_location(dag_id, EXAMPLES / f"{dag_id}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return next(dag for value in vars(module).values() if isinstance(dag := getattr(value, "dag", None), DAG))
+    return module
+
+
+def load(dag_id: str) -> DAG:
+    """The DAG of an example."""
+    return next(dag for value in vars(load_module(dag_id)).values() if isinstance(dag := getattr(value, "dag", value), DAG))
 
 
 class RunApi(PlayedApi):
@@ -68,8 +74,7 @@ class RunApi(PlayedApi):
     def __call__(self, request: httpx.Request) -> httpx.Response:
         match request.method, request.url.path.strip("/").split("/"):
             case "PATCH", ["task-instances", _, "run"]:
-                run = self.dag_run
-                self.run["dag_run"] |= {"dag_id": run.dag_id, "run_after": run.run_after, "conf": run.conf}
+                self.run["dag_run"] |= {**self.of_run, "consumed_asset_events": self.dag_run.asset_events}
                 self.run |= self.resumed
             case "GET", ["xcoms", _, _, task_id, key, *rest] if task_id != self.task_id:
                 return self._of_another(task_id, key, rest, request.url.params)
@@ -80,6 +85,10 @@ class RunApi(PlayedApi):
                 self.calls.append(("POST", request.url.path, json.loads(request.content)))
                 return httpx.Response(201, content=request.content)
         return super().__call__(request)
+
+    @property
+    def of_run(self) -> dict[str, Any]:
+        return {"dag_id": self.dag_run.dag_id, "run_after": self.dag_run.run_after, "conf": self.dag_run.conf}
 
     def _of_another(self, task_id: str, key: str, rest: list[str], params: httpx.QueryParams) -> httpx.Response:
         values = self.dag_run.values(task_id, key)
@@ -104,6 +113,7 @@ class PlayedRun:
         self.connections = system.connections
         self.dag_id = dag_id
         self.conf = conf
+        self.asset_events: list[dict[str, Any]] = []
         self.run_after = datetime.now(timezone.utc).isoformat()
         self.tasks: dict[tuple[str, int], TaskRun] = {}
 
@@ -271,6 +281,30 @@ def test_wait_for_external(system: BuddySystem) -> None:
     assert text(run.task("announce")) == f"shop:1.2.3 was built in 0 s, see {built.result['url']}"
     assert run.all_ran()
     assert system.starts == system.cancels == 0
+
+
+def test_no_worker_slot(system: BuddySystem) -> None:
+    buddy = system.buddy
+    pipelines = {name: buddy.add_pipeline(Pipeline(name, actions=[CHECKOUT, BUILD])) for name in ("api", "shop", "mailer")}
+    for pipeline in pipelines.values():
+        buddy.add_execution(pipeline, "FAILED", started_at=buddy.clock.now() - 60)
+    run = PlayedRun(system, "buddy_no_worker_slot")
+    for name, pipeline in pipelines.items():
+        waited = run.task(f"wait_{name}", on_defer=lambda _, pipeline=pipeline: buddy.add_execution(pipeline))
+        assert deferred_once(waited)["ref"] == buddy.executions_of(pipeline)[-1].ref
+        assert waited.workers == 0
+    assert text(run.task("announce")) == "Tonight's images: shop:1.2.3, shop:1.2.3, shop:1.2.3"
+    assert run.all_ran()
+    assert system.starts == system.cancels == 0
+
+
+def test_no_worker_slot_tells_of_a_failed_release(system: BuddySystem) -> None:
+    pipeline = system.buddy.add_pipeline(Pipeline("shop", actions=[CHECKOUT, BROKEN]))
+    run = PlayedRun(system, "buddy_no_worker_slot")
+    waited = run.task("wait_shop", on_defer=lambda _: system.buddy.add_execution(pipeline))
+    assert deferred_once(waited, "failed")["phase"] == "FAILED"
+    assert "exit code 1" in str(waited.error)
+    assert waited.workers == 1
 
 
 def test_wait_for_external_on_another_branch(system: BuddySystem) -> None:
@@ -532,6 +566,35 @@ def test_rule_on_deployed_releases(systems: AllSystems) -> None:
 
 
 # All three
+
+
+# Run when somebody else's execution ends
+
+
+def test_asset(system: BuddySystem) -> None:
+    pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[BUILD]))
+    [asset] = [value for value in vars(load_module("buddy_asset")).values() if isinstance(value, Asset)]
+    [watcher] = asset.watchers
+    ended: list[dict[str, Any]] = []
+
+    async def watch() -> None:
+        api = PlayedApi(system.connections)
+        async with Triggerer(api) as triggerer:
+            trigger: Any = watcher.trigger
+            trigger.poll_interval = 0.05
+            triggerer.add(trigger, asset.name)
+            await triggerer.until(lambda: api.assets)
+            for branch in ("feature", "main"):
+                system.buddy.add_execution(pipeline, branch=branch)
+            ended.extend(await triggerer.until_told(1))
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    run = PlayedRun(system, "buddy_asset")
+    source = dict.fromkeys(("source_task_id", "source_dag_id", "source_run_id", "source_map_index"))
+    told = {"asset": {"name": asset.name, "uri": asset.uri, "extra": {}}, "extra": {"from_trigger": True, "payload": ended[0]}}
+    run.asset_events = [{**told, **source, "source_aliases": [], "timestamp": run.run_after}] * 2  # it may come twice
+    _, on_main = system.buddy.executions
+    assert run.task("announce").result == [f"shop:1.2.3 was released by {on_main.ref}, see {ended[0]['url']}"]
 
 
 def release_train(systems: AllSystems, broken: str | None = None) -> PlayedRun:

@@ -1,0 +1,62 @@
+"""Triggers for watchers of assets: events when executions in AlgaPSA have ended. Experimental, as all of AlgaPSA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider.alga_psa.sensors import TRIGGER_TYPES
+from airflow_provider.execution.arguments import one_of
+from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider.alga_psa.hook import AlgaPsaHook
+
+
+class AlgaPsaRuleFinishedTrigger(ExecutionFinishedTrigger):
+    """
+    An event for each execution of an AlgaPSA rule that ends, whoever started it.
+
+    Source: ``GET /api/v1/automation/executions``, then ``GET /api/v1/automation/executions/{id}`` of those that have ended.
+
+    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
+        ``poll_interval``.
+
+    :param rule: id or exact name.
+    :param trigger_type: only executions of this trigger type, such as ``event_based``.
+    :param trigger_data: only executions whose data holds these entries, each exactly as given; JSON.
+    :param dry_runs: whether dry runs count.
+    :param alga_psa_conn_id: connection of type ``alga_psa``.
+    """
+
+    target: ClassVar[Sequence[str]] = ("rule", "trigger_type", "alga_psa_conn_id")
+    filters: ClassVar[Sequence[str]] = ("trigger_data", "dry_runs")
+
+    def __init__(
+        self,
+        *,
+        rule: str,
+        trigger_type: str | None = None,
+        trigger_data: Mapping[str, Any] | None = None,
+        dry_runs: bool = False,
+        alga_psa_conn_id: str = "alga_psa_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if trigger_type:
+            one_of(trigger_type, TRIGGER_TYPES, "trigger_type")
+        self.rule = rule
+        self.trigger_type = trigger_type
+        self.trigger_data = None if trigger_data is None else dict(trigger_data)
+        self.dry_runs = bool(dry_runs)
+        self.alga_psa_conn_id = alga_psa_conn_id
+
+    def make_hook(self) -> AlgaPsaHook:
+        """The hook for this watcher's connection."""
+        from airflow_provider.alga_psa.hook import AlgaPsaHook
+
+        return AlgaPsaHook(self.alga_psa_conn_id)
+
+    def where(self, hook: AlgaPsaHook) -> dict[str, Any]:
+        """Which rule, and what its executions were triggered by."""
+        return {"rule": self.rule, "trigger_type": self.trigger_type or None}

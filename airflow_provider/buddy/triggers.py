@@ -1,0 +1,71 @@
+"""Triggers for watchers of assets: events when executions in Buddy have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider.buddy.ref import SHORT_REVISION
+from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider.buddy.hook import BuddyHook
+
+
+class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
+    """
+    An event for each execution of a Buddy pipeline that ends, whoever started it.
+
+    Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id`` of those that have ended.
+
+    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
+        ``poll_interval``.
+
+    :param pipeline: id, identifier or name.
+    :param workspace: workspace handle; by default the connection's.
+    :param project: project handle; by default the connection's.
+    :param branch: only executions on this branch.
+    :param tag: only executions on this tag.
+    :param revision: only executions of this commit, in full or its first 7 characters at least.
+    :param comment: only executions whose comment contains this text.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    target: ClassVar[Sequence[str]] = ("pipeline", "workspace", "project", "buddy_conn_id")
+    filters: ClassVar[Sequence[str]] = ("branch", "tag", "revision", "comment")
+
+    def __init__(
+        self,
+        *,
+        pipeline: int | str,
+        workspace: str | None = None,
+        project: str | None = None,
+        branch: str | None = None,
+        tag: str | None = None,
+        revision: str | None = None,
+        comment: str | None = None,
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if revision and len(revision) < SHORT_REVISION:
+            raise ValueError(f"revision {revision!r} is too short: give {SHORT_REVISION} characters at least")
+        self.pipeline = pipeline
+        self.workspace = workspace
+        self.project = project
+        self.branch = branch
+        self.tag = tag
+        self.revision = revision
+        self.comment = comment
+        self.buddy_conn_id = buddy_conn_id
+
+    def make_hook(self) -> BuddyHook:
+        """The hook for this watcher's connection."""
+        from airflow_provider.buddy.hook import BuddyHook
+
+        return BuddyHook(self.buddy_conn_id, workspace=self.workspace, project=self.project)
+
+    def where(self, hook: BuddyHook) -> dict[str, Any]:
+        """Which pipeline."""
+        workspace, project = hook._place()
+        return {"workspace": workspace, "project": project, "pipeline": self.pipeline}

@@ -1,0 +1,57 @@
+"""Triggers for watchers of assets: events when executions in Tracecat have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider.execution.arguments import one_of
+from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider.tracecat.hook import TracecatHook
+
+
+class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
+    """
+    An event for each published execution of a Tracecat workflow that ends, whoever started it.
+
+    Source: ``GET .../workflow-executions/search``, then ``.../compact`` of those that have ended.
+
+    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
+        ``poll_interval``.
+
+    :param workflow: id or alias.
+    :param trigger: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.
+    :param workspace_id: workspace (UUID); by default the connection's.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    """
+
+    target: ClassVar[Sequence[str]] = ("workflow", "trigger", "workspace_id", "tracecat_conn_id")
+
+    def __init__(
+        self,
+        *,
+        workflow: str,
+        trigger: Literal["manual", "scheduled", "webhook", "case"] | None = None,
+        workspace_id: str | None = None,
+        tracecat_conn_id: str = "tracecat_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if trigger:
+            one_of(trigger, ("manual", "scheduled", "webhook", "case"), "trigger")
+        self.workflow = workflow
+        self.trigger = trigger
+        self.workspace_id = workspace_id
+        self.tracecat_conn_id = tracecat_conn_id
+
+    def make_hook(self) -> TracecatHook:
+        """The hook for this watcher's connection."""
+        from airflow_provider.tracecat.hook import TracecatHook
+
+        return TracecatHook(self.tracecat_conn_id, workspace_id=self.workspace_id)
+
+    def where(self, hook: TracecatHook) -> dict[str, Any]:
+        """Which workflow, and how it was started."""
+        return {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger or None}

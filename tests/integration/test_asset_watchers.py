@@ -1,0 +1,317 @@
+"""Watchers of assets, over real sockets, in Airflow's own runner: an event for each end, whatever happens to triggerer and API."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
+from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
+from airflow_provider.emulator import Emulator, alga_psa, tracecat
+from airflow_provider.emulator.buddy import Action, Pipeline
+from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.tracecat.triggers import TracecatWorkflowFinishedTrigger
+from tests.harness import PlayedApi, Triggerer
+from tests.integration.systems import SYSTEMS, Adapter
+
+TRIGGERS: dict[str, Callable[..., ExecutionFinishedTrigger]] = {
+    "buddy": lambda script, **given: BuddyPipelineFinishedTrigger(pipeline=script.id, **given),
+    "tracecat": lambda script, **given: TracecatWorkflowFinishedTrigger(workflow=script.id, **given),
+    "alga_psa": lambda script, **given: AlgaPsaRuleFinishedTrigger(rule=script.id, **given),
+}
+
+
+class Watched:
+    """What executions run of, on one system, and triggerers for watchers of it, one after the other."""
+
+    def __init__(self, system: Adapter) -> None:
+        self.system = system
+        self.api = PlayedApi(system.connections)
+
+    def trigger(self, script: Any, **given: Any) -> ExecutionFinishedTrigger:
+        return TRIGGERS[self.system.name](script, **{"poll_interval": 0.05, **given})
+
+    def triggerer(self, **given: Any) -> Triggerer:
+        return Triggerer(self.api, **given)
+
+    def noted(self, asset: str = "asset") -> dict[str, Any]:
+        """What the one watcher of an asset remembers."""
+        return next(iter(self.api.assets.get(asset, {}).values()), {})
+
+    async def begun(self, triggerer: Triggerer) -> None:
+        await triggerer.until(lambda: self.noted())
+
+
+@pytest.fixture(params=list(TRIGGERS))
+def watched(request: pytest.FixtureRequest, emulator: Emulator) -> Watched:
+    return Watched(SYSTEMS[request.param](emulator))
+
+
+@pytest.fixture
+def buddy(emulator: Emulator) -> Watched:
+    return Watched(SYSTEMS["buddy"](emulator))
+
+
+@pytest.fixture(autouse=True)
+def _short_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that failed is repeated soon, and there is no scheduler that needs events to be apart."""
+    monkeypatch.setattr("airflow_provider.execution.event_trigger.MAX_GAP", 0.2)
+    monkeypatch.setattr("airflow_provider.execution.event_trigger.APART", 0.0)
+
+
+def play(acts: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(acts(), 60))  # type: ignore[arg-type]
+
+
+def test_each_end_is_an_event_with_outputs(watched: Watched) -> None:
+    system = watched.system
+    script = system.script("succeeded")
+    before = system.start_elsewhere(script)
+    while system.status(before) != system.statuses["SUCCEEDED"]:
+        time.sleep(0.02)
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            await watched.begun(triggerer)
+            refs = [system.start_elsewhere(script) for _ in range(2)]
+            events = await triggerer.until_told(2)
+            assert sorted(event["ref"] for event in events) == sorted(refs), "not the one that ended before"
+            for event in events:
+                assert (event["system"], event["conn_id"], event["phase"]) == (system.name, system.conn_id, "SUCCEEDED")
+                assert event["outputs"] | {"IMAGE": "shop:1.2.3", "URL": "https://shop.example"} == event["outputs"]
+                assert event["started_at"] <= event["finished_at"]
+                assert event["status"] == system.statuses["SUCCEEDED"]
+                assert bool(event["url"]) == ("page" not in system.lacks)
+
+    play(acts)
+
+
+def test_one_that_runs_again_ends_again(watched: Watched) -> None:
+    system = watched.system
+    script = system.script("fails_once")
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            await watched.begun(triggerer)
+            ref = system.start_elsewhere(script)
+            await triggerer.until_told(1)
+            system.revive(ref)
+            events = await triggerer.until_told(2)
+            assert [(event["ref"], event["phase"]) for event in events] == [(ref, "FAILED"), (ref, "SUCCEEDED")]
+
+    play(acts)
+
+
+def test_what_ends_while_no_triggerer_runs_is_told_by_the_next_one_and_nothing_twice(watched: Watched) -> None:
+    system = watched.system
+    script = system.script("succeeded", seconds=0.5)
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            await watched.begun(triggerer)
+            told = system.start_elsewhere(script)
+            await triggerer.until_told(1)
+            await triggerer.until(lambda: len(watched.noted()["seen"]) == 1)
+            running = system.start_elsewhere(script)
+            await triggerer.until(lambda: running in watched.noted()["active"])
+        missed = system.start_elsewhere(script)
+        while {system.status(ref) for ref in (running, missed)} != {system.statuses["SUCCEEDED"]}:
+            await asyncio.sleep(0.02)
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            events = await triggerer.until_told(2)
+            assert [event["ref"] for event in events] == [running, missed]
+            assert told not in watched.noted()["active"]
+
+    play(acts)
+
+
+def test_an_event_that_was_not_stored_is_sent_again(watched: Watched) -> None:
+    system = watched.system
+    script = system.script("succeeded")
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            await watched.begun(triggerer)
+        ref = system.start_elsewhere(script)
+        async with watched.triggerer(loses=True) as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            await triggerer.until(lambda: len(triggerer.runner.events))
+            listed = system.count("list")
+            await triggerer.until(lambda: system.count("list") > listed + 2)
+            assert watched.noted()["seen"] == {}, "nothing is noted of what may be lost"
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            assert [event["ref"] for event in await triggerer.until_told(1)] == [ref]
+            await triggerer.until(lambda: watched.noted()["seen"])
+
+    play(acts)
+
+
+def test_an_api_that_fails_is_borne(watched: Watched) -> None:
+    system = watched.system
+    script = system.script("succeeded")
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "asset")
+            await watched.begun(triggerer)
+            for kind, given in (("status", {"status": 401}), ("html", {}), ("rate_limit", {}), ("status", {"status": 404})):
+                fault = system.fault(kind, "list", times=None, **given)
+                ref = system.start_elsewhere(script)
+                count = len(triggerer.events)
+                await triggerer.until(lambda fault=fault: fault.hits > 1)
+                assert len(triggerer.events) == count
+                system.emulator.faults.clear()
+                assert (await triggerer.until_told(count + 1))[-1]["ref"] == ref
+                said = triggerer.text
+                assert "Still watching" in said
+                assert "can be listed again" in said
+                assert ("404" in said) == (given.get("status") == 404)
+
+    play(acts)
+
+
+def test_watchers_of_the_same_share_their_requests(watched: Watched) -> None:
+    system = watched.system
+    script = system.script("succeeded")
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            numbers = [
+                triggerer.add(watched.trigger(script, phases=phases), asset)
+                for asset, phases in (("all", None), ("good", ["SUCCEEDED"]), ("bad", ["FAILED"]))
+            ]
+            await triggerer.until(lambda: len(watched.api.assets) == 3)
+            assert triggerer.streams == 1
+            read = system.count("read") + (system.count("details") if system.routes["details"] != system.routes["read"] else 0)
+            ref = system.start_elsewhere(script)
+            await triggerer.until_told(2)
+            assert sorted((number, event["ref"]) for number, event in triggerer.events) == [(numbers[0], ref), (numbers[1], ref)]
+            now = system.count("read") + (system.count("details") if system.routes["details"] != system.routes["read"] else 0)
+            steps = 2 if system.name == "buddy" else 0
+            assert now - read == 1 + steps, "once for all"
+            await triggerer.remove(numbers[0])
+            again = system.start_elsewhere(script)
+            assert (await triggerer.until_told(3))[-1]["ref"] == again, "the others go on"
+
+    play(acts)
+
+
+def test_two_assets_with_one_trigger_have_a_note_each(watched: Watched) -> None:
+    script = watched.system.script("succeeded")
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(script), "one", "other")
+            await triggerer.until(lambda: watched.noted("one"))
+            watched.system.start_elsewhere(script)
+            await triggerer.until_told(1)
+            await triggerer.until(lambda: watched.noted("other").get("seen"))
+            assert watched.noted("one") == watched.noted("other")
+
+    play(acts)
+
+
+def test_secret_outputs_are_left_out_and_no_argument_is_secret(watched: Watched) -> None:
+    system = watched.system
+    system.need("outputs")
+    script = system.script("outputs", outputs={"IMAGE": "shop:1.2.3", "API_TOKEN": "hunter2-hunter2"})
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            trigger = watched.trigger(script)
+            assert system.credential not in repr(trigger.serialize())
+            triggerer.add(trigger, "asset")
+            await watched.begun(triggerer)
+            system.start_elsewhere(script)
+            [event] = await triggerer.until_told(1)
+            assert event["outputs"].get("IMAGE") == "shop:1.2.3"
+            assert "API_TOKEN" in event["outputs_omitted"]
+            assert "hunter2" not in repr(event)
+
+    play(acts)
+
+
+def test_an_unknown_status_is_no_end_and_said_once(buddy: Watched) -> None:
+    emulator = buddy.system.emulator
+    pipeline = emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build", seconds=math.inf)]))
+
+    async def acts() -> None:
+        async with buddy.triggerer() as triggerer:
+            triggerer.add(buddy.trigger(pipeline), "asset")
+            await buddy.begun(triggerer)
+            run = emulator.buddy.add_execution(pipeline)
+            emulator.buddy.finish(run, "HIBERNATING")
+            await triggerer.until(lambda: run.ref in buddy.noted()["active"])
+            assert triggerer.events == []
+            emulator.buddy.finish(run)
+            assert [event["ref"] for event in await triggerer.until_told(1)] == [run.ref]
+            assert triggerer.text.count("HIBERNATING") == 1
+
+    play(acts)
+
+
+@pytest.mark.parametrize("lists_tell", [True, False])
+def test_filters_of_buddy(buddy: Watched, lists_tell: bool) -> None:
+    emulator = buddy.system.emulator
+    if not lists_tell:
+        buddy.system.odd("no marker in lists")
+    pipeline = emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build", seconds=0.05)]))
+
+    async def acts() -> None:
+        async with buddy.triggerer() as triggerer:
+            main = triggerer.add(buddy.trigger(pipeline, branch="main"), "main")
+            nightly = triggerer.add(buddy.trigger(pipeline, comment="nightly"), "nightly")
+            await triggerer.until(lambda: len(buddy.api.assets) == 2)
+            assert triggerer.streams == 1
+            first = emulator.buddy.add_execution(pipeline, branch="main")
+            second = emulator.buddy.add_execution(pipeline, branch="feature", comment="the nightly one")
+            await triggerer.until_told(2)
+            third = emulator.buddy.add_execution(pipeline, branch="main", comment="nightly")
+            await triggerer.until_told(4)
+            expected = [(main, first.ref), (nightly, second.ref), (main, third.ref), (nightly, third.ref)]
+            assert sorted((number, event["ref"]) for number, event in triggerer.events) == sorted(expected)
+
+    play(acts)
+
+
+def test_filters_of_alga_psa(emulator: Emulator) -> None:
+    watched = Watched(SYSTEMS["alga_psa"](emulator))
+    rule = emulator.alga_psa.add_rule(alga_psa.Rule("r", actions=[alga_psa.Action(seconds=0.05)]))
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(watched.trigger(rule, trigger_data={"ticket": 7}), "asset")
+            await watched.begun(triggerer)
+            emulator.alga_psa.add_execution(rule, None, {"ticket": 8})
+            meant = emulator.alga_psa.add_execution(rule, None, {"ticket": 7, "by": "Ann"})
+            assert [event["ref"] for event in await triggerer.until_told(1)] == [meant.ref]
+            await triggerer.until(lambda: len(watched.noted()["seen"]) == 2)
+            assert len(triggerer.events) == 1
+
+    play(acts)
+
+
+def test_filters_of_tracecat(emulator: Emulator) -> None:
+    watched = Watched(SYSTEMS["tracecat"](emulator))
+    workflow = emulator.tracecat.add_workflow(tracecat.Workflow("w", alias="w", actions=[tracecat.Action("a", seconds=0.05)]))
+
+    async def acts() -> None:
+        async with watched.triggerer() as triggerer:
+            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger="webhook", poll_interval=0.05), "asset")
+            await watched.begun(triggerer)
+            emulator.tracecat.add_execution(workflow)
+            meant = emulator.tracecat.add_execution(workflow, trigger_type="webhook")
+            assert [event["ref"] for event in await triggerer.until_told(1)] == [meant.ref]
+
+    play(acts)
