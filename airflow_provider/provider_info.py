@@ -22,8 +22,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators"]} for name, module in _SYSTEMS],
         "sensors": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.sensors"]} for name, module in _SYSTEMS],
         "triggers": [
-            {"integration-name": name, "python-modules": ["airflow_provider.execution.trigger", f"airflow_provider.{module}.triggers"]}
-            for name, module in _SYSTEMS
+            {"integration-name": name, "python-modules": [*_TRIGGERS, f"airflow_provider.{module}.triggers"]} for name, module in _SYSTEMS
         ],
         "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink", "airflow_provider.tracecat.link.TracecatExecutionLink"],
         "connection-types": [
@@ -86,6 +85,7 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
+_TRIGGERS = ("airflow_provider.execution.trigger", "airflow_provider.execution.start_trigger")
 _SYSTEMS = (("Buddy", "buddy"), ("Tracecat", "tracecat"), ("AlgaPSA", "alga_psa"))
 
 

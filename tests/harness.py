@@ -15,18 +15,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import httpx
 import psutil
 import structlog
-from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, TriggerRunner
-from airflow.sdk import DAG, BaseOperator
+from airflow.executors.workloads.task import TaskInstanceDTO
+from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, ToTriggerSupervisor, TriggerRunner
+from airflow.models.trigger import Trigger
+from airflow.sdk import DAG, Asset, BaseOperator
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.comms import DeferTask, RescheduleTask
+from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.sdk.execution_time.supervisor import (
     InProcessSupervisorComms,
     InProcessTestSupervisor,
@@ -34,11 +37,19 @@ from airflow.sdk.execution_time.supervisor import (
     set_supervisor_comms,
 )
 from airflow.sdk.serde import deserialize, serialize
-from airflow.triggers.base import BaseTrigger
+from airflow.serialization.decoders import smart_decode_trigger_kwargs
+from airflow.serialization.encoders import encode_trigger
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.triggers.base import BaseEventTrigger, BaseTaskEndEvent, BaseTrigger, TriggerEvent
 from structlog.testing import capture_logs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _NO_CONNECTION = dict.fromkeys(("conn_type", "host", "schema", "login", "password", "port", "extra"))
 DAG_ID, RUN_ID = "harness", "manual__1"
+_ANSWERED = get_args(get_args(ToTriggerSupervisor)[0])
+"""What the supervisor of a triggerer answers: all else is left without an answer, for ever."""
 
 
 @dataclass
@@ -50,6 +61,8 @@ class PlayedApi:
     xcoms: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+    assets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The asset state stores."""
     refuse_store: bool = False
     """Whether a newer try has taken over."""
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -84,9 +97,21 @@ class PlayedApi:
                     return missing
                 self.store[key] = json.loads(json.dumps(body["value"]))
                 return httpx.Response(204)
+            case "GET", ["store", "asset", "by-name", "value"]:
+                kept = self.assets.get(request.url.params["name"], {})
+                key = request.url.params["key"]
+                return httpx.Response(200, json={"value": kept[key]}) if key in kept else missing
+            case "PUT", ["store", "asset", "by-name", "value"]:
+                self.assets.setdefault(request.url.params["name"], {})[request.url.params["key"]] = body["value"]
+                return httpx.Response(204)
             case "PATCH", _:
                 return httpx.Response(204)
         return httpx.Response(200, json={"ok": True})
+
+    @property
+    def of_run(self) -> dict[str, Any]:
+        """What is particular to the run."""
+        return {}
 
     def client(self) -> Any:
         client = InProcessTestSupervisor._Client(base_url=None, dry_run=True, token="", transport=httpx.MockTransport(self))
@@ -109,6 +134,7 @@ class _TriggerComms:
         self._lock = threading.RLock()  # a handler may send in its turn
 
     def send(self, msg: Any) -> Any:
+        assert isinstance(msg, _ANSWERED), f"a triggerer would never get an answer to {msg!r}"
         with self._lock:
             self._supervisor._handle_request(msg, structlog.get_logger(), 0)
             return self._supervisor.comms.messages.popleft()
@@ -127,6 +153,8 @@ class Ended:
     defers: int
     reschedules: int
     logs: list[dict[str, Any]]
+    workers: int
+    """Worker processes that it took."""
 
     @property
     def result(self) -> Any:
@@ -195,11 +223,25 @@ class TaskRun:
         api = self.api
         now = datetime.now(timezone.utc).isoformat()
         phase: dict[str, Any] = {}
-        defers = reschedules = 0
+        defers = reschedules = workers = 0
         with capture_logs() as logs:
             for _ in range(limit):
                 task = self._task()
                 task.retries = self.retries
+                if not phase and not reschedules and self.defer_at_once(task):
+                    defers += 1
+                    if self.on_defer:
+                        assert self.deferred is not None
+                        self.on_defer(self.deferred)
+                    ending = self._first_event()
+                    if isinstance(ending, BaseTaskEndEvent):
+                        state = ending.task_instance_state.value
+                        return Ended(state, None, self._xcoms(), defers, reschedules, list(logs), workers)
+                    if self.after_trigger:
+                        self.after_trigger(ending.payload)
+                    phase = self.resume(ending.payload)
+                    continue
+                workers += 1
                 api.states[self.state_key] = api.states.get(self.state_key, "running")
                 api.run = {
                     "dag_run": {
@@ -249,13 +291,30 @@ class TaskRun:
                     phase = {}
                     continue
                 state = str(getattr(ended.state, "value", ended.state))
-                xcoms = {key: self._plain(value) for key, value in api.xcoms.items()}
-                return Ended(state, ended.error, xcoms, defers, reschedules, list(logs))
+                return Ended(state, ended.error, self._xcoms(), defers, reschedules, list(logs), workers)
         raise AssertionError(f"the task did not end after {limit} phases")
 
-    @staticmethod
-    def _plain(value: Any) -> Any:
-        return deserialize(value) if isinstance(value, (dict, list)) else value
+    def _xcoms(self) -> dict[str, Any]:
+        return {key: deserialize(value) if isinstance(value, (dict, list)) else value for key, value in self.api.xcoms.items()}
+
+    def defer_at_once(self, task: BaseOperator) -> bool:
+        """Whether the scheduler lets the task start in the triggerer, as the stored DAG says."""
+        if getattr(task, "start_from_trigger", False) is not True:
+            return False
+        assert task.dag is not None
+        self._stored = json.loads(json.dumps(DagSerialization.to_dict(task.dag)))  # type: ignore[arg-type]
+        scheduled = DagSerialization.from_dict(self._stored).get_task(task.task_id)
+        if scheduled.start_from_trigger is not True or (start := scheduled.start_trigger_args) is None:  # type: ignore[union-attr]
+            return False
+        kept = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(start.trigger_kwargs or {}))
+        self.deferred = DeferTask(
+            classpath=start.trigger_cls,
+            trigger_kwargs=serialize({name: smart_decode_trigger_kwargs(value) for name, value in kept.items()}),  # type: ignore[arg-type]
+            trigger_timeout=start.timeout,
+            next_method=start.next_method,
+            next_kwargs=start.next_kwargs or {},
+        )
+        return True
 
     def resume(self, event: Any) -> dict[str, Any]:
         """What Airflow tells the worker that resumes the task."""
@@ -271,29 +330,49 @@ class TaskRun:
         module, _, name = self.deferred.classpath.rpartition(".")
         cls = getattr(__import__(module, fromlist=[name]), name)
         trigger: BaseTrigger = cls(**deserialize(json.loads(json.dumps(self.deferred.trigger_kwargs))))
-        trigger.task_instance = TaskInstance(  # type: ignore[assignment]
+        task = self._task()
+        trigger.task_instance = ti = TaskInstanceDTO(  # type: ignore[assignment]
             id=uuid.uuid4(),
-            task_id=self._task().task_id,
+            task_id=task.task_id,
             dag_id=DAG_ID,
             run_id=RUN_ID,
             try_number=self.try_number,
             map_index=self.map_index,
             dag_version_id=uuid.uuid4(),
+            pool_slots=1,
+            priority_weight=1,
+            queue="default",
         )
+        if self.deferred.trigger_timeout:
+            trigger.timeout_after = datetime.now(timezone.utc) + self.deferred.trigger_timeout  # type: ignore[attr-defined]
+        if task.start_from_trigger:  # then Airflow loads the DAG, also for a trigger that a worker has deferred to
+            trigger.task_instance = TriggerRunner.create_runtime_ti(ti, self._stored, self._run_data)  # type: ignore[assignment]
         return trigger
+
+    @property
+    def _run_data(self) -> dict[str, Any]:
+        """What a triggerer knows of the run."""
+        now = datetime.now(timezone.utc).isoformat()
+        dates = dict.fromkeys(("logical_date", "run_after", "start_date"), now)
+        none = dict.fromkeys(("data_interval_start", "data_interval_end", "end_date", "partition_key", "partition_date", "conf"))
+        same = {"dag_id": DAG_ID, "run_id": RUN_ID, "run_type": "manual", "state": "running", "consumed_asset_events": []}
+        return {**dates, **none, **same, **self.api.of_run}
 
     def run_trigger(self) -> dict[str, Any]:
         """Run the trigger of the last deferral to its event."""
+        event: dict[str, Any] = self._first_event().payload
+        return event
+
+    def _first_event(self) -> TriggerEvent:
         trigger = self.trigger()
 
-        async def first() -> Any:
+        async def first() -> TriggerEvent:
             runner, task = _started(trigger)
             await task
-            return runner.events[0].event.payload
+            return runner.events[0].event
 
         with self.comms():
-            event: dict[str, Any] = asyncio.run(first())
-        return event
+            return asyncio.run(first())
 
     @contextmanager
     def comms(self) -> Iterator[_TriggerComms]:
@@ -358,11 +437,93 @@ class TaskRun:
             signal.signal(signal.SIGTERM, before)
 
 
+class Triggerer:
+    """
+    A triggerer with watchers of assets: Airflow's own runner and shared streams. What it must remember is in ``api``, for the next one.
+
+    :param loses: whether it dies before Airflow has stored an event.
+    """
+
+    def __init__(self, api: PlayedApi, *, loses: bool = False) -> None:
+        self.api = api
+        self.loses = loses
+        self.events: list[tuple[int, dict[str, Any]]] = []
+        """Each event with the number of its watcher."""
+        self.runner: TriggerRunner
+        self.logs: list[Any] = []
+        self._comms = ExitStack()
+        self._supervisor: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._comms.enter_context(set_supervisor_comms(_TriggerComms(self.api)))
+        self.logs = self._comms.enter_context(capture_logs())
+        self.runner = TriggerRunner()
+        self._supervisor = asyncio.create_task(self._supervise())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for number in list(self.runner.triggers):
+            await self.remove(number)
+        await self.runner._shared_streams.stop_all()
+        self._supervisor.cancel()
+        self._comms.close()
+
+    def add(self, trigger: BaseEventTrigger, *assets: str) -> int:
+        """Run a watcher of these assets, rebuilt from what Airflow stores of it."""
+        stored = json.loads(json.dumps(encode_trigger(trigger)))
+        rebuilt = type(trigger)(**{name: smart_decode_trigger_kwargs(value) for name, value in stored["kwargs"].items()})
+        # Else Airflow would make it anew at each parse.
+        assert BaseEventTrigger.hash(**encode_trigger(rebuilt)) == BaseEventTrigger.hash(**stored)
+        rebuilt.trigger_id = number = len(self.runner.triggers) + 1
+        rebuilt.asset_state_store = AssetStateStoreAccessors([Asset(name) for name in assets])
+        self.runner.triggers[number] = {"task": None, "is_watcher": True, "name": f"watcher {number}", "events": 0}  # type: ignore[typeddict-item]
+        self.runner.triggers[number]["task"] = asyncio.create_task(self.runner.run_trigger(number, rebuilt))
+        return number
+
+    async def remove(self, number: int) -> None:
+        """Take a watcher away."""
+        task = self.runner.triggers.pop(number)["task"]
+        task.cancel()
+        await asyncio.wait([task])
+
+    @property
+    def text(self) -> str:
+        """Its log, a line an entry."""
+        return "\n".join(str(entry["event"]) for entry in self.logs)
+
+    @property
+    def streams(self) -> int:
+        """How many streams its watchers share."""
+        return len(self.runner._shared_streams._groups)
+
+    async def until(self, ready: Callable[[], Any]) -> None:
+        """Let it run until something holds. None of its watchers ever ends."""
+        while not ready():
+            assert not [one for one in self.runner.triggers.values() if one["task"].done()], "a watcher ended"
+            await asyncio.sleep(0.02)
+
+    async def until_told(self, count: int) -> list[dict[str, Any]]:
+        """Let it run until there are so many events, and have been stored."""
+        await self.until(lambda: len(self.events) >= count)
+        return [event for _, event in self.events]
+
+    async def _supervise(self) -> None:
+        """Store the events, and tell the runner so at the next sync."""
+        while True:
+            if not self.loses:
+                stored = [self.runner.events.popleft() for _ in range(len(self.runner.events))]
+                self.events += [(entry.trigger_id, json.loads(json.dumps(entry.event.payload))) for entry in stored]
+                self.runner._shared_streams.confirm_persisted([entry.persist_seq for entry in stored if entry.persist_seq is not None])
+            await asyncio.sleep(0.02)
+
+
 def _started(trigger: BaseTrigger) -> tuple[TriggerRunner, asyncio.Task[None]]:
     """Hand a trigger to Airflow's own runner."""
     runner = TriggerRunner()
     trigger.trigger_id = 1
     runner.triggers[1] = {"task": None, "is_watcher": False, "name": "harness", "events": 0}  # type: ignore[typeddict-item]
-    task = asyncio.get_running_loop().create_task(runner.run_trigger(1, trigger))
+    ti: Any = trigger.task_instance
+    context = ti.get_template_context() if hasattr(ti, "get_template_context") else None
+    task = asyncio.get_running_loop().create_task(runner.run_trigger(1, trigger, context=context))
     runner.triggers[1]["task"] = task
     return runner, task

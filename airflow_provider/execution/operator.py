@@ -431,7 +431,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
-        snapshot, end, goes_on = self._last_look(hook, ref, end)
+        snapshot, end, goes_on = hook.run(self._last_look(hook.system(**self.view()), ref, end))
         if goes_on:
             return self._wait(context, hook, ref, state, None)  # type: ignore[no-any-return]
         self._announce(context, ref, snapshot.url or self.execution_url)

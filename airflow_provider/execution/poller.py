@@ -18,8 +18,7 @@ from contextvars import Context
 
 import anyio
 
-from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError, Unauthorized
-from airflow_provider.execution.endpoint import Endpoint
+from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.system import Glance, Overview
 from airflow_provider.execution.transport import AsyncSender
@@ -60,7 +59,7 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
                 seats.close()
                 of, overview = watch.ref, watch.system.overview(watch.ref) if watch.ref else None
                 seat = seats.enter_context(Poller.join(sender, overview)) if overview else None
-            if seat is not None and not seat.alone and watch.known is not None and watch.told_by_lists:
+            if seat is not None and not seat.alone and watch.told_by_lists:
                 error = await seat.news(watch.known, watch.gap, watch.left)
             else:
                 error = None
@@ -74,23 +73,40 @@ class Seat:
     :param key: the execution's ref as the list shows it.
     """
 
-    __slots__ = ("_false_news", "_gap", "_known", "_news", "_poller", "deadline", "due", "key", "stale_at", "suspected")
+    __slots__ = (
+        "_false_news",
+        "_known",
+        "_news",
+        "_poller",
+        "_told",
+        "deadline",
+        "due",
+        "gap",
+        "key",
+        "listed",
+        "looked_at",
+        "stale_at",
+        "suspected",
+    )
 
     def __init__(self, poller: Poller, key: str) -> None:
         self.key = key
-        self.due = self.deadline = self.stale_at = 0.0
+        self.due = self.deadline = self.looked_at = self.stale_at = 0.0
+        self.gap: Callable[[], float] = float
+        self.listed = True
+        """Whether the list showed it last, as far as known."""
         self.suspected = False
         self._poller = poller
         self._known: Known | None = None
         self._false_news = 0
-        self._gap: Callable[[], float] = float
+        self._told = False
         self._news: asyncio.Future[ExecutionApiError | None] | None = None
 
-    async def news(self, known: Known, gap: Callable[[], float], left: float) -> ExecutionApiError | None:
+    async def news(self, known: Known | None, gap: Callable[[], float], left: float) -> ExecutionApiError | None:
         """
         Wait until it is worth looking at the execution.
 
-        :param known: what the wait has read last.
+        :param known: what the wait has read last; None if that failed, so that no list can tell it anything.
         :param gap: gives seconds until the next look.
         :param left: seconds after which the wait looks in any case.
         :returns: why no look at all can succeed for now, if that is so.
@@ -98,9 +114,11 @@ class Seat:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._false_news = self._false_news + 1 if self.suspected and known == self._known else 0
-        self._known, self._gap, self.suspected = known, gap, False
+        self._known, self.gap, self.suspected = known, gap, False
         self.due, self.deadline = now + min(gap(), left), now + left
-        self.stale_at = now + DETAIL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+        if not self._told:
+            self.looked_at, self.stale_at = now, now + DETAIL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+        self._told = False
         self._news = loop.create_future()
         self._poller.expect(self.due)
         try:
@@ -118,44 +136,45 @@ class Seat:
         """Whether it waits for news; otherwise its wait is looking for itself."""
         return self._news is not None and not self._news.done()
 
-    def differs(self, glance: Glance) -> bool:
-        """Whether the list shows something else than the wait has read."""
+    def differs(self, glances: Iterable[Glance]) -> bool:
+        """Whether the list shows something else than the wait has read, if only once of several times."""
         assert self._known is not None
         status, run = self._known
-        return glance.status != status or (glance.run is not None and run is not None and glance.run != run)
+        return any(glance.status != status or (glance.run is not None and run is not None and glance.run != run) for glance in glances)
 
     @property
     def believes(self) -> bool:
-        """Whether the list has told the truth so far."""
-        return self._false_news < FALSE_NEWS
+        """Whether the list can tell it anything, and has told the truth so far."""
+        return self._known is not None and self._false_news < FALSE_NEWS
 
     def put_off(self, now: float) -> None:
         """There is no news for now."""
-        self.due = min(now + self._gap(), self.deadline)
+        self.due = min(now + self.gap(), self.deadline)
 
     def wake(self, error: ExecutionApiError | None = None) -> None:
         """Let the wait look for itself."""
         if self.waiting:
             assert self._news is not None
+            self._told = error is not None
             self._news.set_result(error)
 
 
 class Poller:
     """Polls one list for all waits on an event loop whose executions it shows. It ends with the last of them."""
 
-    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Endpoint, tuple[str, ...]], Poller]] = (
+    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[AsyncSender, tuple[str, ...]], Poller]] = (
         weakref.WeakKeyDictionary()
     )
 
     def __init__(self, sender: AsyncSender, overview: Overview) -> None:
         self._sender = sender
         self._pages = overview.pages
-        self._seats: set[Seat] = set()
+        self._seats: dict[Seat, None] = {}  # in the order in which they came
         self._next = float("inf")
         self._sooner = asyncio.Event()
         self._depth = MAX_PAGES
-        self._hidden = 0
-        self._no_use_until = self._search_at = 0.0
+        self._no_use_until = self._search_at = self._again_at = 0.0
+        self._refusal: ExecutionApiError | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -172,15 +191,15 @@ class Poller:
         :param sender: shared by all waits of the connection, and held open by each of them.
         """
         pollers = cls._shared.setdefault(asyncio.get_running_loop(), {})
-        key = (sender.endpoint, overview.scope)
+        key = (sender, overview.scope)
         if (poller := pollers.get(key)) is None:
             poller = pollers[key] = cls(sender, overview)
         seat = Seat(poller, overview.key)
-        poller._seats.add(seat)
+        poller._seats[seat] = None
         try:
             yield seat
         finally:
-            poller._seats.discard(seat)
+            poller._seats.pop(seat, None)
             if not poller._seats:
                 del pollers[key]
                 if poller._task is not None:
@@ -207,32 +226,22 @@ class Poller:
 
     async def _round(self, waiting: list[Seat]) -> None:
         """Ask for all; wake those that have news, or that the list can't tell about and that are due."""
-        loop = asyncio.get_running_loop()
-        shown: dict[str, Glance] = {}
-        error: ExecutionApiError | None = None
-        if len(waiting) > 1 and self._no_use_until <= loop.time():
-            try:
-                shown = await self._look(waiting)
-            except (RateLimited, Unauthorized) as failure:
-                error = failure
-            except TransportError as failure:
-                # A list may be slow, where an execution of its own is not; but if there is no connection, there is none for anybody.
-                error = None if failure.sent else failure
-                self._no_use_until = loop.time() + SEARCH_SECONDS * failure.sent
-            except ExecutionApiError:
-                self._no_use_until = loop.time() + SEARCH_SECONDS
-            except Exception:
-                logging.getLogger(__name__).exception("A list of executions can't be read; its waits look for themselves.")
-                self._no_use_until = loop.time() + NO_USE_SECONDS
-        now = loop.time()
+        shown = await self._ask(waiting)
+        now = asyncio.get_running_loop().time()
+        if self._refusal is not None:
+            if shown is not None:  # some try for themselves: perhaps the list alone is refused
+                able = [seat for seat in waiting if seat.looked_at + seat.gap() <= now]
+                await self._wake(heapq.nsmallest(DETAILS_PER_ROUND, able, key=lambda seat: seat.looked_at))
+            await self._wake([seat for seat in waiting if seat.due <= now], self._refusal)
+            return
         stale: list[Seat] = []
         news: list[Seat] = []
         for seat in waiting:
-            glance = shown.get(seat.key) if seat.believes else None
-            if glance is None or seat.deadline <= now:
+            glances = (shown or {}).get(seat.key) if seat.believes else None
+            if glances is None or seat.deadline <= now:
                 if seat.due <= now:
                     news.append(seat)
-            elif seat.differs(glance):
+            elif seat.differs(glances):
                 seat.suspected = True
                 news.append(seat)
             else:
@@ -240,38 +249,72 @@ class Poller:
                 if seat.stale_at <= now:
                     stale.append(seat)
         news += heapq.nsmallest(DETAILS_PER_ROUND, stale, key=lambda seat: seat.stale_at)
-        await self._wake(news, error)
+        await self._wake(news)
 
     @staticmethod
-    async def _wake(seats: Iterable[Seat], error: ExecutionApiError | None) -> None:
+    async def _wake(seats: Iterable[Seat], error: ExecutionApiError | None = None) -> None:
         for number, seat in enumerate(seats, 1):
             seat.wake(error)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def _look(self, waiting: list[Seat]) -> dict[str, Glance]:
+    def _worth(self, waiting: list[Seat], now: float) -> bool:
+        """Whether it is worth asking for the list: not by those that it does not show."""
+        if len(waiting) < 2 or now < max(self._no_use_until, self._again_at):
+            return False
+        listed = any(seat.due <= now and seat.listed and seat.believes for seat in waiting)
+        return listed or self._refusal is not None or self._search_at <= now
+
+    async def _ask(self, waiting: list[Seat]) -> dict[str, list[Glance]] | None:
+        """Give what the list shows, or None if it is not asked for; ``_refusal`` says if nobody is answered for now."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if not self._worth(waiting, began):
+            self._refusal = self._refusal if began < self._again_at else None
+            return None
+        self._refusal = None
+        try:
+            return await self._look(waiting)
+        except ExecutionApiError as error:
+            if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
+                self._refusal = error
+                self._again_at = clock() + min(seat.gap() for seat in waiting)
+            else:
+                # It may be slow, or refused, where an execution of its own is not. What takes long to fail is tried less often.
+                self._no_use_until = clock() + max(SEARCH_SECONDS, 5 * (clock() - began))
+        except Exception:
+            logging.getLogger(__name__).exception("A list of executions can't be read; its waits look for themselves.")
+            self._no_use_until = clock() + NO_USE_SECONDS
+        return {}
+
+    async def _look(self, waiting: list[Seat]) -> dict[str, list[Glance]]:
         """
         Read the list, as many pages as save more requests than they cost.
 
         How many these are is found out by reading on, now and then: waits that no page shows are read one by one.
         """
         now = asyncio.get_running_loop().time()
-        hidden = {seat.key for seat in waiting if seat.believes}
-        search = self._search_at <= now
-        depth = min(MAX_PAGES, len(hidden)) if search else self._depth
-        shown: dict[str, Glance] = {}
+        believing = [seat for seat in waiting if seat.believes]
+        hidden = {seat.key for seat in believing}
+        asked = len(hidden)
+        search = asked > 1 and self._search_at <= now
+        depth = min(MAX_PAGES, asked) if search else self._depth
+        shown: dict[str, list[Glance]] = {}
         costs: list[int] = []
         at = None
         while len(costs) < depth:
             items, at = await self._sender.run(self._pages(at))
-            shown.update((item.ref, item) for item in items)
-            hidden.difference_update(item.ref for item in items)
+            for item in items:
+                shown.setdefault(item.ref, []).append(item)
+                hidden.discard(item.ref)
             costs.append(len(costs) + 1 + len(hidden))
             if at is None or len(hidden) < 2:
                 break
+        for seat in believing:
+            seat.listed = seat.key in shown
         if search:
             self._search_at = now + SEARCH_SECONDS
-            self._depth = costs.index(min(costs)) + 1 if costs else MAX_PAGES
-            if costs and min(costs) > len(waiting):
+            self._depth = costs.index(min(costs)) + 1
+            if min(costs) > asked:
                 self._no_use_until = now + NO_USE_SECONDS
         return shown

@@ -15,7 +15,9 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferralError,
+    TaskDeferralTimeout,
 )
 
 from airflow_provider.errors import (
@@ -31,10 +33,11 @@ from airflow_provider.execution import store
 from airflow_provider.execution.arguments import seconds
 from airflow_provider.execution.store import PROGRESS_KEY
 from airflow_provider.execution.system import see
-from airflow_provider.execution.task import ExecutionTask, OnPartial, OnSkipped, OnWaiting
+from airflow_provider.execution.task import BACKSTOP, ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider.execution.hook import ExecutionHook
     from airflow_provider.execution.outcome import End
@@ -49,6 +52,17 @@ _NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ConnectionMissing, E
 _NO_END = (AirflowSkipException, AirflowRescheduleException)
 
 
+class _StartTriggerArgs:
+    """
+    What Airflow reads to start a task in the triggerer: worked out when it stores the DAG, since all that it depends on is set by then.
+
+    Nothing at class level, where a mapped task would look for it: such tasks can't start there.
+    """
+
+    def __get__(self, sensor: ExecutionSensor | None, owner: type[ExecutionSensor]) -> StartTriggerArgs | None:
+        return None if sensor is None else sensor._start_trigger_args()
+
+
 class ExecutionSensor(ExecutionTask, BaseSensorOperator):
     """
     Base of the sensors that follow an execution. They never cancel what they did not start.
@@ -58,6 +72,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
     for a refused credential or wrong settings.
 
     :param deferrable: wait in the triggerer, without a worker slot.
+    :param start_from_trigger: with ``deferrable``: start in the triggerer too, and end there on success and skip, without any worker.
     :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` adds all others.
     :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
     :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
@@ -67,11 +82,13 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("push_outputs", "reveal_outputs")
+    start_trigger_args = _StartTriggerArgs()
 
     def __init__(
         self,
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         push_outputs: Sequence[str] = (),
         reveal_outputs: Sequence[str] = (),
         on_skipped: OnSkipped = "skip",
@@ -82,6 +99,9 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.deferrable = deferrable
+        if start_from_trigger and not deferrable:
+            raise ValueError("start_from_trigger=True takes deferrable=True: a wait that starts in the triggerer goes on there.")
+        self.start_from_trigger = start_from_trigger
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs
         self.on_skipped = on_skipped
@@ -122,31 +142,113 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
         :returns: the result (:class:`~airflow_provider.execution.result.ExecutionResult`).
         """
+        if self.start_from_trigger and (why := self._why_in_worker(context)):
+            self.log.info("A worker begins this wait: %s.", why)
         with self._own_soft_fail(context):
-            self._check_before_start(context)
-            if not self.deferrable:
-                try:
-                    return super().execute(context)
-                except AirflowSensorTimeout as error:
-                    raise AirflowSensorTimeout(self._timed_out(error)) from None
-            with self.make_hook() as hook:
-                target, state = self._begin(context, hook)
-                found = self._poke(context, hook, target, state)
-                if found.is_done:
-                    return found.xcom_value
-                return self._wait_on(context, hook, target, state)
+            return self._start(context)
+
+    def _start(self, context: Context) -> Any:
+        self._check_before_start(context)
+        if not self.deferrable:
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                raise AirflowSensorTimeout(self._timed_out(error)) from None
+        with self.make_hook() as hook:
+            target, state = self._begin(context, hook)
+            found = self._poke(context, hook, target, state)
+            if found.is_done:
+                return found.xcom_value
+            return self._wait_on(context, hook, target, state)
+
+    def _start_trigger_args(self) -> StartTriggerArgs | None:
+        """How the triggerer starts this task; None if a worker has to."""
+        if not self.start_from_trigger:
+            return None
+        from airflow.triggers.base import StartTriggerArgs
+
+        from airflow_provider.execution.portable import NotPortable
+
+        try:
+            kwargs = self._pack()
+        except NotPortable:
+            return None
+        backstop = timedelta(seconds=self.timeout) + BACKSTOP
+        limit = min(backstop, self.execution_timeout or backstop)  # as Airflow does
+        return StartTriggerArgs(
+            trigger_cls="airflow_provider.execution.start_trigger.StartedExecutionTrigger",
+            trigger_kwargs={**kwargs, "limit": limit.total_seconds()},
+            next_method="execute_complete",
+            timeout=backstop,
+        )
+
+    def _pack(self) -> dict[str, Any]:
+        """
+        What the triggerer makes this sensor of.
+
+        :raises NotPortable: if it can't be made there, or something is to run in a worker before.
+        """
+        from airflow_provider.execution.portable import NotPortable, pack
+
+        if self.on_execute_callback or self._pre_execute_hook or type(self).pre_execute is not BaseSensorOperator.pre_execute:
+            raise NotPortable("a callback is to run before it")
+        if self.inlets:
+            raise NotPortable("inlets are read by workers only")
+        in_worker = (
+            self.outlets,
+            self.on_success_callback,
+            self.on_skipped_callback,
+            self._post_execute_hook,
+            type(self).post_execute is not BaseSensorOperator.post_execute,
+            self.multiple_outputs,
+            getattr(self, "returns_dag_result", False),
+            self.outputs_path,
+            self.log_path,
+        )
+        return {**pack(self), "ends_here": not any(in_worker)}
+
+    def _why_in_worker(self, context: Context) -> str | None:
+        """Why this does not run in the triggerer; None if Airflow has its reasons, such as a test of the DAG."""
+        from airflow_provider.execution.portable import NotPortable
+
+        if context["ti"].map_index is not None and context["ti"].map_index >= 0:
+            return "a mapped task can't start in the triggerer"
+        try:
+            self._pack()
+        except NotPortable as problem:
+            return str(problem)
+        return None
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on when the trigger has seen the end."""
+        """Go on when the trigger has seen the end, or could not begin."""
         from airflow_provider.execution.watch import WatchState
 
+        if isinstance(event, dict) and "begin" in event:
+            self.log.info("A worker begins this wait: %s.", event["begin"])
+            if context["ti"].try_number > 1:
+                self._forget(context)
+            return self._start(context)
         with self.make_hook() as hook:
             target, _ = self._begin(context, hook)
             if isinstance(event, dict):
+                target = self._as_noted(target, event.get("search"))
                 self._keep(context, target, WatchState.load(event.get("state")))
             ref, end, state = self._read_event(event)
             result = self._conclude(context, hook, target, ref, state, end)
             return result or self._wait_on(context, hook, target, state)
+
+    def _forget(self, context: Context) -> None:
+        """Delete the XComs of the try before, as Airflow does where a worker begins a try."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti = context["ti"]
+        place = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, *self._declared()} - {"*"}
+        before = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        if "*" in self._declared() and isinstance(before, dict) and isinstance(before.get("outputs"), dict):
+            keys |= before["outputs"].keys()
+        for key in keys:
+            XCom.delete(key, **place)
 
     def _wait_on(self, context: Context, hook: ExecutionHook, target: str | Search, state: WatchState) -> Any:
         ref, search = (target, None) if isinstance(target, str) else (None, target)
@@ -159,11 +261,20 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         with self._own_soft_fail(context):
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
-            except AirflowSensorTimeout as error:  # ours, or what the base makes of Airflow's back-stop
+            except AirflowSensorTimeout as error:
+                if isinstance(error.__cause__, TaskDeferralTimeout):  # what the base makes of Airflow's back-stop
+                    self._check_execution_timeout(context)
                 raise AirflowSensorTimeout(self._timed_out(error)) from None
             except TaskDeferralError as error:
                 self._keep_progress(context)
                 raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to wait on.") from None
+
+    def _check_execution_timeout(self, context: Context) -> None:
+        """Airflow lets ``execution_timeout`` count where a wait started in the triggerer: fail as in poke mode, so that a retry goes on."""
+        limit = self.execution_timeout
+        if self.start_from_trigger and limit is not None and limit.total_seconds() < self.timeout:
+            self._keep_progress(context)
+            raise AirflowTaskTimeout(f"The execution_timeout of {limit.total_seconds():g} s has passed and the execution has not ended.")
 
     def _keep_progress(self, context: Context) -> None:
         """The trigger is gone: what it had found is kept for the next try."""
@@ -172,7 +283,8 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         noted = context["ti"].xcom_pull(task_ids=self.task_id, key=PROGRESS_KEY, map_indexes=context["ti"].map_index)
         if isinstance(noted, dict) and isinstance(noted.get("state"), dict):
             with self.make_hook() as hook:
-                self._keep(context, self.target(hook), WatchState.load(noted["state"]))
+                target, _ = self._begin(context, hook)
+                self._keep(context, self._as_noted(target, noted.get("search")), WatchState.load(noted["state"]))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
@@ -193,8 +305,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             and not store.cleared_since(before, context)
         ):
             state = WatchState.load(kept)
-            if not isinstance(target, str):
-                target = self._as_noted(target, kept.get("search"))
+            target = self._as_noted(target, kept.get("search"))
             if kept.get("try_number") != context["ti"].try_number:
                 state.failing_since = state.missing_since = None  # each try has its own patience
             if before.ref and before.url and (isinstance(target, str) or state.found):
@@ -212,9 +323,10 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         """Tells a wait from one for something else, should the DAG be changed between two tries."""
         return json.dumps([target if isinstance(target, str) else [target["where"], target["match"]], self.view()], sort_keys=True)
 
-    def _as_noted(self, target: Search, noted: Any) -> Search:
+    def _as_noted(self, target: str | Search, noted: Any) -> str | Search:
         """The bounds of the first look stay: a template may give others at each poke."""
-        return cast("Search", noted) if isinstance(noted, dict) and noted.keys() == target.keys() else target
+        known = not isinstance(target, str) and isinstance(noted, dict) and noted.keys() == target.keys()
+        return cast("Search", noted) if known else target
 
     def _keep(self, context: Context, target: str | Search, state: WatchState) -> None:
         """For the next poke, or the next try."""
@@ -262,7 +374,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
         if not ref:
             raise self._never_found(hook.title, target, state, end)
-        snapshot, end, goes_on = self._last_look(hook, ref, end)
+        snapshot, end, goes_on = hook.run(self._last_look(hook.system(**self.view()), ref, end))
         if goes_on:
             return None
         self._announce(context, snapshot.ref, snapshot.url or self.execution_url)

@@ -210,7 +210,7 @@ class ExecutionTask:
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
         return event["ref"], event["end"], WatchState.load(event.get("state"))
 
-    def _last_look(self, hook: ExecutionHook, ref: str, end: End) -> tuple[Snapshot, End, bool]:
+    def _last_look(self, system: System, ref: str, end: End) -> Flow[tuple[Snapshot, End, bool]]:
         """
         Read an ended execution with everything, waiting for what lags behind its status.
 
@@ -223,7 +223,7 @@ class ExecutionTask:
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
         if end not in ("vanished", "unreachable"):
             try:
-                snapshot = hook.run(last_look(hook.system(**self.view()), ref, declared, self.poll_failure_budget, self.vanish_grace))
+                snapshot = yield from last_look(system, ref, declared, self.poll_failure_budget, self.vanish_grace)
             except NotFound:
                 end = "vanished"
         snapshot.hidden = list(self.secrets())

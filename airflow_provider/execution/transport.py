@@ -130,27 +130,36 @@ class _RateLimit:
     """
 
     def __init__(self) -> None:
-        self._free_at = 0.0
+        self._paused_until = self._empty_until = self._free_at = 0.0
         self._most = 0
         self._spacing = 0.0
+        self._window, self._left = "", 0
 
     def note(self, status: int, headers: Mapping[str, str]) -> None:
         now, remaining, until = time.time(), headers.get("x-rate-limit-remaining", "").strip(), _until_reset(headers)
         hint = _seconds(headers.get("retry-after"))
         if status == 429 and (pause := until if hint is None else hint):
-            self._free_at, self._spacing = max(self._free_at, now + pause), 0.0
+            self._paused_until = max(self._paused_until, now + pause)
         elif remaining.isdecimal():
-            left = int(remaining)
+            left, window = int(remaining), headers.get("x-rate-limit-reset", "")
+            if window and window == self._window:
+                left = min(left, self._left)  # answers may overtake each other
+            self._window, self._left = window, left
             self._most = max(self._most, left)
             scarce = until is not None and 0 < left < SCARCE * self._most
             self._spacing = until / left if until is not None and scarce else 0.0
+            self._empty_until = 0.0 if left else now + min(until or 0.0, MAX_WAIT)  # no more than a hint, some make no sense
             if not scarce:
-                self._free_at = now + min(until or 0.0, MAX_WAIT) if left == 0 else 0.0  # no more than a hint, some make no sense
+                self._free_at = 0.0
+
+    def refused(self) -> float:
+        """Seconds until nobody has to wait any longer. A late answer to a request from before a refusal does not end the pause."""
+        return max(max(self._paused_until, self._empty_until) - time.time(), 0.0)
 
     def take(self) -> float:
         """Seconds until a request is welcome. If that is no longer than :data:`MAX_WAIT`, the moment is taken."""
         now = time.time()
-        moment = max(now, self._free_at)
+        moment = max(now + self.refused(), self._free_at)
         if self._spacing and moment - now <= MAX_WAIT:
             self._free_at = moment + self._spacing
         return moment - now
@@ -620,8 +629,6 @@ class AsyncSender:
         return answer
 
     async def _once(self, request: Request[T]) -> T:
-        if wait := _Call(self.endpoint, request).pause(self._limit):
-            await asyncio.sleep(wait)
         endpoint = self.endpoint
         try:
             answer = await self._attempt(request)
@@ -634,6 +641,11 @@ class AsyncSender:
 
     async def _attempt(self, request: Request[T]) -> T:
         async with self._in_flight:
+            # Behind the queue: what has been learnt of the limit meanwhile counts, also while it sleeps.
+            wait = _Call(self.endpoint, request).pause(self._limit)
+            while wait:
+                await asyncio.sleep(wait)
+                wait = self._limit.refused()
             credential = self._credential
             fresh = self.endpoint.login is not None and credential.cookie is None
             cookie = await self._log_in(None) if fresh else credential.cookie

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.phase import Phase
     from airflow_provider.execution.search import Search
     from airflow_provider.execution.system import Snapshot, System
 
@@ -87,6 +88,8 @@ class ExecutionTrigger(BaseTrigger):
         self.state = state
         self.not_before = not_before
         self.cancel_on_kill = cancel_on_kill
+        self.phase: Phase | None = None
+        self.shown: tuple[str, str | None] | None = None if ref is None else (ref, url)
         self._done = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -125,12 +128,10 @@ class ExecutionTrigger(BaseTrigger):
                         end = look
                         if watch.snapshot is not None:
                             self.url = watch.snapshot.url or self.url
-                        if state.found != found:
-                            found = state.found
+                            self.phase = watch.snapshot.phase
                             await self._show(watch.snapshot)
-                            await self._remember(state)
-                        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                            saved = time.monotonic()
+                        if state.found != found or time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                            found, saved = state.found, time.monotonic()
                             await self._remember(state)
                         watch.snapshot = None  # it may be large, and the next look is far
         except ExecutionApiError as failure:
@@ -206,28 +207,35 @@ class ExecutionTrigger(BaseTrigger):
         return self.state
 
     async def _remember(self, state: WatchState) -> None:
-        await self._push(PROGRESS_KEY, {"ref": self.ref, "state": state.dump()})
+        """Note how far the wait is, for another triggerer."""
+        await self._push({PROGRESS_KEY: {"ref": self.ref, "search": self.search, "state": state.dump()}})
 
-    async def _show(self, snapshot: Snapshot | None) -> None:
-        """Link to what a search has found, while the task is deferred."""
-        if snapshot is not None:
-            for key, value in (("ref", snapshot.ref), ("url", snapshot.url), (self.link_key, snapshot.url)):
-                await self._push(key, value)
+    async def _show(self, snapshot: Snapshot) -> None:
+        """Link to the execution while the task is deferred, where no worker has done so."""
+        seen = snapshot.ref, snapshot.url
+        if self.shown != seen and await self._push({"ref": snapshot.ref, "url": snapshot.url, self.link_key: snapshot.url}):
+            self.shown = seen
 
-    async def _push(self, key: str, value: Any) -> None:
-        ti = self.task_instance
-        if ti is None:
-            return
-        from airflow.sdk.execution_time.xcom import XCom
-
+    async def _push(self, xcoms: Mapping[str, Any]) -> bool:
+        """Set XComs, as far as that can be: a wait does not end for want of them."""
         try:
-            await XCom.aset(
-                key,
-                value,
-                dag_id=ti.dag_id,
-                task_id=ti.task_id,
-                run_id=ti.run_id,
-                map_index=kill.TaskKey.of(ti).map_index,
-            )
+            await set_xcoms(self.task_instance, xcoms)
         except Exception:
-            self.log.debug("XCom %r could not be set.", key, exc_info=True)
+            self.log.debug("XComs %s could not be set.", ", ".join(xcoms), exc_info=True)
+            return False
+        return True
+
+
+async def set_xcoms(ti: Any, xcoms: Mapping[str, Any]) -> None:
+    """Set XComs of a task instance, or none without one."""
+    if ti is None:
+        return
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time.xcom import XCom
+
+    key = kill.TaskKey.of(ti)._asdict()
+    for name, value in xcoms.items():
+        if XCom is BaseXCom:
+            await XCom.aset(name, value, **key)
+        else:  # a backend of somebody's own may write to a storage of its own, and block
+            await asyncio.to_thread(XCom.set, name, value, **key)

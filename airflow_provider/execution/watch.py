@@ -134,7 +134,7 @@ class Watch:
         :raises Unauthorized, Forbidden, ConfigurationError: at once, since waiting does not mend them.
         """
         self._retry_in = 0.0
-        self.known = None
+        known, self.known = self.known, None
         try:
             if error is not None:
                 raise error
@@ -147,7 +147,7 @@ class Watch:
             return self._missing()
         except RateLimited as error:
             # Not unreachable: it answers. So only the timeout bounds it.
-            self._retry_in = error.retry_after or 0.0
+            self._retry_in, self.known = error.retry_after or 0.0, known
             self._log.warning("%s The wait goes on.", error)
             return self._overdue()
         except (Unauthorized, Forbidden, ConfigurationError):
@@ -213,7 +213,7 @@ class Watch:
         policy = self.policy
         limit = policy["waiting_timeout"]
         gates = policy["stop_on_waiting"] or (limit is not None and not (policy["waiting_counts"] and limit >= policy["timeout"]))
-        return self.known is not None and not gates and self.state.forwarded >= policy["log_lines"]
+        return not gates and self.state.forwarded >= policy["log_lines"]
 
     @property
     def left(self) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import event_loop, parse
+from tests.benchmarks import event_loop, gaps, parse
 
 parse.main()
 event_loop.main()
+gaps.main()

@@ -18,6 +18,7 @@ SENSOR_MODES = {
     "sensor-poke": {"mode": "poke", "deferrable": False},
     "sensor-reschedule": {"mode": "reschedule", "deferrable": False},
     "sensor-deferrable": {"deferrable": True},
+    "sensor-from-trigger": {"deferrable": True, "start_from_trigger": True},
 }
 ALL_MODES = [*OPERATOR_MODES, *SENSOR_MODES]
 
@@ -36,7 +37,7 @@ class Bench:
 
     @property
     def deferrable(self) -> bool:
-        return self.mode.endswith("deferrable")
+        return self.mode.endswith(("deferrable", "from-trigger"))
 
     def task(self, kind: str, *, retries: int = 2, script: Any = None, **arguments: Any) -> TaskRun:
         """A task that follows an execution which goes as ``kind`` says."""
@@ -63,6 +64,7 @@ def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a minute in a DAG takes a moment here."""
     monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.1, 0.2, 0.4, 0.8, 1.6))
+    monkeypatch.setattr("airflow_provider.execution.watch.SHORTEST", 0.5)
     monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 2.0)
     monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.1, max=max))
 

@@ -51,6 +51,7 @@ def test_succeeded(bench: Bench) -> None:
     assert "execution" not in ended.xcoms
     assert (ended.defers > 0) == bench.deferrable
     assert (ended.reschedules > 0) == (bench.mode == "sensor-reschedule")
+    assert (ended.workers == 0) == (bench.mode == "sensor-from-trigger")
 
 
 @pytest.mark.parametrize("map_index", [0, 3])
@@ -112,6 +113,7 @@ def test_skipped(bench: Bench, kind: str) -> None:
     assert ended.state == "skipped"
     assert f"was skipped by {bench.system.title}" in ended.skipped_because
     assert ended.xcoms["execution"]["phase"] == "SKIPPED"
+    assert (ended.workers == 0) == (bench.mode == "sensor-from-trigger")
 
 
 def test_skipped_may_fail(bench: Bench) -> None:
@@ -131,7 +133,7 @@ GATES = pytest.mark.parametrize("oddity", [None, "gate in a step"])
 def test_waiting_goes_on_and_is_said(bench: Bench, oddity: str | None) -> None:
     system = bench.system
     system.odd(oddity)
-    ended = bench.run("", script=system.script("gate_approved", seconds=0.5))
+    ended = bench.run("", script=system.script("gate_approved", seconds=1.5))
     assert ended.state == "success"
     assert f"waits for a person ({system.statuses['WAITING']}): {system.looks['gate'].says[0]}. See http" in ended.text
     assert (ended.result["actor"] or {}).keys() >= set(system.looks["gate_approved"].says)

@@ -286,7 +286,7 @@ def test_never_succeeding(search: Search) -> None:
 def test_deleted_while_it_is_followed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 0.3)
     ref = search.start("INPROGRESS")
-    later(0.5, lambda: search.buddy.delete(ref))
+    once_looked(search, lambda: search.buddy.delete(ref))
     assert type(search.run().error) is errors.ExecutionVanished
 
 

@@ -20,7 +20,12 @@ from airflow_provider.emulator.alga_psa.system import AlgaPsa
 from airflow_provider.execution.search import Search, find
 from tests.unit.alga_psa.conftest import EXECUTION, RECORDINGS, RULE, Live
 
-MODES = [{"mode": "poke", "deferrable": False}, {"mode": "reschedule", "deferrable": False}, {"deferrable": True}]
+MODES = [
+    {"mode": "poke", "deferrable": False},
+    {"mode": "reschedule", "deferrable": False},
+    {"deferrable": True},
+    {"deferrable": True, "start_from_trigger": True},
+]
 FAST: dict[str, Any] = {"poke_interval": 0.05, "timeout": 20}
 
 

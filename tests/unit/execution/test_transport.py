@@ -12,6 +12,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution.endpoint import Dialect, Endpoint
 from airflow_provider.execution.route import Flow, Request, Route, Sleep, send
-from airflow_provider.execution.transport import MAX_ATTEMPTS, MAX_HINT, MAX_REDIRECTS, MAX_WAIT, AsyncSender, Sender
+from airflow_provider.execution.transport import MAX_ATTEMPTS, MAX_HINT, MAX_REDIRECTS, MAX_WAIT, AsyncSender, Sender, _RateLimit
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.senders import Driver
 from tests.unit.servers import free_port, raw_serving, self_signed, serving
@@ -850,6 +851,46 @@ def test_all_users_of_a_connection_heed_its_rate_limit(
 
     asyncio.run(main())
     assert [round(pause, -1) for pause in driver.pauses] == [30]
+
+
+def test_a_refusal_pauses_those_too_that_queue_already(emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline) -> None:
+    async def main() -> None:
+        async with AsyncSender.shared(replace(endpoint, max_in_flight=1)) as sender:
+            await sender.send(get())
+            emulator.faults.add(Fault("rate_limit", retry_after="2"))
+            await asyncio.gather(*(sender.send(get()) for _ in range(5)))
+
+    asyncio.run(main())
+    _, refused, *others = emulator.ledger.entries
+    assert refused.status == 429
+    assert [entry.status for entry in others] == [200] * 5
+    assert all(entry.at >= refused.at + 2.0 for entry in others)
+
+
+def test_a_late_answer_does_not_end_the_pause_after_a_refusal() -> None:
+    limit = _RateLimit()
+    limit.note(429, {"retry-after": "30"})
+    limit.note(200, {"x-rate-limit-remaining": "50", "x-rate-limit-reset": str(time.time() + 60)})
+    assert 25.0 < limit.take() <= limit.refused() + 1.0 <= 31.0
+
+
+def test_of_answers_that_overtake_each_other_the_one_with_less_left_counts() -> None:
+    limit, reset = _RateLimit(), str(time.time() + 30)
+    for left in ("2", "0", "1"):
+        limit.note(200, {"x-rate-limit-remaining": left, "x-rate-limit-reset": reset})
+    assert limit.take() > 25.0
+
+
+def test_requests_are_spread_before_the_api_refuses_one(emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline) -> None:
+    emulator.buddy.rate_limit = (20, 2.0)
+
+    async def main() -> None:
+        async with AsyncSender.shared(replace(endpoint, max_in_flight=4)) as sender:
+            await asyncio.gather(*(sender.send(get()) for _ in range(50)))
+
+    asyncio.run(main())
+    assert emulator.ledger.count(status=200) == 50
+    assert emulator.ledger.count(status=429) == 0
 
 
 FAULTS: list[Fault | None] = [

@@ -17,7 +17,9 @@ from airflow_provider.tracecat.sensors import TracecatActionSensor, TracecatExec
 from tests.harness import Ended
 from tests.unit.tracecat.conftest import Live
 
-MODES = pytest.mark.parametrize("mode", [{"deferrable": False}, {"deferrable": True}, {"mode": "reschedule"}], ids=str)
+MODES = pytest.mark.parametrize(
+    "mode", [{"deferrable": False}, {"deferrable": True}, {"deferrable": True, "start_from_trigger": True}, {"mode": "reschedule"}], ids=str
+)
 FAST: dict[str, Any] = {"poke_interval": 0.05, "timeout": 20}
 
 
