@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 
-.PHONY: help demo test airflow lint types unit docs bench format lock clean
+.PHONY: help demo test airflow lint types unit docs bench chaos format lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,7 @@ types: $(VENV)/.ready
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not airflow"
 	$(BIN)/python -m pytest -m airflow
+	$(BIN)/python -m tests.airflow.chaos --short
 
 docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
@@ -43,6 +44,9 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
+chaos: $(VENV)/.ready  ## Kill the parts of a real Airflow while 200 tasks run, and count what was started twice or lost (15 minutes)
+	@$(BIN)/python -m tests.airflow.chaos
+
 $(VENV)-bench/.ready: requirements-bench.lock pyproject.toml $(VENV)/.ready
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)-bench
 	$(UV) pip install --quiet --require-hashes --python $(VENV)-bench/bin/python -r requirements-bench.lock
@@ -53,7 +57,7 @@ bench: $(VENV)-bench/.ready  ## Measure against peers; prints, asserts nothing
 	@$(VENV)-bench/bin/python -m tests.benchmarks
 
 lock: $(VENV)/.ready  ## Resolve the lock files anew
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group dev pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group dev --group chaos pyproject.toml -o requirements-dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group bench pyproject.toml -o requirements-bench.lock
 
 clean:  ## Remove what was built, the environments included

@@ -121,7 +121,7 @@ class RateLimited(StatusError):
 
 class ServerError(StatusError):
     """
-    5xx: the server, or a proxy before it, failed.
+    5xx, or 408: the server, or a proxy before it, failed. Whether it has done what was asked is not known.
 
     :param retry_after: seconds to wait as the server says, or None.
     """

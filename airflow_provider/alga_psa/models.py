@@ -32,14 +32,14 @@ ItemsOf = Annotated[list[T], BeforeValidator(_flat)]
 Object = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
 Links = Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-Number = int | float | None
+Number = Annotated[int | float, Field(ge=-1e15, le=1e15)] | None
 """Counts are plain numbers in AlgaPSA: 2.5 is possible."""
 
 
 class Model(BaseModel):
     """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         shown = [name for name in ("execution_id", "rule_id", "name", "status") if name in type(self).model_fields]

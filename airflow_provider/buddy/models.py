@@ -12,6 +12,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
+from airflow_provider.execution.route import is_segment
+
 T = TypeVar("T")
 
 ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
@@ -21,7 +23,7 @@ ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None el
 class Model(BaseModel):
     """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         shown = [name for name in ("id", "key", "name", "status") if name in type(self).model_fields]
@@ -126,8 +128,9 @@ class ActionExecution(Model):
 
     @property
     def id(self) -> str | None:
-        """Its id; taken from ``url`` where the answer leaves it out."""
-        return self.action_execution_id or (self.url.rstrip("/").rsplit("/", 1)[-1] if self.url else None)
+        """Its id; taken from ``url`` where the answer leaves it out. None if it can't be one."""
+        found = self.action_execution_id or (self.url or "").rstrip("/").rsplit("/", 1)[-1]
+        return found if is_segment(found) else None
 
 
 class Revision(Model):
@@ -140,7 +143,7 @@ class Revision(Model):
 class Execution(Model):
     """A run of a pipeline. ``id`` counts from 1 within its pipeline."""
 
-    id: int
+    id: Annotated[int, Field(ge=1)]
     url: str | None = None
     html_url: str | None = None
     start_date: datetime | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,29 @@ class Exchange:
     async def carry_out(self) -> Answer:
         """Let the request take effect and hold its answer back."""
         held = Answer()
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                held.status = message["status"]
+                held.headers = list(message.get("headers", []))
+            else:
+                held.body += message.get("body", b"")
+
+        await self._application(self._scope, self._again(), send)
+        return held
+
+    async def pass_on(self) -> None:
+        """Let the request take effect and give its answer as it comes."""
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.entry.status = message["status"]
+            await self._send(message)
+
+        await self._application(self._scope, self._again(), send)
+
+    def _again(self) -> Receive:
+        """The request's body, which was read before, for the application."""
         given = False
 
         async def receive() -> Message:
@@ -69,15 +94,7 @@ class Exchange:
             given = True
             return {"type": "http.request", "body": self.entry.body, "more_body": False}
 
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                held.status = message["status"]
-                held.headers = list(message.get("headers", []))
-            else:
-                held.body += message.get("body", b"")
-
-        await self._application(self._scope, receive, send)
-        return held
+        return receive
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head of the answer and note its status."""
@@ -101,8 +118,12 @@ class Exchange:
             leaving.cancel()
         return bool(done)
 
-    async def hang_up(self) -> None:
-        """Close the TCP connection, after what was written already."""
-        self._transport.close()
+    async def hang_up(self, *, reset: bool = False) -> None:
+        """Close the TCP connection, after what was written already; or reset it."""
+        if reset:  # closing a socket that lingers for no time at all sends RST instead of FIN
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        else:
+            self._transport.close()
         while not await self.client_leaves(1.0):
             pass

@@ -22,6 +22,9 @@ async def answer(exchange: Exchange, system: System | None, latency: Fault | Non
     if latency and not latency.effect:
         # A client that gives up meanwhile does not stop a server from going on with the request.
         await asyncio.sleep(float(latency.parameters["seconds"]))
+    if fault is None and not (latency and latency.effect):
+        await exchange.pass_on()
+        return
     held: Answer | None = None
     if fault is None or fault.effect:
         held = await exchange.carry_out()
@@ -68,7 +71,7 @@ async def _rate_limit(exchange: Exchange, fault: Fault, system: System | None, h
 
 
 async def _drop(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
-    await exchange.hang_up()
+    await exchange.hang_up(reset=bool(fault.parameters.get("reset")))
 
 
 async def _truncated(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
@@ -100,6 +103,33 @@ async def _body(exchange: Exchange, fault: Fault, system: System | None, held: A
     # None is a JSON value here, and text is sent as it is: wrong JSON must be possible.
     text = body if isinstance(body, (str, bytes)) else json.dumps(body)
     await _reply(exchange, int(fault.parameters.get("status", 200)), text, headers)
+
+
+async def _altered(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
+    whole = held or Answer()
+    try:
+        answer = json.loads(whole.body)
+    except ValueError:
+        await exchange.reply(whole.status, whole.headers, whole.body)
+        return
+    for path, value in fault.parameters["changes"].items():
+        _put(answer, str(path).split("."), value)
+    await _reply(exchange, whole.status, answer)
+
+
+def _put(within: Any, path: list[str], value: Any) -> None:
+    """Put a value at its place; none if the answer has no such place."""
+    *way, last = path
+    for name in way:
+        within = within.get(name) if isinstance(within, dict) else _item(within, name)
+    if isinstance(within, dict):
+        within[last] = value
+    elif _item(within, last) is not None:
+        within[int(last)] = value
+
+
+def _item(within: Any, name: str) -> Any:
+    return within[int(name)] if isinstance(within, list) and name.isdecimal() and int(name) < len(within) else None
 
 
 async def _redirect(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
@@ -144,6 +174,7 @@ _ANSWERS: dict[str, Callable[[Exchange, Fault, System | None, Answer | None], Aw
     "html": _html,
     "empty": _empty,
     "body": _body,
+    "altered": _altered,
     "redirect": _redirect,
     "endless": _endless,
     "huge": _huge,

@@ -14,19 +14,20 @@ KINDS: dict[str, set[str]] = {
     "status_after": _ANSWER,
     "rate_limit": {"retry_after", "headers", "effect"},
     "latency": {"seconds", "effect"},
-    "drop_before": set(),
-    "drop_after": set(),
+    "drop_before": {"reset"},
+    "drop_after": {"reset"},
     "truncated": {"cut", "effect"},
     "html": {"status", "html", "effect"},
     "empty": {"status", "effect"},
     "body": {"body", "status", "headers", "effect"},
+    "altered": {"changes"},
     "redirect": {"location", "status", "effect"},
     "endless": {"status", "interval", "effect"},
     "huge": {"bytes", "status", "effect"},
 }
 
-_REQUIRED = {"latency": "seconds", "body": "body", "redirect": "location", "huge": "bytes"}
-_TAKES_EFFECT = {"status_after", "drop_after", "truncated"}
+_REQUIRED = {"latency": "seconds", "body": "body", "altered": "changes", "redirect": "location", "huge": "bytes"}
+_TAKES_EFFECT = {"status_after", "drop_after", "truncated", "altered"}
 
 
 class Fault:
@@ -39,10 +40,13 @@ class Fault:
         - ``rate_limit`` (``retry_after=None``: seconds or an HTTP date, as text): 429,
         - ``latency`` (``seconds``: real seconds before the request is carried out, or after it with ``effect=True``); goes
           together with another fault,
-        - ``drop_before``: the connection is closed without an answer and nothing is done; ``drop_after``: it took effect,
+        - ``drop_before``: the connection is closed without an answer and nothing is done; ``drop_after``: it took effect;
+          with ``reset=True`` it is not closed, but reset,
         - ``truncated`` (``cut="connection"``: the connection ends before Content-Length is reached; ``cut="json"``: a
           complete HTTP answer with half of the JSON text); the request takes effect,
         - ``html`` (``status=200, html=...``), ``empty`` (``status=200``), ``body`` (``body``: text, bytes or a JSON value),
+        - ``altered`` (``changes``: dotted path to JSON value, such as ``{"data.status": 5}``; numbers are positions in lists): the
+          system's own answer with other values in some places; the request takes effect,
         - ``redirect`` (``location, status=302``),
         - ``endless`` (``interval=0.01`` seconds between chunks): a body that ends only when the client goes away,
         - ``huge`` (``bytes``): a JSON answer of that size, streamed.

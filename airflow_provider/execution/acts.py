@@ -189,8 +189,11 @@ class ExecutionGetOperator(ExecutionTask, BaseOperator):
         :returns: the result (:class:`~airflow_provider.execution.result.ExecutionResult`), whatever its phase.
         :raises NotFound: if there is none.
         """
+        from airflow_provider.execution.remote_text import tail_without_keys
+
         self._check_before_start(context)
         with self.make_hook() as hook:
             snapshot = hook.run(hook.system(**self.view()).details(self.target()))
+            snapshot.log_tail = tail_without_keys(snapshot.log_tail)
             self._announce(context, snapshot.ref, snapshot.url)
             return self._hand_on(context, hook, snapshot, Outcome(f"{hook.title} execution {snapshot.ref} is {snapshot.status}."))

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from airflow_provider.errors import ConfigurationError
 
+LONGEST_LABEL = 63
+"""Characters between two dots of a host's name."""
+
 
 class Dialect:
     """How one system words its errors. The defaults suit an API that says nothing useful."""
@@ -82,9 +85,12 @@ def origin(url: str) -> tuple[str, str, int]:
         parts, port = urlsplit(""), None
     if " " in url or (parts.netloc.count(":") > 1 and "[" not in parts.netloc and "@" not in parts.netloc):
         parts = urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    # A label that is empty or too long makes the name service's client raise a UnicodeError.
+    name = (parts.hostname or "").lower()
+    labels = name.removesuffix(".").split(".")
+    if parts.scheme not in {"http", "https"} or not all(0 < len(label) <= LONGEST_LABEL for label in labels):
         raise ConfigurationError("The address is not an http(s) URL with a host.")
-    return parts.scheme, parts.hostname.lower(), port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, name, port or (443 if parts.scheme == "https" else 80)
 
 
 def base_url(host: str, *, schema: str | None = None, port: int | None = None) -> str:

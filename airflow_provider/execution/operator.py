@@ -19,6 +19,7 @@ from airflow_provider.errors import (
     RateLimited,
     ServerError,
     StartUnknown,
+    StatusError,
     TransportError,
 )
 from airflow_provider.execution import store
@@ -336,8 +337,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._ref, self.execution_url, self._unanswered = None, None, (find, note)
             try:
                 snapshot: Snapshot | None = hook.run(request())
-            except (TransportError, ServerError, ProtocolError) as error:
-                if isinstance(error, TransportError) and not error.sent:
+            except ExecutionApiError as error:
+                if not _may_have_worked(error):
                     self._nothing_started(context, note)
                     raise
                 self.log.warning("%s Looking whether it took effect all the same.", error)
@@ -345,9 +346,6 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                 if snapshot is None and attempt == 2:
                     self._nothing_started(context, note)
                     raise
-            except ExecutionApiError:
-                self._nothing_started(context, note)
-                raise
             if snapshot is not None:
                 break
             self.log.info("It did not; asking once more.")
@@ -456,7 +454,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         try:
             hook.run(hook.system().cancel(ref))
         except ExecutionApiError as error:
-            return _adding(outcome, f"It could not be cancelled and goes on: {error}")
+            return _adding(outcome, f"It could not be cancelled, and may go on: {error}")
         return _adding(outcome, "It was cancelled.")
 
     def _note_waiting(self, context: Context, state: WatchState) -> None:
@@ -544,6 +542,13 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         found, _ = sender.run(find())
         # A retry that has a new id is told by circumstances only: enough to follow it, not to cancel it.
         return found[0].ref if found and note.resumes in (None, found[0].ref) else None
+
+
+def _may_have_worked(error: ExecutionApiError) -> bool:
+    """Whether the request that ended so may have taken effect all the same."""
+    if isinstance(error, TransportError):
+        return error.sent
+    return isinstance(error, (ServerError, ProtocolError)) or (isinstance(error, StatusError) and (error.status or 0) < 400)
 
 
 def _adding(outcome: Outcome, text: str) -> Outcome:

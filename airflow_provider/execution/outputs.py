@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError, OutputMissing
-from airflow_provider.execution.remote_text import clean, looks_secret
+from airflow_provider.execution.remote_text import clean, looks_secret, secret_texts
 from airflow_provider.execution.system import Output, Snapshot, see
 
 if TYPE_CHECKING:
@@ -66,11 +66,13 @@ class OutputPolicy:
 
     def _one(self, name: str, output: Output, place: str) -> list[Any]:
         shown = f"{place}.{name}" if place else name
-        if name not in self.reveal and (output.secret or looks_secret(name, output.value)):
-            self.omitted[shown] = "secret: list it in reveal_outputs to hand it on in plain text"
+        secret = output.secret or looks_secret(name, output.value)
+        if name not in self.reveal and (secret or next(secret_texts(output.value), None) is not None):
+            kind = "secret" if secret else "holds a secret"
+            self.omitted[shown] = f"{kind}: list it in reveal_outputs to hand it on in plain text"
             return []
         try:
-            size = len(json.dumps(output.value).encode())
+            size = len(json.dumps(output.value, allow_nan=False).encode())
         except (TypeError, ValueError):
             self.omitted[shown] = "not JSON"
             return []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from airflow_provider.execution.result import iso
-from airflow_provider.execution.system import LogLine, Snapshot
+from airflow_provider.execution.system import LogLine, Output, Snapshot
 from airflow_provider.plain_text import on_one_line, uncoloured, ungrouped
 
+HIDDEN = "***"
 SHORTEST_SECRET = 5
 """Characters: hiding shorter texts would garble the log and tell what they are."""
 GROUP_FROM = 4
@@ -34,6 +36,16 @@ _SECRET_VALUE = re.compile(
     r"|\btc_(?:ws|org)_sk_\w{10,}",
     re.DOTALL,
 )
+
+
+_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END )")
+_KEY_ENDS = "-----END "
+_KEY_LINE = re.compile(
+    r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?)\s*$"  # behind what a logger may put before it
+    r"|^\s*[A-Za-z0-9+/]*\s*$|(?:Proc-Type|DEK-Info):"
+)
+_LONGEST_KEY = 400
+"""Lines."""
 
 
 def looks_secret(name: str, value: object) -> bool:
@@ -69,8 +81,12 @@ def _texts(value: Any) -> Iterator[str]:
 def secrets_in(snapshot: Snapshot) -> list[str]:
     """The texts to hide because outputs are secret, whichever step they came from."""
     places = [snapshot.outputs, *(step.outputs for step in snapshot.steps)]
-    values = [output.value for outputs in places for name, output in outputs.items() if output.secret or looks_secret(name, output.value)]
-    return [*snapshot.hidden, *(value for value in values if isinstance(value, str))]
+    return [*snapshot.hidden, *(text for outputs in places for name, output in outputs.items() for text in output_secrets(name, output))]
+
+
+def output_secrets(name: str, output: Output) -> Iterator[str]:
+    """The texts of an output that are secret: all of one that is so as a whole, else those within it."""
+    return _texts(output.value) if output.secret else secret_texts({name: output.value})
 
 
 def _parts(secrets: Iterable[str]) -> list[str]:
@@ -91,12 +107,41 @@ def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LIN
     line = uncoloured(whole if limit is None else whole[:MAX_READ])
     hidden = _parts(secrets)
     for secret in hidden:
-        line = line.replace(secret, "***")
+        line = line.replace(secret, HIDDEN)
     line = on_one_line(line)
     for secret in hidden:
-        line = line.replace(secret, "***")
-    line = ungrouped(_SECRET_VALUE.sub("***", line))
+        line = line.replace(secret, HIDDEN)
+    line = ungrouped(_SECRET_VALUE.sub(HIDDEN, line))
     return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
+
+
+def within_key(line: LogLine, inside: dict[str, int]) -> bool:
+    """
+    Whether a line is one of a private key that is printed over several of them: a single one has no shape that tells.
+
+    :param inside: step to the number of lines of its key so far; kept up to date. JSON.
+    """
+    text, so_far = uncoloured(line.text[:MAX_READ]), inside.pop(line.step, 0)
+    if _KEY_BEGINS.search(text):
+        inside[line.step] = 1
+        return False  # the rest of this line has the shape
+    if not so_far or so_far > _LONGEST_KEY or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
+        return False
+    if _KEY_ENDS not in text:
+        inside[line.step] = so_far + 1
+    return True
+
+
+def without_keys(lines: Iterable[LogLine], inside: dict[str, int]) -> list[LogLine]:
+    """Log lines, private keys that go over several of them hidden."""
+    return [replace(line, text=HIDDEN) if within_key(line, inside) else line for line in lines]
+
+
+def tail_without_keys(tail: Sequence[str]) -> list[str]:
+    """The same of a log's end, which may begin in the middle of a key."""
+    marks = [(number, bool(_KEY_BEGINS.search(text))) for number, text in enumerate(tail) if "PRIVATE KEY-----" in text]
+    cut = marks[0][0] if marks and not marks[0][1] and "-----BEGIN" not in tail[marks[0][0]] else 0
+    return [HIDDEN] * cut + [line.text for line in without_keys([LogLine("", text) for text in tail[cut:]], {})]
 
 
 def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[str] = ()) -> None:

@@ -72,8 +72,11 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment in UTC; a time without zone is taken as UTC."""
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    """The same moment in UTC; a time without zone is taken as UTC, and one that is out of all range there."""
+    try:
+        return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    except OverflowError:
+        return moment.replace(tzinfo=timezone.utc)
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:

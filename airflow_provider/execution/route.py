@@ -22,13 +22,18 @@ def segment(value: object) -> str:
     :raises ConfigurationError: for an empty segment or a dot segment, which no encoding makes safe.
     """
     text = str(value)
-    try:
-        encoded = quote(text, safe="")
-    except UnicodeEncodeError:
-        encoded = ""
-    if not text.strip() or text in {".", ".."} or not encoded:
+    if not is_segment(text):
         raise ConfigurationError(f"{text!r} can't be part of an address. Check the ids and names given to the task.")
-    return encoded
+    return quote(text, safe="")
+
+
+def is_segment(text: str) -> bool:
+    """Whether ``text`` can be a path segment: ids from the remote side may be anything."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return bool(text.strip()) and text not in {".", ".."}
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,7 @@ class ExecutionTask:
         :returns: it, why the wait was over, and whether the wait has to go on: what ended it may hold no longer by now.
         :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget.
         """
+        from airflow_provider.execution.remote_text import tail_without_keys
         from airflow_provider.execution.system import Snapshot
 
         declared = [name for name in self._declared() if name != "*"]
@@ -227,6 +228,7 @@ class ExecutionTask:
             except NotFound:
                 end = "vanished"
         snapshot.hidden = list(self.secrets())
+        snapshot.log_tail = tail_without_keys(snapshot.log_tail)
         self._seen = snapshot
         revived = end == "ended" and not snapshot.phase.ended
         approved = end in ("waiting", "waiting_timeout") and not snapshot.phase.ended and snapshot.phase is not Phase.WAITING
@@ -295,15 +297,15 @@ class ExecutionTask:
     def _store_log(self, hook: ExecutionHook, system: System, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
         """Stream the whole log into a file, a page at a time."""
         from airflow_provider.execution.outputs import safe_name
-        from airflow_provider.execution.remote_text import clean, secrets_in
+        from airflow_provider.execution.remote_text import clean, secrets_in, without_keys
 
-        hidden = secrets_in(snapshot)
+        hidden, keys = secrets_in(snapshot), dict[str, int]()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{safe_name(snapshot.ref)}.log"
         cursor: dict[str, int] = {}
         with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
             while lines := hook.run(system.new_lines(snapshot, cursor, 1_000)):
-                for line in lines:
+                for line in without_keys(lines, keys):
                     file.write(f"[{clean(line.step)}] {clean(line.text, hidden, limit=None)}\n")
         return str(path)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
 import re
 import ssl
 import time
@@ -73,6 +74,18 @@ ADVICE = {
 }
 
 _KINDS: dict[int, type[StatusError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
+
+
+def quiet(record: logging.LogRecord) -> bool:
+    """Take the headers of answers out of httpcore's debug log: a session's cookie may be among them, or an address that is signed."""
+    text = record.getMessage()
+    if text.startswith("receive_response_headers.complete"):
+        record.msg, record.args = text.partition(", [")[0], None
+    return True
+
+
+for _name in ("http11", "http2", "proxy"):
+    logging.getLogger(f"httpcore.{_name}").addFilter(lambda record: quiet(record))
 
 
 @lru_cache(maxsize=256)
@@ -300,7 +313,7 @@ class _Call(Generic[T]):
         if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         kind = self.request.route.answer
-        if kind is None:
+        if kind is None and body.lstrip()[:1] != b"<":
             return None  # type: ignore[return-value]
         read = getattr(kind, "from_body", None) or _adapter(kind).validate_json  # some answers may be too long to be read at once
         try:
@@ -326,10 +339,15 @@ class _Call(Generic[T]):
     def _status_error(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> StatusError:
         dialect = self.endpoint.dialect
         text = self._clean(dialect.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
+        if self.redirects and not self.at_home and self.request.url is None:
+            raise ProtocolError(
+                f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
+                **self.fields,
+            )
         advice = dialect.hint(status, headers) or ADVICE.get(status, "")
         message = f"{self.subject} answered {status}: {text.rstrip('.')}. {advice}"
-        fields = {**self.fields, "status": status, "request_id": headers.get("x-request-id"), "reason": text}
-        if status == 429 or status >= 500:
+        fields = {**self.fields, "status": status, "request_id": self._clean(headers.get("x-request-id", "")) or None, "reason": text}
+        if status in (408, 429) or status >= 500:
             wait = _seconds(headers.get("retry-after"))
             if wait is None and status == 429:
                 wait = _until_reset(headers)
@@ -414,7 +432,7 @@ class _Body:
 def _retrying(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
     """The one retry policy: what may be repeated, how often, after how long."""
     backoff = wait_random_exponential(multiplier=0.5, max=20)  # full jitter
-    statuses = {502, 503, 504} | ({500} if endpoint.dialect.retry_500 else set())
+    statuses = {408, 502, 503, 504} | ({500} if endpoint.dialect.retry_500 else set())
 
     repeatable = request.route.repeatable or request.route.method == "GET"
 

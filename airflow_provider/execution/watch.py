@@ -18,7 +18,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.remote_text import clean, forward
+from airflow_provider.execution.remote_text import clean, forward, without_keys
 from airflow_provider.execution.route import Flow, Sleep
 from airflow_provider.execution.search import Search, find
 from airflow_provider.execution.system import Cursor, Memo, Snapshot, System, see
@@ -62,7 +62,8 @@ class WatchState:
     What a wait remembers. JSON, small: it travels through triggers, events and the task state store.
 
     All times are epoch seconds. ``since``: start of the wait; ``waited``: seconds spent in WAITING before ``waiting_since``; ``found``: ref
-    that a search has found; ``passed``: refs of failed ones that it passed over.
+    that a search has found; ``passed``: refs of failed ones that it passed over; ``keys``: step to the number of lines of a private key
+    that its log is in the middle of.
     """
 
     since: float
@@ -74,6 +75,7 @@ class WatchState:
     said_at: float = 0.0
     cursor: Cursor = field(default_factory=dict)
     forwarded: int = 0
+    keys: dict[str, int] = field(default_factory=dict)
     problem: str | None = None
     ended_before: bool = False
     seen: bool = False
@@ -315,6 +317,7 @@ class Watch:
                 self._said_log_problem = True
                 self._log.warning("The remote log can't be read for now: %s", error)
             return
+        lines = without_keys(lines, self.state.keys)
         for start in range(0, len(lines), LINES_AT_ONCE):
             forward(self._log, self.system.title, lines[start : start + LINES_AT_ONCE])
             yield Sleep(0)  # lets the other triggers run

@@ -29,7 +29,7 @@ ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None el
 class Model(BaseModel):
     """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, allow_inf_nan=False)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         shown = [name for name in ("id", "run_id", "status", "alias", "action_ref") if name in type(self).model_fields]
@@ -39,7 +39,7 @@ class Model(BaseModel):
 class Lean(Model):
     """Base of what may be large: only the fields that are named here are kept."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Interaction(Model):
@@ -128,7 +128,7 @@ class RowState(Lean):
 class State(View):
     """The compact view, without inputs and results: all that waiting needs."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
     events: ManyOf[RowState] = []
     interactions: ManyOf[Interaction] = []
@@ -137,7 +137,7 @@ class State(View):
 class Row(RowState):
     """What an action does, in the compact view: one row for each action and stream."""
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, allow_inf_nan=False)
 
     action_input: Any = None
     action_result: Any = None

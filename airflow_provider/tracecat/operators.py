@@ -16,7 +16,7 @@ from airflow_provider.execution.operator import ExecutionOperator
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Sleep
 from airflow_provider.execution.system import Snapshot
-from airflow_provider.tracecat.ref import TracecatRef
+from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
 from airflow_provider.tracecat.task import TracecatTask
 
 if TYPE_CHECKING:
@@ -134,6 +134,9 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             if item.parent_wf_exec_id or (item.start_time is not None and item.start_time.timestamp() <= float(newest or 0.0)):
                 continue
             ref = f"{self.workspace_id}:{item.id}" if self.workspace_id else item.id
+            if not is_execution_id(item.id):
+                doubtful = True
+                continue
             try:
                 inputs = (yield from flows.get_compact(workspace, ref)).trigger_inputs
             except NotFound:

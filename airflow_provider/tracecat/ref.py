@@ -56,6 +56,11 @@ def in_path(execution: str) -> str:
     return quote(execution, safe="")
 
 
+def is_execution_id(text: str) -> bool:
+    """Whether it is an execution's id: one that a list gives may be anything."""
+    return re.fullmatch(_EXECUTION, text) is not None
+
+
 def is_workflow_id(text: str) -> bool:
     """Whether it is a workflow's id in one of its three forms, rather than an alias."""
     return _WORKFLOW.fullmatch(text) is not None

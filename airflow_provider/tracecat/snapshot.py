@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import iso, seconds_between
+from airflow_provider.execution.result import iso, seconds_between, utc
 from airflow_provider.execution.system import LogLine, Snapshot, Step
 from airflow_provider.tracecat import models
 from airflow_provider.tracecat.ref import TracecatRef
@@ -99,7 +99,7 @@ def state_number(step: Step) -> int:
     """Changes whenever there is something new to say of a step: its status, or the start of another attempt or iteration."""
     states = ("SCHEDULED", "STARTED", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "DETACHED")
     number = states.index(step.status) if step.status in states else len(states)
-    return int(step.started_at.timestamp() * 1000 if step.started_at else 0) * 10 + number
+    return int(utc(step.started_at).timestamp() * 1000 if step.started_at else 0) * 10 + number
 
 
 def _fields(execution: models.Summary, interactions: list[models.Interaction]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 import zlib
 from typing import Any
 
-from airflow_provider.errors import ProtocolError, StatusError
+from airflow_provider.errors import Forbidden, ProtocolError, StatusError
 from airflow_provider.execution.route import MAX_BODY, Flow, send
 from airflow_provider.tracecat import models, routes
 from airflow_provider.tracecat.ref import in_path
@@ -61,7 +61,18 @@ def _external(workspace: str, execution: str, event: int | None, value: dict[str
 
 
 def download(workspace: str, execution: str, event: int | None, index: int | None = None) -> Flow[bytes]:
-    """``POST .../objects/download``, and at once what lies behind the address that it gives; no credential goes there."""
+    """
+    ``POST .../objects/download``, and at once what lies behind the address that it gives; no credential goes there.
+
+    The address is good for seconds: should it have expired, a new one is asked for once.
+    """
+    try:
+        return (yield from _fetch(workspace, execution, event, index))
+    except Forbidden:
+        return (yield from _fetch(workspace, execution, event, index))
+
+
+def _fetch(workspace: str, execution: str, event: int | None, index: int | None) -> Flow[bytes]:
     body = {"event_id": event, "field": "action_result", **({} if index is None else {"collection_index": index})}
     found = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
     if found.download_url.startswith(_DATA_URL):

@@ -11,7 +11,7 @@ from airflow_provider.execution.route import Flow, Pages
 from airflow_provider.execution.search import SKEW
 from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Output, Overview, Snapshot, System
 from airflow_provider.tracecat import flows, models
-from airflow_provider.tracecat.ref import TracecatRef
+from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
 from airflow_provider.tracecat.snapshot import COMPLETED, line_of, snapshot_of, state_number
 from airflow_provider.tracecat.stored import VENDORS_DEFAULT, NotHere, result_of
 
@@ -146,7 +146,7 @@ class Tracecat(System):
                 "trigger": where.get("trigger"),
                 "start_time_from": flows.started_after(max(moments) - SKEW) if moments else None,
             }
-            items = yield from flows.found(workspace, query)
+            items = [item for item in (yield from flows.found(workspace, query)) if is_execution_id(item.id)]
             refs = [TracecatRef(where.get("workspace"), item.id) for item in items]
             urls = (yield from self.page(refs[0])) if refs else None
             return [snapshot_of(ref, item, None if urls is None else self._url(ref)) for ref, item in zip(refs, items, strict=True)], None

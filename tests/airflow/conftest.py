@@ -12,6 +12,9 @@ import pytest
 from airflow_provider.emulator import Emulator
 from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow
 
+CANARY = f"variable-{secrets.token_hex(12)}"
+"""Value of the Airflow variable ``canary``, for secret arguments of tasks."""
+
 
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
@@ -34,6 +37,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert old in text
         text = text.replace(old, new)
     (folder / "external_first.py").write_text(text)
+    shutil.copy(Path(__file__).parent / "canary_dag.py", folder)
     return folder
 
 
@@ -41,6 +45,6 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def airflow(emulator: Emulator, dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
     # Without encryption, so that what lies in the database can be searched.
-    settings = {"AIRFLOW__CORE__FERNET_KEY": ""}
+    settings = {"AIRFLOW__CORE__FERNET_KEY": "", "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW_VAR_CANARY": CANARY}
     with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections, settings=settings) as airflow:
         yield airflow

@@ -67,6 +67,25 @@ def free_ports(count: int) -> list[int]:
         return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
+def family(leader: int) -> set[psutil.Process]:
+    """A process that leads its session, and everything that it started: the descendants, and orphans, which stay in the session."""
+    found: set[psutil.Process] = set()
+    with suppress(psutil.Error):
+        found.update([psutil.Process(leader), *psutil.Process(leader).children(recursive=True)])
+    for pid in psutil.pids():
+        with suppress(psutil.Error, OSError):
+            if os.getsid(pid) == leader:
+                found.add(psutil.Process(pid))
+    return found
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs: a zombie does not, nor does another process that was given its pid."""
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 class LocalAirflow:
     """
     Airflow with all its components; entering returns once all are healthy, leaving ends every process.
@@ -164,7 +183,8 @@ class LocalAirflow:
             **self.settings,
         }
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
+        """Make the home this one's own, with a password in it."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._lock = (self.home / "lock").open("wb")
         try:
@@ -176,6 +196,9 @@ class LocalAirflow:
             passwords.touch(mode=0o600)
             passwords.write_text(json.dumps({LOGIN: secrets.token_urlsafe(12)}))
         self.password = json.loads(passwords.read_text())[LOGIN]
+
+    def _start(self) -> None:
+        self._prepare()
         # Readers and the one writer then don't lock each other out. The file remembers it.
         database = sqlite3.connect(self.home / "airflow.db")
         database.execute("PRAGMA journal_mode=WAL")
@@ -191,12 +214,14 @@ class LocalAirflow:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._connect()
+
+    def _connect(self) -> None:
         # Several ports and a proxy in the environment must not matter here either.
         self._client = httpx.Client(base_url=self.url, timeout=60.0, trust_env=False)
 
     def _await_health(self) -> None:
-        assert self._client is not None
-        client, process = self._client, self._process
+        process = self._process
 
         def healthy() -> bool:
             assert process is not None
@@ -207,12 +232,21 @@ class LocalAirflow:
                 with suppress(psutil.NoSuchProcess):
                     if child.status() == psutil.STATUS_ZOMBIE and time.time() - child.create_time() > 1.0:
                         raise LocalAirflowError("a component ended")
-            with suppress(httpx.TransportError, ValueError):
-                health = client.get("/api/v2/monitor/health", timeout=5.0).json()
-                return all((health.get(name) or {}).get("status") == "healthy" for name in COMPONENTS)
-            return False
+            return self._healthy()
 
         until("all components are healthy", healthy, timeout=120.0)
+        self._log_in()
+
+    def _healthy(self) -> bool:
+        assert self._client is not None
+        with suppress(httpx.TransportError, ValueError):
+            health = self._client.get("/api/v2/monitor/health", timeout=5.0).json()
+            return all((health.get(name) or {}).get("status") == "healthy" for name in COMPONENTS)
+        return False
+
+    def _log_in(self) -> None:
+        assert self._client is not None
+        client = self._client
         answer = client.post("/auth/token", json={"username": LOGIN, "password": self.password})
         answer.raise_for_status()
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -223,19 +257,10 @@ class LocalAirflow:
         return ""
 
     def _processes(self) -> set[psutil.Process]:
-        """Everything that was started here: the descendants, and orphans, which stay in the session."""
+        """Everything that was started here, and what was started again."""
         if self._process is None:
             return set()
-        leader = self._process.pid
-        found: set[psutil.Process] = set()
-        for pid in (leader, *(process.pid for process in self._restarted)):
-            with suppress(psutil.Error):
-                found.update([psutil.Process(pid), *psutil.Process(pid).children(recursive=True)])
-        for pid in psutil.pids():
-            with suppress(psutil.Error, OSError):
-                if os.getsid(pid) == leader:
-                    found.add(psutil.Process(pid))
-        return found
+        return family(self._process.pid).union(*(family(process.pid) for process in self._restarted))
 
     def _stop(self) -> None:
         if self._client is not None:
@@ -275,7 +300,7 @@ class LocalAirflow:
         while time.monotonic() < deadline:
             if self._process is not None:
                 self._process.poll()
-            if not any(map(_alive, processes)):
+            if not any(map(alive, processes)):
                 return
             time.sleep(0.05)
 
@@ -283,7 +308,7 @@ class LocalAirflow:
 
     def kill(self, component: str) -> None:
         """Let a component, such as ``triggerer``, die at once, with all its processes."""
-        of = [process for process in self._processes() if _alive(process) and component in process.cmdline()]
+        of = [process for process in self._processes() if alive(process) and component in process.cmdline()]
         if not of:
             raise LocalAirflowError(f"no {component} runs")
         processes = {*of, *(child for process in of for child in process.children(recursive=True))}
@@ -348,6 +373,10 @@ class LocalAirflow:
         return self.request("DELETE", path)
 
     # DAGs, runs, tasks
+
+    def pause(self, dag: str) -> None:
+        """Let nothing new of a DAG run."""
+        self.patch(f"dags/{dag}", {"is_paused": True})
 
     def unpause(self, *dags: str, timeout: float = 60.0) -> None:
         """Let DAGs run, once the DAG processor has found them."""
@@ -434,16 +463,17 @@ class LocalAirflow:
         """The keys of a task's XComs."""
         return {entry["key"] for entry in self.get(f"{_path(dag, run, task)}/xcomEntries", limit=100)["xcom_entries"]}
 
-    def log_entries(self, dag: str, run: str, task: str, try_number: int = 1) -> list[dict[str, Any]]:
+    def log_entries(self, dag: str, run: str, task: str, try_number: int = 1, map_index: int = -1) -> list[dict[str, Any]]:
         """The entries of a task's log, of worker and trigger; empty if there is none yet."""
         path = f"{_path(dag, run, task)}/logs/{try_number}"
-        answer = self.request("GET", path, params={"full_content": True}, headers={"Accept": "application/json"}, fine=[404])
+        query = {"full_content": True, "map_index": map_index}
+        answer = self.request("GET", path, params=query, headers={"Accept": "application/json"}, fine=[404])
         content = answer.get("content") or []
         return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in content]
 
-    def log(self, dag: str, run: str, task: str, try_number: int = 1) -> list[str]:
+    def log(self, dag: str, run: str, task: str, try_number: int = 1, map_index: int = -1) -> list[str]:
         """The texts of a task's log."""
-        return [str(entry.get("event", "")) for entry in self.log_entries(dag, run, task, try_number)]
+        return [str(entry.get("event", "")) for entry in self.log_entries(dag, run, task, try_number, map_index)]
 
     def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
         """Name to URL of a task's extra links."""
@@ -457,8 +487,12 @@ class LocalAirflow:
         """Mark a task as ``failed``, ``success`` or ``skipped``, as a person does in the UI."""
         self.patch(_path(dag, run, task), {"new_state": state})
 
-    def clear(self, dag: str, run: str, tasks: Sequence[str], *, downstream: bool = True) -> None:
-        """Clear tasks of a run, as a person does in the UI: they run again."""
+    def set_run_state(self, dag: str, run: str, state: str) -> None:
+        """Mark a run as ``failed`` or ``success``, as a person does in the UI."""
+        self.patch(_path(dag, run), {"state": state})
+
+    def clear(self, dag: str, run: str, tasks: Sequence[str | tuple[str, int]], *, downstream: bool = True) -> None:
+        """Clear tasks of a run, as a person does in the UI: they run again. ``(task, map index)`` is one of a mapped task."""
         body = {
             "dry_run": False,
             "dag_run_id": run,
@@ -468,13 +502,6 @@ class LocalAirflow:
             "reset_dag_runs": True,
         }
         self.post(f"dags/{dag}/clearTaskInstances", body)
-
-
-def _alive(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        # is_running() compares start times: a pid that was given anew is somebody else's.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _path(dag: str, run: str, task: str | None = None) -> str:

@@ -100,11 +100,16 @@ class Adapter:
     """Phase to raw status."""
     looks: ClassVar[dict[str, Look]]
     routes: ClassVar[dict[str, dict[str, str]]]
-    """Method and path of the requests that ``read`` an execution, give its ``details``, ``list``, ``start``, ``cancel`` and ``resume``."""
+    """
+    Method and path of the requests that ``read`` an execution, give its ``details``, ``list``, ``start``, ``cancel`` and ``resume``; and
+    its ``log``, where that is asked for by itself.
+    """
     lists_before_start: ClassVar[int] = 0
     """Requests of the list before an execution is started."""
     constants: ClassVar[dict[str, Any]] = {}
     """Constants of the package that would make tests slow."""
+    fields: ClassVar[dict[str, str]]
+    """Where an answer has the ``id``, the ``status``, ``started_at`` and ``finished_at``; and that of a start the id: ``started``."""
     credential: ClassVar[str] = "canary-credential-0815"
     note: ClassVar[dict[str, Any]]
     """Arguments of the operator that carry a user's word, ``nightly``."""
@@ -311,7 +316,9 @@ class BuddySystem(Adapter):
         "start": {"method": "POST", "path": r"/executions$"},
         "cancel": {"method": "PATCH", "path": r"/executions/\d+$"},
         "resume": {"method": "PATCH", "path": r"/executions/\d+$"},
+        "log": {"method": "GET", "path": r"/logs$"},
     }
+    fields = {"id": "id", "status": "status", "started_at": "start_date", "finished_at": "finish_date", "started": "id"}
     note = {"comment": "nightly"}
 
     def __init__(self, emulator: Emulator) -> None:
@@ -464,6 +471,7 @@ class TracecatSystem(Adapter):
         "cancel": {"method": "POST", "path": r"/workflow-executions/[^/]+/cancel$"},
         "resume": {"method": "POST", "path": r"/workflow-executions/[^/]+/reset$"},
     }
+    fields = {"id": "id", "status": "status", "started_at": "start_time", "finished_at": "close_time", "started": "wf_exec_id"}
     lists_before_start = 1  # for the newest execution so far
     constants = {"airflow_provider.tracecat.operators.DISPATCH": 0.2}
     note = {"inputs": {"note": "nightly"}}
@@ -616,6 +624,13 @@ class AlgaPsaSystem(Adapter):
         "start": {"method": "POST", "path": r"/automation/rules/[^/]+/execute$"},
         "resume": {"method": "POST", "path": r"/automation/executions/[^/]+/retry$"},
     }
+    fields = {
+        "id": "data.execution_id",
+        "status": "data.status",
+        "started_at": "data.started_at",
+        "finished_at": "data.completed_at",
+        "started": "data.execution_id",
+    }
     note = {"execution_data": {"note": "nightly"}}
 
     def __init__(self, emulator: Emulator) -> None:
@@ -741,6 +756,7 @@ class KilnSystem(Adapter):
         "cancel": {"method": "DELETE", "path": r"/firings/\d+$"},
         "resume": {"method": "POST", "path": r"/firings/\d+/again$"},
     }
+    fields = {"id": "id", "status": "state", "started_at": "begun", "finished_at": "over", "started": "id"}
     note = {"note": "nightly"}
 
     def __init__(self, emulator: Emulator) -> None:

@@ -21,6 +21,7 @@ from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import OPERATOR_MODES
 from tests.integration.systems import BuddySystem
+from tests.integration.test_start_once import crash_at, crashed_try
 
 FLAKY = Action("Build", seconds=0.2, status=["FAILED", "SUCCESSFUL"], outputs={"IMAGE": "shop:1"}, log=["building"])
 DEPLOY = Action("Deploy", seconds=0.1, outputs={"URL": "https://shop.example"})
@@ -221,6 +222,25 @@ def test_what_runs_again_is_this_tasks_own(stage: Stage) -> None:
     ref = stage.start(Action("Build", seconds=0.1, status=["FAILED", "SUCCESSFUL"]), SLOW, wait=0.2)
     failed(stage.task(BuddyRetryExecutionOperator, ref=ref, timeout=0.6).run(), errors.ExecutionDeadlineExceeded, "It was cancelled")
     assert stage.status(ref) == "TERMINATED"
+
+
+@pytest.mark.parametrize("keeps_id", [True, False])
+def test_a_clear_cancels_what_runs_again_and_runs_it_again_once(stage: Stage, keeps_id: bool) -> None:
+    stage.buddy.retry_keeps_id = keeps_id
+    ref = stage.start(Action("Build", seconds=0.1, status=["FAILED", "SUCCESSFUL"]), SLOW, wait=0.2)
+    task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    live = stage.system.refs[-1]
+    assert stage.status(live) == "INPROGRESS"
+    task.clear()
+    later(1.0, lambda: stage.buddy.finish(stage.system.refs[-1]))
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    assert [body["operation"] for body in stage.sent] == ["RETRY", "CANCEL", "RETRY"]
+    assert len(stage.system.refs) == (1 if keeps_id else 3)
+    assert ended.result["ref"] == stage.system.refs[-1]
+    assert stage.status(live) == ("SUCCESSFUL" if keeps_id else "TERMINATED")
 
 
 # Cancel

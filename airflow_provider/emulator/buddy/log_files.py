@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlencode
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider.emulator.buddy.system import Buddy
 
 _FILES_KEPT = 8
-_PIECE = 50_000
+_PIECE = 1_000
+"""Lines that are rendered at once: a log may be longer than memory."""
 _FOR_EVER = 1_000 * 604_800
 
 
@@ -38,24 +41,31 @@ class LogFiles:
     def __init__(self, buddy: Buddy) -> None:
         self._buddy = buddy
         self._secret = secrets.token_bytes(16)
-        # A log only grows: what was rendered stays, for the files read last.
-        self._texts: OrderedDict[str, tuple[int, bytearray]] = OrderedDict()
+        # Where the whole pieces of a log end, in bytes, for the files read last. A log only grows.
+        self._ends: OrderedDict[str, list[int]] = OrderedDict()
 
-    def text(self, step: Step) -> bytearray:
-        """Return the log as it is now: UTF-8, each line with its end. It is not copied: take what is needed at once."""
-        now = self._buddy.clock.now()
-        length = log_length(step, now)
-        done, text = self._texts.pop(step.id, (0, bytearray()))
-        if done > length:
-            done, text = 0, bytearray()
-        while done < length:
-            lines = log_lines(step, now, done, _PIECE)
-            text += "".join(line + "\n" for line in lines).encode()
-            done += len(lines)
-        self._texts[step.id] = done, text
-        while len(self._texts) > _FILES_KEPT:
-            self._texts.popitem(last=False)
-        return text
+    def size(self, step: Step, now: float) -> int:
+        """Return how many bytes the log has at ``now``: UTF-8, each line with its end."""
+        whole = log_length(step, now) // _PIECE
+        ends = self._ends.pop(step.id, [0])
+        if len(ends) > whole + 1:
+            ends = [0]
+        while len(ends) <= whole:
+            ends.append(ends[-1] + len(_piece(step, now, len(ends) - 1)))
+        self._ends[step.id] = ends
+        while len(self._ends) > _FILES_KEPT:
+            self._ends.popitem(last=False)
+        return ends[-1] + len(_piece(step, now, whole))
+
+    def part(self, step: Step, now: float, first: int, end: int) -> Iterator[bytes]:
+        """Render the bytes from ``first`` to before ``end``, both within :meth:`size` at ``now``, piece by piece."""
+        ends = list(self._ends[step.id])
+        number = bisect_right(ends, first) - 1
+        at = ends[number]
+        while at < end:
+            piece = _piece(step, now, number)
+            yield piece[max(first - at, 0) : end - at]
+            number, at = number + 1, at + len(piece)
 
     def url(self, execution: Execution, step: Step) -> str:
         """Return the address of the log: presigned, on the storage's origin, or below the API if the option says so."""
@@ -86,6 +96,10 @@ class LogFiles:
 
     def _signature(self, path: str, made: str, seconds: str) -> str:
         return hmac.new(self._secret, f"{path}\n{made}\n{seconds}".encode(), hashlib.sha256).hexdigest()
+
+
+def _piece(step: Step, now: float, number: int) -> bytes:
+    return "".join(line + "\n" for line in log_lines(step, now, number * _PIECE, _PIECE)).encode()
 
 
 def _place(execution: Execution) -> tuple[str, str, str, str]:

@@ -4,6 +4,7 @@
 from xml.sax.saxutils import escape
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 
 from airflow_provider.emulator.buddy.errors import ApiError
 from airflow_provider.emulator.buddy.log_files import Refused
@@ -38,8 +39,8 @@ def build_storage(buddy: Buddy) -> FastAPI:
 
 def log_file(buddy: Buddy, step: Step, request: Request) -> Response:
     """Return the log as a text file, or the part of it that the request asks for."""
-    text = buddy.log_files.text(step)
-    size = len(text)
+    files, now = buddy.log_files, buddy.clock.now()
+    size = files.size(step, now)
     headers = {"Accept-Ranges": "bytes"} if buddy.log_url_ranges else {}
     try:
         part = parse_range(request.headers.get("range"), size) if buddy.log_url_ranges else None
@@ -47,10 +48,11 @@ def log_file(buddy: Buddy, step: Step, request: Request) -> Response:
         answer = _xml(416, "InvalidRange", "The requested range is not satisfiable")
         answer.headers["Content-Range"] = f"bytes */{size}"
         return answer
-    if part is None:
-        return Response(bytes(text), 200, headers, "text/plain")
-    headers["Content-Range"] = f"bytes {part[0]}-{part[1] - 1}/{size}"
-    return Response(bytes(text[part[0] : part[1]]), 206, headers, "text/plain")
+    first, end = part or (0, size)
+    headers["Content-Length"] = str(end - first)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
+    return StreamingResponse(files.part(step, now, first, end), 200 if part is None else 206, headers, "text/plain")
 
 
 def _xml(status: int, code: str, message: str) -> Response:

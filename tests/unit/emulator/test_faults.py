@@ -53,6 +53,14 @@ def test_a_dropped_connection_is_closed_without_an_answer(api, emulator, release
     assert entry.route == "/workspaces/{workspace}/projects/{project}/pipelines/{pipeline_id}/executions"
 
 
+@pytest.mark.parametrize(("kind", "started"), [("drop_before", 0), ("drop_after", 1)])
+def test_a_dropped_connection_may_be_reset(api, emulator, release, kind, started):
+    emulator.faults.add(Fault(kind, reset=True))
+    with pytest.raises(httpx.ReadError, match="reset by peer"):
+        _post(api, release)
+    assert len(emulator.buddy.executions) == started
+
+
 def test_a_truncated_answer_ends_before_its_length(api, emulator, release):
     emulator.faults.add(Fault("truncated"))
     with pytest.raises(httpx.RemoteProtocolError, match="complete message body"):
@@ -78,6 +86,17 @@ def test_html_empty_and_wrong_bodies(api, emulator, release):
     assert (empty.status_code, empty.content) == (200, b"")
     assert wrong.json() == {"executions": 5}
     assert (broken.text, broken.headers["Content-Type"]) == ("[1,", "application/json")
+
+
+def test_an_answer_may_be_altered_in_places(api, emulator, release):
+    api.run(release)
+    changes = {"status": None, "action_executions.0.progress": "x", "action_executions.7.progress": 1, "no.such.place": 1, "new": [1]}
+    emulator.faults.add(Fault("altered", changes=changes))
+    emulator.faults.add(Fault("altered", changes={"status": 1}))
+    altered = api.execution(release)
+    assert (altered["status"], altered["new"], altered["action_executions"][0]["progress"]) == (None, [1], "x")
+    assert (altered["id"], len(altered["action_executions"]), altered.keys() & {"no"}) == (1, 2, set())
+    assert api.call("GET", "/999").status_code == 404
 
 
 def test_a_redirect_points_elsewhere(api, emulator, release):

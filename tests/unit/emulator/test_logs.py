@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+import tracemalloc
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -254,6 +256,30 @@ def test_a_long_log_can_be_made_of_few_lines(api, clock, emulator):
     assert time.monotonic() - before < 1.0
     answer = _fetch(api.step(pipeline)["log_url"], Range="bytes=-11")
     assert answer.text == "a 999998\nb\n"
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_long_log_behind_an_address_is_made_as_it_is_read(api, clock, emulator, ranges):
+    """In memory there is never more than a piece of it."""
+    build = Action("Build", log=["größe $LINE " + "x" * 1_900], lines=40_000, action_execution_id="given")
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[build]))
+    emulator.buddy.log_url_above, emulator.buddy.log_url_ranges = 1_000, ranges
+    api.run(pipeline)
+    clock.advance(1)
+    url = api.step(pipeline)["log_url"]
+    whole = 0
+    tracemalloc.start()
+    with httpx.stream("GET", url) as answer:
+        for chunk in answer.iter_raw():
+            whole += len(chunk)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert whole == int(answer.headers["Content-Length"]) > 70_000_000
+    assert peak < whole / 4
+    if ranges:
+        middle = _fetch(url, Range=f"bytes={whole // 2}-{whole // 2 + 5_000}").text
+        assert len(set(re.findall(r"größe (\d+) ", middle))) >= 2
+        assert _fetch(url, Range="bytes=-10").text == "x" * 9 + "\n"
 
 
 def test_repeated_lines_are_a_sequence():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.execution.remote_text import GROUP_FROM, MAX_LINE, clean, forward, looks_secret
+from airflow_provider.execution.remote_text import GROUP_FROM, MAX_LINE, clean, forward, looks_secret, tail_without_keys, without_keys
 from airflow_provider.execution.system import LogLine
 
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -203,3 +203,40 @@ def test_nothing_is_said_where_there_are_no_lines() -> None:
     log = Log()
     forward(log, "Buddy", [])
     assert log.calls == []
+
+
+KEY = [
+    "-----BEGIN RSA PRIVATE KEY-----",
+    "Proc-Type: 4,ENCRYPTED",
+    "",
+    "MIIEpAIBAAKCAQEA0m",
+    "12:00 q1Zb+/a=",
+    "-----END RSA PRIVATE KEY-----",
+]
+
+
+def test_a_key_over_several_lines_is_hidden_also_over_two_batches() -> None:
+    inside: dict[str, int] = {}
+    lines = [LogLine("Build", text) for text in ["before", *KEY, "after it"]]
+    others = LogLine("Test", "untouched")
+    texts = [line.text for batch in ([*lines[:4], others], lines[4:]) for line in without_keys(batch, inside)]
+    assert texts == ["before", KEY[0], "***", "***", "untouched", "***", "***", "***", "after it"]
+    assert inside == {}
+
+
+def test_a_key_that_does_not_end_hides_no_more_than_what_looks_like_one() -> None:
+    lines = [LogLine("", text) for text in (f"using {KEY[0]}", "MIIEpAIBAAKCAQEA0m", "the build goes on", "word")]
+    assert [line.text for line in without_keys(lines, {})][1:] == ["***", "the build goes on", "word"]
+
+
+@pytest.mark.parametrize(
+    ("tail", "shown"),
+    [
+        (["MIIEpAIBAAKCAQEA0m", KEY[-1], "after it"], ["***", KEY[-1], "after it"]),
+        (["before", *KEY[:2], "after it"], ["before", KEY[0], "***", "after it"]),
+        (["before", "after it"], ["before", "after it"]),
+        ([], []),
+    ],
+)
+def test_a_tail_may_begin_within_a_key(tail: list[str], shown: list[str]) -> None:
+    assert tail_without_keys(tail) == shown
