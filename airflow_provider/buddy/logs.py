@@ -9,7 +9,7 @@ from airflow_provider.buddy import models, routes
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.errors import NotFound, StatusError
 from airflow_provider.execution.route import Flow, Part, Request, send
-from airflow_provider.execution.system import Cursor, Step
+from airflow_provider.execution.system import Cursor, Step, block_of
 
 PAGE = 1_000
 """Lines; the most that the API gives at once."""
@@ -17,6 +17,8 @@ TAIL = 50
 WINDOW = 1024 * 1024
 """Bytes read at once of a log behind an address, at most: a longer line comes in pieces."""
 LEAST_WINDOW = 64 * 1024
+BLOCK = 4 * 1024 * 1024
+"""Bytes read at once of such a log that is wanted as a whole."""
 TAIL_WINDOW = 64 * 1024
 MAX_TAIL_PAGES = 50
 """Pages read to find the end of a log whose length is not told."""
@@ -66,6 +68,26 @@ class LogReader:
         lines, more = page
         cursor[of.key] = offset + len(lines)
         return lines, more
+
+    def block(self, of: LogOf, cursor: Cursor) -> Flow[tuple[bytes, bool]]:
+        """
+        Read on as :meth:`lines` does, as much as is at hand.
+
+        :returns: whole lines in one piece, and whether there are more by now.
+        """
+        start = cursor.get(f"{of.key} bytes")
+        if start is None or cursor.get(f"{of.key} skip"):
+            lines, more = yield from self.lines(of, cursor, PAGE)
+            return block_of(lines), more
+        data = yield from self._part(of, start, BLOCK)
+        full = len(data) == BLOCK
+        used = data.rfind(b"\n") + 1
+        cursor[f"{of.key} bytes"] = start + used
+        if used < len(data) and (not used if full else of.ended):
+            rest = data[used:] if not full else _whole_characters(data)
+            cursor[f"{of.key} bytes"] += len(rest)
+            return data[:used] + rest + b"\n", full
+        return data[:used] if used < len(data) else data, full
 
     def tail(self, of: LogOf, inline: models.ActionExecution | None) -> Flow[list[str]]:
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Flow, Pages, send
-from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, System, signature
+from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, Step, System, signature
 
 
 class Buddy(System):
@@ -105,12 +105,8 @@ class Buddy(System):
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
         """``GET .../action_executions/:id/logs`` from where we were; or what older installations have."""
-        ref = BuddyRef.parse(snapshot.ref)
         lines: list[LogLine] = []
-        for step in snapshot.steps:
-            of = LogOf.step(ref, step)
-            if not (step.id or step.definition) or step.phase in (Phase.QUEUED, Phase.SKIPPED) or cursor.get(f"{of.key} read"):
-                continue
+        for step, of in _unread(snapshot, cursor):
             more = True
             while more and len(lines) < limit:
                 try:
@@ -123,6 +119,16 @@ class Buddy(System):
                 if not texts and not more and step.phase.ended:
                     cursor[f"{of.key} read"] = 1  # nothing came after its end: not asked for again
         return lines
+
+    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes]]]:
+        """The same, in the blocks in which it comes."""
+        for step, of in _unread(snapshot, cursor):
+            more = True
+            while more:
+                block, more = yield from self._logs.block(of, cursor)
+                if block:
+                    return [(step.name, block)]
+        return []
 
     def cancel(self, ref: str) -> Flow[None]:
         """
@@ -197,6 +203,15 @@ class Buddy(System):
             return True
         # A queued execution may not know its revision yet.
         return None if snapshot.phase is Phase.QUEUED and "revision" in asked and fields.get("to_revision") is None else False
+
+
+def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:
+    """The steps whose logs may have more than was read."""
+    ref = BuddyRef.parse(snapshot.ref)
+    for step in snapshot.steps:
+        of = LogOf.step(ref, step)
+        if (step.id or step.definition) and step.phase not in (Phase.QUEUED, Phase.SKIPPED) and not cursor.get(f"{of.key} read"):
+            yield step, of
 
 
 _NEWEST = " newest="

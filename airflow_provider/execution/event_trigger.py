@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import anyio
-from airflow.triggers.base import BaseEventTrigger, TriggerEvent  # noqa: TID253
-from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer  # noqa: TID253
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound, RateLimited, one_line
 from airflow_provider.execution.arguments import one_of, seconds

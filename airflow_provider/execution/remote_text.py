@@ -89,9 +89,9 @@ def output_secrets(name: str, output: Output) -> Iterator[str]:
     return _texts(output.value) if output.secret else secret_texts({name: output.value})
 
 
-def _parts(secrets: Iterable[str]) -> list[str]:
-    """Each secret, and each line of it, since logs come line by line; the longest first."""
-    texts = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
+def parts_of(secrets: Iterable[str]) -> list[str]:
+    """Each secret, as it is and on one line, and each line of it, since logs come line by line; the longest first."""
+    texts = {part.strip() for secret in secrets for part in (secret, on_one_line(secret), *secret.splitlines())}
     return sorted((text for text in texts if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
 
 
@@ -104,15 +104,22 @@ def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LIN
     :param limit: characters to keep; None for all.
     """
     whole = str(text)
-    line = uncoloured(whole if limit is None else whole[:MAX_READ])
-    hidden = _parts(secrets)
+    line = cleaned(uncoloured(whole if limit is None else whole[:MAX_READ]), parts_of(secrets))
+    return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
+
+
+def cleaned(line: str, hidden: Sequence[str]) -> str:
+    """
+    The same of a line without escape sequences, whatever its length.
+
+    :param hidden: as of :func:`parts_of`.
+    """
     for secret in hidden:
         line = line.replace(secret, HIDDEN)
     line = on_one_line(line)
     for secret in hidden:
         line = line.replace(secret, HIDDEN)
-    line = ungrouped(_SECRET_VALUE.sub(HIDDEN, line))
-    return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
+    return ungrouped(_SECRET_VALUE.sub(HIDDEN, line))
 
 
 def within_key(line: LogLine, inside: dict[str, int]) -> bool:

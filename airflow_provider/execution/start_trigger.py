@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
-from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent  # noqa: TID253
+from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.portable import NotPortable, Portable, unpack
 from airflow_provider.execution.result import utc
-from airflow_provider.execution.trigger import ExecutionTrigger, set_xcoms  # noqa: TID253
-from airflow_provider.execution.watch import WatchState  # noqa: TID253
+from airflow_provider.execution.trigger import ExecutionTrigger, set_xcoms
+from airflow_provider.execution.watch import WatchState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.hook import ExecutionHook

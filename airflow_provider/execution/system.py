@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
 from airflow_provider.errors import ConfigurationError
@@ -139,6 +140,11 @@ class Overview(NamedTuple):
     pages: Pages[Glance]
 
 
+def block_of(lines: Iterable[str]) -> bytes:
+    """Lines in one piece; a line feed within a line is no end of it."""
+    return "".join(line.replace("\n", "\v") + "\n" for line in lines).encode(errors="replace")
+
+
 def signature(snapshot: Snapshot) -> str:
     """What tells an ended execution from the same one after it ran again."""
     return f"{snapshot.ref} {snapshot.run or ''} {snapshot.status} {iso(snapshot.finished_at)}"
@@ -178,6 +184,11 @@ class System(ABC):
     @abstractmethod
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
         """Read at most ``limit`` log lines behind ``cursor``, and move it."""
+
+    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes]]]:
+        """Read some more of a log that is wanted as a whole: steps, each with lines as the remote side wrote them; nothing at its end."""
+        lines = yield from self.new_lines(snapshot, cursor, 1_000)
+        return [(step, block_of(line.text for line in group)) for step, group in groupby(lines, key=lambda line: line.step)]
 
     @abstractmethod
     def cancel(self, ref: str) -> Flow[None]:

@@ -295,18 +295,19 @@ class ExecutionTask:
             self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, problem)
 
     def _store_log(self, hook: ExecutionHook, system: System, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
-        """Stream the whole log into a file, a page at a time."""
+        """Stream the whole log into a file, some blocks at a time."""
+        from airflow_provider.execution.log_file import LogFile
         from airflow_provider.execution.outputs import safe_name
-        from airflow_provider.execution.remote_text import clean, secrets_in, without_keys
+        from airflow_provider.execution.remote_text import secrets_in
 
-        hidden, keys = secrets_in(snapshot), dict[str, int]()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{safe_name(snapshot.ref)}.log"
         cursor: dict[str, int] = {}
-        with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
-            while lines := hook.run(system.new_lines(snapshot, cursor, 1_000)):
-                for line in without_keys(lines, keys):
-                    file.write(f"[{clean(line.step)}] {clean(line.text, hidden, limit=None)}\n")
+        with path.open("wb") as file:  # type: ignore[no-untyped-call]
+            log_file = LogFile(file, secrets_in(snapshot))
+            while blocks := hook.run(system.new_blocks(snapshot, cursor)):
+                for step, block in blocks:
+                    log_file.write(step, block)
         return str(path)
 
 

@@ -27,12 +27,12 @@ def later(seconds: float, act: Callable[[], Any]) -> None:
     threading.Timer(seconds, act).start()
 
 
-def once_looked(search: Search, act: Callable[[], Any]) -> None:
-    """Act when the sensor has followed for a while what it found."""
+def once_looked(search: Search, act: Callable[[], Any], path: str = r"/executions/\d+$") -> None:
+    """Act when the sensor has followed for a while what it found; or with ``LIST``, when it has searched for a while."""
 
     def wait() -> None:
         until = time.monotonic() + 20
-        while search.emulator.ledger.count(method="GET", path_re=r"/executions/\d+$") < 2 and time.monotonic() < until:
+        while search.emulator.ledger.count(method="GET", path_re=path) < 2 and time.monotonic() < until:
             time.sleep(0.02)
         act()
 
@@ -98,7 +98,7 @@ def test_an_execution_that_is_there(search: Search) -> None:
 
 
 def test_one_that_starts_later(search: Search) -> None:
-    later(0.6, search.start)
+    once_looked(search, search.start, LIST)
     ended = search.run(started_after=datetime.now(timezone.utc).isoformat())
     assert found(ended) == search.system.refs[0]
     assert ended.text.count("Looking for a Buddy execution of pipeline 'release' in demo/shop") == 1

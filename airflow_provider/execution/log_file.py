@@ -1,0 +1,119 @@
+"""
+A whole log in a file, cleaned a block at a time: line by line takes ten times as long.
+
+In a block, searches at the speed of C find the lines that may hold anything to clean, mostly none; only these go through
+:func:`~airflow_provider.execution.remote_text.clean`. What comes out is the same.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from airflow_provider.execution.remote_text import clean, cleaned, parts_of, without_keys
+from airflow_provider.execution.system import LogLine
+from airflow_provider.plain_text import uncoloured
+
+_TOKEN = f"{string.ascii_letters}{string.digits}_-".encode() + bytes(range(0x80, 0x100))
+_CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n"))
+
+
+def _folding() -> bytes:
+    table = bytearray(b" " * 256)
+    for kind, characters in {b"a": _TOKEN, b"\0": _CONTROL, b".": b".", b":": b":"}.items():
+        for character in characters:
+            table[character] = kind[0]
+    return bytes(table)
+
+
+_FOLDED = _folding()
+"""Makes all characters of one kind the same, so that a few searches find all shapes."""
+_SHAPES = (
+    b"a" * 15,  # no secret that tells by its shape is shorter,
+    b"a" * 11 + b"." + b"a" * 11,  # but the parts of a JSON web token,
+    b"::" + b"a" * len("group") + b"::",
+    b"::" + b"a" * len("endgroup") + b"::",
+)
+_SIGNS = re.compile(rb"::|eyJ|gh[pousr]_|github_pat_|glpat-|xox|AKIA|ASIA|AIza|k_live_|sk-|npm_|pypi-|_sk_")
+"""One of these is in every secret that tells by its shape, and in every mark of a group."""
+_UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])")
+"""The control characters and marks beyond ASCII, in UTF-8."""
+_KEY = b"PRIVATE KEY-----"
+
+
+class LogFile:
+    """
+    Writes remote text to a file: a line for each line, its step before it.
+
+    :param file: open for writing bytes.
+    :param secrets: values to hide besides those that are secret by their shape.
+    """
+
+    def __init__(self, file: Any, secrets: Iterable[str] = ()) -> None:
+        self._file = file
+        self._secrets = tuple(secrets)
+        self._hidden = parts_of(self._secrets)
+        self._keys: dict[str, int] = {}
+
+    def write(self, step: str, block: bytes) -> None:
+        """
+        Write a block of whole lines.
+
+        :param step: whose lines.
+        :param block: the lines as they came, each with its end.
+        """
+        if not block:
+            return
+        label = f"[{clean(step)}] ".encode()
+        self._file.write(label)
+        self._file.write(memoryview(self._cleaned(step, block).replace(b"\n", b"\n" + label))[: -len(label)])
+
+    def _cleaned(self, step: str, block: bytes) -> bytes:
+        if b"\r" in block:
+            block = re.sub(rb"\r+\n", b"\n", block)
+        ascii_only = block.isascii()
+        if not ascii_only:
+            block = block.decode(errors="replace").encode()
+        plain = block
+        if b"\x1b" in block or b"\xc2\x9b" in block:
+            plain = uncoloured(block.decode()).encode()
+        if self._keys.get(step) or _KEY in plain:
+            lines = (LogLine(step, line) for line in block.decode().split("\n")[:-1])
+            return "".join(f"{cleaned(uncoloured(line.text), self._hidden)}\n" for line in without_keys(lines, self._keys)).encode()
+        suspects = dict(self._suspects(plain, ascii_only))
+        if not suspects:
+            return plain
+        pieces, done = [], 0
+        for start in sorted(suspects):
+            end = suspects[start]
+            pieces += [plain[done:start], cleaned(plain[start:end].decode(), self._hidden).encode()]
+            done = end
+        return b"".join([*pieces, plain[done:]])
+
+    def _suspects(self, text: bytes, ascii_only: bool) -> Iterator[tuple[int, int]]:
+        """Where the lines begin and end that may have to be cleaned."""
+        folded = text.translate(_FOLDED)
+        for shape in _SHAPES:
+            for start, end in _lines_with(shape, folded, text):
+                if _SIGNS.search(text, start, end):
+                    yield start, end
+        yield from _lines_with(b"\0", folded, text)
+        for secret in self._hidden:
+            yield from _lines_with(secret.encode(errors="replace"), text, text)
+        if not ascii_only:
+            for found in _UNUSUAL.finditer(text):
+                yield _line_at(found.start(), text)
+
+
+def _lines_with(what: bytes, where: bytes, text: bytes) -> Iterator[tuple[int, int]]:
+    at = where.find(what)
+    while at >= 0:
+        start, end = _line_at(at, text)
+        yield start, end
+        at = where.find(what, end)
+
+
+def _line_at(at: int, text: bytes) -> tuple[int, int]:
+    return text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
