@@ -19,9 +19,15 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "AlgaPSA", "external-doc-url": "https://www.algapsa.com", "tags": ["service"]},
         ],
         "hooks": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.hook"]} for name, module in _SYSTEMS],
-        "operators": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators"]} for name, module in _SYSTEMS],
+        "operators": [
+            {"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators", "airflow_provider.audit.operators"]}
+            for name, module in _SYSTEMS
+        ],
         "sensors": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.sensors"]} for name, module in _SYSTEMS],
-        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider.execution.trigger"]} for name, _ in _SYSTEMS],
+        "triggers": [
+            {"integration-name": name, "python-modules": ["airflow_provider.execution.trigger", "airflow_provider.audit.trigger"]}
+            for name, _ in _SYSTEMS
+        ],
         "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink", "airflow_provider.tracecat.link.TracecatExecutionLink"],
         "connection-types": [
             {

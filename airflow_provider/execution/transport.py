@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import math
 import re
 import ssl
 import time
@@ -120,20 +121,33 @@ def _until_reset(headers: Mapping[str, str]) -> float | None:
 
 
 class _RateLimit:
-    """What the headers say of the rate limit shared by all requests of one sender."""
+    """What the headers say of the rate limit shared by all requests of one sender, and what is under way against it."""
 
     def __init__(self) -> None:
         self._free_at = 0.0
+        self._left = math.inf
+        self._under_way = 0
 
     def note(self, headers: Mapping[str, str]) -> None:
         if (remaining := headers.get("x-rate-limit-remaining")) is not None:
-            used_up = remaining.strip() == "0"
-            self._free_at = time.time() + (_until_reset(headers) or 0.0) if used_up else 0.0
+            # Those under way may not be counted in it yet.
+            self._left = float(remaining) - max(self._under_way - 1, 0) if remaining.strip().isdecimal() else math.inf
+            self._free_at = time.time() + (_until_reset(headers) or 0.0)
 
     @property
     def wait(self) -> float:
         """Seconds until the next request is welcome, at most :data:`MAX_WAIT`."""
-        return min(max(self._free_at - time.time(), 0.0), MAX_WAIT)
+        return min(max(self._free_at - time.time(), 0.0), MAX_WAIT) if self._left < 1 else 0.0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Count a request as under way."""
+        self._under_way += 1
+        self._left -= 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
 
 class _Call(Generic[T]):
@@ -451,7 +465,7 @@ class Sender:
     def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                with self._client.stream(**call.arguments()) as response:
+                with self._limit.turn(), self._client.stream(**call.arguments()) as response:
                     if call.at_home:
                         self._limit.note(response.headers)
                     if call.redirected(response):
@@ -531,9 +545,9 @@ class AsyncSender:
         return answer
 
     async def _once(self, request: Request[T]) -> T:
-        if wait := self._limit.wait:
-            await asyncio.sleep(wait)
         async with self._in_flight:
+            if wait := self._limit.wait:
+                await asyncio.sleep(wait)
             fresh = self.endpoint.login is not None and self._cookie is None
             cookie = await self._log_in(None) if fresh else self._cookie
             call = _Call(self.endpoint, request, cookie)
@@ -556,7 +570,7 @@ class AsyncSender:
 
     async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         try:
-            with anyio.fail_after(SLOWEST * self.endpoint.timeout):  # asyncio.wait_for may lose a cancel before Python 3.12
+            with self._limit.turn(), anyio.fail_after(SLOWEST * self.endpoint.timeout):  # asyncio.wait_for may lose a cancel before 3.12
                 return await self._exchange(call)
         except TimeoutError:
             raise call.too_slow() from None
