@@ -61,10 +61,19 @@ def parse(text: str, model: type[M], name: str, *, toml: bool) -> M:
 
 
 def _told(name: str, lines: Mapping[Key, int], problem: Mapping[str, Any]) -> str:
-    place: Key = tuple(problem["loc"])
+    place = _place(problem)
     line = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
-    text = "there is no such key" if problem["type"] == "extra_forbidden" else str(problem["msg"])
-    return f"{name}, line {line}, {'.'.join(str(part) for part in place) or 'the whole'}: {text}."
+    return f"{name}, line {line}, {described(problem)}"
+
+
+def _place(problem: Mapping[str, Any]) -> Key:
+    return tuple(part for part in problem["loc"] if part != "[key]")  # pydantic's word for a key that is wrong itself
+
+
+def described(problem: Mapping[str, Any]) -> str:
+    """What is wrong where, of one of pydantic's errors."""
+    text = "there is no such key" if problem["type"] == "extra_forbidden" else str(problem["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in _place(problem)) or 'the whole'}: {text}."
 
 
 def _yaml_lines(text: str) -> dict[Key, int]:

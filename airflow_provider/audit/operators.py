@@ -289,7 +289,7 @@ class AuditReportOperator(BaseOperator):
     :param fail_on: lowest severity of a new finding on which to fail; or a dict of ``severity``, ``confidence`` (default ``"medium"``) and
         ``new_only`` (default True). None: never.
     :param fail_on_gaps: fail if something could not be read.
-    :param formats: of the reports, besides ``json``.
+    :param formats: ``json`` (always), ``sarif``, ``markdown``, ``summary`` (Markdown short enough for a notifier), ``html``, ``table``.
     :param settings: path of a file (TOML or YAML), or a dict of the same shape.
     """
 
@@ -302,7 +302,7 @@ class AuditReportOperator(BaseOperator):
         reports_path: str,
         fail_on: str | Mapping[str, Any] | None = "high",
         fail_on_gaps: bool = False,
-        formats: Sequence[str] = ("json",),
+        formats: Sequence[str] = ("json", "sarif", "markdown", "summary", "html"),
         settings: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:

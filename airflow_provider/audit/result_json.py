@@ -15,16 +15,22 @@ from airflow_provider.audit.facts import Counted, GapFacts, Subject, WindowFacts
 from airflow_provider.audit.finding import Finding, subject_as_json
 from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.outcome import Status
+from airflow_provider.audit.rules import all_rules
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.system import web_link
+from airflow_provider.provider_info import get_provider_info
 
 SCHEMA, VERSION = "airflow-provider-executions/audit-result", 1
 
 
 def dump(result: AuditResult) -> dict[str, Any]:
-    """Plain data."""
+    """Plain data, as ``reports/audit-result-1.schema.json`` says."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
+        "generator": {"name": "airflow-provider-executions", "version": get_provider_info()["versions"][0]},
+        "rules": _described(result),
         "started_at": result.started_at.isoformat(),
         "since": result.since and result.since.isoformat(),
         "until": result.until and result.until.isoformat(),
@@ -42,13 +48,32 @@ def dump(result: AuditResult) -> dict[str, Any]:
     }
 
 
+def _described(result: AuditResult) -> dict[str, Any]:
+    """What is to be said about the rules that were asked; not of those that only a later version has."""
+    rules = {rule.id: rule for rule in all_rules() if rule.id in result.outcomes}
+    names = ("what", "why", "mend")
+    return {
+        id: {
+            "slug": rule.slug,
+            "title": rule.title,
+            "severity": rule.severity.value,
+            "confidence": rule.confidence.value,
+            "persona": rule.persona.value,
+            "systems": list(rule.systems),
+            **{name: rule.docs[name] for name in names},
+            "references": list(rule.references),
+        }
+        for id, rule in rules.items()
+    }
+
+
 def text(result: AuditResult) -> str:
     """The same as text."""
     return json.dumps(dump(result), ensure_ascii=False, indent=1)
 
 
 def _window(window: WindowFacts) -> dict[str, Any]:
-    definition = asdict(window.definition)
+    definition = {**asdict(window.definition), "name": clean(window.definition.name), "url": web_link(window.definition.url)}
     return {
         "kind": "window",
         "system": window.system,

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 
 from airflow_provider.audit.document import read
 from airflow_provider.audit.levels import Confidence, Persona, Severity
+from airflow_provider.audit.rule_id import RuleId
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -206,7 +207,7 @@ class AuditSettings(Section):
     working_hours: WorkingHours = WorkingHours()
     production: Names = frozenset({"*prod*", "*live*", "*release*", "*deploy*"})
     """Names of pipelines, workflows and rules that production hangs on; ``*`` and ``?`` are wildcards, case does not count."""
-    rules: dict[str, RuleSettings] = {}
+    rules: dict[RuleId, RuleSettings] = {}
 
     def is_production(self, name: str) -> bool:
         """Whether a definition of this name is one that production hangs on."""

@@ -17,10 +17,12 @@ from pydantic import ValidationError
 
 from airflow_provider.audit import result_json
 from airflow_provider.audit.baseline import Baseline
+from airflow_provider.audit.document import described
 from airflow_provider.audit.engine import Audit, AuditResult
 from airflow_provider.audit.facts import Fact, GapFacts, Subject
 from airflow_provider.audit.finding import NEW
 from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.reports import FORMATS, text_of
 from airflow_provider.audit.settings import AuditSettings, FailLine, load_settings
 from airflow_provider.audit.waivers import Waivers
 from airflow_provider.errors import ConfigurationError
@@ -32,11 +34,6 @@ if TYPE_CHECKING:
 
 FIRST_WINDOW = timedelta(hours=24)
 """Audited by a task that has never audited before."""
-
-
-Writer = Callable[[AuditResult, AuditSettings], str]
-WRITERS: dict[str, tuple[str, Writer]] = {"json": ("findings.json", lambda result, settings: result_json.text(result))}
-"""Format of a report to the name of its file, and what makes its text."""
 
 
 class AuditSummary(TypedDict):
@@ -119,8 +116,7 @@ def settings_of(given: str | Mapping[str, Any] | None) -> AuditSettings:
         return AuditSettings.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"settings: {where}: {first['msg']}.") from None
+        raise ConfigurationError(f"settings: {described(first)}") from None
 
 
 def judge(
@@ -202,7 +198,7 @@ def fail_line(given: str | Mapping[str, Any] | None) -> FailLine | None:
         return FailLine.model_validate({"severity": given} if isinstance(given, str) else dict(given))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise ConfigurationError(f"fail_on: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}.") from None
+        raise ConfigurationError(f"fail_on: {described(first)}") from None
 
 
 def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePath, formats: Sequence[str]) -> AuditSummary:
@@ -213,14 +209,12 @@ def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePat
     :raises ConfigurationError: if one is not known.
     """
     wanted = dict.fromkeys(("json", *formats))
-    if unknown := [name for name in wanted if name not in WRITERS]:
-        raise ConfigurationError(f"formats: {unknown[0]!r} is none; there are {', '.join(WRITERS)}.")
+    texts = {name: text_of(name, result, settings) for name in wanted}
     folder.mkdir(parents=True, exist_ok=True)
     reports: dict[str, str] = {}
-    for name in wanted:
-        file, text = WRITERS[name]
-        path = folder / file
-        path.write_text(text(result, settings), encoding="utf-8")
+    for name, text in texts.items():
+        path = folder / FORMATS[name][0]
+        path.write_text(text, encoding="utf-8")
         reports[name] = str(path)
     return summary_of(result, reports)
 

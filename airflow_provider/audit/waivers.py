@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from airflow_provider.audit.document import read
 from airflow_provider.audit.facts import Subject, WaiverFacts
 from airflow_provider.audit.finding import Finding
+from airflow_provider.audit.rule_id import RuleId
 
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -37,7 +38,7 @@ class Waiver(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}\d{3}$")]
+    rule: RuleId
     subject: Filled
     """Glob over the subject's id."""
     reason: Reason

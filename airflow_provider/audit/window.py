@@ -22,7 +22,7 @@ REPEATS = 64
 """Different inputs counted at the same time."""
 TURN_SAMPLE = 512
 """Ends kept in order of start, to count turns."""
-_MARKED_IN = {"buddy": ("comment",), "alga_psa": ("trigger_data",)}
+_MARKED_IN = {"buddy": "comment", "alga_psa": "trigger_data"}
 """Where a correlation value would be."""
 
 
@@ -66,7 +66,8 @@ class Count:
         """Count an execution."""
         self.phases[execution.phase] += 1
         self.marked += execution.marker is not None
-        self.unmarked += execution.marker is None and execution.gives(*_MARKED_IN.get(execution.system, ("no such field",)))
+        place = _MARKED_IN.get(execution.system)
+        self.unmarked += execution.marker is None and place is not None and (execution.detailed or execution.gives(place))
         if execution.queue_time is not None:
             self.queue_times.add(execution.ref, execution.queue_time)
         if execution.phase in (Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT):

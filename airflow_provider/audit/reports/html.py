@@ -78,8 +78,9 @@ def _groups(findings: Iterable[Finding]) -> list[Group]:
 
 
 def prose(text: str) -> Markup:
-    """Our own documentation: what stands in backticks is code."""
-    return Markup(re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", str(escape(" ".join(text.split())))))  # noqa: S704 # escaped
+    """Our own documentation: what stands in backticks is code, between asterisks stressed."""
+    marked = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", str(escape(" ".join(text.split()))))
+    return Markup(re.sub(r"(?<!\w)\*(\w[^*]*)\*(?!\w)", r"<em>\1</em>", marked))  # noqa: S704 # escaped
 
 
 @lru_cache(maxsize=1)

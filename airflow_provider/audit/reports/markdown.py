@@ -1,4 +1,8 @@
-"""Markdown: a whole report, and a few lines for notifiers. Remote text stands in code spans or is escaped, so it can't mark up, link or call anyone."""
+"""
+Markdown: a whole report, and a few lines for notifiers.
+
+Remote text stands in code spans or is escaped, so that it can't mark up, link, or call anyone.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ from itertools import groupby
 
 from airflow_provider.audit.engine import AuditResult
 from airflow_provider.audit.finding import NEW, Finding
+from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, Overview, accepted_as, href, overview, rule_of, state_of, when
 from airflow_provider.audit.settings import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
 MOST_SHOWN = 500
 MOST_SUMMARISED = 10
+LONGEST_TITLE = 80
 SUMMARY_CHARACTERS = 2_000
 """What Discord takes; other notifiers take more."""
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!$]")
@@ -47,29 +53,33 @@ def text(result: AuditResult, settings: AuditSettings) -> str:
 
 def summary(result: AuditResult, limit: int = SUMMARY_CHARACTERS) -> str:
     """
-    The counts and the worst findings, new ones first.
+    The counts and the worst rules, those with new findings first.
 
     :param limit: characters.
     """
     seen = overview(result)
     lines = [f"**Audit: {seen.counts}**" + (f" ({seen.changes})" if seen.changes else "")]
-    first = sorted(seen.open, key=lambda finding: finding.state != NEW)[:MOST_SUMMARISED]
-    told = len(lines[0])
-    for number, finding in enumerate(first):
-        mark = " (new)" if finding.state == NEW else ""
-        line = f"- **{finding.severity}** {finding.rule} {linked(_short(finding.subject.title), finding.subject.url)}: {prose(_short(finding.message))}{mark}"
-        if told + len(line) + 30 > limit:
-            first = first[:number]
+    groups: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in seen.open:
+        groups.setdefault((finding.severity, finding.rule), []).append(finding)
+    told, left = len(lines[0]), seen.total
+    for (severity, id), found in sorted(groups.items(), key=lambda item: all(one.state != NEW for one in item[1]))[:MOST_SUMMARISED]:
+        line = _summarised(severity, id, found)
+        if told + len(line) > limit - len("\n- and 1,000,000 more\n"):
             break
-        told += len(line) + 1
         lines.append(line)
-    if seen.total > len(first):
-        lines.append(f"- and {seen.total - len(first)} more")
-    return "\n".join(lines) + "\n"
+        told, left = told + 1 + len(line), left - len(found)
+    return "\n".join([*lines, f"- and {left} more"] if left else lines) + "\n"
 
 
-def _short(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+def _summarised(severity: Severity, id: str, found: list[Finding]) -> str:
+    rule, new = rule_of(id), [finding for finding in found if finding.state == NEW]
+    first = (new or found)[0].subject
+    count = f"{len(found)}, {len(new)} new" if new else f"{len(found)}"
+    title = first.title if len(first.title) <= LONGEST_TITLE else f"{first.title[:LONGEST_TITLE]}…"
+    return (
+        f"- **{severity}** {id}{f' {rule.title}' if rule else ''} ({count}): {linked(title, first.url)}{', ...' if len(found) > 1 else ''}"
+    )
 
 
 def _head(result: AuditResult, seen: Overview, settings: AuditSettings) -> Iterator[str]:
@@ -80,7 +90,8 @@ def _head(result: AuditResult, seen: Overview, settings: AuditSettings) -> Itera
     yield f"Audited {when(result.started_at, settings.time_zone)}."
     if result.since and result.until:
         yield f"Executions from {when(result.since, settings.time_zone)} to {when(result.until, settings.time_zone)}."
-    yield f"Judged: {', '.join(f'{count} {kind}' for kind, count in sorted(result.subjects.items())) or 'nothing'}."
+    judged = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in sorted(result.subjects.items())]
+    yield f"Judged: {', '.join(judged) or 'nothing'}."
     if seen.by_system:
         yield ""
         yield f"| System | {' | '.join(map(str, WORST_FIRST))} |"
@@ -110,13 +121,9 @@ def _of_rule(id: str, findings: list[Finding]) -> Iterator[str]:
 
 def _lines(findings: Iterable[Finding]) -> Iterator[str]:
     for finding in findings:
-        state = state_of(finding)
-        yield (
-            f"- {linked(finding.subject.title, finding.subject.url)} {code(finding.path)}: {prose(finding.message)} "
-            f"Found: {code(finding.evidence.text)}. Confidence {finding.confidence}"
-            + (f", {state}" if state in ("new", "known") else "")
-            + "."
-        )
+        state = f", {state_of(finding)}" if finding.state else ""
+        where = f"{linked(finding.subject.title, finding.subject.url)} {code(finding.path)}"
+        yield f"- {where}: {prose(finding.message)} Found: {code(finding.evidence.text)}. Confidence {finding.confidence}{state}."
 
 
 def _rest(result: AuditResult, seen: Overview) -> Iterator[str]:

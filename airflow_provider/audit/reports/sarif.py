@@ -32,9 +32,8 @@ def text(result: AuditResult) -> str:
 
 def log(result: AuditResult) -> dict[str, Any]:
     """The report as plain data: one run. Findings that are fixed are in it with the baseline state ``absent``."""
-    ids = sorted(
-        {*result.outcomes, *(finding.rule for finding in (*result.findings, *result.fixed)), *(error.rule for error in result.errors)}
-    )
+    found_by = {finding.rule for finding in (*result.findings, *result.fixed)}
+    ids = sorted({*result.outcomes, *found_by, *(error.rule for error in result.errors)})
     index = {id: number for number, id in enumerate(ids)}
     compared = bool(result.fixed) or any(finding.state for finding in result.findings)
     found = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in result.findings]
@@ -99,7 +98,7 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
     if state is not None:
         found["baselineState"] = state
     if finding.waiver is not None:
-        found["suppressions"] = [{"kind": "external", "status": "accepted", "justification": accepted_as(finding)}]
+        found["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(accepted_as(finding))}]
     return found
 
 
@@ -109,7 +108,7 @@ def _location(subject: Subject, path: str) -> dict[str, Any]:
     uri = "/".join(quote(part, safe="", errors="replace") for part in (system, *place.split("/")) if part.strip("."))
     return {
         "physicalLocation": {"artifactLocation": {"uri": uri or "audit"}},
-        "logicalLocations": [{"name": subject.title, "fullyQualifiedName": f"{subject.id}#{path}", "kind": subject.kind}],
+        "logicalLocations": [{"name": clean(subject.title), "fullyQualifiedName": clean(f"{subject.id}#{path}"), "kind": subject.kind}],
     }
 
 

@@ -14,7 +14,14 @@ MODULES = (
     "buddy_limits",
     "buddy_secrets",
     "execution_actors",
+    "execution_approvals",
+    "execution_drift",
     "execution_outcomes",
+    "execution_places",
+    "execution_records",
+    "execution_retries",
+    "execution_secrets",
+    "execution_stuck",
     "waivers",
 )
 

@@ -419,6 +419,16 @@ def test_only_new_findings_fail_unless_all_are_to(emulator: Emulator, tasks: Tas
     assert tasks.report(second, fail_on={"severity": "high", "new_only": False}).state == "failed"
 
 
+def test_reports_come_in_all_formats(emulator: Emulator, tasks: Tasks) -> None:
+    pipeline(emulator)
+    audit = good(tasks.configuration().run())
+    reports = good(tasks.report(audit, fail_on=None))["reports"]
+    assert set(reports) == {"json", "sarif", "markdown", "summary", "html"}
+    for path in reports.values():
+        assert "BDY001" in Path(path.removeprefix("file://")).read_text()
+    assert "formats: 'docx'" in str(tasks.report(audit, formats=["docx"]).error)
+
+
 @pytest.mark.parametrize("fail_on", ["awful", {"severity": "high", "when": "new"}])
 def test_a_line_that_there_is_not_is_a_clear_error(tasks: Tasks, fail_on: Any) -> None:
     assert "fail_on" in str(tasks.report(fail_on=fail_on).error)

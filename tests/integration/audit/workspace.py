@@ -213,12 +213,30 @@ def tracecat_unlimited(execution: Any, chance: random.Random) -> str:
     return ""
 
 
+def _address(execution: Any, host: str, workspace: str) -> None:
+    """Let its last step answer with an address of its own."""
+    below = f"projects/shop/pipelines/{execution.pipeline.id}/executions/{execution.id}/action_executions/1"
+    _steps(execution, details={"url": f"{host}/workspaces/{workspace}/{below}"})
+
+
+def buddy_other_host(execution: Any, chance: random.Random) -> str:
+    _address(execution, "https://api.buddy-mirror.example", execution.workspace)
+    return "action_executions["
+
+
+def buddy_ends_before_it_begins(execution: Any, chance: random.Random) -> str:
+    _steps(execution, details={"finish_date": "2020-01-01T00:00:00Z"})
+    return "action_executions["
+
+
 Spoil = Callable[[Any, random.Random], str]
 
 EXECUTIONS: dict[str, dict[str, list[Spoil]]] = {
     "EXE009": {"buddy": [buddy_secret_output], "tracecat": [tracecat_secret_output], "alga_psa": [alga_secret_output]},
     "EXE010": {"buddy": [buddy_secret_log], "alga_psa": [alga_secret_log]},
     "EXE014": {"tracecat": [tracecat_unlimited]},
+    "EXE016": {"buddy": [buddy_ends_before_it_begins]},
+    "EXE021": {"buddy": [buddy_other_host]},
     "EXE015": {"buddy": [buddy_partial], "tracecat": [tracecat_partial], "alga_psa": [alga_partial]},
 }
 
@@ -297,8 +315,25 @@ def of_an_unknown_status(workspace: Workspace) -> Iterator[Planted]:
     yield Planted("EXE017", f"alga_psa:{strange.id}", "status")
 
 
+def of_another_workspace(workspace: Workspace) -> Iterator[Planted]:
+    execution = _buddy(workspace, "SUCCESSFUL", 7.0)
+    # The emulator's address is known only once it serves: the host is another one, too.
+    _address(execution, "https://api.buddy-mirror.example", "somebody-else")
+    yield Planted("EXE019", f"buddy:{execution.ref}", "action_executions[")
+    yield Planted("EXE021", f"buddy:{execution.ref}", "action_executions[")
+
+
+def started_again_and_again(workspace: Workspace) -> Iterator[Planted]:
+    system = workspace.emulator.alga_psa
+    rule = system.add_rule(alga_psa.Rule("storm", actions=[alga_psa.Action(seconds=2.0)]))
+    for number in range(8):
+        system.add_execution(rule, "failed", {"ticket": "the same"}, started_at=workspace.now - 8 * HOUR + 60.0 * number)
+    yield Planted("EXE013", f"alga_psa:{rule.id}/window", "current.repeats")
+
+
 SPECIAL: list[Callable[[Workspace], Iterator[Planted]]] = [
-    stuck, at_a_gate, terminated_by_a_stranger, approved_by_the_starter, of_something_gone, of_an_unknown_status,
+    stuck, at_a_gate, terminated_by_a_stranger, approved_by_the_starter, of_something_gone, of_an_unknown_status, of_another_workspace,
+    started_again_and_again,
 ]  # fmt: skip
 
 FOLLOWS: dict[str, tuple[str, ...]] = {}
