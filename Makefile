@@ -57,7 +57,7 @@ bench: $(VENV)-bench/.ready  ## Measure against peers; prints, asserts nothing
 	@$(VENV)-bench/bin/python -m tests.benchmarks
 
 lock: $(VENV)/.ready  ## Resolve the lock files anew
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group dev --group chaos pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra audit --extra emulator --group dev --group chaos pyproject.toml -o requirements-dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --group bench pyproject.toml -o requirements-bench.lock
 
 clean:  ## Remove what was built, the environments included

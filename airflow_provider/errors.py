@@ -185,6 +185,10 @@ class StartUnknown(ExecutionError):
     """It can't be told whether a start request took effect, so none was sent again."""
 
 
+class AuditFailed(ExecutionApiError, AirflowFailException):
+    """An audit found what it is to fail on. Airflow does not retry the task: it would find the same."""
+
+
 class OutputMissing(ExecutionError):
     """An output named in ``push_outputs`` was not produced, or could not be handed on."""
 

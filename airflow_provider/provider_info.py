@@ -19,7 +19,10 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "AlgaPSA", "external-doc-url": "https://www.algapsa.com", "tags": ["service"]},
         ],
         "hooks": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.hook"]} for name, module in _SYSTEMS],
-        "operators": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators"]} for name, module in _SYSTEMS],
+        "operators": [
+            {"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators", "airflow_provider.audit.operators"]}
+            for name, module in _SYSTEMS
+        ],
         "sensors": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.sensors"]} for name, module in _SYSTEMS],
         "triggers": [
             {"integration-name": name, "python-modules": [*_TRIGGERS, f"airflow_provider.{module}.triggers"]} for name, module in _SYSTEMS
@@ -85,7 +88,7 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-_TRIGGERS = ("airflow_provider.execution.trigger", "airflow_provider.execution.start_trigger")
+_TRIGGERS = ("airflow_provider.execution.trigger", "airflow_provider.execution.start_trigger", "airflow_provider.audit.trigger")
 _SYSTEMS = (("Buddy", "buddy"), ("Tracecat", "tracecat"), ("AlgaPSA", "alga_psa"))
 
 

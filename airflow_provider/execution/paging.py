@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider.execution.route import Flow, Pages
 
 T = TypeVar("T")
 
-_Place = tuple[int, frozenset[object], bool]
-"""The number of the next page, the keys of all items so far, and whether the last page had new ones."""
+KEPT = 20
+"""Pages whose keys are remembered: a list may be of any length, but not that many new items come while one page is read."""
+
+_Place = tuple[int, list[list[Any]], bool]
+"""The number of the next page, the keys of the items on the latest pages, and whether the last one had new ones. JSON, if the keys are."""
 
 
 def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T], object]) -> Pages[T]:
@@ -26,10 +29,11 @@ def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T]
     """
 
     def page(at: _Place | None) -> Flow[tuple[list[T], _Place | None]]:
-        number, seen, went_on = at or (1, frozenset(), True)
+        number, kept, went_on = at or (1, [], True)
         items, last = yield from get(number)
+        seen = {one for keys in kept for one in keys}
         new = [item for item in items if key(item) is None or key(item) not in seen]
         ends = last or not items or not (new or went_on)
-        return new, None if ends else (number + 1, seen.union(map(key, items)), bool(new))
+        return new, None if ends else (number + 1, [*kept, [key(item) for item in items]][-KEPT:], bool(new))
 
     return page

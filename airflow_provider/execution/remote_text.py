@@ -54,6 +54,11 @@ def looks_secret(name: str, value: object) -> bool:
     return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(_SECRET_VALUE.search(value)))
 
 
+def secret_shapes(text: str) -> list[str]:
+    """The parts of a text that are secret by their shape."""
+    return _SECRET_VALUE.findall(text)
+
+
 def secret_texts(value: Any) -> Iterator[str]:
     """The texts within a JSON value that are secret by their name or shape: what a task sends, and the remote side may echo."""
     if isinstance(value, Mapping):

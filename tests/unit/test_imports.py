@@ -18,6 +18,8 @@ HEAVY = [
     "airflow_provider.buddy.models",
     "airflow_provider.buddy.routes",
     "airflow_provider.buddy.system",
+    "airflow_provider.audit.engine",
+    "airflow_provider.audit.task",
     "airflow_provider.emulator",
     "airflow.triggers.base",
     "fastapi",
@@ -44,12 +46,13 @@ def new_modules(first: str, then: str) -> list[str]:
         "import airflow_provider.buddy.operators, airflow_provider.buddy.sensors",
         "from airflow_provider.buddy.operators import BuddyRunPipelineOperator as O; O(task_id='t', pipeline=1)",
         "from airflow_provider.buddy.sensors import BuddyExecutionSensor as S; S(task_id='t', ref='a/b/1/2', deferrable=True)",
+        "from airflow_provider.audit.operators import AuditReportOperator as R; R(task_id='t', reports=[], reports_path='x')",
     ],
-    ids=["import", "operator", "sensor"],
+    ids=["import", "operator", "sensor", "audit"],
 )
 def test_a_dag_file_imports_little(imports: str) -> None:
     added = new_modules("import airflow.sdk; from airflow.sdk import BaseOperator, BaseSensorOperator, BaseOperatorLink, conf", imports)
-    assert "airflow_provider.execution.task" in added
+    assert "airflow_provider.errors" in added
     assert [name for name in added if name in HEAVY] == []
     assert len(added) < 30, "\n".join(added)
 

@@ -107,9 +107,9 @@ def execution_of(tracecat: Tracecat, access: Access, text: str, named: bool = Fa
     if tracecat.temporal_down:
         raise unexpected()
     execution_id = unquote(text)
-    for execution in tracecat.executions:
-        if execution.id == execution_id and execution.workspace == access.workspace.id:
-            return execution
+    execution = tracecat.existing(execution_id)
+    if execution is not None and execution.workspace == access.workspace.id:
+        return execution
     raise told(404, "Workflow execution not found" + (f": {execution_id}" if named else ""))
 
 

@@ -112,6 +112,7 @@ class Tracecat:
         self._created: dict[str, float] = {}
         self._executions: dict[str, Execution] = {}
         self._parents: list[Execution] = []
+        self._over: dict[str, tuple[Plan, int, State]] = {}
         self._schedules: dict[str, Schedule] = {}
         self._schedules_made: dict[str, float] = {}
         self._fired: dict[str, float] = {}
@@ -412,11 +413,18 @@ class Tracecat:
         return History(execution.plan, execution.run, state, execution.runs[0].at, scheduled)
 
     def _play(self, execution: Execution, run: Run) -> State:
+        now, known = self.clock.now(), self._over.get(run.id)
+        if known is not None and known[0] is execution.plan and known[1] == len(run.acts) and (known[2].closed_at or 0.0) <= now:
+            return known[2]  # lists look at every execution there is
+
         def child(place: Place, index: int) -> Child | None:
             found = execution.children.get((run.id, place, index))
             return None if found is None else self._as_child(found)
 
-        return play(execution.plan, run, self.clock.now(), self._workers.first_up, child)
+        state = play(execution.plan, run, now, self._workers.first_up, child)
+        if state.over and not execution.children:
+            self._over[run.id] = execution.plan, len(run.acts), state
+        return state
 
     def _as_child(self, execution: Execution) -> Child:
         state = self._play(execution, execution.run)
@@ -461,6 +469,13 @@ class Tracecat:
             started.append(child)
         return started
 
+    def existing(self, execution_id: str) -> Execution | None:
+        """Return the execution with that id, if it exists and was not deleted."""
+        with self.lock:
+            self.settle()
+            found = self._executions.get(execution_id)
+            return None if found is None or found.deleted or found.exists_at > self.clock.now() else found
+
     def find(self, ref: str | Execution) -> Execution:
         """Return the execution with that id, however old.
 
@@ -470,9 +485,8 @@ class Tracecat:
             return ref
         # A workspace may stand in front.
         execution_id = ref.partition(":")[2] if ref[:3] != "wf_" else ref
-        for execution in self.executions:
-            if execution.id == execution_id:
-                return execution
+        if (execution := self.existing(execution_id)) is not None:
+            return execution
         raise LookupError(f"there is no execution {ref!r}")
 
     # -- what people do in the web UI ------------------------------------------------------------------------------

@@ -1,0 +1,207 @@
+"""Audits without a scheduler: exported JSON, or what a connection leads to. ``python -m airflow_provider.audit --help`` says how."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from airflow_provider.audit.engine import AuditResult
+from airflow_provider.audit.facts import Fact
+from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.settings import AuditSettings, load_settings
+from airflow_provider.errors import ConfigurationError, ExecutionApiError
+
+GOOD, USAGE, NOT_READ, INCOMPLETE = 0, 2, 3, 4
+WORST = {Severity.INFO: 11, Severity.LOW: 12, Severity.MEDIUM: 13, Severity.HIGH: 14, Severity.CRITICAL: 15}
+_SPAN = re.compile(r"(\d{1,5})([hd])")
+_EXIT_CODES = """
+exit codes:
+  0   nothing at or above the fail line
+  2   arguments, settings, waivers, baseline or input make no sense
+  3   an API is away or refuses the credential
+  4   with --fail-on-gaps: not everything could be read or judged
+  11  to 15: the worst finding at or above the fail line is info, low, medium, high, critical
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run an audit.
+
+    :param arguments: those of the command line by default.
+    :returns: the exit code.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if not (given.files or given.configuration or given.executions):
+        parser.error("nothing to audit: give files, --configuration or --executions")
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    log = logging.getLogger("airflow_provider.audit")
+    log.setLevel(logging.INFO if given.verbose else logging.WARNING)
+    try:
+        settings = _settings(given)
+        result = _audit(given, settings, log)
+        _report(given, settings, result)
+        if given.save_baseline:
+            Path(given.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
+    except ConfigurationError as error:
+        return _refused(error, USAGE)
+    except ExecutionApiError as error:
+        return _refused(error, NOT_READ)
+    except OSError as error:
+        return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
+    return _code(result, settings, given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from airflow_provider.audit.reports import FORMATS
+
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider.audit",
+        description="Audit exported JSON, or what Airflow connections lead to.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    read = parser.add_argument_group("what to audit")
+    read.add_argument("files", nargs="*", metavar="FILE", help="exported records, JSON or JSON lines; - for standard input")
+    read.add_argument(
+        "--configuration", action="append", default=[], metavar="CONN[=SCOPE]",
+        help="the pipelines of a Buddy connection; scope: workspace[/project[/pipeline]]. May be repeated",
+    )  # fmt: skip
+    read.add_argument(
+        "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="what a connection has executed. May be repeated"
+    )
+    read.add_argument("--since", metavar="TIME", help="begin of the window: ISO 8601, or a span before its end such as 36h or 7d")
+    read.add_argument("--until", metavar="TIME", help="its end: ISO 8601; now by default")
+    judge = parser.add_argument_group("how to judge")
+    judge.add_argument("--settings", metavar="FILE", help="TOML or YAML")
+    judge.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
+    judge.add_argument(
+        "--baseline", metavar="FILE", help="what an earlier --save-baseline has written: tells what is new and what is fixed"
+    )
+    judge.add_argument("--save-baseline", metavar="FILE", help="for the next time")
+    judge.add_argument(
+        "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; the settings' fail_on by default"
+    )
+    judge.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or judged")
+    out = parser.add_argument_group("what to write")
+    out.add_argument("--format", choices=list(FORMATS), default="table")
+    out.add_argument("--output", metavar="FILE", help="standard output by default")
+    out.add_argument("--verbose", action="store_true", help="tell the progress on standard error")
+    return parser
+
+
+def _settings(given: argparse.Namespace) -> AuditSettings:
+    settings = load_settings(given.settings)
+    if given.fail_on and given.fail_on != "never":
+        settings = settings.model_copy(update={"fail_on": settings.fail_on.model_copy(update={"severity": Severity(given.fail_on)})})
+    return settings
+
+
+def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
+    from airflow_provider.audit.collect.collector import collected
+    from airflow_provider.audit.task import judge
+
+    now = datetime.now(timezone.utc)
+    window = _window(given, now) if given.since or given.executions else None
+    if given.until and window is None:
+        raise ConfigurationError("--until has no meaning without --since or --executions.")
+    if given.baseline and not Path(given.baseline).is_file():
+        raise ConfigurationError(f"--baseline: there is no file {given.baseline}.")
+    wanted = [_wanted(text, None) for text in given.configuration] + [_wanted(text, window) for text in given.executions]
+    with ExitStack() as stack:
+        facts: list[Iterator[Fact]] = [_facts_in(name) for name in given.files]
+        if wanted:
+            facts.append(stack.enter_context(collected(wanted, log)))
+        return judge(
+            chain.from_iterable(facts),
+            settings,
+            now=now,
+            since=window[0] if window else None,
+            until=window[1] if window else None,
+            waivers=given.waivers,
+            baseline=Path(given.baseline) if given.baseline else None,
+            progress=lambda count, found: log.info("Judged %d facts: %d findings.", count, found),
+        )
+
+
+def _window(given: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
+    from airflow_provider.audit.task import window
+    from airflow_provider.execution.arguments import moment
+
+    span = _SPAN.fullmatch(given.since or "")
+    if span is None:
+        return window(given.since, given.until, None, now)
+    end = moment(given.until, "--until") or now
+    return window(end - timedelta(hours=int(span[1]) * (24 if span[2] == "d" else 1)), end, None, now)
+
+
+def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, Any]:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from airflow_provider.audit.collect import buddy
+
+    conn_id, _, scope = text.partition("=")
+    try:
+        system = BaseHook.get_connection(conn_id).conn_type
+    except AirflowNotFoundException:
+        raise ConfigurationError(f"Airflow finds no connection {conn_id!r}. Create it, or set AIRFLOW_CONN_{conn_id.upper()}.") from None
+    wanted: dict[str, Any] = {"system": system, "conn_id": conn_id}
+    if window is None:
+        return {**wanted, **buddy.place_of(scope or None)}
+    return {**wanted, "scope": scope or None, "since": window[0].isoformat(), "until": window[1].isoformat()}
+
+
+def _facts_in(name: str) -> Iterator[Fact]:
+    """The facts of a file; what is no record is an error, since nobody would miss it."""
+    from airflow_provider.audit.export import facts_of, read_records
+
+    number = 0
+    with ExitStack() as stack:
+        file = sys.stdin if name == "-" else stack.enter_context(Path(name).open(encoding="utf-8"))
+        try:
+            for record in read_records(file):
+                number += 1
+                yield from facts_of(record)
+        except (ConfigurationError, UnicodeDecodeError) as error:
+            where = f", record {number}" if number and not str(error).startswith("Line ") else ""
+            raise ConfigurationError(f"{name}{where}: {error}") from None
+
+
+def _report(given: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:
+    from airflow_provider.audit.reports import table, write
+
+    if given.output:
+        with Path(given.output).open("w", encoding="utf-8") as file:
+            write(given.format, result, file, settings)
+    elif given.format == "table":
+        from rich.console import Console
+
+        table.show(result, Console(width=None if sys.stdout.isatty() else table.WIDTH))
+    else:
+        write(given.format, result, sys.stdout, settings)
+
+
+def _code(result: AuditResult, settings: AuditSettings, given: argparse.Namespace) -> int:
+    failing = [] if given.fail_on == "never" else result.failing(settings)
+    if failing:
+        return max(WORST[finding.severity] for finding in failing)
+    return INCOMPLETE if given.fail_on_gaps and not result.complete else GOOD
+
+
+def _refused(error: object, code: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

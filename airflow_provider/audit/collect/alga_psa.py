@@ -1,0 +1,121 @@
+"""Reading AlgaPSA: what its executions came to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider.alga_psa import flows, models
+from airflow_provider.alga_psa.snapshot import phase_of
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, literal, matches, now, share, told
+from airflow_provider.execution.result import utc
+
+if TYPE_CHECKING:
+    from airflow_provider.alga_psa.hook import AlgaPsaHook
+
+UNFINISHED = ("pending", "running")
+
+
+class AlgaPsaSource(Source):
+    """
+    Executions of one tenant.
+
+    :param rules: ids or names, with wildcards.
+    """
+
+    system = "alga_psa"
+    hook: AlgaPsaHook
+    window: Window
+
+    def __init__(self, hook: AlgaPsaHook, window: Window, *, rules: Sequence[str] = ("*",)) -> None:
+        super().__init__(hook, window)
+        self.rules = [str(pattern) for pattern in rules]
+
+    @property
+    def key(self) -> str:
+        """Connection and rules."""
+        return f"{self.conn_id} {','.join(self.rules)}"
+
+    async def units(self, reader: Reader) -> Sequence[Unit]:
+        """
+        The executions of the window, and older ones that have not ended.
+
+        A list holds whole executions, logs and all, so none is read by itself. Times are compared here, not by the server's filter: see
+        :func:`airflow_provider.alga_psa.flows.find_started`.
+        """
+        endpoint = await self.hook.aopen()
+        tenant = next((value for name, value in endpoint.headers if name == "x-tenant-id"), None)
+        self._reader, self._about = reader, self.connection(endpoint, tenant=tenant)
+        gaps: list[str] = []
+        self._known = await self._rules(gaps)
+        wanted: list[str | None] = [None]
+        if "*" not in self.rules:
+            wanted = [item.rule_id for item in (self._known or {}).values() if matches(self.rules, item.rule_id, item.name)]
+            if literal(self.rules) and not wanted:
+                gaps += self.gap(", ".join(self.rules), "rule", Gap("No rule of this tenant has this name."))
+        units = [
+            Unit(f"{self.conn_id} {rule or '*'} {status or 'window'}", partial(self._list, rule, status))
+            for rule in wanted
+            for status in (None, *UNFINISHED)
+        ]
+        return [*told(self.key, gaps), *units]
+
+    async def _rules(self, gaps: list[str]) -> dict[str, models.Rule] | None:
+        """All rules by id; None if they can't be listed, so that nobody takes one for deleted."""
+        found: dict[str, models.Rule] = {}
+        pages, at = flows.rules(), None
+        while True:
+            answer = await self._reader.ask("list of rules", pages(at))
+            if isinstance(answer, Gap):
+                gaps += self.gap("rules", "tenant", answer)
+                return None
+            items, at = answer
+            found |= {item.rule_id: item for item in items}
+            if at is None:
+                return found
+
+    async def _list(self, rule: str | None, status: str | None, at: Any) -> AsyncIterator[Chunk]:
+        window = self.window
+        pages = flows.executions(rule=rule, status=status)
+        while True:
+            answer = await self._reader.ask("list of executions", pages(at))
+            if isinstance(answer, Gap):
+                yield Chunk(self.gap(f"{rule or '*'}/executions", "executions", answer))
+                return
+            items, at = answer
+            oldest = min((utc(item.started_at) for item in items if item.started_at), default=None)
+            if status is None and oldest is not None and oldest < window.before:
+                at = None
+            yield Chunk(await asyncio.to_thread(self._lines, items, status), at, share(window.until, oldest, window.before))
+            if at is None:
+                return
+
+    def _lines(self, items: Sequence[models.Execution], status: str | None) -> list[str]:
+        lines = []
+        for item in items:
+            started = utc(item.started_at) if item.started_at else now()
+            in_window = self.window.before <= started < self.window.until
+            if in_window == (status is None) and started < self.window.until:
+                lines.append(self._line(item))
+        return lines
+
+    def _line(self, item: models.Execution) -> str:
+        known = (self._known or {}).get(item.automation_rule_id or "")
+        about: dict[str, Any] = {}
+        if known is not None:
+            about["rule"] = {"rule_id": known.rule_id, "name": known.name, "status": known.status}
+        elif self._known is not None:
+            about["rule_exists"] = False
+        ended = utc(item.completed_at) if item.completed_at and phase_of(item.status).ended else None
+        data: Any = item
+        if ended is not None and ended < self.window.since:  # counted only
+            data = item.model_copy()
+            data.model_fields_set.discard("logs")
+        return self.line("alga_psa.execution", connection=self._about, data=data, **about)
+
+
+def place_of(scope: str | None) -> dict[str, Any]:
+    """Arguments of a source from a scope: a rule's id or name, with wildcards."""
+    return {"rules": [scope]} if scope else {}

@@ -1,0 +1,249 @@
+"""What the collectors of all systems share: sources, their units, asking with gaps instead of aborts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from airflow_provider.audit.facts import Connection
+from airflow_provider.errors import (
+    ConnectionMissing,
+    ExecutionApiError,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    StatusError,
+    Unauthorized,
+)
+from airflow_provider.execution.route import Flow
+
+if TYPE_CHECKING:
+    from airflow_provider.execution.endpoint import Endpoint
+    from airflow_provider.execution.hook import ExecutionHook
+    from airflow_provider.execution.transport import AsyncSender
+
+T = TypeVar("T")
+
+CLOSED = 5
+"""Refusals in a row, and nothing else, after which a route is not asked any more."""
+GROUP = 16
+"""Executions that are read at once, of one unit."""
+FAILURES = 20
+"""Requests in a row without a usable answer after which the API counts as away."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Executions from ``since`` to before ``until``, UTC. Those of as long a time before are counted, for comparison."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def before(self) -> datetime:
+        """Where the counting begins."""
+        return self.since - (self.until - self.since)
+
+
+@dataclass
+class Chunk:
+    """
+    What one step of reading gave.
+
+    :param at: where the next step begins, JSON; None: this was the last one.
+    :param read: part of the unit that is read now, as far as can be told.
+    """
+
+    lines: list[str]
+    at: Any = None
+    read: float = 1.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of a source that is read in steps, such as a pipeline. ``key`` is the same in each try."""
+
+    key: str
+    read: Callable[[Any], AsyncIterator[Chunk]]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that could not be read, and why. Empty: told already."""
+
+    reason: str
+
+
+class Reader:
+    """Asks for single objects; what one of them refuses is a gap, what all of them refuse is an error."""
+
+    def __init__(self, sender: AsyncSender, log: Any) -> None:
+        self._sender, self._log = sender, log
+        self._turns = asyncio.Semaphore(sender.endpoint.max_in_flight)
+        self._refused: Counter[str] = Counter()
+        self._opened: set[str] = set()
+        self._failed = 0
+        self.requests = 0
+
+    async def ask(self, route: str, flow: Flow[T]) -> T | Gap:
+        """
+        Run a flow.
+
+        :param route: what is asked for: a route that refuses everything is closed after a while.
+        :raises Unauthorized: the credential is refused.
+        :raises ExecutionApiError: the API is away, or the connection leads nowhere.
+        """
+        async with self._turns:  # what waits for its turn may hear meanwhile that the route is closed
+            if self._refused[route] >= CLOSED:
+                flow.close()
+                return Gap("")
+            self.requests += 1
+            return await self._run(route, flow)
+
+    async def _run(self, route: str, flow: Flow[T]) -> T | Gap:
+        try:
+            answer = await self._sender.run(flow)
+        except (Unauthorized, ConnectionMissing):
+            raise
+        except (Forbidden, NotFound) as error:
+            self._failed = 0
+            if route not in self._opened:
+                self._refused[route] += 1
+            more = f" It is not asked for any {route} again." if self._refused[route] == CLOSED else ""
+            return Gap(f"{error}{more}")
+        except ExecutionApiError as error:
+            self._failed += 1
+            away = not isinstance(error, ProtocolError) and not (isinstance(error, StatusError) and (error.status or 0) < 429)
+            if away and (self._failed >= FAILURES or not self._opened):
+                raise
+            self._log.warning("%s", error)
+            return Gap(str(error))
+        self._failed = 0
+        self._opened.add(route)
+        return answer
+
+
+class Source(ABC):
+    """
+    What one connection is read for.
+
+    :param hook: of the connection.
+    :param window: for executions; None for configuration.
+    """
+
+    system: str
+
+    def __init__(self, hook: ExecutionHook, window: Window | None = None) -> None:
+        self.hook, self.window = hook, window
+        self.conn_id = hook.conn_id
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Tells it from the others, the same in each try."""
+
+    @abstractmethod
+    async def units(self, reader: Reader) -> Sequence[Unit]:
+        """
+        Find what there is to read.
+
+        :raises ConfigurationError: if what is asked for makes no sense.
+        """
+
+    # -- records
+
+    def line(self, kind: str, **fields: Any) -> str:
+        """A record as a line of JSON."""
+        return json.dumps({"kind": kind, "conn_id": self.conn_id, "seen_at": now().isoformat(), **fields}, default=_plain)
+
+    def gap(self, subject: str, what: str, gap: Gap) -> list[str]:
+        """The record of a gap, if it is not told already."""
+        subject = f"{self.system}:{subject}"
+        return [self.line("gap", system=self.system, subject=subject, what=what, reason=gap.reason)] if gap.reason else []
+
+    def connection(self, endpoint: Endpoint, **place: str | None) -> dict[str, Any]:
+        """What the connection is set to, for the records."""
+        parts = urlsplit(endpoint.base_url)
+        host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+        return asdict(Connection(host=host, **place))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True, by_alias=True, warnings=False)
+    raise TypeError(type(value).__name__)
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run at once; the first error ends the others, so that none of them outlives the sender."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_groups(
+    items: Sequence[T],
+    place: tuple[Any, Any, Sequence[Any]],
+    name: Callable[[T], Any],
+    read: Callable[[T], Coroutine[Any, Any, list[str]]],
+    so_far: float,
+) -> AsyncIterator[Chunk]:
+    """
+    Read the items of a page, some at a time: each may cost many requests, which a crash is not to cost again.
+
+    :param place: where this page began, where the next one does, and the names of items that an earlier try has read.
+    :param name: tells items apart; JSON.
+    :param so_far: part of the unit that is read with this page.
+    """
+    here, following, known = place
+    todo, done = [item for item in items if name(item) not in known], list(known)
+    for start in range(0, max(len(todo), 1), GROUP):
+        group = todo[start : start + GROUP]
+        lines = [line for found in await all_of(map(read, group)) for line in found]
+        done += map(name, group)
+        last = start + GROUP >= len(todo)
+        yield Chunk(lines, ([following, list(known)] if following is not None else None) if last else [here, list(done)], so_far)
+
+
+def told(key: str, lines: list[str]) -> list[Unit]:
+    """The records that the search for units itself gave, as a unit of their own."""
+
+    async def read(at: Any) -> AsyncIterator[Chunk]:
+        yield Chunk(lines)
+
+    return [Unit(f"{key} gaps", read)] if lines else []
+
+
+def now() -> datetime:
+    """The time, UTC."""
+    return datetime.now(timezone.utc)
+
+
+def matches(patterns: Sequence[str], *names: object) -> bool:
+    """Whether one of the names is among the patterns, in which ``*`` and ``?`` are wildcards; case does not count."""
+    return any(fnmatchcase(str(name).lower(), pattern.lower()) for pattern in patterns for name in names if name is not None)
+
+
+def literal(patterns: Sequence[str]) -> bool:
+    """Whether they are plain names."""
+    return not any(character in pattern for pattern in patterns for character in "*?[")
+
+
+def share(newest: datetime, oldest: datetime | None, horizon: datetime) -> float:
+    """How much of a time is read, newest first; 0 if that can't be told."""
+    whole = (newest - horizon) / timedelta(seconds=1)
+    return 0.0 if oldest is None or whole <= 0 else min(max((newest - oldest) / timedelta(seconds=1) / whole, 0.0), 1.0)

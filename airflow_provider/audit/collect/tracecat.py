@@ -1,0 +1,171 @@
+"""Reading Tracecat: what its executions came to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, in_groups, literal, matches, share, told
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.result import utc
+from airflow_provider.tracecat import flows, models
+from airflow_provider.tracecat.ref import TracecatRef, is_workflow_id
+
+if TYPE_CHECKING:
+    from airflow_provider.tracecat.hook import TracecatHook
+
+PAGE = 100
+KEPT = 1_000
+"""Executions remembered as read: one that was reset is listed with each of its runs."""
+
+
+class TracecatSource(Source):
+    """
+    Executions of one workspace.
+
+    :param workflows: ids, aliases or titles, with wildcards.
+    """
+
+    system = "tracecat"
+    hook: TracecatHook
+    window: Window
+
+    def __init__(self, hook: TracecatHook, window: Window, *, workflows: Sequence[str] = ("*",)) -> None:
+        super().__init__(hook, window)
+        self.workflows = [str(pattern) for pattern in workflows]
+
+    @property
+    def key(self) -> str:
+        """Connection and place."""
+        return f"{self.conn_id} {self.hook.workspace_id or ''}/{','.join(self.workflows)}"
+
+    async def units(self, reader: Reader) -> Sequence[Unit]:
+        """The executions that have ended, and those that have not; or two for each workflow, if only some are wanted."""
+        endpoint = await self.hook.aopen()
+        self._reader, self._workspace = reader, self.hook._workspace()
+        self._about = self.connection(endpoint, workspace=self._workspace)
+        # As in refs: the connection's own goes without saying.
+        self._elsewhere = self._workspace if self._workspace != str(self.hook._extra.get("workspace_id") or "").lower() else None
+        self._public = await self._public_address()
+        gaps: list[str] = []
+        self._known = await self._workflows(gaps)
+        wanted: list[str | None] = [None]
+        if "*" not in self.workflows:
+            known = (self._known or {}).values()
+            wanted = [item.id for item in known if matches(self.workflows, item.id, item.alias, item.title)]
+            wanted += [name for name in self.workflows if is_workflow_id(name) and name not in wanted]
+            if literal(self.workflows) and not wanted:
+                names = ", ".join(self.workflows)
+                gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("No workflow that the credential may see has this name."))
+        units = [
+            Unit(f"{self.conn_id} {self._workspace}/{workflow or '*'} {what}", partial(self._search, what, workflow))
+            for workflow in wanted
+            for what in ("ended", "running")
+        ]
+        return [*told(self.key, gaps), *units]
+
+    async def _public_address(self) -> str:
+        info = await self._reader.ask("info", flows.get_info())
+        return "" if isinstance(info, Gap) else (info.public_app_url or "").rstrip("/")
+
+    async def _workflows(self, gaps: list[str]) -> dict[str, models.Workflow] | None:
+        """All workflows by id; None if they can't be listed, so that nobody takes one for deleted."""
+        found: dict[str, models.Workflow] = {}
+        pages, cursor = flows.workflows(self._workspace), None
+        while True:
+            answer = await self._reader.ask("list of workflows", pages(cursor))
+            if isinstance(answer, Gap):
+                gaps += self.gap(f"{self._workspace}/workflows", "workspace", answer)
+                return None
+            items, cursor = answer
+            found |= {item.id: item for item in items}
+            if cursor is None:
+                return found
+
+    async def _search(self, what: str, workflow: str | None, at: Any) -> AsyncIterator[Chunk]:
+        query: dict[str, Any] = {"workflow_id": workflow, "limit": PAGE, "start_time_to": _moment(self.window.until)}
+        query |= {"status": "RUNNING"} if what == "running" else {"close_time_from": _moment(self.window.before)}
+        pages = flows.search(self._workspace, query)
+        (here, seen), known = at or ((None, []), [])
+        while True:
+            answer = await self._reader.ask("search of executions", pages(here))
+            if isinstance(answer, Gap):
+                yield Chunk(self.gap(f"{self._workspace}/{workflow or '*'}/{what}", "executions", answer))
+                return
+            items, following = answer
+            fresh: list[models.Summary] = []
+            noted: list[str] = seen
+            for item in items:
+                if (mark := _mark(item)) not in noted and item.start_time and utc(item.start_time) < self.window.until:
+                    fresh.append(item)
+                noted = [*noted, mark][-KEPT:]
+            oldest = min((utc(item.close_time) for item in items if item.close_time), default=None)
+            so_far = share(self.window.until, oldest, self.window.before)
+            place: tuple[Any, Any, list[str]] = ([here, seen], None if following is None else [following, noted], known)
+            async for chunk in in_groups(fresh, place, _mark, self._execution, so_far):
+                yield chunk
+            here, seen = following, noted
+            if here is None:
+                return
+
+    async def _execution(self, item: models.Summary) -> list[str]:
+        window = self.window
+        closed = utc(item.close_time) if item.close_time else None
+        counted_only = closed is not None and closed < window.since
+        if counted_only and item.start_time and utc(item.start_time) < window.before:
+            return []
+        fields: dict[str, Any] = {"connection": self._about, "workspace": self._elsewhere, "data": item}
+        ref = TracecatRef.parse(item.id)
+        known = None if self._known is None else self._known.get(item.workflow_id or ref.workflow)
+        if known is not None:
+            fields["workflow"] = {"id": known.id, "title": known.title, "alias": known.alias, "status": known.status}
+        elif self._known is not None:
+            fields["workflow_exists"] = False
+        if self._public:
+            fields["url"] = f"{self._public}/workspaces/{quote(self._workspace)}/{ref.page}"
+        if counted_only:
+            return [await asyncio.to_thread(self.line, "tracecat.execution", **fields)]
+        compact = await self._reader.ask("execution", flows.get_compact(self._workspace, item.id))
+        history = await self._reader.ask("history", flows.get_execution(self._workspace, item.id))
+        lines: list[str] = []
+        for answer in (compact, history):
+            if isinstance(answer, Gap):
+                lines += self.gap(f"{item.id}", "execution", answer)
+        if not isinstance(compact, Gap):
+            names = ("workflow_id", "workflow_title", "workflow_alias")
+            fields["data"] = {name: getattr(item, name) for name in names} | compact.model_dump(
+                mode="json", exclude_unset=True, by_alias=True, warnings=False
+            )
+        if not isinstance(history, Gap):
+            fields["history"] = history
+        return [*lines, await asyncio.to_thread(self.line, "tracecat.execution", **fields)]
+
+
+def _mark(item: models.Summary) -> str:
+    return hashlib.blake2b(item.id.encode(), digest_size=6).hexdigest()
+
+
+def _moment(time: datetime) -> str:
+    return flows.started_after(time.timestamp())
+
+
+def place_of(scope: str | None) -> tuple[str | None, dict[str, Any]]:
+    """
+    Workspace, and arguments of a source, from a scope: ``workspace``, ``workflow`` or ``workspace/workflow``, with wildcards in the latter.
+
+    :raises ConfigurationError: if it has more parts.
+    """
+    if not scope:
+        return None, {}
+    parts = [part.strip() for part in scope.split("/")]
+    if len(parts) > 2 or not all(parts):
+        raise ConfigurationError(f"Tracecat: {scope!r} is no scope. It looks like workspace/workflow, or one of both.", system="tracecat")
+    if len(parts) == 2:
+        return parts[0], {"workflows": [parts[1]]}
+    is_workspace = len(parts[0]) == 36 and is_workflow_id(parts[0])  # a UUID
+    return (parts[0], {}) if is_workspace else (None, {"workflows": [parts[0]]})

@@ -1,0 +1,49 @@
+"""References to container images, taken apart as registries do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from docker_image.reference import InvalidReference, Reference  # type: ignore[import-untyped]
+
+HUB = "docker.io"
+MOST = 512
+"""Characters of a reference: registries allow 255 for the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """``registry/repository:tag@digest``. ``registry`` and ``repository`` are full (``docker.io``, ``library/alpine``)."""
+
+    registry: str
+    repository: str
+    tag: str | None
+    digest: str | None
+
+    @property
+    def name(self) -> str:
+        """Registry and repository."""
+        return f"{self.registry}/{self.repository}"
+
+
+def parse_image(name: str, tag: str | None = None) -> ImageReference | None:
+    """
+    Take a reference apart; None if it is none, such as one with variables in it.
+
+    :param tag: a tag or digest given apart; it goes before one in ``name``.
+    """
+    text = name.strip()
+    if len(text) > MOST:
+        return None
+    try:
+        given = Reference.parse_normalized_named(text)
+    except InvalidReference:
+        return None
+    registry, repository = given.split_hostname()
+    own: str | None = given["tag"]
+    digest: str | None = given["digest"]
+    if tag and (tag := tag.strip().lstrip(":@")):
+        own, digest = (own, tag) if ":" in tag else (tag, None)
+        if "@" in tag:
+            own, _, digest = tag.partition("@")
+    return ImageReference(registry, repository, own or None, digest or None)

@@ -1,0 +1,361 @@
+"""Operators that audit: what is configured, what has run, and what to make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseHook, BaseOperator, conf
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from airflow_provider.audit.collect.spool import Spool
+    from airflow_provider.audit.task import AuditSummary
+
+
+class AuditCollectOperator(BaseOperator):
+    """
+    Base of the operators that read an API and judge what they read.
+
+    :param reports_path: folder (as of ``ObjectStoragePath``) for findings, the baseline, and what is remembered from run to run.
+    :param settings: path of a file (TOML or YAML), or a dict of the same shape.
+    :param waivers: path of a file (TOML or YAML).
+    :param deferrable: read in the triggerer, without a worker slot; only with ``spool_path``.
+    :param spool_path: folder (as of ``ObjectStoragePath``) that worker and triggerer share, for what was read and is not yet judged, so
+        that a retry on any host goes on there. It holds secrets as the APIs tell them: nobody else should be able to read it. By default
+        a private folder of the worker's machine.
+    """
+
+    template_fields: Sequence[str] = ("reports_path", "settings", "waivers", "spool_path")
+
+    def __init__(
+        self,
+        *,
+        reports_path: str,
+        settings: str | Mapping[str, Any] | None = None,
+        waivers: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        spool_path: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reports_path = reports_path
+        self.settings = settings
+        self.waivers = waivers
+        self.deferrable = deferrable
+        self.spool_path = spool_path
+
+    def wanted(self) -> list[dict[str, Any]]:
+        """What is to be read, without the window."""
+        raise NotImplementedError
+
+    def window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
+        """The window of executions; None if there is no such thing."""
+        return None
+
+    def execute(self, context: Context) -> AuditSummary:
+        """
+        Read and judge.
+
+        :returns: counts and paths.
+        :raises ConfigurationError: if arguments, settings or waivers make no sense.
+        :raises ExecutionApiError: an API is away, or refuses the credential.
+        """
+        import asyncio
+
+        from airflow_provider.audit import task
+        from airflow_provider.audit.collect.collector import collect, sources_of
+
+        task.settings_of(self.settings)  # before anything is read
+        spool = self._spool(context)
+        wanted = self._complete(spool)
+        try:
+            if self.deferrable and self.spool_path:
+                self._defer(wanted, spool)
+            if self.deferrable:
+                self.log.info("The worker reads, since there is no spool_path that it shares with the triggerer.")
+            for one in wanted:
+                self.log.info("Reading %s of connection %r.", "executions" if "since" in one else "configuration", one["conn_id"])
+            asyncio.run(collect(sources_of(wanted), spool, self.log))
+        except ExecutionApiError as error:
+            self._drop_if_last(context, spool, error)
+            raise
+        return self._conclude(context, spool)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> AuditSummary:
+        """Judge what the triggerer has read."""
+        spool = self._spool(context)
+        if event.get("error"):
+            error = from_event(event["error"])
+            self._drop_if_last(context, spool, error)
+            raise error
+        if not spool.finished:
+            raise ConfigurationError(
+                f"The triggerer has read everything, but not into {spool.folder} as the worker sees it. Share spool_path."
+            )
+        return self._conclude(context, spool)
+
+    def _defer(self, wanted: list[dict[str, Any]], spool: Spool) -> NoReturn:
+        from airflow_provider.audit.trigger import AuditTrigger
+
+        trigger = AuditTrigger(wanted=wanted, spool=str(spool.folder), header=spool.header, note=spool.note)
+        self.defer(trigger=trigger, method_name="execute_complete")
+        raise AssertionError("a deferral does not return")
+
+    def _spool(self, context: Context) -> Spool:
+        """What an earlier try, or the triggerer, has read; or a new one, with the window that all tries share."""
+        from airflow_provider.audit import task
+        from airflow_provider.audit.collect.source import now
+        from airflow_provider.audit.collect.spool import Spool
+
+        folder: ObjectStoragePath | Path = (
+            task.folder_of(self.spool_path, context, run=True) if self.spool_path else task.private_folder(context)
+        )
+        wanted = self.wanted()
+        # Whoever clears a task wants things read anew.
+        header = {"wanted": wanted, "times": self._times(), "clear_number": getattr(context["dag_run"], "clear_number", None)}
+        before = self._state(context).before(context["ti"].run_id)
+        times = self.window(before.end if before else None, now())
+        note = {"since": times[0].isoformat(), "until": times[1].isoformat()} if times else {}
+        return Spool(folder, header, note)
+
+    def _times(self) -> list[str]:
+        return []
+
+    def _complete(self, spool: Spool) -> list[dict[str, Any]]:
+        return [{**one, **spool.note} for one in spool.header["wanted"]]
+
+    def _state(self, context: Context) -> Any:
+        from airflow_provider.audit import task
+        from airflow_provider.audit.state import State
+
+        return State.load(task.folder_of(self.reports_path, context, run=False) / "state.json")
+
+    def _conclude(self, context: Context, spool: Spool) -> AuditSummary:
+        from airflow.sdk import ObjectStoragePath
+
+        from airflow_provider.audit import task
+        from airflow_provider.audit.collect.collector import facts_in
+        from airflow_provider.audit.collect.source import now
+        from airflow_provider.audit.state import Done
+
+        state, run_id = self._state(context), context["ti"].run_id
+        before = state.before(run_id)
+        settings = task.settings_of(self.settings)
+        times = [datetime.fromisoformat(spool.note[name]) if spool.note else None for name in ("since", "until")]
+        self.log.info("Judging %d records.", spool.count)
+        result = task.judge(
+            facts_in(spool),
+            settings,
+            now=now(),
+            since=times[0],
+            until=times[1],
+            waivers=self.waivers or None,
+            baseline=ObjectStoragePath(before.baseline) if before else None,
+            progress=lambda facts, findings: self.log.info("Judged %d facts: %d findings.", facts, findings),
+        )
+        folder = task.folder_of(self.reports_path, context, run=True)
+        summary = task.store(result, settings, folder, ())
+        baseline = folder / "baseline.json"
+        baseline.write_text(result.baseline.to_json(), encoding="utf-8")
+        state.add(Done(run_id, summary["until"], str(baseline)))
+        state.save(task.folder_of(self.reports_path, context, run=False) / "state.json")
+        spool.delete()
+        self.log.info("%s", summary["summary"])
+        for gap in result.gaps[:20]:
+            self.log.warning("Not read: %s: %s", gap.subject.id, gap.reason)
+        _tell_assets(self, context, summary)
+        return summary
+
+    def _drop_if_last(self, context: Context, spool: Spool, error: ExecutionApiError) -> None:
+        """Leave nothing behind that no retry will use."""
+        from airflow.sdk.exceptions import AirflowFailException
+
+        ti = context["ti"]
+        if isinstance(error, AirflowFailException) or ti.try_number > ti.max_tries:
+            spool.delete()
+
+
+class AuditBuddyConfigurationOperator(AuditCollectOperator):
+    """
+    Audits how Buddy pipelines and their actions are configured.
+
+    :param projects: handles or names of projects, with ``*`` and ``?`` as wildcards.
+    :param pipelines: ids, identifiers or names of pipelines, with wildcards.
+    :param buddy_conn_id: connection of type ``buddy``.
+    :param workspace: workspace handle; by default the connection's.
+    """
+
+    template_fields: Sequence[str] = ("projects", "pipelines", "buddy_conn_id", "workspace", *AuditCollectOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        projects: Sequence[str] = ("*",),
+        pipelines: Sequence[int | str] = ("*",),
+        buddy_conn_id: str = "buddy_default",
+        workspace: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.projects = projects
+        self.pipelines = pipelines
+        self.buddy_conn_id = buddy_conn_id
+        self.workspace = workspace
+
+    def wanted(self) -> list[dict[str, Any]]:
+        """
+        One connection.
+
+        :raises ConfigurationError: if there is nothing to audit.
+        """
+        for name, value in (("projects", self.projects), ("pipelines", self.pipelines)):
+            if isinstance(value, str) or not value:
+                raise ConfigurationError(f"{name} must be a list of names, such as ['*'], not {value!r}.")
+        projects, pipelines = list(map(str, self.projects)), list(map(str, self.pipelines))
+        place = {"workspace": self.workspace or None, "projects": projects, "pipelines": pipelines}
+        return [{"system": "buddy", "conn_id": self.buddy_conn_id, **place}]
+
+
+class AuditExecutionsOperator(AuditCollectOperator):
+    """
+    Audits what has run: executions of one or several systems in a window of time.
+
+    :param targets: dicts of ``conn_id``, whose type says the system, and ``scope``: for Buddy ``workspace[/project[/pipeline]]``, for
+        Tracecat ``workspace``, ``workflow`` or ``workspace/workflow``, for AlgaPSA a rule; with wildcards. Without it, all.
+    :param since: begin of the window, datetime or ISO 8601. None: end of the last successful audit of this task, else 24 hours before
+        ``until``. Never the data interval.
+    :param until: its end; None: now.
+    """
+
+    template_fields: Sequence[str] = ("targets", "since", "until", *AuditCollectOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        targets: Sequence[Mapping[str, str | None]],
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.targets = targets
+        self.since = since
+        self.until = until
+
+    def wanted(self) -> list[dict[str, Any]]:
+        """
+        What to read of each connection.
+
+        :raises ConfigurationError: if a target makes no sense.
+        :raises ConnectionMissing: if there is no such connection.
+        """
+        found = []
+        if isinstance(self.targets, (str, Mapping)) or not self.targets:
+            raise ConfigurationError("targets must be a list of dicts such as {'conn_id': 'buddy_default', 'scope': 'workspace/project'}.")
+        for target in self.targets:
+            if not isinstance(target, Mapping) or not target.get("conn_id") or set(target) - {"conn_id", "scope"}:
+                raise ConfigurationError(f"A target has a conn_id and perhaps a scope, not {target!r}.")
+            try:
+                system = BaseHook.get_connection(str(target["conn_id"])).conn_type
+            except AirflowNotFoundException:
+                raise ConnectionMissing(f"Airflow finds no connection {target['conn_id']!r}. Create it.") from None
+            found.append({"system": system, "conn_id": target["conn_id"], "scope": target.get("scope") or None})
+        return found
+
+    def window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+        """The window to audit."""
+        from airflow_provider.audit import task
+
+        return task.window(self.since, self.until, last, now)
+
+    def _times(self) -> list[str]:
+        return [str(self.since or ""), str(self.until or "")]
+
+
+class AuditReportOperator(BaseOperator):
+    """
+    Joins audits into one report, and decides whether to fail.
+
+    :param reports: what the other audit tasks returned, or paths of their JSON reports.
+    :param reports_path: folder (as of ``ObjectStoragePath``) for the reports.
+    :param fail_on: lowest severity of a new finding on which to fail; or a dict of ``severity``, ``confidence`` (default ``"medium"``) and
+        ``new_only`` (default True). None: never.
+    :param fail_on_gaps: fail if something could not be read.
+    :param formats: ``json`` (always), ``sarif``, ``markdown``, ``summary`` (Markdown short enough for a notifier), ``html``, ``table``.
+    :param settings: path of a file (TOML or YAML), or a dict of the same shape.
+    """
+
+    template_fields: Sequence[str] = ("reports", "reports_path", "fail_on", "formats", "settings")
+
+    def __init__(
+        self,
+        *,
+        reports: Sequence[Any],
+        reports_path: str,
+        fail_on: str | Mapping[str, Any] | None = "high",
+        fail_on_gaps: bool = False,
+        formats: Sequence[str] = ("json", "sarif", "markdown", "summary", "html"),
+        settings: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reports = reports
+        self.reports_path = reports_path
+        self.fail_on = fail_on
+        self.fail_on_gaps = fail_on_gaps
+        self.formats = formats
+        self.settings = settings
+
+    def execute(self, context: Context) -> AuditSummary:
+        """
+        Join, write, decide.
+
+        :returns: counts and paths.
+        :raises AuditFailed: on findings above the line; the same is then in the XCom ``audit``.
+        :raises ConfigurationError: if a report can't be read, or a setting makes no sense.
+        """
+        from airflow_provider.audit import task
+        from airflow_provider.audit.collect.source import now
+
+        settings, line = task.settings_of(self.settings), task.fail_line(self.fail_on)
+        if line is not None:
+            settings = settings.model_copy(update={"fail_on": line})
+        results = []
+        for report in self.reports:
+            path = report.get("findings") if isinstance(report, Mapping) else report
+            results.append(task.read_result(str(path)) if path else task.missing(report))
+        result = task.join(results, now())
+        summary = task.store(result, settings, task.folder_of(self.reports_path, context, run=True), self.formats)
+        self.log.info("%s", summary["summary"])
+        for kind, path in summary["reports"].items():
+            self.log.info("Report (%s): %s", kind, path)
+        failing = result.failing(settings) if line is not None else []
+        for finding in failing[:20]:
+            self.log.error("%s %s: %s (%s) %s", finding.severity, finding.rule, finding.subject.title, finding.path, finding.message)
+        reasons = []
+        if failing:
+            worst = ", ".join(f"{finding.rule} {finding.subject.title}" for finding in failing[:3])
+            reasons.append(f"{len(failing)} findings at or above {line and line.severity}: {worst}{', ...' if len(failing) > 3 else ''}")
+        if self.fail_on_gaps and not result.complete:
+            reasons.append(f"not everything could be read or judged ({summary['gaps']} gaps)")
+        if reasons:
+            context["ti"].xcom_push(key="audit", value=summary)
+            raise AuditFailed(f"The audit failed: {'; '.join(reasons)}. See {summary['reports'].get('html', summary['findings'])}")
+        _tell_assets(self, context, summary)
+        return summary
+
+
+def _tell_assets(operator: BaseOperator, context: Context, summary: AuditSummary) -> None:
+    """Let the events of the task's outlets say what came of the audit."""
+    names = ("counts", "new", "fixed", "waived", "gaps", "complete", "findings")
+    told: dict[str, Any] = {"event": "audit completed", **{name: value for name, value in summary.items() if name in names}}
+    for outlet in operator.outlets:
+        context["outlet_events"][outlet].extra.update(told)

@@ -1,0 +1,102 @@
+"""One HTML page that needs nothing else: style and script are in it, and its own policy forbids it to ask for more."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from airflow_provider.audit.engine import AuditResult
+from airflow_provider.audit.finding import Finding
+from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.outcome import Status
+from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, accepted_as, href, overview, rule_of, state_of, when
+from airflow_provider.audit.reports.plots import plots_of
+from airflow_provider.audit.rule import Rule
+from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.execution.remote_text import clean
+
+MOST_SHOWN = 2_000
+"""Findings on the page: more than that no browser filters well, and nobody reads."""
+FOLDER = Path(__file__).parent
+STATES = ("new", "known", "open", "accepted", "fixed")
+
+
+@dataclass
+class Group:
+    """The findings of one rule."""
+
+    id: str
+    rule: Rule | None
+    severity: Severity
+    findings: list[Finding]
+
+
+def text(result: AuditResult, settings: AuditSettings) -> str:
+    """The page."""
+    seen, shown = overview(result), result.findings[:MOST_SHOWN]
+    style, script = (_part(name) for name in ("page.css", "page.js"))
+    states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MOST_SHOWN]))
+    return _template().render(
+        result=result,
+        seen=seen,
+        settings=settings,
+        groups=_groups(shown),
+        fixed=result.fixed[:MOST_SHOWN],
+        omitted=seen.total + len(seen.accepted) - len(shown),
+        failing=len(result.failing(settings)),
+        severities=WORST_FIRST,
+        shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MOST_SHOWN])),
+        states=[state for state in STATES if states[state]],
+        systems=sorted({finding.subject.system for finding in (*shown, *result.fixed)}),
+        plots=plots_of(result.windows),
+        windows=len(result.windows),
+        rules=[(id, rule_of(id), outcomes, result.reasons.get(id, Counter())) for id, outcomes in sorted(result.outcomes.items())],
+        statuses=tuple(Status),
+        style=Markup(style),  # noqa: S704 # our own files
+        script=Markup(script),  # noqa: S704
+        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
+    )
+
+
+def _groups(findings: Iterable[Finding]) -> list[Group]:
+    """By rule, in the order of the worst finding of each."""
+    groups: dict[str, Group] = {}
+    for finding in findings:
+        group = groups.setdefault(finding.rule, Group(finding.rule, rule_of(finding.rule), finding.severity, []))
+        group.findings.append(finding)
+    return list(groups.values())
+
+
+def prose(text: str) -> Markup:
+    """Our own documentation: what stands in backticks is code, between asterisks stressed."""
+    marked = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", str(escape(" ".join(text.split()))))
+    return Markup(re.sub(r"(?<!\w)\*(\w[^*]*)\*(?!\w)", r"<em>\1</em>", marked))  # noqa: S704 # escaped
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": when, "state": state_of, "accepted": accepted_as}
+    environment.filters.update(names, system=lambda name: SYSTEMS.get(name, name))
+    return environment.get_template("page.html.jinja")
+
+
+@lru_cache(maxsize=2)
+def _part(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _hash(part: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'"

@@ -1,0 +1,112 @@
+"""What all reports count and name alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from airflow_provider.audit.engine import AuditResult
+from airflow_provider.audit.finding import NEW, UNCHANGED, Finding
+from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.rule import Rule
+from airflow_provider.audit.rules import all_rules
+from airflow_provider.execution.system import web_link
+
+SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA", "audit": "Audit"}
+WORST_FIRST = tuple(reversed(Severity))
+
+
+@dataclass
+class Overview:
+    """
+    An audit in numbers.
+
+    :param open: findings that no waiver covers.
+    :param by_severity: of open ones, those that were too many to keep included.
+    """
+
+    open: list[Finding]
+    accepted: list[Finding]
+    by_severity: Counter[Severity]
+    new_by_severity: Counter[Severity]
+    by_system: dict[str, Counter[Severity]] = field(default_factory=dict)
+    fixed: int = 0
+    gaps: int = 0
+    errors: int = 0
+
+    @property
+    def new(self) -> int:
+        """How many open findings the baseline does not know."""
+        return sum(self.new_by_severity.values())
+
+    @property
+    def total(self) -> int:
+        """How many open findings."""
+        return sum(self.by_severity.values())
+
+    @property
+    def counts(self) -> str:
+        """Such as ``2 critical, 5 high``."""
+        return ", ".join(f"{self.by_severity[one]} {one}" for one in WORST_FIRST if self.by_severity[one]) or "no findings"
+
+    @property
+    def changes(self) -> str:
+        """Such as ``3 new, 2 fixed``; empty if there is nothing to say."""
+        words = ((self.new, "new"), (self.fixed, "fixed"), (len(self.accepted), "accepted"), (self.gaps, "not readable"))
+        broken = [f"{self.errors} rule error{'s' if self.errors > 1 else ''}"] if self.errors else []
+        return ", ".join([f"{count} {word}" for count, word in words if count] + broken)
+
+
+def overview(result: AuditResult) -> Overview:
+    """Count."""
+    open_ = [finding for finding in result.findings if finding.waiver is None]
+    found = Overview(
+        open=open_,
+        accepted=[finding for finding in result.findings if finding.waiver is not None],
+        by_severity=Counter(finding.severity for finding in open_) + result.findings_omitted,
+        new_by_severity=Counter(finding.severity for finding in open_ if finding.state == NEW),
+        fixed=len(result.fixed),
+        gaps=len(result.gaps) + result.gaps_omitted,
+        errors=len(result.errors) + result.errors_omitted,
+    )
+    for finding in open_:
+        found.by_system.setdefault(finding.subject.system, Counter())[finding.severity] += 1
+    return found
+
+
+@lru_cache(maxsize=1)
+def _rules() -> dict[str, Rule]:
+    return {rule.id: rule for rule in all_rules()}
+
+
+def rule_of(id: str) -> Rule | None:
+    """A rule, if this version has it: a report may come from another."""
+    return _rules().get(id)
+
+
+def state_of(finding: Finding) -> str:
+    """In a word: ``accepted``, ``new``, ``known``, or ``open`` where there was nothing to compare with."""
+    if finding.waiver is not None:
+        return "accepted"
+    return {NEW: "new", UNCHANGED: "known"}.get(finding.state or "", "open")
+
+
+def accepted_as(finding: Finding) -> str:
+    """Why, by whom and until when; empty if it is not accepted."""
+    waiver = finding.waiver
+    return f"{waiver['reason'].replace('_', ' ')}: {waiver['text']} ({waiver['owner']}, until {waiver['expires']})" if waiver else ""
+
+
+def href(url: str | None) -> str | None:
+    """An address that may be a link, with all that could mean something else to Markdown, templates or URI parsers quoted."""
+    link = web_link(url)
+    return quote(link, safe=":/?#@!$&'()*+,;=%~-._", errors="replace") if link else None
+
+
+def when(time: datetime | None, zone: str) -> str:
+    """A time for people."""
+    return time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z") if time else ""

@@ -1,0 +1,94 @@
+"""Durations and failure rates of the window beside those of the one before it, as numbers to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+
+from airflow_provider.audit.facts import Counted, WindowFacts
+
+MOST_PLOTTED = 100
+WIDTH = 160
+"""Of a plot, in its own units."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box plot: positions on the plot; the whiskers are the 5th and the 95th hundredth."""
+
+    low: float
+    first: float
+    middle: float
+    third: float
+    high: float
+    median: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share: width of its bar, and in words."""
+
+    width: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One definition."""
+
+    window: WindowFacts
+    boxes: tuple[Box | None, Box | None]
+    """Now and before."""
+    rates: tuple[Rate | None, Rate | None]
+
+
+def plots_of(windows: Sequence[WindowFacts]) -> list[Plot]:
+    """The definitions that failed most, then those that ran most."""
+    ran = [window for window in windows if window.current.total]
+    ran.sort(key=lambda window: (-window.current.failed, -window.current.total, window.definition.name))
+    return [_plot(window) for window in ran[:MOST_PLOTTED]]
+
+
+def _plot(window: WindowFacts) -> Plot:
+    both = (window.current, window.previous)
+    spreads = [_spread(counted.durations) for counted in both]
+    longest = max((spread[-1] for spread in spreads if spread), default=0.0) or 1.0
+    now, before = (_box(spread, WIDTH / longest) for spread in spreads)
+    return Plot(window, (now, before), (_rate(both[0]), _rate(both[1])))
+
+
+def _spread(durations: Sequence[float]) -> list[float]:
+    if not durations:
+        return []
+    if len(durations) == 1:
+        return [durations[0]] * 5
+    twentieths = quantiles(durations, n=20, method="inclusive")
+    return [twentieths[at] for at in (0, 4, 9, 14, 18)]
+
+
+def _box(spread: list[float], scale: float) -> Box | None:
+    if not spread:
+        return None
+    low, first, middle, third, high = (round(value * scale, 1) for value in spread)
+    return Box(low, first, middle, third, high, lasting(spread[2]))
+
+
+def _rate(counted: Counted) -> Rate | None:
+    if not counted.judged:
+        return None
+    share = counted.failed / counted.judged
+    percent = "<1" if 0 < share < 0.01 else f"{share:.0%}".rstrip("%")
+    return Rate(round(share * WIDTH, 1), f"{percent} %")
+
+
+def lasting(seconds: float) -> str:
+    """A duration for people: its two largest units."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for name, size, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {name}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"

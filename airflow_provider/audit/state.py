@@ -1,0 +1,76 @@
+"""What an audit remembers from run to run, in a small file beside its reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.result import utc
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+SCHEMA, VERSION = "airflow-provider-executions/audit-state", 1
+KEPT = 50
+"""Audits remembered."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """An audit that has ended well. ``until``: end of its window, ISO 8601; None for one of configuration."""
+
+    run_id: str
+    until: str | None
+    baseline: str
+
+    @property
+    def end(self) -> datetime | None:
+        """End of its window, UTC."""
+        return None if self.until is None else utc(datetime.fromisoformat(self.until))
+
+
+@dataclass
+class State:
+    """The latest audits of one task, oldest first."""
+
+    audits: list[Done] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: ObjectStoragePath) -> State:
+        """
+        Read it; empty if there is none.
+
+        :raises ConfigurationError: if the file is something else.
+        """
+        if not path.exists():
+            return cls()
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if (data["schema"], data["version"]) != (SCHEMA, VERSION):
+                raise ValueError("schema")
+            return cls([Done(**item) for item in data["audits"]])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"{path} is no state of an audit of version {VERSION}. Remove it to begin anew.") from error
+
+    def before(self, run_id: str) -> Done | None:
+        """The audit before that of a run: a run that is cleared compares with the same one as the first time."""
+        runs = [done.run_id for done in self.audits]
+        earlier = self.audits[: runs.index(run_id)] if run_id in runs else self.audits
+        return earlier[-1] if earlier else None
+
+    def add(self, done: Done) -> None:
+        """Note an audit, in the place of an earlier one of the same run."""
+        runs = [one.run_id for one in self.audits]
+        if done.run_id in runs:
+            self.audits[runs.index(done.run_id)] = done
+        else:
+            self.audits = [*self.audits, done][-KEPT:]
+
+    def save(self, path: ObjectStoragePath) -> None:
+        """Write it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = {"schema": SCHEMA, "version": VERSION, "audits": [asdict(done) for done in self.audits]}
+        path.write_text(json.dumps(data, indent=1), encoding="utf-8")

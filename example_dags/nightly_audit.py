@@ -1,0 +1,53 @@
+"""
+Every night: how Buddy is configured, what has run in all three systems since the last audit, and what is wrong with it.
+
+The two audits never fail because of what they find; ``report`` joins them and alone decides: it fails on new findings of severity high.
+Everything is kept below the folder ``reports``, from which the next audit also knows where this one ended, and what it found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Asset, Param, task
+
+from airflow_provider.audit.operators import AuditBuddyConfigurationOperator, AuditExecutionsOperator, AuditReportOperator
+
+with DAG(
+    "nightly_audit",
+    schedule="0 3 * * *",
+    catchup=False,
+    max_active_runs=1,
+    params={"reports": Param("file:///tmp/airflow-audits", type="string", description="Folder for the reports, s3://... as well")},
+    default_args={"reports_path": "{{ params.reports }}", "settings": {"time_zone": "Europe/Berlin", "limits": {"running": "PT12H"}}},
+    tags=["audit", "example"],
+    doc_md=__doc__,
+):
+    # [START audits]
+    configuration = AuditBuddyConfigurationOperator(task_id="configuration", projects=["*"], pipelines=["*"])
+    executions = AuditExecutionsOperator(
+        task_id="executions",
+        targets=[{"conn_id": "buddy_default"}, {"conn_id": "tracecat_default"}, {"conn_id": "alga_psa_default"}],
+    )
+    # [END audits]
+
+    # [START report]
+    report = AuditReportOperator(
+        task_id="report",
+        reports=[configuration.output, executions.output],
+        fail_on="high",
+        outlets=[Asset("nightly_audit")],
+    )
+    # [END report]
+
+    # [START tell]
+    @task(trigger_rule="all_done")
+    def tell(**context: Any) -> str:
+        ti = context["ti"]
+        audit = ti.xcom_pull(task_ids="report") or ti.xcom_pull(task_ids="report", key="audit")
+        text = f"{audit['summary']}: {audit['findings']}" if audit else "The audit did not come to an end; the logs say why."
+        print(text)
+        return text
+
+    report >> tell()
+    # [END tell]

@@ -1,0 +1,289 @@
+"""Each format says the same, and no remote text can do more than be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+from airflow_provider.audit import reports, result_json
+from airflow_provider.audit.engine import AuditResult
+from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.reports import FORMATS, markdown, plots, table, text_of, write
+from airflow_provider.audit.reports.overview import overview
+from airflow_provider.errors import ConfigurationError
+from tests.unit.audit.reports.results import HOSTILE, MARK, SETTINGS, as_document, everything, hostile
+
+SCHEMA = json.loads((Path(reports.__file__).parent / "audit-result-1.schema.json").read_text())
+SARIF = json.loads((Path(__file__).parent / "sarif-2.1.0-rtm.5.json").read_text())
+"""The official schema, as the npm package @microsoft/jest-sarif (MIT) ships it."""
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@pytest.fixture(scope="module")
+def result() -> AuditResult:
+    return everything()
+
+
+@pytest.fixture(scope="module")
+def bad() -> AuditResult:
+    return hostile()
+
+
+# All formats
+
+
+def test_the_result_to_report_has_everything(result: AuditResult) -> None:
+    seen = overview(result)
+    assert (seen.new > 0, len(seen.accepted), seen.fixed, seen.gaps, seen.errors) == (True, 1, 1, 1, 1)
+    assert {finding.state for finding in result.findings} == {"new", "unchanged"}
+    assert seen.by_severity[Severity.CRITICAL] == 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_report_can_be_written_from_a_result_and_from_its_json(result: AuditResult, format: str) -> None:
+    direct, again = io.StringIO(), io.StringIO()
+    write(format, result, direct, SETTINGS)
+    write(format, as_document(result), again, SETTINGS)
+    assert direct.getvalue() == again.getvalue()
+    assert "BDY008" in direct.getvalue()
+    assert "hunter2" not in direct.getvalue()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_empty_audit_gives_a_report(format: str) -> None:
+    empty = everything()
+    for name in ("findings", "fixed", "gaps", "errors", "windows"):
+        getattr(empty, name).clear()
+    assert re.search(r"no findings|Nothing was found|\"(findings|results)\": \[\]", text_of(format, empty), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_hostile_text_brings_no_control_characters(bad: AuditResult, format: str) -> None:
+    text = text_of(format, bad, SETTINGS)
+    assert MARK in text
+    assert CONTROL.sub("", text) == text
+    assert "::group::" not in text
+    text.encode("utf-8")
+
+
+def test_an_unknown_format_is_an_error(result: AuditResult) -> None:
+    with pytest.raises(ConfigurationError, match="'docx' is none; there are json"):
+        text_of("docx", result)
+
+
+def test_something_else_is_no_json_report() -> None:
+    with pytest.raises(ConfigurationError, match="no audit result"):
+        text_of("html", {"schema": "other"})
+
+
+# JSON
+
+
+@pytest.mark.parametrize("name", ["result", "bad"])
+def test_json_is_what_its_schema_says(name: str, request: pytest.FixtureRequest) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    document = as_document(request.getfixturevalue(name))
+    jsonschema.validate(document, SCHEMA, cls=jsonschema.Draft202012Validator)
+    assert (document["schema"], document["version"]) == (result_json.SCHEMA, result_json.VERSION)
+
+
+@pytest.mark.parametrize("name", [*SCHEMA["required"], "more"])
+def test_the_schema_knows_each_field_of_the_json_report(result: AuditResult, name: str) -> None:
+    document = as_document(result)
+    if document.pop(name, None) is None:
+        document[name] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA, cls=jsonschema.Draft202012Validator)
+
+
+# SARIF
+
+
+def sarif(result: AuditResult) -> dict[str, Any]:
+    log: dict[str, Any] = json.loads(text_of("sarif", result))
+    return log
+
+
+@pytest.mark.parametrize("name", ["result", "bad"])
+def test_sarif_is_what_the_official_schema_says(name: str, request: pytest.FixtureRequest) -> None:
+    validator = jsonschema.validators.validator_for(SARIF)
+    validator.check_schema(SARIF)
+    errors = [f"{list(error.path)}: {error.message[:200]}" for error in validator(SARIF).iter_errors(sarif(request.getfixturevalue(name)))]
+    assert errors == []
+
+
+def test_sarif_tells_states_and_suppressions(result: AuditResult) -> None:
+    (run,) = sarif(result)["runs"]
+    states = {(one["baselineState"], bool(one["suppressions"])) for one in run["results"]}
+    assert states == {("new", False), ("new", True), ("unchanged", False), ("absent", False)}
+    (waived,) = [one for one in run["results"] if one["suppressions"]]
+    assert waived["suppressions"][0]["justification"] == "accepted risk: A test (web team, until 2026-12-31)"
+
+
+def test_sarif_results_point_at_rules_with_help(result: AuditResult) -> None:
+    (run,) = sarif(result)["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert len(rules) > 20
+    for one in run["results"]:
+        rule = rules[one["ruleIndex"]]
+        assert rule["id"] == one["ruleId"]
+        assert "How to mend it" in rule["help"]["text"]
+        assert "```" in rule["help"]["markdown"]
+
+
+def test_sarif_fingerprints_are_those_of_the_findings(result: AuditResult) -> None:
+    (run,) = sarif(result)["runs"]
+    told = [one["fingerprints"]["auditFinding/v1"] for one in run["results"]]
+    assert told == [finding.fingerprint for finding in (*result.findings, *result.fixed)]
+
+
+def test_sarif_has_no_states_where_there_is_no_baseline() -> None:
+    result = everything()
+    result.fixed.clear()
+    document = as_document(result)
+    for finding in document["findings"]:
+        finding["state"] = None
+    (run,) = sarif(result_json.load(document))["runs"]
+    assert run["results"]
+    assert not any("baselineState" in one for one in run["results"])
+
+
+def test_sarif_messages_hold_no_links_and_no_placeholders(bad: AuditResult) -> None:
+    (run,) = sarif(bad)["runs"]
+    texts = [one["message"]["text"] for one in (*run["results"], *run["invocations"][0]["toolExecutionNotifications"])]
+    assert all(MARK in text for text in texts)
+    assert not any(re.search(r"(?<!\\)\]\(|(?<!\{)\{\d+\}(?!\})", text) for text in texts)
+    assert "hostedViewerUri" not in json.dumps(run)
+
+
+# Markdown
+
+
+def links_and_html(text: str) -> list[str]:
+    """What a renderer makes of a text besides words: targets of links and images, raw HTML, headings."""
+    found: list[str] = []
+
+    def walk(tokens: list[Any]) -> None:
+        for token in tokens:
+            if token.type in ("link_open", "image", "html_inline", "html_block", "strong_open", "em_open"):
+                found.append(token.attrs.get("href") or token.attrs.get("src") or token.type)
+            walk(token.children or [])
+
+    walk(MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(text))
+    return found
+
+
+@pytest.mark.parametrize("format", ["markdown", "summary"])
+def test_markdown_of_hostile_texts_is_only_words(bad: AuditResult, format: str) -> None:
+    text = text_of(format, bad)
+    own = {"strong_open", "em_open"}
+    assert set(links_and_html(text)) <= own
+    assert [line for line in text.splitlines() if line.startswith("# ")] == (["# Audit report"] if format == "markdown" else [])
+    assert not re.search(r"\{[{%#]|[%}#]\}", text)
+    assert not re.search(r"@everyone", re.sub(r"(`+).*?\1", "", text))
+
+
+def test_remote_texts_stand_in_markdown_as_they_are() -> None:
+    rendered = MarkdownIt().renderInline(f"{markdown.prose('*a* [b](c) <d> `e` https://f')} {markdown.code('`x` | ``y')}")
+    assert rendered == "*a* [b](c) &lt;d&gt; `e` https://f <code>`x` ¦ ``y</code>"
+
+
+def test_links_are_those_of_the_systems(result: AuditResult) -> None:
+    links = [link for link in links_and_html(text_of("markdown", result)) if link.startswith("http")]
+    assert links
+    assert all(link.startswith("https://app.buddy.works/acme/web/") for link in links)
+
+
+def test_the_summary_is_short_and_counts_what_it_leaves_out(result: AuditResult) -> None:
+    whole = markdown.summary(result)
+    assert whole.startswith("**Audit: 1 critical, ")
+    assert "more" not in whole
+    short = markdown.summary(result, limit=250)
+    assert len(short) <= 250
+    assert f"- and {overview(result).total - 1} more" in short
+
+
+# HTML
+
+
+class Page(HTMLParser):
+    """Tags, addresses and event handlers of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("href", "src", "action", "srcset", "data", "poster", "xlink:href")
+        ]
+
+
+def test_hostile_texts_make_no_markup(bad: AuditResult, result: AuditResult) -> None:
+    page, plain = Page(text_of("html", bad, SETTINGS)), Page(text_of("html", result, SETTINGS))
+    assert page.tags.count("script") == plain.tags.count("script") == 1
+    assert "img" not in page.tags
+    assert set(page.tags) <= set(plain.tags)
+    assert page.attributes <= plain.attributes
+    assert not [name for name in page.attributes if name.startswith("on") or name == "style"]
+    assert page.addresses == []
+    assert "49" not in text_of("html", bad, SETTINGS).partition("<body>")[2].partition("7*7")[2][:20]
+
+
+def test_the_page_asks_for_nothing(result: AuditResult) -> None:
+    text = text_of("html", result, SETTINGS)
+    page = Page(text)
+    assert not {"link", "img", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert "src" not in page.attributes
+    assert "@import" not in text
+    assert "url(" not in text
+    assert re.search(r"content=\"default-src (&#39;|')none", text)
+    assert all(re.match(r"https://app\.buddy\.works/", address) for address in page.addresses if not address.startswith("https://docs"))
+
+
+def test_findings_beyond_the_most_are_said_to_be_left_out(result: AuditResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.audit.reports.html.MOST_SHOWN", 2)
+    left = len(result.findings) - 2
+    assert f"{left} more findings, none of them worse, are not on this page." in text_of("html", result)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.2 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (5400, "1 h 30 min"), (90_000, "1 d 1 h")]
+)
+def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
+    assert plots.lasting(seconds) == text
+
+
+def test_plots_share_a_scale_between_now_and_before(result: AuditResult) -> None:
+    (plot,) = [plot for plot in plots.plots_of(result.windows) if plot.window.definition.name == "Deploy"]
+    now, before = plot.boxes
+    assert now is not None
+    assert before is not None
+    assert before.high < now.low < now.middle < now.high == plots.WIDTH
+    assert [rate.text for rate in plot.rates if rate] == ["13 %", "13 %"]
+
+
+# Table
+
+
+def test_the_table_is_coloured_on_a_terminal_only(bad: AuditResult) -> None:
+    file = io.StringIO()
+    table.show(bad, Console(file=file, force_terminal=True, color_system="truecolor", width=200))
+    assert "\x1b[" in file.getvalue()
+    assert "\x1b" not in text_of("table", bad)
+    assert "[31m" in HOSTILE
+    assert "[31mred" not in file.getvalue()

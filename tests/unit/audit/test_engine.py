@@ -1,0 +1,222 @@
+"""The engine: bounded, honest about what it could not see, and never lost to a rule's bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider.audit import engine
+from airflow_provider.audit.baseline import Baseline
+from airflow_provider.audit.document import parse
+from airflow_provider.audit.engine import Audit, AuditResult
+from airflow_provider.audit.evidence import hidden
+from airflow_provider.audit.export import facts_of
+from airflow_provider.audit.facts import ActionFacts, GapFacts, Subject
+from airflow_provider.audit.finding import NEW, UNCHANGED
+from airflow_provider.audit.levels import Persona, Severity
+from airflow_provider.audit.outcome import Outcome, Status, fail
+from airflow_provider.audit.rule import REGISTRY, Rule
+from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.waivers import Waiver, WaiverFile, Waivers
+from airflow_provider.audit.window import SAMPLE, Windows
+from airflow_provider.errors import ConfigurationError
+
+all_rules()
+NOW = datetime(2026, 3, 10, 3, tzinfo=timezone.utc)
+
+
+def made_up(check: Any, persona: Persona = Persona.DEFAULT) -> Rule:
+    return replace(REGISTRY["BDY013"], id="TST001", slug="made-up", persona=persona, check=check)
+
+
+def action(**data: Any) -> dict[str, Any]:
+    return {
+        "kind": "buddy.action",
+        "conn_id": "buddy_default",
+        "seen_at": NOW.isoformat(),
+        "workspace": "acme",
+        "project": "web",
+        "pipeline": {"id": 89, "name": "Deploy"},
+        "data": {"id": 123, "name": "Build", "type": "RUN_DOCKER_CONTAINER", **data},
+    }
+
+
+def run(*records: dict[str, Any], settings: AuditSettings | None = None, **arguments: Any) -> AuditResult:
+    audit = Audit(settings or AuditSettings(), now=NOW, **arguments)
+    for record in records:
+        for fact in facts_of(record):
+            audit.feed(fact)
+    return audit.finish()
+
+
+def broken(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    raise ValueError(f"with remote data: {fact.password}")
+    yield
+
+
+def loud(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    for number in range(10_000):
+        yield fail(f"field[{number}]", number, "wrong")
+
+
+def leaky(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    yield fail("password", hidden("password", fact.password), "A password.")
+
+
+def test_a_rule_that_breaks_is_told_and_its_answer_is_not_available() -> None:
+    result = run(action(password="hunter2hunter2"), rules=[made_up(broken)])
+    assert result.outcomes["TST001"] == {Status.NOT_AVAILABLE: 1}
+    (error,) = result.errors
+    assert (error.rule, error.error) == ("TST001", "ValueError")
+    assert "hunter2" not in repr(result)
+    assert not result.complete
+
+
+def test_a_huge_field_cannot_flood_the_report() -> None:
+    result = run(action(), rules=[made_up(loud)])
+    assert len(result.findings) == engine.OUTCOMES_AT_ONCE
+
+
+def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_FINDINGS", 10)
+    result = run(action(), rules=[made_up(loud)])
+    assert len(result.findings) == 10
+    assert result.findings_omitted == {Severity.MEDIUM: engine.OUTCOMES_AT_ONCE - 10}
+
+
+def test_a_secret_is_shown_by_its_kind_and_a_short_hash() -> None:
+    (finding,) = run(action(password="hunter2hunter2"), rules=[made_up(leaky)]).findings
+    assert finding.evidence.secret
+    assert "hunter2" not in str(finding.as_json())
+    (other,) = run(action(password="another-one"), rules=[made_up(leaky)]).findings
+    assert other.fingerprint != finding.fingerprint
+
+
+def test_a_rule_for_strict_readers_is_not_asked_for_others() -> None:
+    strict = made_up(leaky, Persona.STRICT)
+    assert not run(action(), rules=[strict]).outcomes
+    assert run(action(), rules=[strict], settings=AuditSettings(persona=Persona.FORENSIC)).findings
+
+
+def test_new_unchanged_and_fixed_against_the_baseline() -> None:
+    first = run(action(timeout=0, docker_image_name="node", docker_image_tag="latest"))
+    kept = Baseline.from_json(first.baseline.to_json())
+    second = run(action(timeout=0, docker_image_name="node", docker_image_tag="22"), baseline=kept)
+    assert [(item.rule, item.state) for item in second.findings] == [("BDY013", UNCHANGED)]
+    assert [item.rule for item in second.fixed] == ["BDY001"]
+    third = run(action(timeout=0, docker_image_name="node", docker_image_tag="edge"), baseline=second.baseline)
+    assert {(item.rule, item.state) for item in third.findings} == {("BDY001", NEW), ("BDY013", UNCHANGED)}
+
+
+def test_what_could_not_be_read_is_not_fixed() -> None:
+    first = run(action(timeout=0))
+    for second in (run({**action(), "detailed": False}, baseline=first.baseline), run(baseline=first.baseline)):
+        assert not second.fixed
+        assert second.baseline.findings == first.baseline.findings
+
+
+def waiver(**changes: Any) -> Waiver:
+    given = {"rule": "BDY013", "subject": "buddy:acme/*", "reason": "planned", "text": "next week", "owner": "Ann", "expires": "2026-03-10"}
+    return Waiver.model_validate({**given, **changes})
+
+
+def test_a_waived_finding_is_kept_and_does_not_fail_the_audit() -> None:
+    settings = AuditSettings.model_validate({"fail_on": {"severity": "low"}})
+    result = run(action(timeout=0), waivers=Waivers([waiver()], NOW.date()))
+    assert result.outcomes["BDY013"] == {Status.WAIVED: 1}
+    assert [item.waiver and item.waiver["owner"] for item in result.findings] == ["Ann"]
+    assert not result.failing(settings)
+    assert run(action(timeout=0)).failing(settings)
+
+
+def test_an_expired_waiver_does_not_hold_and_is_a_finding() -> None:
+    result = run(action(timeout=0), waivers=Waivers([waiver()], date(2026, 3, 11)))
+    assert {item.rule: item.waiver for item in result.findings} == {"BDY013": None, "AUD001": None}
+
+
+def test_a_waiver_that_nothing_needed_is_told() -> None:
+    result = run(action(timeout=60), waivers=Waivers([waiver()], NOW.date()))
+    assert [item.rule for item in result.findings] == ["AUD002"]
+
+
+def test_a_gap_makes_the_audit_incomplete() -> None:
+    audit = Audit(AuditSettings(), now=NOW)
+    audit.feed(GapFacts(subject=Subject("buddy:acme/secret", "project", "secret", "buddy", "buddy_default"), reason="403: no scope"))
+    assert not audit.finish().complete
+
+
+@pytest.mark.parametrize(
+    ("text", "toml", "told"),
+    [
+        ("[limits]\nretries = 3\n\n[people]\nterminator = ['a']\n", True, "s, line 5, people.terminator: there is no such key."),
+        ("limits:\n  retries: 3\n  attempts: many\n", False, "s, line 3, limits.attempts: Input should be a valid integer"),
+        ("[rules.EXE001]\nseverity = 'awful'\n", True, "s, line 2, rules.EXE001.severity:"),
+        ("[limits\n", True, "s is no TOML: "),
+        ("a: [\n", False, "s, line 2 is no YAML: "),
+        ("time_zone: Mars\n", False, "s, line 1, time_zone:"),
+    ],
+)
+def test_an_error_in_settings_names_line_and_key(text: str, toml: bool, told: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        parse(text, AuditSettings, "s", toml=toml)
+    assert str(raised.value).startswith(told)
+
+
+@pytest.mark.parametrize("toml", [True, False])
+def test_an_error_in_waivers_names_the_line_of_the_waiver(toml: bool) -> None:
+    good = {"rule": "BDY013", "subject": "*", "reason": "planned", "text": "t", "owner": "o", "expires": "2026-01-01"}
+    bad = {key: value for key, value in good.items() if key != "expires"}
+    if toml:
+        text = "\n".join(["[[waivers]]\n" + "\n".join(f'{key} = "{value}"' for key, value in item.items()) for item in (good, bad)])
+        line = 8
+    else:
+        text = "waivers:\n" + "\n".join("- " + "\n  ".join(f'{key}: "{value}"' for key, value in item.items()) for item in (good, bad))
+        line = 8
+    with pytest.raises(ConfigurationError, match=rf"line {line}, waivers\.1\.expires: Field required"):
+        parse(text, WaiverFile, "w", toml=toml)
+
+
+def executions(count: int) -> Iterator[Any]:
+    for number in range(count):
+        start = NOW - timedelta(hours=47) + timedelta(seconds=number)
+        yield from facts_of(
+            {
+                "kind": "buddy.execution",
+                "seen_at": NOW.isoformat(),
+                "workspace": "acme",
+                "project": "web",
+                "pipeline": {"id": 89, "name": "Deploy"},
+                "data": {
+                    "id": number + 1,
+                    "status": "SUCCESSFUL" if number % 2 else "FAILED",
+                    "start_date": start.isoformat(),
+                    "finish_date": (start + timedelta(seconds=60)).isoformat(),
+                    "to_revision": {"revision": f"{number % 200:040x}"},
+                },
+            }
+        )
+
+
+def test_a_window_keeps_no_more_of_many_executions_than_of_some() -> None:
+    windows = Windows(NOW - timedelta(hours=24), NOW)
+    for fact in executions(2_000):
+        windows.add(fact)
+    (window,) = windows.facts(NOW)
+    assert (window.previous.total, window.previous.failed, window.current.total) == (2_000, 1_000, 0)
+    assert len(window.previous.durations) == SAMPLE
+    assert window.previous.turns == 511
+    assert len(window.previous.repeats) <= 64
+
+
+def test_executions_of_the_window_before_are_counted_and_not_judged() -> None:
+    audit = Audit(AuditSettings(), now=NOW, since=NOW - timedelta(hours=24), until=NOW)
+    for fact in executions(10):
+        assert not audit.feed(fact)
+    result = audit.finish()
+    assert result.subjects == {"window": 1}
+    assert result.windows[0].previous.total == 10
