@@ -17,8 +17,6 @@ TAIL = 50
 WINDOW = 1024 * 1024
 """Bytes read at once of a log behind an address, at most: a longer line comes in pieces."""
 LEAST_WINDOW = 64 * 1024
-BLOCK = 4 * 1024 * 1024
-"""Bytes read at once of such a log that is wanted as a whole."""
 TAIL_WINDOW = 64 * 1024
 MAX_TAIL_PAGES = 50
 """Pages read to find the end of a log whose length is not told."""
@@ -79,8 +77,8 @@ class LogReader:
         if start is None or cursor.get(f"{of.key} skip"):
             lines, more = yield from self.lines(of, cursor, PAGE)
             return block_of(lines), more
-        data = yield from self._part(of, start, BLOCK)
-        full = len(data) == BLOCK
+        data = yield from self._part(of, start, WINDOW)
+        full = len(data) == WINDOW
         used = data.rfind(b"\n") + 1
         cursor[f"{of.key} bytes"] = start + used
         if used < len(data) and (not used if full else of.ended):

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
-from airflow_provider.errors import ConfigurationError
+from airflow_provider.errors import ConfigurationError, ExecutionApiError
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import iso
 from airflow_provider.execution.route import Flow, Pages
@@ -201,6 +201,13 @@ class System(ABC):
     @abstractmethod
     def resume(self, ref: str) -> Flow[Snapshot]:
         """Go on with a failed execution by the system's own retry; the snapshot's ``ref`` may be a new one."""
+
+    def just_changed(self, ref: str) -> Flow[Snapshot]:
+        """Look at an execution after a request that was accepted, and stays so whatever this look gives."""
+        try:
+            return (yield from self.read(ref))
+        except ExecutionApiError:
+            return Snapshot(ref, Phase.UNKNOWN, "unknown")
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
         """What :meth:`resumed` has to know of the time before the request. No marker can travel with a retry."""

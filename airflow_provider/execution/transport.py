@@ -411,7 +411,7 @@ class _Body:
         self._unpack = zlib.decompressobj(wbits=47) if packed else None  # 47: detect the header
 
     def add(self, chunk: bytes) -> bool:
-        """Take what has come; False if no more is wanted."""
+        """Take what has come; False if it was more than is wanted. A part that came as asked is read to its end: its connection serves on."""
         if self._unpack is not None:
             room = self._call.request.route.max_body + 1 - len(self.content)
             try:
@@ -421,12 +421,13 @@ class _Body:
         skipped = min(self._skip, len(chunk))
         self._skip -= skipped
         self.content += memoryview(chunk)[skipped:]
+        enough = self._first is not None and len(self.content) > self._first
         if self._last is not None:
             del self.content[: -self._last]
         elif self._first is not None:
             del self.content[self._first :]
         self._call.check_size(len(self.content))
-        return self._first is None or len(self.content) < self._first
+        return not enough
 
 
 def _retrying(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
         yield from flows.reset(hook.workspace(known.ref), known.ref, None if event is None else int(event), self.reason, self.reapply_type)
-        snapshot: Snapshot = yield from hook.system().read(known.ref)
+        snapshot: Snapshot = yield from hook.system().just_changed(known.ref)
         return snapshot
 
 

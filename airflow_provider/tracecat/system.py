@@ -121,7 +121,7 @@ class Tracecat(System):
     def resume(self, ref: str) -> Flow[Snapshot]:
         """``POST .../workflow-executions/:id/reset``, from the start: a new run under the same id."""
         yield from flows.reset(self.place(TracecatRef.parse(ref)), ref)
-        return (yield from self.read(ref))
+        return (yield from self.just_changed(ref))
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
         """The run: a reset makes a new one, also of an execution that has ended by itself meanwhile."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import event_loop, gaps, parse
+from tests.benchmarks import event_loop, gaps, log_file, parse, waits
 
 parse.main()
+log_file.main()
+waits.main()
 event_loop.main()
 gaps.main()

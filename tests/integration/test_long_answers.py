@@ -16,7 +16,7 @@ from airflow_provider.emulator.buddy import Action, Pipeline
 from tests.integration.systems import SYSTEMS
 
 MEBIBYTE = 1024 * 1024
-LOG = int(os.environ.get("LONG_LOG_MIB", "32")) * MEBIBYTE
+LOG = int(os.environ.get("LONG_LOG_MIB", "48")) * MEBIBYTE
 """Bytes of the long log: ``LONG_LOG_MIB=1024`` makes it 1 GiB."""
 LINE = 1_990
 PEAK = """

@@ -192,6 +192,8 @@ class Chaos:
             self._await_active(dag, run)
         self._pass(3.0)  # a trigger asks Airflow once beforehand
         for act, (dag, run) in runs.items():
+            if act != "time out":  # which may be over
+                self._await_active(dag, run)
             self.say(f"A person acts on a deferred and a running task: {act}")
             self._act(act, dag, run)
         for _, run in runs.values():

@@ -58,11 +58,13 @@ class Cluster(LocalAirflow):
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{self.postgres.address}",
             "AIRFLOW__CELERY__TASK_ACKS_LATE": "True",
             "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
-            "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "60",
+            # Longer than any task takes: a message that is delivered again, its token expired meanwhile, fails a task that runs well.
+            # What a killed worker had taken and not begun comes back by Airflow's task_queued_timeout.
+            "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "3600",
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.airflow.chaos.inside.hostname",
-            # Tasks of a worker that was killed take a slot until their messages are delivered again.
+            # Tasks of a worker that was killed go on taking slots of the executor.
             "AIRFLOW__CORE__PARALLELISM": "1000",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{self.postgres.address}",
         }
@@ -125,7 +127,7 @@ class Cluster(LocalAirflow):
             "dag-processor": ["dag-processor"],
             "scheduler": ["scheduler", "--skip-serve-logs"],
             **{name: ["triggerer", "--skip-serve-logs"] for name in TRIGGERERS},
-            **{name: ["celery", "worker", "-H", f"{name}@%h", "-q", f"default,{name}", "-c", "4", "--skip-serve-logs"] for name in WORKERS},
+            **{name: ["celery", "worker", "-H", f"{name}@%h", "-q", f"default,{name}", "-c", "8", "--skip-serve-logs"] for name in WORKERS},
         }
         for name, command in commands.items():
             inside = {**environment, "CHAOS_COMPONENT": name}

@@ -31,7 +31,7 @@ def by_lines(blocks: list[bytes], secrets: list[str] | None = None) -> bytes:
 PIECES = [
     *(shape.encode() for shape in SHAPES.values()),
     *(shape.encode()[:-4] for shape in SHAPES.values()),
-    b"::group::x", b"::ENDGroup::", b"::other::", b"\x1b[31m", b"\x1b]0;title", b"\x07", b"\x1b", b"\x00", b"\r", b"\r\r", b"\t", b"\x9b1m",
+    b"::group::x", b"p::", b"::ENDGroup::", b"::other::", b"\x1b[31m", b"\x1b]0;title", b"\x07", b"\x1b", b"\x00", b"\r", b"\r\r", b"\t", b"\x9b1m",
     b"-----BEGIN EC PRIVATE KEY-----", b"MIIEowIBAAKCAQEA7bq98fVQ", b"-----END EC PRIVATE KEY-----", b"hunter2", b"hun\x00ter2", b"hunter2xyz",
     "zażółć\u2028\u202e\x85\x9b31m".encode(), "\u2014\u2713\xa0é".encode(), b"\xff\xe2\x80", b"a" * 40, b" ", b".", b"-", b"_", b"=", b"plain text",
 ]  # fmt: skip

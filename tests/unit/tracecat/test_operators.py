@@ -293,6 +293,17 @@ def test_a_reset_whose_answer_is_lost_is_not_sent_twice(live: Live) -> None:
     assert len(live.sent("POST", "/reset$")) == 1
 
 
+@pytest.mark.parametrize("status", [403, 404, 429])
+def test_a_reset_that_was_accepted_is_not_sent_again_whatever_the_read_behind_it_gives(live: Live, status: int) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=0.3), returns=5))
+    live.tracecat.finish(execution.ref, "FAILED")
+    live.emulator.faults.add(Fault("status", status=status, headers={"Retry-After": "100"}, method="GET", path="/compact$", after=1))
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, **FAST).run()
+    assert ended.state == "success", ended.text
+    assert len(execution.runs) == 2
+    assert len(live.sent("POST", "/reset$")) == 1
+
+
 def test_an_execution_that_ended_by_itself_was_not_reset(live: Live) -> None:
     """Its status and end are others than before the request, but it is the same run."""
     execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600), Action("end", seconds=0.1), returns=5))
