@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import Any
 
 # autodoc imports Airflow, which writes its configuration into AIRFLOW_HOME.
 os.environ["AIRFLOW_HOME"] = str(Path(__file__).parent / "_build" / "airflow")
@@ -37,3 +39,14 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_show_sphinx = False
 html_show_copyright = False
+
+
+def _with_rules(app: Any, name: str, source: list[str]) -> None:
+    if name == "audit_rules":
+        reference = import_module("rule_reference")
+        source[0] = source[0].replace(reference.MARK, reference.reference())
+
+
+def setup(app: Any) -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
+    app.connect("source-read", _with_rules)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import chain
 from pathlib import Path
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = logging.getLogger("airflow_provider.audit")
     log.setLevel(logging.INFO if given.verbose else logging.WARNING)
     try:
-        settings = _settings(given)
-        result = _audit(given, settings, log)
+        with _logs_on_standard_error():
+            settings = _settings(given)
+            result = _audit(given, settings, log)
         _report(given, settings, result)
         if given.save_baseline:
             Path(given.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
@@ -59,6 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
     return _code(result, settings, given)
+
+
+@contextmanager
+def _logs_on_standard_error() -> Iterator[None]:
+    """Airflow's loggers got hold of standard output when they were imported, but that is for the report."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _parser() -> argparse.ArgumentParser:

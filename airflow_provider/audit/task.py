@@ -127,7 +127,7 @@ def judge(
     since: datetime | None,
     until: datetime | None,
     waivers: str | None,
-    baseline: ObjectStoragePath | None,
+    baseline: ObjectStoragePath | Path | None,
     progress: Callable[[int, int], None] = lambda facts, findings: None,
 ) -> AuditResult:
     """

@@ -22,7 +22,7 @@ MOST_SUMMARISED = 10
 LONGEST_TITLE = 80
 SUMMARY_CHARACTERS = 2_000
 """What Discord takes; other notifiers take more."""
-_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!$]")
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!$]|(?<=\{)%|%(?=\})")
 
 
 def code(text: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from airflow_provider.audit.baseline import Baseline
 from airflow_provider.audit.engine import Audit, AuditResult, RuleError
 from airflow_provider.audit.export import facts_of
+from airflow_provider.audit.facts import WindowFacts
 from airflow_provider.audit.outcome import fail
 from airflow_provider.audit.rule import REGISTRY
 from airflow_provider.audit.rules import all_rules
@@ -34,12 +36,13 @@ def record(kind: str, **fields: Any) -> dict[str, Any]:
 def action(
     number: int, name: str = "Build", *, place: str = "web", pipeline: str = "Deploy", url: str | None = None, **data: Any
 ) -> dict[str, Any]:
+    page = url or f"https://app.buddy.works/acme/web/pipelines/pipeline/89/action/{number}/edit"
     return record(
         "buddy.action",
         workspace="acme",
         project=place,
-        pipeline={"id": 89, "name": pipeline, "html_url": url or "https://app.buddy.works/acme/web/pipelines/pipeline/89"},
-        data={"id": number, "name": name, "type": "RUN_DOCKER_CONTAINER", "timeout": 60, **data},
+        pipeline={"id": 89, "name": pipeline, "html_url": page},
+        data={"id": number, "name": name, "type": "RUN_DOCKER_CONTAINER", "timeout": 60, "html_url": page, **data},
     )
 
 
@@ -83,12 +86,16 @@ def everything() -> AuditResult:
         waivers=Waivers([waiver], NOW.date()),
     )
     result.errors.append(RuleError("BDY013", "buddy:acme/web/89", "ValueError", "buddy_limits.py:9"))
-    result.windows += [fact for fact in facts_of(window("Deploy")) if hasattr(fact, "current")]
+    result.windows += [fact for fact in facts_of(window("Deploy")) if isinstance(fact, WindowFacts)]
     return result
 
 
-def hostile(result: AuditResult | None = None) -> AuditResult:
-    """Everything that a remote system can name is hostile; so are addresses, and what a JSON report might be made to say."""
+def hostile(*, forged: bool = True) -> AuditResult:
+    """
+    Everything that a remote system can name is hostile, and so are addresses.
+
+    :param forged: so is what only a JSON report that somebody made up could say.
+    """
     all_rules()
 
     def check(fact: Any, settings: AuditSettings) -> Any:
@@ -101,6 +108,9 @@ def hostile(result: AuditResult | None = None) -> AuditResult:
         rules=[rule],
         baseline=Baseline(),
     )
+    result.windows += [fact for fact in facts_of(window(HOSTILE, "javascript:alert(1)")) if isinstance(fact, WindowFacts)]
+    if not forged:
+        return result
     bad = replace(
         result.findings[0], subject=replace(result.findings[0].subject, title=HOSTILE, url="javascript:alert(1)"), message=HOSTILE
     )
@@ -108,8 +118,7 @@ def hostile(result: AuditResult | None = None) -> AuditResult:
     result.findings += [bad, replace(bad, waiver=waiver)]
     result.fixed.append(bad)
     result.errors.append(RuleError("BDY013", HOSTILE, HOSTILE, HOSTILE))
-    result.reasons["BDY013"] = type(result.reasons.get("BDY013") or result.subjects)({HOSTILE: 2})  # type: ignore[assignment]
-    result.windows += [fact for fact in facts_of(window(HOSTILE, "javascript:alert(1)")) if hasattr(fact, "current")]
+    result.reasons["BDY013"] = Counter({HOSTILE: 2})
     return result
 
 
