@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,16 @@ from tests.integration.systems import ABILITIES, KINDS, SYSTEMS, Adapter, Look
 
 
 def later(seconds: float, act: Any, *arguments: Any) -> None:
-    threading.Timer(seconds, act, arguments).start()
+    """Act after a time, or as soon as there is something to act on."""
+
+    def run() -> None:
+        until = time.monotonic() + 60.0
+        while time.monotonic() < until:
+            with suppress(IndexError):
+                return act(*arguments)
+            time.sleep(0.05)
+
+    threading.Timer(seconds, run).start()
 
 
 def failed(ended: Ended, error: type[BaseException], *, retried: bool = True) -> str:
