@@ -9,8 +9,11 @@ from airflow_provider.execution.route import Flow, Pages
 
 T = TypeVar("T")
 
-_Place = tuple[int, frozenset[object], bool]
-"""The number of the next page, the keys of all items so far, and whether the last page had new ones."""
+REMEMBERED = 10
+"""Pages: as far an item may move while the list is read, and be known again. Remembering all would fill memory with a long list."""
+
+_Place = tuple[int, tuple[frozenset[object], ...], bool]
+"""The number of the next page, the keys of the items on the last ones, and whether the last page had new ones."""
 
 
 def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T], object]) -> Pages[T]:
@@ -26,10 +29,10 @@ def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T]
     """
 
     def page(at: _Place | None) -> Flow[tuple[list[T], _Place | None]]:
-        number, seen, went_on = at or (1, frozenset(), True)
+        number, pages, went_on = at or (1, (), True)
         items, last = yield from get(number)
-        new = [item for item in items if key(item) is None or key(item) not in seen]
+        new = [item for item in items if key(item) is None or not any(key(item) in page for page in pages)]
         ends = last or not items or not (new or went_on)
-        return new, None if ends else (number + 1, seen.union(map(key, items)), bool(new))
+        return new, None if ends else (number + 1, (*pages, frozenset(map(key, items)))[-REMEMBERED:], bool(new))
 
     return page
