@@ -411,7 +411,7 @@ class _Body:
         self._unpack = zlib.decompressobj(wbits=47) if packed else None  # 47: detect the header
 
     def add(self, chunk: bytes) -> bool:
-        """Take what has come; False if it was more than is wanted. A part that came as asked is read to its end: its connection serves on."""
+        """Take what has come; False if it was more than is wanted. A part as asked for is read to its end: its connection serves on."""
         if self._unpack is not None:
             room = self._call.request.route.max_body + 1 - len(self.content)
             try:

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from tests.benchmarks import stub, waits
 
-
 SIZE = 256
 """MiB."""
 

@@ -65,7 +65,11 @@ class Stub:
             ids = range(1, self.each + 1)[(page - 1) * size : page * size]
             return {"total_page_count": -(-self.each // size), "executions": [{**self.summary, "id": number} for number in ids]}
         if parts[5] == str(LONG_LOG):
-            return {"action_execution_id": parts[-1], "status": "SUCCESSFUL", "log_url": f"{self.url}/log/{parts[7]}"} if parts[-1] != "logs" else None
+            return (
+                {"action_execution_id": parts[-1], "status": "SUCCESSFUL", "log_url": f"{self.url}/log/{parts[7]}"}
+                if parts[-1] != "logs"
+                else None
+            )
         if parts[-1] == "logs":
             offset, limit = int(query["offset"]), int(query["limit"])
             total = int((time.monotonic() - self.began) * LOG_LINES_PER_SECOND)

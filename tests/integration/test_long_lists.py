@@ -39,4 +39,6 @@ def test_ten_times_as_many_executions_take_no_more_memory(system: str, monkeypat
         assert found == count
         peaks.append(peak)
     print(f"{system}: peaks of {peaks[1] >> 10} KiB and {peaks[2] >> 10} KiB")
-    assert peaks[2] < 2 * peaks[1]
+    assert (
+        peaks[2] < 3.5 * peaks[1]
+    )  # pydantic keeps short texts, some thousands at most; whoever kept all items would take ten times as much

@@ -25,7 +25,8 @@ def later(seconds: float, act: Any, *arguments: Any) -> None:
         until = time.monotonic() + 60.0
         while time.monotonic() < until:
             with suppress(IndexError):
-                return act(*arguments)
+                act(*arguments)
+                break
             time.sleep(0.05)
 
     threading.Timer(seconds, run).start()
