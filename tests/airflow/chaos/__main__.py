@@ -36,16 +36,16 @@ CONTROLS = {"re-attachment": ("worker1", SIGKILL, "duplicates"), "guard": ("work
 
 def short(chaos: Chaos) -> None:
     """Everything once, in a hurry."""
-    chaos.trigger()
+    chaos.begin()
     chaos.break_worker(SIGKILL, while_starting=True)
     chaos.break_worker(SIGTERM)
     chaos.break_triggerer(SIGKILL)
-    chaos.trigger()
+    chaos.begin()
     chaos.break_worker(SIGTERM, while_starting=True)
     chaos.break_worker(SIGKILL)
     chaos.break_triggerer(SIGTERM)
     chaos.restart_postgres()
-    chaos.trigger()
+    chaos.begin()
     chaos.without_api(30.0)
     chaos.restart_scheduler(SIGTERM)
     chaos.without_remote(15.0)
@@ -56,36 +56,36 @@ def short(chaos: Chaos) -> None:
 def full(chaos: Chaos) -> None:
     """Everything, with the outages at their full length; each event has new tasks to hit."""
     for how in (SIGKILL, SIGTERM):
-        chaos.trigger()
+        chaos.begin()
         chaos.break_worker(how, while_starting=True)
         chaos.break_triggerer(how)
-        chaos.trigger()
+        chaos.begin()
         chaos.break_worker(how)
         chaos.restart_scheduler(how)
-    chaos.trigger()
+    chaos.begin()
     chaos.orphan_tasks()
     chaos.restart_postgres()
-    chaos.trigger()
+    chaos.begin()
     chaos.stop_triggerer()
-    chaos.trigger()
+    chaos.begin()
     chaos.without_api(150.0)
-    chaos.trigger()
+    chaos.begin()
     chaos.without_remote(120.0)
     chaos.persons("mark failed", "mark success", "clear", "fail run", "time out")
-    chaos.trigger()
+    chaos.begin()
     chaos.stop_triggerer()
-    chaos.trigger()
+    chaos.begin()
     chaos.break_worker(SIGTERM, while_starting=True)
     chaos.break_worker(SIGKILL)
 
 
 def control(cluster: Cluster, remote: Remote, say: Say) -> dict[str, Verdict]:
     """Kill a worker that can't re-attach, and terminate one that does not ask who kills: both in the middle of the wait."""
-    chaos = {without: Chaos(cluster, remote, say) for without in CONTROLS}
+    chaos = {without: Chaos(cluster, remote, say, f"control_{worker}") for without, (worker, _, _) in CONTROLS.items()}
     for without, (worker, _, _) in CONTROLS.items():
         say(f"Control: {worker} without {without}")
         cluster.sabotage_worker(worker, without)
-        chaos[without].trigger(f"control_{worker}")
+        chaos[without].begin()
     for without, (worker, how, _) in CONTROLS.items():
         chaos[without].break_worker(how, among=[worker])
     for one in chaos.values():

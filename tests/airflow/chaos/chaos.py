@@ -24,28 +24,35 @@ MANY = 6
 """Executions that are to go on when the remote systems go away."""
 GRACE = 8.0
 """Seconds that a worker or triggerer has to end in after SIGTERM."""
+PATIENCE = 20.0
+"""Seconds without anything to hit, after which new tasks are started."""
 DEADLINE = 240.0
-"""Seconds until there is something to break; else the run fails, since it would not prove what it should."""
+"""Seconds until something is there to hit, or has come of an act; else the run fails, since it does not prove what it should."""
 
 
 class Chaos:
     """
     One run of it.
 
-    :param say: gets a line for each event.
+    :param say: gets a line for each event. :param dag: whose tasks are hit.
     """
 
-    def __init__(self, cluster: Cluster, remote: Remote, say: Say) -> None:
+    def __init__(self, cluster: Cluster, remote: Remote, say: Say, dag: str = "chaos") -> None:
         self.cluster = cluster
         self.remote = remote
         self.say = say
+        self.dag = dag
         self.expected = Expected()
         self.runs: list[str] = []
 
-    def trigger(self, dag: str = "chaos") -> str:
+    def trigger(self, dag: str) -> str:
         """Start another run of a DAG."""
         self.runs.append(self.cluster.trigger(dag))
         return self.runs[-1]
+
+    def begin(self) -> None:
+        """Start tasks to hit."""
+        self.trigger(self.dag)
 
     def await_end(self, timeout: float) -> None:
         """Wait for the end of all tasks."""
@@ -63,7 +70,7 @@ class Chaos:
             self.remote.hold_answers(HOLD)
         what = "between start request and note" if while_starting else "waiting"
         tasks = self._held if while_starting else self._waiting
-        name, hit = self._await(f"a worker has tasks {what}", lambda: self._most(among, tasks()), DEADLINE)
+        name, hit = self._target(f"a worker has tasks {what}", lambda: self._most(among, tasks()))
         if while_starting:
             self.remote.behave()
         self.say(f"{how.name} to {name}, which has {hit} tasks {what}")
@@ -71,7 +78,7 @@ class Chaos:
 
     def orphan_tasks(self) -> None:
         """Kill the first process of a worker only: its tasks live on, without anybody to report to in Celery."""
-        name, hit = self._await("a worker has tasks waiting", lambda: self._most(WORKERS, self._waiting()), DEADLINE)
+        name, hit = self._target("a worker has tasks waiting", lambda: self._most(WORKERS, self._waiting()))
         self.say(f"SIGKILL to the first process of {name} only, which has {hit} tasks waiting")
         self.cluster.components[name].behead()
         self.cluster.components[name].start()
@@ -98,13 +105,13 @@ class Chaos:
 
     def break_triggerer(self, how: signal.Signals) -> None:
         """Kill a triggerer that has triggers."""
-        name, hit = self._await("a triggerer has triggers", lambda: self._most(TRIGGERERS, self._triggers(), least=3), DEADLINE)
+        name, hit = self._target("a triggerer has triggers", lambda: self._most(TRIGGERERS, self._triggers(), least=3))
         self.say(f"{how.name} to {name}, which has {hit} triggers")
         self._break(name, how)
 
     def stop_triggerer(self) -> None:
         """Let a triggerer stand still until the other one has adopted its triggers, then let it come back."""
-        name, hit = self._await("a triggerer has triggers", lambda: self._most(TRIGGERERS, self._triggers(), least=3), DEADLINE)
+        name, hit = self._target("a triggerer has triggers", lambda: self._most(TRIGGERERS, self._triggers(), least=3))
         component = self.cluster.components[name]
         self.say(f"SIGSTOP to {name}, which has {hit} triggers")
         component.signal(signal.SIGSTOP)
@@ -147,7 +154,7 @@ class Chaos:
 
     def without_api(self, seconds: float) -> None:
         """Take Airflow's API server away for a while."""
-        name, hit = self._await("a worker has tasks waiting", lambda: self._most(WORKERS, self._waiting()), DEADLINE)
+        name, hit = self._target("a worker has tasks waiting", lambda: self._most(WORKERS, self._waiting()))
         self.say(f"Airflow's API server is away for {seconds:.0f} s; {name} has {hit} tasks waiting")
         server = self.cluster.components["api-server"]
         server.terminate(GRACE)
@@ -163,7 +170,7 @@ class Chaos:
             active = sum(one.active for one in self.remote.executions())
             return active if active >= MANY else 0
 
-        active = self._await("many executions go on", going_on, DEADLINE)
+        active = self._target("many executions go on", going_on)
         self.say(f"The remote systems answer nothing for {seconds:.0f} s; {active} executions go on there")
         self.remote.go_away()
         self._pass(seconds)
@@ -260,6 +267,20 @@ class Chaos:
 
     def _unfinished(self) -> list[str]:
         return [name_of(ti) for ti in self.cluster.all_tasks() if ti["state"] not in ("success", "failed", "skipped", "upstream_failed")]
+
+    def _target(self, what: str, probe: Callable[[], T | None]) -> T:
+        """Wait for something to hit. Whenever there is nothing for a while, start the last DAG once more."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                found = self._await(what, probe, PATIENCE)
+            except TimeoutError:
+                if time.monotonic() >= deadline:
+                    raise
+                self.begin()
+            else:
+                assert found is not None
+                return found
 
     def _await(self, what: str, probe: Callable[[], T], timeout: float, every: float = 0.5) -> T:
         def look() -> T:

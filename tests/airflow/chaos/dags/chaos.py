@@ -22,8 +22,9 @@ SYSTEMS: dict[str, tuple[Any, str, str, Any, dict[str, Any]]] = {
     "alga_psa": (AlgaPsaExecuteRuleOperator, "rule", "execution_data", AlgaPsaExecutionSensor, {"mode": "poke"}),
 }
 MAPPED = 3
-# Crashes use up retries, however often a task starts something.
-RETRIED = {"retries": 30, "retry_delay": timedelta(seconds=1)}
+# Crashes use up retries, however often a task starts something. Where many tasks share a workflow, Tracecat needs the key: without a
+# marker in the inputs a lost start can't be told from no start, and the task rather fails than starts twice.
+DEFAULTS = {"retries": 30, "retry_delay": timedelta(seconds=1), "correlation_key": "airflow"}
 WAIT = {"poll_interval": 2.0, "push_outputs": ["TASK"]}
 
 
@@ -32,7 +33,7 @@ def name(index: str = "{{ ti.map_index }}") -> dict[str, str]:
     return {"TASK": f"{{{{ dag.dag_id }}}}/{{{{ run_id }}}}/{{{{ ti.task_id }}}}/{index}"}
 
 
-with DAG("chaos", schedule=None, default_args=RETRIED, max_active_runs=20, max_active_tasks=500):
+with DAG("chaos", schedule=None, default_args=DEFAULTS, max_active_runs=20, max_active_tasks=500):
     for system, (operator, script, inputs, sensor, way) in SYSTEMS.items():
         operator.partial(task_id=f"{system}_mapped", deferrable=True, **WAIT, **{script: "steady"}).expand(
             **{inputs: [name(str(index)) for index in range(MAPPED)]}
@@ -44,12 +45,12 @@ with DAG("chaos", schedule=None, default_args=RETRIED, max_active_runs=20, max_a
 
 # Besides the common queue each worker has one of its own. What persons act on takes it, since it must not wait long.
 for worker in ("worker1", "worker2"):
-    with DAG(f"control_{worker}", schedule=None, default_args={**RETRIED, "queue": worker}):
+    with DAG(f"control_{worker}", schedule=None, default_args={**DEFAULTS, "queue": worker}):
         for system, (operator, script, inputs, _, _) in SYSTEMS.items():
             operator(task_id=f"{system}_sync", **WAIT, **{script: "slow", inputs: name()})
 
 for dag_id, limit in (("acts", None), ("acts_timeout", timedelta(seconds=90))):
-    with DAG(dag_id, schedule=None, default_args=RETRIED, dagrun_timeout=limit):
+    with DAG(dag_id, schedule=None, default_args=DEFAULTS, dagrun_timeout=limit):
         BuddyRunPipelineOperator(
             task_id="buddy_deferred", deferrable=True, pipeline="endless", variables=name(), poll_interval=2.0, queue="worker1"
         )
