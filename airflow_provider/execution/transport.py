@@ -15,7 +15,7 @@ import time
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timezone
 from functools import lru_cache
@@ -32,6 +32,7 @@ from airflow_provider import __version__
 from airflow_provider.errors import (
     ConfigurationError,
     Conflict,
+    ConnectionMissing,
     ExecutionApiError,
     ExecutionInterrupted,
     Forbidden,
@@ -146,7 +147,8 @@ class _RateLimit:
         self._paused_until = self._empty_until = self._free_at = 0.0
         self._most = 0
         self._spacing = 0.0
-        self._window, self._left = "", 0
+        self._under_way = 0
+        self._window, self._told, self._left, self._resets_at = "", 0, 0, 0.0
 
     def note(self, status: int, headers: Mapping[str, str]) -> None:
         now, remaining, until = time.time(), headers.get("x-rate-limit-remaining", "").strip(), _until_reset(headers)
@@ -156,14 +158,24 @@ class _RateLimit:
         elif remaining.isdecimal():
             left, window = int(remaining), headers.get("x-rate-limit-reset", "")
             if window and window == self._window:
-                left = min(left, self._left)  # answers may overtake each other
-            self._window, self._left = window, left
+                left = min(left, self._told)  # answers may overtake each other
+            self._window, self._told, self._resets_at = window, left, now + min(until or 0.0, MAX_WAIT)
+            self._left = left - max(self._under_way - 1, 0)  # those under way may not be counted yet
             self._most = max(self._most, left)
             scarce = until is not None and 0 < left < SCARCE * self._most
             self._spacing = until / left if until is not None and scarce else 0.0
-            self._empty_until = 0.0 if left else now + min(until or 0.0, MAX_WAIT)  # no more than a hint, some make no sense
+            self._empty_until = 0.0 if left else self._resets_at  # no more than a hint, some make no sense
             if not scarce:
                 self._free_at = 0.0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Count a request as under way."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
     def refused(self) -> float:
         """Seconds until nobody has to wait any longer. A late answer to a request from before a refusal does not end the pause."""
@@ -172,9 +184,10 @@ class _RateLimit:
     def take(self) -> float:
         """Seconds until a request is welcome. If that is no longer than :data:`MAX_WAIT`, the moment is taken."""
         now = time.time()
-        moment = max(now + self.refused(), self._free_at)
-        if self._spacing and moment - now <= MAX_WAIT:
-            self._free_at = moment + self._spacing
+        moment = max(now + self.refused(), self._free_at, self._resets_at if self._left < 1 else 0.0)
+        if moment - now <= MAX_WAIT:
+            self._left -= 1  # it is under way, and in no answer yet
+            self._free_at = moment + self._spacing if self._spacing else self._free_at
         return moment - now
 
 
@@ -531,12 +544,18 @@ class Sender:
         try:
             answer = self._attempt(request)
         except Unauthorized:
-            renewable = self._reread is not None and self._credential.may_be_renewed(request, self.endpoint)
-            if not renewable or not self._credential.renew(self._reread()):  # type: ignore[misc]
+            if not self._renewed(request):
                 raise
             answer = self._attempt(request)
         self._credential.taken = True
         return answer
+
+    def _renewed(self, request: Request[Any]) -> bool:
+        if self._reread is None or not self._credential.may_be_renewed(request, self.endpoint):
+            return False
+        with suppress(ConnectionMissing, ConfigurationError):  # the refusal says more
+            return self._credential.renew(self._reread())
+        return False
 
     def _attempt(self, request: Request[T]) -> T:
         login, credential = self.endpoint.login, self._credential
@@ -665,17 +684,23 @@ class AsyncSender:
             while wait:
                 await asyncio.sleep(wait)
                 wait = self._limit.refused()
-            credential = self._credential
-            fresh = self.endpoint.login is not None and credential.cookie is None
-            cookie = await self._log_in(None) if fresh else credential.cookie
-            call = _Call(self.endpoint, request, cookie)
-            status, headers, body = await self._bounded(call)
-            if call.logged_out(status, body) and not fresh:
-                call = _Call(self.endpoint, request, await self._log_in(cookie))
-                status, headers, body = await self._bounded(call)
+            with self._limit.turn():
+                status, headers, body, call = await self._in_session(request)
         if len(body) > OFF_LOOP:
             return await asyncio.to_thread(call.answer, status, headers, body)
         return call.answer(status, headers, body)
+
+    async def _in_session(self, request: Request[T]) -> tuple[int, Mapping[str, str], bytearray, _Call[T]]:
+        """Send it with the session's cookie, if there are sessions; anew, if the session is over."""
+        credential = self._credential
+        fresh = self.endpoint.login is not None and credential.cookie is None
+        cookie = await self._log_in(None) if fresh else credential.cookie
+        call = _Call(self.endpoint, request, cookie)
+        answer = await self._bounded(call)
+        if call.logged_out(answer[0], answer[2]) and not fresh:
+            call = _Call(self.endpoint, request, await self._log_in(cookie))
+            answer = await self._bounded(call)
+        return *answer, call
 
     async def _log_in(self, old: str | None) -> str:
         """Begin a session, unless somebody else has done so since ``old``. A refused login is not tried again: it may lock the account."""
@@ -699,7 +724,9 @@ class AsyncSender:
         async with self._renewing:
             if self._reread is None or not self._credential.may_be_renewed(request, refused):
                 return False
-            return self.endpoint is not refused or self._credential.renew(await self._reread())
+            with suppress(ConnectionMissing, ConfigurationError):  # the refusal says more
+                return self.endpoint is not refused or self._credential.renew(await self._reread())
+            return False
 
     async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         try:

@@ -169,6 +169,7 @@ def main() -> int:
     except (LocalAirflowError, TimeoutError) as error:
         console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
     except KeyboardInterrupt:
+        console.print("[red]Interrupted.[/]")
         return 130
     finally:
         if fine:
