@@ -30,7 +30,7 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not airflow"
+	$(BIN)/python -m pytest -n 8 --dist worksteal -m "not airflow"
 	$(BIN)/python -m pytest -m airflow
 	$(BIN)/python -m tests.airflow.chaos --short
 

@@ -96,6 +96,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
         workspace = hook.workspace()
         workflow = yield from flows.resolve_workflow(workspace, self.workflow)
+        yield from hook.system().base()  # now, so that nothing is asked between the start and the note of it
         return workspace, workflow, (yield from self._newest(workspace, workflow))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:

@@ -104,15 +104,18 @@ class Tracecat(System):
 
     def page(self, ref: TracecatRef) -> Flow[str | None]:
         """The execution's page: its address begins with one that only ``GET /info`` tells."""
-        workspace = self.place(ref)
+        base = yield from self.base()
+        return f"{base}/workspaces/{self.place(ref)}/{ref.page}" if base else None
+
+    def base(self) -> Flow[str | None]:
+        """``GET /info``: where the server's pages are, if it tells."""
         api = self._api()
         if api not in _PUBLIC and not self._no_page:
             try:
                 _PUBLIC[api] = ((yield from flows.get_info()).public_app_url or "").rstrip("/")
             except ExecutionApiError:
                 self._no_page = True  # the link is not worth asking again and again
-        base = _PUBLIC.get(api)
-        return f"{base}/workspaces/{workspace}/{ref.page}" if base else None
+        return _PUBLIC.get(api)
 
     def cancel(self, ref: str) -> Flow[None]:
         """``POST .../workflow-executions/:id/cancel``: asynchronous; one that has ended is left at that."""

@@ -441,3 +441,11 @@ def test_reading_an_execution_as_it_is(live: Live, elsewhere: bool) -> None:
     assert ended.state == "success", ended.text
     assert (ended.result["ref"], ended.result["phase"]) == (ref, "RUNNING")
     assert [(step["name"], step["status"]) for step in ended.result["steps"]] == [("look", "STARTED")]
+
+
+def test_nothing_is_asked_between_the_start_and_the_note_of_it(live: Live) -> None:
+    """A crash, or an API that goes away, finds the smallest gap there can be."""
+    live.workflow()
+    assert ran(live, wait_for_completion=False).state == "success"
+    assert [entry.method for entry in live.emulator.ledger.entries][-1] == "POST"
+    assert live.sent("GET", "/info$")
