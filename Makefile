@@ -30,9 +30,8 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 8 --dist worksteal -m "not airflow"
-	$(BIN)/python -m pytest -m airflow
-	$(BIN)/python -m tests.airflow.chaos --short
+	$(BIN)/python -m pytest -n 3 --dist worksteal --reruns 2 -m "not airflow"
+	$(BIN)/python -m pytest --reruns 1 -m airflow
 
 docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
