@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 
-.PHONY: help demo test airflow lint types unit docs bench chaos format lock clean
+.PHONY: help demo test airflow lint types unit docs bench long chaos format lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,7 @@ types: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 3 --dist worksteal --reruns 2 -m "not airflow"
-	$(BIN)/python -m pytest --reruns 1 -m airflow
+	$(BIN)/python -m pytest --reruns 1 -m "airflow and not long"
 
 docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
@@ -42,6 +42,9 @@ airflow: $(VENV)/.ready  ## Start a full local Airflow with the emulator; Ctrl-C
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
+
+long: $(VENV)/.ready  ## Run the tests that start an Airflow of their own and take minutes
+	$(BIN)/python -m pytest -m long
 
 chaos: $(VENV)/.ready  ## Kill the parts of a real Airflow while 200 tasks run, and count what was started twice or lost (15 minutes)
 	@$(BIN)/python -m tests.airflow.chaos

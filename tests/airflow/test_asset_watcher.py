@@ -15,7 +15,7 @@ from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 DAG = "buddy_asset"
 BUILD = Action("Build", seconds=0.1, outputs={"IMAGE": "shop:1.2.3", "DEPLOY_TOKEN": "hunter2-hunter2"})

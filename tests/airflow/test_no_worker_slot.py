@@ -15,7 +15,7 @@ from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from tests.airflow.local_airflow import LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 MANY, MIXED = "no_worker_slot", "no_worker_slot_mixed"
 RUNS, SENSORS = 10, 20
