@@ -18,7 +18,7 @@ from tests.airflow.local_airflow import LocalAirflow, until
 from tests.airflow.test_release_train import stored_triggers
 from tests.integration.test_canary import GITHUB, JWT, LINES, NESTED, OUTPUTS
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(300)]
 
 DAG = "canary"
 SYSTEMS = ("buddy", "tracecat", "alga_psa")
