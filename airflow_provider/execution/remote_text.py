@@ -41,7 +41,8 @@ _SECRET_VALUE = re.compile(
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END )")
 _KEY_ENDS = "-----END "
 _KEY_LINE = re.compile(
-    r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?)\s*$"  # behind what a logger may put before it
+    # behind what a logger may put before it; the last one may be short, but its length is told by its being base64
+    r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?|(?:[A-Za-z0-9+/]{4}){1,2})\s*$"
     r"|^\s*[A-Za-z0-9+/]*\s*$|(?:Proc-Type|DEK-Info):"
 )
 _LONGEST_KEY = 400

@@ -61,7 +61,7 @@ def left(airflow: LocalAirflow, emulator: Emulator) -> dict[str, str]:
 
     until("the run has ended", ended, 180.0)
     emulator.faults.clear()
-    texts = {"triggers": "\n".join(triggers), "events": json.dumps(airflow.get("eventLogs", limit=100))}
+    texts = {"triggers": "\n".join(triggers), "events": json.dumps(airflow.get("eventLogs", limit=100, order_by="-event_log_id"))}
     for instance in airflow.task_instances(DAG, run):
         task = instance["task_id"]
         texts[f"{task}: rendered fields"] = json.dumps(instance)

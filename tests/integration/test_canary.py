@@ -26,7 +26,7 @@ from tests.integration.test_start_once import crash_at, crashed_try
 
 GITHUB = "ghp_" + "canary" * 6
 JWT = "eyJhbGciOiJub25lIn0.eyJ3aG8iOiJib2IifQ.canaryCanary"
-PEM = "-----BEGIN PRIVATE KEY-----\ncanaryCanary\ncanaryAgain\n-----END PRIVATE KEY-----"
+PEM = "-----BEGIN PRIVATE KEY-----\ncanaryCanary\ncanaryAgain1\n-----END PRIVATE KEY-----"
 OUTPUTS = {"DEPLOY_TOKEN": "canary-by-name-4711", "KEY": PEM, "SESSION": JWT, "GH": GITHUB, "IMAGE": "shop:1"}
 NESTED = {
     "NESTED": {"list": [{"password": "canary-nested-4711"}]},

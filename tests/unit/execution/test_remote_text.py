@@ -224,6 +224,12 @@ def test_a_key_over_several_lines_is_hidden_also_over_two_batches() -> None:
     assert inside == {}
 
 
+@pytest.mark.parametrize("last", ["AbCd", "AbCdEf12", "AbCdEf12AbCd", "Ab==", "AbC="])
+def test_the_last_line_of_a_key_may_be_short_and_stand_behind_a_time(last: str) -> None:
+    lines = [LogLine("", text) for text in (KEY[0], f"12:00:01 {'A' * 64}", f"12:00:01 {last}", KEY[-1])]
+    assert [line.text for line in without_keys(lines, {})] == [KEY[0], "***", "***", "***"]
+
+
 def test_a_key_that_does_not_end_hides_no_more_than_what_looks_like_one() -> None:
     lines = [LogLine("", text) for text in (f"using {KEY[0]}", "MIIEpAIBAAKCAQEA0m", "the build goes on", "word")]
     assert [line.text for line in without_keys(lines, {})][1:] == ["***", "the build goes on", "word"]
