@@ -30,6 +30,8 @@ SEARCH_SECONDS = 60.0
 """Between two rounds that read on to find out how many pages are worth reading."""
 NO_USE_SECONDS = 600.0
 """For how long a list that can't be read, or that shows none of the waits, is left alone."""
+LONGEST = 30.0
+"""Seconds that a round waits for its list at most: meanwhile all its waits do, whatever they are due for."""
 DETAIL_SECONDS = 600.0
 """After which a wait looks for itself although the list shows no news: gates may not show in it, and it may be stuck."""
 DETAILS_PER_ROUND = 5
@@ -274,7 +276,10 @@ class Poller:
             return None
         self._refusal = None
         try:
-            return await self._look(waiting)
+            with anyio.fail_after(LONGEST):
+                return await self._look(waiting)
+        except TimeoutError:
+            self._no_use_until = clock() + 5 * LONGEST
         except ExecutionApiError as error:
             if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
                 self._refusal = error

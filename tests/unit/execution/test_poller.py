@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -495,6 +496,15 @@ def test_a_list_that_fails_is_read_again_some_time_later(kind: str, caplog: pyte
     assert min(again) <= 1_700.0
     assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 20 * (1 + 3.5 * HOUR / DETAIL_SECONDS / 0.8)
     assert len(caplog.records) == (2 if kind == "bug" else 0)
+
+
+def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SLOW", 300.0)
+    remote = Remote(running(*[400.0] * 20), outages=[Outage(100.0, HOUR, "timeout", "list")])
+    waits = [Wait(ref) for ref in remote.executions]
+    follow(remote, waits)
+    assert [wait.end for wait in waits] == ["ended"] * 20
+    assert max(wait.ended for wait in waits) <= 400.0 + 30.0 + 2 * 33.0
 
 
 def test_a_list_that_fails_affects_its_own_waits_only() -> None:
