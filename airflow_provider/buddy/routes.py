@@ -29,7 +29,7 @@ LIST_EXECUTIONS: Route[models.ExecutionList] = Route("GET", _EXECUTIONS, models.
 LIST_GLANCES: Route[models.GlanceList] = Route("GET", _EXECUTIONS, models.GlanceList)
 RUN_PIPELINE: Route[models.Execution] = Route("POST", _EXECUTIONS, models.Execution)
 GET_EXECUTION: Route[models.Execution] = Route("GET", _EXECUTION, models.Execution)
-CANCEL_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution, repeatable=True)
+CANCEL_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution, repeatable=True, urgent=True)
 # Retry and approvals: what a second one would do is not known.
 CHANGE_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from airflow_provider.errors import ConfigurationError
@@ -72,6 +73,7 @@ class Endpoint:
     login: Login | None = None
 
 
+@lru_cache(maxsize=64)
 def origin(url: str) -> tuple[str, str, int]:
     """
     Scheme, host and port of ``url``.

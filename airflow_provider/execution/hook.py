@@ -175,6 +175,12 @@ class ExecutionHook(BaseHook):
         async with AsyncSender.shared(endpoint, self._aread) if shared else AsyncSender.own(endpoint) as sender:
             yield sender
 
+    async def ahold(self) -> AsyncSender:
+        """The same shared sender, until its ``release()``: for waits, thousands of which last for hours, and each costs memory."""
+        from airflow_provider.execution.transport import AsyncSender
+
+        return await AsyncSender.hold(await self.aopen(), self._aread)
+
     async def aopen(self) -> Endpoint:
         """
         Read the connection; done by itself on first use.

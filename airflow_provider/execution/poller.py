@@ -12,8 +12,7 @@ import heapq
 import logging
 import random
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterable
 from contextvars import Context
 
 import anyio
@@ -47,25 +46,27 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
 
     :returns: what each look gave: why the wait is over, or None.
     """
-    seats = ExitStack()
     seat: Seat | None = None
     of: str | None = None
     error: ExecutionApiError | None = None
-    with seats:
+    try:
         while True:
             end = await sender.run(watch.look(error))
             yield end
             if end is not None:
                 return
             if watch.ref != of:  # a search has found what is to be followed, or passed over it
-                seats.close()
-                of, overview = watch.ref, watch.system.overview(watch.ref) if watch.ref else None
-                seat = seats.enter_context(Poller.join(sender, overview)) if overview else None
+                if seat is not None:
+                    seat.leave()
+                seat, of = Poller.join(sender, watch), watch.ref
             if seat is not None and not seat.alone and watch.told_by_lists:
-                error = await seat.news(watch.known, watch.gap, watch.left)
+                error = await seat.news()
             else:
                 error = None
                 await asyncio.sleep(watch.gap())
+    finally:
+        if seat is not None:
+            seat.leave()
 
 
 class Seat:
@@ -81,9 +82,9 @@ class Seat:
         "_news",
         "_poller",
         "_told",
+        "_watch",
         "deadline",
         "due",
-        "gap",
         "key",
         "listed",
         "looked_at",
@@ -91,42 +92,44 @@ class Seat:
         "suspected",
     )
 
-    def __init__(self, poller: Poller, key: str) -> None:
+    def __init__(self, poller: Poller, key: str, watch: Watch) -> None:
         self.key = key
         self.due = self.deadline = self.looked_at = self.stale_at = 0.0
-        self.gap: Callable[[], float] = float
         self.listed = True
         """Whether the list showed it last, as far as known."""
         self.suspected = False
         self._poller = poller
+        self._watch = watch
         self._known: Known | None = None
         self._false_news = 0
         self._told = False
         self._news: asyncio.Future[ExecutionApiError | None] | None = None
 
-    async def news(self, known: Known | None, gap: Callable[[], float], left: float) -> ExecutionApiError | None:
+    def news(self) -> asyncio.Future[ExecutionApiError | None]:
         """
-        Wait until it is worth looking at the execution.
+        Wait until it is worth looking at the execution. A future, not a coroutine: thousands of waits hold one each.
 
-        :param known: what the wait has read last; None if that failed, so that no list can tell it anything.
-        :param gap: gives seconds until the next look.
-        :param left: seconds after which the wait looks in any case.
         :returns: why no look at all can succeed for now, if that is so.
         """
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now, known, left = loop.time(), self._watch.known, self._watch.left
         self._false_news = self._false_news + 1 if self.suspected and known == self._known else 0
-        self._known, self.gap, self.suspected = known, gap, False
-        self.due, self.deadline = now + min(gap(), left), now + left
+        self._known, self.suspected = known, False
+        self.due, self.deadline = now + min(self.gap(), left), now + left
         if not self._told:
             self.looked_at, self.stale_at = now, now + DETAIL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         self._told = False
         self._news = loop.create_future()
         self._poller.expect(self.due)
-        try:
-            return await self._news
-        finally:
-            self._news = None
+        return self._news
+
+    def gap(self) -> float:
+        """Seconds until the next look."""
+        return self._watch.gap()
+
+    def leave(self) -> None:
+        """Give the place up."""
+        self._poller.leave(self)
 
     @property
     def alone(self) -> bool:
@@ -164,16 +167,31 @@ class Seat:
 class Poller:
     """Polls one list for all waits on an event loop whose executions it shows. It ends with the last of them."""
 
+    __slots__ = (
+        "_again_at",
+        "_depth",
+        "_key",
+        "_next",
+        "_no_use_until",
+        "_pages",
+        "_refusal",
+        "_search_at",
+        "_seats",
+        "_sender",
+        "_sooner",
+        "_task",
+    )
     _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[AsyncSender, tuple[str, ...]], Poller]] = (
         weakref.WeakKeyDictionary()
     )
 
     def __init__(self, sender: AsyncSender, overview: Overview) -> None:
         self._sender = sender
+        self._key = sender, overview.scope
         self._pages = overview.pages
         self._seats: dict[Seat, None] = {}  # in the order in which they came
         self._next = float("inf")
-        self._sooner = asyncio.Event()
+        self._sooner: asyncio.Event | None = None
         self._depth = MAX_PAGES
         self._no_use_until = self._search_at = self._again_at = 0.0
         self._refusal: ExecutionApiError | None = None
@@ -185,44 +203,46 @@ class Poller:
         return len(self._seats) == 1
 
     @classmethod
-    @contextmanager
-    def join(cls, sender: AsyncSender, overview: Overview) -> Iterator[Seat]:
+    def join(cls, sender: AsyncSender, watch: Watch) -> Seat | None:
         """
-        Take a place at the poller of a list; the first to come brings it to life.
+        Take a place at the poller of the list that shows a wait's execution, if there is one; the first to come brings it to life.
 
         :param sender: shared by all waits of the connection, and held open by each of them.
         """
+        if watch.ref is None or (overview := watch.system.overview(watch.ref)) is None:
+            return None
         pollers = cls._shared.setdefault(asyncio.get_running_loop(), {})
-        key = (sender, overview.scope)
-        if (poller := pollers.get(key)) is None:
-            poller = pollers[key] = cls(sender, overview)
-        seat = Seat(poller, overview.key)
+        if (poller := pollers.get((sender, overview.scope))) is None:
+            poller = cls(sender, overview)
+            pollers[poller._key] = poller
+        seat = Seat(poller, overview.key, watch)
         poller._seats[seat] = None
-        try:
-            yield seat
-        finally:
-            poller._seats.pop(seat, None)
-            if not poller._seats:
-                del pollers[key]
-                if poller._task is not None:
-                    poller._task.cancel()
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """Go on without a wait; the last to leave ends the poller."""
+        self._seats.pop(seat, None)
+        pollers = self._shared[asyncio.get_running_loop()]
+        if not self._seats and pollers.pop(self._key, None) is not None and self._task is not None:
+            self._task.cancel()
 
     def expect(self, due: float) -> None:
         """Have the next round no later than ``due``."""
-        if self._task is None:
+        if self._task is None or self._sooner is None:
+            self._sooner = asyncio.Event()
             # Without the context of the trigger that happens to be first: it would outlive that one, and log in its name.
-            self._task = Context().run(asyncio.get_running_loop().create_task, self._run())
+            self._task = Context().run(asyncio.get_running_loop().create_task, self._run(self._sooner))
         if due < self._next:
             self._next = due
             self._sooner.set()
 
-    async def _run(self) -> None:
+    async def _run(self, sooner: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._next = min((seat.due for seat in self._seats if seat.waiting), default=float("inf"))
-            self._sooner.clear()
+            sooner.clear()
             with anyio.move_on_after(max(self._next - loop.time(), 0.0)):
-                await self._sooner.wait()
+                await sooner.wait()
                 continue
             await self._round([seat for seat in self._seats if seat.waiting])
 

@@ -45,6 +45,7 @@ class Route(Generic[T]):
     :param path: template below the connection's base URL; its fields are encoded as single segments.
     :param answer: the pydantic type of the answer; ``bytes`` for the body as it is; None if the answer's body says nothing.
     :param repeatable: whether sending it twice does no harm. GETs are; a POST that starts something never is.
+    :param urgent: whether it is sent although the rate limit is used up. A cancel is: nobody asks for it again.
     :param max_body: bytes that the answer may have.
     """
 
@@ -52,6 +53,7 @@ class Route(Generic[T]):
     path: str
     answer: Any = None
     repeatable: bool = False
+    urgent: bool = False
     max_body: int = MAX_BODY
 
     def __str__(self) -> str:

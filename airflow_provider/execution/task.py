@@ -215,18 +215,25 @@ class ExecutionTask:
         Read an ended execution with everything, waiting for what lags behind its status.
 
         :returns: it, why the wait was over, and whether the wait has to go on: what ended it may hold no longer by now.
-        :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget.
+        :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget. A wait whose time is over
+            ends anyway.
         """
         from airflow_provider.execution.remote_text import tail_without_keys
         from airflow_provider.execution.system import Snapshot
 
         declared = [name for name in self._declared() if name != "*"]
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
+        late = end in ("timeout", "waiting_timeout")
         if end not in ("vanished", "unreachable"):
             try:
-                snapshot = yield from last_look(system, ref, declared, self.poll_failure_budget, self.vanish_grace)
+                budget = 0.0 if late else self.poll_failure_budget
+                snapshot = yield from last_look(system, ref, declared, budget, self.vanish_grace)
             except NotFound:
                 end = "vanished"
+            except ExecutionUnreachable as problem:
+                if not late:
+                    raise ExecutionUnreachable(f"{problem} Retry the task to collect it.", system=system.name, ref=ref) from None
+                self.log.warning("%s", problem)
         snapshot.hidden = list(self.secrets())
         snapshot.log_tail = tail_without_keys(snapshot.log_tail)
         self._seen = snapshot
@@ -395,9 +402,7 @@ def last_look(system: System, ref: str, declared: Sequence[str], budget: float, 
             failing_since = now if failing_since is None else failing_since
             if now - failing_since >= budget:
                 raise ExecutionUnreachable(
-                    f"{system.title} execution {ref} has ended, but could not be read for too long: {error} Retry the task to collect it.",
-                    system=system.name,
-                    ref=ref,
+                    f"{system.title} execution {ref} could not be read for too long: {error}", system=system.name, ref=ref
                 ) from None
             yield Sleep(min(10.0, max(budget / 20, 0.05)))
             continue

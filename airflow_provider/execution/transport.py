@@ -278,9 +278,11 @@ class _Call(Generic[T]):
         """
         Seconds to wait before it is sent.
 
-        :raises RateLimited: if that is too long to be waited for here.
+        :raises RateLimited: if that is too long to be waited for here, and the request is not urgent.
         """
         wait = limit.take()
+        if wait > MAX_WAIT and self.request.route.urgent:
+            return 0.0
         if wait > MAX_WAIT:
             raise RateLimited(
                 f"{self.subject} was not sent: the API's rate limit is used up for {wait:.0f} s more.", retry_after=wait, **self.fields
@@ -617,6 +619,7 @@ class AsyncSender:
 
     def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> None:
         self._credential = _Credential(endpoint)
+        self._held_as = endpoint  # the one in use may change
         self._reread = reread
         self._client = client
         self._limit = _RateLimit()
@@ -632,10 +635,9 @@ class AsyncSender:
         return self._credential.endpoint
 
     @classmethod
-    @asynccontextmanager
-    async def shared(cls, endpoint: Endpoint, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> AsyncIterator[AsyncSender]:
+    async def hold(cls, endpoint: Endpoint, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> AsyncSender:
         """
-        One sender, hence one pool and one rate limit, for all that use ``endpoint`` on this loop at a time.
+        One sender, hence one pool and one rate limit, for all that use ``endpoint`` on this loop at a time; until :meth:`release`.
 
         :param reread: reads the connection again, should its credential be refused after it was taken.
         """
@@ -645,13 +647,24 @@ class AsyncSender:
             client = _without_cookies(httpx.AsyncClient(verify=context, timeout=endpoint.timeout))
             sender = senders[endpoint] = cls(endpoint, client, reread)
         sender._users += 1
+        return sender
+
+    async def release(self) -> None:
+        """Give a sender back that was held; the last to do so closes its sockets."""
+        self._users -= 1
+        if not self._users:
+            del self._shared[asyncio.get_running_loop()][self._held_as]
+            await asyncio.shield(self._client.aclose())
+
+    @classmethod
+    @asynccontextmanager
+    async def shared(cls, endpoint: Endpoint, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> AsyncIterator[AsyncSender]:
+        """Hold a sender for as long as a ``with`` block."""
+        sender = await cls.hold(endpoint, reread)
         try:
             yield sender
         finally:
-            sender._users -= 1
-            if not sender._users:
-                del senders[endpoint]
-                await asyncio.shield(sender._client.aclose())
+            await sender.release()
 
     @classmethod
     @asynccontextmanager

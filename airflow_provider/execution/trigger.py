@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.phase import Phase
     from airflow_provider.execution.search import Search
     from airflow_provider.execution.system import Snapshot, System
+    from airflow_provider.execution.transport import AsyncSender
 
 CHECKPOINT_SECONDS = 60.0
 MAX_HOLD = 60.0
@@ -117,23 +117,27 @@ class ExecutionTrigger(BaseTrigger):
         found = state.found
         end: End | None = None
         error: dict[str, Any] | None = None
+        sender: AsyncSender | None = None
+        seen: AsyncGenerator[End | None] | None = None
+        # No context managers, and nothing kept that a wait does not need: a triggerer holds thousands of these for hours.
         try:
             hook, system = await asyncio.to_thread(self._load)
-            async with hook.asender() as sender:
-                self._prime()
-                watch = Watch(system, self.ref, self.policy, state, self.log, self.search)
-                saved = time.monotonic()
-                async with aclosing(looks(sender, watch)) as seen:
-                    async for look in seen:
-                        end = look
-                        if watch.snapshot is not None:
-                            self.url = watch.snapshot.url or self.url
-                            self.phase = watch.snapshot.phase
-                            await self._show(watch.snapshot)
-                        if state.found != found or time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                            found, saved = state.found, time.monotonic()
-                            await self._remember(state)
-                        watch.snapshot = None  # it may be large, and the next look is far
+            sender = await hook.ahold()
+            self._prime()
+            watch = Watch(system, self.ref, self.policy, state, self.log, self.search)
+            saved = time.monotonic()
+            seen = looks(sender, watch)
+            del hook, system
+            async for look in seen:
+                end = look
+                if watch.snapshot is not None:
+                    self.url = watch.snapshot.url or self.url
+                    self.phase = watch.snapshot.phase
+                    await self._show(watch.snapshot)
+                if state.found != found or time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    found, saved = state.found, time.monotonic()
+                    await self._remember(state)
+                watch.snapshot = None  # it may be large, and the next look is far
         except ExecutionApiError as failure:
             error = failure.to_event()
         except Exception as failure:
@@ -145,6 +149,11 @@ class ExecutionTrigger(BaseTrigger):
                 ref=ref,
                 url=self.url,
             ).to_event()
+        finally:
+            if seen is not None:
+                await seen.aclose()
+            if sender is not None:
+                await sender.release()
         await asyncio.sleep(min(max(self.not_before - time.time(), 0.0), MAX_HOLD))
         self._done = True
         event = {"ref": self.ref or state.found or "", "url": self.url, "end": end, "state": state.dump(), "error": error}

@@ -56,7 +56,7 @@ class WatchPolicy(TypedDict):
     """Remote log lines to forward at most; 0 for none."""
 
 
-@dataclass
+@dataclass(slots=True)
 class WatchState:
     """
     What a wait remembers. JSON, small: it travels through triggers, events and the task state store.
@@ -103,6 +103,22 @@ class Watch:
     :param log: the structured logger of the task, in which the wait says what changed.
     :param now: the clock, in epoch seconds.
     """
+
+    __slots__ = (
+        "_log",
+        "_looked_at",
+        "_looking_at",
+        "_now",
+        "_retry_in",
+        "_said_log_problem",
+        "known",
+        "policy",
+        "ref",
+        "search",
+        "snapshot",
+        "state",
+        "system",
+    )
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from airflow_provider.errors import NotFound
-from airflow_provider.execution.route import MAX_BODY, Flow, Route, send
+from airflow_provider.execution.route import Flow, Route, send
 from airflow_provider.tracecat import models
 
 T = TypeVar("T")
@@ -18,11 +18,12 @@ class InWorkspace(Generic[T]):
     A route below a workspace, in both of its forms: the workspace in the path, or, on older servers, in the query.
 
     :param path: below the workspace.
+    :param options: as of :class:`~airflow_provider.execution.route.Route`.
     """
 
-    def __init__(self, method: str, path: str, answer: object = None, *, repeatable: bool = False, max_body: int = MAX_BODY) -> None:
-        self._today: Route[T] = Route(method, f"/workspaces/{{workspace}}{path}", answer, repeatable, max_body)
-        self._before: Route[T] = Route(method, path, answer, repeatable, max_body)
+    def __init__(self, method: str, path: str, answer: object = None, **options: Any) -> None:
+        self._today: Route[T] = Route(method, f"/workspaces/{{workspace}}{path}", answer, **options)
+        self._before: Route[T] = Route(method, path, answer, **options)
 
     def __call__(
         self,
@@ -68,8 +69,8 @@ RUN_WORKFLOW: InWorkspace[models.Started] = InWorkspace("POST", _EXECUTIONS, mod
 GET_EXECUTION: InWorkspace[models.Execution] = InWorkspace("GET", _EXECUTION, models.Execution, max_body=LARGE)
 GET_COMPACT: InWorkspace[models.CompactExecution] = InWorkspace("GET", f"{_EXECUTION}/compact", models.CompactExecution, max_body=LARGE)
 GET_STATE: InWorkspace[models.State] = InWorkspace("GET", f"{_EXECUTION}/compact", models.State, max_body=LARGE)
-CANCEL: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/cancel", repeatable=True)
-TERMINATE: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/terminate", repeatable=True)
+CANCEL: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/cancel", repeatable=True, urgent=True)
+TERMINATE: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/terminate", repeatable=True, urgent=True)
 RESET_POINTS: InWorkspace[list[models.ResetPoint]] = InWorkspace("GET", f"{_EXECUTION}/reset-points", list[models.ResetPoint])
 RESET: InWorkspace[models.Reset] = InWorkspace("POST", f"{_EXECUTION}/reset", models.Reset)
 DOWNLOAD: InWorkspace[models.Download] = InWorkspace("POST", f"{_EXECUTION}/objects/download", models.Download, repeatable=True)

@@ -17,7 +17,7 @@ from tenacity import wait_random_exponential
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
-from airflow_provider.execution import remote_text, transport
+from airflow_provider.execution import log_file, remote_text, transport
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import Bench
 from tests.integration.systems import SYSTEMS, Adapter, TracecatSystem
@@ -267,7 +267,8 @@ def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = re.compile("(?!)")
     monkeypatch.setattr(remote_text, "_SECRET_NAME", nothing)
     monkeypatch.setattr(remote_text, "_SECRET_VALUE", nothing)
-    monkeypatch.setattr(remote_text, "_parts", lambda secrets: [])
+    for module in (remote_text, log_file):
+        monkeypatch.setattr(module, "parts_of", lambda secrets: [])
     monkeypatch.setattr(transport, "quiet", lambda record: True, raising=False)
 
 

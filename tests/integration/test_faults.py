@@ -258,7 +258,8 @@ def test_a_rate_limit_is_no_failure_however_long_it_lasts(
     check(ended, system)
 
 
-@pytest.mark.parametrize(("row", "system", "mode"), cases(moment="wait", outcome="pauses long"), indirect=["system"])
+@pytest.mark.parametrize("mode", ALL_MODES)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.wait == "pauses long"])
 def test_a_long_pause_that_the_server_asks_for_is_kept_but_not_beyond_the_timeout(
     row: Row, system: Adapter, mode: str, faults: Faults
 ) -> None:

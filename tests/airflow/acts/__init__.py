@@ -1,0 +1,1 @@
+"""What persons do to tasks, in a real Airflow."""
