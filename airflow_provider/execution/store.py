@@ -21,7 +21,7 @@ class Note:
 
     :param generation: counts clears by a person. :param sequence: counts starts within a generation.
     :param marker: travels with the start request, so that the execution can be found again.
-    :param max_tries, clear_number: Airflow's counters at that time, which tell a retry from a clear.
+    :param max_tries, clear_number, try_number: Airflow's counters at that time, which tell a retry from a clear.
     :param started_at: epoch seconds of the start request, or of the beginning of a sensor's wait.
     :param resumes: the execution that the request is to run again, if it starts no new one.
     :param ref: the execution, once known. :param refused: the API said that nothing was started.
@@ -35,6 +35,7 @@ class Note:
     max_tries: int
     clear_number: int | None
     started_at: float
+    try_number: int = 0
     resumes: str | None = None
     ref: str | None = None
     url: str | None = None
@@ -68,14 +69,17 @@ def cleared_since(note: Note, context: Context) -> bool:
     """
     Whether a person cleared the task since ``note``; otherwise this is a retry.
 
-    Airflow does not say so directly. A clear counts up the run's ``clear_number`` (also when other tasks are cleared) and raises
-    the task's ``max_tries``, except after a change of ``retries`` in the DAG: then only a concluded task that runs again tells.
+    Airflow does not say so directly. A clear counts up the run's ``clear_number`` (also when other tasks are cleared) and sets the
+    task's ``max_tries`` to its tries so far and its ``retries``. That raises it, unless fewer ``retries`` are in the DAG by now: then
+    it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a clear would have set.
     """
     ti: Any = context["ti"]
     run_clears = getattr(context["dag_run"], "clear_number", None)
     if run_clears is not None and run_clears == note.clear_number:
         return False
-    return bool(ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done)
+    if ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done:
+        return True
+    return bool(0 < note.try_number < ti.try_number and ti.max_tries == ti.try_number - 1 + context["task"].retries)
 
 
 def next_note(context: Context, before: Note | None, *, cleared: bool, now: float) -> Note:
@@ -91,4 +95,5 @@ def next_note(context: Context, before: Note | None, *, cleared: bool, now: floa
         max_tries=ti.max_tries,
         clear_number=getattr(context["dag_run"], "clear_number", None),
         started_at=now,
+        try_number=ti.try_number,
     )

@@ -231,6 +231,29 @@ def test_a_clear_after_retries_was_changed_is_told_from_a_retry(operator_bench: 
     assert operator_bench.system.starts == 2
 
 
+def test_a_clear_of_a_live_task_after_retries_was_changed_is_told_from_a_retry(operator_bench: Bench) -> None:
+    system = operator_bench.system
+    task = operator_bench.task("slow", timeout=0.5, retries=2)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    task.retries = 1  # so that the clear leaves max_tries at 2
+    task.clear()
+    assert task.max_tries == 2
+    task.run()
+    assert system.starts == 2
+    assert system.status(system.refs[0]) == system.statuses["CANCELLED" if system.can_cancel else "RUNNING"]
+
+
+def test_a_retry_after_retries_was_changed_is_no_clear(operator_bench: Bench) -> None:
+    task = operator_bench.task("succeeded", retries=3)
+    crash_at(task, "POST", "/xcoms/", before=True)
+    crashed_try(task)
+    task.retries = 1
+    task.clear_number += 1  # of another task
+    assert task.run().state == "success"
+    assert operator_bench.system.starts == 1
+
+
 def test_one_passing_404_at_the_re_attachment_starts_nothing(operator_bench: Bench) -> None:
     system = operator_bench.system
     task = operator_bench.task("succeeded")

@@ -130,7 +130,7 @@ MARKS: dict[str, Callable[[Case], None]] = {
     "run-failed": lambda case: case.mark_run(),
 }
 """What ends a task."""
-STATES = {"run-failed": "skipped"}
+STATES = {"run-failed": "failed"}
 """Of the task afterwards, where that is not the act's name."""
 ENDS = [
     *(("buddy", mode, act) for mode in ("deferred", "running") for act in MARKS),

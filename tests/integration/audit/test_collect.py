@@ -9,18 +9,23 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider.audit import result_json
 from airflow_provider.audit.collect import collector, source
 from airflow_provider.audit.collect.collector import collected, facts_in
 from airflow_provider.audit.collect.spool import Spool
+from airflow_provider.audit.engine import Audit
 from airflow_provider.audit.facts import ActionFacts, ExecutionFacts, GapFacts
+from airflow_provider.audit.settings import AuditSettings
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized
+from airflow_provider.execution.phase import Phase
 from tests.integration.audit.conftest import CONFIGURATION, LOG, asked, collect, wanted
 from tests.integration.audit.workspace import Size, Workspace
 
@@ -85,6 +90,32 @@ def test_an_empty_workspace_gives_nothing_and_no_error(emulator: Emulator, spool
     assert empty.finished
     assert not facts(empty, GapFacts)
     assert not facts(empty, ExecutionFacts)
+
+
+def test_equal_paths_of_two_connections_are_told_apart(emulator: Emulator, spool: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two installations may have a workspace of the same name; within one audit their findings must not be taken for each other's."""
+    targets = [CONFIGURATION, {**CONFIGURATION, "conn_id": "buddy_eu"}]
+    targets += [{**wanted("buddy"), "conn_id": one["conn_id"]} for one in targets]
+    with Emulator() as other:
+        monkeypatch.setenv("AIRFLOW_CONN_BUDDY_EU", other.buddy.connection_json())
+        for place, status in ((emulator, "SUCCESSFUL"), (other, "FAILED")):
+            [pipeline] = pipelines(place, 1)
+            place.buddy.add_execution(pipeline, status, started_at=time.time() - HOUR)
+        read = spool(*targets)
+    now = datetime.now(timezone.utc)
+    audit = Audit(AuditSettings(), now=now, since=now - timedelta(hours=24), until=now)
+    for fact in facts_in(read):
+        audit.feed(fact)
+    result = audit.finish()
+    subjects = {finding.subject.id.partition(":")[0]: finding.subject.conn_id for finding in result.findings}
+    assert subjects == {"buddy": "buddy_default", "buddy@buddy_eu": "buddy_eu"}
+    assert len({finding.fingerprint for finding in result.findings}) == len(result.findings)
+    windows = {window.subject.id: dict(window.current.phases) for window in result.windows}
+    assert windows == {
+        "buddy:demo/shop/1/window": {Phase.SUCCEEDED: 1},
+        "buddy@buddy_eu:demo/shop/1/window": {Phase.FAILED: 1},
+    }
+    assert [window.subject.id for window in result_json.load(result_json.dump(result)).windows] == list(windows)
 
 
 # Executions

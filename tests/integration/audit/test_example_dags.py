@@ -69,7 +69,7 @@ def test_nightly_audit_compares_with_the_night_before(emulator: Emulator, start:
         assert report.state == state, f"{report.error!r}"
         assert executions["since"] == since
         since = executions["until"]
-        assert configuration["new"] == (1 if run_number == "2" else 0)
+        assert configuration["new"] == (2 if run_number == "2" else 0), "the tag, and that it changed"
     assert isinstance(run.tasks["report", -1].run().xcoms["return_value"], dict)
 
 
