@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 _STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
 _GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule"}
 
-ASK_SECONDS = 1.0
-CANCEL_SECONDS = 2.5
-"""A worker is killed for good 5 seconds after it was told to stop."""
+KILL_SECONDS = 3.5
+"""For everything: a worker is killed for good 5 seconds after it was told to stop."""
+ASK_SECONDS = 2.0
+"""Of these for the question who kills. The cancel request is worth sending although its answer may come too late."""
 
 
 class Verdict(Enum):

@@ -24,7 +24,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution import store
 from airflow_provider.execution.arguments import one_of, seconds
-from airflow_provider.execution.kill import ASK_SECONDS, CANCEL_SECONDS, TaskKey, Verdict, ask, within
+from airflow_provider.execution.kill import ASK_SECONDS, KILL_SECONDS, TaskKey, Verdict, ask, within
 from airflow_provider.execution.outcome import Outcome
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.system import Snapshot, see
@@ -530,7 +530,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             act()
             return True
 
-        if not within(ASK_SECONDS + CANCEL_SECONDS, act_or_say, False):
+        if not within(KILL_SECONDS, act_or_say, False):
             text = "Execution %s could not be cancelled: no answer in time.%s"
             within(0.1, lambda: self.log.error(text, self._ref, see(self.execution_url)), None)
 
