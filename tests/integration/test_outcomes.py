@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ def later(seconds: float, act: Any, *arguments: Any) -> None:
             time.sleep(0.05)
 
     threading.Timer(seconds, run).start()
+
+
+def once_read(system: Adapter, times: int, act: Callable[[], Any]) -> None:
+    """Act when the execution has been looked at a few times."""
+
+    def run() -> None:
+        until = time.monotonic() + 60.0
+        while system.count("read") < times and time.monotonic() < until:
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def failed(ended: Ended, error: type[BaseException], *, retried: bool = True) -> str:
@@ -145,7 +158,10 @@ GATES = pytest.mark.parametrize("oddity", [None, "gate in a step"])
 def test_waiting_goes_on_and_is_said(bench: Bench, oddity: str | None) -> None:
     system = bench.system
     system.odd(oddity)
-    ended = bench.run("", script=system.script("gate_approved", seconds=1.5))
+    system.need("gate_approved")
+    task = bench.task("gate")
+    once_read(system, 6, lambda: system.approve(system.refs[0]))  # the gate is there after 0.15 s, looks are 0.05 s apart
+    ended = task.run()
     assert ended.state == "success"
     assert f"waits for a person ({system.statuses['WAITING']}): {system.looks['gate'].says[0]}. See http" in ended.text
     assert (ended.result["actor"] or {}).keys() >= set(system.looks["gate_approved"].says)
