@@ -247,10 +247,10 @@ def test_a_404_at_the_timeout_does_not_save_the_execution_from_being_cancelled(s
 @pytest.mark.parametrize("arguments", [{"waiting_timeout": 0.3}, {"on_waiting": "fail"}], ids=str)
 def test_approved_just_before_the_task_concludes(system: Adapter, mode: str, arguments: dict[str, Any]) -> None:
     """A person approves between the trigger's event and the worker's last look: what runs now must not be cancelled."""
-    task = Bench(system, mode).task("gate", **arguments)
+    task = Bench(system, mode).task("", script=system.script("gate", seconds=1.0), **arguments)  # no gate yet at the worker's look
     task.after_trigger = lambda event: system.approve(system.refs[0]) if event["end"] != "ended" else None
     ended = task.run()
-    assert ended.state == "success", ended.text
+    assert ended.state == "success", f"{ended.error!r}\n{ended.text}"
     assert system.cancels == 0
 
 
