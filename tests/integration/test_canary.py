@@ -19,7 +19,7 @@ from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution import log_file, remote_text, transport
 from tests.harness import Ended, TaskRun
-from tests.integration.conftest import Bench
+from tests.integration.conftest import ALL_MODES, Bench
 from tests.integration.systems import SYSTEMS, Adapter, TracecatSystem
 from tests.integration.test_kill import looked_at
 from tests.integration.test_start_once import crash_at, crashed_try
@@ -238,8 +238,11 @@ def echoes(system: Adapter) -> dict[str, dict[str, Any]]:
 
 
 def test_errors_that_echo_the_credential(hunt: Hunt) -> None:
-    system = hunt.system
-    for name, fault in echoes(system).items():
+    """Each on each system, in two of the six modes."""
+    system, turn = hunt.system, ALL_MODES.index(hunt.bench.mode)
+    for number, (name, fault) in enumerate(echoes(system).items()):
+        if number % 3 != turn % 3:
+            continue
         system.fault(at="read", times=None, **fault)
         hunt.run(f"{name} while waiting", "", script=system.script("succeeded", seconds=0.05), timeout=1.0)
         system.emulator.faults.clear()
