@@ -241,6 +241,8 @@ class Acts:
     def clear_ended(self, name: str, state: str) -> None:
         case = self.cases[name]
         until(f"{name} is {state}", lambda: case.state == state, PATIENCE)
+        # A clear while the scheduler ends the run is lost: the run ends, and the task is not run again.
+        until(f"the run of {name} has ended", lambda: case.airflow.run(case.dag, case.run)["state"] == state, PATIENCE)
         case.clear()
 
     def change_retries(self) -> None:
