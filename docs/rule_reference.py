@@ -41,7 +41,6 @@ def _rule(rule: Rule) -> Iterator[str]:
         "Severity, confidence": f"{rule.severity}, {rule.confidence}",
         "Persona": str(rule.persona) if rule.persona is not Persona.DEFAULT else "",
         "Systems": ", ".join(SYSTEMS[name] for name in rule.systems if name in SYSTEMS),
-        "Action types": _code(rule.action_types),
         "Reads": _code(rule.reads),
         "Needs": _code(rule.needs),
         "Settings": _code(rule.uses),

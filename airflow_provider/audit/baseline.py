@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ class Baseline:
     """
 
     findings: dict[str, Finding] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    """Subject to digest of pipelines and actions as they were."""
 
     @classmethod
     def from_json(cls, text: str) -> Baseline:
@@ -35,19 +37,20 @@ class Baseline:
             data = json.loads(text)
             if (data["schema"], data["version"]) != (SCHEMA, VERSION):
                 raise ValueError("schema")
-            return cls.of(Finding.from_json(item) for item in data["findings"])
+            return cls.of((Finding.from_json(item) for item in data["findings"]), data.get("definitions") or {})
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"This is no audit baseline of version {VERSION}.") from error
 
     @classmethod
-    def of(cls, findings: Iterable[Finding]) -> Baseline:
-        """Make one of findings."""
-        return cls({finding.fingerprint: finding for finding in findings})
+    def of(cls, findings: Iterable[Finding], definitions: Mapping[str, str] | None = None) -> Baseline:
+        """Make one of findings, and of how things are set."""
+        return cls({finding.fingerprint: finding for finding in findings}, dict(definitions or {}))
 
     def to_json(self) -> str:
         """Text to keep until the next audit."""
         found: list[dict[str, Any]] = [{**finding.as_json(), "state": None} for _, finding in sorted(self.findings.items())]
-        return json.dumps({"schema": SCHEMA, "version": VERSION, "findings": found}, ensure_ascii=False, indent=1)
+        kept = {"schema": SCHEMA, "version": VERSION, "findings": found, "definitions": dict(sorted(self.definitions.items()))}
+        return json.dumps(kept, ensure_ascii=False, indent=1)
 
     def __contains__(self, finding: Finding) -> bool:
         return finding.fingerprint in self.findings

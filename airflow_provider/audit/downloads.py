@@ -25,12 +25,17 @@ from airflow_provider.audit.commands import (
 from airflow_provider.audit.options import options
 
 CURL_VALUED = "AbcCdDeEFHhKmoPQrtTuUwxXyYz"
+CURL_VALUED_LONG = frozenset({
+    "--data", "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--json", "--form", "--form-string", "--header", "--user",
+    "--user-agent", "--referer", "--cookie", "--cookie-jar", "--url", "--url-query", "--output", "--request", "--write-out", "--config",
+    "--proxy", "--proxy-user", "--proxy-header", "--range", "--upload-file", "--oauth2-bearer", "--resolve", "--connect-to",
+})  # fmt: skip
 WGET_VALUED = "aoitTwQOPUeIXDABRl"
 _POWERSHELL_FETCH = frozenset(
     {"iwr", "irm", "invoke-webrequest", "invoke-restmethod", "downloadstring", "downloaddata", "openread", "getstringasync"}
 )
 _SAVES = frozenset({"downloadfile", "start-bitstransfer"})
-_PLAIN_FETCH = frozenset({"http", "https", "xh", "lynx", "w3m", "fetch", "ftp", "links"})
+_PLAIN_FETCH = frozenset({"http", "https", "xh", "lynx", "w3m", "fetch", "ftp", "links", "get", "lwp-request"})
 _CLOUD_FETCH = (
     {"aws", "s3", "cp", "-"},
     {"gsutil", "cat"},
@@ -127,7 +132,7 @@ class Downloads:
         ):
             return None
         if name == "curl":
-            given = list(options(arguments, CURL_VALUED))
+            given = list(options(arguments, CURL_VALUED, CURL_VALUED_LONG))
             if any(option in ("-O", "--remote-name", "--remote-name-all") for option, _ in given):
                 return None
             files = [value for option, value in given if option in ("-o", "--output")]
@@ -207,6 +212,10 @@ class Downloads:
             return name, True
         if name == "sudo" and command.has("-s", "-i", "--shell", "--login"):
             return name, True
+        if name in ("%", "foreach-object") and any(self._runs_each(part) for inner in command.nested for part in inner.pipelines):
+            return "iex", True
+        if name in ("at", "batch") and not command.has("-f"):
+            return name, True
         if (
             name in ("su", "ssh")
             and inline_of(words) is None
@@ -220,6 +229,10 @@ class Downloads:
                         if found := self._first_runs_input(pipeline, grouped=inner.via == "group"):
                             return found
         return None
+
+    @staticmethod
+    def _runs_each(pipeline: Pipeline) -> bool:
+        return any(item.name in ("iex", "invoke-expression") and "$_" in item.arguments for item in pipeline.commands)
 
     def _shell_runs_input(self, command: Command, shell: tuple[Word, ...], name: str) -> tuple[str, bool] | None:
         texts = [word.text for word in shell[1:]]
@@ -416,8 +429,10 @@ def _output_file(command: Command) -> str | None:
 def _files(command: Command, name: str) -> list[str]:
     """Where a command saves what it fetches."""
     arguments = command.arguments
+    if name in ("curl", "wget") and any(_is_parameter(text, "-outfile") for text in arguments):
+        name = "iwr"  # as PowerShell calls it too
     if name == "curl":
-        given = list(options(arguments, CURL_VALUED))
+        given = list(options(arguments, CURL_VALUED, CURL_VALUED_LONG))
         files = [value for option, value in given if option in ("-o", "--output") and value != "-"]
         return files + (
             _of_addresses(arguments) if any(option in ("-O", "--remote-name", "--remote-name-all") for option, _ in given) else []
@@ -425,13 +440,15 @@ def _files(command: Command, name: str) -> list[str]:
     if name == "wget":
         file = _output_file(command)
         return _of_addresses(arguments) if file is None else [] if file == "-" else [file]
+    if name == "lwp-download":
+        return list(arguments[1:2]) or _of_addresses(arguments)
     if name == "aria2c":
         return [value for option, value in options(arguments, "odxsjk") if option in ("-o", "--out")] or _of_addresses(arguments)
     if name in _POWERSHELL_FETCH or name in _SAVES:
         named = [
             value for text, value in itertools.pairwise(arguments) if _is_parameter(text, "-outfile") or _is_parameter(text, "-destination")
         ]
-        return named or (list(arguments[1:2]) if name == "downloadfile" else [])
+        return named or (list(arguments[1:2]) if name in _SAVES else [])
     return []
 
 
@@ -466,5 +483,7 @@ def only_asks(command: Command) -> bool:
     addresses = [match[0] for text in command.arguments for match in _URL.finditer(text)]
     here = [re.match(r"\w+://(?:localhost|127\.|\[::1\]|0\.0\.0\.0)", address) for address in addresses]
     bare = any(re.match(r"(?:localhost|127\.0\.0\.1)(?:[:/]|$)", text) for text in command.arguments)
-    away = any(value == "/dev/null" for option, value in options(command.arguments, CURL_VALUED) if option in ("-o", "--output"))
+    away = any(
+        value == "/dev/null" for option, value in options(command.arguments, CURL_VALUED, CURL_VALUED_LONG) if option in ("-o", "--output")
+    )
     return (bool(addresses) and all(here)) or (bare and not addresses) or away or command.has("-I", "--head", "--spider")

@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from airflow_provider.audit.baseline import Baseline
-from airflow_provider.audit.facts import ExecutionFacts, Fact, GapFacts, WindowFacts
+from airflow_provider.audit.changes import digest
+from airflow_provider.audit.facts import ActionFacts, ChangeFacts, ExecutionFacts, Fact, GapFacts, PipelineFacts, WindowFacts
 from airflow_provider.audit.finding import NEW, UNCHANGED, Finding, cleaned, finding_of
 from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.outcome import Fail, NotApplicable, NotAvailable, Status
@@ -111,8 +112,11 @@ class Audit:
         self._waivers, self._known = waivers, baseline
         wanted = all_rules() if rules is None else rules
         self._rules = [rule for rule in wanted if settings.of(rule.id).enabled and settings.persona.reaches(rule.persona)]
-        self._chosen: dict[tuple[type[Fact], str, str | None], list[Rule]] = {}
+        self._chosen: dict[tuple[type[Fact], str], list[Rule]] = {}
         self._windows = Windows(since, until) if since and until else None
+        self._definitions: dict[str, str] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+        """Pipelines whose actions are all known, and those."""
         self._asked: dict[str, bool] = {}
         """Fingerprints of the baseline whose question was answered again."""
         self._seen_before = _by_question(baseline)
@@ -138,10 +142,20 @@ class Audit:
             if ended is not None and ended < self._windows.since:
                 return []  # of the window before
         self.result.subjects[fact.subject.kind] += 1
-        found: list[Finding] = []
-        for rule in self._rules_for(fact):
-            found += self._judge(rule, fact)
+        found = self._ask(fact)
+        if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed:
+            found += self._ask(self._change(fact))
         return found
+
+    def _ask(self, fact: Fact) -> list[Finding]:
+        return [finding for rule in self._rules_for(fact) for finding in self._judge(rule, fact)]
+
+    def _change(self, fact: PipelineFacts | ActionFacts) -> ChangeFacts:
+        subject, known = fact.subject, self._known.definitions if self._known else {}
+        self._definitions[subject.id] = now = digest(fact)
+        if isinstance(fact, PipelineFacts) and fact.actions is not None:
+            self._listed[subject.id] = frozenset(f"{subject.id}/action/{action.id}" for action in fact.actions)
+        return ChangeFacts(subject=subject, seen_at=fact.seen_at, before=known.get(subject.id), now=now, compared=bool(known))
 
     def finish(self) -> AuditResult:
         """Judge windows and waivers, then say what is fixed."""
@@ -159,15 +173,23 @@ class Audit:
         for mark, finding in (self._known.findings if self._known else {}).items():
             if mark in current or self._asked.get(mark) is True:
                 continue
-            if mark in self._asked:
+            if mark in self._asked or self._gone(finding.subject.id):
                 result.fixed.append(finding)
             elif finding.subject.kind not in ("execution", "window"):  # not asked, or without an answer
                 carried.append(finding)
-        result.baseline = Baseline.of([*carried, *result.findings])
+        passing = {rule.id for rule in self._rules if rule.on is ChangeFacts}
+        lasting = [finding for finding in result.findings if finding.rule not in passing]
+        before = {id: text for id, text in (self._known.definitions if self._known else {}).items() if not self._gone(id)}
+        result.baseline = Baseline.of([*carried, *lasting], {**before, **self._definitions})
         return result
 
+    def _gone(self, subject: str) -> bool:
+        """Whether it is an action that its pipeline no longer has."""
+        pipeline, action, _ = subject.rpartition("/action/")
+        return bool(action) and subject not in self._listed.get(pipeline, (subject,))
+
     def _rules_for(self, fact: Fact) -> list[Rule]:
-        key = (type(fact), fact.subject.system, getattr(fact, "type", None))
+        key = (type(fact), fact.subject.system)
         if key not in self._chosen:
             self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
         return self._chosen[key]

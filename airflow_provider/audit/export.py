@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider.alga_psa import models as alga_psa
 from airflow_provider.audit import from_alga_psa, from_buddy, from_tracecat
-from airflow_provider.audit.facts import Connection, Counted, Definition, Fact, GapFacts, Subject, WaiverFacts, WindowFacts
+from airflow_provider.audit.changes import digest
+from airflow_provider.audit.facts import (
+    ActionFacts,
+    ChangeFacts,
+    Connection,
+    Counted,
+    Definition,
+    Fact,
+    GapFacts,
+    Subject,
+    WaiverFacts,
+    WindowFacts,
+)
 from airflow_provider.buddy import action_models
 from airflow_provider.buddy import models as buddy
 from airflow_provider.errors import ConfigurationError
@@ -25,6 +38,7 @@ from airflow_provider.execution.result import utc
 from airflow_provider.tracecat import models as tracecat
 
 Record = Mapping[str, Any]
+F = TypeVar("F", bound=Fact)
 _TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
 _ACTION: TypeAdapter[action_models.AnyAction] = TypeAdapter(action_models.AnyAction)
 
@@ -40,7 +54,7 @@ def facts_of(record: Record) -> Iterator[Fact]:
     if read is None:
         raise ConfigurationError(f"A record of kind {str(kind)[:80]!r} is not known; there are {', '.join(_KINDS)}.")
     try:
-        yield from read(record)
+        yield from map(_apart, read(record)) if record.get("apart") else read(record)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -81,6 +95,13 @@ def read_records(file: IO[str]) -> Iterator[Record]:
                 raise ConfigurationError(f"Line {number} is no JSON: {error.msg}.") from None
 
 
+def _apart(fact: F) -> F:
+    """The same fact, with the connection in the id of its subject, since another connection of this audit may have such an id as well."""
+    subject = fact.subject
+    system, _, place = subject.id.partition(":")
+    return replace(fact, subject=replace(subject, id=f"{system}@{subject.conn_id}:{place}"))  # type: ignore[type-var]
+
+
 def _common(record: Record) -> dict[str, Any]:
     return {"conn_id": str(record.get("conn_id") or ""), "seen_at": _seen_at(record)}
 
@@ -96,8 +117,14 @@ def _connection(record: Record) -> Connection | None:
 
 def _buddy_pipeline(record: Record) -> Iterator[Fact]:
     actions = None if record.get("actions") is None else [_ACTION.validate_python(item) for item in record["actions"]]
+    listed = actions if record.get("listed") is None else [_ACTION.validate_python(item) for item in record["listed"]]
     pipeline = from_buddy.pipeline_facts(
-        buddy.Pipeline.model_validate(record["data"]), record["workspace"], record["project"], **_common(record), actions=actions
+        buddy.Pipeline.model_validate(record["data"]),
+        record["workspace"],
+        record["project"],
+        **_common(record),
+        actions=listed,
+        detailed=not record.get("short"),
     )
     yield pipeline
     for action in actions or ():
@@ -108,6 +135,15 @@ def _buddy_action(record: Record) -> Iterator[Fact]:
     pipeline = buddy.Pipeline.model_validate(record.get("pipeline") or record["data"]["pipeline"])
     about = from_buddy.pipeline_facts(pipeline, record["workspace"], record["project"], **_common(record))
     yield from_buddy.action_facts(_ACTION.validate_python(record["data"]), about, detailed=record.get("detailed", True))
+
+
+def _buddy_change(record: Record) -> Iterator[Fact]:
+    """An action before and now."""
+    (then,) = _buddy_action({**record, "data": {**record["data"], **record["before"]}}) if record["before"] is not None else (None,)
+    (now,) = _buddy_action(record)
+    assert isinstance(now, ActionFacts)
+    before = digest(then) if isinstance(then, ActionFacts) else None
+    yield ChangeFacts(subject=now.subject, seen_at=now.seen_at, before=before, now=digest(now), compared=record.get("compared", True))
 
 
 def _buddy_execution(record: Record) -> Iterator[Fact]:
@@ -201,6 +237,7 @@ def _waiver(record: Record) -> Iterator[Fact]:
 _KINDS: dict[str, Callable[[Record], Iterator[Fact]]] = {
     "buddy.pipeline": _buddy_pipeline,
     "buddy.action": _buddy_action,
+    "buddy.change": _buddy_change,
     "buddy.execution": _buddy_execution,
     "tracecat.execution": _tracecat_execution,
     "alga_psa.execution": _alga_psa_execution,

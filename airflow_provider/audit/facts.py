@@ -123,6 +123,7 @@ class PipelineFacts(Fact):
     """
     A Buddy pipeline.
 
+    :param detailed: whether it was read on its own, not as the short form within a list.
     :param actions: all its actions in their order; None if they are not known.
     :param other: fields that no attribute here holds, as they came.
     """
@@ -130,6 +131,7 @@ class PipelineFacts(Fact):
     subject: Subject
     given: frozenset[str] = NONE
     seen_at: datetime
+    detailed: bool = True
     id: int
     name: str
     workspace: str
@@ -171,6 +173,11 @@ class Commands:
         if not whole.broken or len(self.lines) < 2:
             return ((0, whole),)
         return tuple((start - 1, parse(line, self.shell)) for start, line in zip(self._starts, self.lines, strict=False))
+
+    @property
+    def cut(self) -> bool:
+        """Whether it is so long that only the first part was looked at."""
+        return any(script.cut for _, script in self.parsed)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -336,7 +343,6 @@ class StepFacts(Given):
     approved_at: datetime | None = None
     terminator: Person | None = None
     terminated_at: datetime | None = None
-    declared: tuple[Variable, ...] = ()
     passed: tuple[Variable, ...] = ()
     outputs: tuple[Variable, ...] = ()
 
@@ -406,14 +412,11 @@ class TracecatPart:
     """What only a Tracecat execution has. ``events`` is None if the history was not read."""
 
     workspace: str | None
-    run_id: str | None = None
     history_length: int | None = None
-    parent: str | None = None
     trigger_type: str | None = None
     execution_type: str | None = None
     workflow_timeout: float | None = None
     """Seconds; None: without limit, or not known (see ``events``)."""
-    last_event_at: datetime | None = None
     events: tuple[Event, ...] | None = None
     interactions: tuple[Interaction, ...] = ()
 
@@ -486,11 +489,6 @@ class ExecutionFacts(RunFacts):
         return seconds(self.started_at, self.finished_at)
 
     @property
-    def age(self) -> float | None:
-        """Seconds from start to when it was seen."""
-        return seconds(self.started_at, self.seen_at)
-
-    @property
     def queue_time(self) -> float | None:
         """Seconds in the queue, where the system tells."""
         return seconds(self.queued_at, self.executed_at)
@@ -548,6 +546,23 @@ class WindowFacts(RunFacts):
     definition: Definition
     current: Counted
     previous: Counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ChangeFacts(Fact):
+    """
+    A definition now and in the last audit.
+
+    :param before: digest of then, see :mod:`airflow_provider.audit.changes`; None if the last audit did not know it.
+    :param compared: whether there is a last audit to compare with.
+    """
+
+    subject: Subject
+    given: frozenset[str] = NONE
+    seen_at: datetime
+    before: str | None
+    now: str
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -53,12 +53,14 @@ def pipeline_facts(
     *,
     conn_id: str,
     seen_at: datetime,
+    detailed: bool = True,
     actions: Iterable[models.Action] | None = None,
 ) -> PipelineFacts:
     """
     Make facts of a pipeline.
 
-    :param actions: all its actions, if they were read.
+    :param detailed: whether it was read on its own.
+    :param actions: all its actions, in whatever form, if they were listed.
     """
     held = {field.name for field in fields(PipelineFacts)}
     name = pipeline.name or f"pipeline {pipeline.id}"
@@ -66,6 +68,7 @@ def pipeline_facts(
         subject=Subject(f"buddy:{workspace}/{project}/{pipeline.id}", "pipeline", name, "buddy", conn_id, pipeline.html_url),
         given=frozenset(pipeline.model_fields_set),
         seen_at=seen_at,
+        detailed=detailed,
         id=pipeline.id,
         name=name,
         workspace=workspace,
@@ -79,7 +82,7 @@ def pipeline_facts(
         auto_clear_cache=pipeline.auto_clear_cache,
         creator=_person(pipeline.creator),
         actions=None if actions is None else tuple(ActionSummary(str(a.id), a.name or "", a.type, a.disabled) for a in actions),
-        other={key: value for key, value in (pipeline.model_extra or {}).items() if key not in held},
+        other={name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in held},
     )
 
 
@@ -218,7 +221,6 @@ def _step(path: str, item: models.ActionExecution) -> StepFacts:
         approved_at=_utc(item.approval_date),
         terminator=None if item.terminator_id is None else Person(str(item.terminator_id)),
         terminated_at=_utc(item.termination_date),
-        declared=tuple(_variable(variable) for variable in action.variables),
         passed=tuple(_variable(variable) for variable in item.passed_variables),
         outputs=tuple(_variable(variable) for variable in item.outputted_variables),
     )

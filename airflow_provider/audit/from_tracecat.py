@@ -65,7 +65,7 @@ def execution_facts(
         phase = Phase.WAITING
     given = set(execution.model_fields_set) | ({"history"} if history else set()) | ({"starter"} if start else set())
     attempts = {} if history is None else _attempts(history)
-    failure = next((row.action_error.text for row in rows if row.action_ref == FAILED and row.action_error), None)
+    failure = next((_all_of(row.action_error) for row in rows if row.action_ref == FAILED and row.action_error), None)
     result = next((row.action_result for row in rows if row.action_ref == COMPLETED and isinstance(row, models.Row)), None)
     return ExecutionFacts(
         subject=Subject(f"tracecat:{ref}", "execution", f"{name} {parsed.execution[-8:]}", "tracecat", conn_id, url),
@@ -91,13 +91,10 @@ def execution_facts(
         connection=connection,
         tracecat=TracecatPart(
             workspace=workspace,
-            run_id=execution.run_id,
             history_length=execution.history_length,
-            parent=execution.parent_wf_exec_id,
             trigger_type=execution.trigger_type,
             execution_type=execution.execution_type,
             workflow_timeout=started.workflow_timeout if started else None,
-            last_event_at=last,
             events=events,
             interactions=tuple(_interaction(number, item) for number, item in enumerate(pending)),
         ),
@@ -125,7 +122,7 @@ def _step(number: int, row: models.RowState, tries: _Tries | None) -> StepFacts:
         definition=row.action_ref,
         started_at=_utc(row.start_time or row.schedule_time),
         finished_at=_utc(row.close_time),
-        error=row.action_error.text if row.action_error else None,
+        error=_all_of(row.action_error),
         attempt=_attempt(row.action_error) or attempt,
         max_attempts=most,
         retry_until=until,
@@ -161,6 +158,12 @@ def _attempts(history: models.Execution) -> dict[str, _Tries]:
     return found
 
 
+def _all_of(failure: models.Failure | None) -> str | None:
+    """Every text of a failure: the shortest one may leave out what another one shows."""
+    texts = () if failure is None else (failure.message, failure.root_cause_message, (failure.model_extra or {}).get("cause"))
+    return "\n".join(dict.fromkeys(str(text) for text in texts if text)) or None
+
+
 def _event(event: models.Event) -> Event:
     role = event.role or {}
     kind = role.get("type")
@@ -177,7 +180,7 @@ def _event(event: models.Event) -> Event:
         actor=Person(_text(id), None, _text(kind)) if role else None,
         workspace=_text(role.get("workspace_id")),
         access_level=_text(role.get("access_level")),
-        failure=event.failure.text if event.failure else None,
+        failure=_all_of(event.failure),
     )
 
 

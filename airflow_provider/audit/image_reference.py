@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from docker_image.reference import InvalidReference, Reference  # type: ignore[import-untyped]
 
-HUB = "docker.io"
 MOST = 512
 """Characters of a reference: registries allow 255 for the name."""
 

@@ -285,7 +285,7 @@ class AuditReportOperator(BaseOperator):
     Joins audits into one report, and decides whether to fail.
 
     :param reports: what the other audit tasks returned, or paths of their JSON reports.
-    :param reports_path: folder (as of ``ObjectStoragePath``) for the reports.
+    :param reports_path: folder (as of ``ObjectStoragePath``) for the reports; by default one beside the first of the joined reports.
     :param fail_on: lowest severity of a new finding on which to fail; or a dict of ``severity``, ``confidence`` (default ``"medium"``) and
         ``new_only`` (default True). None: never.
     :param fail_on_gaps: fail if something could not be read.
@@ -299,7 +299,7 @@ class AuditReportOperator(BaseOperator):
         self,
         *,
         reports: Sequence[Any],
-        reports_path: str,
+        reports_path: str | None = None,
         fail_on: str | Mapping[str, Any] | None = "high",
         fail_on_gaps: bool = False,
         formats: Sequence[str] = ("json", "sarif", "markdown", "summary", "html"),
@@ -328,12 +328,10 @@ class AuditReportOperator(BaseOperator):
         settings, line = task.settings_of(self.settings), task.fail_line(self.fail_on)
         if line is not None:
             settings = settings.model_copy(update={"fail_on": line})
-        results = []
-        for report in self.reports:
-            path = report.get("findings") if isinstance(report, Mapping) else report
-            results.append(task.read_result(str(path)) if path else task.missing(report))
-        result = task.join(results, now())
-        summary = task.store(result, settings, task.folder_of(self.reports_path, context, run=True), self.formats)
+        paths = [report.get("findings") if isinstance(report, Mapping) else report for report in self.reports]
+        folder = self._folder(context, [str(path) for path in paths if path])
+        result = task.join([task.read_result(str(path)) if path else task.missing(path) for path in paths], now())
+        summary = task.store(result, settings, folder, self.formats)
         self.log.info("%s", summary["summary"])
         for kind, path in summary["reports"].items():
             self.log.info("Report (%s): %s", kind, path)
@@ -351,6 +349,18 @@ class AuditReportOperator(BaseOperator):
             raise AuditFailed(f"The audit failed: {'; '.join(reasons)}. See {summary['reports'].get('html', summary['findings'])}")
         _tell_assets(self, context, summary)
         return summary
+
+    def _folder(self, context: Context, paths: Sequence[str]) -> ObjectStoragePath:
+        from airflow.sdk import ObjectStoragePath
+
+        from airflow_provider.audit import task
+        from airflow_provider.execution.outputs import safe_name
+
+        if self.reports_path:
+            return task.folder_of(self.reports_path, context, run=True)
+        if not paths:
+            raise ConfigurationError("reports_path must be given, since none of the reports to join has a place.")
+        return ObjectStoragePath(paths[0]).parent / safe_name(self.task_id)
 
 
 def _tell_assets(operator: BaseOperator, context: Context, summary: AuditSummary) -> None:

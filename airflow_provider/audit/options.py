@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 
-def options(arguments: Sequence[str], valued: str = "") -> Iterator[tuple[str, str]]:
+def options(arguments: Sequence[str], valued: str = "", long: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """
     Give each option with what is, or may be, its value.
 
     :param valued: letters of the short options that take a value: in ``-fsSLok`` the file of curl's ``-o`` is ``k``. Of a long option
         without ``=`` the value is the next word, whether it takes one or not.
+    :param long: those long options that do take one, so that the next word is no option.
     """
     at = 0
     while at < len(arguments):
@@ -21,6 +22,7 @@ def options(arguments: Sequence[str], valued: str = "") -> Iterator[tuple[str, s
         if text.startswith("--"):
             name, equals, value = text.partition("=")
             yield name, value if equals else following
+            at += name in long and not equals
         elif text.startswith("-"):
             for number, letter in enumerate(text[1:], 2):
                 if letter in valued:

@@ -11,6 +11,11 @@ _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 GATES = ("WAIT_FOR_APPLY", "WAIT_FOR_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "SLEEP")
 """Types that do no work, or are limited in themselves."""
 APPROVALS = ("WAIT_FOR_APPLY", "APPROVE_VT")
+DEPLOYMENTS = frozenset({
+    "TRANSFER", "FTP", "FTPS", "SFTP", "RSYNC", "WEB_DAV", "AMAZON_S3", "DO_SPACES", "GCS", "AZURE", "AZURE_STORAGE", "RACKSPACE", "HEROKU",
+    "ELASTIC_BEANSTALK", "CODE_DEPLOY", "AWS_LAMBDA_DEPLOY", "GOOGLE_APP_ENGINE", "SHOPIFY", "NETLIFY", "FIREBASE",
+})  # fmt: skip
+"""Types to which ``ignore_errors`` does not apply."""
 _NOTICES = frozenset({
     "SLACK", "EMAIL", "SMS", "PUSH", "PUSHOVER", "PUSHBULLET", "TELEGRAM", "DISCORD", "DISCORD2", "MICROSOFT_TEAMS", "HTTP",
     "NEW_RELIC", "ROLLBAR", "SENTRY", "SENTRY_ENTERPRISE", "DATADOG", "BUGSNAG", "HONEYBADGER", "LOGGLY", "RAYGUN", "MONITOR",

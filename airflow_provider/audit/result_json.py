@@ -78,6 +78,7 @@ def _window(window: WindowFacts) -> dict[str, Any]:
         "kind": "window",
         "system": window.system,
         "conn_id": window.conn_id,
+        "apart": "@" in window.subject.id.partition(":")[0],
         "seen_at": window.seen_at.isoformat(),
         "place": window.subject.id.partition(":")[2].removesuffix("/window"),
         "definition": definition,

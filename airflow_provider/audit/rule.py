@@ -44,7 +44,6 @@ class Rule:
     persona: Persona
     on: type[Fact]
     systems: tuple[str, ...]
-    action_types: tuple[str, ...]
     reads: tuple[str, ...]
     needs: tuple[str, ...]
     uses: tuple[str, ...]
@@ -55,11 +54,7 @@ class Rule:
 
     def applies(self, fact: Fact) -> bool:
         """Whether it has anything to say about facts such as this."""
-        return (
-            isinstance(fact, self.on)
-            and (fact.subject.system in self.systems or fact.subject.system == "audit")
-            and (not self.action_types or getattr(fact, "type", None) in self.action_types)
-        )
+        return isinstance(fact, self.on) and (fact.subject.system in self.systems or fact.subject.system == "audit")
 
 
 REGISTRY: dict[str, Rule] = {}
@@ -77,7 +72,6 @@ def rule(
     reads: Sequence[str],
     persona: Persona = Persona.DEFAULT,
     systems: Sequence[str] = SYSTEMS,
-    action_types: Sequence[str] = (),
     needs: Sequence[str] = (),
     uses: Sequence[str] = (),
     references: Sequence[str] = (),
@@ -86,7 +80,6 @@ def rule(
     """
     Make a function a rule; parameters as in :class:`Rule`. The function itself stays as it is.
 
-    :param action_types: types of Buddy actions it is for; empty for all.
     :raises ValueError: if id or slug is taken or malformed, or a section of the docstring is missing.
     """
 
@@ -104,7 +97,6 @@ def rule(
             persona=persona,
             on=on,
             systems=tuple(systems),
-            action_types=tuple(action_types),
             reads=tuple(reads),
             needs=tuple(needs),
             uses=tuple(uses),

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator
 
 from airflow_provider.audit.levels import Confidence
-from airflow_provider.audit.secret_shapes import MOST, Secret, looks_random, shapes_in
+from airflow_provider.audit.secret_shapes import IN_ADDRESS, MOST, Secret, looks_random, shapes_in
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SECRET = frozenset({
     "password", "passwd", "passphrase", "pwd", "passcode", "secret", "token", "apikey", "credential", "credentials", "authtoken",
     "accesstoken", "privatekey", "secretkey", "accesskey", "bearer", "pat", "psk", "pw", "pass", "authorization", "pgpassword",
-    "sshpass", "dbpass", "userpass",
+    "sshpass", "dbpass", "userpass", "storepass", "keypass",
 })  # fmt: skip
+_SECRET_ENDS = ("password", "passwd", "passphrase", "apikey", "clientsecret", "secretkey")
+"""Of words that are written together: ``SMTPPASSWORD``."""
 _KEYS = frozenset({
     "api", "access", "private", "secret", "signing", "encryption", "master", "account", "auth", "storage", "license", "service",
     "deploy", "app", "admin", "ssh",
@@ -30,7 +32,7 @@ _ABOUT = frozenset({
     "checksum", "fingerprint", "complexity", "attempts", "retries", "interval", "engine", "backend", "mount", "param",
     "parameter", "username", "user", "email", "id", "ids", "hash", "charset", "chars", "threshold", "rate", "note", "description",
     "help", "list", "per", "status", "page", "form", "input", "env", "var", "variable", "refresh", "cache", "generator",
-    "service", "namespace", "group", "role", "auth", "method", "cookie", "domain", "validation", "validator",
+    "service", "namespace", "group", "role", "auth", "method", "cookie", "domain", "validation", "validator", "helper",
 })  # fmt: skip
 """Words behind a secret's word that make it something about the secret."""
 _ASKS = frozenset({
@@ -90,6 +92,7 @@ _INSIDE = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"\(|\$|\.\*|\w=|process\.env|environ|getenv")
+_NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>[^\s\\\"']+)")
 _HEADER = re.compile(r"\b(?:Bearer|Basic|token)\s+(?P<value>[A-Za-z0-9._~+/=-]{12,})")
 _CANDIDATE = re.compile(r"[\w/+=.-]{16,}|://[^\s/]*:[^\s/]*@|PRIVATE KEY|xox[a-z]-|PuTTY", re.IGNORECASE)
 _DEFAULTS = frozenset({
@@ -110,7 +113,8 @@ def names_secret(name: str) -> bool:
 
 
 def _is_secret(words: list[str], at: int) -> bool:
-    return words[at] in _SECRET or (words[at] == "key" and at > 0 and words[at - 1] in _KEYS)
+    word = words[at]
+    return word in _SECRET or word.endswith(_SECRET_ENDS) or (word == "key" and at > 0 and words[at - 1] in _KEYS)
 
 
 LONGEST_NAME = 200
@@ -146,7 +150,8 @@ def secret_named(name: str, value: str) -> Secret | None:
         return Secret("Default password", text, Confidence.LOW)
     if _ADDRESS.fullmatch(text) or _PATH.fullmatch(text):
         return None
-    return Secret("Value of a secret's name", text, _strength(text))
+    phrase = "passphrase" in name.lower() and text.count(" ") > 1
+    return Secret("Value of a secret's name", text, Confidence.HIGH if phrase else _strength(text))
 
 
 def _strength(text: str) -> Confidence:
@@ -165,13 +170,13 @@ def secrets_shaped(text: str) -> list[Secret]:
     found = []
     for secret in shapes_in(text):
         value = secret.value
-        if "Basic Auth" in secret.kind:
+        if secret.kind in ("Basic Auth Credentials", IN_ADDRESS):
             if (confidence := _in_address(text, value)) is not None:
-                found.append(Secret("Password in an address", value, confidence))
+                found.append(Secret(IN_ADDRESS, value, confidence))
         elif "Private Key" in secret.kind or "PRIVATE KEY" in value:
             if ("-----BEGIN" in text or "PuTTY" in text) and not _HEADER_ONLY.search(text):
                 found.append(secret)
-        elif "Azure" in secret.kind and not re.search(r"account[_-]?key", text, re.IGNORECASE):
+        elif "Azure Storage" in secret.kind and not re.search(r"account[_-]?key", text, re.IGNORECASE):
             continue  # any 64 bytes in base64, such as a digest
         elif not is_placeholder(value) and not is_reference(value) and _stands_alone(text, value):
             found.append(secret)
@@ -213,6 +218,7 @@ def secrets_within(text: str) -> list[Secret]:
             and re.search(r"[\d!@#%^&*+=~]", secret.value)
         ):
             found.append(secret)
+    found += [secret for match in _NETRC.finditer(text[:MOST]) if (secret := secret_named("password", match["value"]))]
     for match in _HEADER.finditer(text[:MOST]):
         value = match["value"]
         if not is_placeholder(value) and _strength(value) is Confidence.HIGH:

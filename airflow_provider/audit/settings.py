@@ -39,7 +39,7 @@ Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 class Section(BaseModel):
     """Base of all sections."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class Images(Section):
@@ -147,7 +147,7 @@ class People(Section):
     """Ids or names, as the systems tell them."""
 
     terminators: Names = frozenset()
-    """Who may terminate executions. Empty: nobody is named, so only a missing identity is told."""
+    """Who may terminate executions: ids, since no system tells names here. Empty: only a missing identity is told."""
     approvers: Names = frozenset()
     """Who may approve. Empty: anyone but the starter."""
     starters: Names = frozenset()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from airflow_provider.audit.commands import Assignment, Command
-from airflow_provider.audit.downloads import CURL_VALUED
+from airflow_provider.audit.downloads import CURL_VALUED, CURL_VALUED_LONG
 from airflow_provider.audit.levels import Confidence
 from airflow_provider.audit.options import options
 
@@ -27,16 +27,20 @@ _CLEAR = re.compile(
     r"--?(?:[a-z]+-)*(?:insecure-skip-(?:tls-)?verify|skip-tls-verify|tls-skip-verify|no-check-certificates?|no-verify-ssl|no-ssl-verify|no-verify-tls"
     r"|no-tls-verify|skip-ssl-verify|skip-ssl-validation|skip-cert-verify|skip-certificate-check|disable-ssl-verification|disable-tls-verification"
     r"|ignore-certificate-errors|ignore-ssl-errors|allow-invalid-certificates|no-strict-ssl|tlsallowinvalidcertificates|sslallowinvalidcertificates"
-    r"|tlsinsecure|insecure-registry|allow-insecure-host|trust-server-cert)",
+    r"|tlsinsecure|insecure-registry|allow-insecure-host|trust-server-cert|insecure-tls|ignore-certs|ignore-ssl|allow-?insecure-?connections"
+    r"|unsafe-skip-ca-verification)",
 )
 _NEGATED = re.compile(
-    r"--(?:(?!skip|no-|insecure)[a-z]+-)*(?:tls-verify|verify-tls|ssl-verify|verify-ssl|strict-ssl|check-certificate|verify-certs?|certificate-check|ssl-verify-server-cert)"
+    r"--(?:(?!skip|no-|insecure)[a-z]+-)*(?:tls-?verify|verify-tls|ssl-verify|verify-ssl|strict-ssl|check-certificate|verify-certs?|certificate-check|ssl-verify-server-cert)"
 )
 _INSECURE = frozenset({
     "argocd", "crane", "oras", "mc", "grpcurl", "helm", "oc", "kubectl", "cosign", "skopeo", "buildah", "podman", "trivy",
     "regctl", "k6", "newman", "hg", "redis-cli", "xh", "flux", "conda", "mamba", "manifest-tool", "notation", "istioctl", "tsh",
+    "snyk", "sentry-cli", "gh",
 })  # fmt: skip
 """Tools whose ``--insecure`` means that."""
+_OF_SOME = {"--plain-http": ("helm", "oras", "notation", "crane"), "-k": ("newman", "conda", "mamba")}
+"""Options that mean that in some tools only."""
 _LOOPBACK = re.compile(r"(?:^|//|@)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)(?=[:/\s]|$)", re.IGNORECASE)
 _REMOTE = re.compile(r"//(?!(?:[^/@\s]*@)?(?:localhost|127\.|\[::1\]|0\.0\.0\.0))\S")
 _PROPERTY = re.compile(
@@ -86,6 +90,8 @@ def by_assignment(assignment: Assignment) -> Confidence | None:
     """The same of a variable that a script sets; PowerShell's certificate callback too."""
     if "servercertificatevalidationcallback" in assignment.name.lower():
         return Confidence.HIGH if "true" in assignment.value.text.lower() else Confidence.MEDIUM
+    if "skipcertificatecheck" in assignment.name.lower():
+        return Confidence.HIGH if "true" in assignment.value.text.lower() else None
     if "certificatepolicy" in assignment.name.lower():
         return Confidence.MEDIUM
     return by_variable(assignment.name, assignment.value.text) if assignment.value.literal else None
@@ -121,13 +127,13 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
         pairs += _container_variables(name, arguments)
     for key, value in pairs:
         if confidence_of := by_variable(key, value):
-            yield f"{key}={value}", confidence_of
+            yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may hold a login
 
 
 def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
     lower = [text.lower() for text in arguments]
     if name == "curl":
-        for option, _ in options(arguments, CURL_VALUED):
+        for option, _ in options(arguments, CURL_VALUED, CURL_VALUED_LONG):
             if option in ("-k", "--insecure", "--proxy-insecure", "--doh-insecure"):
                 yield option, Confidence.HIGH
         if _skips_check(lower):
@@ -165,7 +171,7 @@ def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidenc
             yield f"{key}={following}", Confidence.HIGH
         elif key in ("--insecure", "-insecure") and not (equals and value in _OFF):
             yield key, Confidence.HIGH if name in _INSECURE else Confidence.LOW
-        elif key == "-k" and name == "newman":
+        elif name in _OF_SOME.get(key, ()) and not (equals and value in _OFF):
             yield key, Confidence.HIGH
         elif key == "--verify" and name in ("http", "https", "xh") and following in _OFF:
             yield f"{key}={following}", Confidence.HIGH
@@ -205,7 +211,8 @@ def _configured(name: str, lower: list[str]) -> Iterator[tuple[str, Confidence]]
         "gcloud": r"config set (?:auth/)?disable_ssl_validation (?:true|1)",
         "poetry": r"config certificates\.\S+\.cert false", "bundle": r"config .*ssl_verify_mode[: ]+0", "gem": r".*:ssl_verify_mode:? 0",
         "pip": r"config .*set .*trusted-host .+", "pip3": r"config .*set .*trusted-host .+", "aws": r"configure set .*verify_ssl false",
-        "cf": r"(?:login|api) .*--skip-ssl-validation", "openstack": r".*--insecure\b",
+        "cf": r"(?:login|api) .*--skip-ssl-validation", "go": r"env -w .*(?:goinsecure=\S+|goflags=\S*-insecure)",
+        "openstack": r".*--insecure\b",
     }  # fmt: skip
     if name in settings and (match := re.search(settings[name], joined)):
         yield match[0][:80], Confidence.HIGH

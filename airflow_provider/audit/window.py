@@ -144,9 +144,10 @@ class Windows:
 
     @staticmethod
     def _name(execution: ExecutionFacts, definition: Definition) -> str:
+        origin = execution.subject.id.partition(":")[0]
         if execution.buddy is not None:
-            return f"buddy:{execution.buddy.workspace}/{execution.buddy.project}/{definition.id}"
-        return f"{execution.system}:{definition.id}"
+            return f"{origin}:{execution.buddy.workspace}/{execution.buddy.project}/{definition.id}"
+        return f"{origin}:{definition.id}"
 
     def facts(self, seen_at: datetime) -> Iterator[WindowFacts]:
         """One fact for each definition."""

@@ -124,9 +124,10 @@ class BuddySource(Source):
         pipeline = await self._reader.ask("pipeline", flows.get_pipeline(*place))
         actions = await self._reader.ask("list of actions", flows.list_actions(*place))
         lines: list[str] = []
+        short: dict[str, bool] = {}
         if isinstance(pipeline, Gap):
             lines += self.gap(subject, "pipeline", pipeline)
-            pipeline = listed
+            pipeline, short = listed, {"short": True}
         whole: list[action_models.ActionDefinition] | None = None
         if isinstance(actions, Gap):
             lines += self.gap(subject, "actions", actions)
@@ -139,7 +140,9 @@ class BuddySource(Source):
                     lines += self.gap(f"{subject}/action/{id}", "action", answer)
                 else:
                     whole.append(answer)
-        fields = {"workspace": self._workspace, "project": project, "data": pipeline, "actions": whole}
+        fields: dict[str, Any] = {"workspace": self._workspace, "project": project, "data": pipeline, "actions": whole, **short}
+        if whole is not None and not isinstance(actions, Gap) and len(whole) < len(actions):
+            fields["listed"] = actions  # what is hidden is there all the same
         lines.append(await asyncio.to_thread(self.line, "buddy.pipeline", **fields))
         yield Chunk(lines)
 

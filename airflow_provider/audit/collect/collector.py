@@ -132,6 +132,7 @@ async def collect(sources: Sequence[Source], spool: Spool, log: Any) -> int:
     """
     if spool.finished:
         return 0
+    _tell_apart(sources)
     if spool.resumed:
         log.info("An earlier try has read %d records: going on behind them.", spool.count)
     progress = Progress(spool, log)
@@ -143,6 +144,13 @@ async def collect(sources: Sequence[Source], spool: Spool, log: Any) -> int:
     await spool.finish()
     progress.tell(last=True)
     return sum(reader.requests for reader in progress.readers)
+
+
+def _tell_apart(sources: Sequence[Source]) -> None:
+    """Equal ids of several installations are not equal subjects. The first connection of each system keeps the short ids."""
+    first: dict[str, str] = {}
+    for source in sources:
+        source.apart = first.setdefault(source.system, source.conn_id) != source.conn_id
 
 
 async def _read(source: Source, spool: Spool, progress: Progress, log: Any) -> None:

@@ -142,6 +142,8 @@ class Source(ABC):
     """
 
     system: str
+    apart = False
+    """Whether ids of subjects name the connection: that of another one may hold the same."""
 
     def __init__(self, hook: ExecutionHook, window: Window | None = None) -> None:
         self.hook, self.window = hook, window
@@ -164,7 +166,8 @@ class Source(ABC):
 
     def line(self, kind: str, **fields: Any) -> str:
         """A record as a line of JSON."""
-        return json.dumps({"kind": kind, "conn_id": self.conn_id, "seen_at": now().isoformat(), **fields}, default=_plain)
+        apart = {"apart": True} if self.apart else {}
+        return json.dumps({"kind": kind, "conn_id": self.conn_id, **apart, "seen_at": now().isoformat(), **fields}, default=_plain)
 
     def gap(self, subject: str, what: str, gap: Gap) -> list[str]:
         """The record of a gap, if it is not told already."""

@@ -7,6 +7,7 @@ from importlib import import_module
 from airflow_provider.audit.rule import REGISTRY, Rule
 
 MODULES = (
+    "buddy_changes",
     "buddy_commands",
     "buddy_files",
     "buddy_flow",

@@ -48,6 +48,8 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
     if not action.gives(*FIELDS):
         yield not_available("the commands are not visible")
         return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be looked at whole")
     downloads = Downloads()
     for commands in action.scripts():
         found: dict[int, Run] = {}
@@ -97,6 +99,8 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     if not action.gives(*FIELDS):
         yield not_available("the commands are not visible")
         return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be looked at whole")
     seen: set[tuple[str, str]] = set()
     for commands in action.scripts():
         found = [(path, what, sure) for path, command in commands.every_command() for what, sure in by_command(command)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from airflow_provider.audit.facts import ActionFacts
 from airflow_provider.audit.levels import Confidence, Severity
 from airflow_provider.audit.outcome import Outcome, fail, not_applicable, not_available
-from airflow_provider.audit.purpose import purposes
+from airflow_provider.audit.purpose import DEPLOYMENTS, purposes
 from airflow_provider.audit.rule import rule
 from airflow_provider.audit.settings import AuditSettings
 
@@ -25,7 +25,8 @@ from airflow_provider.audit.settings import AuditSettings
 )
 def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution goes on when the action fails, and may end as successful. Worse for what seems to be a test, a scan or a migration.
+    The execution goes on when the action fails, and may end as successful. Worse for what seems to be a test, a scan or a migration. Of
+    confidence low for a message, and for a deployment, to which the field does not apply.
 
     Why:
     A failed scan stops nothing; a failed migration is followed by the deployment that needs it.
@@ -43,7 +44,10 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         yield not_available("ignore_errors is not visible")
     elif action.ignore_errors:
         what = purposes(action)
-        if what & {"check", "change", "approval"}:
+        if action.type in DEPLOYMENTS:
+            message = f"It is set, and does not apply to actions of type {action.type}."
+            yield fail("ignore_errors", True, message, severity=Severity.INFO, confidence=Confidence.LOW)
+        elif what & {"check", "change", "approval"}:
             yield fail("ignore_errors", True, "Errors of a test, scan or change are ignored.", severity=Severity.HIGH)
         elif "notice" in what:
             message = "Errors of a message are ignored."
@@ -146,6 +150,8 @@ def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         "run_only_on_first_failure",
         "trigger_time",
         "docker_build_action_id",
+        "docker_build_action_name",
+        "docker_image_name",
         "package",
         "image_location",
         "region",
@@ -177,10 +183,15 @@ def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator
     where, registry = action.image_location, action.docker_registry
     if action.run_only_on_first_failure and action.trigger_time not in (None, "ON_FAILURE"):
         yield fail("run_only_on_first_failure", True, f"It applies to the trigger ON_FAILURE only, not to {action.trigger_time}.")
-    if action.docker_build_action_id and where not in (None, "ACTION"):
-        yield fail("docker_build_action_id", action.docker_build_action_id, f"The image comes from {where}, not from an action.")
+    for field in ("docker_build_action_id", "docker_build_action_name"):
+        if (value := getattr(action, field)) and where not in (None, "ACTION"):
+            yield fail(field, value, f"The image comes from {where}, not from an action.")
+            break
     if action.package and where not in (None, "PACKAGE_REGISTRY"):
         yield fail("package", action.package, f"The image comes from {where}, not from a package.")
+    if action.docker_image_name and where in ("ACTION", "PACKAGE_REGISTRY"):
+        what = "an action" if where == "ACTION" else "a package"
+        yield fail("docker_image_name", action.docker_image_name, f"The image comes from {what}, not from a registry.")
     if action.region and registry not in (None, "AMAZON_ECR", "GOOGLE_ARTIFACT_REGISTRY"):
         yield fail("region", action.region, f"The registry {registry} has no regions.")
     if action.mount_filesystem_disable and action.volume_mappings:

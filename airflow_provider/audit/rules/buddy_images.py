@@ -63,7 +63,7 @@ def _pinned(name: str, given: str | None, settings: AuditSettings, path: str) ->
     tag = image.tag if image else (given or "").strip().lstrip(":") or None
     if (image and image.digest) or "@sha256:" in f"{name}{given}" or (tag or "").startswith("sha256:"):
         return
-    shown = image.name if image else name
+    shown = image.name if image else shown_address(name)
     if tag is None:
         if image is None:
             yield not_available("the image's name is no reference, or holds a variable")
@@ -430,7 +430,6 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
     reads=("services[].type", "services[].version", "services[].variables", "services[].password"),
     needs=("EXECUTION_INFO",),
     uses=("images.floating_tags",),
-    action_types=("RUN_DOCKER_CONTAINER",),
 )
 def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """

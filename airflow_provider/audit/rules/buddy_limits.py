@@ -26,7 +26,7 @@ from airflow_provider.audit.settings import AuditSettings
 )
 def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The action has no time limit, or one above ``limits.action_timeout``.
+    The action has no time limit, or one above ``limits.action_timeout``. Buddy leaves out what is null, so no timeout is an absent one too.
 
     Why:
     An action that hangs keeps its place in the queue, and others wait behind it, until a person notices.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 from airflow_provider.audit.commands import SHELLS, Command, Pipeline, Word, base_name, shell_of
-from airflow_provider.audit.downloads import CURL_VALUED
+from airflow_provider.audit.downloads import CURL_VALUED, CURL_VALUED_LONG
 from airflow_provider.audit.evidence import hidden
 from airflow_provider.audit.facts import ActionFacts, Commands
 from airflow_provider.audit.levels import Confidence, Severity
 from airflow_provider.audit.options import options
 from airflow_provider.audit.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rule import rule
-from airflow_provider.audit.secret_shapes import Secret
+from airflow_provider.audit.secret_shapes import MOST, Secret
 from airflow_provider.audit.secret_values import names_secret, private_keys, secret_in, secret_named, secrets_shaped, secrets_within
 from airflow_provider.audit.settings import AuditSettings
 
@@ -58,6 +59,8 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
         for field, value in (("value", variable.value), ("defaults", variable.defaults)):
             if value is None or (isinstance(value, (bool, int, float)) and not names_secret(variable.key)):
                 continue
+            if len(str(value)) > MOST:
+                yield not_available("a value is too long to be looked at whole")
             if secret := secret_in(variable.key, str(value), entropy=settings.secrets.entropy):
                 yield fail(
                     f"variables[{number}].{field}",
@@ -103,6 +106,8 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
     if not action.gives(*FIELDS, "loop"):
         yield not_available("the commands are not visible")
         return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be looked at whole")
     for script in action.scripts():
         seen: set[tuple[str, str]] = set()
         for path, secret in _secrets_of(script, settings):
@@ -158,7 +163,7 @@ _MYSQL = frozenset({
     "mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mysqlimport", "mysqlcheck",
 })  # fmt: skip
 _OPTION = re.compile(r"-{1,2}[A-Za-z][A-Za-z_-]{2,}")
-_PAIR = re.compile(r"(?:-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
+_PAIR = re.compile(r"(?:-D|-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
 
 
 def _given(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
@@ -195,7 +200,7 @@ _TELLS = frozenset({"echo", "printf", "grep", "sed", "awk", "[", "test"})
 
 def _by_tool(name: str, arguments: tuple[str, ...]) -> Iterator[str]:
     if name == "curl":
-        for option, value in options(arguments, CURL_VALUED):
+        for option, value in options(arguments, CURL_VALUED, CURL_VALUED_LONG):
             if option in ("-u", "--user", "-U", "--proxy-user") and ":" in value:
                 yield value.partition(":")[2]
     elif name in ("http", "https", "xh", "lftp", "smbclient"):
@@ -216,11 +221,18 @@ def _by_tool(name: str, arguments: tuple[str, ...]) -> Iterator[str]:
         yield arguments[-1]
     elif name == "openssl":
         yield from (text[5:] for text in arguments if text.startswith("pass:"))
+        yield from (value for option, value in pairwise(arguments) if option == "-k" and arguments[0] == "enc")
+    elif name == "sonar-scanner":
+        yield from (text.partition("=")[2] for text in arguments if text.startswith("-Dsonar.login="))
+    elif name == "dotnet" and "nuget" in arguments:
+        yield from (value for option, value in options(arguments, "ks") if option == "-k")
+    elif name == "composer" and len(arguments) > 3 and any(text.startswith("http-basic.") for text in arguments):
+        yield arguments[-1]
     elif name == "7z":
         yield from (text[2:] for text in arguments if text.startswith("-p") and len(text) > 2)
     elif name == "convertto-securestring" and any(text.lower() == "-asplaintext" for text in arguments):
         yield next((text for text in arguments if not text.startswith("-")), "")
-    elif name in ("vault", "snyk") and arguments[:1] in (("login",), ("auth",)) and len(arguments) == 2:
+    elif name in ("vault", "snyk", "cargo") and arguments[:1] in (("login",), ("auth",)) and len(arguments) == 2:
         yield arguments[1]
 
 
@@ -241,8 +253,8 @@ def _reads_password(command: Command) -> bool:
 )
 def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The commands print all variables, one that is a secret by its name or is encrypted, or a file of secrets; or the shell prints each
-    command with its values (``set -x``). What goes into a file or into another command is not printed.
+    The commands print all variables, one that is a secret by its name or is encrypted, a file of secrets, or what they fetch from a vault;
+    or the shell prints each command with its values (``set -x``). What goes into a file or into another command is not printed.
 
     Why:
     The log is kept, is read by more people than the variables, and is fetched by others, such as Airflow. Masking misses what is encoded.
@@ -259,6 +271,8 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     if not action.gives(*FIELDS):
         yield not_available("the commands are not visible")
         return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be looked at whole")
     encrypted = frozenset(variable.key for variable in action.variables if variable.encrypted)
     for commands in action.scripts():
         seen: set[tuple[str, str]] = set()
@@ -343,13 +357,23 @@ _FILES_OF_SECRETS = re.compile(
 )
 
 
+_FETCH_SECRETS = re.compile(
+    r"vault (?:kv get|read) |op read |gh auth token |aws secretsmanager get-secret-value |aws ecr get-login-password "
+    r"|aws ssm get-parameters?(?:-by-path)? .*--with-decryption|aws sts (?:get-session-token|assume-role) "
+    r"|gcloud auth print-(?:access|identity)-token |gcloud secrets versions access |az account get-access-token |az keyvault secret show "
+    r"|kubectl get secrets? .*-o ?(?:yaml|json)|kubectl config view .*--raw"
+)
+
+
 def _tells(command: Command, rest: tuple[Command, ...], encrypted: frozenset[str]) -> Iterator[tuple[str, Confidence | None]]:
     name, arguments = command.name, command.arguments
     filtered = (
         Confidence.LOW if any(item.name in ("grep", "egrep", "findstr", "select-string", "cut", "head", "tail") for item in rest) else None
     )
     plain = [text for text in arguments if not text.startswith("-")]
-    if name == "printenv":
+    if _FETCH_SECRETS.match(f"{' '.join((name, *arguments))} "):
+        yield " ".join((name, *arguments[:2])), filtered
+    elif name == "printenv":
         if not plain:
             yield "printenv", filtered
         for text in plain:

@@ -33,7 +33,8 @@ from airflow_provider.execution.phase import Phase
 )
 def partial_success(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution succeeded, yet steps of it failed or never ran. Of confidence low: the same action succeeded later on.
+    The execution succeeded, yet steps of it failed or never ran. In Buddy a step counts too whose errors are ignored and that tells one,
+    whatever its status. Of confidence medium: a step was cancelled; low: the same action succeeded later on.
 
     Why:
     Whoever looks at the status alone, a person or the next task, takes the work for done.
@@ -72,15 +73,16 @@ def _steps(execution: ExecutionFacts) -> Iterator[Outcome]:
     last_good = {step.definition: number for number, step in enumerate(execution.steps) if step.phase is Phase.SUCCEEDED}
     for number, step in enumerate(execution.steps):
         seen = True
-        if step.phase in (Phase.FAILED, Phase.TIMED_OUT):
+        if step.phase in (Phase.FAILED, Phase.TIMED_OUT, Phase.CANCELLED):
             again = execution.buddy is not None and step.definition is not None and last_good.get(step.definition, -1) > number
+            confidence = Confidence.MEDIUM if step.phase is Phase.CANCELLED else None
             yield fail(
                 f"{step.path}.status",
                 f"{step.name} {step.status}",
                 f"It succeeded although {step.name} is {step.status}.",
-                confidence=Confidence.LOW if again else None,  # a retry that helped, or another turn of a loop
+                confidence=Confidence.LOW if again else confidence,  # a retry that helped, or another turn of a loop
             )
         elif step.tolerated and step.error:
-            yield fail(f"{step.path}.error_message", f"{step.name} {step.error}", f"{step.name} ended with an error that is ignored.")
+            yield fail(f"{step.path}.error_message", f"{step.name} {step.status}", f"{step.name} ended with an error that is ignored.")
     if not seen:
         yield not_available("the steps were not read")

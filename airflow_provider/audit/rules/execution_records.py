@@ -136,6 +136,9 @@ def _alga_psa(execution: ExecutionFacts, part: AlgaPsaPart) -> Iterator[Outcome]
     elif execution.phase is Phase.FAILED and part.failed_action_index is None and part.actions_failed:
         message = "Actions of it failed, and it does not say which."
         yield fail("failed_action_index", None, message, confidence=Confidence.MEDIUM)
+    elif execution.phase is Phase.FAILED and (part.failed_action_index or 0) > (part.actions_total or float("inf")):
+        message = f"It has {part.actions_total:g} actions, and number {part.failed_action_index:g} of them failed."
+        yield fail("failed_action_index", "beyond the last", message)
     counts = (part.actions_total, part.actions_successful, part.actions_failed)
     total, good, bad = counts
     if any(count is not None and count < 0 for count in counts):

@@ -15,7 +15,7 @@ from airflow_provider.audit.facts import ExecutionFacts, Variable
 from airflow_provider.audit.levels import Confidence, Persona, Severity
 from airflow_provider.audit.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rule import rule
-from airflow_provider.audit.secret_shapes import Secret
+from airflow_provider.audit.secret_shapes import LITERALS, Secret
 from airflow_provider.audit.secret_values import names_secret, private_keys, secret_named, secrets_shaped, secrets_within
 from airflow_provider.audit.settings import AuditSettings
 
@@ -24,9 +24,9 @@ MOST_VALUES = 20_000
 PIECE = 4_000
 """Characters of a long text around what may be a secret."""
 _LITERALS = (
-    "AKIA", "ASIA", "ABIA", "ACCA", "A3T", "AKC", "eyJ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
-    "hooks.slack", "AIza", "k_live_", "k_test_", "npm_", "pypi-", "tc_ws_sk_", "tc_org_sk_", "SG.", "sq0", "_authToken",
-    "PRIVATE KEY", "PuTTY",
+    *LITERALS,
+    "AKIA", "ASIA", "ABIA", "ACCA", "A3T", "AKC", "eyJ", "xox", "hooks.slack", "AIza", "k_live_", "k_test_", "npm_", "pypi-",
+    "tc_ws_sk_", "tc_org_sk_", "SG.", "sq0", "_authToken", "PuTTY",
 )  # fmt: skip
 _PATTERNS = tuple(
     re.compile(pattern)

@@ -50,7 +50,7 @@ def stuck_execution(execution: ExecutionFacts, settings: AuditSettings) -> Itera
     elif (began := _began(execution)) is None:
         yield not_available("when it began is not told")
     elif execution.phase is Phase.STOPPING:
-        yield from _stopping(execution, began, settings.limits.stopping)
+        yield from _stopping(execution, began, settings.limits.stopping, settings.limits.running)
     elif execution.phase is Phase.QUEUED:
         if execution.seen_at - began > settings.limits.queued:
             yield fail("status", execution.status, f"It has been waiting for its turn for {_for(execution, began)}.")
@@ -68,11 +68,11 @@ def _began(execution: ExecutionFacts) -> datetime | None:
     return max((time for time in (execution.started_at, delayed) if time), default=None)
 
 
-def _stopping(execution: ExecutionFacts, began: datetime, limit: timedelta) -> Iterator[Outcome]:
+def _stopping(execution: ExecutionFacts, began: datetime, limit: timedelta, most: timedelta) -> Iterator[Outcome]:
     told = max((step.terminated_at for step in execution.steps if step.terminated_at), default=None)
-    since = told or execution.progressed_at or began
+    since = told or max(execution.progressed_at or began, began)
     if execution.seen_at - since > limit:
-        sure = told is not None or execution.detailed
+        sure = told is not None or (execution.detailed and execution.seen_at - began > most)  # a long step does not move either
         message = f"It has been stopping for {_for(execution, since)}." if told else "It is being stopped, and has not moved for long."
         yield fail("status", execution.status, message, confidence=None if sure else Confidence.MEDIUM)
 

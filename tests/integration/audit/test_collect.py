@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from airflow_provider.audit import result_json
+from airflow_provider.audit.baseline import Baseline
 from airflow_provider.audit.collect import collector, source
 from airflow_provider.audit.collect.collector import collected, facts_in
 from airflow_provider.audit.collect.spool import Spool
-from airflow_provider.audit.engine import Audit
+from airflow_provider.audit.engine import AuditResult, audit
 from airflow_provider.audit.facts import ActionFacts, ExecutionFacts, GapFacts
 from airflow_provider.audit.settings import AuditSettings
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
@@ -41,6 +42,11 @@ def pipelines(emulator: Emulator, count: int, actions: int = 2, **fields: Any) -
 
 def facts(spool: Spool, kind: type) -> list[Any]:
     return [fact for fact in facts_in(spool) if isinstance(fact, kind)]
+
+
+def judged(spool: Spool, baseline: Baseline | None = None) -> AuditResult:
+    now = datetime.now(timezone.utc)
+    return audit(facts_in(spool), AuditSettings(), now=now, since=now - timedelta(hours=24), until=now, baseline=baseline)
 
 
 def gaps(spool: Spool) -> dict[str, str]:
@@ -102,11 +108,7 @@ def test_equal_paths_of_two_connections_are_told_apart(emulator: Emulator, spool
             [pipeline] = pipelines(place, 1)
             place.buddy.add_execution(pipeline, status, started_at=time.time() - HOUR)
         read = spool(*targets)
-    now = datetime.now(timezone.utc)
-    audit = Audit(AuditSettings(), now=now, since=now - timedelta(hours=24), until=now)
-    for fact in facts_in(read):
-        audit.feed(fact)
-    result = audit.finish()
+    result = judged(read)
     subjects = {finding.subject.id.partition(":")[0]: finding.subject.conn_id for finding in result.findings}
     assert subjects == {"buddy": "buddy_default", "buddy@buddy_eu": "buddy_eu"}
     assert len({finding.fingerprint for finding in result.findings}) == len(result.findings)
@@ -288,6 +290,20 @@ def test_trouble_with_one_object_is_a_gap(emulator: Emulator, spool: Collecting,
     assert len(facts(read, ExecutionFacts)) == 6, "what the list said of it is kept"
 
 
+@pytest.mark.parametrize("path", [r"/pipelines/1/actions/2$", r"/pipelines/1$"])
+def test_what_cannot_be_read_is_neither_gone_nor_changed(emulator: Emulator, spool: Collecting, tmp_path: Path, path: str) -> None:
+    """An action that hides is still the one that builds the image of another; a short form is no other definition."""
+    [pipeline] = pipelines(emulator, 1, actions=3)
+    pipeline.actions[0].definition.update(image_location="ACTION", docker_build_action_id=2)
+    first = judged(spool(CONFIGURATION))
+    emulator.faults.add(Fault("status", status=403, path=path, times=None))
+    second = judged(collect([CONFIGURATION], tmp_path / "second"), first.baseline)
+    assert second.gaps
+    assert not second.fixed
+    assert {finding.state for finding in second.findings} == {"unchanged"}, "nothing is new, no image is without its action"
+    assert second.baseline.to_json() == first.baseline.to_json()
+
+
 def test_trouble_that_passes_is_none(emulator: Emulator, spool: Collecting, short_pauses: None) -> None:
     busy(emulator)
     for kind in ("rate_limit", "drop_before"):
@@ -349,8 +365,8 @@ def test_a_crash_costs_what_was_under_way_and_no_more(
         nonlocal flushes
         flushes += 1
         if flushes == 4:
-            self._lines.append('{"kind": "half a line')  # as a machine that stops leaves it
-            self.folder.joinpath("part-000004.jsonl").write_text("\n".join(self._lines))  # type: ignore[union-attr]
+            cut = "\n".join([*self._lines, '{"kind": "half a line'])  # as a machine that stops leaves it
+            self.folder.joinpath("part-000004.jsonl").write_text(cut)  # type: ignore[union-attr]
         if flushes >= 4:
             raise Crash
         await flush(self, if_full=if_full)

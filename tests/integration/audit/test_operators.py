@@ -393,6 +393,16 @@ def test_audits_are_joined_and_new_findings_fail(emulator: Emulator, tasks: Task
     assert len(read(joined["findings"])["findings"]) == sum(len(read(one["findings"])["findings"]) for one in audits)
 
 
+def test_without_a_folder_the_report_lies_beside_the_first_audit(emulator: Emulator, tasks: Tasks) -> None:
+    pipeline(emulator)
+    audit = good(tasks.configuration().run())
+    for first in (audit, audit["findings"]):
+        reports = good(tasks.report(None, first, fail_on=None, reports_path=None))["reports"]
+        assert {Path(path).parent for path in reports.values()} == {Path(audit["findings"]).parent / "AuditReportOperator"}
+        assert all(Path(path.removeprefix("file://")).stat().st_size for path in reports.values())
+    assert isinstance(tasks.report(None, reports_path=None).error, ConfigurationError)
+
+
 def test_a_failed_audit_is_not_retried(emulator: Emulator, tasks: Tasks) -> None:
     pipeline(emulator)
     assert tasks.report(good(tasks.configuration().run())).state == "failed"

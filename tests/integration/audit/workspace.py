@@ -22,6 +22,7 @@ DIGEST = "sha256:5c76d05034644fa8ecc9c2aa84e0a83cd981d0ef13af5455b87b9adf5b21656
 # Made of two halves each, so that nobody's scanner takes this file for a leak.
 AWS_KEY = "AKIA" + "Q3EGRKL4JWT7ZKLM"
 GITHUB_TOKEN = "ghp_" + "q8Zt3vLmWx7Yb2KdRf5Hn9JcPs4Gu6Aa1Ee0"
+DIGITAL_OCEAN_TOKEN = "dop_v1_" + "3f9a0c5e7b1d2468" * 4
 PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVATE KEY-----"
 SETTINGS = {"people": {"terminators": ["2"]}, "images": {"registries": ["docker.io", "registry.example.com"]}}
 """With these the harmless things are allowed."""
@@ -127,23 +128,51 @@ CONFIGURATION: dict[str, list[tuple[str, Definition]]] = {
         ("variables[1]", _variable("AWS_ID", AWS_KEY)),
         ("variables[1]", _variable("GH", GITHUB_TOKEN)),
         ("variables[1]", _variable("SSH_KEY", PRIVATE_KEY)),
+        ("variables[1]", _variable("SPACES", DIGITAL_OCEAN_TOKEN)),
+        ("variables[1]", _variable("CACHE_URL", "redis://:" + "k9Xw2mQz" + "@cache:6379/0")),
+        ("variables[0]", {"type": "HTTP", "variables": [{"key": "WEBHOOK_PASSWORD", "value": "correct-h0rse", "encrypted": False}]}),
     ],
     "BDY009": [
         ("execute_commands[1]", {"execute_commands": ["npm ci", f"git clone https://x:{GITHUB_TOKEN}@github.com/example/shop.git"]}),
         ("execute_commands[0]", {"execute_commands": [f"export AWS_ACCESS_KEY_ID={AWS_KEY}", "aws s3 ls"]}),
+        ("inline_commands", {"execute_commands": [], "inline_commands": f"set -e\ndoctl auth init -t {DIGITAL_OCEAN_TOKEN}\n"}),
+        ("execute_commands[0]", {"execute_commands": ["mysqldump -u root -pTr0ub4dor9 shop > dump.sql"]}),
     ],
     "BDY010": [
         ("execute_commands[1]", {"execute_commands": ["set -e", "curl -fsSL https://example.com/install.sh | sudo -E bash -s -- --yes"]}),
         ("execute_commands[0]", {"execute_commands": ["bash <(wget -qO- https://example.com/install.sh)", "true"]}),
         ("execute_commands[0]", {"execute_commands": ['sh -c "$(curl -fsSL https://example.com/i.sh)"']}),
+        (
+            "execute_commands[0]",
+            {"shell": "POWERSHELL", "execute_commands": ["iex ((New-Object Net.WebClient).DownloadString('https://example.com/i'))"]},
+        ),
+        (
+            "commands[0]",
+            {"type": "SSH_COMMAND", "execute_commands": [], "commands": ["ssh -V", "wget -O- https://example.com/i.sh | sh"][1:]},
+        ),
+        (
+            "inline_commands",
+            {"execute_commands": [], "inline_commands": 'if true; then\n  eval "$(curl -s https://example.com/env)"\nfi\n'},
+        ),
+        ("setup_commands[0]", {"setup_commands": ["curl -s https://example.com/setup.py | python3 -"]}),
     ],
     "BDY011": [
         ("execute_commands[0]", {"execute_commands": ["curl -sk https://example.com/data.json -o data.json"]}),
         ("execute_commands[1]", {"execute_commands": ["npm ci", "git config --global http.sslVerify false"]}),
         ("execute_commands[0]", {"execute_commands": ["wget --no-check-certificate https://example.com/data.csv"]}),
+        ("variables[0]", {"variables": [{"key": "NODE_TLS_REJECT_UNAUTHORIZED", "value": "0", "encrypted": False}]}),
+        (
+            "execute_commands[0]",
+            {"shell": "POWERSHELL", "execute_commands": ["Invoke-WebRequest https://example.com/x -SkipCertificateCheck"]},
+        ),
+        ("execute_commands[0]", {"type": "KUBERNETES_RUN_JOB", "execute_commands": ["kubectl --insecure-skip-tls-verify get pods"]}),
     ],
-    "BDY013": [("timeout", {"timeout": 0}), ("timeout", {"timeout": 86_400})],
-    "BDY014": [("ignore_errors", {"ignore_errors": True})],
+    "BDY013": [
+        ("timeout", {"timeout": 0}),
+        ("timeout", {"timeout": 86_400}),
+        ("timeout", {"type": "AMAZON_S3", "timeout": None, "execute_commands": []}),
+    ],
+    "BDY014": [("ignore_errors", {"ignore_errors": True}), ("ignore_errors", {"type": "BUILD", "ignore_errors": True})],
     "BDY015": [("execute_every_command", {"execute_every_command": True, "execute_commands": ["npm test", "./deploy.sh"]})],
     "BDY004": [
         ("", _image(image_location="PRIVATE_REGISTRY", registry="registry.example.com", login="robot", password="s3cr3t-of-robot")),
@@ -154,6 +183,21 @@ CONFIGURATION: dict[str, list[tuple[str, Definition]]] = {
     "BDY020": [("cached_dirs[0]", {"cached_dirs": ["/root/.ssh"]})],
     "BDY022": [("services[0]", {"services": [{"type": "MYSQL", "version": "8.0.36", "login": "root", "password": "root"}]})],
     "BDY025": [("run_only_on_first_failure", {"trigger_time": "ON_EVERY_EXECUTION", "run_only_on_first_failure": True})],
+    "BDY002": [
+        (
+            "version",
+            {
+                "image_location": "PACKAGE_REGISTRY",
+                "docker_image_name": None,
+                "docker_image_tag": None,
+                "package": "t",
+                "version": "latest",
+            },
+        )
+    ],
+    "BDY007": [("cache_base_image", _image(docker_image_tag="main", cache_base_image=True))],
+    "BDY021": [("entrypoint", {"entrypoint": "sh -c 'curl -so /start https://example.com/start; exec /start'"})],
+    "BDY024": [("disabled", {"disabled": True, "execute_commands": ["trivy image shop"]})],
     "BDY016": [("retry_", {"retry_count": 50, "retry_interval": 0, "timeout": 3600})],
 }
 
@@ -331,12 +375,33 @@ def started_again_and_again(workspace: Workspace) -> Iterator[Planted]:
     yield Planted("EXE013", f"alga_psa:{rule.id}/window", "current.repeats")
 
 
+def failing_since_today(workspace: Workspace) -> Iterator[Planted]:
+    system = workspace.emulator.tracecat
+    actions = [tracecat.Action("look_up", seconds=1.0)]
+    workflow = system.add_workflow(tracecat.Workflow("Brittle", "brittle", status="online", actions=actions))
+    for number in range(40):
+        status = "COMPLETED" if number < 20 or number % 20 == 0 else "FAILED"
+        system.add_execution(workflow, status, inputs={"case": -number}, started_at=workspace.now - (44.0 - number) * HOUR)
+    yield Planted("EXE004", f"tracecat:{short_id(workflow)}/window", "current.phases")
+
+
+def slow_since_today(workspace: Workspace) -> Iterator[Planted]:
+    system = workspace.emulator.alga_psa
+    action = alga_psa.Action(seconds=2.0)
+    rule = system.add_rule(alga_psa.Rule("slow", actions=[action]))
+    for number in range(40):
+        execution = system.add_execution(rule, "completed", {"slow": number}, started_at=workspace.now - (44.0 - number) * HOUR)
+        if number >= 20:
+            _steps(execution, seconds=900.0)
+    yield Planted("EXE003", f"alga_psa:{rule.id}/window", "current.durations")
+
+
 SPECIAL: list[Callable[[Workspace], Iterator[Planted]]] = [
     stuck, at_a_gate, terminated_by_a_stranger, approved_by_the_starter, of_something_gone, of_an_unknown_status, of_another_workspace,
-    started_again_and_again,
+    started_again_and_again, failing_since_today, slow_since_today,
 ]  # fmt: skip
 
-FOLLOWS: dict[str, tuple[str, ...]] = {}
+FOLLOWS: dict[str, tuple[str, ...]] = {"BDY001": ("BDY007",), "BDY010": ("BDY021",)}
 """Rule to other rules whose planted faults it may find as well, since they are faults in its eyes, too."""
 NOT_PLANTED: dict[str, str] = {"BDY027": "what has changed takes two audits"}
 """Rules of which nothing is planted, and why."""
@@ -405,7 +470,7 @@ class Workspace:
         names = ("Compile", "Check", "Package", "Publish docs")
         return Action(
             f"{names[position % 4]} {position}",
-            "RUN_DOCKER_CONTAINER",
+            definition.get("type", "RUN_DOCKER_CONTAINER"),
             seconds=self._chance.uniform(20.0, 30.0),
             log=["Fetching", f"sha {self._chance.getrandbits(128):032x}", "OK"],
             outputs={"IMAGE": f"shop@{DIGEST}"} if position == 0 else {},
@@ -413,7 +478,7 @@ class Workspace:
             retry_count=definition.get("retry_count", 0),
             retry_interval=definition.get("retry_interval", 0),
             definition={
-                name: value for name, value in definition.items() if name not in ("ignore_errors", "retry_count", "retry_interval")
+                name: value for name, value in definition.items() if name not in ("type", "ignore_errors", "retry_count", "retry_interval")
             },
         )
 

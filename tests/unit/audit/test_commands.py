@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from airflow_provider.audit.commands import MOST, parse
@@ -9,6 +11,7 @@ from airflow_provider.audit.facts import Commands
 from airflow_provider.audit.image_reference import parse_image
 from airflow_provider.audit.levels import Confidence
 from airflow_provider.audit.secret_shapes import looks_random, shapes_in
+from airflow_provider.audit.secret_values import secrets_shaped
 
 
 def shape(text: str, shell: str | None = None) -> list[list[str]]:
@@ -133,6 +136,38 @@ def test_shapes_of_secrets_are_found(text: str) -> None:
     found = list(shapes_in(text))
     assert [secret.confidence for secret in found] == [Confidence.HIGH]
     assert found[0].value not in repr(found[0])
+
+
+LETTERS = "q8Zt3vLmWx7Yb2KdRf5Hn9JcPs4Gu6Aa1Ee0" * 3
+DIGITS = "0123456789abcdef" * 4
+CERTIFICATE = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(start + LETTERS[:40] for start in ("ghp_", "gldt-", "hvs.", "glsa_", "dckr_pat_", "lin_api_", "ATATT3")),
+        *(start + DIGITS for start in ("dop_v1_",)),
+        *(start + DIGITS[:32] for start in ("dapi", "shpat_")),
+        *(start + DIGITS[:40] for start in ("sqp_", "sbp_", "pul-", "bkua_")),
+        f"6275170993:AA{LETTERS[:33]}",
+        f"{LETTERS[:14]}.atlasv1.{LETTERS[:60]}",
+        f"abc8Q~{LETTERS[:34]}",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBFAb8KIsPgRGu7x8\n-----END PGP PRIVATE KEY BLOCK-----",
+        base64.b64encode(b"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIAb8\n-----END EC PRIVATE KEY-----\n").decode(),
+    ],
+)
+def test_tokens_of_vendors_are_found_whole(token: str) -> None:
+    """Two of one vendor have to have different hashes in reports."""
+    for text in (token, f"export T={token} && true"):
+        (secret,) = secrets_shaped(text)
+        assert secret.value.strip() == token.strip()
+        assert secret.confidence is Confidence.HIGH
+
+
+@pytest.mark.parametrize("text", [f"my_dapi{DIGITS[:32]}", f"sqp_{DIGITS}", "hvs.example", "ghp_" + "x" * 36, CERTIFICATE])
+def test_what_only_begins_like_a_token_is_none(text: str) -> None:
+    assert secrets_shaped(text) == []
 
 
 def test_random_looking_values_are_found_at_confidence_low() -> None:

