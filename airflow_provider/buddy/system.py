@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from airflow_provider.buddy import flows, models, routes
@@ -32,8 +32,9 @@ class Buddy(System):
     name = "buddy"
     title = "Buddy"
 
-    def __init__(self) -> None:
-        self._logs = LogReader()
+    @cached_property
+    def _logs(self) -> LogReader:
+        return LogReader()
 
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../executions/:id``: status, gates and the list of action executions."""
@@ -44,10 +45,11 @@ class Buddy(System):
         """``GET .../pipelines/:pipeline_id/executions``."""
         parsed = BuddyRef.parse(ref)
         pages = flows.glances(parsed.workspace, parsed.project, parsed.pipeline)
+        pipeline, behind = f"{parsed.workspace}/{parsed.project}/{parsed.pipeline}", str(parsed).removeprefix(str(parsed.whole))
 
         def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
             items, at = yield from pages(at)
-            return [Glance(str(replace(parsed, execution=item.id)), item.status) for item in items], at
+            return [Glance(f"{pipeline}/{item.id}{behind}", item.status) for item in items], at
 
         return Overview((parsed.workspace, parsed.project, str(parsed.pipeline)), str(parsed), page)
 

@@ -19,7 +19,8 @@ import anyio
 
 from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError
 from airflow_provider.execution.outcome import End
-from airflow_provider.execution.system import Glance, Overview
+from airflow_provider.execution.route import Pages
+from airflow_provider.execution.system import Glance
 from airflow_provider.execution.transport import AsyncSender
 from airflow_provider.execution.watch import Known, Watch
 
@@ -127,6 +128,14 @@ class Seat:
         """Seconds until the next look."""
         return self._watch.gap()
 
+    @property
+    def pages(self) -> Pages[Glance]:
+        """The list; made when it is asked for, since most of what it holds is the same for all."""
+        assert self._watch.ref is not None
+        overview = self._watch.system.overview(self._watch.ref)
+        assert overview is not None
+        return overview.pages
+
     def leave(self) -> None:
         """Give the place up."""
         self._poller.leave(self)
@@ -173,26 +182,26 @@ class Poller:
         "_key",
         "_next",
         "_no_use_until",
-        "_pages",
         "_refusal",
         "_search_at",
         "_seats",
         "_sender",
         "_sooner",
         "_task",
+        "_unseen",
     )
     _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[AsyncSender, tuple[str, ...]], Poller]] = (
         weakref.WeakKeyDictionary()
     )
 
-    def __init__(self, sender: AsyncSender, overview: Overview) -> None:
+    def __init__(self, sender: AsyncSender, scope: tuple[str, ...]) -> None:
         self._sender = sender
-        self._key = sender, overview.scope
-        self._pages = overview.pages
+        self._key = sender, scope
         self._seats: dict[Seat, None] = {}  # in the order in which they came
         self._next = float("inf")
         self._sooner: asyncio.Event | None = None
         self._depth = MAX_PAGES
+        self._unseen = 0
         self._no_use_until = self._search_at = self._again_at = 0.0
         self._refusal: ExecutionApiError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -213,9 +222,9 @@ class Poller:
             return None
         pollers = cls._shared.setdefault(asyncio.get_running_loop(), {})
         if (poller := pollers.get((sender, overview.scope))) is None:
-            poller = cls(sender, overview)
+            poller = cls(sender, overview.scope)
             pollers[poller._key] = poller
-        seat = Seat(poller, overview.key, watch)
+        seat = Seat(poller, watch.ref if watch.ref == overview.key else overview.key, watch)
         poller._seats[seat] = None
         return seat
 
@@ -316,9 +325,11 @@ class Poller:
         """
         Read the list, as many pages as save more requests than they cost.
 
-        How many these are is found out by reading on, now and then: waits that no page shows are read one by one.
+        How many these are is found out by reading on, now and then, and once many more waits than before are on no page that is read:
+        those ask one by one.
         """
         now = asyncio.get_running_loop().time()
+        pages = waiting[0].pages
         believing = [seat for seat in waiting if seat.believes]
         hidden = {seat.key for seat in believing}
         asked = len(hidden)
@@ -328,7 +339,7 @@ class Poller:
         costs: list[int] = []
         at = None
         while len(costs) < depth:
-            items, at = await self._sender.run(self._pages(at))
+            items, at = await self._sender.run(pages(at))
             for item in items:
                 shown.setdefault(item.ref, []).append(item)
                 hidden.discard(item.ref)
@@ -337,7 +348,10 @@ class Poller:
                 break
         for seat in believing:
             seat.listed = seat.key in shown
+        if len(hidden) >= self._unseen + MAX_PAGES and not search:
+            self._search_at = now
         if search:
+            self._unseen = len(hidden)
             self._search_at = now + SEARCH_SECONDS
             self._depth = costs.index(min(costs)) + 1
             if min(costs) > asked:

@@ -15,11 +15,10 @@ import time
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timezone
 from functools import lru_cache
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
@@ -59,6 +58,10 @@ MAX_HINT = 3_600.0
 """Seconds: a longer ``Retry-After`` is taken as this."""
 SLOWEST = 10
 """An answer whose body takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
+FIRST_PAUSE = 1.0
+"""Seconds that a connection pauses after a 429 that says nothing; twice as long after each further one in a row."""
+KEEP_ALIVE = 55.0
+"""Seconds that waits keep an idle connection for the next poll: less than after what servers and proxies usually close it."""
 SCARCE = 0.25
 """The part of a rate limit from which on requests are spread."""
 LARGEST_ERROR = 16 * 1024
@@ -145,15 +148,17 @@ class _RateLimit:
 
     def __init__(self) -> None:
         self._paused_until = self._empty_until = self._free_at = 0.0
+        self._refusals = 0
         self._most = 0
         self._spacing = 0.0
         self._under_way = 0
         self._window, self._told, self._left, self._resets_at = "", 0, 0, 0.0
 
-    def note(self, status: int, headers: Mapping[str, str]) -> None:
+    def note(self, status: int, headers: Mapping[str, str]) -> float | None:
+        """Take in what an answer tells; give for how many seconds nobody should come again, if it is a refusal."""
         now, remaining, until = time.time(), headers.get("x-rate-limit-remaining", "").strip(), _until_reset(headers)
-        hint = _seconds(headers.get("retry-after"))
-        if status == 429 and (pause := until if hint is None else hint):
+        pause = self._pause(now, _seconds(headers.get("retry-after")), until) if status == 429 else None
+        if pause:
             self._paused_until = max(self._paused_until, now + pause)
         elif remaining.isdecimal():
             left, window = int(remaining), headers.get("x-rate-limit-reset", "")
@@ -167,6 +172,18 @@ class _RateLimit:
             self._empty_until = 0.0 if left else self._resets_at  # no more than a hint, some make no sense
             if not scarce:
                 self._free_at = 0.0
+        if status != 429 and now >= self._paused_until:
+            self._refusals = 0
+        return pause
+
+    def _pause(self, now: float, hint: float | None, until: float | None) -> float:
+        """As the refusal says. If it says nothing: longer each time; those refused together, that is within a pause, count as one."""
+        if hint is not None or until is not None:
+            return hint if hint is not None else until or 0.0
+        if now < self._paused_until:
+            return self._paused_until - now
+        self._refusals += 1
+        return min(FIRST_PAUSE * 2.0 ** min(self._refusals - 1, 10), MAX_WAIT)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -200,6 +217,7 @@ class _Call(Generic[T]):
         self.request = request
         self.url = request.url or endpoint.base_url + request.path
         self.redirects = 0
+        self.refused_for: float | None = None
         self.deadline = time.monotonic() + SLOWEST * endpoint.timeout
         if request.url is not None:
             try:
@@ -221,8 +239,12 @@ class _Call(Generic[T]):
         """Whether the request goes to the connection's own origin."""
         return origin(self.url) == origin(self.endpoint.base_url)
 
-    def arguments(self) -> dict[str, Any]:
-        """Arguments for httpx. Credentials go to the connection's own origin only."""
+    def built(self, timeout: httpx.Timeout) -> httpx.Request:
+        """
+        The request for httpx. Credentials go to the connection's own origin only.
+
+        Built here, since what a client adds to each, from its own headers and cookies, takes it a while and is not wanted.
+        """
         headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": f"airflow-provider-executions/{__version__}"}
         if self.request.route.answer is bytes:
             headers["accept"] = "*/*"
@@ -232,14 +254,16 @@ class _Call(Generic[T]):
             headers.update(self.endpoint.headers)
             if self.cookie:
                 headers["cookie"] = self.cookie
-        arguments: dict[str, Any] = {"method": self.request.route.method, "url": self.url, "headers": headers}
-        if self.request.query and not self.redirects:
-            arguments["params"] = list(self.request.query)
-        if self.request.body is not None:
-            arguments["json"] = self.request.body
-        if self.request.form is not None:
-            arguments["data"] = dict(self.request.form)
-        return arguments
+        request = self.request
+        return httpx.Request(
+            request.route.method,
+            self.url,
+            headers=headers,
+            params=list(request.query) if request.query and not self.redirects else None,
+            json=request.body,
+            data=None if request.form is None else dict(request.form),
+            extensions={"timeout": timeout.as_dict()},
+        )
 
     def redirected(self, response: httpx.Response) -> bool:
         """Follow the redirect of a GET; others are an error, since a repeated write is not ours to risk."""
@@ -365,7 +389,7 @@ class _Call(Generic[T]):
         if status in (408, 429) or status >= 500:
             wait = _seconds(headers.get("retry-after"))
             if wait is None and status == 429:
-                wait = _until_reset(headers)
+                wait = _until_reset(headers) if self.refused_for is None else self.refused_for
             kind = RateLimited if status == 429 else ServerError
             return kind(message, retry_after=wait, **fields)
         return _KINDS.get(status, StatusError)(message, **fields)
@@ -399,10 +423,19 @@ class _LoginCall(_Call[str]):
         return "; ".join(given)
 
 
-def _without_cookies(client: Any) -> Any:
+class _NoCookies(httpx.Cookies):
     """Cookies that an answer sets are nobody's business but the login's."""
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return client
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Take none: looking for them takes a twentieth of a request."""
+
+
+class _Client(httpx.Client):
+    cookies = _NoCookies()  # type: ignore[override]
+
+
+class _AsyncClient(httpx.AsyncClient):
+    cookies = _NoCookies()  # type: ignore[override]
 
 
 class _Body:
@@ -513,7 +546,7 @@ class Sender:
         self._sleep = sleep
         self._reread = reread
         self._limit = _RateLimit()
-        self._client: httpx.Client = _without_cookies(httpx.Client(verify=_tls(endpoint.verify), timeout=endpoint.timeout))
+        self._client = _Client(verify=_tls(endpoint.verify), timeout=endpoint.timeout)
         self._finalizer = weakref.finalize(self, self._client.close)
 
     def close(self) -> None:
@@ -579,9 +612,9 @@ class Sender:
     def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                with self._client.stream(**call.arguments()) as response:
+                with closing(self._client.send(call.built(self._client.timeout), stream=True)) as response:
                     if call.at_home:
-                        self._limit.note(response.status_code, response.headers)
+                        call.refused_for = self._limit.note(response.status_code, response.headers)
                     if call.redirected(response):
                         continue
                     body = _Body(call, response.status_code, response.headers)
@@ -644,7 +677,8 @@ class AsyncSender:
         context = await asyncio.to_thread(_tls, endpoint.verify)
         senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
         if (sender := senders.get(endpoint)) is None:
-            client = _without_cookies(httpx.AsyncClient(verify=context, timeout=endpoint.timeout))
+            limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE)
+            client = _AsyncClient(verify=context, timeout=endpoint.timeout, limits=limits)
             sender = senders[endpoint] = cls(endpoint, client, reread)
         sender._users += 1
         return sender
@@ -671,8 +705,8 @@ class AsyncSender:
     async def own(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
         """A sender that queues behind nobody else's requests, such as for cancelling while there is time."""
         context = await asyncio.to_thread(_tls, endpoint.verify)
-        async with httpx.AsyncClient(verify=context, timeout=endpoint.timeout) as client:
-            yield cls(endpoint, _without_cookies(client))
+        async with _AsyncClient(verify=context, timeout=endpoint.timeout) as client:
+            yield cls(endpoint, client)
 
     async def send(self, request: Request[T]) -> T:
         """Send one request, with the repeats that it allows. See :meth:`Sender.send`."""
@@ -751,9 +785,9 @@ class AsyncSender:
     async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                async with self._client.stream(**call.arguments()) as response:
+                async with aclosing(await self._client.send(call.built(self._client.timeout), stream=True)) as response:
                     if call.at_home:
-                        self._limit.note(response.status_code, response.headers)
+                        call.refused_for = self._limit.note(response.status_code, response.headers)
                     if call.redirected(response):
                         continue
                     body = _Body(call, response.status_code, response.headers)

@@ -124,7 +124,7 @@ class ExecutionTrigger(BaseTrigger):
             hook, system = await asyncio.to_thread(self._load)
             sender = await hook.ahold()
             self._prime()
-            watch = Watch(system, self.ref, self.policy, state, self.log, self.search)
+            watch = Watch(system, self.ref, self.policy, state, self.logger(), self.search)  # one logger for all: its context is the task's
             saved = time.monotonic()
             seen = looks(sender, watch)
             del hook, system

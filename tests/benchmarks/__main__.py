@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import event_loop, gaps, log_file, parse, waits
+from tests.benchmarks import event_loop, gaps, log_file, parse, waits, worker_starts
 
 parse.main()
 log_file.main()
 waits.main()
 event_loop.main()
+worker_starts.main()
 gaps.main()

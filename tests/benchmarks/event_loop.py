@@ -27,8 +27,11 @@ def _kwargs(ref: str) -> dict[str, Any]:
     return {
         "hook": "airflow_provider.buddy.hook:BuddyHook",
         "hook_arguments": {"buddy_conn_id": "buddy_default", "workspace": None, "project": None},
+        "view": {},
         "ref": ref,
+        "search": None,
         "url": None,
+        "link_key": "link",
         "policy": BuddyRunPipelineOperator(task_id="t", pipeline=1, poll_interval=0.3).watch_policy(),
         "state": {"since": time.time()},
         "not_before": 0.0,

@@ -1,7 +1,8 @@
 """
 The server of all benchmarks: answers that were made beforehand, from raw asyncio, so that what is measured is the client.
 
-The three APIs' answers are taken from the emulator once, and given for every id; nothing ever ends. ``/requests`` tells how many came.
+The three APIs' answers are taken from the emulator once, and given for every id; nothing ever ends. ``/load`` tells how many requests came,
+and what they cost the server.
 """
 
 from __future__ import annotations
@@ -127,8 +128,8 @@ class Stub:
                 target = head.split(b" ", 2)[1].decode()
                 if length := next((line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b""):
                     await reader.readexactly(int(length))
-                if target == "/requests":
-                    writer.write(_answer(str(self.requests).encode()))
+                if target == "/load":
+                    writer.write(_answer(json.dumps([self.requests, time.process_time()]).encode()))
                 elif target.startswith("/log/"):
                     await self.send_log(writer, head, int(target[5:]) * 1024 * 1024)
                 elif "/logs?" in target and f"/pipelines/{LONG_LOG}/" not in target:

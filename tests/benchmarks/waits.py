@@ -1,7 +1,8 @@
 """
 What waiting costs: many triggers on one event loop, each of which asks every few seconds for something that never ends.
 
-Ours, the peers' and two bare loops of httpx, each in a fresh process, against one stub server in a process of its own.
+Ours, the peers' and two bare loops of httpx, each in a fresh process, against one stub server in a process of its own. Measured are the
+last two rounds, once two in a row have sent as many requests.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,14 +27,33 @@ from rich.table import Table
 
 from tests.benchmarks import stub
 
-INTERVAL = 5.0
-"""Seconds between two polls of a wait."""
-ROUNDS = 2
-"""Intervals that are measured, behind one for warming up."""
+POLLS = 250
+"""A second, of more than a few waits: five thousand that poll every five seconds would be more than one process can send."""
+AGREE = 0.05
+"""The part by which two rounds' requests may differ, in a steady state."""
+MOST_ROUNDS = 5
+"""Until it is measured in any case."""
+STARTUP = 40.0
+"""Seconds to load everything in, besides."""
+AGE = 3_600.0
+"""Seconds for which ours have waited: in the beginning, their gaps are short and grow."""
 FEW = 10
 """Waits that bring everything into memory that is needed once."""
-TICK = 0.01
-"""Seconds between two looks at how late the event loop is."""
+STALLS, TICK = 5.0, 0.01
+"""Seconds for which is looked how late the event loop is, after all else, and between two looks."""
+
+
+class Round(NamedTuple):
+    """What one interval took: CPU-seconds, requests, CPU-seconds of the server."""
+
+    cpu: float
+    requests: int
+    server: float
+
+
+def interval(waits: int) -> float:
+    """Seconds between two polls of a wait."""
+    return max(5.0, waits / POLLS)
 
 
 def connect(url: str) -> None:
@@ -55,18 +76,18 @@ def connect(url: str) -> None:
         os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(fields)
 
 
-def ours(system: str, ref: str, log_lines: int = 0) -> Coroutine[Any, Any, None]:
+def ours(system: str, ref: str, every: float, log_lines: int = 0) -> Coroutine[Any, Any, None]:
     from airflow_provider.execution.trigger import ExecutionTrigger
 
     name = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPsa"}[system]
     policy: Any = {
         "timeout": 1e6, "deadline": None, "waiting_timeout": None, "waiting_counts": True, "stop_on_waiting": False,
-        "poll_interval": INTERVAL, "poll_failure_budget": 600.0, "vanish_grace": 60.0, "start_grace": None, "log_lines": log_lines,
+        "poll_interval": every, "poll_failure_budget": 600.0, "vanish_grace": 60.0, "start_grace": None, "log_lines": log_lines,
     }  # fmt: skip
     return follow(
         ExecutionTrigger(
             hook=f"airflow_provider.{system}.hook:{name}Hook", hook_arguments={f"{system}_conn_id": f"{system}_default"}, view={},
-            ref=ref, search=None, url=None, link_key="link", policy=policy, state={"since": time.time(), "saved_at": time.time()},
+            ref=ref, search=None, url=None, link_key="link", policy=policy, state={"since": time.time() - AGE, "saved_at": time.time()},
             not_before=0.0, cancel_on_kill=False,
         )
     )  # fmt: skip
@@ -77,7 +98,7 @@ async def follow(trigger: Any) -> None:
         raise SystemExit(f"The wait ended: {event.payload}")
 
 
-def dbt(number: int) -> Coroutine[Any, Any, None]:
+def dbt(number: int, every: float) -> Coroutine[Any, Any, None]:
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
@@ -85,148 +106,178 @@ def dbt(number: int) -> Coroutine[Any, Any, None]:
     DbtCloudHook.get_request_url_params = staticmethod(  # type: ignore[method-assign]
         lambda tenant, endpoint, include_related=None, api_version="v2": (f"http://{tenant}/api/{api_version}/accounts/{endpoint}", {})
     )
-    return follow(DbtCloudRunJobTrigger(conn_id="dbt", run_id=number, end_time=time.time() + 1e6, poll_interval=INTERVAL, account_id=1))
+    return follow(DbtCloudRunJobTrigger(conn_id="dbt", run_id=number, end_time=time.time() + 1e6, poll_interval=every, account_id=1))
 
 
-def databricks(number: int) -> Coroutine[Any, Any, None]:
+def databricks(number: int, every: float) -> Coroutine[Any, Any, None]:
     from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
-    return follow(DatabricksExecutionTrigger(run_id=number, databricks_conn_id="databricks", polling_period_seconds=INTERVAL))  # type: ignore[arg-type]
+    return follow(DatabricksExecutionTrigger(run_id=number, databricks_conn_id="databricks", polling_period_seconds=every))  # type: ignore[arg-type]
 
 
-def airbyte(number: int) -> Coroutine[Any, Any, None]:
+def airbyte(number: int, every: float) -> Coroutine[Any, Any, None]:
     from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
-    return follow(AirbyteSyncTrigger(job_id=number, conn_id="airbyte", end_time=time.time() + 1e6, poll_interval=INTERVAL))
+    return follow(AirbyteSyncTrigger(job_id=number, conn_id="airbyte", end_time=time.time() + 1e6, poll_interval=every))
 
 
-def http(number: int) -> Coroutine[Any, Any, None]:
+def http(number: int, every: float) -> Coroutine[Any, Any, None]:
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
-    return follow(HttpSensorTrigger(endpoint=f"nothing/{number}", http_conn_id="http", poke_interval=INTERVAL))
+    return follow(HttpSensorTrigger(endpoint=f"nothing/{number}", http_conn_id="http", poke_interval=every))
 
 
 _bare: dict[str, Any] = {}
 
 
-async def bare(number: int, at_once: int | None) -> None:
-    client = _bare.setdefault("client", httpx.AsyncClient(limits=httpx.Limits(max_connections=100, max_keepalive_connections=100)))
+@cache
+def _bare_client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(limits=httpx.Limits(max_connections=100, max_keepalive_connections=100))
+
+
+async def bare(number: int, every: float, at_once: int | None) -> None:
+    client = _bare_client()
     gate = _bare.setdefault("gate", asyncio.Semaphore(at_once or 1_000_000))
     while True:
         async with gate:
             answer = await client.get(f"{_bare['url']}/buddy/workspaces/demo/projects/shop/pipelines/1/executions/{number + 1}")
         assert answer.json()["status"] == "INPROGRESS"
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(every)
 
 
 def buddy_ref(number: int, pipelines: int) -> str:
     return f"demo/shop/{number % pipelines + 1}/{number // pipelines + 1}"
 
 
-KINDS: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
-    "A: 10 pipelines": lambda number: ours("buddy", buddy_ref(number, 10)),
-    "B: a pipeline each": lambda number: ours("buddy", buddy_ref(number, 1_000_000)),
-    "C: with log forwarding": lambda number: ours("buddy", buddy_ref(number, 10), 1_000_000),
-    "Tracecat": lambda number: ours("tracecat", stub.tracecat_ref(number)),
-    "AlgaPSA": lambda number: ours("alga_psa", stub.alga_psa_ref(number)),
+KINDS: dict[str, Callable[[int, float], Coroutine[Any, Any, None]]] = {
+    "A: 10 pipelines": lambda number, every: ours("buddy", buddy_ref(number, 10), every),
+    "B: a pipeline each": lambda number, every: ours("buddy", buddy_ref(number, 1_000_000), every),
+    "C: with log forwarding": lambda number, every: ours("buddy", buddy_ref(number, 10), every, 1_000_000),
+    "Tracecat": lambda number, every: ours("tracecat", stub.tracecat_ref(number), every),
+    "AlgaPSA": lambda number, every: ours("alga_psa", stub.alga_psa_ref(number), every),
     "dbt-cloud": dbt,
     "databricks": databricks,
     "airbyte": airbyte,
     "http": http,
-    "bare httpx": lambda number: bare(number, None),
-    "bare httpx, 8 at once": lambda number: bare(number, 8),
+    "bare httpx": lambda number, every: bare(number, every, None),
+    "bare httpx, 8 at once": lambda number, every: bare(number, every, 8),
 }
+SHARING = ("A: 10 pipelines", "C: with log forwarding", "Tracecat", "AlgaPSA")
+"""Those whose waits do not send one request each in a round."""
 
 
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def ticks(seconds: float) -> tuple[float, list[float]]:
-    """CPU-seconds that are used meanwhile, and how late the event loop is at each tick."""
-    cpu, until, late = time.process_time(), time.perf_counter() + seconds, []
+async def lateness(seconds: float) -> list[float]:
+    """Seconds by which the event loop is late, at each tick."""
+    until, late = time.perf_counter() + seconds, []
     while (now := time.perf_counter()) < until:
         await asyncio.sleep(TICK)
         late.append(time.perf_counter() - now - TICK)
-    return time.process_time() - cpu, late
+    return late
 
 
 async def measure(kind: str, waits: int, url: str) -> dict[str, float]:
-    """CPU-seconds, requests, resident bytes per wait and stalls of the loop, over some intervals."""
-    make = KINDS[kind]
+    """Of a round: CPU-seconds per 1,000 polls, requests, resident bytes per wait, stalls of the loop, how busy the server was."""
+    make, every = KINDS[kind], interval(waits)
     asked = httpx.AsyncClient()
     _bare["url"] = url
-    own, _ = await ticks(1.0)  # what measuring costs by itself
-    tasks = [asyncio.create_task(make(number)) for number in range(FEW)]
+    tasks = [asyncio.create_task(make(number, every)) for number in range(FEW)]
     await asyncio.sleep(2)
     before = resident()
     for number in range(FEW, waits):
-        tasks.append(asyncio.create_task(make(number)))
-        await asyncio.sleep(INTERVAL / waits)  # they come one after the other, not all in one moment
-    await asyncio.sleep(INTERVAL)
-    requests = int((await asked.get(f"{url}/requests")).text)
-    began = time.perf_counter()
-    used, stalls = await ticks(ROUNDS * INTERVAL)
-    rounds = (time.perf_counter() - began) / INTERVAL
-    used -= own * ROUNDS * INTERVAL
-    requests = int((await asked.get(f"{url}/requests")).text) - requests
+        tasks.append(asyncio.create_task(make(number, every)))
+        await asyncio.sleep(every / waits)  # they come one after the other, not all in one moment
+    rounds: list[Round] = []
+    while len(rounds) < MOST_ROUNDS and not steady(rounds):
+        requests, server = (await asked.get(f"{url}/load")).json()
+        began, cpu = time.perf_counter(), time.process_time()
+        await asyncio.sleep(every)
+        share = every / (time.perf_counter() - began)  # who keeps the loop busy wakes late
+        cpu = time.process_time() - cpu
+        requests_by_now, server_by_now = (await asked.get(f"{url}/load")).json()
+        rounds.append(Round(cpu * share, round((requests_by_now - requests) * share), (server_by_now - server) * share))
     after = resident()
+    late = await lateness(STALLS)
     for task in tasks:
         assert not task.done(), task.exception()
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    last = rounds[-2:]
+    sent = sum(one.requests for one in last)
+    polls = waits * len(last) if kind in SHARING else sent  # who can't keep up sends fewer
     return {
-        "cpu": used / rounds / waits * 1_000, "requests": requests / rounds, "memory": (after - before) / (waits - FEW),
-        "stall": statistics.quantiles(stalls, n=100)[98],
+        "cpu": sum(one.cpu for one in last) / polls * 1_000, "requests": sent / len(last), "memory": (after - before) / (waits - FEW),
+        "stall": statistics.quantiles(late, n=100)[98],
+        "server": sum(one.server for one in last) / len(last) / every, "steady": steady(rounds),
     }  # fmt: skip
 
 
+def steady(rounds: list[Round]) -> bool:
+    """Whether the last two rounds have sent as many requests."""
+    if len(rounds) < 2:
+        return False
+    less, more = sorted(one.requests for one in rounds[-2:])
+    return more - less <= max(AGREE * more, 2)
+
+
 def run(kind: str, waits: int, pipelines: int) -> dict[str, float] | str:
+    limit = STARTUP + STALLS + (1 + MOST_ROUNDS) * interval(waits)
     with stub.running(waits, pipelines) as url:
         command = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.waits", kind, str(waits), url]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
         except subprocess.TimeoutExpired:
-            return "not done after 180 s"
+            return f"not done after {limit:.0f} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["failed"])[-1][:60]
     measured: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return measured
 
 
-PEERS = ("dbt-cloud", "databricks", "airbyte", "http")
+PEERS = ("dbt-cloud", "databricks", "http")
+BLOCKING = "airbyte"
+"""Blocks the event loop with each request, so that a thousand would not get through."""
+BARE = ("bare httpx", "bare httpx, 8 at once")
+OURS = ("A: 10 pipelines", "B: a pipeline each", "Tracecat", "AlgaPSA")
 RUNS = [
-    *((kind, 1_000) for kind in ("A: 10 pipelines", "B: a pipeline each", "Tracecat", "AlgaPSA")), ("C: with log forwarding", 200),
-    *((kind, 1_000) for kind in PEERS), ("bare httpx", 1_000), ("bare httpx, 8 at once", 1_000),
+    *((kind, 1_000) for kind in (*OURS, *PEERS, *BARE)), ("C: with log forwarding", 200), (BLOCKING, 100),
     *((kind, 5_000) for kind in ("A: 10 pipelines", "B: a pipeline each", "dbt-cloud", "databricks")),
 ]  # fmt: skip
 
 
 def main() -> None:
     """Measure and print."""
+    console = Console(width=160)
     found: dict[tuple[str, int], dict[str, float] | str] = {}
     for kind, waits in RUNS:
-        found[kind, waits] = run(kind, waits, waits if kind.startswith("B") else 10)
+        values = found[kind, waits] = run(kind, waits, waits if kind.startswith("B") else 10)
+        told = values if isinstance(values, str) else ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        console.print(f"{waits} waits, {kind}: {told}")
     best = {
         what: min((values[what] for peer in PEERS if isinstance(values := found[peer, 1_000], dict)), default=float("nan"))
         for what in ("cpu", "memory")
     }
     table = Table(
-        "waits", "number", "CPU s / 1,000 rounds", "to best peer", "to bare httpx", "to 8 at once", "requests a round", "kB a wait",
-        "to best peer", "stall p99, ms",
-        title=f"Waiting, a poll every {INTERVAL:g} s, {ROUNDS} rounds",
+        "waits", "number", "every, s", "CPU s / 1,000 polls", "to best peer", *(f"to {name}" for name in BARE), "requests a round",
+        "kB a wait", "to best peer", "stall p99, ms", "server busy",
+        title="Waiting: the last two rounds of a steady state (~: none was reached)",
     )  # fmt: skip
-    loops = [found["bare httpx", 1_000], found["bare httpx, 8 at once", 1_000]]
+    loops = [found[name, 1_000] for name in BARE]
     for (kind, waits), values in found.items():
         if isinstance(values, str):
-            table.add_row(kind, str(waits), values)
+            table.add_row(kind, str(waits), f"{interval(waits):g}", values)
             continue
         ratios = [f"{values['cpu'] / best['cpu']:.2f}", *(f"{values['cpu'] / v['cpu']:.2f}" if isinstance(v, dict) else "-" for v in loops)]
         memory = [f"{values['memory'] / 1000:.1f}", f"{values['memory'] / best['memory']:.2f}"]
+        requests = f"{'' if values['steady'] else '~'}{values['requests']:.0f}"
         table.add_row(
-            kind, str(waits), f"{values['cpu']:.3f}", *ratios, f"{values['requests']:.0f}", *memory, f"{values['stall'] * 1000:.0f}"
-        )
-    Console(width=160).print(table)
+            kind, str(waits), f"{interval(waits):g}", f"{values['cpu']:.3f}", *ratios, requests, *memory,
+            f"{values['stall'] * 1000:.0f}", f"{values['server']:.0%}",
+        )  # fmt: skip
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -12,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import errors
-from airflow_provider.execution.route import Part, Request, Route
+from airflow_provider.execution.route import Flow, Part, Request, Route, send
+from airflow_provider.execution.transport import AsyncSender
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.senders import Driver
 from tests.unit.servers import raw_serving, serving
@@ -177,6 +180,60 @@ def test_a_part_within_the_cap_of_a_file_over_it_is_read(driver: Driver) -> None
     with serving(b"x" * 50_000 + b"end") as server:
         assert driver.send(endpoint_of(server.url), ask(server.url, 50_000, 900)) == b"end"
         assert driver.send(endpoint_of(server.url), ask(server.url, -900, 900)) == b"x" * 897 + b"end"
+
+
+def test_the_parts_of_a_log_come_over_one_connection(driver: Driver) -> None:
+    """A connection for each part would take the log of a gigabyte a thousand handshakes."""
+    connections: list[socket.socket] = []
+    file = bytes(range(256)) * 16
+
+    def answer(connection: socket.socket) -> None:
+        """The parts that are asked for; of the first one, the head has been read."""
+        connections.append(connection)
+        start = 0
+        while True:
+            body = file[start : start + 900]
+            head = f"HTTP/1.1 206 Partial Content\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            asked = b""
+            while b"\r\n\r\n" not in asked:
+                if not (received := connection.recv(65_536)):
+                    return
+                asked += received
+            [wanted] = re.findall(rb"(?i)range: bytes=(\d+)-", asked)
+            start = int(wanted)
+
+    def flow() -> Flow[bytes]:
+        got = b""
+        while len(got) < len(file):
+            got += yield from send(ask(url, len(got), 900))
+        return got
+
+    with raw_serving(answer) as url:
+        assert driver.run(endpoint_of(url), flow()) == file
+    assert len(connections) == 1
+
+
+def test_a_connection_serves_the_next_poll_of_a_wait_too() -> None:
+    """Polls are ten seconds apart and more; a new connection for each would cost a TLS handshake, which is more than the poll."""
+    connections: list[socket.socket] = []
+
+    def answer(connection: socket.socket) -> None:
+        connections.append(connection)
+        while True:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+            if not connection.recv(65_536):
+                return
+
+    async def main(url: str) -> None:
+        async with AsyncSender.shared(endpoint_of(url)) as sender:
+            for pause in (6.0, 0.0):  # httpx by itself gives an idle connection up after 5 seconds
+                assert await sender.send(FILE.at(url)) == b"abc"
+                await asyncio.sleep(pause)
+
+    with raw_serving(answer) as url:
+        asyncio.run(main(url))
+    assert len(connections) == 1
 
 
 def test_a_connection_that_was_left_early_is_not_used_again(driver: Driver) -> None:

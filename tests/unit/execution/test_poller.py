@@ -430,6 +430,21 @@ def test_pages_are_read_as_far_as_they_save_requests() -> None:
     assert sum(ref == "last" for _, ref in remote.reads) > 100
 
 
+def test_many_that_come_at_once_are_looked_for_on_further_pages_soon() -> None:
+    """Not by the next search only, that is a minute later: until then, each would ask for itself."""
+    remote = Remote(running(*[600.0] * 300), page=30)
+    follow(remote, [Wait(ref, starts=0.0 if int(ref) < 60 else 15.0) for ref in remote.executions])
+    assert sum(45.0 <= moment < 0.9 * SEARCH_SECONDS for moment, _ in remote.reads) < MAX_PAGES
+
+
+def test_few_that_no_page_shows_are_not_searched_for_in_every_round() -> None:
+    others = {f"other{n}": Execution(f"other{n}", [(0.0, Phase.RUNNING)]) for n in range(600)}
+    hidden = {str(n): Execution(str(n), [(0.0, Phase.RUNNING), (HOUR, Phase.SUCCEEDED)], True) for n in range(20, 50)}
+    remote = Remote(running(*[HOUR] * 20) | hidden | others, page=30)
+    follow(remote, [Wait(str(n)) for n in range(50)])
+    assert sum(number > 1 for _, number in remote.pages) <= MAX_PAGES * (HOUR / SEARCH_SECONDS + 1)
+
+
 def test_an_execution_that_is_shown_twice_has_news_if_either_says_so() -> None:
     remote = Remote(running(*[1_000.0] * 5), twice=1.0)
     waits = [Wait(ref) for ref in remote.executions]
@@ -499,7 +514,7 @@ def test_a_list_that_fails_is_read_again_some_time_later(kind: str, caplog: pyte
 
 
 def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "SLOW", 300.0)
+    monkeypatch.setattr(sys.modules[__name__], "SLOW", HOUR)
     remote = Remote(running(*[400.0] * 20), outages=[Outage(100.0, HOUR, "timeout", "list")])
     waits = [Wait(ref) for ref in remote.executions]
     follow(remote, waits)
