@@ -20,6 +20,7 @@ import anyio
 from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.route import Pages
+from airflow_provider.execution.shared_search import Searches
 from airflow_provider.execution.system import Glance
 from airflow_provider.execution.transport import AsyncSender
 from airflow_provider.execution.watch import Known, Watch
@@ -48,11 +49,16 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
     :returns: what each look gave: why the wait is over, or None.
     """
     seat: Seat | None = None
+    searches: Searches | None = None
     of: str | None = None
     error: ExecutionApiError | None = None
     try:
         while True:
-            end = await sender.run(watch.look(error))
+            if watch.ref is None:
+                searches = searches or Searches.join(sender)
+                end = await searches.run(watch.look(error), watch, watch.gap() / 2)
+            else:
+                end = await sender.run(watch.look(error))
             yield end
             if end is not None:
                 return
@@ -68,6 +74,8 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
     finally:
         if seat is not None:
             seat.leave()
+        if searches is not None:
+            searches.leave()
 
 
 class Seat:

@@ -798,8 +798,13 @@ class AsyncSender:
                 raise call.failed(error) from None
             return response.status_code, response.headers, body.content
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end, and give its result."""
+    async def run(self, flow: Flow[T], send: Callable[[Request[Any]], Awaitable[Any]] | None = None) -> T:
+        """
+        Run a flow to its end, and give its result.
+
+        :param send: instead of :meth:`send`.
+        """
+        send = send or self.send
         with _closing(flow):
             step = _Stepper(flow)
             while not step.done:
@@ -808,7 +813,7 @@ class AsyncSender:
                     step.go_on(None)
                     continue
                 try:
-                    answer = await self.send(step.wants)
+                    answer = await send(step.wants)
                 except ExecutionApiError as error:
                     step.throw(error)
                 else:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.execution import poller
 from tests.harness import TaskRun
@@ -262,6 +265,30 @@ def test_without_a_list_waits_go_on_by_single_requests(waits: Waits, fault: dict
     waits.run(waits.looked, waits.asked("read", 16), waits.all_end)
     assert waits.ends == ["ended"] * 4
     assert all(len(read_of(waits, ref)) >= 3 for ref in refs)
+
+
+def test_searches_through_the_same_list_share_it(buddy: Waits) -> None:
+    script = buddy.system.script("succeeded")
+    for number in range(10):
+        arguments: dict[str, Any] = {"match": "latest"} if number % 2 else {"started_after": "2026-01-01T00:00:00Z"}
+        sensor = partial(BuddyPipelineSensor, task_id="task", pipeline=str(script.id), deferrable=True, poke_interval=0.3, **arguments)
+        buddy.add(sensor)
+    asked = buddy.system.count("list")
+    until: list[float] = []
+
+    def later() -> bool:
+        until[:] = until or [time.monotonic() + 3]
+        return time.monotonic() > until[0]
+
+    counted: list[int] = []
+    buddy.run(
+        later,
+        lambda: not counted.append(buddy.system.count("list") - asked),  # type: ignore[func-returns-value]
+        lambda: bool(buddy.system.start_elsewhere(script)),
+    )
+    assert buddy.ends == ["ended"] * 10
+    assert {event["ref"] for event in buddy.events} == set(buddy.system.refs)
+    assert 5 <= counted[0] <= 40  # ten rounds by ten of them
 
 
 def test_nothing_is_left_behind(waits: Waits) -> None:
