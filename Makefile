@@ -31,7 +31,7 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 3 --dist worksteal --reruns 2 -m "not airflow and not long"
+	$(BIN)/python -m pytest -n 4 --dist worksteal --reruns 2 -m "not airflow and not long"
 
 # On a real Airflow; most of it is waiting, so it runs beside the others.
 real: $(VENV)/.ready

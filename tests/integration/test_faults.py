@@ -46,7 +46,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     be_patient(monkeypatch, 3.0)
     monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,) * 4)
     monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.01, max=0.05))
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(transport, "MAX_ATTEMPTS", 2)
     monkeypatch.setattr(transport, "SLOWEST", 1)
     for system in SYSTEMS.values():

@@ -294,10 +294,13 @@ def test_a_reset_whose_answer_is_lost_is_not_sent_twice(live: Live) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404, 429])
-def test_a_reset_that_was_accepted_is_not_sent_again_whatever_the_read_behind_it_gives(live: Live, status: int) -> None:
+def test_a_reset_that_was_accepted_is_not_sent_again_whatever_the_read_behind_it_gives(
+    live: Live, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider.execution.transport.MAX_WAIT", 0.5)
     execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=0.3), returns=5))
     live.tracecat.finish(execution.ref, "FAILED")
-    live.emulator.faults.add(Fault("status", status=status, headers={"Retry-After": "100"}, method="GET", path="/compact$", after=1))
+    live.emulator.faults.add(Fault("status", status=status, headers={"Retry-After": "1"}, method="GET", path="/compact$", after=1))
     ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, **FAST).run()
     assert ended.state == "success", ended.text
     assert len(execution.runs) == 2
