@@ -252,7 +252,7 @@ def test_a_404_at_the_timeout_does_not_save_the_execution_from_being_cancelled(s
 @pytest.mark.parametrize("arguments", [{"waiting_timeout": 0.3}, {"on_waiting": "fail"}], ids=str)
 def test_approved_just_before_the_task_concludes(system: Adapter, mode: str, arguments: dict[str, Any]) -> None:
     """A person approves between the trigger's event and the worker's last look: what runs now must not be cancelled."""
-    task = Bench(system, mode).task("", script=system.script("gate", seconds=1.0), **arguments)  # no gate yet at the worker's look
+    task = Bench(system, mode).task("", script=system.script("gate", seconds=2.0), **arguments)  # no gate yet at the worker's look
     task.after_trigger = lambda event: system.approve(system.refs[0]) if event["end"] != "ended" else None
     ended = task.run()
     assert ended.state == "success", f"{ended.error!r}\n{ended.text}"
@@ -346,7 +346,7 @@ def test_outputs_may_lag_behind_the_status(bench: Bench) -> None:
 @pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
 def test_revived_execution_is_followed(system: Adapter, mode: str) -> None:
     """Somebody retries a failed execution in the vendor's UI between the trigger's event and the task's last look."""
-    task = Bench(system, mode).task("", script=system.script("fails_once", seconds=0.4))
+    task = Bench(system, mode).task("", script=system.script("fails_once", seconds=2.0))
     events: list[dict[str, Any]] = []
 
     def revive(event: dict[str, Any]) -> None:
