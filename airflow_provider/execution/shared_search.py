@@ -14,7 +14,6 @@ from airflow_provider.execution.transport import AsyncSender
 T = TypeVar("T")
 Key = tuple[Route[Any], str, tuple[tuple[str, str], ...]]
 
-
 MOST = 1_000
 """Questions that are remembered at most: addresses of later pages may be new ones at each look."""
 
@@ -47,8 +46,7 @@ class Searches:
     @classmethod
     def join(cls, sender: AsyncSender) -> Searches:
         """Take part, until :meth:`leave`."""
-        all_of_them = cls._shared.setdefault(asyncio.get_running_loop(), {})
-        searches = all_of_them.setdefault(sender, cls(sender))
+        searches = cls._shared.setdefault(asyncio.get_running_loop(), {}).setdefault(sender, cls(sender))
         searches._members += 1
         return searches
 

@@ -1,0 +1,92 @@
+"""Searches that read the same list: who is told what, when others leave, fail, or come later."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airflow_provider.errors import ServerError
+from airflow_provider.execution.route import Request, Route
+from airflow_provider.execution.shared_search import Searches
+
+LIST: Route[Any] = Route("GET", "/list")
+LONG = 1_000.0
+
+
+class Api:
+    """Answers with the number of the request, once it is let; fails with ``error`` if there is one."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def send(self, request: Request[Any]) -> int:
+        self.asked += 1
+        number = self.asked
+        await self.may_answer.wait()
+        if self.error is not None:
+            raise self.error
+        return number
+
+
+async def begun(searches: Searches, seconds: float, *names: str) -> list[asyncio.Task[Any]]:
+    """Searches by these names, all of which have asked."""
+    tasks = [asyncio.create_task(searches._send(name, seconds, LIST())) for name in names]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+def joined(api: Any, times: int) -> Searches:
+    searches = Searches.join(api)
+    for _ in range(times - 1):
+        Searches.join(api)
+    return searches
+
+
+def test_one_that_is_cancelled_takes_nothing_from_the_others() -> None:
+    async def main() -> None:
+        api = Api()
+        searches = joined(api, 3)
+        first, second, third = await begun(searches, LONG, "a", "b", "c")
+        second.cancel()
+        searches.leave()
+        api.may_answer.set()
+        assert (await first, await third, api.asked) == (1, 2, 2)
+
+    asyncio.run(main())
+
+
+def test_a_failure_is_told_to_all_who_asked_and_not_kept() -> None:
+    async def main() -> None:
+        api = Api()
+        searches = joined(api, 3)
+        tasks = await begun(searches, 0.0, "a", "b", "c")
+        api.error = ServerError("It broke.", system="buddy")
+        api.may_answer.set()
+        for task in tasks:
+            with pytest.raises(ServerError):
+                await task
+        api.error = None
+        (later,) = await begun(searches, 0.0, "b")
+        assert (await later, api.asked) == (3, 3)
+
+    asyncio.run(main())
+
+
+def test_the_last_to_leave_ends_what_is_under_way() -> None:
+    async def main() -> None:
+        api = Api()
+        searches = joined(api, 2)
+        _, second = await begun(searches, LONG, "a", "b")
+        searches.leave()
+        assert not second.done()
+        searches.leave()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert Searches.join(api) is not searches  # type: ignore[arg-type]
+
+    asyncio.run(main())
