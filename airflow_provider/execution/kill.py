@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from threading import Thread
 from typing import Any, NamedTuple
+
+WORD = "ended_by"
+"""XCom by which a try tells the next one."""
 
 _STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
 _GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule"}
@@ -13,6 +17,9 @@ KILL_SECONDS = 3.5
 """For everything: a worker is killed for good 5 seconds after it was told to stop."""
 ASK_SECONDS = 2.0
 """Of these for the question who kills. The cancel request is worth sending although its answer may come too late."""
+
+WORD_SECONDS = 0.5
+"""Of these for the word to the next try."""
 
 
 class Verdict(Enum):
@@ -54,6 +61,25 @@ def ask(key: TaskKey) -> Verdict:
         return Verdict.UNKNOWN
     state = getattr(state, "value", state)
     return Verdict.CANCEL if state in _STOPPED else Verdict.KEEP if state in _GOING_ON else Verdict.UNKNOWN
+
+
+def leave_word(key: TaskKey) -> None:
+    """
+    Let the next try know, blocking, that this one was ended by a person or Airflow: what follows is no retry.
+
+    Airflow's counters do not always say so: if several running tasks are cleared at once, 3.3 raises ``max_tries`` of one only. By an
+    XCom, since the task state store takes nothing from a try that is over. The next try deletes it, but is told its key before.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    with suppress(Exception):
+        XCom.set(WORD, Verdict.CANCEL.value, **key._asdict())
+
+
+def word_left(ti: Any) -> bool:
+    """Whether the try before this one has left word."""
+    told = getattr(ti, "_ti_context_from_server", None)
+    return WORD in (getattr(told, "xcom_keys_to_clear", None) or ())
 
 
 def within(seconds: float, function: Any, default: Any) -> Any:

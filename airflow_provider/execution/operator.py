@@ -24,7 +24,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution import store
 from airflow_provider.execution.arguments import one_of, seconds
-from airflow_provider.execution.kill import ASK_SECONDS, KILL_SECONDS, TaskKey, Verdict, ask, within
+from airflow_provider.execution.kill import ASK_SECONDS, KILL_SECONDS, WORD_SECONDS, TaskKey, Verdict, ask, leave_word, within
 from airflow_provider.execution.outcome import Outcome
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.system import Snapshot, see
@@ -502,12 +502,16 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
         All of it in a side thread, the log too: in a signal handler the main thread may hold any lock. With a client of its own.
         """
-        if self._killer is None or not self.cancel_on_kill:
+        if self._killer is None:
             return
         hook, sender, key = self._killer
 
         def act() -> None:
             verdict = Verdict.CANCEL if why else within(ASK_SECONDS, lambda: ask(key), Verdict.UNKNOWN)
+            if verdict is Verdict.CANCEL and not why:
+                within(WORD_SECONDS, lambda: leave_word(key), None)
+            if not self.cancel_on_kill:
+                return
             if verdict is not Verdict.CANCEL:
                 self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
                 return

@@ -18,7 +18,7 @@ MAX_VALUE = 48 * 1024
 """Bytes of JSON that one output may have in XCom."""
 MAX_ALL = 256 * 1024
 """Bytes of JSON that all outputs of a result may have together, each step's own included."""
-RESERVED = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress"})
+RESERVED = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "ended_by"})
 """XCom keys that are ours or Airflow's."""
 _KEY = re.compile(r"(?!\.+$)[\w .=+@:-]{1,250}")
 

@@ -29,7 +29,7 @@ from airflow_provider.errors import (
     Forbidden,
     Unauthorized,
 )
-from airflow_provider.execution import store
+from airflow_provider.execution import kill, store
 from airflow_provider.execution.arguments import seconds
 from airflow_provider.execution.store import PROGRESS_KEY
 from airflow_provider.execution.system import see
@@ -110,6 +110,8 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
         self._check_common()
 
+    _ours: kill.TaskKey | None = None
+    """The task instance, once a worker runs it."""
     _sought: str | None = None
     """What is said if a search finds nothing until the timeout."""
 
@@ -243,7 +245,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
         ti = context["ti"]
         place = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
-        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, *self._declared()} - {"*"}
+        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, kill.WORD, *self._declared()} - {"*"}
         before = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
         if "*" in self._declared() and isinstance(before, dict) and isinstance(before.get("outputs"), dict):
             keys |= before["outputs"].keys()
@@ -286,6 +288,17 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
                 target, _ = self._begin(context, hook)
                 self._keep(context, self._as_noted(target, noted.get("search")), WatchState.load(noted["state"]))
 
+    def on_kill(self) -> None:
+        """The worker was told to stop: if by a person's act, let the next try know. A sensor cancels nothing."""
+        if (ours := self._ours) is None:
+            return
+
+        def act() -> None:
+            if kill.ask(ours) is kill.Verdict.CANCEL:
+                kill.leave_word(ours)
+
+        kill.within(kill.ASK_SECONDS, act, None)
+
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
         with self.make_hook() as hook:
@@ -295,6 +308,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         """What to follow, and how far an earlier poke or try had come; after a clear by a person the wait begins anew."""
         from airflow_provider.execution.watch import WatchState
 
+        self._ours = kill.TaskKey.of(context["ti"])
         target = self.target(hook)
         before = store.load(context)
         kept = context["task_state_store"].get(WAIT_KEY) if before is not None else None

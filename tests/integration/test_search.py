@@ -242,6 +242,22 @@ def test_a_clear_by_a_person_searches_anew(search: Search) -> None:
     assert found(task.run()) == ref
 
 
+@pytest.mark.parametrize(("state", "ref"), [("restarting", 1), ("running", 0)], ids=["cleared", "evicted"])
+def test_a_running_sensor_that_is_told_to_stop(emulator: Emulator, state: str, ref: int) -> None:
+    """After a clear that Airflow did not count in ``max_tries`` it searches anew; after an eviction it goes on."""
+    search = Search(emulator, "sensor-poke")
+    search.pipeline.actions = [Action("Build", seconds=5.0)]
+    refs = [search.start()]
+    task = search.task(match="latest")
+    search.system.fault("status", "read", status=403, after=10, times=1)  # the end of the process, which Airflow would kill
+    with task.terminated(lambda: search.system.count("read") >= 1, state):
+        assert type(task.run().error) is errors.Forbidden
+    refs.append(search.start())
+    task.clear_number += 1
+    task.api.states.clear()
+    assert found(task.run()) == refs[ref]
+
+
 def test_re_run_under_its_id_is_taken(search: Search) -> None:
     ref = search.fails_once()
     later(0.4, lambda: search.buddy.revive(ref))

@@ -244,6 +244,29 @@ def test_a_clear_of_a_live_task_after_retries_was_changed_is_told_from_a_retry(o
     assert system.status(system.refs[0]) == system.statuses["CANCELLED" if system.can_cancel else "RUNNING"]
 
 
+@pytest.mark.parametrize("cancel_on_kill", [True, False])
+def test_a_clear_of_a_running_task_that_airflow_did_not_count(system: Adapter, cancel_on_kill: bool) -> None:
+    """If several running tasks are cleared at once, Airflow 3.3 forgets to raise ``max_tries`` of all but one."""
+    task = Bench(system, "operator").task("slow", timeout=1.0, retries=2, cancel_on_kill=cancel_on_kill, on_retry="start")
+    with task.terminated(lambda: system.count("read") >= 1, "restarting"):
+        assert type(task.run().error) is errors.ExecutionInterrupted
+    task.clear_number += 1
+    task.api.states.clear()
+    ended = task.run()
+    assert system.starts == 2, ended.text
+    assert task.api.store["execution"]["generation"] == 1
+    assert system.status(system.refs[0]) == system.statuses["CANCELLED" if system.can_cancel else "RUNNING"]
+
+
+def test_an_eviction_is_no_clear_although_another_task_was_cleared(system: Adapter) -> None:
+    task = Bench(system, "operator").task("slow", timeout=1.0, retries=2)
+    with task.terminated(lambda: system.count("read") >= 1, "running"):
+        task.run()
+    task.clear_number += 1
+    task.run()
+    assert system.starts == 1
+
+
 def test_a_retry_after_retries_was_changed_is_no_clear(operator_bench: Bench) -> None:
     task = operator_bench.task("succeeded", retries=3)
     crash_at(task, "POST", "/xcoms/", before=True)

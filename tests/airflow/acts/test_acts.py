@@ -96,30 +96,41 @@ class Case:
         (worker,) = [one for one in psutil.process_iter() if "LocalExecutor" in (title := _title(one)) and ti in title]
         worker.send_signal(signal.SIGTERM)
 
+    def until(self, what: str, probe: Callable[[], Any]) -> None:
+        """Wait; what is not seen in time is told with the state of the task, and the end of its log."""
+        try:
+            until(f"{self.script}: {what}", probe, PATIENCE)
+        except TimeoutError as error:
+            task = self.airflow.task(self.dag, self.run, self.path)
+            raise TimeoutError(
+                f"{error} The task is {task['state']}, try {task['try_number']} of {task['max_tries'] + 1}, "
+                f"its executions {[one.status for one in self.executions]}. Its log ends: {self.log(task['try_number'])[-2_000:]}"
+            ) from None
+
     def check_stopped(self, state: str, *, execution: int = 0) -> None:
         """The task ended in ``state``, and its execution was cancelled, by one request; where that can't be, the log says so."""
-        until(f"{self.script}: the task is {state}", lambda: self.state == state, PATIENCE)
+        self.until(f"the task is {state}", lambda: self.state == state)
         one = self.executions[execution]
         if self.remote.can_cancel:
-            until(f"{self.script}: the execution is cancelled", lambda: one.status == self.remote.status("CANCELLED"), PATIENCE)
+            self.until("the execution is cancelled", lambda: one.status == self.remote.status("CANCELLED"))
             assert self.remote.cancels(one) == 1
         else:
-            until(f"{self.script}: the log says that it goes on", lambda: "can't cancel executions" in self.log(), PATIENCE)
+            self.until("the log says that it goes on", lambda: "can't cancel executions" in self.log())
             assert one.status == self.remote.status("RUNNING")
         assert len(self.executions) == execution + 1
 
     def check_started_anew(self) -> None:
         """A clear has cancelled the old execution and started one new, which the task follows to its end."""
-        until(f"{self.script}: a second execution", lambda: len(self.executions) == 2, PATIENCE)
+        self.until("a second execution", lambda: len(self.executions) == 2)
         old, new = self.executions
         if self.remote.can_cancel:
-            until(f"{self.script}: the old one is cancelled", lambda: old.status == self.remote.status("CANCELLED"), PATIENCE)
+            self.until("the old one is cancelled", lambda: old.status == self.remote.status("CANCELLED"))
         else:
             assert old.status == self.remote.status("RUNNING")
-            until(f"{self.script}: the log says that it goes on", lambda: "can't cancel execution" in self.log(2), PATIENCE)
+            self.until("the log says that it goes on", lambda: "can't cancel execution" in self.log(2))
         assert new.status in (self.remote.status("RUNNING"), self.remote.status("SUCCEEDED"))
         self.remote.finish_one(new)
-        until(f"{self.script}: the task has succeeded", lambda: self.state == "success", PATIENCE)
+        self.until("the task has succeeded", lambda: self.state == "success")
         assert self.airflow.xcom(self.dag, self.run, self.task, "ref", max(self.map_index, -1)) == new.ref
 
 

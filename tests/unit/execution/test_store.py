@@ -45,6 +45,12 @@ def note(**fields: Any) -> Note:
 
 # Retry or clear
 
+
+def told(*xcoms: str) -> Any:
+    """What Airflow tells a try: the XComs of the one before, which it deletes."""
+    return SimpleNamespace(xcom_keys_to_clear=list(xcoms))
+
+
 CASES = list(itertools.product([0, 1, None], [2, 5, 1], [1, 2, 3, 4, 7], [False, True]))
 
 
@@ -67,6 +73,9 @@ def test_retry_or_clear(clear_number: int | None, max_tries: int, try_number: in
         (note(max_tries=0), {"try_number": 2, "clear_number": 1, "max_tries": 1}, True),
         (note(max_tries=0), {"try_number": 2, "clear_number": 1, "max_tries": 0}, True),
         (note(clear_number=1, max_tries=3), {"try_number": 3, "clear_number": 1, "max_tries": 3}, False),
+        (note(), {"try_number": 2, "clear_number": 1, "_ti_context_from_server": told("ended_by")}, True),
+        (note(), {"try_number": 2, "clear_number": 1, "_ti_context_from_server": told("execution")}, False),
+        (note(), {"try_number": 2, "_ti_context_from_server": told("ended_by")}, False),
     ],
     ids=[
         "a retry after a crash",
@@ -77,6 +86,9 @@ def test_retry_or_clear(clear_number: int | None, max_tries: int, try_number: in
         "a clear of a task without retries",
         "a try beyond those there were",
         "a retry after a clear",
+        "a clear that Airflow did not count, and the try before left word",
+        "a retry, while another task was cleared, and the try before failed",
+        "word of a try that was marked, and no clear",
     ],
 )
 def test_what_airflow_tells(before: Note, now: dict[str, Any], cleared: bool) -> None:
