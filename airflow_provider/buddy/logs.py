@@ -16,6 +16,8 @@ PAGE = 1_000
 TAIL = 50
 WINDOW = 1024 * 1024
 """Bytes read at once of a log behind an address, at most: a longer line comes in pieces."""
+BLOCK = 4 * 1024 * 1024
+"""The same where lines need not be told apart: each part costs a request."""
 LEAST_WINDOW = 64 * 1024
 TAIL_WINDOW = 64 * 1024
 MAX_TAIL_PAGES = 50
@@ -77,8 +79,8 @@ class LogReader:
         if start is None or cursor.get(f"{of.key} skip"):
             lines, more = yield from self.lines(of, cursor, PAGE)
             return block_of(lines), more
-        data = yield from self._part(of, start, WINDOW)
-        full = len(data) == WINDOW
+        data = yield from self._part(of, start, BLOCK)
+        full = len(data) == BLOCK
         used = data.rfind(b"\n") + 1
         cursor[f"{of.key} bytes"] = start + used
         if used < len(data) and (not used if full else of.ended):

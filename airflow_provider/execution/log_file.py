@@ -2,17 +2,18 @@
 A whole log in a file, cleaned a block at a time: line by line takes ten times as long.
 
 In a block, searches at the speed of C find the lines that may hold anything to clean, mostly none; only these go through
-:func:`~airflow_provider.execution.remote_text.clean`. What comes out is the same.
+:func:`~airflow_provider.execution.remote_text.clean`. What comes out is the same. If hyperscan is installed (extra ``logs``), one scan
+for all patterns tells whether there is anything to find.
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from airflow_provider.execution.remote_text import clean, cleaned, parts_of, without_keys
+from airflow_provider.execution.remote_text import SECRET_VALUE, clean, cleaned, parts_of, without_keys
 from airflow_provider.execution.system import LogLine
 from airflow_provider.plain_text import uncoloured
 
@@ -42,6 +43,8 @@ _UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa
 _AT_ONCE = 128 * 1024
 """Bytes that stay in the processor's cache from search to search."""
 _KEY = b"PRIVATE KEY-----"
+_LONGEST_SOUGHT = 256
+"""Bytes of a secret that are sought in the scan: the beginning is enough to look closer."""
 
 
 class LogFile:
@@ -57,6 +60,7 @@ class LogFile:
         self._secrets = tuple(secrets)
         self._hidden = parts_of(self._secrets)
         self._keys: dict[str, int] = {}
+        self._is_suspect = _scanner(self._hidden)
 
     def write(self, step: str, block: bytes) -> None:
         """
@@ -82,6 +86,8 @@ class LogFile:
         plain = block
         if b"\x1b" in block or (not ascii_only and b"\xc2\x9b" in block):
             plain = uncoloured(block.decode()).encode()
+        if not self._keys.get(step) and not self._is_suspect(plain):
+            return plain
         if self._keys.get(step) or _KEY in plain:
             lines = (LogLine(step, line) for line in block.decode().split("\n")[:-1])
             return "".join(f"{cleaned(uncoloured(line.text), self._hidden)}\n" for line in without_keys(lines, self._keys)).encode()
@@ -108,6 +114,39 @@ class LogFile:
         if not ascii_only:
             for found in _UNUSUAL.finditer(text):
                 yield _line_at(found.start(), text)
+
+
+def _scanner(hidden: Sequence[str]) -> Callable[[bytes], bool]:
+    """Tells whether there may be anything to clean in a text: for certain, if hyperscan is there to tell."""
+    try:
+        import hyperscan
+    except ImportError:
+        return lambda text: True
+    once = hyperscan.HS_FLAG_SINGLEMATCH
+    texts = [_KEY, *(secret.encode(errors="replace")[:_LONGEST_SOUGHT] for secret in hidden)]
+    patterns = [
+        rb"[\x00-\x08\x0b-\x1f\x7f]",
+        b"[pP]::",
+        _UNUSUAL.pattern,
+        *("".join(f"\\x{byte:02x}" for byte in text).encode() for text in texts),
+    ]
+    sought = [(pattern, once) for pattern in patterns]
+    # what it can't express, it leaves out, and so finds too much
+    sought.append((SECRET_VALUE.pattern.encode(), once | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_PREFILTER))
+    expressions, flags = [pattern for pattern, _ in sought], [flag for _, flag in sought]
+    database = hyperscan.Database()
+    try:
+        database.compile(expressions=expressions, ids=range(len(sought)), elements=len(sought), flags=flags)
+        database.scratch = hyperscan.Scratch(database)
+    except hyperscan.error:
+        return lambda text: True
+
+    def is_suspect(text: bytes) -> bool:
+        found: list[int] = []
+        database.scan(text, match_event_handler=lambda number, *where: found.append(number))
+        return bool(found)
+
+    return is_suspect
 
 
 def _lines_with(what: bytes, where: bytes, text: bytes) -> Iterator[tuple[int, int]]:

@@ -27,15 +27,16 @@ _SECRET_NAME = re.compile(
     r"authorization|bearer)(?:$|[^a-z])",
     re.IGNORECASE,
 )
-_SECRET_VALUE = re.compile(
+SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web token
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
     r"|\bxox[abeoprs]-[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}"
     r"|\b[sr]k_live_\w{16,}|\bsk-(?:ant-|proj-)?[\w-]{20,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}"
     r"|\btc_(?:ws|org)_sk_\w{10,}",
-    re.DOTALL,
+    re.DOTALL | re.ASCII,
 )
+"""The shapes of secrets."""
 
 
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END )")
@@ -52,12 +53,12 @@ _LONGEST_KEY = 400
 def looks_secret(name: str, value: object) -> bool:
     """Whether an output is a secret by its name or its shape: a closed list, no guessing by entropy."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
-    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(_SECRET_VALUE.search(value)))
+    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(SECRET_VALUE.search(value)))
 
 
 def secret_shapes(text: str) -> list[str]:
     """The parts of a text that are secret by their shape."""
-    return _SECRET_VALUE.findall(text)
+    return SECRET_VALUE.findall(text)
 
 
 def secret_texts(value: Any) -> Iterator[str]:
@@ -125,7 +126,7 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
     line = on_one_line(line)
     for secret in hidden:
         line = line.replace(secret, HIDDEN)
-    return ungrouped(_SECRET_VALUE.sub(HIDDEN, line))
+    return ungrouped(SECRET_VALUE.sub(HIDDEN, line))
 
 
 def within_key(line: LogLine, inside: dict[str, int]) -> bool:

@@ -269,7 +269,7 @@ def test_errors_that_echo_the_credential_to_a_start_or_a_cancel(operator_hunt: H
 def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = re.compile("(?!)")
     monkeypatch.setattr(remote_text, "_SECRET_NAME", nothing)
-    monkeypatch.setattr(remote_text, "_SECRET_VALUE", nothing)
+    monkeypatch.setattr(remote_text, "SECRET_VALUE", nothing)
     for module in (remote_text, log_file):
         monkeypatch.setattr(module, "parts_of", lambda secrets: [])
     monkeypatch.setattr(transport, "quiet", lambda record: True, raising=False)

@@ -451,3 +451,31 @@ def test_in_total_the_log(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
                 assert "".join(got) == "".join(lines)
 
         check()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_in_blocks_the_log(monkeypatch: pytest.MonkeyPatch, ranges: bool) -> None:
+    """Whole lines, none lost or torn, whatever the size of a block; a line that is longer comes in pieces of whole characters."""
+    with LogServer() as server, sender_of(server) as sender:
+        server.ranges = ranges
+        by_address(server)
+
+        @given(st.data(), _LOGS.filter(any), st.integers(10, 600))
+        @settings(max_examples=40)
+        def check(data: st.DataObject, lines: list[str], size: int) -> None:
+            monkeypatch.setattr(logs, "BLOCK", size)
+            cursor: Cursor = {f"{ENDED.key} bytes": 0}
+            reader, got = LogReader(), b""
+            for length in [*sorted(data.draw(st.lists(st.integers(1, len(lines)), max_size=3))), len(lines)]:
+                server.file = "".join(f"{line}\n" for line in lines[:length]).encode()
+                more = True
+                while more:
+                    block, more = sender.run(reader.block(ENDED if length == len(lines) else RUNNING, cursor))
+                    assert not block or block.endswith(b"\n")
+                    got += block
+            if all(len(line.encode()) < size for line in lines):
+                assert got.decode() == server.file.decode()
+            else:
+                assert got.decode().replace("\n", "") == "".join(lines)
+
+        check()

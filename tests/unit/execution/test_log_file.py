@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +14,17 @@ from airflow_provider.execution.log_file import LogFile
 from airflow_provider.execution.remote_text import clean, without_keys
 from airflow_provider.execution.system import LogLine, block_of
 from tests.unit.execution.test_remote_text import SHAPES
+
+
+@pytest.fixture(params=["one scan", "searches"], scope="module", autouse=True)
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With hyperscan, and without."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "one scan":
+            pytest.importorskip("hyperscan")
+        else:
+            patch.setitem(sys.modules, "hyperscan", None)
+        yield
 
 
 def by_blocks(blocks: list[bytes], secrets: list[str] | None = None) -> bytes:
@@ -70,6 +83,31 @@ def test_a_key_over_two_blocks_is_hidden() -> None:
 def test_line_feeds_within_a_line_do_not_end_it() -> None:
     assert by_blocks([block_of(["one\ntwo", "three"])]) == b"[step] one two\n[step] three\n"
     assert b"half" not in by_blocks([block_of(["key: 1st half\n2nd half"])], ["1st half\n2nd half"])
+
+
+def test_nothing_plain_is_looked_at_more_closely(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hyperscan: words, hashes, colons and letters of all languages need no second look, what is hidden does."""
+    pytest.importorskip("hyperscan")
+    if "searches" in request.node.name:
+        pytest.skip("without hyperscan each block is searched")
+    file = io.BytesIO()
+    log_file = LogFile(file, ["hunter2"])
+    looked: list[bytes] = []
+    monkeypatch.setattr(log_file, "_suspects", lambda text, ascii_only: looked.append(text) or iter(()))
+    for line in ("a b", "sha256:" + "0a" * 32, "Foo::bar", "tab\t✓ zażółć", "sk-short", "eyJ.eyJ"):
+        log_file.write("step", line.encode() + b"\n")
+    assert not looked
+    log_file.write("step", b"hunter2\n")
+    assert looked
+
+
+def test_secrets_that_a_scan_can_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long ones, many, and such as would be patterns."""
+    secrets = ["x" * 40_000, "[a-z]{5,}(", "a\\b.c*d", "żółć" * 5_000, *(f"secret-number-{number}-of-many" for number in range(1_000))]
+    text = "".join(f"line {number} of the log has {secret}.\n" for number, secret in enumerate(secrets)) + "all letters\n"
+    written = by_blocks([text.encode()], secrets)
+    assert written.count(b"has ***.\n") == len(secrets)
+    assert written.endswith(b"all letters\n")
 
 
 def test_the_name_of_a_step_forges_no_line() -> None:
