@@ -401,8 +401,9 @@ def last_look(system: System, ref: str, declared: Sequence[str], budget: float, 
             now = time.monotonic()
             failing_since = now if failing_since is None else failing_since
             if now - failing_since >= budget:
+                how_long = " for too long" if budget else ""
                 raise ExecutionUnreachable(
-                    f"{system.title} execution {ref} could not be read for too long: {error}", system=system.name, ref=ref
+                    f"{system.title} execution {ref} could not be read{how_long}: {error}", system=system.name, ref=ref
                 ) from None
             yield Sleep(min(10.0, max(budget / 20, 0.05)))
             continue
