@@ -66,6 +66,7 @@ _SUMS = re.compile(
 )
 _SAYS = frozenset({"echo", "printf", "write-output", "write-host"})
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_PHP_COPY = re.compile(r"\bcopy\(\s*['\"](?:https?|ftp)://[^'\"]+['\"]\s*,\s*['\"]([^'\"]+)", re.IGNORECASE)
 _URL = re.compile(r"(?:https?|ftp)://[^\s\"'|)>]+", re.IGNORECASE)
 
 
@@ -216,6 +217,8 @@ class Downloads:
             return "iex", True
         if name in ("at", "batch") and not command.has("-f"):
             return name, True
+        if name == "crontab" and "-" in command.arguments:
+            return name, False
         if (
             name in ("su", "ssh")
             and inline_of(words) is None
@@ -302,6 +305,8 @@ class Downloads:
                             found = self._holds(item.target)
                         if found:
                             yield Run(command.line, f"{name} {item.operator} {found} {_host(command)}")
+        if name == "deno" and _runs_address(command.arguments):
+            yield Run(command.line, f"{name} run {_host(command)}".strip(), sure=False)
         if interpreter and not shell:
             yield from self._as_program(command, interpreter, name)
         if name in ("iex", "invoke-expression", "create", "invokescript"):
@@ -354,6 +359,8 @@ class Downloads:
             if any(_SUMS.fullmatch(self.name(item)) for part in inner.pipelines for item in part.commands):
                 return True
         name = self.name(command)
+        if name == "php" and any("hash_file(" in text or "hash_equals(" in text for text in command.arguments):
+            return True
         if not _SUMS.fullmatch(name):
             return False
         if name.endswith("sum") or name == "shasum":
@@ -405,6 +412,11 @@ def _reads_program(interpreter: str, arguments: tuple[str, ...]) -> bool:
     return interpreter not in ("deno", "bun")
 
 
+def _runs_address(arguments: tuple[str, ...]) -> bool:
+    """Whether ``deno run`` is given an address as its program."""
+    return arguments[:1] == ("run",) and bool(_URL.match(next((text for text in arguments[1:] if not text.startswith("-")), "")))
+
+
 def _interpreter(name: str) -> str | None:
     plain = re.sub(r"[\d.]+$", "", name)
     return {"nodejs": "node", "pypy": "python"}.get(plain, plain) if plain in _CODE or plain in ("nodejs", "pypy") else None
@@ -440,6 +452,8 @@ def _files(command: Command, name: str) -> list[str]:
     if name == "wget":
         file = _output_file(command)
         return _of_addresses(arguments) if file is None else [] if file == "-" else [file]
+    if name == "php":
+        return [match[1] for text in arguments for match in _PHP_COPY.finditer(text)]
     if name == "lwp-download":
         return list(arguments[1:2]) or _of_addresses(arguments)
     if name == "aria2c":
