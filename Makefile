@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 
-.PHONY: help demo test airflow lint types unit real docs bench long chaos format lock clean
+.PHONY: help demo test airflow lint types unit real docs bench long chaos controls format lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,10 +51,15 @@ format: $(VENV)/.ready
 	$(BIN)/ruff format --quiet .
 
 long: $(VENV)/.ready  ## Run the tests that take too long for make test
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "long and not airflow"
+	$(BIN)/python -m pytest -p no:cacheprovider -m "long and airflow"
 
 chaos: $(VENV)/.ready  ## Kill the parts of a real Airflow while 200 tasks run, and count what was started twice or lost (15 minutes)
 	@$(BIN)/python -m tests.airflow.chaos
+
+controls: $(VENV)/.ready  ## Run the short chaos without re-attachment, then without the question who kills: both must do harm (10 minutes)
+	@$(BIN)/python -m tests.airflow.chaos --short --without re-attachment
+	@$(BIN)/python -m tests.airflow.chaos --short --without guard
 
 $(VENV)-bench/.ready: requirements-bench.lock pyproject.toml $(VENV)/.ready
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)-bench

@@ -60,11 +60,16 @@ class StartedExecutionTrigger(BaseTrigger):
         """Begin, wait, and end the task, or leave it to a worker."""
         try:
             wait = await self._begin()
+            sender = await wait._load()[0].ahold()
         except Exception as problem:
             yield TriggerEvent({"begin": _reason(problem)})  # type: ignore[no-untyped-call]
             return
-        async for event in wait.run():
-            yield await self._end(wait, event.payload)
+        try:  # held to the end: if the credential was changed meanwhile, this one knows
+            async for event in wait.run():
+                end = await self._end(wait, event.payload)
+        finally:
+            await sender.release()
+        yield end
 
     async def _begin(self) -> _Wait:
         ti: Any = self.task_instance

@@ -1,7 +1,7 @@
 """
 The table of faults: what can go wrong with a request, and what is to come of it at each moment. ``docs/faults.md`` shows it.
 
-``test_faults.py`` and ``test_faults_of_requests.py`` play it on each system.
+``test_faults.py`` plays it on each system in each mode.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Play:
 @dataclass(frozen=True)
 class Row:
     """
-    A fault, and what comes of it. The texts are the cells of the table; what they mean is told there, and tested by ``test_faults*.py``.
+    A fault, and what comes of it. The texts are the cells of the table; what they mean is told there, and tested by ``test_faults.py``.
 
     :param start: at the start request. :param wait: at a look while the task waits. :param last: at the last look.
     :param log: when the log is read. :param cancel: at the cancel request.

@@ -1,10 +1,10 @@
-"""The table of faults in the documentation (faults), each row on each system, at each moment."""
+"""The table of faults in the documentation (faults): each row on each system in each mode, at each moment."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,21 +108,27 @@ def check(ended: Ended, system: Adapter, started: int = 1, cancelled: int = 0) -
     assert system.cancels == cancelled, ended.text
 
 
-def turn(*parts: int | str) -> int:
-    """Spreads modes evenly over rows and systems."""
-    return sum(NAMES.index(part) if isinstance(part, str) else part for part in parts)
+def turns(modes: Iterable[str], *parts: int | str) -> list[tuple[str, Any]]:
+    """Each mode, and the marks of its case: ``make test`` runs one mode after the other over rows and systems, ``make long`` the rest."""
+    modes = list(modes)
+    turn = sum(NAMES.index(part) if isinstance(part, str) else part for part in parts) % len(modes)
+    return [(mode, () if number == turn else pytest.mark.long) for number, mode in enumerate(modes)]
 
 
-def cases(*, moment: str, outcome: str | None = None, modes: Any = ALL_MODES, names: Any = NAMES) -> list[Any]:
-    """Each row on each system, in one mode after the other."""
-    found = []
-    for number, row in enumerate(ROWS):
-        cell = getattr(row, moment)
-        for name in names:
-            if row.plays and (outcome is None or cell == outcome):
-                mode = list(modes)[turn(number, name) % len(modes)]
-                found.append(pytest.param(row, name, mode, id=f"{row.fault}-{name}-{mode}"))
-    return found
+def cases(*, moment: str, outcome: str | None = None, modes: Iterable[str] = ALL_MODES, names: Iterable[str] = NAMES) -> list[Any]:
+    """Each row on each system in each mode."""
+    return [
+        pytest.param(row, name, mode, id=f"{row.fault}-{name}-{mode}", marks=marks)
+        for number, row in enumerate(ROWS)
+        if outcome is None or getattr(row, moment) == outcome
+        for name in names
+        for mode, marks in turns(modes, number, name)
+    ]
+
+
+def all_modes(*short: str) -> list[Any]:
+    """All modes: those that are named for ``make test``, the others for ``make long``."""
+    return [pytest.param(mode, marks=() if mode in short else pytest.mark.long) for mode in ALL_MODES]
 
 
 # The documentation
@@ -162,18 +168,14 @@ def passing(row: Row, mode: str, system: Adapter, faults: Faults, **arguments: A
     return task.run()
 
 
-PASSING = [case for case in cases(moment="wait") if case.values[0].wait not in ("Unauthorized", "Forbidden", "pauses long")]
+PASSING = [
+    case
+    for case in cases(moment="wait", modes=OPERATOR_MODES) + cases(moment="wait", modes=SENSOR_MODES)
+    if case.values[0].wait not in ("Unauthorized", "Forbidden", "pauses long")
+]
 
 
-@pytest.mark.parametrize(("row", "system", "mode"), [
-    pytest.param(case.values[0], case.values[1], mode, id=f"{case.values[0].fault}-{case.values[1]}-{mode}")
-    for case in PASSING
-    for number in [ROWS.index(case.values[0])]
-    for mode in (
-        list(OPERATOR_MODES)[turn(number, case.values[1]) % 2],
-        list(SENSOR_MODES)[turn(number, case.values[1]) % 3],
-    )
-], indirect=["system"])  # fmt: skip
+@pytest.mark.parametrize(("row", "system", "mode"), PASSING, indirect=["system"])
 def test_a_fault_that_passes_does_no_harm(row: Row, system: Adapter, mode: str, faults: Faults) -> None:
     ended = passing(row, mode, system, faults, push_outputs=["IMAGE"])
     assert ended.state == "success", ended.text
@@ -280,14 +282,14 @@ def test_a_long_pause_that_the_server_asks_for_is_kept_but_not_beyond_the_timeou
 
 
 def at_start(name: str) -> list[Any]:
-    """Each way in which each fault shows, on each system."""
+    """Each way in which each fault shows, on each system in each mode."""
     return [
-        pytest.param(row, play, system, mode, id=f"{row.fault}-{number}-{system}-{mode}")
+        pytest.param(row, play, system, mode, id=f"{row.fault}-{number}-{system}-{mode}", marks=marks)
         for index, row in enumerate(ROWS)
         if row.start.partition(":")[0] == name
         for number, play in enumerate(row.plays)
         for system in NAMES
-        for mode in [list(OPERATOR_MODES)[turn(index, number, system) % 2]]
+        for mode, marks in turns(OPERATOR_MODES, index, number, system)
     ]
 
 
@@ -376,10 +378,10 @@ def test_a_cancel_request_that_goes_wrong(row: Row, system: Adapter, mode: str, 
 # More than an answer
 
 
-@pytest.mark.parametrize(
-    ("mode", "moment"),
-    [("operator", "wait"), ("operator", "last"), ("operator-deferrable", "wait"), ("sensor-deferrable", "wait")],
-)
+@pytest.mark.parametrize(("mode", "moment"), [
+    *((mode, "wait") for mode in ("operator", "operator-deferrable", "sensor-deferrable", "sensor-from-trigger")),
+    *((mode, "last") for mode in ("operator", "sensor-poke", "sensor-reschedule", "sensor-from-trigger")),
+])  # fmt: skip
 def test_a_credential_that_was_rotated_is_read_again(system: Adapter, mode: str, moment: str, faults: Faults) -> None:
     """By a sender that goes on; a poke and a resumed task read the connection anyway."""
     task = task_of(Bench(system, mode), NOTHING)
@@ -477,7 +479,7 @@ TIMES = {
 }
 
 
-@pytest.mark.parametrize("mode", ["operator", "operator-deferrable", "sensor-reschedule"])
+@pytest.mark.parametrize("mode", all_modes("operator", "operator-deferrable", "sensor-reschedule"))
 @pytest.mark.parametrize("times", list(TIMES))
 def test_times_that_can_not_be_true_do_no_harm(system: Adapter, times: str, mode: str, faults: Faults) -> None:
     task = task_of(Bench(system, mode), NOTHING)
@@ -508,7 +510,7 @@ def test_a_servers_clock_may_be_put_back(system: Adapter, mode: str, faults: Fau
     check(ended, system)
 
 
-@pytest.mark.parametrize("mode", list(OPERATOR_MODES))
+@pytest.mark.parametrize("mode", all_modes(*OPERATOR_MODES))
 @pytest.mark.parametrize("status", [None, 401, 403, 404, 200])
 def test_what_another_origin_says_is_not_the_apis_word_and_it_gets_no_credential(
     system: Adapter, mode: str, status: int | None, faults: Faults, monkeypatch: pytest.MonkeyPatch
@@ -516,11 +518,12 @@ def test_what_another_origin_says_is_not_the_apis_word_and_it_gets_no_credential
     """Such as the page of a proxy that wants a login: a 401 there says nothing of our token."""
     be_patient(monkeypatch, 1.0)
     system.use_credential()
-    task = task_of(Bench(system, mode), NOTHING)
+    bench = Bench(system, mode)
+    task = task_of(bench, NOTHING)
     play = next(row for row in ROWS if row.fault == "redirect to another origin").plays[0]
     if status:
         system.emulator.faults.add(Fault("status", status=status, path="^/elsewhere", times=None))
-    faults.add(play, "read", 2, moment="wait", when=lambda: bool(task.api.store.get("execution", {}).get("ref")))
+    faults.add(play, "read", 2, moment="wait", when=lambda: bench.sensor or bool(task.api.store.get("execution", {}).get("ref")))
     faults.add(play, "read", 1, when=faults.last)
     ended = task.run()
     assert ended.state == "success", ended.text

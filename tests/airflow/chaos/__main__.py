@@ -1,7 +1,8 @@
 """
 ``make chaos``: tasks of all three systems in a real Airflow whose parts are killed meanwhile, and what came of them.
 
-Exit code 0 if nothing was started twice, lost, wrongly cancelled or orphaned, and each control failed as it must; 1 if not.
+Exit code 0 if nothing was started twice, lost, wrongly cancelled or orphaned, and each control did harm as it must; 1 if not.
+With ``--without`` the run itself is a control: 0 if it did harm.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rich.table import Table
 
 from tests.airflow.chaos import services
 from tests.airflow.chaos.chaos import Chaos, Say
-from tests.airflow.chaos.cluster import Cluster
+from tests.airflow.chaos.cluster import TRIGGERERS, WORKERS, Cluster
 from tests.airflow.chaos.remote import Remote
 from tests.airflow.chaos.verdict import COUNTS, Verdict, judge
 from tests.airflow.local_airflow import LocalAirflowError
@@ -84,7 +85,7 @@ def control(cluster: Cluster, remote: Remote, say: Say) -> dict[str, Verdict]:
     chaos = {without: Chaos(cluster, remote, say, f"control_{worker}") for without, (worker, _, _) in CONTROLS.items()}
     for without, (worker, _, _) in CONTROLS.items():
         say(f"Control: {worker} without {without}")
-        cluster.sabotage_worker(worker, without)
+        cluster.sabotage(without, worker)
         chaos[without].begin()
     for without, (worker, how, _) in CONTROLS.items():
         chaos[without].break_worker(how, among=[worker])
@@ -98,7 +99,7 @@ def row(table: Table, title: str, verdict: Verdict, system: str | None = None, e
     cells = []
     for name in COUNTS:
         number = verdict.total(name) if system is None else verdict.counts[name][system]
-        fine = number > 0 if name == expected else number == 0 or expected is not None
+        fine = verdict.total(name) > 0 if name == expected else number == 0 or expected is not None
         cells.append(f"[{'green' if fine else 'red'}]{number}[/]")
     numbers = [
         count.total() if system is None else count[system] for count in (verdict.tasks, verdict.tries, verdict.attempts, verdict.started)
@@ -106,29 +107,35 @@ def row(table: Table, title: str, verdict: Verdict, system: str | None = None, e
     table.add_row(title, *map(str, numbers), *cells)
 
 
-def report(console: Console, verdict: Verdict, controls: dict[str, Verdict]) -> bool:
-    """Print the table, and tell whether all is as it should be."""
+def report(console: Console, verdict: Verdict, controls: dict[str, Verdict], without: str | None = None) -> bool:
+    """
+    Print the table, and tell whether all is as it should be.
+
+    :param controls: those besides the run. :param without: what the run itself was without, if it is a control.
+    """
+    expected = CONTROLS[without][2] if without else None
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(no_wrap=True)
     for name in ("tasks", "tries", "attempts", "started", *COUNTS):
         table.add_column(name, justify="right")
     for system, title in SYSTEMS.items():
-        row(table, title, verdict, system)
+        row(table, title, verdict, system, expected)
     table.add_section()
-    row(table, "[bold]all[/]", verdict)
-    for without, found in controls.items():
-        row(table, f"control: without {without}", found, expected=CONTROLS[without][2])
+    row(table, f"[bold]all{f', without {without}' if without else ''}[/]", verdict, expected=expected)
+    for part, found in controls.items():
+        row(table, f"control: without {part}", found, expected=CONTROLS[part][2])
     console.print(table)
     for text in verdict.findings:
-        console.print(f"[red]✘[/] {escape(text)}", soft_wrap=True)
-    blind = {without: count for without, (_, _, count) in CONTROLS.items() if not controls[without].total(count)}
-    for without, count in blind.items():
-        console.print(f"[red]✘[/] The control without {without} shows nothing {count}: so the zeros above prove nothing.")
-    return not verdict.findings and not blind
+        console.print(f"{'·' if without else '[red]✘[/]'} {escape(text)}", soft_wrap=True)
+    proofs = {without: verdict} if without else controls
+    blind = [part for part, found in proofs.items() if not found.total(CONTROLS[part][2])]
+    for part in blind:
+        console.print(f"[red]✘[/] The control without {part} shows no {CONTROLS[part][2]}: so zeros of it prove nothing.")
+    return not blind and (without is not None or not verdict.findings)
 
 
-def run(console: Console, home: Path, in_short: bool) -> bool:
-    """All of it, in a fresh Airflow."""
+def run(console: Console, home: Path, in_short: bool, without: str | None) -> bool:
+    """All of it, in a fresh Airflow; ``without`` a part of the provider in every worker and triggerer."""
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -140,17 +147,19 @@ def run(console: Console, home: Path, in_short: bool) -> bool:
     try:
         with Cluster(home, connections=remote.start()) as cluster:
             say(f"Airflow {version('apache-airflow')} is up: PostgreSQL, Redis, 2 Celery workers, 2 triggerers")
+            if without:
+                cluster.sabotage(without, *WORKERS, *TRIGGERERS)
+                say(f"Control: all workers and triggerers without {without}")
             cluster.unpause(*DAGS)
-            chaos = Chaos(cluster, remote, say)
+            chaos = Chaos(cluster, remote, say, control=without is not None)
             (short if in_short else full)(chaos)
             chaos.await_end(300.0)
-            say("All tasks have ended")
             verdict = judge(cluster, remote, chaos.expected, chaos.runs)
             say("Judged")
-            controls = control(cluster, remote, say)
+            controls = {} if without else control(cluster, remote, say)
     finally:
         remote.stop()
-    fine = report(console, verdict, controls)
+    fine = report(console, verdict, controls, without)
     say("All as it should be." if fine else "Not as it should be.")
     return fine
 
@@ -159,13 +168,14 @@ def main() -> int:
     """Run it and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.airflow.chaos", description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer tasks, and shorter outages")
+    parser.add_argument("--without", choices=CONTROLS, help="a control: the same run without this; it must do harm")
     options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     signal.signal(SIGTERM, signal.default_int_handler)  # whoever ends this ends all that it started
     home = Path(tempfile.mkdtemp(prefix="airflow-chaos-"))
     fine = False
     try:
-        fine = run(console, home, options.short)
+        fine = run(console, home, options.short, options.without)
     except (LocalAirflowError, TimeoutError) as error:
         console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
     except KeyboardInterrupt:

@@ -28,6 +28,8 @@ PATIENCE = 20.0
 """Seconds without anything to hit, after which new tasks are started."""
 DEADLINE = 240.0
 """Seconds until something is there to hit, or has come of an act; else the run fails, since it does not prove what it should."""
+LENIENCE = 60.0
+"""Seconds until something has come of an act in a control, which goes on without."""
 
 
 class Chaos:
@@ -35,13 +37,15 @@ class Chaos:
     One run of it.
 
     :param say: gets a line for each event. :param dag: whose tasks are hit.
+    :param control: whether it is to do harm: an act need not have its effect then, nor all tasks end.
     """
 
-    def __init__(self, cluster: Cluster, remote: Remote, say: Say, dag: str = "chaos") -> None:
+    def __init__(self, cluster: Cluster, remote: Remote, say: Say, dag: str = "chaos", control: bool = False) -> None:
         self.cluster = cluster
         self.remote = remote
         self.say = say
         self.dag = dag
+        self.control = control
         self.expected = Expected()
         self.runs: list[str] = []
 
@@ -56,7 +60,8 @@ class Chaos:
 
     def await_end(self, timeout: float) -> None:
         """Wait for the end of all tasks."""
-        self._await("all tasks have ended", lambda: not self._unfinished(), timeout, every=2.0)
+        if self._settle("all tasks have ended", lambda: not self._unfinished(), timeout, every=2.0):
+            self.say("All tasks have ended")
 
     # Workers
 
@@ -240,7 +245,7 @@ class Chaos:
                 and self._noted(running)
             )
 
-        self._await("both tasks follow their executions", followed, DEADLINE)
+        self._settle("both tasks follow their executions", followed)
 
     def _await_stopped(self, run: str) -> None:
         """The executions of before the act have ended."""
@@ -250,7 +255,7 @@ class Chaos:
             ended = Counter(one.task for one in mine if not one.active)
             return all(ended[one.task] >= self.expected.stopped[one.task] for one in mine)
 
-        self._await("the executions have ended", stopped, DEADLINE)
+        self._settle("the executions have ended", stopped)
 
     def _take_states(self, dag: str, run: str) -> None:
         """Which of its end states a task gets when its run is ended, Airflow decides; an end it has to be."""
@@ -259,7 +264,7 @@ class Chaos:
             states = self.cluster.states(dag, run)
             return states if set(states.values()) <= {"failed", "skipped"} else None
 
-        states = self._await("the tasks have ended", ended, DEADLINE) or {}
+        states = self._settle("the tasks have ended", ended) or {}
         for task, state in states.items():
             self.expected.states[_name(dag, run, task)] = str(state)
 
@@ -281,6 +286,16 @@ class Chaos:
             else:
                 assert found is not None
                 return found
+
+    def _settle(self, what: str, probe: Callable[[], T], timeout: float | None = None, every: float = 0.5) -> T | None:
+        """Wait for what is to come of an act, or of all. A control goes on without."""
+        try:
+            return self._await(what, probe, timeout or (LENIENCE if self.control else DEADLINE), every)
+        except TimeoutError as error:
+            if not self.control:
+                raise
+            self.say(str(error))
+            return None
 
     def _await(self, what: str, probe: Callable[[], T], timeout: float, every: float = 0.5) -> T:
         def look() -> T:

@@ -18,6 +18,7 @@ from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, free_po
 HERE = Path(__file__).resolve().parent
 WORKERS = ("worker1", "worker2")
 TRIGGERERS = ("triggerer1", "triggerer2")
+AIRFLOW = [sys.executable, "-m", "airflow"]
 
 # Airflow notices a dead worker after 5 minutes, a dead triggerer after half a minute. There is no time for that here.
 IMPATIENT = {
@@ -70,12 +71,12 @@ class Cluster(LocalAirflow):
         }
         super().__init__(home, dags=HERE / "dags", connections=connections, settings=settings)
 
-    def sabotage_worker(self, name: str, without: str) -> None:
-        """Exchange a worker for one that lacks a part of the provider, as of ``dags/sabotage.py``."""
-        component = self.components[name]
-        component.kill()
-        component.environment["CHAOS_WITHOUT"] = without
-        component.start()
+    def sabotage(self, without: str, *names: str) -> None:
+        """Exchange workers or triggerers for ones that lack a part of the provider, as of ``sabotage.py``."""
+        for component in (self.components[name] for name in names):
+            component.kill()
+            component.command = [sys.executable, "-m", "tests.airflow.chaos.sabotage", without, *component.command[len(AIRFLOW) :]]
+            component.start()
 
     def supervise(self) -> list[str]:
         """Start again what has ended by itself, as systemd and Kubernetes do, and return its names: Airflow's scheduler needs that."""
@@ -118,10 +119,9 @@ class Cluster(LocalAirflow):
         environment = self._environment()
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda service: service.start(), (self.postgres, self.redis)))
-        airflow = [sys.executable, "-m", "airflow"]
         with (self.home / "migrate.log").open("wb") as output:
             inside = {**environment, "CHAOS_COMPONENT": "migrate"}
-            subprocess.run([*airflow, "db", "migrate"], env=inside, stdout=output, stderr=subprocess.STDOUT, check=True)
+            subprocess.run([*AIRFLOW, "db", "migrate"], env=inside, stdout=output, stderr=subprocess.STDOUT, check=True)
         commands = {
             "api-server": ["api-server"],
             "dag-processor": ["dag-processor"],
@@ -131,7 +131,7 @@ class Cluster(LocalAirflow):
         }
         for name, command in commands.items():
             inside = {**environment, "CHAOS_COMPONENT": name}
-            self.components[name] = Component(name, [*airflow, *command], environment=inside, output=self.home / f"{name}.log")
+            self.components[name] = Component(name, [*AIRFLOW, *command], environment=inside, output=self.home / f"{name}.log")
             self.components[name].start()
         self._connect()
 

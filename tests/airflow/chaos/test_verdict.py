@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from tests.airflow.chaos.__main__ import CONTROLS, report
 from tests.airflow.chaos.remote import Execution, Request
 from tests.airflow.chaos.verdict import COUNTS, Expected, Verdict, _judge_ends, _judge_starts, name_of
 
@@ -60,3 +63,28 @@ def test_a_persons_act_cancels_once() -> None:
     stopped = Execution("buddy", "demo/shop/1/7", TASK, "TERMINATED")
     assert counts([stopped], [STARTED], [CANCEL], expected) == {}
     assert counts([stopped], [STARTED], [CANCEL, CANCEL], expected) == {"wrongly cancelled": 1}
+
+
+def fine(verdict: Verdict, controls: dict[str, Verdict], without: str | None = None) -> bool:
+    return report(Console(file=io.StringIO()), verdict, controls, without)
+
+
+def harm(kind: str) -> Verdict:
+    verdict = Verdict()
+    verdict.note(kind, "buddy", "what happened")
+    return verdict
+
+
+def test_a_run_must_do_no_harm_and_each_of_its_controls_must() -> None:
+    harmful = {without: harm(kind) for without, (_, _, kind) in CONTROLS.items()}
+    assert fine(Verdict(), harmful)
+    for kind in COUNTS:
+        assert not fine(harm(kind), harmful)
+    for without in CONTROLS:
+        assert not fine(Verdict(), {**harmful, without: Verdict()})
+
+
+@pytest.mark.parametrize(("without", "kind"), [("re-attachment", "duplicates"), ("guard", "wrongly cancelled")])
+def test_a_run_that_is_a_control_must_do_the_harm_that_it_is_for(without: str, kind: str) -> None:
+    for other in COUNTS:
+        assert fine(harm(other), {}, without) == (other == kind)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import sabotage  # noqa: F401
 from airflow.sdk import DAG
 
 from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator

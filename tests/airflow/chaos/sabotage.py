@@ -1,0 +1,33 @@
+"""
+For the controls: Airflow, without the part of the provider that the chaos run is to prove.
+
+``python -m tests.airflow.chaos.sabotage guard triggerer ...`` is ``airflow triggerer ...``. The processes of tasks and triggers are
+forked from this one, and lack it too.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from airflow.__main__ import main
+
+from airflow_provider.execution import kill, operator, store
+
+
+def take_out(part: str) -> None:
+    """
+    Take a part out of the provider, in this process.
+
+    :param part: ``re-attachment``: no note of an earlier try is found. ``guard``: nobody asks who kills, it is always a person.
+    """
+    if part == "re-attachment":
+        store.load = lambda context: None
+    elif part == "guard":
+        kill.ask = operator.ask = lambda key: kill.Verdict.CANCEL
+    else:
+        raise SystemExit(f"There is no part {part!r}.")
+
+
+if __name__ == "__main__":
+    take_out(sys.argv.pop(1))
+    main()
