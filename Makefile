@@ -71,8 +71,8 @@ bench: $(VENV)-bench/.ready  ## Measure against peers; prints, asserts nothing
 	@$(VENV)-bench/bin/python -m tests.benchmarks
 
 lock: $(VENV)/.ready  ## Resolve the lock files anew
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra audit --extra emulator --extra logs --group dev --group chaos pyproject.toml -o requirements-dev.lock
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra emulator --extra logs --group bench pyproject.toml -o requirements-bench.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra aiohttp --extra audit --extra emulator --extra logs --group dev --group chaos pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra aiohttp --extra emulator --extra logs --group bench pyproject.toml -o requirements-bench.lock
 
 clean:  ## Remove what was built, the environments included
 	rm -rf $(VENV) $(VENV)-bench .airflow docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

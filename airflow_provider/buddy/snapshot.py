@@ -53,7 +53,7 @@ def snapshot_of(ref: BuddyRef, execution: models.Execution) -> Snapshot:
         started_at=execution.start_date,
         finished_at=execution.finish_date,
         error=next((step.error for step in steps if step.error and step.phase is Phase.FAILED and not step.tolerated), None),
-        actor=_actor(execution),
+        actor=_actor(execution, steps),
         progress=_progress(execution.action_executions),
         steps=steps,
         waiting_for=_waiting_for(execution.action_executions) if phase is Phase.WAITING else None,
@@ -110,12 +110,11 @@ def _encrypted(value: object) -> bool:
     return str(value).startswith(("!encrypted ", "secure!"))
 
 
-def _actor(execution: models.Execution) -> dict[str, Any] | None:
+def _actor(execution: models.Execution, steps: list[Step]) -> dict[str, Any] | None:
     creator = execution.creator
     acts: dict[str, Any] = {}
-    for action in execution.action_executions:
-        step = step_of(action)
-        acts.update({key: value for key, value in (step.actor or {}).items() if value is not None})
+    for step in steps:
+        acts.update(step.actor or {})
     return _filled(started_by=creator and creator.name, starter_id=creator and creator.id, **acts)
 
 

@@ -1,5 +1,5 @@
 """
-The sync and the async sender: the only module that knows httpx.
+The sync and the async sender, over httpx; the async one over aiohttp, where that is installed (:mod:`.aiohttp_transport`).
 
 Both share one reading of requests, answers and errors (``_Call``) and one retry policy (``_retrying``); they differ only in how they wait.
 """
@@ -18,9 +18,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
+from urllib.request import getproxies
 
 import anyio
 import httpx
@@ -106,6 +107,12 @@ def _tls(verify: bool | str) -> ssl.SSLContext:
         except OSError as error:
             raise ConfigurationError(f"The CA bundle {verify!r} can't be read: {error}") from None
     return httpx.create_ssl_context(verify=verify)
+
+
+@lru_cache(maxsize=1024)
+def _url(url: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
+    """Each poll of a wait asks for the same address; to read it takes a tenth of the poll."""
+    return httpx.URL(url, params=list(query)) if query else httpx.URL(url)
 
 
 def _is_url(url: str) -> bool:
@@ -237,7 +244,8 @@ class _Call(Generic[T]):
     @property
     def at_home(self) -> bool:
         """Whether the request goes to the connection's own origin."""
-        return origin(self.url) == origin(self.endpoint.base_url)
+        base = self.endpoint.base_url
+        return self.url.startswith(f"{base}/") or origin(self.url) == origin(base)
 
     def built(self, timeout: httpx.Timeout) -> httpx.Request:
         """
@@ -257,9 +265,8 @@ class _Call(Generic[T]):
         request = self.request
         return httpx.Request(
             request.route.method,
-            self.url,
+            _url(self.url, () if self.redirects else request.query),
             headers=headers,
-            params=list(request.query) if request.query and not self.redirects else None,
             json=request.body,
             data=None if request.form is None else dict(request.form),
             extensions={"timeout": timeout.as_dict()},
@@ -327,13 +334,13 @@ class _Call(Generic[T]):
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ssl.SSLError):
             cause = cause.__cause__ or cause.__context__
-        if cause is not None:
-            advice = "Check the certificate; a private one needs the connection's ca_bundle."
-        elif isinstance(error, httpx.TimeoutException):
+        if isinstance(error, httpx.TimeoutException):
             advice = f"No answer within {self.endpoint.timeout:g} s."
+        elif cause is not None:
+            advice = "Check the certificate; a private one needs the connection's ca_bundle."
         else:
             advice = "Check that the API can be reached from here."
-        what = one_line(error, 300).rstrip(".") or type(error).__name__
+        what = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the answer
         return TransportError(f"{self.subject} got no answer: {what}. {advice}", sent=sent, **self.fields)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> T:
@@ -436,6 +443,30 @@ class _Client(httpx.Client):
 
 class _AsyncClient(httpx.AsyncClient):
     cookies = _NoCookies()  # type: ignore[override]
+
+
+class _HttpxTransport(httpx.AsyncBaseTransport):
+    """httpx's client, not its transport: only the client knows the proxies of the environment."""
+
+    def __init__(self, verify: ssl.SSLContext, keep_alive: float) -> None:
+        self._client = _AsyncClient(verify=verify, limits=httpx.Limits(keepalive_expiry=keep_alive))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._client.send(request, stream=True)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+def _prepared(verify: bool | str) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Do what takes too long for an event loop, certificates and imports; the transport itself is made there."""
+    context = _tls(verify)
+    if not {"http", "https", "all"} & set(getproxies()):  # which address goes through which proxy is for httpx to tell
+        with suppress(ImportError):
+            from airflow_provider.execution.aiohttp_transport import AiohttpTransport
+
+            return partial(AiohttpTransport, context, KEEP_ALIVE)
+    return partial(_HttpxTransport, context, KEEP_ALIVE)
 
 
 class _Body:
@@ -650,11 +681,14 @@ class AsyncSender:
 
     _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, AsyncSender]] = weakref.WeakKeyDictionary()
 
-    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, reread: Callable[[], Awaitable[Endpoint]] | None = None
+    ) -> None:
         self._credential = _Credential(endpoint)
         self._held_as = endpoint  # the one in use may change
         self._reread = reread
-        self._client = client
+        self._transport = transport
+        self._timeout = httpx.Timeout(endpoint.timeout)
         self._limit = _RateLimit()
         # Before the pool: httpx's own pool is slow when many requests queue in it.
         self._in_flight = asyncio.Semaphore(endpoint.max_in_flight)
@@ -674,12 +708,10 @@ class AsyncSender:
 
         :param reread: reads the connection again, should its credential be refused after it was taken.
         """
-        context = await asyncio.to_thread(_tls, endpoint.verify)
+        transport = await asyncio.to_thread(_prepared, endpoint.verify)
         senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
         if (sender := senders.get(endpoint)) is None:
-            limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE)
-            client = _AsyncClient(verify=context, timeout=endpoint.timeout, limits=limits)
-            sender = senders[endpoint] = cls(endpoint, client, reread)
+            sender = senders[endpoint] = cls(endpoint, transport(), reread)
         sender._users += 1
         return sender
 
@@ -688,7 +720,7 @@ class AsyncSender:
         self._users -= 1
         if not self._users:
             del self._shared[asyncio.get_running_loop()][self._held_as]
-            await asyncio.shield(self._client.aclose())
+            await asyncio.shield(self._transport.aclose())
 
     @classmethod
     @asynccontextmanager
@@ -704,13 +736,23 @@ class AsyncSender:
     @asynccontextmanager
     async def own(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
         """A sender that queues behind nobody else's requests, such as for cancelling while there is time."""
-        context = await asyncio.to_thread(_tls, endpoint.verify)
-        async with _AsyncClient(verify=context, timeout=endpoint.timeout) as client:
-            yield cls(endpoint, client)
+        transport = await asyncio.to_thread(_prepared, endpoint.verify)
+        async with transport() as made:
+            yield cls(endpoint, made)
 
     async def send(self, request: Request[T]) -> T:
         """Send one request, with the repeats that it allows. See :meth:`Sender.send`."""
-        answer: T = await AsyncRetrying(**_retrying(request, self.endpoint))(self._once, request)
+        try:
+            return await self._once(request)  # what repeats it is not set up for nothing: that takes as long as a tenth of a request
+        except ExecutionApiError as error:
+            failures = [error]
+
+        async def again() -> T:
+            if failures:
+                raise failures.pop()
+            return await self._once(request)
+
+        answer: T = await AsyncRetrying(**_retrying(request, self.endpoint))(again)
         return answer
 
     async def _once(self, request: Request[T]) -> T:
@@ -776,22 +818,22 @@ class AsyncSender:
             return False
 
     async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
-        try:
-            with anyio.fail_after(SLOWEST * self.endpoint.timeout):  # asyncio.wait_for may lose a cancel before Python 3.12
-                return await self._exchange(call)
-        except TimeoutError:
-            raise call.too_slow() from None
+        with anyio.move_on_after(SLOWEST * self.endpoint.timeout):  # asyncio.wait_for may lose a cancel before Python 3.12
+            return await self._exchange(call)
+        raise call.too_slow()
 
     async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                async with aclosing(await self._client.send(call.built(self._client.timeout), stream=True)) as response:
+                response = await self._transport.handle_async_request(call.built(self._timeout))
+                assert isinstance(response.stream, httpx.AsyncByteStream)
+                async with aclosing(response.stream) as raw:
                     if call.at_home:
                         call.refused_for = self._limit.note(response.status_code, response.headers)
                     if call.redirected(response):
                         continue
                     body = _Body(call, response.status_code, response.headers)
-                    async for chunk in response.aiter_raw():
+                    async for chunk in raw:
                         if not body.add(chunk):
                             break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:

@@ -93,6 +93,12 @@ def ours(system: str, ref: str, every: float, log_lines: int = 0) -> Coroutine[A
     )  # fmt: skip
 
 
+def over_httpx(waits: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    """As where aiohttp is not installed."""
+    sys.modules["airflow_provider.execution.aiohttp_transport"] = None  # type: ignore[assignment]
+    return waits
+
+
 async def follow(trigger: Any) -> None:
     async for event in trigger.run():
         raise SystemExit(f"The wait ended: {event.payload}")
@@ -152,6 +158,7 @@ def buddy_ref(number: int, pipelines: int) -> str:
 KINDS: dict[str, Callable[[int, float], Coroutine[Any, Any, None]]] = {
     "A: 10 pipelines": lambda number, every: ours("buddy", buddy_ref(number, 10), every),
     "B: a pipeline each": lambda number, every: ours("buddy", buddy_ref(number, 1_000_000), every),
+    "B: over httpx": lambda number, every: over_httpx(ours("buddy", buddy_ref(number, 1_000_000), every)),
     "C: with log forwarding": lambda number, every: ours("buddy", buddy_ref(number, 10), every, 1_000_000),
     "Tracecat": lambda number, every: ours("tracecat", stub.tracecat_ref(number), every),
     "AlgaPSA": lambda number, every: ours("alga_psa", stub.alga_psa_ref(number), every),
@@ -241,7 +248,7 @@ PEERS = ("dbt-cloud", "databricks", "http")
 BLOCKING = "airbyte"
 """Blocks the event loop with each request, so that a thousand would not get through."""
 BARE = ("bare httpx", "bare httpx, 8 at once")
-OURS = ("A: 10 pipelines", "B: a pipeline each", "Tracecat", "AlgaPSA")
+OURS = ("A: 10 pipelines", "B: a pipeline each", "B: over httpx", "Tracecat", "AlgaPSA")
 RUNS = [
     *((kind, 1_000) for kind in (*OURS, *PEERS, *BARE)), ("C: with log forwarding", 200), (BLOCKING, 100),
     *((kind, 5_000) for kind in ("A: 10 pipelines", "B: a pipeline each", "dbt-cloud", "databricks")),

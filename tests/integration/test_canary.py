@@ -23,6 +23,7 @@ from tests.integration.conftest import ALL_MODES, Bench
 from tests.integration.systems import SYSTEMS, Adapter, TracecatSystem
 from tests.integration.test_kill import looked_at
 from tests.integration.test_start_once import crash_at, crashed_try
+from tests.unit.senders import send_over
 
 GITHUB = "ghp_" + "canary" * 6
 JWT = "eyJhbGciOiJub25lIn0.eyJ3aG8iOiJib2IifQ.canaryCanary"
@@ -273,6 +274,7 @@ def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (remote_text, log_file):
         monkeypatch.setattr(module, "parts_of", lambda secrets: [])
     monkeypatch.setattr(transport, "quiet", lambda record: True, raising=False)
+    send_over("httpx", monkeypatch)  # aiohttp logs nothing that would have to be quieted
 
 
 def places(found: list[str]) -> str:

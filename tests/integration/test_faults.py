@@ -103,7 +103,8 @@ def check(ended: Ended, system: Adapter, started: int = 1, cancelled: int = 0) -
         assert isinstance(problem, AirflowException), f"{problem!r}\n{ended.text}"
         assert len(str(problem).splitlines()) == 1
         problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
-    assert not re.search(r"\b(httpx|httpcore|pydantic\w*|h11|json|ssl|zlib)\.\w+|Traceback|ValidationError", ended.text), ended.text
+    libraries = r"\b(httpx|httpcore|aiohttp|yarl|pydantic\w*|h11|json|ssl|zlib)\.\w+"
+    assert not re.search(rf"{libraries}|Traceback|ValidationError", ended.text), ended.text
     assert len(system.refs) == started, ended.text
     assert system.cancels == cancelled, ended.text
 

@@ -1,11 +1,13 @@
-"""Both senders behind one face, so that each test of the transport holds for both."""
+"""Both senders behind one face, the async one over httpx and over aiohttp, so that each test of the transport holds for all."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -18,14 +20,25 @@ from airflow_provider.execution.transport import AsyncSender, Sender
 
 T = TypeVar("T")
 
-KINDS = ("sync", "async")
+KINDS = ("sync", "async", "aiohttp")
+OVER = ("httpx", "aiohttp")
+
+
+def send_over(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have async senders send over ``name``: without the extra, that is httpx."""
+    module = "airflow_provider.execution.aiohttp_transport"
+    if name == "httpx":
+        monkeypatch.setitem(sys.modules, module, None)
+    else:
+        import_module(module)  # or the sender would go over httpx without a word
 
 
 class Driver:
     """
     Runs flows with one kind of sender, over real sockets; pauses are noted, not slept, and its clock goes on by them.
 
-    The sync sender takes its sleep as an argument. For the async one ``asyncio.sleep`` is shortened, on this thread only.
+    ``async`` is the async sender over httpx, ``aiohttp`` the one over aiohttp. The sync sender takes its sleep as an argument; for the
+    async ones ``asyncio.sleep`` is shortened, on this thread only.
     """
 
     def __init__(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +53,8 @@ class Driver:
             self._pause(delay)
             return await slept(0, result)
 
-        if kind == "async":
+        if kind != "sync":
+            send_over("httpx" if kind == "async" else "aiohttp", monkeypatch)
             monkeypatch.setattr(asyncio, "sleep", shortened)
         clock = SimpleNamespace(time=lambda: time.time() + sum(self.pauses), monotonic=time.monotonic)
         monkeypatch.setattr(transport, "time", clock)

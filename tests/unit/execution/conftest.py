@@ -7,7 +7,7 @@ import pytest
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.emulator import Emulator
 from airflow_provider.execution.endpoint import Endpoint
-from tests.unit.senders import KINDS, Driver
+from tests.unit.senders import KINDS, OVER, Driver, send_over
 
 
 def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) -> Endpoint:
@@ -28,6 +28,13 @@ def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) 
 @pytest.fixture(params=KINDS)
 def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Driver:
     return Driver(request.param, monkeypatch)
+
+
+@pytest.fixture(params=OVER)
+def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What async senders send over in this test."""
+    send_over(request.param, monkeypatch)
+    return str(request.param)
 
 
 @pytest.fixture

@@ -720,6 +720,7 @@ def test_the_end_of_the_task_is_not_taken_for_an_error_of_the_api(emulator: Emul
     assert handled == []
 
 
+@pytest.mark.usefixtures("over")
 def test_a_cancelled_wait_closes_its_flow(endpoint: Endpoint) -> None:
     notes: list[str] = []
 
@@ -748,6 +749,7 @@ def connections(emulator: Emulator) -> int:
     )
 
 
+@pytest.mark.usefixtures("over")
 def test_users_of_one_connection_share_a_client_until_the_last_has_left(emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline) -> None:
     async def main() -> None:
         async with AsyncSender.shared(endpoint) as first:
@@ -765,6 +767,7 @@ def test_users_of_one_connection_share_a_client_until_the_last_has_left(emulator
     assert connections(emulator) == 0
 
 
+@pytest.mark.usefixtures("over")
 def test_other_credentials_get_another_client(emulator: Emulator, endpoint: Endpoint) -> None:
     async def main() -> None:
         async with AsyncSender.shared(endpoint) as first, AsyncSender.shared(endpoint_of(emulator.buddy.url, token="other")) as second:
@@ -775,6 +778,7 @@ def test_other_credentials_get_another_client(emulator: Emulator, endpoint: Endp
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("over")
 def test_the_shared_client_is_closed_after_a_failure(emulator: Emulator, endpoint: Endpoint) -> None:
     async def main() -> None:
         with pytest.raises(errors.NotFound):
@@ -785,6 +789,7 @@ def test_the_shared_client_is_closed_after_a_failure(emulator: Emulator, endpoin
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("over")
 def test_two_event_loops_have_two_clients(emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline) -> None:
     """A client belongs to the loop that it was used on first."""
     senders: list[AsyncSender] = []
@@ -814,6 +819,7 @@ def test_two_event_loops_have_two_clients(emulator: Emulator, endpoint: Endpoint
     assert connections(emulator) == 0
 
 
+@pytest.mark.usefixtures("over")
 def test_the_async_sender_bounds_the_requests_under_way() -> None:
     busy = most = 0
     lock = threading.Lock()
@@ -853,6 +859,7 @@ def test_all_users_of_a_connection_heed_its_rate_limit(
     assert [round(pause, -1) for pause in driver.pauses] == [30]
 
 
+@pytest.mark.usefixtures("over")
 def test_a_refusal_pauses_those_too_that_queue_already(emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline) -> None:
     async def main() -> None:
         async with AsyncSender.shared(replace(endpoint, max_in_flight=1)) as sender:
@@ -881,6 +888,7 @@ def test_of_answers_that_overtake_each_other_the_one_with_less_left_counts() -> 
     assert limit.take() > 25.0
 
 
+@pytest.mark.usefixtures("over")
 def test_requests_are_spread_before_the_api_refuses_one(emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline) -> None:
     emulator.buddy.rate_limit = (20, 2.0)
 
@@ -969,6 +977,7 @@ def test_a_plain_answer_on_a_tls_address_is_a_transport_error(driver: Driver, em
     assert raised.value.sent is False
 
 
+@pytest.mark.usefixtures("over")
 def test_a_sender_of_its_own_queues_behind_nobody(emulator: Emulator) -> None:
     """A cancel request must not wait for the polls of others, nor for the rate limit that they have used up."""
     emulator.buddy.add_pipeline(Pipeline("release"))
@@ -996,6 +1005,7 @@ def test_a_sender_of_its_own_queues_behind_nobody(emulator: Emulator) -> None:
     assert done == ["cancel", "poll"]
 
 
+@pytest.mark.usefixtures("over")
 def test_a_cancel_in_the_moment_of_the_answer_is_not_lost(endpoint: Endpoint) -> None:
     """A trigger that is taken away must end, whatever it is in the middle of."""
 
