@@ -90,9 +90,20 @@ def origin(url: str) -> tuple[str, str, int]:
     # A label that is empty or too long makes the name service's client raise a UnicodeError.
     name = (parts.hostname or "").lower()
     labels = name.removesuffix(".").split(".")
-    if parts.scheme not in {"http", "https"} or not all(0 < len(label) <= LONGEST_LABEL for label in labels):
+    sound = all(0 < len(label) <= LONGEST_LABEL for label in labels) and ("xn--" not in name or _is_encoded(name))
+    if parts.scheme not in {"http", "https"} or not sound:
         raise ConfigurationError("The address is not an http(s) URL with a host.")
     return parts.scheme, name, port or (443 if parts.scheme == "https" else 80)
+
+
+def _is_encoded(name: str) -> bool:
+    """Whether a name that says so is an encoded international one: what httpx raises on any other is no error of its own."""
+    import httpx
+
+    try:
+        return bool(httpx.URL(scheme="https", host=name).host)
+    except UnicodeError:
+        return False
 
 
 def base_url(host: str, *, schema: str | None = None, port: int | None = None) -> str:
