@@ -90,7 +90,7 @@ def origin(url: str) -> tuple[str, str, int]:
     # A label that is empty or too long makes the name service's client raise a UnicodeError.
     name = (parts.hostname or "").lower()
     labels = name.removesuffix(".").split(".")
-    sound = all(0 < len(label) <= LONGEST_LABEL for label in labels) and ("xn--" not in name or _is_encoded(name))
+    sound = all(0 < len(label) <= LONGEST_LABEL for label in labels) and (not name.startswith("xn--") or _is_encoded(name))
     if parts.scheme not in {"http", "https"} or not sound:
         raise ConfigurationError("The address is not an http(s) URL with a host.")
     return parts.scheme, name, port or (443 if parts.scheme == "https" else 80)
