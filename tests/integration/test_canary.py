@@ -107,7 +107,8 @@ class Hunt:
                 self.keep(f"{what}: {method} {path}", body)
         ours = [record for record in self.records.records if not record.name.startswith("uvicorn")]  # that is the emulator
         self.keep("logging", "\n".join(f"{record.name}: {record.getMessage()} {record.exc_text or ''}" for record in ours))
-        assert any(record.name.startswith("httpcore") and record.levelno == logging.DEBUG for record in self.records.records)
+        # Debug logging was on; aiohttp has none.
+        assert any(record.name.startswith(("httpcore", "asyncio")) and record.levelno == logging.DEBUG for record in self.records.records)
         return [
             f"{place}: ...{text[max(hit.start() - 60, 0) : hit.end() + 20]!r}"
             for place, text in self.left
