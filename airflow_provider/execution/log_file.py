@@ -78,6 +78,9 @@ class LogFile:
             start = end
 
     def _cleaned(self, step: str, block: bytes) -> bytes:
+        in_key = bool(self._keys.get(step))
+        if not in_key and block.isascii() and not self._is_suspect(block):
+            return block
         if b"\r" in block:
             block = re.sub(rb"\r+\n", b"\n", block)
         ascii_only = block.isascii()
@@ -86,9 +89,9 @@ class LogFile:
         plain = block
         if b"\x1b" in block or (not ascii_only and b"\xc2\x9b" in block):
             plain = uncoloured(block.decode()).encode()
-        if not self._keys.get(step) and not self._is_suspect(plain):
+        if not in_key and not self._is_suspect(plain):
             return plain
-        if self._keys.get(step) or _KEY in plain:
+        if in_key or _KEY in plain:
             lines = (LogLine(step, line) for line in block.decode().split("\n")[:-1])
             return "".join(f"{cleaned(uncoloured(line.text), self._hidden)}\n" for line in without_keys(lines, self._keys)).encode()
         suspects = dict(self._suspects(plain, ascii_only))
