@@ -62,7 +62,7 @@ def test_what_a_task_hands_to_its_trigger_is_small_plain_and_without_secrets(kin
     with Emulator() as emulator:
         emulator.buddy.token = "t0ken-canary"
         system = BuddySystem(emulator)
-        pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=0.3, log=["x" * 100] * 50)]))
+        pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=2.0, log=["x" * 100] * 50)]))
         if kind == "operator":
             variables = {"secret_variables": {"KEY": "s3cr3t-canary"}, "variables": {"A": "v4riable-canary"}}
             task = TaskRun(lambda: system.operator(pipeline, deferrable=True, **variables), system.connections)
