@@ -263,9 +263,11 @@ class _Call(Generic[T]):
             if self.cookie:
                 headers["cookie"] = self.cookie
         request = self.request
+        # Addresses that an answer told are not kept: they may be long, and signed.
+        read = _url if request.url is None and not self.redirects else _url.__wrapped__
         return httpx.Request(
             request.route.method,
-            _url(self.url, () if self.redirects else request.query),
+            read(self.url, () if self.redirects else request.query),
             headers=headers,
             json=request.body,
             data=None if request.form is None else dict(request.form),
