@@ -69,7 +69,7 @@ class LogReader:
         cursor[of.key] = offset + len(lines)
         return lines, more
 
-    def block(self, of: LogOf, cursor: Cursor) -> Flow[tuple[bytes, bool]]:
+    def block(self, of: LogOf, cursor: Cursor) -> Flow[tuple[bytes | bytearray, bool]]:
         """
         Read on as :meth:`lines` does, as much as is at hand.
 
@@ -84,10 +84,13 @@ class LogReader:
         used = data.rfind(b"\n") + 1
         cursor[f"{of.key} bytes"] = start + used
         if used < len(data) and (not used if full else of.ended):
-            rest = data[used:] if not full else _whole_characters(data)
-            cursor[f"{of.key} bytes"] += len(rest)
-            return data[:used] + rest + b"\n", full
-        return data[:used] if used < len(data) else data, full
+            if full:
+                _drop_cut_character(data)
+            cursor[f"{of.key} bytes"] = start + len(data)
+            data += b"\n"
+        else:
+            del data[used:]
+        return data, full
 
     def tail(self, of: LogOf, inline: models.ActionExecution | None) -> Flow[list[str]]:
         """
@@ -207,7 +210,7 @@ class LogReader:
         self._window = min(max(3 * used // 2, LEAST_WINDOW), WINDOW)
         return lines, more
 
-    def _part(self, of: LogOf, start: int, size: int) -> Flow[bytes]:
+    def _part(self, of: LogOf, start: int, size: int) -> Flow[bytearray]:
         """A part of the log behind its address, which may be good for a while only."""
         if url := self._addresses.get(of):
             try:
@@ -215,9 +218,9 @@ class LogReader:
             except StatusError:
                 pass
         url = self._addresses[of] = (yield from self._whole(of)).log_url or ""
-        return (yield from self._fetch(of, url, Part(start, size))) if url else b""
+        return (yield from self._fetch(of, url, Part(start, size))) if url else bytearray()
 
-    def _fetch(self, of: LogOf, url: str, part: Part) -> Flow[bytes]:
+    def _fetch(self, of: LogOf, url: str, part: Part) -> Flow[bytearray]:
         """Fetch a part of a log; the sender gives our token to nobody but the connection's own origin."""
         return (yield from send(routes.GET_LOG_URL.at(url, part=part, ref=str(of.execution))))
 
@@ -226,7 +229,7 @@ _Line = tuple[str, int, bool]
 """A line, the bytes that it takes up, and whether it is whole."""
 
 
-def _lines(data: bytes, *, full: bool, ended: bool) -> Iterator[_Line]:
+def _lines(data: bytes | bytearray, *, full: bool, ended: bool) -> Iterator[_Line]:
     """
     The lines of a part of a log. They end with a line feed, as nothing else does: the other routes count them so.
 
@@ -241,15 +244,15 @@ def _lines(data: bytes, *, full: bool, ended: bool) -> Iterator[_Line]:
     if rest and not full and ended:
         yield rest.decode(errors="replace").rstrip("\r"), len(rest), True
     elif rest and full and not start:  # no end in sight
-        piece = _whole_characters(rest)
+        _drop_cut_character(piece := bytearray(rest))
         yield piece.decode(errors="replace"), len(piece), False
 
 
-def _whole_characters(data: bytes) -> bytes:
-    """Without the last character, which may be cut."""
+def _drop_cut_character(data: bytearray) -> None:
+    """Take the last character away, if it may be cut."""
     for back in range(1, min(4, len(data) - 1) + 1):
         if data[-back] >= 0xC0:
-            return data[:-back]
+            del data[-back:]
+            break
         if data[-back] < 0x80:
             break
-    return data

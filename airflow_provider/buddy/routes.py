@@ -43,7 +43,7 @@ GET_ACTION_LOG: Route[models.ActionExecution] = Route(
 GET_ACTIONS_LOG: Route[models.ActionExecution] = Route(
     "GET", f"{_EXECUTION}/actions/{{action}}", models.ActionExecution, max_body=2 * MAX_BODY
 )
-GET_LOG_URL: Route[bytes] = Route("GET", "(log_url)", bytes)
+GET_LOG_URL: Route[bytearray] = Route("GET", "(log_url)", bytearray)
 
 GET_TOKEN: Route[models.Token] = Route("GET", "/user/token", models.Token)
 GET_USER: Route[models.User] = Route("GET", "/user", models.User)

@@ -122,7 +122,7 @@ class Buddy(System):
                     cursor[f"{of.key} read"] = 1  # nothing came after its end: not asked for again
         return lines
 
-    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes]]]:
+    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes | bytearray]]]:
         """The same, in the blocks in which it comes."""
         for step, of in _unread(snapshot, cursor):
             more = True

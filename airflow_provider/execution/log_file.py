@@ -62,7 +62,7 @@ class LogFile:
         self._keys: dict[str, int] = {}
         self._is_suspect = _scanner(self._hidden)
 
-    def write(self, step: str, block: bytes) -> None:
+    def write(self, step: str, block: bytes | bytearray) -> None:
         """
         Write a block of whole lines.
 
@@ -70,11 +70,13 @@ class LogFile:
         :param block: the lines as they came, each with its end.
         """
         label = f"[{clean(step)}] ".encode()
+        text = memoryview(block)
+        self._file.write(label if block else b"")
         start = 0
         while start < len(block):
             end = block.rfind(b"\n", start, start + _AT_ONCE) + 1 or block.index(b"\n", start) + 1
-            self._file.write(label)
-            self._file.write(memoryview(self._cleaned(step, block[start:end]).replace(b"\n", b"\n" + label))[: -len(label)])
+            labelled = memoryview(self._cleaned(step, bytes(text[start:end])).replace(b"\n", b"\n" + label))
+            self._file.write(labelled if end < len(block) else labelled[: -len(label)])  # else the next line's has been written
             start = end
 
     def _cleaned(self, step: str, block: bytes) -> bytes:

@@ -43,7 +43,7 @@ class Route(Generic[T]):
 
     :param method: HTTP method.
     :param path: template below the connection's base URL; its fields are encoded as single segments.
-    :param answer: the pydantic type of the answer; ``bytes`` for the body as it is; None if the answer's body says nothing.
+    :param answer: the pydantic type of the answer; ``bytearray`` for the body as it is; None if the answer's body says nothing.
     :param repeatable: whether sending it twice does no harm. GETs are; a POST that starts something never is.
     :param urgent: whether it is sent although the rate limit is used up. A cancel is: nobody asks for it again.
     :param max_body: bytes that the answer may have.
@@ -113,7 +113,7 @@ class Request(Generic[T]):
     A route with its arguments.
 
     :param url: instead of ``path``, for addresses that the remote side gave us.
-    :param part: read only this part; past the end there is nothing. For routes whose answer is ``bytes``.
+    :param part: read only this part; past the end there is nothing. For routes whose answer is ``bytearray``.
     """
 
     route: Route[T]

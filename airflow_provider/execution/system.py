@@ -185,7 +185,7 @@ class System(ABC):
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
         """Read at most ``limit`` log lines behind ``cursor``, and move it."""
 
-    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes]]]:
+    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes | bytearray]]]:
         """Read some more of a log that is wanted as a whole: steps, each with lines as the remote side wrote them; nothing at its end."""
         lines = yield from self.new_lines(snapshot, cursor, 1_000)
         return [(step, block_of(line.text for line in group)) for step, group in groupby(lines, key=lambda line: line.step)]

@@ -254,7 +254,7 @@ class _Call(Generic[T]):
         Built here, since what a client adds to each, from its own headers and cookies, takes it a while and is not wanted.
         """
         headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": f"airflow-provider-executions/{__version__}"}
-        if self.request.route.answer is bytes:
+        if self.request.route.answer is bytearray:
             headers["accept"] = "*/*"
         if self.request.part is not None:
             headers |= {"range": str(self.request.part), "accept-encoding": "identity"}
@@ -294,7 +294,7 @@ class _Call(Generic[T]):
             raise ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields) from None
         return True
 
-    def logged_out(self, status: int, body: bytes | bytearray) -> bool:
+    def logged_out(self, status: int, body: bytearray) -> bool:
         """Whether a new session may help: the one in use is over."""
         return self.endpoint.login is not None and self.at_home and status >= 400 and self.endpoint.dialect.logged_out(status, bytes(body))
 
@@ -345,7 +345,7 @@ class _Call(Generic[T]):
         what = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the answer
         return TransportError(f"{self.subject} got no answer: {what}. {advice}", sent=sent, **self.fields)
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> T:
+    def answer(self, status: int, headers: Mapping[str, str], body: bytearray) -> T:
         """
         Turn an answer into the route's type.
 
@@ -353,11 +353,11 @@ class _Call(Generic[T]):
         :raises ProtocolError: for a body that is not what the contract says.
         """
         if status == 416 and self.request.part is not None:
-            return b""  # type: ignore[return-value]
+            return bytearray()  # type: ignore[return-value]
         if not 200 <= status < 300:
             raise self._status_error(status, headers, body)
-        if self.request.route.answer is bytes:
-            return bytes(body)  # type: ignore[return-value]
+        if self.request.route.answer is bytearray:
+            return body  # type: ignore[return-value]
         if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         kind = self.request.route.answer
@@ -384,7 +384,7 @@ class _Call(Generic[T]):
             credentials += [value for name, value in self.endpoint.login.form if name == "password"]
         return one_line(clean(text, credentials), 500)
 
-    def _status_error(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> StatusError:
+    def _status_error(self, status: int, headers: Mapping[str, str], body: bytearray) -> StatusError:
         dialect = self.endpoint.dialect
         text = self._clean(dialect.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
         if self.redirects and not self.at_home and self.request.url is None:
@@ -408,9 +408,9 @@ class _LoginCall(_Call[str]):
     """The request that begins a session; its answer is the session's cookie."""
 
     def __init__(self, endpoint: Endpoint, login: Login) -> None:
-        super().__init__(endpoint, Request(Route("POST", login.path, bytes), login.path, form=login.form))
+        super().__init__(endpoint, Request(Route("POST", login.path, bytearray), login.path, form=login.form))
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> str:
+    def answer(self, status: int, headers: Mapping[str, str], body: bytearray) -> str:
         """
         Take the cookie, whatever its name; and those that a proxy before the server may add.
 
@@ -499,9 +499,11 @@ class _Body:
                 chunk = self._unpack.decompress(chunk, room)
             except zlib.error:
                 raise ProtocolError(f"{self._call.subject} answered something that can't be unpacked.", **self._call.fields) from None
-        skipped = min(self._skip, len(chunk))
-        self._skip -= skipped
-        self.content += memoryview(chunk)[skipped:]
+        if self._skip:
+            skipped = min(self._skip, len(chunk))
+            self._skip -= skipped
+            chunk = chunk[skipped:]
+        self.content += chunk
         enough = self._first is not None and len(self.content) > self._first
         if self._last is not None:
             del self.content[: -self._last]
@@ -645,13 +647,15 @@ class Sender:
     def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                with closing(self._client.send(call.built(self._client.timeout), stream=True)) as response:
+                response = self._client.send(call.built(self._client.timeout), stream=True)
+                assert isinstance(response.stream, httpx.SyncByteStream)
+                with closing(response.stream) as raw:
                     if call.at_home:
                         call.refused_for = self._limit.note(response.status_code, response.headers)
                     if call.redirected(response):
                         continue
                     body = _Body(call, response.status_code, response.headers)
-                    for chunk in response.iter_raw():
+                    for chunk in raw:
                         if not body.add(chunk):
                             break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:

@@ -77,7 +77,7 @@ DOWNLOAD: InWorkspace[models.Download] = InWorkspace("POST", f"{_EXECUTION}/obje
 COLLECTION_PAGE: InWorkspace[models.CollectionPage] = InWorkspace(
     "POST", f"{_EXECUTION}/objects/collection/page", models.CollectionPage, repeatable=True
 )
-STORED_OBJECT: Route[bytes] = Route("GET", "(download_url)", bytes)
+STORED_OBJECT: Route[bytearray] = Route("GET", "(download_url)", bytearray)
 
 LIST_WORKFLOWS: InWorkspace[models.WorkflowPage] = InWorkspace("GET", "/workflows", models.WorkflowPage)
 GET_WORKFLOW: InWorkspace[models.Workflow] = InWorkspace("GET", "/workflows/{workflow}", models.Workflow)

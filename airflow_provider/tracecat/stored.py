@@ -60,7 +60,7 @@ def _external(workspace: str, execution: str, event: int | None, value: dict[str
     return _decoded(data, str(reference.get("encoding") or "json"))
 
 
-def download(workspace: str, execution: str, event: int | None, index: int | None = None) -> Flow[bytes]:
+def download(workspace: str, execution: str, event: int | None, index: int | None = None) -> Flow[bytes | bytearray]:
     """
     ``POST .../objects/download``, and at once what lies behind the address that it gives; no credential goes there.
 
@@ -72,7 +72,7 @@ def download(workspace: str, execution: str, event: int | None, index: int | Non
         return (yield from _fetch(workspace, execution, event, index))
 
 
-def _fetch(workspace: str, execution: str, event: int | None, index: int | None) -> Flow[bytes]:
+def _fetch(workspace: str, execution: str, event: int | None, index: int | None) -> Flow[bytes | bytearray]:
     body = {"event_id": event, "field": "action_result", **({} if index is None else {"collection_index": index})}
     found = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
     if found.download_url.startswith(_DATA_URL):
@@ -83,7 +83,7 @@ def _fetch(workspace: str, execution: str, event: int | None, index: int | None)
     return (yield from send(routes.STORED_OBJECT.at(found.download_url, ref=execution)))
 
 
-def _decoded(data: bytes, encoding: str) -> Any:
+def _decoded(data: bytes | bytearray, encoding: str) -> Any:
     if encoding == "json+gzip" or data[:2] == b"\x1f\x8b":
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:

@@ -27,8 +27,8 @@ from tests.unit.servers import free_port, self_signed, serving
 T = TypeVar("T")
 Play = Callable[[socket.socket, int], None]
 
-READ: Route[Any] = Route("GET", "/read", bytes)
-START: Route[Any] = Route("POST", "/start", bytes)
+READ: Route[Any] = Route("GET", "/read", bytearray)
+START: Route[Any] = Route("POST", "/start", bytearray)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
 
 
@@ -110,8 +110,8 @@ def sent(url: str, *requests: Request[Any], **fields: Any) -> list[Any]:
 # What goes over the wire
 
 TRICKY = ["a/b", "a%2Fb", "50% & more?", "a b+c", "ü ☃", "'\"<>^`{|}", "x;y=z,w", "..%2f", "~-._!$&*()@:"]
-SHOWN: Route[Any] = Route("GET", "/objects/{id}/of/{other}", bytes)
-WRITES = {method: Route(method, "/objects/{id}", bytes) for method in ("POST", "PATCH", "PUT")}
+SHOWN: Route[Any] = Route("GET", "/objects/{id}/of/{other}", bytearray)
+WRITES = {method: Route(method, "/objects/{id}", bytearray) for method in ("POST", "PATCH", "PUT")}
 
 
 def requests_of(url: str) -> dict[str, Request[Any]]:

@@ -431,7 +431,7 @@ ALL_ROUTES = {
         }
     )
     for name, route in vars(routes).items()
-    if isinstance(route, Route) and route.answer is not bytes
+    if isinstance(route, Route) and route.answer is not bytearray
 }
 
 
