@@ -9,7 +9,7 @@ from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.buddy.snapshot import phase_of, snapshot_of
 from airflow_provider.buddy.system import Buddy
 from airflow_provider.execution.phase import Phase, decisive
-from airflow_provider.execution.route import Flow
+from airflow_provider.execution.route import Flow, LastAnswer
 from airflow_provider.execution.system import Overview, Snapshot
 
 _BEFORE = (Phase.QUEUED, Phase.SKIPPED)
@@ -38,6 +38,10 @@ class ActionView(Buddy):
         parsed = BuddyRef.parse(ref)
         execution = yield from flows.get_execution(ref)
         return self._seen(parsed, execution, (yield from self._chosen(parsed, execution)))
+
+    def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
+        """In full: what the execution does not show of the action is asked for by itself."""
+        return (yield from self.read(ref))
 
     def details(self, ref: str) -> Flow[Snapshot]:
         """As :meth:`read`, then ``GET .../action_executions/:id``: variables, error, actor, log."""

@@ -22,7 +22,7 @@ from airflow_provider.errors import (
     Unauthorized,
 )
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Flow, Pages, send
+from airflow_provider.execution.route import UNCHANGED, Flow, LastAnswer, Pages, send
 from airflow_provider.execution.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, Step, System, signature
 
 
@@ -40,6 +40,12 @@ class Buddy(System):
         """``GET .../executions/:id``: status, gates and the list of action executions."""
         parsed = BuddyRef.parse(ref)
         return snapshot_of(parsed, (yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))))
+
+    def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
+        """The same, if the answer is another."""
+        parsed = BuddyRef.parse(ref)
+        execution = yield from send(routes.GET_EXECUTION(ref=ref, last=last, **parsed.path))
+        return None if execution is UNCHANGED else snapshot_of(parsed, execution)
 
     def overview(self, ref: str) -> Overview | None:
         """``GET .../pipelines/:pipeline_id/executions``."""

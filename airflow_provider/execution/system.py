@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import iso
-from airflow_provider.execution.route import Flow, Pages
+from airflow_provider.execution.route import Flow, LastAnswer, Pages
 
 
 @dataclass
@@ -172,6 +172,15 @@ class System(ABC):
         :raises NotFound: if there is none (any longer).
         :raises ConfigurationError: if ``ref`` is not one of this system's.
         """
+
+    def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
+        """
+        Look as :meth:`read` does.
+
+        :param last: what the last look's answer was.
+        :returns: None if nothing at all has changed since.
+        """
+        return (yield from self.read(ref))
 
     def overview(self, ref: str) -> Overview | None:
         """The list by which an execution can be watched together with others, or None if there is none. Asks nothing."""

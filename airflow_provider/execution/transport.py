@@ -1,5 +1,5 @@
 """
-The sync and the async sender, over httpx; the async one over aiohttp, where that is installed (:mod:`.aiohttp_transport`).
+The sync and the async sender, over httpx; the async one over aiohttp, where that is installed (:mod:`.aiohttp_carrier`).
 
 Both share one reading of requests, answers and errors (``_Call``) and one retry policy (``_retrying``); they differ only in how they wait.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import logging
 import re
 import ssl
@@ -20,7 +21,7 @@ from dataclasses import replace
 from datetime import timezone
 from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 from urllib.request import getproxies
 
 import anyio
@@ -47,10 +48,12 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.endpoint import Endpoint, Login, origin
 from airflow_provider.execution.remote_text import clean
-from airflow_provider.execution.route import Flow, Request, Route, Sleep
+from airflow_provider.execution.route import UNCHANGED, Flow, Request, Route, Sleep
+from airflow_provider.execution.wire import Carrier, Incoming, Outgoing
 
 T = TypeVar("T")
 
+USER_AGENT = f"airflow-provider-executions/{__version__}"
 MAX_ATTEMPTS = 4
 MAX_REDIRECTS = 3
 MAX_WAIT = 60.0
@@ -109,10 +112,16 @@ def _tls(verify: bool | str) -> ssl.SSLContext:
     return httpx.create_ssl_context(verify=verify)
 
 
-@lru_cache(maxsize=1024)
-def _url(url: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
-    """Each poll of a wait asks for the same address; to read it takes a tenth of the poll."""
-    return httpx.URL(url, params=list(query)) if query else httpx.URL(url)
+def _ascii(url: str) -> str:
+    """An address as it goes over the wire, by httpx's reading."""
+    read = httpx.URL(url)
+    return f"{read.scheme}://{read.netloc.decode()}{read.raw_path.decode()}"
+
+
+@lru_cache(maxsize=64)
+def _ascii_base(url: str) -> str:
+    """Each request of a connection begins with the same; what comes behind it is encoded already."""
+    return _ascii(url).removesuffix("/")
 
 
 def _is_url(url: str) -> bool:
@@ -247,43 +256,41 @@ class _Call(Generic[T]):
         base = self.endpoint.base_url
         return self.url.startswith(f"{base}/") or origin(self.url) == origin(base)
 
-    def built(self, timeout: httpx.Timeout) -> httpx.Request:
-        """
-        The request for httpx. Credentials go to the connection's own origin only.
-
-        Built here, since what a client adds to each, from its own headers and cookies, takes it a while and is not wanted.
-        """
-        headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": f"airflow-provider-executions/{__version__}"}
-        if self.request.route.answer is bytearray:
+    def outgoing(self) -> Outgoing:
+        """The request as it is sent. Credentials go to the connection's own origin only."""
+        request, endpoint = self.request, self.endpoint
+        headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": USER_AGENT}
+        if request.route.answer is bytearray:
             headers["accept"] = "*/*"
-        if self.request.part is not None:
-            headers |= {"range": str(self.request.part), "accept-encoding": "identity"}
+        if request.part is not None:
+            headers |= {"range": str(request.part), "accept-encoding": "identity"}
         if self.at_home:
-            headers.update(self.endpoint.headers)
+            headers.update(endpoint.headers)
             if self.cookie:
                 headers["cookie"] = self.cookie
-        request = self.request
-        # Addresses that an answer told are not kept: they may be long, and signed.
-        read = _url if request.url is None and not self.redirects else _url.__wrapped__
-        return httpx.Request(
-            request.route.method,
-            read(self.url, () if self.redirects else request.query),
-            headers=headers,
-            json=request.body,
-            data=None if request.form is None else dict(request.form),
-            extensions={"timeout": timeout.as_dict()},
-        )
+        if request.url is None and not self.redirects:
+            url = _ascii_base(endpoint.base_url) + request.path
+            url += f"?{urlencode(request.query)}" if request.query else ""
+        else:
+            url = _ascii(self.url)
+        content = None
+        if request.body is not None:
+            headers["content-type"] = "application/json"
+            content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        elif request.form is not None:
+            headers["content-type"] = "application/x-www-form-urlencoded"
+            content = urlencode(request.form).encode()
+        return Outgoing(request.route.method, url, headers, content, endpoint.timeout)
 
-    def redirected(self, response: httpx.Response) -> bool:
+    def redirected(self, status: int, headers: Mapping[str, str]) -> bool:
         """Follow the redirect of a GET; others are an error, since a repeated write is not ours to risk."""
-        if response.status_code not in (301, 302, 303, 307, 308):
+        if status not in (301, 302, 303, 307, 308):
             return False
-        target = response.headers.get("location", "")
+        target = headers.get("location", "")
         if self.request.route.method != "GET" or not target or self.redirects >= MAX_REDIRECTS:
             raise ProtocolError(
-                f"{self.subject} was redirected (HTTP {response.status_code}), which is not followed here. "
-                "Check the host of the connection.",
-                status=response.status_code,
+                f"{self.subject} was redirected (HTTP {status}), which is not followed here. Check the host of the connection.",
+                status=status,
                 **self.fields,
             )
         self.redirects += 1
@@ -356,6 +363,9 @@ class _Call(Generic[T]):
             return bytearray()  # type: ignore[return-value]
         if not 200 <= status < 300:
             raise self._status_error(status, headers, body)
+        last = self.request.last
+        if last is not None and last.is_same(body):
+            return UNCHANGED  # type: ignore[no-any-return]
         if self.request.route.answer is bytearray:
             return body  # type: ignore[return-value]
         if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(bytes(body))):
@@ -365,7 +375,7 @@ class _Call(Generic[T]):
             return None  # type: ignore[return-value]
         read = getattr(kind, "from_body", None) or _adapter(kind).validate_json  # some answers may be too long to be read at once
         try:
-            return read(body)  # type: ignore[no-any-return]
+            found: T = read(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -375,6 +385,9 @@ class _Call(Generic[T]):
                 status=status,
                 **self.fields,
             ) from None
+        if last is not None:
+            last.note(body)
+        return found
 
     def _clean(self, text: str) -> str:
         """Remote text for an error: it may be hostile, or echo our credential."""
@@ -447,28 +460,38 @@ class _AsyncClient(httpx.AsyncClient):
     cookies = _NoCookies()  # type: ignore[override]
 
 
-class _HttpxTransport(httpx.AsyncBaseTransport):
+def _for_httpx(request: Outgoing) -> httpx.Request:
+    """Built here, since what a client adds to each, from its own headers and cookies, takes it a while and is not wanted."""
+    extensions = {"timeout": httpx.Timeout(request.timeout).as_dict()}
+    return httpx.Request(request.method, request.url, headers=request.headers, content=request.content, extensions=extensions)
+
+
+class HttpxCarrier:
     """httpx's client, not its transport: only the client knows the proxies of the environment."""
 
     def __init__(self, verify: ssl.SSLContext, keep_alive: float) -> None:
         self._client = _AsyncClient(verify=verify, limits=httpx.Limits(keepalive_expiry=keep_alive))
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._client.send(request, stream=True)
+    async def send(self, request: Outgoing) -> Incoming:
+        """As :meth:`.Carrier.send`."""
+        response = await self._client.send(_for_httpx(request), stream=True)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        return Incoming(response.status_code, response.headers, response.stream)
 
     async def aclose(self) -> None:
+        """Close all sockets."""
         await self._client.aclose()
 
 
-def _prepared(verify: bool | str) -> Callable[[], httpx.AsyncBaseTransport]:
-    """Do what takes too long for an event loop, certificates and imports; the transport itself is made there."""
+def _prepared(verify: bool | str) -> Callable[[], Carrier]:
+    """Do what takes too long for an event loop, certificates and imports; the carrier itself is made there."""
     context = _tls(verify)
     if not {"http", "https", "all"} & set(getproxies()):  # which address goes through which proxy is for httpx to tell
         with suppress(ImportError):
-            from airflow_provider.execution.aiohttp_transport import AiohttpTransport
+            from airflow_provider.execution.aiohttp_carrier import AiohttpCarrier
 
-            return partial(AiohttpTransport, context, KEEP_ALIVE)
-    return partial(_HttpxTransport, context, KEEP_ALIVE)
+            return partial(AiohttpCarrier, context, KEEP_ALIVE)
+    return partial(HttpxCarrier, context, KEEP_ALIVE)
 
 
 class _Body:
@@ -647,12 +670,12 @@ class Sender:
     def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                response = self._client.send(call.built(self._client.timeout), stream=True)
+                response = self._client.send(_for_httpx(call.outgoing()), stream=True)
                 assert isinstance(response.stream, httpx.SyncByteStream)
                 with closing(response.stream) as raw:
                     if call.at_home:
                         call.refused_for = self._limit.note(response.status_code, response.headers)
-                    if call.redirected(response):
+                    if call.redirected(response.status_code, response.headers):
                         continue
                     body = _Body(call, response.status_code, response.headers)
                     for chunk in raw:
@@ -687,14 +710,11 @@ class AsyncSender:
 
     _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, AsyncSender]] = weakref.WeakKeyDictionary()
 
-    def __init__(
-        self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, reread: Callable[[], Awaitable[Endpoint]] | None = None
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, carrier: Carrier, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> None:
         self._credential = _Credential(endpoint)
         self._held_as = endpoint  # the one in use may change
         self._reread = reread
-        self._transport = transport
-        self._timeout = httpx.Timeout(endpoint.timeout)
+        self._carrier = carrier
         self._limit = _RateLimit()
         # Before the pool: httpx's own pool is slow when many requests queue in it.
         self._in_flight = asyncio.Semaphore(endpoint.max_in_flight)
@@ -714,10 +734,10 @@ class AsyncSender:
 
         :param reread: reads the connection again, should its credential be refused after it was taken.
         """
-        transport = await asyncio.to_thread(_prepared, endpoint.verify)
+        carrier = await asyncio.to_thread(_prepared, endpoint.verify)
         senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
         if (sender := senders.get(endpoint)) is None:
-            sender = senders[endpoint] = cls(endpoint, transport(), reread)
+            sender = senders[endpoint] = cls(endpoint, carrier(), reread)
         sender._users += 1
         return sender
 
@@ -726,7 +746,7 @@ class AsyncSender:
         self._users -= 1
         if not self._users:
             del self._shared[asyncio.get_running_loop()][self._held_as]
-            await asyncio.shield(self._transport.aclose())
+            await asyncio.shield(self._carrier.aclose())
 
     @classmethod
     @asynccontextmanager
@@ -742,8 +762,8 @@ class AsyncSender:
     @asynccontextmanager
     async def own(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
         """A sender that queues behind nobody else's requests, such as for cancelling while there is time."""
-        transport = await asyncio.to_thread(_prepared, endpoint.verify)
-        async with transport() as made:
+        carrier = await asyncio.to_thread(_prepared, endpoint.verify)
+        async with aclosing(carrier()) as made:
             yield cls(endpoint, made)
 
     async def send(self, request: Request[T]) -> T:
@@ -831,20 +851,19 @@ class AsyncSender:
     async def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
-                response = await self._transport.handle_async_request(call.built(self._timeout))
-                assert isinstance(response.stream, httpx.AsyncByteStream)
-                async with aclosing(response.stream) as raw:
+                status, headers, raw = await self._carrier.send(call.outgoing())
+                async with aclosing(raw):
                     if call.at_home:
-                        call.refused_for = self._limit.note(response.status_code, response.headers)
-                    if call.redirected(response):
+                        call.refused_for = self._limit.note(status, headers)
+                    if call.redirected(status, headers):
                         continue
-                    body = _Body(call, response.status_code, response.headers)
+                    body = _Body(call, status, headers)
                     async for chunk in raw:
                         if not body.add(chunk):
                             break
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 raise call.failed(error) from None
-            return response.status_code, response.headers, body.content
+            return status, headers, body.content
 
     async def run(self, flow: Flow[T], send: Callable[[Request[Any]], Awaitable[Any]] | None = None) -> T:
         """

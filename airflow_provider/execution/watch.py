@@ -19,7 +19,7 @@ from airflow_provider.errors import (
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.remote_text import clean, forward, without_keys
-from airflow_provider.execution.route import Flow, Sleep
+from airflow_provider.execution.route import Flow, LastAnswer, Sleep
 from airflow_provider.execution.search import Search, find
 from airflow_provider.execution.system import Cursor, Memo, Snapshot, System, see
 
@@ -105,6 +105,7 @@ class Watch:
     """
 
     __slots__ = (
+        "_last",
         "_log",
         "_looked_at",
         "_looking_at",
@@ -140,6 +141,7 @@ class Watch:
         self._log = log
         self._now = now
         self._retry_in = 0.0
+        self._last: LastAnswer | None = None
         self._looked_at = self._looking_at = now()
         self._said_log_problem = False
 
@@ -153,6 +155,7 @@ class Watch:
         """
         self._retry_in = 0.0
         known, self.known = self.known, None
+        last, self._last = self._last_answer(), None
         try:
             if error is not None:
                 raise error
@@ -160,18 +163,23 @@ class Watch:
                 yield from self._seek()
             if self.ref is None:
                 return self._overdue()
-            snapshot = yield from self.system.read(self.ref)
+            snapshot = yield from self.system.read_again(self.ref, last)
         except NotFound:
             return self._missing()
         except RateLimited as error:
             # Not unreachable: it answers. So only the timeout bounds it.
-            self._retry_in, self.known = error.retry_after or 0.0, known
+            self._retry_in, self.known, self._last = error.retry_after or 0.0, known, last
             self._log.warning("%s The wait goes on.", error)
             return self._overdue()
         except (Unauthorized, Forbidden, ConfigurationError):
             raise
         except ExecutionApiError as error:
             return self._failing(error)
+        self._last = last
+        if snapshot is None:
+            self.known = known
+            self._looked_at, self._looking_at = self._looking_at, self._now()
+            return self._overdue()
         self._reached(snapshot)
         if snapshot.phase.ended and self._passes_over(snapshot):
             return self._overdue()
@@ -180,6 +188,12 @@ class Watch:
             self.state.ended_before = True
             return "ended"
         return self._waiting(snapshot) or self._overdue()
+
+    def _last_answer(self) -> LastAnswer:
+        """The last look's, if the same once more has nothing to tell: no log to show, no clock of a gate to read, no word that is due."""
+        state = self.state
+        nothing = state.forwarded >= self.policy["log_lines"] and state.waiting_since is None
+        return self._last if self._last and nothing and self._now() - state.said_at < HEARTBEAT else LastAnswer()
 
     @property
     def what(self) -> str:

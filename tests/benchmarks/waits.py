@@ -95,7 +95,7 @@ def ours(system: str, ref: str, every: float, log_lines: int = 0) -> Coroutine[A
 
 def over_httpx(waits: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
     """As where aiohttp is not installed."""
-    sys.modules["airflow_provider.execution.aiohttp_transport"] = None  # type: ignore[assignment]
+    sys.modules["airflow_provider.execution.aiohttp_carrier"] = None  # type: ignore[assignment]
     return waits
 
 

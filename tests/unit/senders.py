@@ -26,7 +26,7 @@ OVER = ("httpx", "aiohttp")
 
 def send_over(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have async senders send over ``name``: without the extra, that is httpx."""
-    module = "airflow_provider.execution.aiohttp_transport"
+    module = "airflow_provider.execution.aiohttp_carrier"
     if name == "httpx":
         monkeypatch.setitem(sys.modules, module, None)
     else:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider import errors
 from airflow_provider.buddy import flows, models
+from airflow_provider.buddy.action_view import ActionView
 from airflow_provider.buddy.flows import CLOCK_SKEW
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.buddy.logs import PAGE as LOG_PAGE
@@ -24,6 +25,7 @@ from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.execution.endpoint import Endpoint
 from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.route import LastAnswer
 from airflow_provider.execution.system import Cursor, LogLine, Snapshot
 from airflow_provider.execution.transport import Sender
 
@@ -567,3 +569,22 @@ def test_a_digit_name_is_an_id() -> None:
     with pytest.raises(StopIteration) as end:
         next(flow)
     assert end.value.value == 89
+
+
+# A look at what has been seen before
+
+
+@pytest.mark.parametrize("view", [Buddy(), ActionView("Build", "last"), ActionView("Deploy", "all")], ids=["whole", "Build", "Deploy"])
+def test_a_look_again_sees_what_a_first_look_sees(
+    emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline, view: Buddy
+) -> None:
+    ref = emulator.buddy.add_execution(release).ref
+    last, seen, unchanged = LastAnswer(), None, 0
+    for passed in (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 2.0, 0.0, 10.0, 0.0):
+        clock.advance(passed)
+        again = sender.run(view.read_again(ref, last))
+        assert again is not None or not passed
+        unchanged += again is None
+        seen = again or seen
+        assert seen == sender.run(view.read(ref))
+    assert (unchanged > 0) == (type(view) is Buddy)

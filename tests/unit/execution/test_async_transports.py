@@ -453,7 +453,7 @@ class Watching:
 async def main():
     sys.meta_path.insert(0, Watching())
     async with AsyncSender.shared(endpoint_of("http://127.0.0.1:1")) as sender:
-        print(type(sender._transport).__name__)
+        print(type(sender._carrier).__name__)
 
 asyncio.run(main())
 """
@@ -467,7 +467,7 @@ def which(path: str = "") -> str:
 
 
 def test_aiohttp_is_imported_in_a_thread_for_the_first_sender_only() -> None:
-    assert which() == "AiohttpTransport"
+    assert which() == "AiohttpCarrier"
 
 
 @pytest.mark.parametrize("code", ["raise ImportError", "__version__ = '3.13.3'", "__version__ = '2.0'"])
@@ -476,4 +476,4 @@ def test_without_a_usable_aiohttp_httpx_is_used(tmp_path: Path, code: str) -> No
     package.mkdir()
     (package / "__init__.py").write_text(code)
     (package / "connector.py").write_text("Connection = None")
-    assert which(str(tmp_path)) == "_HttpxTransport"
+    assert which(str(tmp_path)) == "HttpxCarrier"

@@ -20,11 +20,11 @@ from tests.unit.execution.conftest import endpoint_of
 from tests.unit.senders import Driver
 from tests.unit.servers import raw_serving, serving
 
-FILE = Route[bytes]("GET", "(file)", bytes, max_body=1_000)
+FILE = Route[bytearray]("GET", "(file)", bytearray, max_body=1_000)
 TEXT = bytes(range(48, 123))
 
 
-def ask(url: str, start: int, length: int) -> Request[bytes]:
+def ask(url: str, start: int, length: int) -> Request[bytearray]:
     return FILE.at(url, part=Part(start, length), ref="a/b/1/2")
 
 
@@ -203,7 +203,7 @@ def test_the_parts_of_a_log_come_over_one_connection(driver: Driver) -> None:
             [wanted] = re.findall(rb"(?i)range: bytes=(\d+)-", asked)
             start = int(wanted)
 
-    def flow() -> Flow[bytes]:
+    def flow() -> Flow[bytearray]:
         got = b""
         while len(got) < len(file):
             got += yield from send(ask(url, len(got), 900))

@@ -24,7 +24,7 @@ from airflow_provider.buddy import models, routes
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution.endpoint import Dialect, Endpoint
-from airflow_provider.execution.route import Flow, Request, Route, Sleep, send
+from airflow_provider.execution.route import UNCHANGED, Flow, LastAnswer, Request, Route, Sleep, send
 from airflow_provider.execution.transport import MAX_ATTEMPTS, MAX_HINT, MAX_REDIRECTS, MAX_WAIT, AsyncSender, Sender, _RateLimit
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.senders import Driver
@@ -66,6 +66,38 @@ def attempts(driver: Driver, emulator: Emulator, endpoint: Endpoint, request: Re
     with pytest.raises(errors.ExecutionApiError) as raised:
         driver.send(endpoint, request)
     return emulator.ledger.count(method=request.route.method), raised.value
+
+
+# The same answer once more
+
+
+def test_an_answer_is_known_again(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    one, other, gone = Fault("body", body='{"pipelines": []}'), Fault("body", body='{"pipelines": [ ]}'), Fault("status", status=404)
+    script = [one, one, other, other, gone, other, one]
+    for fault in script:
+        emulator.faults.add(Fault(fault.kind, **fault.parameters))
+    last = LastAnswer()
+
+    def flow() -> Flow[list[Any]]:
+        found: list[Any] = []
+        for _ in script:
+            try:
+                found.append((yield from send(replace(get(), last=last))))
+            except errors.NotFound:
+                found.append(None)
+        return found
+
+    found = driver.run(endpoint, flow())
+    assert [item is UNCHANGED for item in found] == [False, True, False, True, False, True, False]
+    assert all(isinstance(found[at], models.PipelineList) for at in (0, 2, 6))
+
+
+def test_a_wrong_answer_is_never_known_again(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    emulator.faults.add(Fault("body", body={"pipelines": 1}, times=None))
+    request = replace(get(), last=LastAnswer())
+    for _ in range(2):
+        with pytest.raises(errors.ProtocolError):
+            driver.send(endpoint, request)
 
 
 # What is repeated

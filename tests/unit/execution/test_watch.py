@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider import errors
 from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Flow, Sleep
+from airflow_provider.execution.route import Flow, LastAnswer, Sleep
 from airflow_provider.execution.system import Cursor, LogLine, Snapshot, System
 from airflow_provider.execution.watch import HEARTBEAT, MAX_WAITING, Watch, WatchPolicy, WatchState
 
@@ -478,3 +478,64 @@ def test_budget_and_grace_go_on_in_another_triggerer(make: Callable[[], Bench]) 
     one.look()
     other.watch.state = WatchState.load(json.loads(json.dumps(one.state.dump())))
     assert other.look(200.0) in ("unreachable", "vanished")
+
+
+# The same answer once more
+
+
+class Recognising(Scripted):
+    """Knows an answer again; counts how often that was so."""
+
+    known = 0
+
+    def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
+        found = yield from self.read(ref)
+        body = bytearray(repr(found).encode())
+        if last.is_same(body):
+            self.known += 1
+            return None
+        last.note(body)
+        return found
+
+
+GATE = {"waiting_for": "approve"}
+ANSWERS = st.sampled_from(
+    [
+        snapshot(), snapshot(), snapshot(), snapshot(Phase.QUEUED), snapshot(progress=50.0), snapshot(run="2"),
+        snapshot(Phase.WAITING, **GATE), snapshot(Phase.SUCCEEDED),
+        errors.NotFound("gone"), errors.ServerError("busy"), errors.RateLimited("slow", retry_after=20.0),
+    ]
+)  # fmt: skip
+LOOKS = st.lists(st.tuples(ANSWERS, st.sampled_from([1.0, 30.0, 30.0, 90.0, HEARTBEAT])), min_size=1, max_size=12)
+POLICIES = st.fixed_dictionaries(
+    {
+        "log_lines": st.sampled_from([0, 0, 3]), "stop_on_waiting": st.booleans(), "waiting_counts": st.booleans(),
+        "waiting_timeout": st.sampled_from([None, 100.0]), "timeout": st.sampled_from([1_000.0, 1e6]),
+    }
+)  # fmt: skip
+
+
+@given(LOOKS, POLICIES)
+def test_a_wait_that_knows_answers_again_goes_as_one_that_reads_them_all(looks: list[tuple[Any, float]], policy: dict[str, Any]) -> None:
+    def course(kind: type[Scripted]) -> tuple[list[Any], Bench]:
+        bench = Bench(*(answer for answer, _ in looks), **policy)
+        bench.system = bench.watch.system = kind(*bench.system.answers)
+        bench.system.lines = [LogLine("Build", f"line {number}") for number in range(5)]
+        steps = []
+        for _, gap in looks:
+            steps.append((bench.look(gap), bench.state.dump(), bench.watch.known))
+            if steps[-1][0] == "ended":
+                break
+        return steps, bench
+
+    (expected, plain), (steps, bench) = course(Scripted), course(Recognising)
+    assert steps == expected
+    assert bench.log.said == plain.log.said
+
+
+def test_the_same_answer_once_more_is_not_read() -> None:
+    bench = Bench(snapshot(), log_lines=0)
+    bench.system = bench.watch.system = system = Recognising(snapshot())
+    for _ in range(10):
+        assert bench.look(30.0) is None
+    assert system.known == 9

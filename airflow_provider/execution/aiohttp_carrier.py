@@ -18,6 +18,8 @@ import httpx
 from aiohttp.connector import Connection
 from yarl import URL
 
+from airflow_provider.execution.wire import Incoming, Outgoing
+
 if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14):
     raise ImportError("aiohttp 3.14 or later is needed")  # older ones bound the headers of an answer less
 
@@ -25,7 +27,7 @@ LONGEST_HEADER = 64 * 1024
 """Bytes of one header of an answer: addresses that are signed, and policies, may be longer than the 8 KiB that aiohttp takes."""
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
+class AiohttpCarrier:
     """
     Sends what httpx would send, byte for byte but for the case of header names, and raises httpx's errors. Goes through no proxy.
 
@@ -55,19 +57,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             max_field_size=LONGEST_HEADER,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, and give the answer as soon as its headers are there."""
-        url, timeout = request.url, request.extensions["timeout"]
+    async def send(self, request: Outgoing) -> Incoming:
+        """As :meth:`.Carrier.send`."""
         answer = await self._session.request(
             request.method,
-            # Encoded already: yarl would read ids as it thinks best.
-            URL.build(scheme=url.scheme, authority=url.netloc.decode(), path=url.raw_path.decode(), encoded=True),
-            headers=request.headers.multi_items(),
-            data=request.content or None,
+            URL(request.url, encoded=True),  # yarl would read ids as it thinks best
+            headers=request.headers,
+            data=request.content,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=timeout["connect"], sock_read=timeout["read"]),
+            timeout=aiohttp.ClientTimeout(total=None, connect=request.timeout, sock_read=request.timeout),
         )
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
+        usual = all(value.isascii() for _, value in answer.raw_headers)
+        return Incoming(answer.status, answer.headers if usual else httpx.Headers(answer.raw_headers), _Body(answer))
 
     async def aclose(self) -> None:
         """Close all sockets."""
@@ -90,14 +91,19 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body:
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         with _errors_of_httpx():
-            async for chunk in self._answer.content.iter_any():
-                yield chunk
+            chunk = await self._answer.content.readany()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
         self._answer.close()  # a connection whose answer was read to its end is in the pool again already
