@@ -59,9 +59,11 @@ class AiohttpCarrier:
 
     async def send(self, request: Outgoing) -> Incoming:
         """As :meth:`.Carrier.send`."""
+        scheme, _, rest = request.url.partition("://")
+        authority, _, target = rest.partition("/")
         answer = await self._session.request(
             request.method,
-            URL(request.url, encoded=True),  # yarl would read ids as it thinks best
+            URL.build(scheme=scheme, authority=authority, path=f"/{target}", encoded=True),  # yarl would read it as it thinks best
             headers=request.headers,
             data=request.content,
             allow_redirects=False,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import event_loop, gaps, log_file, parse, waits, worker_starts
+from tests.benchmarks import event_loop, gaps, log_file, memory, parse, waits, worker_starts
 
 parse.main()
 log_file.main()
 waits.main()
+memory.main()
 event_loop.main()
 worker_starts.main()
 gaps.main()

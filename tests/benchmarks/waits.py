@@ -77,6 +77,10 @@ def connect(url: str) -> None:
 
 
 def ours(system: str, ref: str, every: float, log_lines: int = 0) -> Coroutine[Any, Any, None]:
+    return follow(our_trigger(system, ref, every, log_lines))
+
+
+def our_trigger(system: str, ref: str, every: float, log_lines: int = 0) -> Any:
     from airflow_provider.execution.trigger import ExecutionTrigger
 
     name = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPsa"}[system]
@@ -84,12 +88,10 @@ def ours(system: str, ref: str, every: float, log_lines: int = 0) -> Coroutine[A
         "timeout": 1e6, "deadline": None, "waiting_timeout": None, "waiting_counts": True, "stop_on_waiting": False,
         "poll_interval": every, "poll_failure_budget": 600.0, "vanish_grace": 60.0, "start_grace": None, "log_lines": log_lines,
     }  # fmt: skip
-    return follow(
-        ExecutionTrigger(
-            hook=f"airflow_provider.{system}.hook:{name}Hook", hook_arguments={f"{system}_conn_id": f"{system}_default"}, view={},
-            ref=ref, search=None, url=None, link_key="link", policy=policy, state={"since": time.time() - AGE, "saved_at": time.time()},
-            not_before=0.0, cancel_on_kill=False,
-        )
+    return ExecutionTrigger(
+        hook=f"airflow_provider.{system}.hook:{name}Hook", hook_arguments={f"{system}_conn_id": f"{system}_default"}, view={},
+        ref=ref, search=None, url=None, link_key="link", policy=policy, state={"since": time.time() - AGE, "saved_at": time.time()},
+        not_before=0.0, cancel_on_kill=False,
     )  # fmt: skip
 
 
@@ -184,6 +186,16 @@ async def lateness(seconds: float) -> list[float]:
         await asyncio.sleep(TICK)
         late.append(time.perf_counter() - now - TICK)
     return late
+
+
+def prepare(url: str) -> None:
+    """Make this process like a triggerer that says nothing."""
+    import airflow.jobs.triggerer_job_runner  # noqa: F401  what it has loaded by itself
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
+    connect(url)
 
 
 async def measure(kind: str, waits: int, url: str) -> dict[str, float]:
@@ -291,10 +303,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         main()
     else:
-        import airflow.jobs.triggerer_job_runner  # noqa: F401  what a triggerer has loaded by itself
-        import structlog
-
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        logging.disable(logging.CRITICAL)
-        connect(sys.argv[3])
+        prepare(sys.argv[3])
         print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2]), sys.argv[3]))))

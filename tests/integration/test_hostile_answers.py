@@ -25,7 +25,7 @@ from airflow_provider.execution.remote_text import clean, forward
 from airflow_provider.execution.route import Flow, Request
 from airflow_provider.execution.system import System
 from airflow_provider.execution.task import make_result
-from airflow_provider.execution.transport import _Call
+from airflow_provider.execution.transport import _Call, _for_httpx
 from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
 from tests.harness import TaskRun
 from tests.integration.conftest import SENSOR_MODES
@@ -75,10 +75,10 @@ def record(endpoint: Endpoint, flow: Flow[Any], kept: dict[str, bytes]) -> Any:
     return drive(endpoint, flow, lambda request: kept.setdefault(str(request.route) + request.path, fetch(endpoint, request)))
 
 
-def fetch(endpoint: Endpoint, request: Request[Any]) -> bytes:
+def fetch(endpoint: Endpoint, request: Request[Any]) -> bytearray:
     call = _Call(endpoint, request)
     with httpx.Client(verify=False, trust_env=False) as client:
-        return client.send(call.built(client.timeout)).content
+        return bytearray(client.send(_for_httpx(call.outgoing())).content)
 
 
 def drive(endpoint: Endpoint, flow: Flow[Any], body_of: Any) -> Any:
