@@ -69,8 +69,9 @@ class AiohttpCarrier:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=request.timeout, sock_read=request.timeout),
         )
-        usual = all(value.isascii() for _, value in answer.raw_headers)
-        return Incoming(answer.status, answer.headers if usual else httpx.Headers(answer.raw_headers), _Body(answer))
+        raw = answer.raw_headers
+        usual = len({name.lower() for name, _ in raw}) == len(raw) and all(value.isascii() for _, value in raw)
+        return Incoming(answer.status, answer.headers if usual else httpx.Headers(raw), _Body(answer))
 
     async def aclose(self) -> None:
         """Close all sockets."""

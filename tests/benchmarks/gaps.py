@@ -18,7 +18,7 @@ from rich.table import Table
 from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 HOUR = 3_600.0
-EXECUTIONS = 2_000
+EXECUTIONS = 10_000
 
 DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
     "short: 5 to 100 s": lambda chance: chance.uniform(5, 100),

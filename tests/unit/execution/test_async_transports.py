@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import socket
@@ -288,6 +289,22 @@ GOOD = {
 def test_an_unusual_answer_is_read(driver: Driver, answer: bytes) -> None:
     with playing(answering(answer)) as url:
         assert driver.send(endpoint_of(url), START(body={})) == b"good"
+
+
+ODD = {
+    "two encodings": (b"200 OK\r\nContent-Encoding: identity\r\nContent-Encoding: br", "encoding that was not asked for"),
+    "nowhere to go": (b"302 Found\r\nLocation: ftp://\xff\xfe", "redirected to something that is not http"),
+    "two ways to go": (b"302 Found\r\nLocation: ftp://a\r\nLocation: ftp://b", "redirected to something that is not http"),
+    "an id that is no text": (b"418 I'm a teapot\r\nX-Request-Id: \xff\xfe\x80", "answered 418: I'm a teapot"),
+}
+
+
+@pytest.mark.parametrize(("head", "said"), ODD.values(), ids=ODD)
+def test_odd_headers_are_told_in_the_same_words(driver: Driver, head: bytes, said: str) -> None:
+    answer = b"HTTP/1.1 " + head + b"\r\nContent-Length: 4\r\n\r\ngood"
+    with playing(answering(answer)) as url, pytest.raises(errors.ExecutionApiError, match=said) as raised:
+        driver.send(endpoint_of(url), READ())
+    json.dumps(raised.value.to_event(), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("kind", ["no answer to the handshake", "no room for a connection", "hang up in the handshake"])
