@@ -29,7 +29,7 @@ LONGEST_HEADER = 64 * 1024
 
 class AiohttpCarrier:
     """
-    Sends what httpx would send, byte for byte but for the case of header names, and raises httpx's errors. Goes through no proxy.
+    Sends what httpx would send, but for the case and the order of header names, and raises httpx's errors. Goes through no proxy.
 
     To be made on the event loop that it is used on.
 
@@ -64,7 +64,7 @@ class AiohttpCarrier:
         answer = await self._session.request(
             request.method,
             URL.build(scheme=scheme, authority=authority, path=f"/{target}", encoded=True),  # yarl would read it as it thinks best
-            headers=request.headers,
+            headers={"host": authority, **request.headers},  # aiohttp would leave out a dot at the end of a name
             data=request.content,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=request.timeout, sock_read=request.timeout),

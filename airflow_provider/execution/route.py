@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -16,8 +15,7 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes that an answer may have, unless its route says otherwise."""
 
 
-@lru_cache(maxsize=1024, typed=True)
-def segment(value: Hashable) -> str:
+def segment(value: object) -> str:
     """
     Encode one path segment, so that no id ever leaves its place in the path.
 
@@ -69,7 +67,7 @@ class Route(Generic[T]):
         form: Mapping[str, str] | None = None,
         ref: str | None = None,
         last: LastAnswer | None = None,
-        **path: Hashable,
+        **path: object,
     ) -> Request[T]:
         """
         Bind the route's arguments.
@@ -130,7 +128,7 @@ class LastAnswer:
 
     def is_same(self, body: bytearray) -> bool:
         """Whether this is the last answer once more."""
-        return self._digest == hash(bytes(body))
+        return self._digest is not None and self._digest == hash(bytes(body))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ KEEP_ALIVE = 55.0
 """Seconds that waits keep an idle connection for the next poll: less than after what servers and proxies usually close it."""
 SCARCE = 0.25
 """The part of a rate limit from which on requests are spread."""
+LONGEST_URL = 65_536
+"""Characters that httpx takes."""
 LARGEST_ERROR = 16 * 1024
 """Bytes up to which an answer is searched for an error that came with a good status."""
 OFF_LOOP = 256 * 1024
@@ -273,6 +275,8 @@ class _Call(Generic[T]):
             url += f"?{urlencode(request.query)}" if request.query else ""
         else:
             url = _ascii(self.url)
+        if len(url) > LONGEST_URL:
+            raise httpx.InvalidURL("too long")
         content = None
         if request.body is not None:
             headers["content-type"] = "application/json"

@@ -163,7 +163,7 @@ class Watch:
                 yield from self._seek()
             if self.ref is None:
                 return self._overdue()
-            snapshot = yield from self.system.read_again(self.ref, last)
+            snapshot = yield from (self.system.read(self.ref) if last is None else self.system.read_again(self.ref, last))
         except NotFound:
             return self._missing()
         except RateLimited as error:
@@ -189,11 +189,13 @@ class Watch:
             return "ended"
         return self._waiting(snapshot) or self._overdue()
 
-    def _last_answer(self) -> LastAnswer:
-        """The last look's, if the same once more has nothing to tell: no log to show, no clock of a gate to read, no word that is due."""
+    def _last_answer(self) -> LastAnswer | None:
+        """The last look's; none where the same once more has something to tell: of a search, for the log, to the clock of a gate."""
         state = self.state
-        nothing = state.forwarded >= self.policy["log_lines"] and state.waiting_since is None
-        return self._last if self._last and nothing and self._now() - state.said_at < HEARTBEAT else LastAnswer()
+        if self.ref is None or state.forwarded < self.policy["log_lines"] or state.waiting_since is not None:
+            return None
+        due = self._now() - state.said_at >= HEARTBEAT
+        return LastAnswer() if due or self._last is None else self._last
 
     @property
     def what(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +30,7 @@ from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import LastAnswer
 from airflow_provider.execution.system import Cursor, LogLine, Snapshot
 from airflow_provider.execution.transport import Sender
+from airflow_provider.execution.watch import Watch, WatchState
 
 REF = BuddyRef("demo", "shop", 1, 7)
 
@@ -588,3 +591,24 @@ def test_a_look_again_sees_what_a_first_look_sees(
         seen = again or seen
         assert seen == sender.run(view.read(ref))
     assert (unchanged > 0) == (type(view) is Buddy)
+
+
+def test_a_search_does_not_stay_with_what_it_passes_over(emulator: Emulator, clock: ManualClock, sender: Sender) -> None:
+    """The list may lag behind: it says of a failed execution that it succeeded."""
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=1.0, status="FAILED")]))
+    where = {"workspace": "demo", "project": "shop", "pipeline": pipeline.id}
+    search: Any = {
+        "what": "p", "where": where, "match": "first_succeeded", "started_after": 0.0, "started_before": None, "finished_after": None,
+    }  # fmt: skip
+    policy: Any = {
+        "timeout": 1e9, "deadline": None, "waiting_timeout": None, "waiting_counts": True, "stop_on_waiting": False, "poll_interval": 30.0,
+        "poll_failure_budget": 60.0, "vanish_grace": 60.0, "start_grace": None, "log_lines": 0,
+    }  # fmt: skip
+    failed = emulator.buddy.add_execution(pipeline)
+    clock.advance(10)
+    log = logging.getLogger("watch")
+    watch = Watch(Buddy(), None, policy, WatchState(since=time.time()), log, search)
+    stale = {"executions.0.status": "SUCCESSFUL"}
+    emulator.faults.add(Fault("altered", path=r"/pipelines/\d+/executions$", changes=stale, times=2))
+    assert [sender.run(watch.look()) for _ in range(2)] == [None, None]
+    assert (watch.ref, watch.state.passed) == (None, [failed.ref])

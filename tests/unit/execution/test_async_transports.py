@@ -291,6 +291,27 @@ def test_an_unusual_answer_is_read(driver: Driver, answer: bytes) -> None:
         assert driver.send(endpoint_of(url), START(body={})) == b"good"
 
 
+def test_an_address_that_is_too_long_is_told_before_anything_is_sent(driver: Driver) -> None:
+    with playing(answering(OK)) as url, pytest.raises(errors.ConfigurationError, match="address is not usable"):
+        driver.send(endpoint_of(url), SHOWN(id="x" * 70_000, other=1))
+
+
+def test_a_host_is_named_as_it_was_given(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signature may cover it."""
+    heard: list[bytes] = []
+
+    def play(connection: socket.socket, number: int) -> None:
+        heard.append(next_request(connection))
+        connection.sendall(OK)
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: look_up("127.0.0.1", *more, **named))
+    with playing(play) as url:
+        there = url.replace("127.0.0.1", "s3.test.")
+        driver.send(endpoint_of(url), READ.at(f"{there}/log"))
+    assert b"host: " + there.removeprefix("http://").encode() in heard[0].lower()
+
+
 ODD = {
     "two encodings": (b"200 OK\r\nContent-Encoding: identity\r\nContent-Encoding: br", "encoding that was not asked for"),
     "nowhere to go": (b"302 Found\r\nLocation: ftp://\xff\xfe", "redirected to something that is not http"),
