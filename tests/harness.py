@@ -12,12 +12,10 @@ import json
 import os
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, get_args
 
 import httpx
@@ -42,6 +40,9 @@ from airflow.serialization.encoders import encode_trigger
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseEventTrigger, BaseTaskEndEvent, BaseTrigger, TriggerEvent
 from structlog.testing import capture_logs
+
+from airflow_provider import _clock
+from tests import virtual_clock
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -221,7 +222,7 @@ class TaskRun:
         """The next try, to its end, through all its deferrals and reschedules."""
         self.try_number += 1
         api = self.api
-        now = datetime.now(timezone.utc).isoformat()
+        now = _clock.utc_now().isoformat()
         phase: dict[str, Any] = {}
         defers = reschedules = workers = 0
         with capture_logs() as logs:
@@ -288,6 +289,7 @@ class TaskRun:
                     continue
                 if isinstance(ended.msg, RescheduleTask):
                     reschedules += 1
+                    _clock.sleep(max(ended.msg.reschedule_date.timestamp() - _clock.now(), 0.0))
                     phase = {}
                     continue
                 state = str(getattr(ended.state, "value", ended.state))
@@ -344,7 +346,7 @@ class TaskRun:
             queue="default",
         )
         if self.deferred.trigger_timeout:
-            trigger.timeout_after = datetime.now(timezone.utc) + self.deferred.trigger_timeout  # type: ignore[attr-defined]
+            trigger.timeout_after = _clock.utc_now() + self.deferred.trigger_timeout  # type: ignore[attr-defined]
         if task.start_from_trigger:  # then Airflow loads the DAG, also for a trigger that a worker has deferred to
             trigger.task_instance = TriggerRunner.create_runtime_ti(ti, self._stored, self._run_data)  # type: ignore[assignment]
         return trigger
@@ -352,7 +354,7 @@ class TaskRun:
     @property
     def _run_data(self) -> dict[str, Any]:
         """What a triggerer knows of the run."""
-        now = datetime.now(timezone.utc).isoformat()
+        now = _clock.utc_now().isoformat()
         dates = dict.fromkeys(("logical_date", "run_after", "start_date"), now)
         none = dict.fromkeys(("data_interval_start", "data_interval_end", "end_date", "partition_key", "partition_date", "conf"))
         same = {"dag_id": DAG_ID, "run_id": RUN_ID, "run_type": "manual", "state": "running", "consumed_asset_events": []}
@@ -372,7 +374,7 @@ class TaskRun:
             return runner.events[0].event
 
         with self.comms():
-            return asyncio.run(first())
+            return virtual_clock.run(first())
 
     @contextmanager
     def comms(self) -> Iterator[_TriggerComms]:
@@ -391,49 +393,44 @@ class TaskRun:
         :param linger: seconds that the triggerer lives on afterwards, or ``until`` then.
         :returns: its log.
         """
-        trigger = self.trigger()
+        trigger, clock = self.trigger(), virtual_clock.current()
 
         async def run() -> None:
             _, task = _started(trigger)
-            while not ready():
-                await asyncio.sleep(0.02)
+            await clock.until(ready)
             self.api.states[self.state_key] = state
             pause = 0.05
             while not task.done():
                 task.cancel(_USER_ACTION_CANCEL_MSG)  # Airflow repeats it about once a second
-                await asyncio.wait([task], timeout=pause)
+                with suppress(TimeoutError), _clock.deadline(pause):
+                    await asyncio.wait([task])
                 pause = 1.0
-            end = time.monotonic() + linger
-            while time.monotonic() < end and not until():
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(0.05 if linger else 0.0)  # what was begun by then may end
+            if linger:
+                with suppress(TimeoutError), _clock.deadline(linger):
+                    await clock.until(until)
+                await _clock.asleep(0.05)  # what was begun by then may end
 
         with self.comms(), capture_logs() as logs:
-            asyncio.run(run())
+            virtual_clock.run(run())
         return list(logs)
 
     # Workers
 
     @contextmanager
     def terminated(self, when: Callable[[], bool], state: str | None) -> Iterator[None]:
-        """Send the worker SIGTERM once ``when``; ``state`` is the task's state by then."""
-        stop = threading.Event()
+        """Send the worker SIGTERM once ``when``, behind a request or in a pause; ``state`` is the task's state by then."""
+        clock = virtual_clock.current()
 
         def kill() -> None:
-            while not stop.wait(0.02):
-                if when():
-                    self.api.states[self.state_key] = state
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    return
+            self.api.states[self.state_key] = state
+            signal.raise_signal(signal.SIGTERM)
 
         before = signal.getsignal(signal.SIGTERM)
-        thread = threading.Thread(target=kill)
-        thread.start()
+        watched = clock.when(when, kill)
         try:
             yield
         finally:
-            stop.set()
-            thread.join()
+            clock.forget(watched)
             signal.signal(signal.SIGTERM, before)
 
 
@@ -498,9 +495,9 @@ class Triggerer:
 
     async def until(self, ready: Callable[[], Any]) -> None:
         """Let it run until something holds. None of its watchers ever ends."""
-        while not ready():
-            assert not [one for one in self.runner.triggers.values() if one["task"].done()], "a watcher ended"
-            await asyncio.sleep(0.02)
+        ended = lambda: [one for one in self.runner.triggers.values() if one["task"].done()]  # noqa: E731
+        await virtual_clock.current().until(lambda: ended() or ready())
+        assert not ended(), "a watcher ended"
 
     async def until_told(self, count: int) -> list[dict[str, Any]]:
         """Let it run until there are so many events, and have been stored."""
@@ -514,7 +511,7 @@ class Triggerer:
                 stored = [self.runner.events.popleft() for _ in range(len(self.runner.events))]
                 self.events += [(entry.trigger_id, json.loads(json.dumps(entry.event.payload))) for entry in stored]
                 self.runner._shared_streams.confirm_persisted([entry.persist_seq for entry in stored if entry.persist_seq is not None])
-            await asyncio.sleep(0.02)
+            await _clock.asleep(1.0)
 
 
 def _started(trigger: BaseTrigger) -> tuple[TriggerRunner, asyncio.Task[None]]:

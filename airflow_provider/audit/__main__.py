@@ -9,11 +9,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from airflow_provider import _clock
 from airflow_provider.audit.engine import AuditResult
 from airflow_provider.audit.facts import Fact
 from airflow_provider.audit.levels import Severity
@@ -126,7 +127,7 @@ def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logg
     from airflow_provider.audit.collect.collector import collected
     from airflow_provider.audit.task import judge
 
-    now = datetime.now(timezone.utc)
+    now = _clock.utc_now()
     window = _window(given, now) if given.since or given.executions else None
     if given.until and window is None:
         raise ConfigurationError("--until has no meaning without --since or --executions.")

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import IO, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider import _clock
 from airflow_provider.alga_psa import models as alga_psa
 from airflow_provider.audit import from_alga_psa, from_buddy, from_tracecat
 from airflow_provider.audit.changes import digest
@@ -107,7 +108,7 @@ def _common(record: Record) -> dict[str, Any]:
 
 
 def _seen_at(record: Record) -> datetime:
-    return utc(_TIME.validate_python(record["seen_at"])) if record.get("seen_at") else datetime.now(timezone.utc)
+    return utc(_TIME.validate_python(record["seen_at"])) if record.get("seen_at") else _clock.utc_now()
 
 
 def _connection(record: Record) -> Connection | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseHook, BaseOperator, conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_provider import _clock
 from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
 
 if TYPE_CHECKING:
@@ -112,7 +113,6 @@ class AuditCollectOperator(BaseOperator):
     def _spool(self, context: Context) -> Spool:
         """What an earlier try, or the triggerer, has read; or a new one, with the window that all tries share."""
         from airflow_provider.audit import task
-        from airflow_provider.audit.collect.source import now
         from airflow_provider.audit.collect.spool import Spool
 
         folder: ObjectStoragePath | Path = (
@@ -122,7 +122,7 @@ class AuditCollectOperator(BaseOperator):
         # Whoever clears a task wants things read anew.
         header = {"wanted": wanted, "times": self._times(), "clear_number": getattr(context["dag_run"], "clear_number", None)}
         before = self._state(context).before(context["ti"].run_id)
-        times = self.window(before.end if before else None, now())
+        times = self.window(before.end if before else None, _clock.utc_now())
         note = {"since": times[0].isoformat(), "until": times[1].isoformat()} if times else {}
         return Spool(folder, header, note)
 
@@ -143,7 +143,6 @@ class AuditCollectOperator(BaseOperator):
 
         from airflow_provider.audit import task
         from airflow_provider.audit.collect.collector import facts_in
-        from airflow_provider.audit.collect.source import now
         from airflow_provider.audit.state import Done
 
         state, run_id = self._state(context), context["ti"].run_id
@@ -154,7 +153,7 @@ class AuditCollectOperator(BaseOperator):
         result = task.judge(
             facts_in(spool),
             settings,
-            now=now(),
+            now=_clock.utc_now(),
             since=times[0],
             until=times[1],
             waivers=self.waivers or None,
@@ -323,14 +322,13 @@ class AuditReportOperator(BaseOperator):
         :raises ConfigurationError: if a report can't be read, or a setting makes no sense.
         """
         from airflow_provider.audit import task
-        from airflow_provider.audit.collect.source import now
 
         settings, line = task.settings_of(self.settings), task.fail_line(self.fail_on)
         if line is not None:
             settings = settings.model_copy(update={"fail_on": line})
         paths = [report.get("findings") if isinstance(report, Mapping) else report for report in self.reports]
         folder = self._folder(context, [str(path) for path in paths if path])
-        result = task.join([task.read_result(str(path)) if path else task.missing(path) for path in paths], now())
+        result = task.join([task.read_result(str(path)) if path else task.missing(path) for path in paths], _clock.utc_now())
         summary = task.store(result, settings, folder, self.formats)
         self.log.info("%s", summary["summary"])
         for kind, path in summary["reports"].items():

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from airflow_provider import _clock
 from airflow_provider.audit import result_json
 from airflow_provider.audit.baseline import Baseline
 from airflow_provider.audit.document import described
@@ -180,7 +181,7 @@ def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
 
 def missing(what: object) -> AuditResult:
     """The result of an audit that has none: a gap."""
-    result = AuditResult(datetime.now(ZoneInfo("UTC")))
+    result = AuditResult(_clock.utc_now())
     name = f"report {what}"
     result.gaps.append(GapFacts(subject=Subject(name, "report", name, "audit", ""), reason="The task that was to make it gave none."))
     return result

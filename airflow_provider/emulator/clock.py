@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Protocol
+
+from airflow_provider import _clock
 
 
 class Clock(Protocol):
@@ -20,7 +21,7 @@ class RealClock:
 
     def now(self) -> float:
         """Return seconds since the epoch."""
-        return time.time()
+        return _clock.now()
 
 
 class ManualClock:

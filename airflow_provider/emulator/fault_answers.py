@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider import _clock
 from airflow_provider.emulator.exchange import Answer, Exchange
 from airflow_provider.emulator.faults import Fault
 
@@ -21,7 +21,7 @@ async def answer(exchange: Exchange, system: System | None, latency: Fault | Non
     """Answer a request: as the system does, late if ``latency`` hit it, spoilt if ``fault`` did."""
     if latency and not latency.effect:
         # A client that gives up meanwhile does not stop a server from going on with the request.
-        await asyncio.sleep(float(latency.parameters["seconds"]))
+        await _clock.asleep(float(latency.parameters["seconds"]))
     if fault is None and not (latency and latency.effect):
         await exchange.pass_on()
         return
@@ -29,7 +29,7 @@ async def answer(exchange: Exchange, system: System | None, latency: Fault | Non
     if fault is None or fault.effect:
         held = await exchange.carry_out()
     if latency and latency.effect:
-        await asyncio.sleep(float(latency.parameters["seconds"]))
+        await _clock.asleep(float(latency.parameters["seconds"]))
     if fault is not None:
         await _ANSWERS[fault.kind](exchange, fault, system, held)
     elif held is not None:
@@ -72,6 +72,11 @@ async def _rate_limit(exchange: Exchange, fault: Fault, system: System | None, h
 
 async def _drop(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
     await exchange.hang_up(reset=bool(fault.parameters.get("reset")))
+
+
+async def _no_answer(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
+    while not await exchange.client_leaves(1.0):
+        pass
 
 
 async def _truncated(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
@@ -168,6 +173,7 @@ _ANSWERS: dict[str, Callable[[Exchange, Fault, System | None, Answer | None], Aw
     "status": _status,
     "status_after": _status,
     "rate_limit": _rate_limit,
+    "no_answer": _no_answer,
     "drop_before": _drop,
     "drop_after": _drop,
     "truncated": _truncated,

@@ -14,6 +14,7 @@ KINDS: dict[str, set[str]] = {
     "status_after": _ANSWER,
     "rate_limit": {"retry_after", "headers", "effect"},
     "latency": {"seconds", "effect"},
+    "no_answer": {"effect"},
     "drop_before": {"reset"},
     "drop_after": {"reset"},
     "truncated": {"cut", "effect"},
@@ -38,8 +39,9 @@ class Fault:
         - ``status`` (``status=503, headers={}, body=None``: None gives the system's own error body),
           ``status_after`` (the same, after the request took effect),
         - ``rate_limit`` (``retry_after=None``: seconds or an HTTP date, as text): 429,
-        - ``latency`` (``seconds``: real seconds before the request is carried out, or after it with ``effect=True``); goes
-          together with another fault,
+        - ``latency`` (``seconds`` before the request is carried out, or after it with ``effect=True``); goes together with another
+          fault,
+        - ``no_answer``: none comes, and the connection stays open until the client gives up,
         - ``drop_before``: the connection is closed without an answer and nothing is done; ``drop_after``: it took effect;
           with ``reset=True`` it is not closed, but reset,
         - ``truncated`` (``cut="connection"``: the connection ends before Content-Length is reached; ``cut="json"``: a

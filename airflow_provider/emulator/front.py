@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Match, Mount
 
+from airflow_provider import _clock
 from airflow_provider.emulator import fault_answers
 from airflow_provider.emulator.exchange import Exchange, read_body
 from airflow_provider.emulator.ledger import LedgerEntry
@@ -63,7 +64,7 @@ class Front:
         transport = scope.pop(TRANSPORT)
         exchange = Exchange(self._application, scope, receive, send, entry, transport)
         # Cancelled only when the emulator stops, after the connection was closed: nobody is left to answer.
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError), _clock.under_way():
             await fault_answers.answer(exchange, system, latency, fault)
 
     def _route_of(self, scope: Scope) -> str | None:

@@ -6,17 +6,16 @@ import asyncio
 import hashlib
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-import anyio
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
+from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound, RateLimited, one_line
 from airflow_provider.execution.arguments import one_of, seconds
 from airflow_provider.execution.ends import Ends, ended_at, mark
@@ -146,15 +145,15 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
 
     async def looks(self) -> AsyncIterator[Look]:
         """Look again and again, for ever. What goes wrong is said, and the next look comes later."""
-        upto, swept, failures = time.time(), float("-inf"), 0
+        upto, swept_at, failures = _clock.now(), float("-inf"), 0
         hook: ExecutionHook | None = None
         memo: Memo = {}
         said: set[str] = set()
         while True:
-            now, gap = time.time(), self.poll_interval
-            bound = upto
-            if now - swept >= SWEEP:
-                bound, swept = now - self.catch_up - SKEW, now
+            now, gap = _clock.now(), self.poll_interval
+            bound = min(upto, now)  # the machine's clock may have been put back
+            if _clock.monotonic() - swept_at >= SWEEP:
+                bound, swept_at = now - self.catch_up - SKEW, _clock.monotonic()
             try:
                 if hook is None:
                     hook, memo = await asyncio.to_thread(self._load), {}
@@ -164,9 +163,9 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
                     self._warn_of_unknown(await look.items(bound), said)
                     if failures:
                         self.log.info("%s: %s can be listed again.", hook.title, self.what)
-                    failures, upto, look.shown_at = 0, now, time.monotonic()
+                    failures, upto, look.shown_at = 0, now, _clock.monotonic()
                     yield look
-                    await asyncio.sleep(gap * random.uniform(0.9, 1.1))  # noqa: S311
+                    await _clock.asleep(gap * random.uniform(0.9, 1.1))  # noqa: S311
                 continue
             except ExecutionApiError as error:
                 failures += 1
@@ -177,7 +176,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
                 gap = self._gap(failures, error)
                 self.log.exception("Looking for %s went wrong; next look in %.0f s.", self.what, gap)
             hook = None  # what was wrong may be the connection, or a pipeline that has another id by now
-            await asyncio.sleep(gap)
+            await _clock.asleep(gap)
 
     @property
     def what(self) -> str:
@@ -188,18 +187,18 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
         """The events of this watcher: each end that is news and that it is meant to tell."""
         async for look in shared_stream:
-            if time.monotonic() - look.shown_at > STALE:
+            if _clock.monotonic() - look.shown_at > STALE:
                 continue  # newer ones wait behind it
             try:
                 news = await self._news(look)
             except Exception as error:
                 self._say(error)
                 continue
-            ends, until = self._ends, time.monotonic() + LONGEST
+            ends, until = self._ends, _clock.monotonic() + LONGEST
             assert ends is not None
             last: dict[str, Any] | None = None
             for start in range(0, len(news), AT_ONCE):
-                if time.monotonic() > until:
+                if _clock.monotonic() > until:
                     break
                 for event in await self._each(partial(self._event, look, item) for item in news[start : start + AT_ONCE]):
                     if isinstance(event, Exception):
@@ -209,7 +208,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
                             yield self._sent(last)
                         last = event
             if last is not None:
-                await asyncio.sleep(self._sent_at + APART - time.monotonic())
+                await _clock.asleep(self._sent_at + APART - _clock.monotonic())
                 yield self._sent(last)
             if all(mark(item) in ends.seen or item.ref in ends.active for item in news):
                 self._upto = look.moment  # else the next look goes as far back again
@@ -218,7 +217,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
                 look.when_persisted(partial(self._save, memory))
 
     def _sent(self, event: dict[str, Any]) -> TriggerEvent:
-        self._sent_at = time.monotonic()
+        self._sent_at = _clock.monotonic()
         return TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _news(self, look: Look) -> list[Snapshot]:
@@ -350,7 +349,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
 
 async def _within(longest: float, work: Callable[[], Awaitable[T]]) -> T:
     """Await something, for so many seconds. Not by ``asyncio.wait_for``: up to Python 3.11 that may swallow a cancel."""
-    with anyio.fail_after(longest):
+    with _clock.deadline(longest):
         return await work()
 
 

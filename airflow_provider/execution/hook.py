@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
 from airflow_provider.execution.endpoint import Dialect, Endpoint, Login, base_url
 from airflow_provider.execution.route import Flow, Pages
@@ -49,7 +49,7 @@ class ExecutionHook(BaseHook):
         self._endpoint: Endpoint | None = None
         self._extra: Mapping[str, Any] = {}
         self._sender: Sender | None = None
-        self._pause: Callable[[float], None] = time.sleep
+        self._pause: Callable[[float], None] = _clock.sleep
 
     @abstractmethod
     def system(self, **view: Any) -> System:
@@ -137,7 +137,7 @@ class ExecutionHook(BaseHook):
         if self._sender is None:
             self._sender = self.new_sender(self._pause)
 
-    def new_sender(self, pause: Callable[[float], None] = time.sleep) -> Sender:
+    def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:
         """A sender of its own, such as for cancelling from a signal handler while another is in the middle of a request."""
         from airflow_provider.execution.transport import Sender
 

@@ -7,6 +7,8 @@ from enum import Enum
 from threading import Thread
 from typing import Any, NamedTuple
 
+from airflow_provider import _clock
+
 WORD = "ended_by"
 """XCom by which a try tells the next one."""
 
@@ -91,5 +93,4 @@ def within(seconds: float, function: Any, default: Any) -> Any:
 
     thread = Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
-    return results[0] if results else default
+    return results[0] if _clock.join(thread, seconds) and results else default

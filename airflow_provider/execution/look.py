@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider import _clock
 from airflow_provider.execution.result import utc
 from airflow_provider.execution.search import SKEW
 from airflow_provider.execution.system import Memo, Snapshot, System
@@ -38,9 +38,9 @@ class Look:
     """
 
     def __init__(self, hook: ExecutionHook, where: Mapping[str, Any], memo: Memo, bound: float, moment: float | None = None) -> None:
-        self.moment = time.time() if moment is None else moment
+        self.moment = _clock.now() if moment is None else moment
         self.bound = bound
-        self.shown_at = time.monotonic()
+        self.shown_at = _clock.monotonic()
         """When it was handed to those that watch."""
         self.hook = hook
         self._where = where

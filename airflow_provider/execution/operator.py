@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout
 
+from airflow_provider import _clock
 from airflow_provider.errors import (
     ExecutionApiError,
     ExecutionInterrupted,
@@ -248,7 +248,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         before = store.load(context)
         cleared = before is not None and store.cleared_since(before, context)
         if before is None or before.refused:
-            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
+            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=_clock.now()))
         self._ref, self.execution_url = before.ref, before.url
         if before.ref is not None and not cleared:
             self._announce(context, before.ref, before.url)
@@ -262,7 +262,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         if cleared and known is not None and not known.phase.ended and self.owns_execution:
             self._stop_old(hook, known.ref)
         if cleared or known is None or known.phase is Phase.STOPPING:
-            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=time.time()))
+            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=_clock.now()))
         if not known.phase.ended or not self.can_start_again or self._judge(hook.title, "ended", known).error is None:
             self.log.info("Going on with execution %s, started by an earlier try of this task (%s).", known.ref, known.status)
             if before.ref is None:
@@ -271,7 +271,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._announce(context, known.ref, known.url)
             return before, known
         self.log.info("Execution %s of an earlier try ended %s; on_retry=%r.", known.ref, known.status, self.on_retry)
-        note = store.next_note(context, before, cleared=False, now=time.time())
+        note = store.next_note(context, before, cleared=False, now=_clock.now())
         return self._resume(context, hook, note, known) if self.on_retry == "resume" else self._start(context, hook, note)
 
     def _stop_old(self, hook: ExecutionHook, ref: str) -> None:
@@ -294,7 +294,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             known = self._look_up(hook, find, note, "the task stopped between its request and the note of it")
             self._ref, self._unanswered = (known.ref if known else None), None
             return known if known or not note.resumes else hook.run(hook.system().read(note.resumes))
-        until = time.monotonic() + self.stopping_grace
+        until = _clock.monotonic() + self.stopping_grace
         while True:
             try:
                 known = hook.run(still_there(hook.system().read, note.ref, self.vanish_grace))
@@ -306,7 +306,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                     raise
                 self.log.warning("%s Taking execution %s for one that goes on.", error, note.ref)
                 return Snapshot(note.ref, Phase.UNKNOWN, "unknown", note.url)
-            if known.phase is not Phase.STOPPING or cleared or time.monotonic() > until:
+            if known.phase is not Phase.STOPPING or cleared or _clock.monotonic() > until:
                 return known
             self._pause(min(2.0, self.poll_interval))
 
@@ -408,7 +408,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
             # For how long it has waited already is not known, and must not count against the timeout.
-            state.since = time.time()
+            state.since = _clock.now()
         return self._wait(context, hook, note.ref, state, "ended" if snapshot.phase.ended else None)
 
     def _wait(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End | None) -> Any:
@@ -476,7 +476,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _pause(self, duration: float) -> None:
         """Sleep in slices, so that :meth:`on_kill`, which runs in a signal handler, can end the wait without taking a lock."""
-        until = time.monotonic() + duration
+        until = _clock.monotonic() + duration
         while True:
             if self._interrupted:
                 raise ExecutionInterrupted(
@@ -485,10 +485,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                     ref=self._ref,
                     url=self.execution_url,
                 )
-            left = until - time.monotonic()
+            left = until - _clock.monotonic()
             if left <= 0:
                 return
-            time.sleep(min(left, 0.2))
+            _clock.sleep(min(left, 0.2))
 
     def on_kill(self) -> None:
         """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""

@@ -13,10 +13,10 @@ import logging
 import random
 import weakref
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 from contextvars import Context
 
-import anyio
-
+from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError
 from airflow_provider.execution.outcome import End
 from airflow_provider.execution.route import Pages
@@ -70,7 +70,7 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
                 error = await seat.news()
             else:
                 error = None
-                await asyncio.sleep(watch.gap())
+                await _clock.asleep(watch.gap())
     finally:
         if seat is not None:
             seat.leave()
@@ -121,7 +121,7 @@ class Seat:
         :returns: why no look at all can succeed for now, if that is so.
         """
         loop = asyncio.get_running_loop()
-        now, known, left = loop.time(), self._watch.known, self._watch.left
+        now, known, left = _clock.monotonic(), self._watch.known, self._watch.left
         self._false_news = self._false_news + 1 if self.suspected and known == self._known else 0
         self._known, self.suspected = known, False
         self.due, self.deadline = now + min(self.gap(), left), now + left
@@ -254,11 +254,10 @@ class Poller:
             self._sooner.set()
 
     async def _run(self, sooner: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             self._next = min((seat.due for seat in self._seats if seat.waiting), default=float("inf"))
             sooner.clear()
-            with anyio.move_on_after(max(self._next - loop.time(), 0.0)):
+            with suppress(TimeoutError), _clock.deadline(self._next - _clock.monotonic()):
                 await sooner.wait()
                 continue
             await self._round([seat for seat in self._seats if seat.waiting])
@@ -266,7 +265,7 @@ class Poller:
     async def _round(self, waiting: list[Seat]) -> None:
         """Ask for all; wake those that have news, or that the list can't tell about and that are due."""
         shown = await self._ask(waiting)
-        now = asyncio.get_running_loop().time()
+        now = _clock.monotonic()
         if self._refusal is not None:
             if shown is not None:  # some try for themselves: perhaps the list alone is refused
                 able = [seat for seat in waiting if seat.looked_at + seat.gap() <= now]
@@ -295,7 +294,7 @@ class Poller:
         for number, seat in enumerate(seats, 1):
             seat.wake(error)
             if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await _clock.asleep(0)
 
     def _worth(self, waiting: list[Seat], now: float) -> bool:
         """Whether it is worth asking for the list: not by those that it does not show."""
@@ -306,27 +305,26 @@ class Poller:
 
     async def _ask(self, waiting: list[Seat]) -> dict[str, list[Glance]] | None:
         """Give what the list shows, or None if it is not asked for; ``_refusal`` says if nobody is answered for now."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = _clock.monotonic()
         if not self._worth(waiting, began):
             self._refusal = self._refusal if began < self._again_at else None
             return None
         self._refusal = None
         try:
-            with anyio.fail_after(LONGEST):
+            with _clock.deadline(LONGEST):
                 return await self._look(waiting)
         except TimeoutError:
-            self._no_use_until = clock() + 5 * LONGEST
+            self._no_use_until = _clock.monotonic() + 5 * LONGEST
         except ExecutionApiError as error:
             if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
                 self._refusal = error
-                self._again_at = clock() + min(seat.gap() for seat in waiting)
+                self._again_at = _clock.monotonic() + min(seat.gap() for seat in waiting)
             else:
                 # It may be slow, or refused, where an execution of its own is not. What takes long to fail is tried less often.
-                self._no_use_until = clock() + max(SEARCH_SECONDS, 5 * (clock() - began))
+                self._no_use_until = _clock.monotonic() + max(SEARCH_SECONDS, 5 * (_clock.monotonic() - began))
         except Exception:
             logging.getLogger(__name__).exception("A list of executions can't be read; its waits look for themselves.")
-            self._no_use_until = clock() + NO_USE_SECONDS
+            self._no_use_until = _clock.monotonic() + NO_USE_SECONDS
         return {}
 
     async def _look(self, waiting: list[Seat]) -> dict[str, list[Glance]]:
@@ -336,7 +334,7 @@ class Poller:
         How many these are is found out by reading on, now and then, and once many more waits than before are on no page that is read:
         those ask one by one.
         """
-        now = asyncio.get_running_loop().time()
+        now = _clock.monotonic()
         pages = waiting[0].pages
         believing = [seat for seat in waiting if seat.believes]
         hidden = {seat.key for seat in believing}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
+from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, NotFound
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
@@ -123,7 +123,7 @@ def _in_time(search: Search, item: Snapshot, place: float | None) -> bool:
     """Whether its times fit. One that is still to start is as new as can be."""
     after, before, finished = search["started_after"], search["started_before"], search["finished_after"]
     to_start = item.started_at is None and item.phase is Phase.QUEUED
-    started = time.time() if to_start else place
+    started = _clock.now() if to_start else place
     if after is not None and (started is None or _before(started, after)):
         return False
     if before is not None and (started is None or started >= before):

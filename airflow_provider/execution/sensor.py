@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +19,7 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from airflow_provider import _clock
 from airflow_provider.errors import (
     ConfigurationError,
     ConnectionMissing,
@@ -325,7 +325,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             if before.ref and before.url and (isinstance(target, str) or state.found):
                 self._announce(context, before.ref, before.url)
         else:
-            note = store.next_note(context, before, cleared=before is not None, now=time.time())
+            note = store.next_note(context, before, cleared=before is not None, now=_clock.now())
             store.save(context, note)
             state = WatchState(since=note.started_at)
             self._keep(context, target, state)

@@ -8,6 +8,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from airflow_provider import _clock
 from airflow_provider.execution.route import Flow, Request, Route
 from airflow_provider.execution.transport import AsyncSender
 
@@ -74,10 +75,10 @@ class Searches:
         if asked.by == id(by):
             return await self._sender.send(request)
         asked.by = None
-        loop = asyncio.get_running_loop()
-        if asked.answer is None or (asked.answer.done() and loop.time() - asked.at > seconds):
+        if asked.answer is None or (asked.answer.done() and _clock.monotonic() - asked.at > seconds):
             # Without the context of the task that happens to ask: it is nobody's own.
-            asked.answer, asked.at = Context().run(loop.create_task, self._sender.send(request)), loop.time()
+            asked.answer = Context().run(asyncio.create_task, self._sender.send(request))
+            asked.at = _clock.monotonic()
             asked.answer.add_done_callback(partial(self._answered, asked, seconds))
         return await asyncio.shield(asked.answer)
 
@@ -89,7 +90,7 @@ class Searches:
     def _answered(self, asked: _Asked, seconds: float, answer: asyncio.Task[Any]) -> None:
         if not answer.cancelled():
             answer.exception()  # whoever waits for it is told; there may be nobody any more
-        asyncio.get_running_loop().call_later(seconds, self._forget, asked, answer)
+        _clock.call_later(seconds, partial(self._forget, asked, answer))
 
     def _forget(self, asked: _Asked, answer: asyncio.Task[Any]) -> None:
         if asked.answer is answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
+from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.portable import NotPortable, Portable, unpack
@@ -93,7 +93,7 @@ class StartedExecutionTrigger(BaseTrigger):
     def _deferred_at(self) -> float:
         """When the wait began, in epoch seconds; the same in a second triggerer."""
         end = self.timeout_after
-        return time.time() if end is None else utc(end).timestamp() - self.limit
+        return _clock.now() if end is None else utc(end).timestamp() - self.limit
 
     async def _end(self, wait: _Wait, told: dict[str, Any]) -> TriggerEvent:
         """The event that ends the task here, else the one for a worker."""
@@ -166,7 +166,7 @@ class _Wait(ExecutionTrigger):
 
     async def _recall(self) -> dict[str, Any]:
         """Asked only if another triggerer may have been here: for what is not there, Airflow writes an error into its own log."""
-        return await super()._recall() if time.time() - self.state["saved_at"] > SOON else self.state
+        return await super()._recall() if _clock.now() - self.state["saved_at"] > SOON else self.state
 
 
 class _Xcoms(dict[str, Any]):

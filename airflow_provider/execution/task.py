@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_provider import _clock
 from airflow_provider.errors import (
     ConfigurationError,
     ExecutionApiError,
@@ -168,7 +168,7 @@ class ExecutionTask:
 
         policy = self.watch_policy()
         if not policy["waiting_counts"] and (limit := getattr(self, "execution_timeout", None)):
-            policy["deadline"] = time.time() + limit.total_seconds()
+            policy["deadline"] = _clock.now() + limit.total_seconds()
         trigger: ExecutionTrigger = ExecutionTrigger(
             hook=f"{type(hook).__module__}:{type(hook).__qualname__}",
             hook_arguments=hook.arguments(),
@@ -178,11 +178,11 @@ class ExecutionTask:
             url=self.execution_url,
             link_key=self.link_key,
             policy=policy,
-            state={**state.dump(), "saved_at": time.time()},
-            not_before=time.time() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
+            state={**state.dump(), "saved_at": _clock.now()},
+            not_before=_clock.now() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
             cancel_on_kill=cancel_on_kill,
         )
-        left = policy["timeout"] - (time.time() - state.since)
+        left = policy["timeout"] - (_clock.now() - state.since)
         waiting = 0.0 if policy["waiting_counts"] else policy["waiting_timeout"] or 7 * 24 * 3600.0
         return self.defer(
             trigger=trigger,
@@ -371,12 +371,12 @@ def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -
     """
     from airflow_provider.execution.route import Sleep
 
-    until = time.monotonic() + grace
+    until = _clock.monotonic() + grace
     while True:
         try:
             return (yield from read(ref))
         except NotFound:
-            if time.monotonic() >= until:
+            if _clock.monotonic() >= until:
                 raise
             yield Sleep(min(5.0, max(grace / 20, 0.05)))
 
@@ -398,7 +398,7 @@ def last_look(system: System, ref: str, declared: Sequence[str], budget: float, 
         except (NotFound, Unauthorized, Forbidden, ConfigurationError, ExecutionInterrupted):
             raise
         except ExecutionApiError as error:
-            now = time.monotonic()
+            now = _clock.monotonic()
             failing_since = now if failing_since is None else failing_since
             if now - failing_since >= budget:
                 how_long = " for too long" if budget else ""

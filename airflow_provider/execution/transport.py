@@ -12,7 +12,6 @@ import json
 import logging
 import re
 import ssl
-import time
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -29,7 +28,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, stop_after_attempt, wait_random_exponential
 
-from airflow_provider import __version__
+from airflow_provider import __version__, _clock
 from airflow_provider.errors import (
     ConfigurationError,
     Conflict,
@@ -144,14 +143,14 @@ def _seconds(value: str | None) -> float | None:
             moment = email.utils.parsedate_to_datetime(value)
         except (TypeError, ValueError, OverflowError):
             return None
-        wait = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - time.time()
+        wait = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - _clock.now()
     return min(max(wait, 0.0), MAX_HINT) if wait == wait else None  # not a number
 
 
 def _until_reset(headers: Mapping[str, str]) -> float | None:
     """Seconds until ``X-Rate-Limit-Reset`` (epoch seconds), if there is one that makes sense."""
     try:
-        wait = float(headers.get("x-rate-limit-reset", "")) - time.time()
+        wait = float(headers.get("x-rate-limit-reset", "")) - _clock.now()
     except ValueError:
         return None
     return min(max(wait, 0.0), MAX_HINT) if wait == wait else None
@@ -174,7 +173,7 @@ class _RateLimit:
 
     def note(self, status: int, headers: Mapping[str, str]) -> float | None:
         """Take in what an answer tells; give for how many seconds nobody should come again, if it is a refusal."""
-        now, remaining, until = time.time(), headers.get("x-rate-limit-remaining", "").strip(), _until_reset(headers)
+        now, remaining, until = _clock.monotonic(), headers.get("x-rate-limit-remaining", "").strip(), _until_reset(headers)
         pause = self._pause(now, _seconds(headers.get("retry-after")), until) if status == 429 else None
         if pause:
             self._paused_until = max(self._paused_until, now + pause)
@@ -214,11 +213,11 @@ class _RateLimit:
 
     def refused(self) -> float:
         """Seconds until nobody has to wait any longer. A late answer to a request from before a refusal does not end the pause."""
-        return max(max(self._paused_until, self._empty_until) - time.time(), 0.0)
+        return max(max(self._paused_until, self._empty_until) - _clock.monotonic(), 0.0)
 
     def take(self) -> float:
         """Seconds until a request is welcome. If that is no longer than :data:`MAX_WAIT`, the moment is taken."""
-        now = time.time()
+        now = _clock.monotonic()
         moment = max(now + self.refused(), self._free_at, self._resets_at if self._left < 1 else 0.0)
         if moment - now <= MAX_WAIT:
             self._left -= 1  # it is under way, and in no answer yet
@@ -236,7 +235,7 @@ class _Call(Generic[T]):
         self.url = request.url or endpoint.base_url + request.path
         self.redirects = 0
         self.refused_for: float | None = None
-        self.deadline = time.monotonic() + SLOWEST * endpoint.timeout
+        self.deadline = _clock.monotonic() + SLOWEST * endpoint.timeout
         if request.url is not None:
             try:
                 origin(request.url)
@@ -315,7 +314,7 @@ class _Call(Generic[T]):
                 f"{self.subject} answered more than {self.request.route.max_body} bytes; the rest was not read.",
                 **self.fields,
             )
-        if time.monotonic() > self.deadline:
+        if _clock.monotonic() > self.deadline:
             raise self.too_slow()
 
     def pause(self, limit: _RateLimit) -> float:
@@ -602,7 +601,7 @@ class Sender:
     """
 
     def __init__(
-        self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep, reread: Callable[[], Endpoint] | None = None
+        self, endpoint: Endpoint, sleep: Callable[[float], None] = _clock.sleep, reread: Callable[[], Endpoint] | None = None
     ) -> None:
         self._credential = _Credential(endpoint)
         self._sleep = sleep
@@ -672,6 +671,10 @@ class Sender:
         return call.answer(*self._exchange(call))
 
     def _exchange(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
+        with _clock.under_way():
+            return self._exchanged(call)
+
+    def _exchanged(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
         while True:
             try:
                 response = self._client.send(_for_httpx(call.outgoing()), stream=True)
@@ -782,7 +785,7 @@ class AsyncSender:
                 raise failures.pop()
             return await self._once(request)
 
-        answer: T = await AsyncRetrying(**_retrying(request, self.endpoint))(again)
+        answer: T = await AsyncRetrying(sleep=_clock.asleep, **_retrying(request, self.endpoint))(again)
         return answer
 
     async def _once(self, request: Request[T]) -> T:
@@ -801,7 +804,7 @@ class AsyncSender:
             # Behind the queue: what has been learnt of the limit meanwhile counts, also while it sleeps.
             wait = _Call(self.endpoint, request).pause(self._limit)
             while wait:
-                await asyncio.sleep(wait)
+                await _clock.asleep(wait)
                 wait = self._limit.refused()
             with self._limit.turn():
                 status, headers, body, call = await self._in_session(request)
@@ -848,7 +851,8 @@ class AsyncSender:
             return False
 
     async def _bounded(self, call: _Call[Any]) -> tuple[int, Mapping[str, str], bytearray]:
-        with anyio.move_on_after(SLOWEST * self.endpoint.timeout):  # asyncio.wait_for may lose a cancel before Python 3.12
+        # A limit on real sockets, hence in real time; asyncio.wait_for may lose a cancel before Python 3.12.
+        with _clock.under_way(), anyio.move_on_after(SLOWEST * self.endpoint.timeout):
             return await self._exchange(call)
         raise call.too_slow()
 
@@ -880,7 +884,7 @@ class AsyncSender:
             step = _Stepper(flow)
             while not step.done:
                 if isinstance(step.wants, Sleep):
-                    await asyncio.sleep(step.wants.seconds)
+                    await _clock.asleep(step.wants.seconds)
                     step.go_on(None)
                     continue
                 try:

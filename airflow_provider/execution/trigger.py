@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one_line
 from airflow_provider.execution import kill
 from airflow_provider.execution.outcome import End
@@ -125,7 +125,7 @@ class ExecutionTrigger(BaseTrigger):
             sender = await hook.ahold()
             self._prime()
             watch = Watch(system, self.ref, self.policy, state, self.logger(), self.search)  # one logger for all: its context is the task's
-            saved = time.monotonic()
+            saved = _clock.monotonic()
             seen = looks(sender, watch)
             del hook, system
             async for look in seen:
@@ -134,8 +134,8 @@ class ExecutionTrigger(BaseTrigger):
                     self.url = watch.snapshot.url or self.url
                     self.phase = watch.snapshot.phase
                     await self._show(watch.snapshot)
-                if state.found != found or time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                    found, saved = state.found, time.monotonic()
+                if state.found != found or _clock.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    found, saved = state.found, _clock.monotonic()
                     await self._remember(state)
                 watch.snapshot = None  # it may be large, and the next look is far
         except ExecutionApiError as failure:
@@ -154,7 +154,7 @@ class ExecutionTrigger(BaseTrigger):
                 await seen.aclose()
             if sender is not None:
                 await sender.release()
-        await asyncio.sleep(min(max(self.not_before - time.time(), 0.0), MAX_HOLD))
+        await _clock.asleep(min(max(self.not_before - _clock.now(), 0.0), MAX_HOLD))
         self._done = True
         event = {"ref": self.ref or state.found or "", "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
@@ -203,7 +203,7 @@ class ExecutionTrigger(BaseTrigger):
     async def _recall(self) -> dict[str, Any]:
         """How far another triggerer had come with this wait, else how far the worker had. Asked only if there can be a note."""
         ti = self.task_instance
-        if ti is not None and (self.search is not None or time.time() - self.state.get("saved_at", 0.0) > CHECKPOINT_SECONDS):
+        if ti is not None and (self.search is not None or _clock.now() - self.state.get("saved_at", 0.0) > CHECKPOINT_SECONDS):
             from airflow.sdk.execution_time.xcom import XCom
 
             try:

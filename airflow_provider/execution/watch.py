@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict
 
+from airflow_provider import _clock
 from airflow_provider.errors import (
     ConfigurationError,
     ExecutionApiError,
@@ -88,7 +87,7 @@ class WatchState:
     def load(cls, stored: object) -> WatchState:
         """Rebuild from JSON, ignoring what this version does not know."""
         known = {k: v for k, v in stored.items() if k in cls.__dataclass_fields__} if isinstance(stored, dict) else {}
-        return cls(**{"since": time.time(), **known})
+        return cls(**{"since": _clock.now(), **known})
 
     def dump(self) -> dict[str, Any]:
         """Give it as JSON."""
@@ -101,7 +100,6 @@ class Watch:
 
     :param ref: the execution; None if ``search`` is to find it.
     :param log: the structured logger of the task, in which the wait says what changed.
-    :param now: the clock, in epoch seconds.
     """
 
     __slots__ = (
@@ -109,7 +107,7 @@ class Watch:
         "_log",
         "_looked_at",
         "_looking_at",
-        "_now",
+        "_offset",
         "_retry_in",
         "_said_log_problem",
         "known",
@@ -129,7 +127,6 @@ class Watch:
         state: WatchState,
         log: Any,
         search: Search | None = None,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self.system = system
         self.ref = ref or state.found
@@ -139,11 +136,16 @@ class Watch:
         self.snapshot: Snapshot | None = None
         self.known: Known | None = None
         self._log = log
-        self._now = now
+        # The machine's clock may jump while the wait lasts: it is read once, and the time that has passed since is added to it.
+        self._offset = _clock.now() - _clock.monotonic()
         self._retry_in = 0.0
         self._last: LastAnswer | None = None
-        self._looked_at = self._looking_at = now()
+        self._looked_at = self._looking_at = self._now()
         self._said_log_problem = False
+
+    def _now(self) -> float:
+        """Epoch seconds that never jump."""
+        return self._offset + _clock.monotonic()
 
     def look(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
         """

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
 from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.arguments import one_of, seconds
@@ -100,7 +100,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         return workspace, workflow, (yield from self._newest(workspace, workflow))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:
-        items = yield from self._since(workspace, workflow, time.time() - LOOK_BACK)
+        items = yield from self._since(workspace, workflow, _clock.now() - LOOK_BACK)
         return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
@@ -152,7 +152,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             elif not (yield from flows.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
             found.append((yield from hook.system().read(ref)))
-        late = time.time() - since > DISPATCH
+        late = _clock.now() - since > DISPATCH
         return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
 
@@ -193,8 +193,8 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
         snapshot = yield from super().start(hook, plan, marker)
         if self.terminate_after is None:
             return snapshot
-        until = time.monotonic() + self.terminate_after
-        while not snapshot.phase.ended and time.monotonic() < until:
+        until = _clock.monotonic() + self.terminate_after
+        while not snapshot.phase.ended and _clock.monotonic() < until:
             yield Sleep(min(1.0, self.terminate_after))
             snapshot = yield from hook.system().read(plan.ref)
         if not snapshot.phase.ended:

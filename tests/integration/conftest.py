@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tenacity import wait_random_exponential
 
 from airflow_provider.emulator import Emulator
-from airflow_provider.execution import transport
 from tests.harness import Ended, TaskRun
 from tests.integration.made_up.server import KilnServer
 from tests.integration.systems import SYSTEMS, Adapter
+from tests.virtual_clock import VirtualClock
 
 OPERATOR_MODES = {"operator": {"deferrable": False}, "operator-deferrable": {"deferrable": True}}
 SENSOR_MODES = {
@@ -69,29 +68,17 @@ def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes a minute in a DAG takes a moment here."""
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.1, 0.2, 0.4, 0.8, 1.6))
-    monkeypatch.setattr("airflow_provider.execution.watch.SHORTEST", 0.5)
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 2.0)
-    monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.1, max=max))
-
-
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    emulator = Emulator()
+def emulator(clock: VirtualClock) -> Iterator[Emulator]:
+    emulator = Emulator(clock)
     KilnServer(emulator)
     with emulator:
         yield emulator
 
 
 @pytest.fixture(params=list(SYSTEMS))
-def system(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Adapter:
-    system = SYSTEMS[request.param](emulator)
-    for name, value in system.constants.items():
-        monkeypatch.setattr(name, value)
-    return system
+def system(request: pytest.FixtureRequest, emulator: Emulator) -> Adapter:
+    return SYSTEMS[request.param](emulator)
 
 
 @pytest.fixture(params=ALL_MODES)

@@ -1,4 +1,4 @@
-"""Settings of the property tests: no deadlines on a shared machine, no files left behind. An emulator on a clock that the test drives."""
+"""Settings of the property tests: no deadlines on a shared machine, no files left behind."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from airflow_provider.emulator import Emulator, ManualClock
+from airflow_provider.emulator import Emulator
+from tests.virtual_clock import VirtualClock
 
 hypothesis.settings.register_profile("unit", deadline=None, database=None, max_examples=60)
 hypothesis.settings.load_profile("unit")
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def emulator(clock: ManualClock) -> Iterator[Emulator]:
+def emulator(clock: VirtualClock) -> Iterator[Emulator]:
     with Emulator(clock) as emulator:
         yield emulator

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider import _clock
 from airflow_provider.alga_psa import flows, models
 from airflow_provider.alga_psa.snapshot import phase_of
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, literal, matches, now, share, told
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, literal, matches, share, told
 from airflow_provider.execution.result import utc
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class AlgaPsaSource(Source):
     def _lines(self, items: Sequence[models.Execution], status: str | None) -> list[str]:
         lines = []
         for item in items:
-            started = utc(item.started_at) if item.started_at else now()
+            started = utc(item.started_at) if item.started_at else _clock.utc_now()
             in_window = self.window.before <= started < self.window.until
             if in_window == (status is None) and started < self.window.until:
                 lines.append(self._line(item))

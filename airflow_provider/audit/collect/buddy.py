@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider import _clock
 from airflow_provider.audit.collect.source import (
     Chunk,
     Gap,
@@ -19,7 +20,6 @@ from airflow_provider.audit.collect.source import (
     in_groups,
     literal,
     matches,
-    now,
     share,
     told,
 )
@@ -172,7 +172,7 @@ class BuddySource(Source):
 
     async def _execution(self, project: str, pipeline: models.Pipeline, item: models.Execution) -> list[str]:
         assert self.window is not None
-        started = utc(item.start_date) if item.start_date else now()
+        started = utc(item.start_date) if item.start_date else _clock.utc_now()
         ended = _ended(item)
         if started >= self.window.until or (ended is not None and started < self.window.before and ended < self.window.since):
             return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from airflow_provider import _clock
 from airflow_provider.audit.collect import alga_psa, buddy, tracecat
 from airflow_provider.audit.collect.source import Reader, Source, Unit, Window, all_of
 from airflow_provider.audit.collect.spool import Spool
@@ -86,7 +86,7 @@ class Progress:
     total: int = 0
     done: int = 0
     read: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=_clock.monotonic)
 
     def __post_init__(self) -> None:
         self._told, self._before, self._first = self.began, self.spool.count, 0.0
@@ -104,7 +104,7 @@ class Progress:
 
     def tell(self, *, last: bool = False) -> None:
         """Say it in the log, now and then."""
-        now = time.monotonic()
+        now = _clock.monotonic()
         if not last and now - self._told < PROGRESS_SECONDS:
             return
         self._told = now

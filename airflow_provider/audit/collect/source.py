@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from airflow_provider import _clock
 from airflow_provider.audit.facts import Connection
 from airflow_provider.errors import (
     ConnectionMissing,
@@ -167,7 +168,9 @@ class Source(ABC):
     def line(self, kind: str, **fields: Any) -> str:
         """A record as a line of JSON."""
         apart = {"apart": True} if self.apart else {}
-        return json.dumps({"kind": kind, "conn_id": self.conn_id, **apart, "seen_at": now().isoformat(), **fields}, default=_plain)
+        return json.dumps(
+            {"kind": kind, "conn_id": self.conn_id, **apart, "seen_at": _clock.utc_now().isoformat(), **fields}, default=_plain
+        )
 
     def gap(self, subject: str, what: str, gap: Gap) -> list[str]:
         """The record of a gap, if it is not told already."""
@@ -229,11 +232,6 @@ def told(key: str, lines: list[str]) -> list[Unit]:
         yield Chunk(lines)
 
     return [Unit(f"{key} gaps", read)] if lines else []
-
-
-def now() -> datetime:
-    """The time, UTC."""
-    return datetime.now(timezone.utc)
 
 
 def matches(patterns: Sequence[str], *names: object) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider import _clock
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -49,7 +50,7 @@ class Spool:
         self._part_bytes, self._part_seconds = part_bytes, part_seconds
         self._lines: list[str] = []
         self._size = 0
-        self._since = time.monotonic()
+        self._since = _clock.monotonic()
         self._writing = asyncio.Lock()
         self._last, progress = self._newest()
         if header is not None and (progress is None or progress["header"] != json.loads(json.dumps(header))):
@@ -86,7 +87,7 @@ class Spool:
     async def flush(self, *, if_full: bool = False) -> None:
         """Write a part; with ``if_full`` only when it is time to."""
         async with self._writing:
-            if if_full and self._size < self._part_bytes and time.monotonic() - self._since < self._part_seconds:
+            if if_full and self._size < self._part_bytes and _clock.monotonic() - self._since < self._part_seconds:
                 return
             progress = {
                 "kind": PROGRESS,
@@ -100,7 +101,7 @@ class Spool:
             lines, self._lines, self._size = [*self._lines, json.dumps(progress)], [], 0
             self._last += 1
             await asyncio.to_thread(self._write, self._path(self._last), lines)
-            self._since = time.monotonic()
+            self._since = _clock.monotonic()
 
     async def finish(self) -> None:
         """Write what is left, and that this is all."""

@@ -1,7 +1,6 @@
 """Webhooks: whoever knows a workflow's secret starts it, waits for its result, and answers what it asks."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
-import asyncio
 import hmac
 import json
 from enum import Enum
@@ -11,6 +10,7 @@ from urllib.parse import parse_qs
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from airflow_provider import _clock
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.errors import ApiError, told, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
@@ -87,7 +87,7 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
         execution = start(workflow, await _inputs(request))
         while not execution.state.over:
             # On the machine's clock: a clock that somebody drives is driven meanwhile.
-            await asyncio.sleep(0.01)
+            await _clock.asleep(0.01)
         with tracecat.lock:
             state = execution.state
             if state.status == "TERMINATED":
