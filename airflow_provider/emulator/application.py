@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from airflow_provider.emulator.control import control_application
 from airflow_provider.emulator.front import Front
+from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.tracecat.stored import BUCKET
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Lazy:
 
 def build_application(emulator: Emulator) -> Front:
     """Return the application: each system under its prefix, the control routes under ``/_emulator``."""
-    root = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    root = api()
     root.mount("/_emulator", control_application(emulator))
     for system in emulator.systems.values():
         root.mount(system.prefix, Lazy(system.application))
@@ -50,7 +51,7 @@ def build_application(emulator: Emulator) -> Front:
 
 def build_storage_application(emulator: Emulator) -> Front:
     """Return the application of the second origin: what clients fetch there stands in the ledger as system ``storage``."""
-    root = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    root = api()
     root.mount("/storage", Lazy(emulator.buddy.storage_application))
     root.mount(f"/{BUCKET}", Lazy(emulator.tracecat.storage_application))
     return Front(root, emulator, "storage")

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from airflow_provider.emulator.faults import Fault
+from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.scenario_file import add_scenario
 from airflow_provider.emulator.system import ScenarioError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def control_application(emulator: "Emulator") -> FastAPI:
     """Return the application behind ``/_emulator``; errors are ``{"error": text}`` with 400 or 404."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    application = api()
     application.add_exception_handler(ValueError, _bad)
     application.add_exception_handler(LookupError, _missing)
 

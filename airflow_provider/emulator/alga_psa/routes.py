@@ -14,6 +14,7 @@ from airflow_provider.emulator.alga_psa.execution_routes import add_execution_ro
 from airflow_provider.emulator.alga_psa.report_routes import add_report_routes
 from airflow_provider.emulator.alga_psa.rule_routes import add_rule_routes
 from airflow_provider.emulator.alga_psa.template_routes import add_template_routes
+from airflow_provider.emulator.lazy_routes import api
 
 if TYPE_CHECKING:
     from airflow_provider.emulator.alga_psa.system import AlgaPsa
@@ -26,7 +27,7 @@ _NOT_FOUND = (
 
 def build_application(alga: AlgaPsa) -> FastAPI:
     """Return the application that serves the API of ``alga``."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    application = api(redirect_slashes=False)
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)

@@ -15,6 +15,7 @@ from airflow_provider.emulator.buddy.pipeline_routes import add_pipeline_routes
 from airflow_provider.emulator.buddy.route_parts import refuse, refuse_route
 from airflow_provider.emulator.buddy.variable_routes import add_variable_routes
 from airflow_provider.emulator.buddy.webhook_routes import add_webhook_routes
+from airflow_provider.emulator.lazy_routes import api
 
 if TYPE_CHECKING:
     from airflow_provider.emulator.buddy.system import Buddy
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def build_application(buddy: Buddy) -> FastAPI:
     """Return the application that serves the API of ``buddy``."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    application = api(redirect_slashes=False)
     application.add_exception_handler(ApiError, refuse)
     application.add_exception_handler(HTTPException, refuse_route)
     add_pipeline_routes(application, buddy)

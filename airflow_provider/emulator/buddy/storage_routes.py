@@ -12,11 +12,12 @@ from airflow_provider.emulator.buddy.ranges import Unsatisfiable, parse_range
 from airflow_provider.emulator.buddy.route_parts import Lookup
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.buddy.timeline import Step
+from airflow_provider.emulator.lazy_routes import api
 
 
 def build_storage(buddy: Buddy) -> FastAPI:
     """Return the application of the storage."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    application = api(redirect_slashes=False)
     look = Lookup(buddy)
 
     @application.get("/logs/{workspace}/{project}/{pipeline_id}/{execution_id}/{action_execution_id}")

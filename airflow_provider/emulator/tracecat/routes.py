@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.tracecat.errors import ApiError
 from airflow_provider.emulator.tracecat.execution_routes import add_execution_routes
 from airflow_provider.emulator.tracecat.object_routes import add_object_routes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def build_application(tracecat: Tracecat) -> FastAPI:
     """Return the application that serves the API of ``tracecat``."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    application = api()
     application.add_exception_handler(ApiError, refuse)
     add_execution_routes(application, tracecat)
     add_object_routes(application, tracecat)

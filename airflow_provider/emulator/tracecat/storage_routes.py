@@ -5,13 +5,14 @@ from xml.sax.saxutils import escape
 
 from fastapi import FastAPI, Request, Response
 
+from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.tracecat.stored import Refused
 from airflow_provider.emulator.tracecat.system import Tracecat
 
 
 def build_storage(tracecat: Tracecat) -> FastAPI:
     """Return the application of the bucket."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    application = api(redirect_slashes=False)
 
     @application.get("/{key:path}")
     async def get_object(request: Request, key: str) -> Response:
