@@ -26,7 +26,7 @@ from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, ToTrigger
 from airflow.models.trigger import Trigger
 from airflow.sdk import DAG, Asset, BaseOperator
 from airflow.sdk.api.datamodels._generated import TaskInstance
-from airflow.sdk.execution_time.comms import DeferTask, RescheduleTask
+from airflow.sdk.execution_time.comms import DeferTask, MaskSecret, RescheduleTask
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.sdk.execution_time.supervisor import (
     InProcessSupervisorComms,
@@ -34,6 +34,7 @@ from airflow.sdk.execution_time.supervisor import (
     run_task_in_process,
     set_supervisor_comms,
 )
+from airflow.sdk.log import _secrets_masker
 from airflow.sdk.serde import deserialize, serialize
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
@@ -136,6 +137,9 @@ class _TriggerComms:
 
     def send(self, msg: Any) -> Any:
         assert isinstance(msg, _ANSWERED), f"a triggerer would never get an answer to {msg!r}"
+        if isinstance(msg, MaskSecret):  # told in one process, the supervisor would tell itself, again and again
+            _secrets_masker().add_mask(msg.value, msg.name)
+            return None
         with self._lock:
             self._supervisor._handle_request(msg, structlog.get_logger(), 0)
             return self._supervisor.comms.messages.popleft()
