@@ -72,6 +72,15 @@ def monotonic() -> float:
     return _clock.monotonic()
 
 
+def epoch() -> float:
+    """
+    What :func:`monotonic` has to be added to for seconds since the epoch.
+
+    Read once and kept, it gives moments that may be compared with those of other processes, and that no jump of the machine's clock moves.
+    """
+    return _clock.now() - _clock.monotonic()
+
+
 def sleep(seconds: float) -> None:
     """Block this thread for ``seconds``."""
     _clock.sleep(seconds)

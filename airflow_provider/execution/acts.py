@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution import store
 from airflow_provider.execution.operator import ExecutionOperator
@@ -109,7 +108,7 @@ class ExecutionCancelOperator(ExecutionActOperator):
         """Asking once more does no harm."""
         before = store.load(context)
         cleared = before is not None and store.cleared_since(before, context)
-        return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=_clock.now()))
+        return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=self._now()))
 
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
         if snapshot.phase.ended:

@@ -248,7 +248,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         before = store.load(context)
         cleared = before is not None and store.cleared_since(before, context)
         if before is None or before.refused:
-            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=_clock.now()))
+            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=self._now()))
         self._ref, self.execution_url = before.ref, before.url
         if before.ref is not None and not cleared:
             self._announce(context, before.ref, before.url)
@@ -262,7 +262,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         if cleared and known is not None and not known.phase.ended and self.owns_execution:
             self._stop_old(hook, known.ref)
         if cleared or known is None or known.phase is Phase.STOPPING:
-            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=_clock.now()))
+            return self._start(context, hook, store.next_note(context, before, cleared=cleared, now=self._now()))
         if not known.phase.ended or not self.can_start_again or self._judge(hook.title, "ended", known).error is None:
             self.log.info("Going on with execution %s, started by an earlier try of this task (%s).", known.ref, known.status)
             if before.ref is None:
@@ -271,7 +271,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._announce(context, known.ref, known.url)
             return before, known
         self.log.info("Execution %s of an earlier try ended %s; on_retry=%r.", known.ref, known.status, self.on_retry)
-        note = store.next_note(context, before, cleared=False, now=_clock.now())
+        note = store.next_note(context, before, cleared=False, now=self._now())
         return self._resume(context, hook, note, known) if self.on_retry == "resume" else self._start(context, hook, note)
 
     def _stop_old(self, hook: ExecutionHook, ref: str) -> None:
@@ -408,7 +408,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
             # For how long it has waited already is not known, and must not count against the timeout.
-            state.since = _clock.now()
+            state.since = self._now()
         return self._wait(context, hook, note.ref, state, "ended" if snapshot.phase.ended else None)
 
     def _wait(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End | None) -> Any:
@@ -416,7 +416,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
         if end is None and self.deferrable:
             self._defer(hook, ref, state, cancel_on_kill=self.cancel_on_kill)
-        watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log)
+        watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log, epoch=self._epoch)
         while end is None:
             before = state.waiting_since
             end = hook.run(watch.look())

@@ -19,7 +19,6 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider import _clock
 from airflow_provider.errors import (
     ConfigurationError,
     ConnectionMissing,
@@ -325,7 +324,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
             if before.ref and before.url and (isinstance(target, str) or state.found):
                 self._announce(context, before.ref, before.url)
         else:
-            note = store.next_note(context, before, cleared=before is not None, now=_clock.now())
+            note = store.next_note(context, before, cleared=before is not None, now=self._now())
             store.save(context, note)
             state = WatchState(since=note.started_at)
             self._keep(context, target, state)
@@ -365,7 +364,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
         before = state.dump()
         ref, search = (target, None) if isinstance(target, str) else (None, target)
-        watch = Watch(hook.system(**self.view()), ref, self.watch_policy(), state, self.log, search)
+        watch = Watch(hook.system(**self.view()), ref, self.watch_policy(), state, self.log, search, self._epoch)
         try:
             end = hook.run(watch.look())
         finally:

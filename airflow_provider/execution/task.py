@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import conf
@@ -85,6 +86,14 @@ class ExecutionTask:
     _seen: Snapshot | None = None
     _announced: tuple[str, str | None] | None = None
     _told = False
+
+    @cached_property
+    def _epoch(self) -> float:
+        return _clock.epoch()
+
+    def _now(self) -> float:
+        """Epoch seconds; the machine's clock may jump while the task runs, these don't."""
+        return self._epoch + _clock.monotonic()
 
     def secrets(self) -> Iterable[str]:
         """Values among the task's arguments that must not show in its log."""
@@ -168,7 +177,7 @@ class ExecutionTask:
 
         policy = self.watch_policy()
         if not policy["waiting_counts"] and (limit := getattr(self, "execution_timeout", None)):
-            policy["deadline"] = _clock.now() + limit.total_seconds()
+            policy["deadline"] = self._now() + limit.total_seconds()
         trigger: ExecutionTrigger = ExecutionTrigger(
             hook=f"{type(hook).__module__}:{type(hook).__qualname__}",
             hook_arguments=hook.arguments(),
@@ -178,11 +187,11 @@ class ExecutionTask:
             url=self.execution_url,
             link_key=self.link_key,
             policy=policy,
-            state={**state.dump(), "saved_at": _clock.now()},
-            not_before=_clock.now() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
+            state={**state.dump(), "saved_at": self._now()},
+            not_before=self._now() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
             cancel_on_kill=cancel_on_kill,
         )
-        left = policy["timeout"] - (_clock.now() - state.since)
+        left = policy["timeout"] - (self._now() - state.since)
         waiting = 0.0 if policy["waiting_counts"] else policy["waiting_timeout"] or 7 * 24 * 3600.0
         return self.defer(
             trigger=trigger,

@@ -100,14 +100,15 @@ class Watch:
 
     :param ref: the execution; None if ``search`` is to find it.
     :param log: the structured logger of the task, in which the wait says what changed.
+    :param epoch: see :func:`airflow_provider._clock.epoch`; by default as of now.
     """
 
     __slots__ = (
+        "_epoch",
         "_last",
         "_log",
         "_looked_at",
         "_looking_at",
-        "_offset",
         "_retry_in",
         "_said_log_problem",
         "known",
@@ -127,6 +128,7 @@ class Watch:
         state: WatchState,
         log: Any,
         search: Search | None = None,
+        epoch: float | None = None,
     ) -> None:
         self.system = system
         self.ref = ref or state.found
@@ -136,16 +138,15 @@ class Watch:
         self.snapshot: Snapshot | None = None
         self.known: Known | None = None
         self._log = log
-        # The machine's clock may jump while the wait lasts: it is read once, and the time that has passed since is added to it.
-        self._offset = _clock.now() - _clock.monotonic()
+        self._epoch = _clock.epoch() if epoch is None else epoch
         self._retry_in = 0.0
         self._last: LastAnswer | None = None
         self._looked_at = self._looking_at = self._now()
         self._said_log_problem = False
 
     def _now(self) -> float:
-        """Epoch seconds that never jump."""
-        return self._offset + _clock.monotonic()
+        """Epoch seconds; the machine's clock may jump while the wait lasts, these don't."""
+        return self._epoch + _clock.monotonic()
 
     def look(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
         """

@@ -100,7 +100,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         return workspace, workflow, (yield from self._newest(workspace, workflow))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:
-        items = yield from self._since(workspace, workflow, _clock.now() - LOOK_BACK)
+        items = yield from self._since(workspace, workflow, self._now() - LOOK_BACK)
         return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
@@ -152,7 +152,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             elif not (yield from flows.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
             found.append((yield from hook.system().read(ref)))
-        late = _clock.now() - since > DISPATCH
+        late = self._now() - since > DISPATCH
         return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from airflow_provider import _clock
 from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 HOUR = 3_600.0
@@ -69,11 +70,11 @@ def of_a_wait(poll_interval: float) -> Callable[[float], float]:
     """The gaps of the product."""
     policy: Any = {"poll_interval": poll_interval, "timeout": 1e9, "waiting_counts": True}
     unused: Any = None
-    clock = [0.0]
-    watch = Watch(unused, "ref", WatchPolicy(**policy), WatchState(since=0.0), unused, now=lambda: clock[0])
+    state = WatchState(since=0.0)
+    watch = Watch(unused, "ref", WatchPolicy(**policy), state, unused, epoch=-_clock.monotonic())  # now is 0
 
     def gap(age: float) -> float:
-        clock[0] = age
+        state.since = -age
         return watch.gap()
 
     return gap
