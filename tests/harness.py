@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 import httpx
@@ -205,6 +206,7 @@ class TaskRun:
         self.after_trigger: Callable[[dict[str, Any]], None] | None = None
         """Called with the trigger's event, before the task is resumed."""
         self.deferred: DeferTask | None = None
+        self._limit: tuple[DeferTask, datetime] | None = None
 
     # What Airflow does between tries
 
@@ -350,7 +352,9 @@ class TaskRun:
             queue="default",
         )
         if self.deferred.trigger_timeout:
-            trigger.timeout_after = _clock.utc_now() + self.deferred.trigger_timeout  # type: ignore[attr-defined]
+            if self._limit is None or self._limit[0] is not self.deferred:  # another triggerer is given the same moment
+                self._limit = self.deferred, _clock.utc_now() + self.deferred.trigger_timeout
+            trigger.timeout_after = self._limit[1]  # type: ignore[attr-defined]
         if task.start_from_trigger:  # then Airflow loads the DAG, also for a trigger that a worker has deferred to
             trigger.task_instance = TriggerRunner.create_runtime_ti(ti, self._stored, self._run_data)  # type: ignore[assignment]
         return trigger

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
 from airflow_provider.tracecat.triggers import TracecatWorkflowFinishedTrigger
 from tests.harness import PlayedApi, Triggerer
 from tests.integration.systems import SYSTEMS, Adapter
+from tests.virtual_clock import current, run
 
 TRIGGERS: dict[str, Callable[..., ExecutionFinishedTrigger]] = {
     "buddy": lambda script, **given: BuddyPipelineFinishedTrigger(pipeline=script.id, **given),
@@ -34,7 +33,7 @@ class Watched:
         self.api = PlayedApi(system.connections)
 
     def trigger(self, script: Any, **given: Any) -> ExecutionFinishedTrigger:
-        return TRIGGERS[self.system.name](script, **{"poll_interval": 0.05, **given})
+        return TRIGGERS[self.system.name](script, **{"poll_interval": 5.0, **given})
 
     def triggerer(self, **given: Any) -> Triggerer:
         return Triggerer(self.api, **given)
@@ -57,23 +56,16 @@ def buddy(emulator: Emulator) -> Watched:
     return Watched(SYSTEMS["buddy"](emulator))
 
 
-@pytest.fixture(autouse=True)
-def _short_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that failed is repeated soon, and there is no scheduler that needs events to be apart."""
-    monkeypatch.setattr("airflow_provider.execution.event_trigger.MAX_GAP", 0.2)
-    monkeypatch.setattr("airflow_provider.execution.event_trigger.APART", 0.0)
-
-
-def play(acts: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(acts(), 60))  # type: ignore[arg-type]
+def play(acts: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    run(acts())
 
 
 def test_each_end_is_an_event_with_outputs(watched: Watched) -> None:
     system = watched.system
     script = system.script("succeeded")
     before = system.start_elsewhere(script)
-    while system.status(before) != system.statuses["SUCCEEDED"]:
-        time.sleep(0.02)
+    current().advance(1)
+    assert system.status(before) == system.statuses["SUCCEEDED"]
 
     async def acts() -> None:
         async with watched.triggerer() as triggerer:
@@ -111,7 +103,7 @@ def test_one_that_runs_again_ends_again(watched: Watched) -> None:
 
 def test_what_ends_while_no_triggerer_runs_is_told_by_the_next_one_and_nothing_twice(watched: Watched) -> None:
     system = watched.system
-    script = system.script("succeeded", seconds=0.5)
+    script = system.script("succeeded", seconds=30)
 
     async def acts() -> None:
         async with watched.triggerer() as triggerer:
@@ -123,8 +115,8 @@ def test_what_ends_while_no_triggerer_runs_is_told_by_the_next_one_and_nothing_t
             running = system.start_elsewhere(script)
             await triggerer.until(lambda: running in watched.noted()["active"])
         missed = system.start_elsewhere(script)
-        while {system.status(ref) for ref in (running, missed)} != {system.statuses["SUCCEEDED"]}:
-            await asyncio.sleep(0.02)
+        current().advance(60)
+        assert {system.status(ref) for ref in (running, missed)} == {system.statuses["SUCCEEDED"]}
         async with watched.triggerer() as triggerer:
             triggerer.add(watched.trigger(script), "asset")
             events = await triggerer.until_told(2)
@@ -176,7 +168,7 @@ def test_an_api_that_fails_is_borne(watched: Watched) -> None:
                 said = triggerer.text
                 assert "Still watching" in said
                 assert "can be listed again" in said
-                assert ("404" in said) == (given.get("status") == 404)
+                assert ("answered 404" in said) == (given.get("status") == 404)
 
     play(acts)
 
@@ -308,7 +300,7 @@ def test_filters_of_tracecat(emulator: Emulator) -> None:
 
     async def acts() -> None:
         async with watched.triggerer() as triggerer:
-            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger="webhook", poll_interval=0.05), "asset")
+            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger="webhook", poll_interval=5.0), "asset")
             await watched.begun(triggerer)
             emulator.tracecat.add_execution(workflow)
             meant = emulator.tracecat.add_execution(workflow, trigger_type="webhook")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,9 +13,9 @@ from structlog.testing import capture_logs
 
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
-from airflow_provider.execution import poller
 from tests.harness import TaskRun
 from tests.integration.systems import SYSTEMS, Adapter, BuddySystem
+from tests.virtual_clock import VirtualClock
 
 WITH_LISTS = ["buddy", "tracecat", "alga_psa"]
 
@@ -28,8 +27,9 @@ class _Deferred(Exception):
 class Waits:
     """Deferred tasks, whose triggers run on one event loop, as in a triggerer."""
 
-    def __init__(self, system: Adapter) -> None:
+    def __init__(self, system: Adapter, clock: VirtualClock) -> None:
         self.system = system
+        self.clock = clock
         self.tasks: list[TaskRun] = []
         self.events: list[Any] = []
         self.logs: list[Any] = []
@@ -66,14 +66,13 @@ class Waits:
 
         async def direct() -> None:
             for step in steps:
-                while not step():
-                    await asyncio.sleep(0.02)
+                await self.clock.until(step)
 
         async def main() -> None:
-            *self.events, _ = await asyncio.wait_for(asyncio.gather(*map(first, self.tasks), direct()), 90)
+            *self.events, _ = await asyncio.gather(*map(first, self.tasks), direct())
 
         with self.tasks[0].comms(), capture_logs() as self.logs:
-            asyncio.run(main())
+            self.clock.run(main())
 
     @property
     def ends(self) -> list[str | None]:
@@ -110,16 +109,13 @@ class Waits:
 
 
 @pytest.fixture(params=WITH_LISTS)
-def waits(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Waits:
-    system = SYSTEMS[request.param](emulator)
-    for name, value in system.constants.items():
-        monkeypatch.setattr(name, value)
-    return Waits(system)
+def waits(request: pytest.FixtureRequest, emulator: Emulator, clock: VirtualClock) -> Waits:
+    return Waits(SYSTEMS[request.param](emulator), clock)
 
 
 @pytest.fixture
-def buddy(emulator: Emulator) -> Waits:
-    return Waits(BuddySystem(emulator))
+def buddy(emulator: Emulator, clock: VirtualClock) -> Waits:
+    return Waits(BuddySystem(emulator), clock)
 
 
 def started(waits: Waits, count: int, kind: str = "slow", **given: Any) -> list[str]:
@@ -213,10 +209,10 @@ def test_who_must_see_more_than_a_list_shows_looks_for_itself(waits: Waits, argu
     assert waits.system.count("list") == 0
 
 
-def test_gates_are_seen(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "DETAIL_SECONDS", 1.0)  # after that, a wait looks for itself: Tracecat's list does not tell
+def test_gates_are_seen(waits: Waits) -> None:
+    """Also where the list does not tell, as Tracecat's: after DETAIL_SECONDS a wait looks for itself."""
     waits.system.need("gate")
-    waits.sensors(started(waits, 3, "gate", seconds=4.0))
+    waits.sensors(started(waits, 3, "gate", seconds=400.0), poke_interval=60.0)
 
     def said() -> bool:
         return sum("waits for a person" in str(entry["event"]) for entry in [*waits.before, *waits.logs]) == 3
@@ -274,15 +270,10 @@ def test_searches_through_the_same_list_share_it(buddy: Waits) -> None:
         sensor = partial(BuddyPipelineSensor, task_id="task", pipeline=str(script.id), deferrable=True, poke_interval=0.3, **arguments)
         buddy.add(sensor)
     asked = buddy.system.count("list")
-    until: list[float] = []
-
-    def later() -> bool:
-        until[:] = until or [time.monotonic() + 3]
-        return time.monotonic() > until[0]
-
+    until = buddy.clock.passed + 3
     counted: list[int] = []
     buddy.run(
-        later,
+        lambda: buddy.clock.passed > until,
         lambda: not counted.append(buddy.system.count("list") - asked),  # type: ignore[func-returns-value]
         lambda: bool(buddy.system.start_elsewhere(script)),
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import math
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,9 +15,11 @@ import httpx
 import pytest
 from airflow.sdk import DAG, Asset
 
+from airflow_provider import _clock
 from airflow_provider.emulator import Emulator, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.execution import Execution
+from tests import virtual_clock
 from tests.harness import Ended, PlayedApi, TaskRun, Triggerer
 from tests.integration.systems import BuddySystem
 
@@ -114,7 +114,7 @@ class PlayedRun:
         self.dag_id = dag_id
         self.conf = conf
         self.asset_events: list[dict[str, Any]] = []
-        self.run_after = datetime.now(timezone.utc).isoformat()
+        self.run_after = _clock.utc_now().isoformat()
         self.tasks: dict[tuple[str, int], TaskRun] = {}
 
     def values(self, task_id: str, key: str) -> dict[int, Any]:
@@ -144,7 +144,7 @@ class PlayedRun:
     def answer(self, task_id: str, option: str) -> Ended:
         """Somebody answers the question that a task asks; it goes on."""
         task, person = self.tasks[task_id, -1], {"id": "1", "name": "Ann"}
-        event = {"chosen_options": [option], "params_input": {}, "responded_at": datetime.now(timezone.utc), "responded_by_user": person}
+        event = {"chosen_options": [option], "params_input": {}, "responded_at": _clock.utc_now(), "responded_by_user": person}
         task.deferred = SimpleNamespace(next_method="execute_complete", next_kwargs={})
         task.api.resumed = task.resume(event)
         task.try_number -= 1  # it is still the same one
@@ -321,7 +321,7 @@ def test_wait_for_external_on_another_branch(system: BuddySystem) -> None:
 def test_wait_for_external_told_in_whole_seconds(system: BuddySystem) -> None:
     """What started within the second in which the run began may have started after it: better taken than waited for in vain."""
     pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[CHECKOUT, BUILD]))
-    second = math.floor(time.time()) - 10
+    second = math.floor(_clock.now()) - 10
     run = PlayedRun(system, "buddy_wait_for_external")
     run.run_after = datetime.fromtimestamp(second + 0.7, timezone.utc).isoformat()
     system.buddy.add_execution(pipeline, "SUCCESSFUL", branch="main", started_at=second - 1)
@@ -507,8 +507,7 @@ def test_incident_that_breaks(systems: AllSystems) -> None:
     assert "look_up" in str(run.tasks["enrich", -1].api.xcoms["execution"]["log_tail"])
 
 
-def test_incident_whose_workflow_does_not_tell_the_severity(systems: AllSystems, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.1,))
+def test_incident_whose_workflow_does_not_tell_the_severity(systems: AllSystems) -> None:
     systems.tracecat.add_workflow(tracecat.Workflow("Enrich", "enrich_alert", actions=[LOOK_UP], returns={"address": "192.0.2.7"}))
     ended = PlayedRun(systems, "tracecat_incident").task("enrich")
     assert ended.state == "failed"
@@ -581,14 +580,14 @@ def test_asset(system: BuddySystem) -> None:
         api = PlayedApi(system.connections)
         async with Triggerer(api) as triggerer:
             trigger: Any = watcher.trigger
-            trigger.poll_interval = 0.05
+            trigger.poll_interval = 5.0
             triggerer.add(trigger, asset.name)
             await triggerer.until(lambda: api.assets)
             for branch in ("feature", "main"):
                 system.buddy.add_execution(pipeline, branch=branch)
             ended.extend(await triggerer.until_told(1))
 
-    asyncio.run(asyncio.wait_for(watch(), 60))
+    virtual_clock.run(watch())
     run = PlayedRun(system, "buddy_asset")
     source = dict.fromkeys(("source_task_id", "source_dag_id", "source_run_id", "source_map_index"))
     told = {"asset": {"name": asset.name, "uri": asset.uri, "extra": {}}, "extra": {"from_trigger": True, "payload": ended[0]}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
 from tests.harness import Ended, TaskRun
 from tests.integration.systems import BuddySystem
+from tests.virtual_clock import VirtualClock
 
 BEGINS = "A worker begins this wait: "
 FAST = {"deferrable": True, "start_from_trigger": True, "poke_interval": 0.05, "timeout": 60.0}
@@ -41,8 +41,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
+def stage(emulator: Emulator) -> Stage:
     return Stage(emulator)
 
 
@@ -199,8 +198,7 @@ def test_execution_timeout_counts_and_a_retry_goes_on(stage: Stage) -> None:
     assert ended.state == "up_for_retry"
 
 
-def test_another_triggerer_goes_on_with_what_was_found(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.start_trigger.SOON", 0.0)
+def test_another_triggerer_goes_on_with_what_was_found(stage: Stage, clock: VirtualClock) -> None:
     first = stage.start("INPROGRESS")
     task = stage.task(BuddyPipelineSensor, pipeline="release", match="latest")
     task.try_number = 1
@@ -208,7 +206,7 @@ def test_another_triggerer_goes_on_with_what_was_found(stage: Stage, monkeypatch
     task.kill_trigger(lambda: "ref" in task.api.xcoms and "execution_progress" in task.api.xcoms, "deferred")
     stage.start("INPROGRESS")
     stage.buddy.finish(stage.buddy.find(first))
-    time.sleep(0.01)
+    clock.advance(60)  # sooner, a trigger does not ask what another triggerer has found
     event = task._first_event()
     assert getattr(event, "task_instance_state", None) == "success"
     assert task.api.xcoms["ref"] == first
