@@ -39,6 +39,8 @@ autodoc_default_options = {"show-inheritance": True}
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_show_copyright = False
 
 

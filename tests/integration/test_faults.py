@@ -143,7 +143,7 @@ def cells(lines: list[str]) -> list[list[str]]:
 
 def test_the_documentation_has_a_row_for_each_fault() -> None:
     table, meanings = (part.splitlines() for part in PAGE.read_text().split("## What the words mean"))
-    assert cells(table)[2:] == [row.cells for row in [*ROWS, *SPECIAL]]
+    assert [row[:-1] for row in cells(table)[2:]] == [row.cells for row in [*ROWS, *SPECIAL]]  # the last one names tests
     explained = {word.strip("`") for row in cells(meanings)[2:] for word in row[0].split(", ")}
     used = {word for row in [*ROWS, *SPECIAL] for cell in row.cells[1:] for word in re.split(r": \w+$| \(\w+: |\)$", cell) if word}
     assert used - {"-"} == explained
