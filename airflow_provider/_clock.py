@@ -31,7 +31,7 @@ class Clock(Protocol):
     def sleep(self, seconds: float, /) -> None: ...
     def asleep(self, seconds: float, /) -> Awaitable[None]: ...
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer: ...
-    def join(self, thread: threading.Thread, seconds: float) -> bool: ...
+    def run_thread(self, thread: threading.Thread, seconds: float) -> bool: ...
     def under_way(self) -> AbstractContextManager[None]: ...
 
 
@@ -46,7 +46,8 @@ class MachineClock:
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(seconds, callback)
 
-    def join(self, thread: threading.Thread, seconds: float) -> bool:
+    def run_thread(self, thread: threading.Thread, seconds: float) -> bool:
+        thread.start()
         thread.join(seconds)
         return not thread.is_alive()
 
@@ -96,9 +97,9 @@ def call_later(seconds: float, callback: Callable[[], object]) -> Timer:
     return _clock.call_later(seconds, callback)
 
 
-def join(thread: threading.Thread, seconds: float) -> bool:
-    """Wait for the end of a thread, for at most ``seconds``; whether it has ended."""
-    return _clock.join(thread, seconds)
+def run_thread(thread: threading.Thread, seconds: float) -> bool:
+    """Start a thread, and wait for its end for at most ``seconds``; whether it has ended."""
+    return _clock.run_thread(thread, seconds)
 
 
 def under_way() -> AbstractContextManager[None]:

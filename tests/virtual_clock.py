@@ -142,12 +142,20 @@ class VirtualClock(ManualClock):
         finally:
             self.forget(watched)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """``asyncio.run`` on this clock."""
+    def run(self, work: Coroutine[Any, Any, T], *, to_the_end: bool = False) -> T:
+        """
+        ``asyncio.run`` on this clock.
+
+        :param to_the_end: whether no task may be left behind.
+        """
         loop = VirtualLoop(self)
         asyncio.set_event_loop(loop)
         try:
-            return loop.run_until_complete(work)
+            result = loop.run_until_complete(work)
+            if to_the_end:
+                loop.run_until_complete(asyncio.sleep(0))  # what was cancelled just now may end
+                assert not asyncio.all_tasks(loop), "a task is left behind"
+            return result
         finally:
             try:
                 left = asyncio.all_tasks(loop)
@@ -281,9 +289,10 @@ class _Local:
         timer = self._clock.later(seconds, fire)
         return timer
 
-    def join(self, thread: threading.Thread, seconds: float) -> bool:
+    def run_thread(self, thread: threading.Thread, seconds: float) -> bool:
         over = threading.Event()
         timer = self._clock.later(seconds, over.set)
+        thread.start()
         lost = time.monotonic() + LOST
         while thread.is_alive() and not over.is_set():
             thread.join(POLL)

@@ -91,6 +91,5 @@ def within(seconds: float, function: Any, default: Any) -> Any:
     def run() -> None:
         results.append(function())
 
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-    return results[0] if _clock.join(thread, seconds) and results else default
+    ended = _clock.run_thread(Thread(target=run, daemon=True), seconds)
+    return results[0] if ended and results else default

@@ -1,0 +1,128 @@
+"""The machine's clock may be put on or back, and the machine may sleep: no wait ends early for it, none lasts for ever, nothing is lost."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from airflow_provider import errors
+from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
+from airflow_provider.emulator import Emulator, Fault
+from airflow_provider.emulator.buddy import Action, Pipeline
+from tests.harness import PlayedApi, Triggerer
+from tests.integration.conftest import Bench
+from tests.integration.systems import Adapter
+from tests.virtual_clock import VirtualClock
+
+DAY = 86_400.0
+JUMPS = pytest.mark.parametrize("seconds", [DAY, -DAY], ids=["on", "back"])
+
+
+def at_the_second_look(bench: Bench, clock: VirtualClock, act: Any) -> None:
+    clock.when(lambda: bench.system.count("read") >= 2, act)
+
+
+@JUMPS
+def test_a_wait_goes_on_when_the_clock_jumps(bench: Bench, clock: VirtualClock, seconds: float) -> None:
+    task = bench.task("", script=bench.system.script("succeeded", seconds=600), timeout=3_000)
+    at_the_second_look(bench, clock, lambda: clock.jump(seconds))
+    ended = task.run()
+    if bench.mode == "sensor-reschedule":  # each poke is a process of its own: all that they share is the machine's clock
+        assert ended.state == ("failed" if seconds > 0 else "success")
+    else:
+        assert ended.state == "success", ended.text
+        assert clock.passed < 900
+    assert bench.system.cancels == 0
+
+
+@JUMPS
+def test_a_timeout_lasts_as_long_as_it_says_when_the_clock_jumps(bench: Bench, clock: VirtualClock, seconds: float) -> None:
+    if bench.mode == "sensor-reschedule":
+        pytest.skip("each poke is a process of its own: all that they share is the machine's clock")
+    task = bench.task("", script=bench.system.script("succeeded", seconds=2 * DAY), timeout=3_600)
+    at_the_second_look(bench, clock, lambda: clock.jump(seconds))
+    ended = task.run()
+    assert type(ended.error) is (AirflowSensorTimeout if bench.sensor else errors.ExecutionDeadlineExceeded), ended.text
+    assert 3_600 <= clock.passed < 3_800
+
+
+@pytest.mark.parametrize("bench_seconds", [7_200.0])
+def test_an_execution_that_ends_while_the_machine_sleeps_is_collected(bench: Bench, clock: VirtualClock, bench_seconds: float) -> None:
+    task = bench.task("", script=bench.system.script("succeeded", seconds=bench_seconds), timeout=DAY, push_outputs=["IMAGE"])
+    at_the_second_look(bench, clock, lambda: clock.suspend(bench_seconds))
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    assert ended.xcoms["IMAGE"] == "shop:1.2.3"
+    assert bench.system.cancels == 0
+
+
+def test_a_start_is_not_repeated_because_the_clock_jumps_while_it_is_looked_up(operator_bench: Bench, clock: VirtualClock) -> None:
+    """Nothing found counts as a proof only some time after the start: a clock that is put on must not bring that forward."""
+    system = operator_bench.system
+    system.list_lags(8.0)
+    system.fault("drop_after", "start")
+    clock.when(lambda: system.starts >= 1, lambda: clock.jump(DAY))
+    ended = operator_bench.run("succeeded")
+    assert len(system.refs) == 1, ended.text
+    assert ended.state == "success" or type(ended.error) is errors.StartUnknown, ended.text
+
+
+@JUMPS
+@pytest.mark.parametrize("mode", ["operator", "operator-deferrable"])
+def test_a_pause_that_the_api_asks_for_is_kept_when_the_clock_jumps(
+    system: Adapter, mode: str, clock: VirtualClock, seconds: float
+) -> None:
+    bench = Bench(system, mode)
+    task = bench.task("", script=system.script("succeeded", seconds=100), poll_interval=5)
+    refused: list[float] = []
+
+    class Refusal(Fault):
+        def strikes(self, method: str, path: str) -> bool:
+            if not super().strikes(method, path):
+                return False
+            refused.append(clock.passed)
+            clock.jump(seconds)
+            return True
+
+    system.emulator.faults.add(Refusal("rate_limit", retry_after="40", after=1, **system.routes["read"]))
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    after = [entry.at - clock._start for entry in system.emulator.ledger.entries if entry.at - clock._start > refused[0]]
+    assert 40 <= min(after) - refused[0] < 50
+
+
+@JUMPS
+def test_a_watcher_tells_each_end_when_the_clock_jumps(emulator: Emulator, clock: VirtualClock, seconds: float) -> None:
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=5)]))
+    api = PlayedApi({"buddy_default": _fields(emulator)})
+    refs = []
+
+    async def watch() -> list[dict[str, Any]]:
+        async with Triggerer(api) as triggerer:
+            triggerer.add(BuddyPipelineFinishedTrigger(pipeline=pipeline.id, poll_interval=60), "asset")
+            await clock.until(lambda: emulator.ledger.count(method="GET", path_re="/executions$") >= 2)
+            for number in range(6):
+                if number in (2, 4):
+                    clock.jump(seconds if number == 2 else -seconds)
+                refs.append(emulator.buddy.add_execution(pipeline).ref)
+                until = clock.passed + 400
+                await clock.until(lambda until=until: clock.passed >= until)  # type: ignore[misc]
+            until = clock.passed + 2_000  # a sweep
+            await clock.until(lambda: clock.passed >= until)
+            return [event for _, event in triggerer.events]
+
+    told = [event["ref"] for event in clock.run(watch())]
+    assert set(told) == set(refs)
+
+
+def _fields(emulator: Emulator) -> dict[str, Any]:
+    from tests.integration.systems import SYSTEMS
+
+    return SYSTEMS["buddy"](emulator).connections["buddy_default"]
+
+
+def test_the_clock_that_tests_drive_starts_where_the_emulators_does(emulator: Emulator, clock: VirtualClock) -> None:
+    assert emulator.clock.now() == datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp() == clock.now()
