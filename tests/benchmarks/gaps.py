@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import random
 import statistics
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -20,6 +22,8 @@ from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
 
 HOUR = 3_600.0
 EXECUTIONS = 10_000
+LOOKS = 50_000
+"""By which waits are simulated at least."""
 
 DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
     "short: 5 to 100 s": lambda chance: chance.uniform(5, 100),
@@ -51,30 +55,35 @@ def durations(name: str, count: int = EXECUTIONS) -> list[float]:
 
 def simulate(given: list[float], gap: Callable[[float], float]) -> Outcome:
     """
-    Look at each execution until it has ended.
+    Look at each execution until it has ended. When a wait looks depends on its age only: so each wait stands for one of each execution.
 
     :param gap: gives seconds until the next look, from the age of the wait.
     """
-    delays, looks = [], 0
-    for duration in given:
-        age = 0.0
-        looks += 1
-        while age < duration:
+    ordered = sorted(given)
+    sums = [0.0, *accumulate(ordered)]
+    made = waits = looks = 0
+    delay = 0.0
+    while made < LOOKS:
+        age, ended = 0.0, 0
+        waits += 1
+        looks += len(ordered)
+        while ended < len(ordered):
+            looks += len(ordered) - ended
+            made += 1
             age += gap(age)
-            looks += 1
-        delays.append(age - duration)
-    return Outcome(statistics.fmean(delays), looks / len(given))
+            before, ended = ended, bisect_right(ordered, age)
+            delay += age * (ended - before) - (sums[ended] - sums[before])
+    return Outcome(delay / waits / len(given), looks / waits / len(given))
 
 
 def of_a_wait(poll_interval: float) -> Callable[[float], float]:
     """The gaps of the product."""
     policy: Any = {"poll_interval": poll_interval, "timeout": 1e9, "waiting_counts": True}
     unused: Any = None
-    state = WatchState(since=0.0)
-    watch = Watch(unused, "ref", WatchPolicy(**policy), state, unused, epoch=-_clock.monotonic())  # now is 0
+    watch = Watch(unused, "ref", WatchPolicy(**policy), WatchState(since=0.0), unused)
 
     def gap(age: float) -> float:
-        state.since = -age
+        watch.state.since = _clock.now() - age
         return watch.gap()
 
     return gap

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.emulator import Emulator
 from airflow_provider.execution.endpoint import Endpoint
 from tests.unit.senders import KINDS, OVER, Driver, send_over
+from tests.virtual_clock import VirtualClock
 
 
 def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) -> Endpoint:
@@ -26,8 +25,8 @@ def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) 
 
 
 @pytest.fixture(params=KINDS)
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    return Driver(request.param, monkeypatch)
+def driver(request: pytest.FixtureRequest, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    return Driver(request.param, clock, monkeypatch)
 
 
 @pytest.fixture(params=OVER)
@@ -35,12 +34,6 @@ def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """What async senders send over in this test."""
     send_over(request.param, monkeypatch)
     return str(request.param)
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture

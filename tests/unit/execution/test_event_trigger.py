@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -16,12 +15,14 @@ from hypothesis import strategies as st
 
 from airflow_provider.errors import Forbidden, NotFound
 from airflow_provider.execution.ends import MAX_ACTIVE, MAX_SEEN, MISSES, Ends, mark
-from airflow_provider.execution.event_trigger import MAX_EVENT, MAX_READS, STALE, ExecutionFinishedTrigger, event_of
+from airflow_provider.execution.event_trigger import APART, MAX_EVENT, MAX_READS, STALE, ExecutionFinishedTrigger, event_of
 from airflow_provider.execution.look import Look
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Flow, Pages, Sleep
 from airflow_provider.execution.search import SKEW
 from airflow_provider.execution.system import Cursor, LogLine, Memo, Output, Snapshot, System
+from tests import virtual_clock
+from tests.virtual_clock import VirtualClock
 
 START = 1_800_000_000.0
 HOUR = 3600.0
@@ -241,12 +242,6 @@ class Triggerer:
         await asyncio.wait([self._task])
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no scheduler that needs events to be apart."""
-    monkeypatch.setattr("airflow_provider.execution.event_trigger.APART", 0.0)
-
-
 ENDS = st.sampled_from([Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED])
 WHICH = st.integers(0, 30)
 STEPS = st.one_of(
@@ -363,14 +358,14 @@ def test_no_end_is_lost_and_none_told_twice(steps: list[tuple[Any, ...]]) -> Non
         for end in set(played.told):
             assert played.told.count(end) <= 1 + played.excused.count(end), end
 
-    asyncio.run(play())
+    virtual_clock.run(play())
 
 
 # Single cases
 
 
 def run(play: Any) -> None:
-    asyncio.run(play())
+    virtual_clock.run(play())
 
 
 class Case:
@@ -560,19 +555,18 @@ def test_a_watcher_that_joins_the_looks_of_others_looks_back_by_itself() -> None
     run(play)
 
 
-def test_the_last_of_several_events_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_of_several_events_comes_later(clock: VirtualClock) -> None:
     async def play() -> None:
         case = Case("a", "b", "c")
         await case.look()
         for ref in ("b", "c", "a"):
             case.end(ref)
-        monkeypatch.setattr("airflow_provider.execution.event_trigger.APART", math.inf)
         looking = asyncio.create_task(case.look())
-        while len(case.triggerer.events) < 2:
-            await asyncio.sleep(0)
+        await clock.until(lambda: case.triggerer.events)
         assert [event["ref"] for event in case.triggerer.events] == ["b", "c"]
-        await case.triggerer.stop()
-        looking.cancel()
+        assert clock.passed == 0.0
+        assert await looking == ["b", "c", "a"]
+        assert clock.passed == APART
 
     run(play)
 
@@ -605,7 +599,7 @@ def test_a_watcher_that_is_taken_away_ends_whatever_it_is_doing() -> None:
                 await asyncio.sleep(0)
             task = case.triggerer._task
             task.cancel()
-            await asyncio.wait([task], timeout=5)
+            await asyncio.wait([task])
             assert task.cancelled(), steps
             looking.cancel()
 

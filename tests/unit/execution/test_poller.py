@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider import errors
+from airflow_provider import _clock, errors
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.execution.endpoint import Endpoint
 from airflow_provider.execution.phase import Phase
@@ -33,9 +32,9 @@ from airflow_provider.execution.route import Flow, Pages, Sleep
 from airflow_provider.execution.system import Cursor, Glance, LogLine, Overview, Snapshot, System
 from airflow_provider.execution.transport import AsyncSender
 from airflow_provider.execution.watch import GROWTH, SHORTEST, Watch, WatchPolicy, WatchState
-from tests.unit.execution.virtual_time import run
+from tests import virtual_clock
+from tests.virtual_clock import VirtualClock
 
-EPOCH = 1_800_000_000.0
 LATENCY = 0.2
 HOUR = 3_600.0
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
@@ -49,11 +48,22 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     "bug": lambda: ZeroDivisionError("not foreseen"),
 }
 SLOW = 30.0
-"""Seconds that a request without answer takes."""
 
 
 def now() -> float:
-    return asyncio.get_running_loop().time()
+    return virtual_clock.current().passed
+
+
+def run(work: Coroutine[Any, Any, None], limit: float = 100 * HOUR) -> None:
+    """On a clock of its own, on which no time has passed; no task may be left."""
+    clock = VirtualClock()
+
+    async def bounded() -> None:
+        with _clock.deadline(limit):  # whatever was lost, and would be waited for without end
+            await work
+
+    with _clock.use(clock.local):
+        clock.run(bounded(), to_the_end=True)
 
 
 # A model of the remote side
@@ -86,6 +96,8 @@ class Outage:
     kind: str
     of: str
     """``list`` or ``all``."""
+    unanswered: float = SLOW
+    """Seconds that a request without answer takes."""
 
     def hits(self, what: str) -> bool:
         return self.start <= now() < self.start + self.seconds and self.of in (what, "all")
@@ -115,7 +127,7 @@ class Remote:
         for outage in self.outages:
             if outage.hits(what):
                 if outage.kind == "timeout":
-                    yield Sleep(SLOW)
+                    yield Sleep(outage.unanswered)
                 raise ERRORS[outage.kind]()
 
     def shown(self) -> list[Glance]:
@@ -213,10 +225,10 @@ class Wait:
     log: Log = field(default_factory=Log)
 
     async def follow(self, system: System, sender: AsyncSender) -> None:
-        await asyncio.sleep(self.starts)
+        await _clock.asleep(self.starts)
         WHO.set(self.ref)
-        state = WatchState(since=EPOCH + now())
-        watch = Watch(system, self.ref, policy(poll_interval=self.interval, **self.more), state, self.log, now=lambda: EPOCH + now())
+        state = WatchState(since=_clock.now())
+        watch = Watch(system, self.ref, policy(poll_interval=self.interval, **self.more), state, self.log)
         try:
             async with aclosing(looks(sender, watch)) as seen:
                 async for self.end in seen:
@@ -228,7 +240,8 @@ class Wait:
     async def run(self, system: System, sender: AsyncSender) -> None:
         task = asyncio.create_task(self.follow(system, sender))
         if self.leaves is not None:
-            await asyncio.wait([task], timeout=self.starts + self.leaves)
+            with suppress(TimeoutError), _clock.deadline(self.starts + self.leaves):
+                await asyncio.wait([task])
             task.cancel()
         await asyncio.gather(task, return_exceptions=self.leaves is not None)
 
@@ -244,12 +257,12 @@ class Wait:
         return min(max(GROWTH * age, SHORTEST), self.interval)
 
 
-def follow(remote: Remote, waits: list[Wait], limit: float = 100 * HOUR) -> None:
+def follow(remote: Remote, waits: list[Wait]) -> None:
     """Run all waits to their ends."""
 
     async def work() -> None:
         system, sender = Model(remote), a_sender()
-        await asyncio.wait_for(asyncio.gather(*(wait.run(system, sender) for wait in waits)), limit)
+        await asyncio.gather(*(wait.run(system, sender) for wait in waits))
         assert not Poller._shared.get(asyncio.get_running_loop()), "a poller is left behind its last wait"
 
     run(work())
@@ -513,9 +526,8 @@ def test_a_list_that_fails_is_read_again_some_time_later(kind: str, caplog: pyte
     assert len(caplog.records) == (2 if kind == "bug" else 0)
 
 
-def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "SLOW", HOUR)
-    remote = Remote(running(*[400.0] * 20), outages=[Outage(100.0, HOUR, "timeout", "list")])
+def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_may_be_late() -> None:
+    remote = Remote(running(*[400.0] * 20), outages=[Outage(100.0, HOUR, "timeout", "list", unanswered=HOUR)])
     waits = [Wait(ref) for ref in remote.executions]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 20

@@ -14,6 +14,7 @@ from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.endpoint import Endpoint
 from airflow_provider.execution.route import Flow, Request, send
 from airflow_provider.execution.transport import FIRST_PAUSE, MAX_ATTEMPTS, MAX_WAIT, AsyncSender
+from tests import virtual_clock
 from tests.unit.senders import Driver
 
 JITTER = 2.0
@@ -40,7 +41,7 @@ def test_it_pauses_all_of_the_connection(emulator: Emulator, endpoint: Endpoint)
             refusals(emulator, 1)
             await asyncio.gather(*(sender.send(ask()) for _ in range(5)))
 
-    asyncio.run(main())
+    virtual_clock.run(main())
     _, refused, *others = emulator.ledger.entries
     assert refused.status == 429
     assert [entry.status for entry in others] == [200] * 5
@@ -94,8 +95,8 @@ def test_requests_refused_together_count_as_one_refusal(emulator: Emulator, endp
             return [error.retry_after for error in told if isinstance(error, errors.RateLimited)]
 
     refusals(emulator, None)
-    emulator.faults.add(Fault("latency", seconds=0.2, effect=True, times=None))
-    hints = asyncio.run(main())
+    emulator.faults.add(Fault("latency", seconds=FIRST_PAUSE / 10, effect=True, times=None))
+    hints = virtual_clock.run(main())
     assert all(hint is not None and hint <= FIRST_PAUSE for hint in hints), hints
 
 

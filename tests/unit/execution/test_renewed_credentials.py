@@ -13,6 +13,7 @@ from airflow_provider.buddy.hook import BuddyHook
 from airflow_provider.emulator import Emulator
 from airflow_provider.tracecat import flows
 from airflow_provider.tracecat.hook import TracecatHook
+from tests import virtual_clock
 
 Act = Callable[[], None]
 KINDS = ("sync", "async")
@@ -39,7 +40,7 @@ def asks(kind: str, *acts: Act) -> None:
                 act()
                 await hook.aget_token()
 
-    asyncio.run(main())
+    virtual_clock.run(main())
 
 
 def sent(emulator: Emulator) -> list[str]:
@@ -110,7 +111,7 @@ def test_waits_that_are_refused_at_once_read_the_connection_once(emulator: Emula
             connection(monkeypatch, emulator)
             await asyncio.gather(*(hook.aget_token() for _ in range(12)))
 
-    asyncio.run(main())
+    virtual_clock.run(main())
     assert len(reads) == 2
 
 
@@ -127,7 +128,7 @@ def test_a_wrong_password_is_sent_once_by_all_waits_together(emulator: Emulator,
             asked = (sender.run(flows.list_executions(emulator.tracecat.workspace, {})) for _ in range(12))
             return await asyncio.gather(*asked, return_exceptions=True)
 
-    assert {type(answer) for answer in asyncio.run(main())} == {errors.Unauthorized}
+    assert {type(answer) for answer in virtual_clock.run(main())} == {errors.Unauthorized}
     assert logins(emulator) == 1
 
 
@@ -154,5 +155,5 @@ def test_a_changed_password_is_taken_from_the_connection(kind: str, emulator: Em
                 change()
                 await hook.alist_executions()
 
-        asyncio.run(main())
+        virtual_clock.run(main())
     assert logins(emulator) == 3  # the second by the old password

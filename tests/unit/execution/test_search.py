@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider import errors
-from airflow_provider.execution import search as search_module
+from airflow_provider import _clock, errors
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.route import Flow, Pages, Route, send
 from airflow_provider.execution.search import MAX_PAGES, MAX_REJECTED, SKEW, Match, Search, find
 from airflow_provider.execution.system import Cursor, LogLine, Memo, Snapshot, System
+from tests.virtual_clock import VirtualClock
 
-NOW = 1_800_000_000.0
+NOW = VirtualClock().now()
 MATCHES: list[Match] = ["first", "latest", "first_succeeded"]
 PAGE: Route[int] = Route("GET", "/page/{number}")
 
@@ -129,14 +129,6 @@ def model(runs: list[Run], search: Search, now: float) -> str | None:
     return first.ref if first else None
 
 
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock; its one item may be set."""
-    clock = [NOW]
-    monkeypatch.setattr(search_module.time, "time", lambda: clock[0])
-    return clock
-
-
 ENDS = [Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.SKIPPED]
 
 
@@ -167,9 +159,7 @@ _SEARCHES = st.builds(
 @settings(max_examples=150)
 @given(histories(), _SEARCHES, st.integers(1, 8))
 def test_one_look_finds_what_the_whole_history_says(runs: list[Run], search: Search, per_page: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_module.time, "time", lambda: NOW)
-        assert look(Remote(runs, per_page), search, {})[0] == model(runs, search, NOW)
+    assert look(Remote(runs, per_page), search, {})[0] == model(runs, search, NOW)
 
 
 def _goes_on(draw: st.DrawFn, runs: list[Run], now: float, revive: bool) -> list[Run]:
@@ -205,15 +195,14 @@ def test_later_looks_find_what_the_whole_history_says(
     """Until one is found, however the remote side goes on. Queued, delayed and revived ones are not lost by the memo."""
     search = looking(match, started_after=after, started_before=before)
     memo: Memo = {}
-    now = NOW
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_module.time, "time", lambda: now)
+    clock = VirtualClock()
+    with _clock.use(clock.local):
         for _ in range(5):
             found, _ = look(Remote(runs, per_page), search, memo)
-            assert found == model(runs, search, now)
+            assert found == model(runs, search, clock.now())
             if found and match != "first_succeeded":
                 break
-            now += data.draw(st.sampled_from([30.0, 400.0, 4_000.0]))
+            now = clock.advance(data.draw(st.sampled_from([30.0, 400.0, 4_000.0])))
             runs = data.draw(st.composite(lambda draw, runs, now: _goes_on(draw, runs, now, True))(runs, now))
 
 
@@ -226,21 +215,19 @@ def test_later_looks_read_few_pages(undecided: int, match: Match, bounded: bool)
         run.fits = None
     search = looking(match, started_after=NOW - 10**7 if bounded else None)
     remote, memo = Remote(runs, 20), {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_module.time, "time", lambda: NOW)
+    look(remote, search, memo)
+    assert remote.pages == 20
+    for _ in range(3):
+        remote.pages = 0
+        remote.runs = [*remote.runs, Run(len(remote.runs) + 1, start=NOW, finish=NOW, fits=False)]
         look(remote, search, memo)
-        assert remote.pages == 20
-        for _ in range(3):
-            remote.pages = 0
-            remote.runs = [*remote.runs, Run(len(remote.runs) + 1, start=NOW, finish=NOW, fits=False)]
-            look(remote, search, memo)
-            assert remote.pages <= 3
-        remote.runs = [replace(run, fits=True) if run.fits is None else run for run in remote.runs]
-        assert look(remote, search, memo)[0] == model(remote.runs, search, NOW)
+        assert remote.pages <= 3
+    remote.runs = [replace(run, fits=True) if run.fits is None else run for run in remote.runs]
+    assert look(remote, search, memo)[0] == model(remote.runs, search, NOW)
     assert len(json.dumps(memo)) < 5_000
 
 
-def test_what_was_rejected_is_not_asked_about_again(now: list[float]) -> None:
+def test_what_was_rejected_is_not_asked_about_again() -> None:
     remote = Remote([Run(number, start=NOW + number, fits=False) for number in range(1, 30)])
     memo: Memo = {}
     look(remote, looking(), memo)
@@ -252,7 +239,7 @@ def test_what_was_rejected_is_not_asked_about_again(now: list[float]) -> None:
     assert remote.matched[29:] == ["run/30"]
 
 
-def test_the_memo_stays_small(now: list[float]) -> None:
+def test_the_memo_stays_small() -> None:
     remote = Remote([Run(number, start=NOW + number / 100, fits=False) for number in range(1, 1_001)], 50)
     memo: Memo = {}
     look(remote, looking(), memo)
@@ -260,7 +247,7 @@ def test_the_memo_stays_small(now: list[float]) -> None:
 
 
 @pytest.mark.parametrize("match", MATCHES)
-def test_an_endless_history_needs_a_bound(now: list[float], match: Match) -> None:
+def test_an_endless_history_needs_a_bound(match: Match) -> None:
     runs = [Run(number, start=NOW - 10_000_000 + number * 1_000, finish=NOW, fits=number % 2 == 0) for number in range(1, MAX_PAGES + 50)]
     remote = Remote(runs, 1)
     if match == "latest":
@@ -277,13 +264,13 @@ def test_an_endless_history_needs_a_bound(now: list[float], match: Match) -> Non
         assert remote.pages < 15
 
 
-def test_an_empty_list(now: list[float]) -> None:
+def test_an_empty_list() -> None:
     for match in MATCHES:
         assert look(Remote([]), looking(match), {}) == (None, [])
 
 
 @pytest.mark.parametrize("match", MATCHES)
-def test_all_candidates_are_told_oldest_first(now: list[float], match: Match) -> None:
+def test_all_candidates_are_told_oldest_first(match: Match) -> None:
     runs = [Run(1, start=NOW), Run(2, Phase.FAILED, NOW + 1), Run(3, Phase.RUNNING, NOW + 2), Run(4, Phase.QUEUED)]
     _, candidates = look(Remote(runs, 10), looking(match), {})
     assert candidates == ["run/1", "run/2", "run/3", "run/4"]
@@ -292,7 +279,7 @@ def test_all_candidates_are_told_oldest_first(now: list[float], match: Match) ->
 # What has no times
 
 
-def test_a_queued_execution_is_as_new_as_can_be(now: list[float]) -> None:
+def test_a_queued_execution_is_as_new_as_can_be() -> None:
     runs = [Run(1, start=NOW - 5_000, finish=NOW), Run(2, Phase.QUEUED)]
     assert look(Remote(runs), looking("latest", started_after=NOW - 100), {})[0] == "run/2"
     assert look(Remote(runs), looking(started_after=NOW - 100), {}) == (None, ["run/2"])  # till it has begun
@@ -301,7 +288,7 @@ def test_a_queued_execution_is_as_new_as_can_be(now: list[float]) -> None:
     assert look(Remote(runs), looking(), {})[0] == "run/1"
 
 
-def test_a_skipped_one_without_times_counts_from_the_one_before_it(now: list[float]) -> None:
+def test_a_skipped_one_without_times_counts_from_the_one_before_it() -> None:
     runs = [Run(1, start=NOW - 5_000, finish=NOW), Run(2, Phase.SKIPPED), Run(3, start=NOW, finish=NOW)]
     assert look(Remote(runs), looking("latest", started_before=NOW - 1_000), {})[0] == "run/2"
     assert look(Remote(runs), looking(started_after=NOW - 1_000), {})[0] == "run/3"
@@ -309,7 +296,7 @@ def test_a_skipped_one_without_times_counts_from_the_one_before_it(now: list[flo
 
 
 @pytest.mark.parametrize("fits", [True, None])
-def test_one_that_can_not_be_told_yet_is_looked_at_until_it_can(now: list[float], fits: bool | None) -> None:
+def test_one_that_can_not_be_told_yet_is_looked_at_until_it_can(fits: bool | None) -> None:
     queued = Run(1, Phase.QUEUED, fits=None)
     others = [Run(number, start=NOW + number * 1_000, finish=NOW, fits=False) for number in range(2, 60)]
     remote, memo = Remote([queued, *others]), {}
@@ -319,7 +306,7 @@ def test_one_that_can_not_be_told_yet_is_looked_at_until_it_can(now: list[float]
     assert look(remote, looking(), memo)[0] == ("run/1" if fits else None)
 
 
-def test_one_that_failed_and_runs_again_is_still_seen(now: list[float]) -> None:
+def test_one_that_failed_and_runs_again_is_still_seen() -> None:
     failed = Run(1, Phase.FAILED, NOW, NOW + 1)
     others = [Run(number, start=NOW + number * 1_000, finish=NOW, fits=False) for number in range(2, 60)]
     remote, memo = Remote([failed, *others]), {}

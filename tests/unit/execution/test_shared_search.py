@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider import _clock
 from airflow_provider.errors import ServerError
 from airflow_provider.execution.route import Request, Route
 from airflow_provider.execution.shared_search import Searches
+from tests import virtual_clock
 
 LIST: Route[Any] = Route("GET", "/list")
 LONG = 1_000.0
@@ -57,7 +59,7 @@ def test_one_that_is_cancelled_takes_nothing_from_the_others() -> None:
         api.may_answer.set()
         assert (await first, await third, api.asked) == (1, 2, 2)
 
-    asyncio.run(main())
+    virtual_clock.run(main())
 
 
 def test_a_failure_is_told_to_all_who_asked_and_not_kept() -> None:
@@ -71,10 +73,11 @@ def test_a_failure_is_told_to_all_who_asked_and_not_kept() -> None:
             with pytest.raises(ServerError):
                 await task
         api.error = None
+        await _clock.asleep(1.0)
         (later,) = await begun(searches, 0.0, "b")
         assert (await later, api.asked) == (3, 3)
 
-    asyncio.run(main())
+    virtual_clock.run(main())
 
 
 def test_the_last_to_leave_ends_what_is_under_way() -> None:
@@ -89,4 +92,4 @@ def test_the_last_to_leave_ends_what_is_under_way() -> None:
             await second
         assert Searches.join(api) is not searches  # type: ignore[arg-type]
 
-    asyncio.run(main())
+    virtual_clock.run(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from airflow_provider.execution.trigger import ExecutionTrigger
 from airflow_provider.execution.watch import WatchPolicy, WatchState
 from tests.harness import TaskRun
 from tests.integration.systems import BuddySystem
+from tests.virtual_clock import VirtualClock
 
 HOOK = "airflow_provider.buddy.hook:BuddyHook"
 SECONDS = st.floats(0, 1e9)
@@ -58,22 +58,21 @@ def _plain(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["operator", "sensor"])
-def test_what_a_task_hands_to_its_trigger_is_small_plain_and_without_secrets(kind: str) -> None:
-    with Emulator() as emulator:
-        emulator.buddy.token = "t0ken-canary"
-        system = BuddySystem(emulator)
-        pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=2.0, log=["x" * 100] * 50)]))
-        if kind == "operator":
-            variables = {"secret_variables": {"KEY": "s3cr3t-canary"}, "variables": {"A": "v4riable-canary"}}
-            task = TaskRun(lambda: system.operator(pipeline, deferrable=True, **variables), system.connections)
-        else:
-            ref = system.start_elsewhere(pipeline)
-            task = TaskRun(lambda: system.sensor(ref, deferrable=True), system.connections)
-        stored: list[dict[str, Any]] = []
-        events: list[dict[str, Any]] = []
-        task.on_defer = lambda defer: stored.append(deserialize(json.loads(json.dumps(defer.trigger_kwargs))))
-        task.after_trigger = events.append
-        assert task.run().state == "success"
+def test_what_a_task_hands_to_its_trigger_is_small_plain_and_without_secrets(clock: VirtualClock, emulator: Emulator, kind: str) -> None:
+    emulator.buddy.token = "t0ken-canary"
+    system = BuddySystem(emulator)
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=2.0, log=["x" * 100] * 50)]))
+    if kind == "operator":
+        variables = {"secret_variables": {"KEY": "s3cr3t-canary"}, "variables": {"A": "v4riable-canary"}}
+        task = TaskRun(lambda: system.operator(pipeline, deferrable=True, **variables), system.connections)
+    else:
+        ref = system.start_elsewhere(pipeline)
+        task = TaskRun(lambda: system.sensor(ref, deferrable=True), system.connections)
+    stored: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    task.on_defer = lambda defer: stored.append(deserialize(json.loads(json.dumps(defer.trigger_kwargs))))
+    task.after_trigger = events.append
+    assert task.run().state == "success"
     [kwargs] = stored
     for told in (kwargs, events[0]):
         text = json.dumps(told)
@@ -84,5 +83,5 @@ def test_what_a_task_hands_to_its_trigger_is_small_plain_and_without_secrets(kin
     assert kwargs["hook"] == HOOK
     assert kwargs["cancel_on_kill"] is (kind == "operator")
     assert kwargs["policy"]["waiting_counts"] is (kind == "sensor")
-    assert time.time() - kwargs["state"]["since"] < 3_600
+    assert clock.now() - kwargs["state"]["since"] <= clock.passed + 0.001
     assert events[0]["end"] == "ended"
