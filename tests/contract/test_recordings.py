@@ -8,7 +8,6 @@ tests, too.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from dataclasses import replace
@@ -31,6 +30,7 @@ from airflow_provider.tracecat.dialect import TracecatDialect
 from airflow_provider.tracecat.ref import TracecatRef, in_path
 from airflow_provider.tracecat.snapshot import snapshot_of
 from airflow_provider.tracecat.system import Tracecat
+from tests import virtual_clock
 from tests.contract.replay import FIXTURES, SHARED, Exchange, Replay, match, query_of, recorded, replaying, routes_of
 
 ROUTES = {"tracecat": routes_of(tracecat), "alga_psa": routes_of(alga_psa)}
@@ -96,7 +96,7 @@ def run(kind: str, endpoint: Endpoint, flow: Flow[Any]) -> Any:
         async with AsyncSender.shared(endpoint) as sender:
             return await sender.run(flow)
 
-    return asyncio.run(main())
+    return virtual_clock.run(main())
 
 
 def ask(system: str, route: Route[Any], exchange: Exchange, replay: Replay) -> Any:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -10,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tenacity import wait_random_exponential
 
+from airflow_provider import _clock
 from airflow_provider.audit.collect import collector
 from airflow_provider.audit.collect.spool import Spool
 from airflow_provider.emulator import Emulator
-from airflow_provider.execution import transport
+from tests import virtual_clock
+from tests.virtual_clock import VirtualClock
 
 LOG = logging.getLogger(__name__)
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    emulator = Emulator()
-    with emulator:
+def emulator(clock: VirtualClock) -> Iterator[Emulator]:
+    with Emulator(clock) as emulator:
         yield emulator
 
 
@@ -43,7 +42,7 @@ def environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def wanted(system: str, scope: str | None = None, now: float | None = None) -> dict[str, Any]:
     """The executions of the last 24 hours of one system."""
-    until = datetime.fromtimestamp(time.time() if now is None else now, timezone.utc)
+    until = datetime.fromtimestamp(_clock.now() if now is None else now, timezone.utc)
     return {
         "system": system,
         "conn_id": f"{system}_default",
@@ -58,10 +57,9 @@ CONFIGURATION = {"system": "buddy", "conn_id": "buddy_default"}
 
 def collect(what: list[dict[str, Any]], folder: Path, **arguments: Any) -> Spool:
     """Collect to the end."""
-    import asyncio
 
     spool = Spool(folder, {"wanted": what}, **arguments)
-    asyncio.run(collector.collect(collector.sources_of(what), spool, LOG))
+    virtual_clock.run(collector.collect(collector.sources_of(what), spool, LOG))
     return spool
 
 
@@ -74,9 +72,3 @@ def asked(emulator: Emulator, system: str | None = None) -> Counter[tuple[str, s
 def spool(tmp_path: Path, environment: None) -> Callable[..., Spool]:
     """Collects into a folder of the test."""
     return lambda *what, **arguments: collect(list(what), tmp_path / "spool", **arguments)
-
-
-@pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeats follow at once."""
-    monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.01, max=0.05))

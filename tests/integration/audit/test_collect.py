@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider import _clock
 from airflow_provider.audit import result_json
 from airflow_provider.audit.baseline import Baseline
 from airflow_provider.audit.collect import collector, source
@@ -27,8 +26,10 @@ from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized
 from airflow_provider.execution.phase import Phase
+from tests import virtual_clock
 from tests.integration.audit.conftest import CONFIGURATION, LOG, asked, collect, wanted
 from tests.integration.audit.workspace import Size, Workspace
+from tests.virtual_clock import VirtualClock
 
 Collecting = Callable[..., Spool]
 HOUR = 3600.0
@@ -45,7 +46,7 @@ def facts(spool: Spool, kind: type) -> list[Any]:
 
 
 def judged(spool: Spool, baseline: Baseline | None = None) -> AuditResult:
-    now = datetime.now(timezone.utc)
+    now = _clock.utc_now()
     return audit(facts_in(spool), AuditSettings(), now=now, since=now - timedelta(hours=24), until=now, baseline=baseline)
 
 
@@ -98,15 +99,17 @@ def test_an_empty_workspace_gives_nothing_and_no_error(emulator: Emulator, spool
     assert not facts(empty, ExecutionFacts)
 
 
-def test_equal_paths_of_two_connections_are_told_apart(emulator: Emulator, spool: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_paths_of_two_connections_are_told_apart(
+    emulator: Emulator, spool: Collecting, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two installations may have a workspace of the same name; within one audit their findings must not be taken for each other's."""
     targets = [CONFIGURATION, {**CONFIGURATION, "conn_id": "buddy_eu"}]
     targets += [{**wanted("buddy"), "conn_id": one["conn_id"]} for one in targets]
-    with Emulator() as other:
+    with Emulator(clock) as other:
         monkeypatch.setenv("AIRFLOW_CONN_BUDDY_EU", other.buddy.connection_json())
         for place, status in ((emulator, "SUCCESSFUL"), (other, "FAILED")):
             [pipeline] = pipelines(place, 1)
-            place.buddy.add_execution(pipeline, status, started_at=time.time() - HOUR)
+            place.buddy.add_execution(pipeline, status, started_at=_clock.now() - HOUR)
         read = spool(*targets)
     result = judged(read)
     subjects = {finding.subject.id.partition(":")[0]: finding.subject.conn_id for finding in result.findings}
@@ -145,7 +148,7 @@ def play(emulator: Emulator, now: float) -> dict[str, list[str]]:
 
 
 def test_the_window_and_the_one_before_it_are_read_and_what_still_runs(emulator: Emulator, spool: Collecting) -> None:
-    now = time.time() - 60
+    now = _clock.now() - 60
     kept = play(emulator, now)
     read = facts(spool(*[wanted(system, now=now) for system in ("buddy", "tracecat", "alga_psa")]), ExecutionFacts)
     assert sorted(fact.ref for fact in read) == sorted(kept["judged"] + kept["counted"])
@@ -155,18 +158,18 @@ def test_the_window_and_the_one_before_it_are_read_and_what_still_runs(emulator:
     assert all(fact.connection is not None and fact.connection.host and fact.definition.exists for fact in read)
 
 
-def test_a_tracecat_execution_that_was_reset_is_read_once(emulator: Emulator, spool: Collecting) -> None:
-    workflow = emulator.tracecat.add_workflow(tracecat.Workflow("w", "w", seconds=0.01))
-    execution = emulator.tracecat.add_execution(workflow, "COMPLETED", started_at=time.time() - HOUR)
+def test_a_tracecat_execution_that_was_reset_is_read_once(emulator: Emulator, spool: Collecting, clock: VirtualClock) -> None:
+    workflow = emulator.tracecat.add_workflow(tracecat.Workflow("w", "w", seconds=10.0))
+    execution = emulator.tracecat.add_execution(workflow, "COMPLETED", started_at=_clock.now() - HOUR)
     emulator.tracecat.reset(execution)
-    time.sleep(0.1)
+    clock.advance(60)
     assert [fact.ref for fact in facts(spool(wanted("tracecat")), ExecutionFacts)] == [execution.id]
     assert max(asked(emulator).values()) == 1
 
 
 def test_executions_of_a_definition_that_is_gone_say_so(emulator: Emulator, spool: Collecting) -> None:
     rule = emulator.alga_psa.add_rule(alga_psa.Rule("r", actions=[alga_psa.Action(seconds=1.0)]))
-    emulator.alga_psa.add_execution(rule, "completed", started_at=time.time() - HOUR)
+    emulator.alga_psa.add_execution(rule, "completed", started_at=_clock.now() - HOUR)
     emulator.alga_psa.delete_rule(rule)
     [fact] = facts(spool(wanted("alga_psa")), ExecutionFacts)
     assert fact.definition.exists is False
@@ -181,7 +184,7 @@ def test_executions_of_a_definition_that_is_gone_say_so(emulator: Emulator, spoo
     ],
 )  # fmt: skip
 def test_a_scope_limits_what_is_read(emulator: Emulator, spool: Collecting, system: str, scope: str | None, count: int) -> None:
-    at = time.time() - HOUR
+    at = _clock.now() - HOUR
     for pipeline in pipelines(emulator, 3):
         emulator.buddy.add_execution(pipeline, "SUCCESSFUL", started_at=at)
     for number in range(2):
@@ -203,7 +206,7 @@ def test_a_scope_or_system_that_there_is_not_is_a_clear_error(spool: Collecting,
 def test_a_log_that_comes_on_a_page_of_its_own_is_read(emulator: Emulator, spool: Collecting) -> None:
     emulator.buddy.log_url_above = 2
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("a", log=["one", "two", "three"], seconds=1.0)]))
-    emulator.buddy.add_execution(pipeline, "SUCCESSFUL", started_at=time.time() - HOUR)
+    emulator.buddy.add_execution(pipeline, "SUCCESSFUL", started_at=_clock.now() - HOUR)
     [fact] = facts(spool(wanted("buddy")), ExecutionFacts)
     assert [line.text for line in fact.logs] == ["one", "two", "three"]
     assert fact.logs_read
@@ -213,7 +216,7 @@ def test_a_log_that_comes_on_a_page_of_its_own_is_read(emulator: Emulator, spool
 
 
 def busy(emulator: Emulator, executions: int = 3) -> None:
-    at = time.time() - HOUR
+    at = _clock.now() - HOUR
     for pipeline in pipelines(emulator, 2):
         for _ in range(executions):
             emulator.buddy.add_execution(pipeline, "SUCCESSFUL", started_at=at)
@@ -282,7 +285,7 @@ def test_a_route_that_always_refuses_is_not_asked_for_ever(emulator: Emulator, s
     ],
     ids=lambda fault: f"{fault.kind} {fault.parameters.get('status', '')}",
 )
-def test_trouble_with_one_object_is_a_gap(emulator: Emulator, spool: Collecting, fault: Fault, short_pauses: None) -> None:
+def test_trouble_with_one_object_is_a_gap(emulator: Emulator, spool: Collecting, fault: Fault) -> None:
     busy(emulator)
     emulator.faults.add(Fault(fault.kind, path=fault.path, times=fault.times, **fault.parameters))
     read = spool(wanted("buddy"))
@@ -304,7 +307,7 @@ def test_what_cannot_be_read_is_neither_gone_nor_changed(emulator: Emulator, spo
     assert second.baseline.to_json() == first.baseline.to_json()
 
 
-def test_trouble_that_passes_is_none(emulator: Emulator, spool: Collecting, short_pauses: None) -> None:
+def test_trouble_that_passes_is_none(emulator: Emulator, spool: Collecting) -> None:
     busy(emulator)
     for kind in ("rate_limit", "drop_before"):
         emulator.faults.add(Fault(kind, after=3, times=1))
@@ -324,13 +327,13 @@ def test_a_missing_connection_is_told(spool: Collecting) -> None:
         spool({**CONFIGURATION, "conn_id": "nowhere"})
 
 
-def test_an_api_that_is_away_from_the_start_is_an_error(emulator: Emulator, spool: Collecting, short_pauses: None) -> None:
+def test_an_api_that_is_away_from_the_start_is_an_error(emulator: Emulator, spool: Collecting) -> None:
     emulator.faults.add(Fault("status", status=503, times=None))
     with pytest.raises(ExecutionApiError, match="503"):
         spool(wanted("tracecat"))
 
 
-def test_an_api_that_goes_away_is_an_error_and_a_later_try_goes_on(emulator: Emulator, spool: Collecting, short_pauses: None) -> None:
+def test_an_api_that_goes_away_is_an_error_and_a_later_try_goes_on(emulator: Emulator, spool: Collecting) -> None:
     busy(emulator, executions=60)
     fault = emulator.faults.add(Fault("drop_before", times=None, after=200))
     with pytest.raises(ExecutionApiError):
@@ -353,7 +356,7 @@ class Crash(BaseException):
 def test_a_crash_costs_what_was_under_way_and_no_more(
     emulator: Emulator, spool: Collecting, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Workspace(emulator, replace(Size.part(0.005), buddy=100, tracecat=260, alga_psa=300), time.time())
+    Workspace(emulator, replace(Size.part(0.005), buddy=100, tracecat=260, alga_psa=300), _clock.now())
     target = wanted(system)
     whole = facts(collect([target], tmp_path / "whole"), ExecutionFacts)
     needed = sum(asked(emulator, system).values())
@@ -389,7 +392,7 @@ def test_records_of_something_else_are_dropped(tmp_path: Path) -> None:
     def put(header: dict[str, Any]) -> Spool:
         spool = Spool(tmp_path / "spool", header)
         spool.add([json.dumps({"kind": "gap"})], "unit", None)
-        asyncio.run(spool.finish())
+        virtual_clock.run(spool.finish())
         return spool
 
     assert put({"a": 1}).count == 1
@@ -400,7 +403,7 @@ def test_records_of_something_else_are_dropped(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_number_of_executions(emulator: Emulator, tmp_path: Path, environment: None) -> None:
     rule = emulator.alga_psa.add_rule(alga_psa.Rule("r", actions=[alga_psa.Action(seconds=1.0, log=["x" * 200] * 10)]))
-    now, peaks = time.time(), []
+    now, peaks = _clock.now(), []
 
     def peak(name: str) -> int:
         tracemalloc.start()
@@ -438,15 +441,15 @@ def test_no_more_requests_are_under_way_than_the_connection_allows(emulator: Emu
     assert max(asked(emulator).values()) == 1
 
 
-def test_the_log_tells_how_far_it_is(emulator: Emulator, spool: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_tells_how_far_it_is(emulator: Emulator, spool: Collecting) -> None:
     told: list[str] = []
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             told.append(record.getMessage())
 
-    busy(emulator, executions=60)
-    monkeypatch.setattr(collector, "PROGRESS_SECONDS", 0.0)
+    busy(emulator, executions=10)
+    emulator.faults.add(Fault("latency", seconds=collector.PROGRESS_SECONDS / 10, times=None))
     handler = Kept()
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
@@ -462,7 +465,7 @@ def test_hostile_names_pass_through_as_data(emulator: Emulator, spool: Collectin
     pipeline = emulator.buddy.add_pipeline(
         Pipeline(HOSTILE, actions=[Action(HOSTILE, seconds=1.0, log=[HOSTILE], outputs={HOSTILE: HOSTILE})])
     )
-    emulator.buddy.add_execution(pipeline, "SUCCESSFUL", comment=HOSTILE, started_at=time.time() - HOUR)
+    emulator.buddy.add_execution(pipeline, "SUCCESSFUL", comment=HOSTILE, started_at=_clock.now() - HOUR)
     read = spool(CONFIGURATION, wanted("buddy"))
     assert not gaps(read)
     [execution] = facts(read, ExecutionFacts)

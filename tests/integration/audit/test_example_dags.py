@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests import harness
 from tests.harness import Ended
 from tests.integration.audit.test_collect import busy
 from tests.integration.test_example_dags import AllSystems, PlayedRun
+from tests.virtual_clock import VirtualClock
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def add_pipeline(emulator: Emulator, tag: str = "22.11.0") -> Pipeline:
 
 
 @pytest.mark.parametrize("run_id", ["scheduled__2026-01-01T03:00:00+00:00", "asset_triggered__1", "manual__1"])
-def test_nightly_audit_compares_with_the_night_before(emulator: Emulator, start: Any, run_id: str) -> None:
+def test_nightly_audit_compares_with_the_night_before(emulator: Emulator, start: Any, clock: VirtualClock, run_id: str) -> None:
     pipeline = add_pipeline(emulator)
     busy(emulator)
     for run_number, tag, state in (
@@ -56,6 +56,7 @@ def test_nightly_audit_compares_with_the_night_before(emulator: Emulator, start:
         ("2", "latest", "failed"),
         ("3", "latest", "success"),
     ):
+        clock.advance(86_400)
         pipeline.actions[0].definition["docker_image_tag"] = tag
         run = start("nightly_audit", f"{run_id}.{run_number}")
         configuration, executions = good(run.task("configuration")), good(run.task("executions"))
@@ -112,9 +113,7 @@ def test_a_pipeline_that_is_not_there_blocks_the_release(emulator: Emulator, sta
     assert isinstance(run.task("gate").error, AuditFailed)
 
 
-def test_another_window_can_be_given_by_hand(emulator: Emulator, start: Any) -> None:
+def test_nightly_audit_reads_the_executions_of_all_systems(emulator: Emulator, start: Any) -> None:
     busy(emulator)
-    since = time.time()
     executions = good(start("nightly_audit").task("executions"))
     assert executions["subjects"]["execution"] >= 9
-    assert since < time.time()

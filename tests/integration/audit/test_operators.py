@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset, BaseOperator
 
+from airflow_provider import _clock
 from airflow_provider.audit.collect.spool import Spool
 from airflow_provider.audit.operators import AuditBuddyConfigurationOperator, AuditExecutionsOperator, AuditReportOperator
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
@@ -20,6 +20,7 @@ from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionM
 from tests import harness
 from tests.harness import Ended, TaskRun
 from tests.integration.audit.test_collect import ALL, busy
+from tests.virtual_clock import VirtualClock
 
 HOUR = 3600.0
 SECRET = "hunter2-in-plain-text"
@@ -93,9 +94,14 @@ def retag(made: Pipeline, tag: str) -> None:
 
 
 @pytest.fixture
-def in_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Lets the tasks from now on belong to another run."""
-    return lambda run_id: monkeypatch.setattr(harness, "RUN_ID", run_id)
+def in_run(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the tasks from now on belong to another run, a minute later."""
+
+    def in_run(run_id: str) -> None:
+        clock.advance(60)
+        monkeypatch.setattr(harness, "RUN_ID", run_id)
+
+    return in_run
 
 
 # What comes of it
@@ -201,7 +207,7 @@ def test_the_data_interval_makes_no_difference(emulator: Emulator, tasks: Tasks,
     """Under cron it has no width, asset and manual runs have none."""
     busy(emulator)
     played = harness.PlayedApi.__call__
-    at = datetime.now(timezone.utc).isoformat() if kind in ("scheduled", "backfill") else None
+    at = _clock.utc_now().isoformat() if kind in ("scheduled", "backfill") else None
 
     def answer(self: harness.PlayedApi, request: Any) -> Any:
         if request.method == "PATCH" and request.url.path.endswith("/run"):
@@ -212,8 +218,8 @@ def test_the_data_interval_makes_no_difference(emulator: Emulator, tasks: Tasks,
     monkeypatch.setattr(harness.PlayedApi, "__call__", answer)
     since, until = window(good(tasks.executions("alga_psa").run()))
     assert until - since == timedelta(hours=24)
-    anchored = window(good(tasks.executions("alga_psa", since="{{ macros.datetime(2026, 1, 1) }}", until="{{ dag_run.run_after }}").run()))
-    assert anchored[0] == datetime(2026, 1, 1, tzinfo=timezone.utc)
+    anchored = window(good(tasks.executions("alga_psa", since="{{ macros.datetime(2025, 12, 1) }}", until="{{ dag_run.run_after }}").run()))
+    assert anchored[0] == datetime(2025, 12, 1, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +340,7 @@ def test_huge_fields_are_audited_like_others(emulator: Emulator, tasks: Tasks) -
     made.actions[0].definition["variables"] = huge
     made.actions[0].definition["execute_commands"] = ["echo " + "y" * 1_000_000, *["true"] * 2_000]
     logged = emulator.buddy.add_pipeline(Pipeline("logged", actions=[Action("a", log=["line of a log"], lines=20_000, seconds=1.0)]))
-    emulator.buddy.add_execution(logged, "SUCCESSFUL", started_at=time.time() - HOUR)
+    emulator.buddy.add_execution(logged, "SUCCESSFUL", started_at=_clock.now() - HOUR)
     for task in (tasks.configuration(), tasks.executions("buddy")):
         summary = good(task.run())
         assert summary["complete"]
@@ -494,9 +500,8 @@ def test_executions_started_by_this_very_audit_window_are_not_read_twice(
     workflow = emulator.tracecat.add_workflow(tracecat.Workflow("w", "w", seconds=0.0))
     rule = emulator.alga_psa.add_rule(alga_psa.Rule("r", actions=[alga_psa.Action(seconds=0.0)]))
     for _ in range(3):
-        emulator.tracecat.add_execution(workflow, "COMPLETED", started_at=time.time() - 10)
-        emulator.alga_psa.add_execution(rule, "completed", started_at=time.time() - 10)
+        emulator.tracecat.add_execution(workflow, "COMPLETED", started_at=_clock.now() - 10)
+        emulator.alga_psa.add_execution(rule, "completed", started_at=_clock.now() - 10)
     assert good(tasks.executions("tracecat", "alga_psa").run())["subjects"]["execution"] == 6
     in_run("manual__2")
-    time.sleep(1.1)
     assert good(tasks.executions("tracecat", "alga_psa").run())["subjects"].get("execution", 0) == 0

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from airflow_provider.audit.settings import AuditSettings
 from airflow_provider.emulator import Emulator
 from tests.integration.audit.conftest import CONFIGURATION, asked, collect, wanted
 from tests.integration.audit.workspace import SETTINGS, Planted, Size, Workspace
+from tests.virtual_clock import VirtualClock, in_use
 
 SHARE = float(os.environ.get("AUDIT_SHARE", "0.05"))
 pytestmark = pytest.mark.timeout(120 if SHARE < 0.5 else 3_600)
@@ -54,28 +56,31 @@ class Proof:
 
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Proof:
-    folder, emulator = tmp_path_factory.mktemp("proof"), Emulator()
-    workspace = Workspace(emulator, Size() if SHARE >= 1 else Size.part(SHARE), time.time())
+    with pytest.MonkeyPatch.context() as patch, in_use(VirtualClock(), patch) as clock, Emulator(clock) as emulator:
+        return proven(emulator, tmp_path_factory.mktemp("proof"), patch)
+
+
+def proven(emulator: Emulator, folder: Path, patch: pytest.MonkeyPatch) -> Proof:
+    workspace = Workspace(emulator, Size() if SHARE >= 1 else Size.part(SHARE), emulator.clock.now())
     until = datetime.fromtimestamp(workspace.now, timezone.utc)
     since = until - timedelta(hours=24)
     audit = Audit(AuditSettings.model_validate(SETTINGS), now=until, since=since, until=until)
     requests, cpu, facts = [], 0.0, Counter[str]()
-    with emulator, pytest.MonkeyPatch.context() as patch:
-        for system in emulator.systems.values():
-            patch.setenv(system.connection_variable, system.connection_json())
-        targets: list[dict[str, Any]] = [CONFIGURATION, *(wanted(system, now=workspace.now) for system in emulator.systems)]
-        for number, target in enumerate(targets):
-            began, spool = time.monotonic(), collect([target], folder / str(number))
-            requests.append(asked(emulator))
-            emulator.ledger.clear()
-            count, took = sum(requests[-1].values()), time.monotonic() - began
-            print(f"{target['system']}: {spool.count} records with {count} requests in {took:.0f} s")
-            for fact in facts_in(spool):
-                facts[type(fact).__name__] += 1
-                before = time.process_time()
-                audit.feed(fact)
-                cpu += time.process_time() - before
-        refused = emulator.ledger.count(status=429)
+    for system in emulator.systems.values():
+        patch.setenv(system.connection_variable, system.connection_json())
+    targets: list[dict[str, Any]] = [CONFIGURATION, *(wanted(system, now=workspace.now) for system in emulator.systems)]
+    for number, target in enumerate(targets):
+        began, spool = time.monotonic(), collect([target], folder / str(number))
+        requests.append(asked(emulator))
+        emulator.ledger.clear()
+        count, took = sum(requests[-1].values()), time.monotonic() - began
+        print(f"{target['system']}: {spool.count} records with {count} requests in {took:.0f} s")
+        for fact in facts_in(spool):
+            facts[type(fact).__name__] += 1
+            before = time.process_time()
+            audit.feed(fact)
+            cpu += time.process_time() - before
+    refused = emulator.ledger.count(status=429)
     before = time.process_time()
     result = audit.finish()
     return Proof(workspace, result, cpu + time.process_time() - before, facts, requests, refused)

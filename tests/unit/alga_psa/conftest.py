@@ -11,9 +11,10 @@ import pytest
 from airflow.sdk import BaseOperator
 
 from airflow_provider.alga_psa.hook import AlgaPsaHook
-from airflow_provider.emulator import Emulator, ManualClock
+from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.alga_psa.system import AlgaPsa
 from tests.harness import TaskRun
+from tests.virtual_clock import VirtualClock
 
 RECORDINGS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "fixtures" / "recordings.json").read_text())
 """What the vendor's own code answered: name, route, status, headers, body."""
@@ -34,7 +35,7 @@ def with_alga_psa(emulator: Emulator) -> AlgaPsa:
 
 
 @pytest.fixture
-def emulator(clock: ManualClock) -> Iterator[Emulator]:
+def emulator(clock: VirtualClock) -> Iterator[Emulator]:
     """On a clock that the test drives."""
     emulator = Emulator(clock)
     with_alga_psa(emulator)
@@ -67,10 +68,11 @@ def hook(alga: AlgaPsa, connect: Callable[..., AlgaPsaHook]) -> Iterator[AlgaPsa
 
 
 class Live:
-    """An emulator on the machine's clock, and tasks that Airflow's own runner runs on it."""
+    """An emulator, and tasks that Airflow's own runner runs on it, all on one clock."""
 
-    def __init__(self) -> None:
-        self.emulator = Emulator()
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.emulator = Emulator(clock)
         self.alga = with_alga_psa(self.emulator)
 
     def task(
@@ -79,13 +81,7 @@ class Live:
         fields = json.loads(self.alga.connection_json())
         connections = {"alga_psa_default": {**fields, "extra": json.dumps(fields["extra"])}}
 
-        def make() -> BaseOperator:
-            task = kind(task_id="task", **arguments)
-            task.vanish_grace = 0.3  # type: ignore[attr-defined]
-            task.lookup_pauses = (0.0, 0.05, 0.05)  # type: ignore[attr-defined]
-            return task
-
-        return TaskRun(make, connections, retries=retries, params=params)
+        return TaskRun(lambda: kind(task_id="task", **arguments), connections, retries=retries, params=params)
 
     @property
     def starts(self) -> list[Any]:
@@ -98,8 +94,8 @@ class Live:
 
 
 @pytest.fixture
-def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+def live(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
-    live = Live()
+    live = Live(clock)
     with live.emulator:
         yield live

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import inspect
 import json
@@ -18,6 +17,7 @@ from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.alga_psa import Action, Rule
 from airflow_provider.emulator.alga_psa.system import AlgaPsa
+from tests import virtual_clock
 from tests.unit.alga_psa.conftest import EXECUTION, RULE
 from tests.unit.servers import free_port
 
@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], type[errors.ExecutionApiError]]] = {
 def test_twins_give_the_same(hook: AlgaPsaHook, ref: str, name: str) -> None:
     given, named = CALLS[name](ref)
     one = getattr(hook, name)(*given, **named)
-    other = asyncio.run(getattr(hook, f"a{name}")(*given, **named))
+    other = virtual_clock.run(getattr(hook, f"a{name}")(*given, **named))
     assert one == other
     assert one
 
@@ -74,7 +74,7 @@ def test_twins_raise_the_same(hook: AlgaPsaHook, ref: str, name: str) -> None:
     with pytest.raises(kind) as one:
         getattr(hook, name)(*given)
     with pytest.raises(kind) as other:
-        asyncio.run(getattr(hook, f"a{name}")(*given))
+        virtual_clock.run(getattr(hook, f"a{name}")(*given))
     assert str(one.value) == str(other.value)
     assert one.value.ref == other.value.ref
 
@@ -90,7 +90,7 @@ def test_long_lists_are_read_page_by_page_and_alike(hook: AlgaPsaHook, alga: Alg
     async def rest() -> list[Any]:
         return [item async for item in getattr(hook, f"a{name}")()]
 
-    assert asyncio.run(rest()) == one
+    assert virtual_clock.run(rest()) == one
     assert len(one) == (122 if name == "iter_rules" else 120)
 
 
@@ -108,7 +108,7 @@ def test_executing_and_retrying(
     hook: AlgaPsaHook, alga: AlgaPsa, emulator: Emulator, rule: Rule, clock: ManualClock, asynchronous: bool
 ) -> None:
     def call(name: str, *given: Any, **named: Any) -> Any:
-        return asyncio.run(getattr(hook, f"a{name}")(*given, **named)) if asynchronous else getattr(hook, name)(*given, **named)
+        return virtual_clock.run(getattr(hook, f"a{name}")(*given, **named)) if asynchronous else getattr(hook, name)(*given, **named)
 
     started = call("execute_rule", "Close tickets", {"host": "a"})
     assert (started.status, started.trigger_data, started.automation_rule_id) == ("pending", {"host": "a"}, RULE)
@@ -346,7 +346,7 @@ def test_unusable_connections(connect: Callable[..., AlgaPsaHook], fields: dict[
         hook.get_meta()
     assert "canary" not in str(caught.value)
     with pytest.raises(errors.ConfigurationError, match=says):
-        asyncio.run(hook.aget_meta())
+        virtual_clock.run(hook.aget_meta())
     assert hook.test_connection() == (False, str(caught.value))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import warnings
@@ -20,6 +19,7 @@ from airflow_provider import errors
 from airflow_provider.buddy.hook import REGIONS, BuddyDialect, BuddyHook
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline, Variable
+from tests import virtual_clock
 from tests.unit.servers import free_port
 
 CONN_ID = "buddy_default"
@@ -99,7 +99,7 @@ WRONG: dict[str, tuple[str | None, type[errors.ExecutionApiError]]] = {
 def test_twins_give_the_same(hook: BuddyHook, ended: str, name: str) -> None:
     arguments = CALLS[name](hook, ended)
     one = getattr(hook, name)(*arguments)
-    other = asyncio.run(getattr(hook, f"a{name}")(*arguments))
+    other = virtual_clock.run(getattr(hook, f"a{name}")(*arguments))
     assert one == other
     assert one
 
@@ -120,7 +120,7 @@ def test_twins_raise_the_same(hook: BuddyHook, emulator: Emulator, ended: str, n
     with pytest.raises(kind) as one:
         getattr(hook, name)(*arguments)
     with pytest.raises(kind) as other:
-        asyncio.run(getattr(hook, f"a{name}")(*arguments))
+        virtual_clock.run(getattr(hook, f"a{name}")(*arguments))
     assert str(one.value) == str(other.value)
     assert one.value.ref == other.value.ref
 
@@ -302,7 +302,7 @@ def test_a_missing_connection_is_said_and_may_be_retried(asynchronous: bool) -> 
     hook = BuddyHook("no_such_connection")
 
     def read() -> Any:
-        return asyncio.run(hook.aget_execution("a/b/1/2")) if asynchronous else hook.get_execution("a/b/1/2")
+        return virtual_clock.run(hook.aget_execution("a/b/1/2")) if asynchronous else hook.get_execution("a/b/1/2")
 
     with pytest.raises(errors.ConnectionMissing, match=r"no connection 'no_such_connection'\. Create it, with type 'buddy'"):
         read()
@@ -445,7 +445,7 @@ def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
         async def collect() -> list[Any]:
             return [item async for item in getattr(hook, f"a{name}")(*arguments)]
 
-        return asyncio.run(collect() if name.startswith("iter_") else getattr(hook, f"a{name}")(*arguments))
+        return virtual_clock.run(collect() if name.startswith("iter_") else getattr(hook, f"a{name}")(*arguments))
 
     return call
 

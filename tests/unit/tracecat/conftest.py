@@ -14,6 +14,7 @@ from airflow_provider.emulator.tracecat import Action, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.tracecat.hook import TracecatHook
 from tests.harness import TaskRun
+from tests.virtual_clock import VirtualClock
 
 CONN_ID = "tracecat_default"
 
@@ -50,14 +51,15 @@ def with_login(tracecat: Tracecat, connect: Callable[..., TracecatHook]) -> Iter
 
 
 class Live:
-    """An emulator on the machine's clock, and tasks that Airflow's own runner runs on it."""
+    """An emulator, and tasks that Airflow's own runner runs on it, all on one clock."""
 
-    def __init__(self) -> None:
-        self.emulator = Emulator()
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.emulator = Emulator(clock)
         self.tracecat = self.emulator.tracecat
 
     def workflow(self, *actions: Action, alias: str = "scan", **fields: Any) -> Workflow:
-        given = actions or (Action("look", seconds=0.1, result={"n": 1}),)
+        given = actions or (Action("look", seconds=15, result={"n": 1}),)
         return self.tracecat.add_workflow(Workflow("Scan", alias, list(given), **fields))
 
     def task(
@@ -75,13 +77,7 @@ class Live:
             fields["extra"] = extra
         connections = {CONN_ID: {**fields, "extra": json.dumps(fields["extra"])}}
 
-        def make() -> BaseOperator:
-            task = kind(task_id="task", **arguments)
-            task.vanish_grace = 0.3  # type: ignore[attr-defined]
-            task.lookup_pauses = (0.0, 0.1, 0.1, 0.1)  # type: ignore[attr-defined]
-            return task
-
-        return TaskRun(make, connections, retries=retries, params=params)
+        return TaskRun(lambda: kind(task_id="task", **arguments), connections, retries=retries, params=params)
 
     def sent(self, method: str, path: str) -> list[Any]:
         return self.emulator.ledger.select(method, path)
@@ -93,8 +89,8 @@ class Live:
 
 
 @pytest.fixture
-def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+def live(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
-    live = Live()
+    live = Live(clock)
     with live.emulator:
         yield live

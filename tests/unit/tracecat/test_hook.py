@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from airflow_provider.emulator.tracecat import Action, Schedule, ServiceKey, Wor
 from airflow_provider.emulator.tracecat.system import Tracecat, short_id
 from airflow_provider.tracecat import flows
 from airflow_provider.tracecat.hook import TracecatHook
+from tests import virtual_clock
 from tests.unit.servers import free_port
 
 SPACE = "5c9f2f3e-7a41-4d0e-9b58-1f6a3c2e8d70"
@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[str | None, type[errors.ExecutionApiError]]] = {
 @pytest.mark.parametrize("name", list(CALLS))
 def test_twins_give_the_same(hook: TracecatHook, ended: str, name: str) -> None:
     one = getattr(hook, name)(*CALLS[name](ended))
-    assert one == asyncio.run(getattr(hook, f"a{name}")(*CALLS[name](ended)))
+    assert one == virtual_clock.run(getattr(hook, f"a{name}")(*CALLS[name](ended)))
     assert one
 
 
@@ -85,7 +85,7 @@ def test_twins_raise_the_same(hook: TracecatHook, emulator: Emulator, ended: str
     with pytest.raises(kind) as one:
         getattr(hook, name)(*arguments)
     with pytest.raises(kind) as other:
-        asyncio.run(getattr(hook, f"a{name}")(*arguments))
+        virtual_clock.run(getattr(hook, f"a{name}")(*arguments))
     assert str(one.value) == str(other.value)
     assert one.value.ref == other.value.ref
 
@@ -140,9 +140,9 @@ def test_the_refs_own_workspace_goes_first(
     clock.advance(1)
     ref = f"{other.id}:{execution.id}"
     with connect(host=tracecat.url, password=key.key, extra={"workspace_id": tracecat.workspace} if has_one else {}) as hook:
-        assert hook.get_execution(ref).id == execution.id == asyncio.run(hook.aget_execution(ref)).id
-        assert hook.get_compact_execution(ref).id == asyncio.run(hook.aget_compact_execution(ref)).id
-        assert hook.get_reset_points(ref) == asyncio.run(hook.aget_reset_points(ref))
+        assert hook.get_execution(ref).id == execution.id == virtual_clock.run(hook.aget_execution(ref)).id
+        assert hook.get_compact_execution(ref).id == virtual_clock.run(hook.aget_compact_execution(ref)).id
+        assert hook.get_reset_points(ref) == virtual_clock.run(hook.aget_reset_points(ref))
         hook.cancel_execution(ref)
         assert hook.reset_execution(ref).execution_id == execution.id
         hook.terminate_execution(ref)
@@ -163,7 +163,7 @@ def collect(request: pytest.FixtureRequest) -> Callable[..., list[Any]]:
         async def main() -> list[Any]:
             return [item async for item in getattr(hook, f"a{name}")(**query)]
 
-        return asyncio.run(main())
+        return virtual_clock.run(main())
 
     return collect
 
@@ -227,7 +227,7 @@ def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
     def call(hook: TracecatHook, name: str, *arguments: Any) -> Any:
         if request.param == "sync":
             return getattr(hook, name)(*arguments)
-        return asyncio.run(getattr(hook, f"a{name}")(*arguments))
+        return virtual_clock.run(getattr(hook, f"a{name}")(*arguments))
 
     return call
 

@@ -20,6 +20,7 @@ from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.execution.endpoint import Login
 from airflow_provider.tracecat import flows
 from airflow_provider.tracecat.hook import TracecatHook
+from tests import virtual_clock
 from tests.unit.servers import serving
 
 REF = "wf_7wG6ZFwlUmPT8YtnWfZo1I/exec_50vreC4NIDSu5D4cA9FSqx"
@@ -51,7 +52,7 @@ def reads(request: pytest.FixtureRequest) -> Callable[..., Any]:
                     act()
                     await hook.alist_executions()
 
-        asyncio.run(main())
+        virtual_clock.run(main())
 
     return reads
 
@@ -108,7 +109,7 @@ def test_a_scope_that_lacks_is_no_end_of_the_session(
     with pytest.raises(errors.Forbidden, match="workflow:read"):
         with_login.list_executions()
     with pytest.raises(errors.Forbidden, match="workflow:read"):
-        asyncio.run(with_login.alist_executions())
+        virtual_clock.run(with_login.alist_executions())
     assert logins(emulator) == 2  # one for each sender
 
 
@@ -116,7 +117,7 @@ def test_a_scope_that_lacks_is_no_end_of_the_session(
 def test_what_stays_forbidden_costs_one_new_login_at_most(with_login: TracecatHook, emulator: Emulator, kind: str) -> None:
     emulator.faults.add(Fault("status", status=403, body={"detail": "Forbidden"}, path="/workflow-executions$", times=None))
     with pytest.raises(errors.Forbidden, match="Forbidden"):
-        with_login.list_executions() if kind == "sync" else asyncio.run(with_login.alist_executions())
+        with_login.list_executions() if kind == "sync" else virtual_clock.run(with_login.alist_executions())
     assert logins(emulator) == 1  # the session was new: another one would not help
     assert len(cookies(emulator)) == 1
 
@@ -129,7 +130,7 @@ def test_requests_at_once_share_one_login(with_login: TracecatHook, emulator: Em
             tracecat.sessions.end_all()
             await asyncio.gather(*(sender.run(flows.list_executions(tracecat.workspace, {})) for _ in range(12)))
 
-    asyncio.run(main())
+    virtual_clock.run(main())
     assert logins(emulator) == 2
 
 
@@ -142,7 +143,7 @@ def test_a_refused_login_is_said_without_the_password(
     extra = {"workspace_id": tracecat.workspace}
     with connect(host=tracecat.url, login="ada@example.com", password=PASSWORD, extra=extra) as hook:
         with pytest.raises(errors.StatusError) as raised:
-            hook.list_executions() if kind == "sync" else asyncio.run(hook.alist_executions())
+            hook.list_executions() if kind == "sync" else virtual_clock.run(hook.alist_executions())
         assert isinstance(raised.value, errors.Unauthorized)
         assert "Check its login and password, and that the server allows logins by password" in str(raised.value)
         assert logins(emulator) == 1
@@ -164,7 +165,7 @@ def test_neither_password_nor_cookie_show_anywhere(
         echo = {"detail": f"bad: {cookie} and {cookie.partition('=')[2]} and {PASSWORD}"}
         emulator.faults.add(Fault("status", status=400, body=echo, path="/workflow-executions$"))
         with pytest.raises(errors.StatusError) as raised:
-            hook.list_executions() if kind == "sync" else asyncio.run(hook.alist_executions())
+            hook.list_executions() if kind == "sync" else virtual_clock.run(hook.alist_executions())
         text = "".join(traceback.format_exception(raised.value)) + repr(hook._endpoint) + str(hook.arguments()) + repr(hook)
         emulator.faults.add(Fault("status", status=500, body={"detail": f"no {PASSWORD} fits"}, path="/auth/login$", times=None))
         hook.close()
@@ -188,7 +189,7 @@ def test_the_cookie_goes_to_no_other_origin(with_login: TracecatHook, emulator: 
             with_login.list_executions()
             with_login.list_executions()
         else:
-            asyncio.run(with_login.alist_executions())
+            virtual_clock.run(with_login.alist_executions())
     [(_, _, headers)] = other.requests
     assert "cookie" not in headers
     assert "authorization" not in headers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,14 +21,13 @@ from airflow_provider.tracecat.operators import (
 from tests.harness import Ended, TaskRun
 from tests.unit.tracecat.conftest import Live
 
-FAST: dict[str, Any] = {"poll_interval": 0.05}
 START = r"/workflow-executions$"
 MODES = pytest.mark.parametrize("deferrable", [False, True])
 AUTHS = pytest.mark.parametrize("auth", ["key", "login"])
 
 
 def task(live: Live, **arguments: Any) -> TaskRun:
-    return live.task(TracecatRunWorkflowOperator, **{"workflow": "scan", **FAST, **arguments})
+    return live.task(TracecatRunWorkflowOperator, **{"workflow": "scan", **arguments})
 
 
 def ran(live: Live, **arguments: Any) -> Ended:
@@ -86,8 +83,8 @@ def test_a_workflow_that_was_never_published(live: Live) -> None:
 @MODES
 def test_an_execution_may_take_a_while_to_appear(live: Live, deferrable: bool) -> None:
     live.workflow()
-    live.tracecat.start_lag = 0.6
-    ended = ran(live, start_grace=10, deferrable=deferrable)
+    live.tracecat.start_lag = 25.0
+    ended = ran(live, start_grace=60, deferrable=deferrable)
     assert ended.state == "success", ended.text
     assert len(live.starts) == 1
 
@@ -96,10 +93,9 @@ def test_an_execution_may_take_a_while_to_appear(live: Live, deferrable: bool) -
 def test_one_that_never_appears_is_given_up_and_a_retry_starts_another(live: Live, deferrable: bool) -> None:
     live.workflow()
     live.tracecat.starts_fail = True
-    run = task(live, start_grace=0.5, deferrable=deferrable)
-    began = time.monotonic()
+    run = task(live, start_grace=60, deferrable=deferrable)
     ended = run.run()
-    assert 0.5 <= time.monotonic() - began < 15
+    assert 60 <= live.clock.passed < 120
     assert isinstance(ended.error, errors.ExecutionVanished)
     assert "its start was accepted, but it never appeared" in str(ended.error)
     assert "Temporal or its workers were away" in str(ended.error)
@@ -111,9 +107,8 @@ def test_one_that_never_appears_is_given_up_and_a_retry_starts_another(live: Liv
     assert len(live.tracecat.executions) == 1
 
 
-def test_an_id_of_an_unknown_form_is_no_wrong_setting(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_of_an_unknown_form_is_no_wrong_setting(live: Live) -> None:
     """Something was started: it must not pass for a refusal."""
-    monkeypatch.setattr(operators, "DISPATCH", 0.0)
     live.workflow()
     live.emulator.faults.add(Fault("body", body={"wf_exec_id": "new/form"}, method="POST", path=START, effect=True))
     ended = ran(live)
@@ -127,8 +122,8 @@ LOST = [Fault("drop_after"), Fault("status_after", status=503), Fault("truncated
 NOT_SENT = [Fault("drop_before"), Fault("status", status=500)]
 
 
-def lose(live: Live, fault: Fault) -> None:
-    live.emulator.faults.add(Fault(fault.kind, method="POST", path=START, **fault.parameters))
+def lose(live: Live, fault: Fault) -> Fault:
+    return live.emulator.faults.add(Fault(fault.kind, method="POST", path=START, **fault.parameters))
 
 
 @pytest.mark.parametrize("fault", LOST, ids=str)
@@ -136,7 +131,7 @@ def lose(live: Live, fault: Fault) -> None:
 def test_a_start_whose_answer_is_lost_is_found(live: Live, fault: Fault, key: str | None) -> None:
     earlier = live.workflow()
     live.tracecat.add_execution(earlier, inputs={"n": 1})
-    time.sleep(0.05)
+    live.clock.advance(60)
     lose(live, fault)
     ended = ran(live, inputs={"n": 1}, correlation_key=key)
     assert ended.state == "success", ended.text
@@ -147,8 +142,7 @@ def test_a_start_whose_answer_is_lost_is_found(live: Live, fault: Fault, key: st
 
 @pytest.mark.parametrize("fault", NOT_SENT, ids=str)
 @pytest.mark.parametrize("key", [None, "airflow"])
-def test_a_start_that_did_nothing_is_sent_once_more(live: Live, monkeypatch: pytest.MonkeyPatch, fault: Fault, key: str | None) -> None:
-    monkeypatch.setattr(operators, "DISPATCH", 0.2)
+def test_a_start_that_did_nothing_is_sent_once_more(live: Live, fault: Fault, key: str | None) -> None:
     live.workflow()
     lose(live, fault)
     ended = ran(live, correlation_key=key)
@@ -157,10 +151,14 @@ def test_a_start_that_did_nothing_is_sent_once_more(live: Live, monkeypatch: pyt
     assert len(live.tracecat.executions) == 1
 
 
+class Hasty(TracecatRunWorkflowOperator):
+    lookup_pauses = (0.0, 10.0, 20.0)
+
+
 def test_as_long_as_it_may_be_dispatched_nothing_is_sent_again(live: Live) -> None:
     live.workflow()
     lose(live, Fault("drop_before"))
-    ended = ran(live)
+    ended = live.task(Hasty, workflow="scan").run()
     assert isinstance(ended.error, errors.StartUnknown)
     assert ended.state == "up_for_retry"
     assert len(live.starts) == 1
@@ -189,25 +187,12 @@ OTHERS: dict[str, Callable[[Live, Workflow], Any]] = {
         *[(other, "drop_before", "airflow", "again") for other in OTHERS],
     ],
 )
-def test_somebody_elses_execution_at_the_same_time_is_not_taken(
-    live: Live, monkeypatch: pytest.MonkeyPatch, other: str, fault: str, key: str | None, outcome: str
-) -> None:
-    monkeypatch.setattr(operators, "DISPATCH", 0.2)
+def test_somebody_elses_execution_at_the_same_time_is_not_taken(live: Live, other: str, fault: str, key: str | None, outcome: str) -> None:
     workflow = live.workflow()
     run_it = Action("kid", workflow="scan", inputs={"n": 1}, wait="wait")
     live.tracecat.add_workflow(Workflow("Parent", "parent", [run_it]))
-    theirs: list[str] = []
-    finds = TracecatRunWorkflowOperator.find
-
-    def find(self: Any, *arguments: Any) -> Any:
-        if not theirs:
-            OTHERS[other](live, workflow)
-            theirs.extend(one.ref for one in live.tracecat.executions if not one.inputs or "airflow" not in one.inputs)
-            time.sleep(0.2)
-        return finds(self, *arguments)
-
-    monkeypatch.setattr(TracecatRunWorkflowOperator, "find", find)
-    lose(live, Fault(fault))
+    lost = lose(live, Fault(fault))
+    live.clock.when(lambda: lost.hits, lambda: OTHERS[other](live, workflow))
     ended = ran(live, inputs={"n": 1}, correlation_key=key)
     assert len(live.starts) == (2 if outcome == "again" else 1), ended.text
     if outcome == "unknown":
@@ -238,8 +223,8 @@ def test_a_correlation_key_needs_its_place(live: Live, inputs: Any, says: str) -
 
 
 def test_cancelling_takes_workers(live: Live) -> None:
-    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=600)))
-    ended = live.task(TracecatCancelExecutionOperator, ref=execution.ref, **FAST).run()
+    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=6_000)))
+    ended = live.task(TracecatCancelExecutionOperator, ref=execution.ref).run()
     assert (ended.state, execution.status) == ("success", "CANCELED"), ended.text
     assert live.sent("POST", "/terminate$") == []
 
@@ -247,11 +232,11 @@ def test_cancelling_takes_workers(live: Live) -> None:
 @MODES
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_without_workers_only_terminating_helps(live: Live, deferrable: bool, elsewhere: bool) -> None:
-    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=600)))
+    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=6_000)))
     live.tracecat.workers = False
     ref = f"{execution.workspace}:{execution.ref}" if elsewhere else execution.ref
     extra = {} if elsewhere else None
-    run = live.task(TracecatCancelExecutionOperator, ref=ref, terminate_after=0.3, deferrable=deferrable, extra=extra, **FAST)
+    run = live.task(TracecatCancelExecutionOperator, ref=ref, terminate_after=60, deferrable=deferrable, extra=extra)
     ended = run.run()
     assert (ended.state, execution.status) == ("success", "TERMINATED"), ended.text
     assert "terminating it" in ended.text
@@ -259,9 +244,9 @@ def test_without_workers_only_terminating_helps(live: Live, deferrable: bool, el
 
 
 def test_without_workers_and_without_terminating_it_is_left(live: Live) -> None:
-    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=600)))
+    execution = live.tracecat.add_execution(live.workflow(Action("long", seconds=6_000)))
     live.tracecat.workers = False
-    ended = live.task(TracecatCancelExecutionOperator, ref=execution.ref, timeout=0.5, **FAST).run()
+    ended = live.task(TracecatCancelExecutionOperator, ref=execution.ref, timeout=100).run()
     assert isinstance(ended.error, errors.ExecutionDeadlineExceeded)
     assert (execution.status, live.sent("POST", "/terminate$")) == ("RUNNING", [])
 
@@ -272,11 +257,11 @@ def test_without_workers_and_without_terminating_it_is_left(live: Live) -> None:
 @MODES
 @pytest.mark.parametrize("status", ["RUNNING", "FAILED", "COMPLETED", "CANCELED"])
 def test_a_reset_is_followed_to_its_end(live: Live, deferrable: bool, status: str) -> None:
-    workflow = live.workflow(Action("look", seconds=0.3, error=["broke", None] if status == "FAILED" else None, result=7), returns=5)
+    workflow = live.workflow(Action("look", seconds=30, error=["broke", None] if status == "FAILED" else None, result=7), returns=5)
     execution = live.tracecat.add_execution(workflow)
     if status != "RUNNING":
         live.tracecat.finish(execution.ref, status)
-    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, reason="again", deferrable=deferrable, **FAST).run()
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, reason="again", deferrable=deferrable).run()
     assert ended.state == "success", ended.text
     assert len(execution.runs) == 2
     assert ended.result["outputs"] == {"result": 5}
@@ -287,21 +272,18 @@ def test_a_reset_is_followed_to_its_end(live: Live, deferrable: bool, status: st
 def test_a_reset_whose_answer_is_lost_is_not_sent_twice(live: Live) -> None:
     execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600)))
     live.emulator.faults.add(Fault("drop_after", method="POST", path="/reset$"))
-    run = live.task(TracecatResetExecutionOperator, ref=execution.ref, wait_for_completion=False, **FAST)
+    run = live.task(TracecatResetExecutionOperator, ref=execution.ref, wait_for_completion=False)
     assert run.run().state == "success"
     assert len(execution.runs) == 2
     assert len(live.sent("POST", "/reset$")) == 1
 
 
 @pytest.mark.parametrize("status", [403, 404, 429])
-def test_a_reset_that_was_accepted_is_not_sent_again_whatever_the_read_behind_it_gives(
-    live: Live, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("airflow_provider.execution.transport.MAX_WAIT", 0.5)
-    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=0.3), returns=5))
+def test_a_reset_that_was_accepted_is_not_sent_again_whatever_the_read_behind_it_gives(live: Live, status: int) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=30), returns=5))
     live.tracecat.finish(execution.ref, "FAILED")
-    live.emulator.faults.add(Fault("status", status=status, headers={"Retry-After": "1"}, method="GET", path="/compact$", after=1))
-    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, **FAST).run()
+    live.emulator.faults.add(Fault("status", status=status, headers={"Retry-After": "9999"}, method="GET", path="/compact$", after=1))
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref).run()
     assert ended.state == "success", ended.text
     assert len(execution.runs) == 2
     assert len(live.sent("POST", "/reset$")) == 1
@@ -309,50 +291,28 @@ def test_a_reset_that_was_accepted_is_not_sent_again_whatever_the_read_behind_it
 
 def test_an_execution_that_ended_by_itself_was_not_reset(live: Live) -> None:
     """Its status and end are others than before the request, but it is the same run."""
-    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600), Action("end", seconds=0.1), returns=5))
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600), Action("end", seconds=10), returns=5))
     fault = live.emulator.faults.add(Fault("drop_before", method="POST", path="/reset$"))
-
-    def end() -> None:
-        while not fault.hits:
-            time.sleep(0.005)
-        live.tracecat.finish(execution.ref, "COMPLETED")
-
-    thread = threading.Thread(target=end)
-    thread.start()
-    run = live.task(TracecatResetExecutionOperator, ref=execution.ref, wait_for_completion=False, **FAST)
-    run.make = (lambda make: lambda: _slow_look(make()))(run.make)
+    live.clock.when(lambda: fault.hits, lambda: live.tracecat.finish(execution.ref, "COMPLETED"))
+    run = live.task(TracecatResetExecutionOperator, ref=execution.ref, wait_for_completion=False)
     ended = run.run()
-    thread.join()
     assert ended.state == "success", ended.text
     assert len(execution.runs) == 2, ended.text
-
-
-def _slow_look(task: Any) -> Any:
-    task.lookup_pauses = (0.3, 0.1)
-    return task
 
 
 @pytest.mark.parametrize("event", ["x", "-1", "1.5", [1]])
 def test_an_event_is_a_number(live: Live, event: Any) -> None:
     execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=600)))
-    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id=event, **FAST).run()
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id=event).run()
     assert isinstance(ended.error, errors.ConfigurationError)
     assert live.sent("POST", "/reset$") == []
 
 
 @MODES
 def test_a_reset_by_somebody_else_is_followed_and_said(live: Live, deferrable: bool) -> None:
-    live.workflow(Action("look", seconds=1.5), returns=5)
-
-    def reset() -> None:
-        while not live.tracecat.executions or time.time() - live.tracecat.executions[0].runs[0].at < 0.7:
-            time.sleep(0.02)
-        live.tracecat.reset(live.tracecat.executions[0].ref)
-
-    thread = threading.Thread(target=reset)
-    thread.start()
+    live.workflow(Action("look", seconds=150), returns=5)
+    live.clock.later(70, lambda: live.tracecat.reset(live.tracecat.executions[0].ref))
     ended = ran(live, deferrable=deferrable)
-    thread.join()
     [execution] = live.tracecat.executions
     assert ended.state == "success", ended.text
     assert len(execution.runs) == 2
@@ -365,15 +325,15 @@ def test_a_reset_by_somebody_else_is_followed_and_said(live: Live, deferrable: b
 
 def asks(live: Live, count: int = 1, **fields: Any) -> Any:
     actions = [Action(f"ask{number}", seconds=0.0, depends_on=[], interaction=Interaction()) for number in range(count)]
-    last = Action("after", seconds=0.1, result="${{ ACTIONS.ask0.interaction.choice }}", depends_on=[one.ref for one in actions])
+    last = Action("after", seconds=10, result="${{ ACTIONS.ask0.interaction.choice }}", depends_on=[one.ref for one in actions])
     workflow = live.workflow(*actions, last, returns={"choice": "${{ ACTIONS.after.result }}"}, **{"webhook": "online", **fields})
     execution = live.tracecat.add_execution(workflow)
-    time.sleep(0.1)
+    live.clock.advance(1)
     return workflow, execution
 
 
 def answer(live: Live, ref: str, **arguments: Any) -> Ended:
-    return live.task(TracecatAnswerInteractionOperator, ref=ref, **{"response": {"choice": "yes"}, **FAST, **arguments}).run()
+    return live.task(TracecatAnswerInteractionOperator, ref=ref, **{"response": {"choice": "yes"}, **arguments}).run()
 
 
 @MODES
