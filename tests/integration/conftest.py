@@ -38,6 +38,10 @@ class Bench:
     def deferrable(self) -> bool:
         return self.mode.endswith(("deferrable", "from-trigger"))
 
+    def every(self, seconds: float) -> dict[str, Any]:
+        """Arguments of a task that looks so often."""
+        return {"poke_interval" if self.sensor else "poll_interval": seconds}
+
     def task(self, kind: str, *, retries: int = 2, script: Any = None, **arguments: Any) -> TaskRun:
         """A task that follows an execution which goes as ``kind`` says."""
         played = script or self.system.script(kind)

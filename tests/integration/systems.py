@@ -107,7 +107,7 @@ class Adapter:
     lists_before_start: ClassVar[int] = 0
     """Requests of the list before an execution is started."""
     constants: ClassVar[dict[str, Any]] = {}
-    """Constants of the package that would make tests slow."""
+    """Not used any longer."""
     fields: ClassVar[dict[str, str]]
     """Where an answer has the ``id``, the ``status``, ``started_at`` and ``finished_at``; and that of a start the id: ``started``."""
     credential: ClassVar[str] = "canary-credential-0815"
@@ -235,9 +235,9 @@ class Adapter:
         return self.emulator.ledger.count(method=route["method"], path_re=route["path"])
 
     def break_lookups(self, tries: int = 1) -> None:
-        """Let the three look-ups of as many tries fail, and nothing else."""
+        """Let all look-ups of as many tries fail, and nothing else."""
         for number in range(1, tries + 1):
-            self.fault("html", "list", after=number * self.lists_before_start, times=3)
+            self.fault("html", "list", after=number * self.lists_before_start, times=len(self.operator_class.lookup_pauses))
 
     @property
     def starts(self) -> int:
@@ -473,7 +473,6 @@ class TracecatSystem(Adapter):
     }
     fields = {"id": "id", "status": "status", "started_at": "start_time", "finished_at": "close_time", "started": "wf_exec_id"}
     lists_before_start = 1  # for the newest execution so far
-    constants = {"airflow_provider.tracecat.operators.DISPATCH": 0.2}
     note = {"inputs": {"note": "nightly"}}
     credential = "tc_ws_sk_canary000001_canaryCanaryCanaryCanaryCanary01"
 

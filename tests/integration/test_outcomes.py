@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +14,16 @@ from airflow_provider import errors
 from tests.harness import Ended
 from tests.integration.conftest import Bench
 from tests.integration.systems import ABILITIES, KINDS, SYSTEMS, Adapter, Look
+from tests.virtual_clock import VirtualClock
 
 
-def later(seconds: float, act: Any, *arguments: Any) -> None:
-    """Act after a time, or as soon as there is something to act on."""
-
-    def run() -> None:
-        until = time.monotonic() + 60.0
-        while time.monotonic() < until:
-            with suppress(IndexError):
-                act(*arguments)
-                break
-            time.sleep(0.05)
-
-    threading.Timer(seconds, run).start()
+def once_at_the_gate(system: Adapter, clock: VirtualClock, act: Callable[[], Any]) -> None:
+    """Act when the execution of a ``gate``, which is there after 0.15 s, has been looked at there a few times."""
+    clock.later(0.2, lambda: clock.when(reads(system, system.count("read") + 4), act))
 
 
-def once_at_the_gate(system: Adapter, act: Callable[[], Any]) -> None:
-    """Act when the execution of a ``gate``, which is there after 0.15 s, has been looked at there."""
-
-    def read(times: int) -> None:
-        until = time.monotonic() + 60.0
-        while system.count("read") < times and time.monotonic() < until:
-            time.sleep(0.02)
-
-    def run() -> None:
-        read(1)
-        time.sleep(0.5)
-        read(system.count("read") + 4)
-        act()
-
-    threading.Thread(target=run, daemon=True).start()
+def reads(system: Adapter, count: int) -> Callable[[], bool]:
+    return lambda: system.count("read") >= count
 
 
 def failed(ended: Ended, error: type[BaseException], *, retried: bool = True) -> str:
@@ -119,9 +95,9 @@ def test_failed(bench: Bench) -> None:
     assert f"info: {execution['log_tail'][-1]}" in ended.text
 
 
-def test_cancelled(bench: Bench) -> None:
+def test_cancelled(bench: Bench, clock: VirtualClock) -> None:
     task = bench.task("slow")
-    later(0.4, lambda: bench.system.cancel(bench.system.refs[0]))
+    clock.later(0.4, lambda: bench.system.cancel(bench.system.refs[0]))
     ended = task.run()
     text = failed(ended, errors.ExecutionCancelled)
     for part in (bench.system.statuses["CANCELLED"], *bench.system.looks["cancelled"].says):
@@ -160,12 +136,12 @@ GATES = pytest.mark.parametrize("oddity", [None, "gate in a step"])
 
 
 @GATES
-def test_waiting_goes_on_and_is_said(bench: Bench, oddity: str | None) -> None:
+def test_waiting_goes_on_and_is_said(bench: Bench, clock: VirtualClock, oddity: str | None) -> None:
     system = bench.system
     system.odd(oddity)
     system.need("gate_approved")
     task = bench.task("gate")
-    once_at_the_gate(system, lambda: system.approve(system.refs[0]))
+    once_at_the_gate(system, clock, lambda: system.approve(system.refs[0]))
     ended = task.run()
     assert ended.state == "success"
     assert f"waits for a person ({system.statuses['WAITING']}): {system.looks['gate'].says[0]}. See http" in ended.text
@@ -183,25 +159,25 @@ def test_waiting_may_fail(bench: Bench, oddity: str | None) -> None:
 
 
 def test_waiting_has_a_timeout_of_its_own(bench: Bench) -> None:
-    ended = bench.run("gate", waiting_timeout=0.4)
+    ended = bench.run("gate", waiting_timeout=0.4, **bench.every(0.2))
     assert "longer than waiting_timeout" in failed(ended, errors.ExecutionWaiting, retried=False)
     assert bench.system.cancels == (0 if bench.sensor else 1)
 
 
-def test_waiting_does_not_count_against_an_operators_timeout(operator_bench: Bench) -> None:
+def test_waiting_does_not_count_against_an_operators_timeout(operator_bench: Bench, clock: VirtualClock) -> None:
     task = operator_bench.task("gate", timeout=1.0)
-    later(1.5, lambda: operator_bench.system.approve(operator_bench.system.refs[0]))
+    clock.later(1.5, lambda: operator_bench.system.approve(operator_bench.system.refs[0]))
     assert task.run().state == "success"
 
 
 def test_unknown_status_is_no_end(bench: Bench) -> None:
-    ended = bench.run("unknown", timeout=0.7)
+    ended = bench.run("unknown", timeout=0.7, **bench.every(0.2))
     assert ended.text.count("a status that this version does not know: 'HIBERNATING'") == 1
     failed(ended, AirflowSensorTimeout if bench.sensor else errors.ExecutionDeadlineExceeded, retried=not bench.sensor)
 
 
 def test_timeout(bench: Bench) -> None:
-    ended = bench.run("slow", timeout=0.5)
+    ended = bench.run("slow", timeout=0.5, **bench.every(0.2))
     if bench.sensor:
         failed(ended, AirflowSensorTimeout, retried=False)
         assert bench.system.cancels == 0
@@ -211,10 +187,9 @@ def test_timeout(bench: Bench) -> None:
     assert (ended.xcoms["url"] or "") in str(ended.error)
 
 
-def test_vanished(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 0.3)
-    task = bench.task("slow")
-    later(0.4, lambda: bench.system.delete(bench.system.refs[0]))
+def test_vanished(bench: Bench, clock: VirtualClock) -> None:
+    task = bench.task("slow", **bench.every(10.0))
+    clock.later(0.4, lambda: bench.system.delete(bench.system.refs[0]))
     failed(task.run(), errors.ExecutionVanished)
 
 
@@ -224,8 +199,7 @@ def test_a_passing_404_is_no_end(bench: Bench) -> None:
     assert task.run().state == "success"
 
 
-def test_a_passing_error_at_the_last_look_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 6.0)
+def test_a_passing_error_at_the_last_look_loses_nothing(bench: Bench) -> None:
     task = bench.task("succeeded")
     bench.system.fault("status", "details", status=500)
     ended = task.run()
@@ -241,7 +215,7 @@ def test_a_404_between_the_event_and_the_last_look_is_no_end(system: Adapter, mo
 
 
 def test_a_404_at_the_timeout_does_not_save_the_execution_from_being_cancelled(system: Adapter) -> None:
-    task = Bench(system, "operator-deferrable").task("slow", timeout=0.5)
+    task = Bench(system, "operator-deferrable").task("slow", timeout=0.5, poll_interval=0.2)
     task.after_trigger = lambda _: system.fault("status", "read", status=404)
     ended = task.run()
     failed(ended, errors.ExecutionDeadlineExceeded)
@@ -268,33 +242,30 @@ def test_whatever_fails_after_the_start_leaves_a_result_to_say_what_broke(bench:
 
 
 def test_a_timeout_leaves_a_result_to_say_what_broke(bench: Bench) -> None:
-    ended = bench.run("slow", timeout=0.5)
+    ended = bench.run("slow", timeout=0.5, **bench.every(0.2))
     assert ended.xcoms["execution"]["phase"] in ("RUNNING", "CANCELLED")
 
 
-def test_a_sensors_patience_begins_anew_with_each_try(sensor_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.3)
+def test_a_sensors_patience_begins_anew_with_each_try(sensor_bench: Bench) -> None:
     system = sensor_bench.system
-    task = sensor_bench.task("", script=system.script("succeeded", seconds=1.2))
+    task = sensor_bench.task("", script=system.script("succeeded", seconds=1_200.0), **sensor_bench.every(300.0))
     fault = system.fault("html", "read", times=None)
     failed(task.run(), errors.ExecutionUnreachable)
     fault.times = fault.hits + 1
     assert task.run().state == "success"
 
 
-def test_the_link_survives_a_poke_without_answer(system: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.3)
+def test_the_link_survives_a_poke_without_answer(system: Adapter) -> None:
     system.need("page")
-    task = Bench(system, "sensor-reschedule").task("slow")
-    system.fault("html", "read", after=3, times=None)
+    task = Bench(system, "sensor-reschedule").task("", script=system.script("succeeded", seconds=3_600.0), poke_interval=300.0)
+    system.fault("html", "read", after=1, times=None)
     ended = task.run()
     assert type(ended.error) is errors.ExecutionUnreachable
     assert ended.xcoms["url"].startswith("http")
 
 
-def test_unreachable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
-    task = bench.task("slow")
+def test_unreachable(bench: Bench) -> None:
+    task = bench.task("slow", **bench.every(300.0))
     bench.system.fault("html", "read", times=None)
     text = failed(task.run(), errors.ExecutionUnreachable)
     assert "left alone" in text
@@ -329,8 +300,7 @@ def test_missing_connection(bench: Bench) -> None:
     failed(task.run(), errors.ConnectionMissing)
 
 
-def test_missing_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
+def test_missing_output(bench: Bench) -> None:
     text = failed(bench.run("succeeded", push_outputs=["IMAGE", "NO_SUCH"]), errors.OutputMissing)
     told = re.search(r"NO_SUCH: not put out\. Outputs at hand: (.*?)\.", text)
     assert told
@@ -387,14 +357,9 @@ def test_soft_fail_never_hides_refused_credentials(sensor_bench: Bench, status: 
     assert task.run().state == "failed"
 
 
-@pytest.mark.parametrize(("grace", "budget"), [(0.2, 600.0), (60.0, 0.2)])
-def test_soft_fail_skips_when_vanished_or_unreachable(
-    sensor_bench: Bench, monkeypatch: pytest.MonkeyPatch, grace: float, budget: float
-) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", grace)
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", budget)
-    task = sensor_bench.task("slow", soft_fail=True)
-    status = 404 if grace < 1 else 500
+@pytest.mark.parametrize("status", [404, 500], ids=["vanished", "unreachable"])
+def test_soft_fail_skips_when_vanished_or_unreachable(sensor_bench: Bench, status: int) -> None:
+    task = sensor_bench.task("slow", soft_fail=True, **sensor_bench.every(300.0))
     sensor_bench.system.fault("status", "read", status=status, times=None)
     assert task.run().state == "skipped"
 

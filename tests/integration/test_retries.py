@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from airflow.sdk import ExceptionRetryPolicy, RetryAction
 
@@ -40,9 +38,7 @@ def test_a_failed_execution_is_not_retried(bench: Bench, kind: str, state: str) 
     assert bench.run(kind, retry_policy=TRANSIENT_ONLY).state == state
 
 
-def test_an_api_that_is_away_is_retried(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
-    task = bench.task("succeeded", retry_policy=TRANSIENT_ONLY)
-    faults: dict[str, Any] = {"status": 503, "times": None}
-    bench.system.fault("status", "read", **faults)
+def test_an_api_that_is_away_is_retried(bench: Bench) -> None:
+    task = bench.task("succeeded", retry_policy=TRANSIENT_ONLY, **bench.every(300.0))
+    bench.system.fault("status", "read", status=503, times=None)
     assert task.run().state == "up_for_retry"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -19,24 +17,14 @@ from airflow_provider.emulator.buddy import Action, Pipeline
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import SENSOR_MODES
 from tests.integration.systems import BuddySystem
+from tests.virtual_clock import current
 
 LIST = r"/executions$"
 
 
-def later(seconds: float, act: Callable[[], Any]) -> None:
-    threading.Timer(seconds, act).start()
-
-
 def once_looked(search: Search, act: Callable[[], Any], path: str = r"/executions/\d+$") -> None:
     """Act when the sensor has followed for a while what it found; or with ``LIST``, when it has searched for a while."""
-
-    def wait() -> None:
-        until = time.monotonic() + 20
-        while search.emulator.ledger.count(method="GET", path_re=path) < 2 and time.monotonic() < until:
-            time.sleep(0.02)
-        act()
-
-    threading.Thread(target=wait, daemon=True).start()
+    search.clock.when(lambda: search.emulator.ledger.count(method="GET", path_re=path) >= 2, act)
 
 
 class Search:
@@ -46,6 +34,7 @@ class Search:
         self.system = BuddySystem(emulator)
         self.buddy = emulator.buddy
         self.emulator = emulator
+        self.clock = current()
         self.mode = mode
         self.pipeline = self.buddy.add_pipeline(Pipeline("release", actions=[Action("Build", seconds=0.3, outputs={"IMAGE": "shop:1"})]))
 
@@ -53,7 +42,7 @@ class Search:
         """An execution that has failed, and succeeds when it runs again."""
         self.pipeline.actions = [Action("Build", seconds=0.1, status=["FAILED", "SUCCESSFUL"], id=1)]
         ref = self.start()
-        time.sleep(0.2)
+        self.clock.advance(0.2)
         assert self.system.status(ref) == "FAILED"
         return ref
 
@@ -61,22 +50,20 @@ class Search:
         return str(self.buddy.add_execution(self.pipeline, status, **fields).ref)
 
     def task(self, *, retries: int = 2, **arguments: Any) -> TaskRun:
-        given = {"pipeline": "release", "poke_interval": 0.05, "timeout": 30.0, **SENSOR_MODES[self.mode], **arguments}
+        given = {"pipeline": "release", "poke_interval": 0.25, "timeout": 30.0, **SENSOR_MODES[self.mode], **arguments}
         return TaskRun(lambda: BuddyPipelineSensor(task_id="task", **given), self.system.connections, retries=retries)
 
     def run(self, **arguments: Any) -> Ended:
         return self.task(**arguments).run()
 
 
-@pytest.fixture(autouse=True)
-def _no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator's logs and outputs are there at once: no need to wait for them."""
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
-
-
 @pytest.fixture(params=list(SENSOR_MODES))
 def search(request: pytest.FixtureRequest, emulator: Emulator) -> Search:
     return Search(emulator, request.param)
+
+
+def moment(at: float) -> str:
+    return datetime.fromtimestamp(at, timezone.utc).isoformat()
 
 
 def found(ended: Ended) -> str:
@@ -99,41 +86,41 @@ def test_an_execution_that_is_there(search: Search) -> None:
 
 def test_one_that_starts_later(search: Search) -> None:
     once_looked(search, search.start, LIST)
-    ended = search.run(started_after=datetime.now(timezone.utc).isoformat())
+    ended = search.run(started_after=moment(search.clock.now()))
     assert found(ended) == search.system.refs[0]
     assert ended.text.count("Looking for a Buddy execution of pipeline 'release' in demo/shop") == 1
 
 
 def test_the_first_since_a_moment(search: Search) -> None:
-    now = time.time()
+    now = search.clock.now()
     search.start("SUCCESSFUL", started_at=now - 500)
     ref = search.start("SUCCESSFUL", started_at=now - 100)
     search.start("SUCCESSFUL", started_at=now - 50)
-    assert found(search.run(started_after=datetime.fromtimestamp(now - 200, timezone.utc))) == ref
+    assert found(search.run(started_after=moment(now - 200))) == ref
 
 
 def test_the_first_of_all_without_bounds(search: Search) -> None:
-    refs = [search.start("SUCCESSFUL", started_at=time.time() - 1_000 + number) for number in range(120)]
+    refs = [search.start("SUCCESSFUL", started_at=search.clock.now() - 1_000 + number) for number in range(120)]
     search.buddy.max_per_page = 20
     assert found(search.run()) == refs[0]
 
 
 def test_the_latest(search: Search) -> None:
-    search.start("FAILED", started_at=time.time() - 50)
+    search.start("FAILED", started_at=search.clock.now() - 50)
     ref = search.start()
     assert found(search.run(match="latest")) == ref
 
 
 def test_the_latest_fails_with_it(search: Search) -> None:
-    search.start("SUCCESSFUL", started_at=time.time() - 50)
-    search.start("FAILED", started_at=time.time() - 10)
+    search.start("SUCCESSFUL", started_at=search.clock.now() - 50)
+    search.start("FAILED", started_at=search.clock.now() - 10)
     assert type(search.run(match="latest").error) is errors.ExecutionFailed
 
 
 def test_the_first_that_succeeds(search: Search) -> None:
-    failed = search.start("FAILED", started_at=time.time() - 50)
-    stopped = search.start("TERMINATED", started_at=time.time() - 40)
-    later(0.5, search.start)
+    failed = search.start("FAILED", started_at=search.clock.now() - 50)
+    stopped = search.start("TERMINATED", started_at=search.clock.now() - 40)
+    search.clock.later(0.5, search.start)
     ended = search.run(match="first_succeeded")
     assert found(ended) == search.system.refs[2]
     for ref, status in ((failed, "FAILED"), (stopped, "TERMINATED")):
@@ -142,18 +129,17 @@ def test_the_first_that_succeeds(search: Search) -> None:
 
 def test_a_running_one_does_not_hide_the_first_success(search: Search) -> None:
     search.start("INPROGRESS")
-    ref = search.start("SUCCESSFUL", started_at=time.time() - 10)
+    ref = search.start("SUCCESSFUL", started_at=search.clock.now() - 10)
     assert found(search.run(match="first_succeeded")) == ref
 
 
 def test_before_and_after(search: Search) -> None:
-    now = time.time()
-    moment = lambda ago: datetime.fromtimestamp(now - ago, timezone.utc).isoformat()  # noqa: E731
+    now = search.clock.now()
     search.start("SUCCESSFUL", started_at=now - 900)
     ref = search.start("SUCCESSFUL", started_at=now - 500)
     search.start("SUCCESSFUL", started_at=now - 100)
-    assert found(search.run(started_after=moment(600), started_before=moment(200), match="latest")) == ref
-    assert found(search.run(finished_after=moment(510), started_before=moment(200))) == ref
+    assert found(search.run(started_after=moment(now - 600), started_before=moment(now - 200), match="latest")) == ref
+    assert found(search.run(finished_after=moment(now - 510), started_before=moment(now - 200))) == ref
 
 
 @pytest.mark.parametrize("list_tells", [True, False])
@@ -170,9 +156,9 @@ def test_before_and_after(search: Search) -> None:
 def test_what_may_be_asked_for(emulator: Emulator, asked: dict[str, str], given: dict[str, str], list_tells: bool) -> None:
     search = Search(emulator, "sensor-deferrable")
     emulator.buddy.list_has_comment = list_tells
-    search.start("SUCCESSFUL", started_at=time.time() - 90, branch="main", comment="by hand")
-    ref = search.start("SUCCESSFUL", started_at=time.time() - 80, **given)
-    search.start("SUCCESSFUL", started_at=time.time() - 70, branch="main")
+    search.start("SUCCESSFUL", started_at=search.clock.now() - 90, branch="main", comment="by hand")
+    ref = search.start("SUCCESSFUL", started_at=search.clock.now() - 80, **given)
+    search.start("SUCCESSFUL", started_at=search.clock.now() - 70, branch="main")
     assert found(search.run(**asked)) == ref
 
 
@@ -198,7 +184,7 @@ def test_superseded(search: Search, match: str) -> None:
 
 def test_superseded_is_passed_over_by_a_search_for_success(search: Search) -> None:
     search.start("SKIPPED")
-    later(0.4, search.start)
+    search.clock.later(0.4, search.start)
     assert found(search.run(match="first_succeeded")) == search.system.refs[1]
 
 
@@ -214,10 +200,10 @@ def test_revived_after_the_sensor_failed(search: Search) -> None:
 
 @pytest.mark.parametrize("match", ["first", "latest"])
 def test_what_was_found_survives_a_retry(search: Search, match: str) -> None:
-    ref = search.start("FAILED", started_at=time.time() - 100)
+    ref = search.start("FAILED", started_at=search.clock.now() - 100)
     task = search.task(match=match)
     task.run()
-    search.start("SUCCESSFUL", started_at=time.time() - 200)
+    search.start("SUCCESSFUL", started_at=search.clock.now() - 200)
     search.start("SUCCESSFUL")
     ended = task.run()
     assert type(ended.error) is errors.ExecutionFailed
@@ -230,11 +216,11 @@ def test_what_was_found_survives_a_reschedule(emulator: Emulator) -> None:
     search.pipeline.actions = [Action("Build", seconds=2.0)]
     ref = search.start()
     once_looked(search, search.start)
-    assert found(search.run(match="latest")) == ref
+    assert found(search.run(match="latest", poke_interval=0.5)) == ref
 
 
 def test_a_clear_by_a_person_searches_anew(search: Search) -> None:
-    search.start("FAILED", started_at=time.time() - 100)
+    search.start("FAILED", started_at=search.clock.now() - 100)
     task = search.task(match="latest")
     task.run()
     ref = search.start("SUCCESSFUL")
@@ -260,7 +246,7 @@ def test_a_running_sensor_that_is_told_to_stop(emulator: Emulator, state: str, r
 
 def test_re_run_under_its_id_is_taken(search: Search) -> None:
     ref = search.fails_once()
-    later(0.4, lambda: search.buddy.revive(ref))
+    search.clock.later(0.4, lambda: search.buddy.revive(ref))
     assert found(search.run(match="first_succeeded")) == ref
 
 
@@ -268,7 +254,7 @@ def test_re_run_under_a_new_id(search: Search) -> None:
     """``first`` keeps to what it found; ``first_succeeded`` takes the new one."""
     search.buddy.retry_keeps_id = False
     ref = search.fails_once()
-    later(0.4, lambda: search.buddy.retry(search.buddy.find(ref)))
+    search.clock.later(0.4, lambda: search.buddy.retry(search.buddy.find(ref)))
     assert found(search.run(match="first_succeeded")) == search.system.refs[1]
     assert search.run(match="first").xcoms["ref"] == ref
 
@@ -299,16 +285,14 @@ def test_never_succeeding(search: Search) -> None:
     assert f"Passed over: {ref}." in str(ended.error)
 
 
-def test_deleted_while_it_is_followed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 0.3)
+def test_deleted_while_it_is_followed(search: Search) -> None:
     ref = search.start("INPROGRESS")
     once_looked(search, lambda: search.buddy.delete(ref))
-    assert type(search.run().error) is errors.ExecutionVanished
+    assert type(search.run(poke_interval=10.0, timeout=600.0).error) is errors.ExecutionVanished
 
 
-def test_a_pipeline_that_answers_404(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 0.3)
-    ended = search.run(pipeline=999)
+def test_a_pipeline_that_answers_404(search: Search) -> None:
+    ended = search.run(pipeline=999, poke_interval=10.0, timeout=600.0)
     assert type(ended.error) is errors.ExecutionVanished
     assert "pipeline 999 in demo/shop" in str(ended.error)
 
@@ -327,10 +311,9 @@ def test_the_list_can_not_be_read_for_a_while(search: Search) -> None:
     assert search.run().state == "success"
 
 
-def test_the_list_can_not_be_read_for_too_long(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
+def test_the_list_can_not_be_read_for_too_long(search: Search) -> None:
     search.emulator.faults.add(Fault("html", method="GET", path=LIST, times=None))
-    ended = search.run()
+    ended = search.run(poke_interval=300.0, timeout=3_600.0)
     assert type(ended.error) is errors.ExecutionUnreachable
     assert "pipeline 'release' in demo/shop" in str(ended.error)
 
@@ -384,7 +367,7 @@ def test_the_link_works_while_it_is_deferred(emulator: Emulator) -> None:
     search = Search(emulator, "sensor-deferrable")
     task = search.task()
     seen: list[dict[str, Any]] = []
-    later(0.4, search.start)
+    search.clock.later(0.4, search.start)
     task.after_trigger = lambda _: seen.append(dict(task.api.xcoms))
     ended = task.run()
     assert [xcoms["url"] for xcoms in seen] == [ended.result["url"]]
@@ -443,19 +426,19 @@ def test_a_delayed_one_is_not_the_first(search: Search) -> None:
         task_id="r", pipeline=1, delay_until="2099-01-01T00:00:00Z", wait_for_completion=False
     )
     delayed = TaskRun(make, search.system.connections).run().result["ref"]
-    later(0.5, search.start)
+    search.clock.later(0.5, search.start)
     assert found(search.run()) == search.system.refs[1] != delayed
 
 
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "INPROGRESS"])
 def test_a_list_without_start_times(search: Search, status: str) -> None:
-    before = search.start("SUCCESSFUL", started_at=time.time() - 900)
-    ref = search.start(status, started_at=time.time() - 100)
+    before = search.start("SUCCESSFUL", started_at=search.clock.now() - 900)
+    ref = search.start(status, started_at=search.clock.now() - 100)
     bare = {"executions": [{"id": 2, "status": status}, {"id": 1, "status": "SUCCESSFUL"}], "total_page_count": 1}
     search.emulator.faults.add(Fault("body", path=LIST, body=bare, times=None))
     if status == "INPROGRESS":
-        later(0.4, lambda: search.buddy.finish(ref))
-    after = datetime.fromtimestamp(time.time() - 500, timezone.utc)
+        search.clock.later(0.4, lambda: search.buddy.finish(ref))
+    after = datetime.fromtimestamp(search.clock.now() - 500, timezone.utc)
     assert found(search.run(started_after=after)) == ref
     assert found(search.run(started_before=after)) == before
 
@@ -468,8 +451,8 @@ def test_the_bounds_of_the_first_look_stay(emulator: Emulator) -> None:
     once_looked(search, search.start)
     moments = iter(range(1_000))
     make = lambda: BuddyPipelineSensor(  # noqa: E731
-        task_id="task", pipeline="release", match="latest", mode="reschedule", poke_interval=0.05, timeout=30,
-        started_after=datetime.fromtimestamp(time.time() - 3_600 + next(moments), timezone.utc),
+        task_id="task", pipeline="release", match="latest", mode="reschedule", poke_interval=0.5, timeout=30,
+        started_after=datetime.fromtimestamp(search.clock.now() - 3_600 + next(moments), timezone.utc),
     )  # fmt: skip
     ended = TaskRun(make, search.system.connections).run()
     assert found(ended) == ref

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -12,13 +11,8 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow_provider import errors
 from tests.harness import TaskRun
 from tests.integration.conftest import Bench
-from tests.integration.systems import SYSTEMS, Adapter
-
-
-@pytest.fixture(autouse=True)
-def _short_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
-    for system in SYSTEMS.values():
-        monkeypatch.setattr(system.operator_class, "lookup_pauses", (0.0, 0.1, 0.2))
+from tests.integration.systems import Adapter
+from tests.virtual_clock import VirtualClock
 
 
 class Crash(BaseException):
@@ -62,13 +56,13 @@ def test_a_retry_re_attaches_to_the_running_execution(operator_bench: Bench) -> 
     assert "Going on with execution" in ended.text
 
 
-def test_a_retry_collects_an_execution_that_succeeded_meanwhile(operator_bench: Bench) -> None:
+def test_a_retry_collects_an_execution_that_succeeded_meanwhile(operator_bench: Bench, clock: VirtualClock) -> None:
     system = operator_bench.system
     task = operator_bench.task("succeeded", push_outputs=["IMAGE"])
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
-    while system.status(system.refs[0]) != system.statuses["SUCCEEDED"]:
-        time.sleep(0.05)
+    clock.advance(1.0)
+    assert system.status(system.refs[0]) == system.statuses["SUCCEEDED"]
     ended = task.run()
     assert ended.state == "success"
     assert ended.defers == 0
@@ -112,7 +106,7 @@ def test_a_start_whose_answer_is_lost_is_found_not_repeated(operator_bench: Benc
 
 
 def test_a_lost_start_is_found_although_the_list_lags(operator_bench: Bench) -> None:
-    operator_bench.system.list_lags(0.2)
+    operator_bench.system.list_lags(8.0)
     operator_bench.system.fault("drop_after", "start")
     assert operator_bench.run("succeeded").state == "success"
     assert len(operator_bench.system.refs) == 1
@@ -208,7 +202,7 @@ def test_a_clear_starts_a_new_one_although_the_old_can_not_be_looked_up(operator
     assert system.starts == 2
 
 
-def test_time_spent_waiting_for_a_person_is_remembered_over_retries(operator_bench: Bench) -> None:
+def test_time_spent_waiting_for_a_person_is_remembered_over_retries(operator_bench: Bench, clock: VirtualClock) -> None:
     """A try that breaks while it waits, or after it: the next one counts as the one before did."""
     system = operator_bench.system
     task = operator_bench.task("gate", timeout=60.0, waiting_timeout=30.0)
@@ -216,8 +210,7 @@ def test_time_spent_waiting_for_a_person_is_remembered_over_retries(operator_ben
     first = task.run()
     assert type(first.error) is errors.Forbidden, first.text
     assert task.api.store["execution"]["waiting_since"]
-    task.api.store["execution"]["started_at"] -= 1_000
-    task.api.store["execution"]["waiting_since"] -= 1_000
+    clock.advance(500.0)
     assert type(task.run().error) is errors.ExecutionWaiting  # not ExecutionDeadlineExceeded
 
 
@@ -312,10 +305,7 @@ def test_an_earlier_execution_that_is_being_stopped_is_not_followed(operator_ben
     assert [system.status(ref) for ref in system.refs] == [system.statuses["CANCELLED"], system.statuses["SUCCEEDED"]]
 
 
-def test_a_retry_after_a_missing_output_is_no_clear_if_another_task_was_cleared(
-    operator_bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", ())
+def test_a_retry_after_a_missing_output_is_no_clear_if_another_task_was_cleared(operator_bench: Bench) -> None:
     task = operator_bench.task("succeeded", push_outputs=["NO_SUCH"])
     assert type(task.run().error) is errors.OutputMissing
     task.clear_number += 1
@@ -347,13 +337,13 @@ def test_a_clear_of_another_task_is_no_clear_of_this_one(operator_bench: Bench) 
     assert operator_bench.system.starts == 1
 
 
-def test_the_clock_goes_on_over_retries(operator_bench: Bench) -> None:
+def test_the_clock_goes_on_over_retries(operator_bench: Bench, clock: VirtualClock) -> None:
     """Past its timeout an execution found by a retry is cancelled, and the task fails."""
     system = operator_bench.system
     task = operator_bench.task("slow", timeout=5.0)
     crash_at(task, "POST", "/xcoms/", before=True)
     crashed_try(task)
-    task.api.store["execution"]["started_at"] -= 100
+    clock.advance(30.0)
     ended = task.run()
     assert type(ended.error) is errors.ExecutionDeadlineExceeded
     assert system.gives_up in str(ended.error)
@@ -404,12 +394,14 @@ def test_airflows_deferral_timeout_cancels_as_ours_does(system: Adapter) -> None
     system.check_stopped(ended.text + str(ended.error))
 
 
-def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(system: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(
+    system: Adapter, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the scheduler may take the late news for the end of the resumed task, and fail it."""
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1")
     task = Bench(system, "operator-deferrable").task("slow", script=system.script("succeeded", seconds=0.1))
     times: list[float] = []
-    task.on_defer = task.after_trigger = lambda _: times.append(time.time())
+    task.on_defer = task.after_trigger = lambda _: times.append(clock.passed)
     assert task.run().state == "success"
     assert times[1] - times[0] >= 1.0
 

@@ -1,7 +1,6 @@
 """Kiln's server, as one more system of the emulator: so it shares ledger and faults. Not part of the client."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -44,9 +43,9 @@ class Firing:
 
     id: int
     recipe: Recipe
+    laps: list[float]
     note: str | None = None
     label: str | None = None
-    laps: list[float] = field(default_factory=lambda: [time.time()])
     stopped: float | None = None
     answered: float | None = None
 
@@ -70,25 +69,28 @@ class KilnServer:
     def url(self) -> str:
         return self._emulator.url + self.prefix
 
+    def _now(self) -> float:
+        return self._emulator.clock.now()
+
     def add(self, recipe: Recipe) -> Recipe:
         self.recipes.append(recipe)
         recipe.id = len(self.recipes)
         return recipe
 
     def fire(self, recipe: Recipe, **given: Any) -> Firing:
-        firing = Firing(len(self.firings) + 1, recipe, **given)
+        firing = Firing(len(self.firings) + 1, recipe, [self._now()], **given)
         self.firings[firing.id] = firing
         return firing
 
     def quench(self, firing: Firing) -> None:
         if firing.stopped is None and self.show(firing)["over"] is None:
-            firing.stopped = time.time()
+            firing.stopped = self._now()
 
     def answer(self, firing: Firing) -> None:
-        firing.answered = time.time()
+        firing.answered = self._now()
 
     def again(self, firing: Firing) -> None:
-        firing.laps.append(time.time())
+        firing.laps.append(self._now())
         firing.stopped = firing.answered = None
 
     def lines(self, firing: Firing) -> list[dict[str, str]]:
@@ -96,7 +98,7 @@ class KilnServer:
 
     def _play(self, firing: Firing) -> list[tuple[Part, str, float, list[str]]]:
         """Each part with its state, its end, and its log so far."""
-        lap, now = len(firing.laps) - 1, time.time()
+        lap, now = len(firing.laps) - 1, self._now()
         now = min(now, firing.laps[-1] + firing.recipe.limit, firing.stopped if firing.stopped else now)
         at, state, told = firing.laps[-1], "glazed", []
         for part in firing.recipe.parts:
@@ -114,7 +116,7 @@ class KilnServer:
         return told
 
     def show(self, firing: Firing) -> dict[str, Any]:
-        played, now = self._play(firing), time.time()
+        played, now = self._play(firing), self._now()
         going = next(((part, state, end) for part, state, end, _ in played if state in ("hot", "asks")), None)
         broken = next(((part, end) for part, state, end, _ in played if state == "cracked" and not part.tolerated), None)
         over: float | None = None
@@ -169,7 +171,7 @@ class KilnServer:
         @application.get("/recipes/{recipe}/firings")
         async def listed(recipe: int) -> list[dict[str, Any]]:
             of = [one for one in self.firings.values() if one.recipe.id == recipe]
-            return [self.show(one) for one in of if one.laps[0] + self.list_lag <= time.time()]
+            return [self.show(one) for one in of if one.laps[0] + self.list_lag <= self._now()]
 
         @application.get("/firings/{number}")
         async def read(request: Request, number: int) -> dict[str, Any]:
