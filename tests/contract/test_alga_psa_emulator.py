@@ -181,7 +181,7 @@ def template(alga: AlgaPsa, exchange: Exchange) -> None:
         "template_variables": [{"rule_field_path": "actions", "variable_name": "who", "display_name": "Who", "type": "string"}],
     }
     headers = {"x-api-key": alga.api_key}
-    answer = httpx.post(f"{alga.url}{AUTOMATION}/templates", json=body, headers=headers, verify=False)
+    answer = httpx.post(f"{alga.url}{AUTOMATION}/templates", json=body, headers=headers, verify=False, timeout=60)
     assert answer.status_code == 201, answer.text
     for id in ids(exchange):
         made = alga.templates.pop(answer.json()["data"]["template_id"])
@@ -298,7 +298,7 @@ def send(alga: AlgaPsa, request: dict[str, Any]) -> httpx.Response:
     options: dict[str, Any] = {"json": body} if body is not None else {}
     if isinstance(body, dict) and "__raw__" in body:
         options = {"content": body["__raw__"]}
-    with httpx.Client(verify=False, timeout=5.0) as client:
+    with httpx.Client(verify=False, timeout=60.0) as client:
         url = alga.url + request["path"]
         return client.request(request["method"], url, params=request["query"] or None, headers=request["headers"], **options)
 

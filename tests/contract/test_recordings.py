@@ -84,7 +84,7 @@ def test_most_routes_were_recorded(system: str) -> None:
 
 def endpoint(system: str, replay: Replay, login: Login | None = None) -> Endpoint:
     headers = () if login else (("authorization", f"Bearer {CREDENTIAL}"),)
-    return Endpoint(system, system, f"{system}_default", replay.url, headers, DIALECTS[system], timeout=5.0, login=login)
+    return Endpoint(system, system, f"{system}_default", replay.url, headers, DIALECTS[system], timeout=60.0, login=login)
 
 
 def run(kind: str, endpoint: Endpoint, flow: Flow[Any]) -> Any:

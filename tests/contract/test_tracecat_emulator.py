@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -17,11 +15,12 @@ from urllib.parse import quote, unquote, urlencode
 import httpx
 import pytest
 
-from airflow_provider.emulator import Emulator, ManualClock
+from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.tracecat import Action, Interaction, Schedule, ServiceKey, Workflow, Workspace
 from airflow_provider.emulator.tracecat.access import caller_of_key, caller_of_user
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.system import RUNNER, SCHEDULER, Tracecat, WebhookKey
+from tests.virtual_clock import VirtualClock
 
 HERE = Path(__file__).parent
 PLACES = (HERE / "fixtures" / "tracecat", HERE.parents[2] / "shared" / "recordings" / "tracecat")
@@ -165,7 +164,7 @@ BEFORE_THE_FIRST_ACTION = ("031", "134")
 class World:
     """An installation like the recorded one, and a client."""
 
-    def __init__(self, emulator: Emulator, clock: ManualClock, client: httpx.Client) -> None:
+    def __init__(self, emulator: Emulator, clock: VirtualClock, client: httpx.Client) -> None:
         self.http = client
         self.clock = clock
         self.emulator = emulator
@@ -195,16 +194,16 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[tuple[Emulator, ManualClock, httpx.Client]]:
-    clock = ManualClock(RECORDED_UNTIL)
+def played() -> Iterator[tuple[Emulator, httpx.Client]]:
     # Plain HTTP: loading certificates would take longer than a test.
-    with Emulator(clock) as emulator, httpx.Client(timeout=10.0, verify=False) as client:
-        yield emulator, clock, client
+    with Emulator() as emulator, httpx.Client(timeout=60.0, verify=False) as client:
+        yield emulator, client
 
 
 @pytest.fixture
-def world(played: tuple[Emulator, ManualClock, httpx.Client]) -> World:
-    return World(*played)
+def world(played: tuple[Emulator, httpx.Client], clock: VirtualClock) -> World:
+    clock.set(RECORDED_UNTIL)
+    return World(played[0], clock, played[1])
 
 
 # -- situations ------------------------------------------------------------------------------------------------------
@@ -330,25 +329,9 @@ def _cursor(world: World, path: str, headers: dict[str, str], previous: bool) ->
     return str(page["prev_cursor" if previous else "next_cursor"])
 
 
-def meanwhile(world: World, number: str) -> Callable[[], None]:
-    """Drive the clock while a request waits for the end of an execution; return what ends that."""
-    done = threading.Event()
-
-    def drive() -> None:
-        while not done.wait(0.005):
-            if number == "234":
-                for execution in world.tracecat.executions:
-                    world.tracecat.terminate(execution)
-            world.clock.advance(1)
-
-    thread = threading.Thread(target=drive)
-    thread.start()
-
-    def end() -> None:
-        done.set()
-        thread.join()
-
-    return end
+def terminate_all(world: World) -> None:
+    for execution in world.tracecat.executions:
+        world.tracecat.terminate(execution)
 
 
 # -- comparison ------------------------------------------------------------------------------------------------------
@@ -431,14 +414,11 @@ def test_the_emulator_answers_as_the_real_server_did(world: World, name: str) ->
     exchange, number = EXCHANGES[name], name[:3]
     request, expected = exchange["request"], exchange["response"]
     prepare(world, number, request, exchange.get("deployment", ""))
-    end = meanwhile(world, number) if request["path"].endswith("/wait") else None
-    began = time.monotonic()
-    try:
-        answer = ask(world, number, request)
-    finally:
-        if end:
-            end()
-    assert time.monotonic() - began < 5
+    if number == "234":
+        world.clock.later(1, lambda: terminate_all(world))
+    began = world.clock.passed
+    answer = ask(world, number, request)
+    assert world.clock.passed - began < 60
     assert answer.status_code == expected["status"], answer.text
     recorded = {key.lower(): value for key, value in expected["headers"].items()}
     for header in ("allow", "www-authenticate", "content-type"):

@@ -89,7 +89,9 @@ class Deliveries:
     def __init__(self, buddy: Buddy) -> None:
         self._buddy = buddy
         self._told: set[tuple[int, int, str]] = set()
-        self._stopping = threading.Event()
+        self._state = threading.Condition()
+        self._stopping = False
+        self._asked = self._looked = 0
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
@@ -99,19 +101,37 @@ class Deliveries:
             self._thread = threading.Thread(target=self._run, name="airflow-provider-emulator-webhooks", daemon=True)
             self._thread.start()
 
+    def settle(self, seconds: float = 30.0) -> bool:
+        """Look now, and wait until what has happened so far is delivered; whether it is, after ``seconds`` of the machine's clock."""
+        with self._state:
+            self._asked += 1
+            look = self._asked
+            self._state.notify_all()
+            return self._state.wait_for(lambda: self._looked >= look or self._stopping, seconds) and not self._stopping
+
     def stop(self) -> None:
         """Deliver nothing more."""
-        self._stopping.set()
+        with self._state:
+            self._stopping = True
+            self._state.notify_all()
         if self._thread is not None:
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY):
+        while True:
+            with self._state:
+                self._state.wait_for(lambda: self._stopping or self._asked > self._looked, _LOOK_EVERY)
+                if self._stopping:
+                    return
+                look = self._asked
             with self._buddy.lock:
                 due = self._due() if self._buddy.serves else []
             for webhook, event, payload in due:
-                if not self._stopping.is_set():
+                if not self._stopping:
                     self._deliver(webhook, event, payload)
+            with self._state:
+                self._looked = look
+                self._state.notify_all()
 
     def _due(self) -> list[tuple[Webhook, str, dict[str, Any]]]:
         from airflow_provider.emulator.buddy.webhook_views import WebhookViews

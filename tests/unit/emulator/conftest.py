@@ -19,7 +19,7 @@ class Api:
         self.http = httpx.Client(
             base_url=emulator.buddy.url,
             headers={"Authorization": f"Bearer {emulator.buddy.token}"},
-            timeout=5.0,
+            timeout=60.0,
             verify=False,  # plain HTTP: loading certificates would take longer than a test
         )
 

@@ -12,7 +12,7 @@ from airflow_provider.emulator.buddy import Action, Pipeline
 
 def test_a_wrong_token_is_401(api, emulator, release):
     for header in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic x"}):
-        answer = httpx.get(f"{emulator.buddy.url}/workspaces/demo/projects/shop/pipelines", headers=header)
+        answer = httpx.get(f"{emulator.buddy.url}/workspaces/demo/projects/shop/pipelines", headers=header, timeout=60)
         assert answer.status_code == 401
         assert answer.json()["errors"][0]["message"]
 

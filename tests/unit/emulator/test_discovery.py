@@ -116,9 +116,9 @@ def test_the_api_can_have_any_base_path(clock, prefix):
     with emulator:
         headers = {"Authorization": f"Bearer {emulator.buddy.token}"}
         assert emulator.buddy.url == emulator.url + prefix
-        answer = httpx.get(f"{emulator.url}{prefix}/workspaces/demo/projects/shop/pipelines", headers=headers)
+        answer = httpx.get(f"{emulator.url}{prefix}/workspaces/demo/projects/shop/pipelines", headers=headers, timeout=60)
         assert (answer.status_code, emulator.ledger.entries[-1].system) == (200, "buddy")
-        assert httpx.get(f"{emulator.url}/_emulator/executions").json() == []
+        assert httpx.get(f"{emulator.url}/_emulator/executions", timeout=60).json() == []
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pytest
 
@@ -105,19 +103,30 @@ def test_a_redirect_points_elsewhere(api, emulator, release):
     assert (answer.status_code, answer.headers["Location"]) == (302, "http://127.0.0.1:9/other")
 
 
-def test_latency_delays_the_answer_and_goes_with_another_fault(api, emulator, release):
-    emulator.faults.add(Fault("latency", seconds=0.1))
+def test_latency_delays_the_answer_and_goes_with_another_fault(api, clock, emulator, release):
+    emulator.faults.add(Fault("latency", seconds=30))
     emulator.faults.add(Fault("status"))
-    before = time.monotonic()
     assert api.call("GET", "").status_code == 503
-    assert time.monotonic() - before >= 0.1
+    assert clock.passed == 30
 
 
-def test_a_client_that_gives_up_does_not_undo_the_request(api, emulator, release):
-    emulator.faults.add(Fault("latency", seconds=30, effect=True))
+@pytest.mark.parametrize(("effect", "at"), [(False, 30), (True, 0)])
+def test_latency_passes_before_a_request_takes_effect_or_behind_it(api, clock, emulator, release, effect, at):
+    emulator.faults.add(Fault("latency", seconds=30, effect=effect))
+    start = clock.now()
+    assert _post(api, release).status_code == 201
+    assert (emulator.buddy.executions[0].state.started_at - start, clock.passed) == (at, 30)
+
+
+@pytest.mark.parametrize(("effect", "started"), [(False, 0), (True, 1)])
+def test_a_client_that_gives_up_does_not_undo_the_request(api, emulator, release, effect, started):
+    emulator.faults.add(Fault("no_answer", effect=effect))
     with pytest.raises(httpx.ReadTimeout):
-        api.call("POST", f"/{release.id}/executions", {}, timeout=0.1)
-    assert len(emulator.buddy.executions) == 1
+        api.call("POST", f"/{release.id}/executions", {}, timeout=1.0)
+    assert len(emulator.buddy.executions) == started
+    entry = emulator.ledger.entries[-1]
+    assert (entry.status, entry.fault) == (None, "no_answer")
+    assert _post(api, release).status_code == 201
 
 
 def test_an_endless_answer_goes_on_until_the_client_leaves(api, emulator, release):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-import time
 
 import pytest
 
@@ -47,11 +46,14 @@ def receiver():
     thread.join(5)
 
 
-def _wait(condition):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+@pytest.fixture
+def delivered(emulator):
+    """Lets the emulator deliver all that has happened so far."""
+
+    def delivered():
+        assert emulator.buddy._deliveries.settle()
+
+    return delivered
 
 
 def _statuses(receiver):
@@ -62,12 +64,12 @@ def _events(webhook):
     return [delivery.event for delivery in webhook.requests]
 
 
-def test_a_webhook_hears_of_start_and_end(api, clock, emulator, release, receiver):
+def test_a_webhook_hears_of_start_and_end(api, clock, emulator, release, receiver, delivered):
     webhook = emulator.buddy.add_webhook(Webhook(receiver.url, secret_key="k3y"))
     api.run(release, comment="marker", branch={"name": "dev"})
-    _wait(lambda: len(webhook.requests) == 1)
+    delivered()
     clock.advance(6)
-    _wait(lambda: len(webhook.requests) == 3)
+    delivered()
     assert _events(webhook) == ["EXECUTION_STARTED", "EXECUTION_SUCCESSFUL", "EXECUTION_FINISHED"]
     assert [delivery.status for delivery in webhook.requests] == [200] * 3
     assert _statuses(receiver) == ["INPROGRESS", "SUCCESSFUL", "SUCCESSFUL"]
@@ -84,7 +86,7 @@ def test_a_webhook_hears_of_start_and_end(api, clock, emulator, release, receive
     assert run["html_url"] == api.execution(release)["html_url"]
 
 
-def test_a_webhook_hears_only_of_its_events_and_projects(api, clock, emulator, receiver):
+def test_a_webhook_hears_only_of_its_events_and_projects(api, clock, emulator, receiver, delivered):
     broken = emulator.buddy.add_pipeline(Pipeline("broken", actions=[Action("Build", status="FAILED")]))
     good = emulator.buddy.add_pipeline(Pipeline("good", actions=[Action("Build")]))
     failures = emulator.buddy.add_webhook(Webhook(receiver.url, ["EXECUTION_FAILED"], ["shop"]))
@@ -94,48 +96,50 @@ def test_a_webhook_hears_only_of_its_events_and_projects(api, clock, emulator, r
     api.run(broken)
     api.run(good)
     clock.advance(1)
-    _wait(lambda: len(everything.requests) == 6)
+    delivered()
+    assert len(everything.requests) == 6
     assert (_events(failures), _events(elsewhere), _events(far)) == (["EXECUTION_FAILED"], [], [])
     assert _events(everything).count("EXECUTION_FINISHED") == 2
 
 
-def test_a_cancelled_run_has_finished_and_neither_failed_nor_succeeded(api, emulator, release, receiver):
+def test_a_cancelled_run_has_finished_and_neither_failed_nor_succeeded(api, emulator, release, receiver, delivered):
     webhook = emulator.buddy.add_webhook(Webhook(receiver.url))
     api.run(release)
     api.operate(release, "CANCEL")
-    _wait(lambda: len(webhook.requests) == 2)
+    delivered()
     assert _events(webhook) == ["EXECUTION_STARTED", "EXECUTION_FINISHED"]
 
 
-def test_a_webhook_hears_again_of_a_run_that_is_tried_again(api, clock, emulator, receiver):
+def test_a_webhook_hears_again_of_a_run_that_is_tried_again(api, clock, emulator, receiver, delivered):
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", status=["FAILED", "SUCCESSFUL"])]))
     webhook = emulator.buddy.add_webhook(Webhook(receiver.url, ["EXECUTION_FAILED", "EXECUTION_FINISHED"]))
     api.run(pipeline)
     clock.advance(1)
-    _wait(lambda: len(webhook.requests) == 2)
+    delivered()
     api.operate(pipeline, "RETRY")
     clock.advance(1)
-    _wait(lambda: len(webhook.requests) == 3)
+    delivered()
     assert _events(webhook) == ["EXECUTION_FAILED", "EXECUTION_FINISHED", "EXECUTION_FINISHED"]
     assert _statuses(receiver) == ["FAILED", "FAILED", "SUCCESSFUL"]
 
 
-def test_a_webhook_hears_nothing_of_the_past(api, clock, emulator, release, receiver):
+def test_a_webhook_hears_nothing_of_the_past(api, clock, emulator, release, receiver, delivered):
     emulator.buddy.add_execution(release, status="FAILED")
     webhook = emulator.buddy.add_webhook(Webhook(receiver.url, ["EXECUTION_FINISHED"]))
     emulator.buddy.add_execution(release, status="SUCCESSFUL")
-    _wait(lambda: webhook.requests)
+    delivered()
+    assert _events(webhook) == ["EXECUTION_FINISHED"]
     assert _statuses(receiver) == ["SUCCESSFUL"]
 
 
-def test_the_history_tells_of_refusals_and_of_nobody_there(api, clock, emulator, release, receiver):
+def test_the_history_tells_of_refusals_and_of_nobody_there(api, clock, emulator, release, receiver, delivered):
     emulator.buddy.scopes = ["WEBHOOK_INFO", "EXECUTION_RUN"]
     receiver.status = 503
     refused = emulator.buddy.add_webhook(Webhook(receiver.url, ["EXECUTION_STARTED"]))
     # Port 9 discards; on loopback nobody listens there.
     nobody = emulator.buddy.add_webhook(Webhook("http://127.0.0.1:9/x", ["EXECUTION_STARTED"]))
     api.run(release)
-    _wait(lambda: refused.requests and nobody.requests)
+    delivered()
     (request,) = api.http.get(f"{URL}/{refused.id}").json()["requests"]
     assert (request["post_date"], request["response_status"]) == ("2026-01-01T00:00:00Z", 503)
     assert json.loads(request["body"])["execution"]["id"] == 1
@@ -212,5 +216,5 @@ def test_nothing_is_delivered_once_the_emulator_has_stopped(emulator, release, r
     webhook = emulator.buddy.add_webhook(Webhook(receiver.url))
     emulator.stop()
     emulator.buddy.add_execution(release)
-    time.sleep(0.1)
+    assert "airflow-provider-emulator-webhooks" not in [thread.name for thread in threading.enumerate()]
     assert (webhook.requests, receiver.got) == ([], [])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from airflow_provider.audit.reports import FORMATS
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
 from tests.unit.audit.reports.results import NOW, action
+from tests.virtual_clock import VirtualClock
 
 FLOATING = action(1, docker_image_name="node", docker_image_tag="latest")
 PINNED = action(1, docker_image_name="node", docker_image_tag="22.1.0@sha256:" + "a" * 64, run_as_user="app")
@@ -150,22 +152,29 @@ def test_a_window_is_compared_only_if_it_is_given(run: Run) -> None:
     assert json.loads(run.out)["since"] is None
 
 
-def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "airflow_provider.audit", *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False)
-
-
-def test_a_connection_is_audited(tmp_path: Path) -> None:
-    with Emulator() as emulator:
+@pytest.fixture
+def installation(clock: VirtualClock) -> Iterator[Emulator]:
+    with Emulator(clock) as emulator:
         definition = {"docker_image_name": "node", "docker_image_tag": "latest", "timeout": 60}
         emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("a", "RUN_DOCKER_CONTAINER", seconds=1.0, definition=definition)]))
-        connection = emulator.buddy.connection_json()
-        done = cli("--configuration", "here", "--executions", "here", "--since", "2h", "--format", "json", AIRFLOW_CONN_HERE=connection)
-        assert done.returncode == 14, done.stderr
-        report = json.loads(done.stdout)
-        assert "BDY001" in [finding["rule"] for finding in report["findings"]]
-        assert report["since"] is not None
-        refused = cli("--configuration", "here", AIRFLOW_CONN_HERE=json.dumps({**json.loads(connection), "password": "wrong"}))
-        assert refused.returncode == 3, refused.stderr
-        assert "Traceback" not in refused.stderr
-    assert cli("--configuration", "nowhere").returncode == 2
+        yield emulator
+
+
+def test_a_connection_is_audited(installation: Emulator) -> None:
+    """In a process of its own: Airflow's loggers must not get at the report."""
+    arguments = ["--configuration", "here", "--executions", "here", "--since", "2h", "--format", "json"]
+    environment = {**os.environ, "AIRFLOW_CONN_HERE": installation.buddy.connection_json()}
+    command = [sys.executable, "-m", "airflow_provider.audit", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 14, done.stderr
+    report = json.loads(done.stdout)
+    assert "BDY001" in [finding["rule"] for finding in report["findings"]]
+    assert report["since"] is not None
+
+
+def test_a_connection_that_is_refused_or_not_there_is_told(run: Run, installation: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = json.loads(installation.buddy.connection_json())
+    monkeypatch.setenv("AIRFLOW_CONN_HERE", json.dumps({**connection, "password": "wrong"}))
+    assert run("--configuration", "here") == 3, run.err
+    assert "Traceback" not in run.err
+    assert run("--configuration", "nowhere") == 2

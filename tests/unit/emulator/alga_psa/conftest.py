@@ -20,7 +20,7 @@ class Api:
         self.http = httpx.Client(
             base_url=alga.url + "/api/v1/automation",
             headers={"x-api-key": alga.api_key},
-            timeout=5.0,
+            timeout=60.0,
             verify=False,  # plain HTTP: loading certificates would take longer than a test
         )
 

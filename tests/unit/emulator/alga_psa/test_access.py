@@ -14,7 +14,7 @@ BAD_KEY = (401, "UNAUTHORIZED", "Invalid API key")
 def test_without_a_key_the_error_is_a_string(alga):
     for path in ("/api/v1/automation/meta", "/api/v1/automation/nothing"):
         for headers in ({}, {"x-api-key": ""}, {"Authorization": f"Bearer {alga.api_key}"}):
-            answer = httpx.get(alga.url + path, headers=headers, verify=False)
+            answer = httpx.get(alga.url + path, headers=headers, verify=False, timeout=60)
             assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized: API key missing"})
             assert "x-pathname" not in answer.headers
 

@@ -144,8 +144,8 @@ def test_acts_go_by_name(alga, sync, endless):
 def test_other_processes_act_through_the_control_routes(api, alga, emulator, endless):
     started = api.execute(endless)
     body = {"system": "alga_psa", "act": "cancel", "ref": started["execution_id"]}
-    assert httpx.post(f"{emulator.url}/_emulator/acts", json=body, verify=False).status_code == 200
-    told = httpx.get(f"{emulator.url}/_emulator/executions", verify=False).json()
+    assert httpx.post(f"{emulator.url}/_emulator/acts", json=body, verify=False, timeout=60).status_code == 200
+    told = httpx.get(f"{emulator.url}/_emulator/executions", verify=False, timeout=60).json()
     assert [(one["ref"], one["rule"], one["status"]) for one in told] == [(started["execution_id"], "endless", "cancelled")]
 
 

@@ -27,7 +27,7 @@ class Api:
         self.http = httpx.Client(
             base_url=self.tracecat.url,
             headers={"Authorization": f"Bearer {self.tracecat.key.key}"},
-            timeout=5.0,
+            timeout=60.0,
             verify=False,  # plain HTTP: loading certificates would take longer than a test
         )
 

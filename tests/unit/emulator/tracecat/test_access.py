@@ -14,7 +14,7 @@ LIST = "/workflow-executions"
 
 
 def status(api, **headers):
-    return httpx.get(f"{api.tracecat.url}/workspaces/{api.tracecat.workspace}{LIST}", headers=headers).status_code
+    return httpx.get(f"{api.tracecat.url}/workspaces/{api.tracecat.workspace}{LIST}", headers=headers, timeout=60).status_code
 
 
 def test_a_key_is_a_bearer_token(api):
@@ -39,7 +39,7 @@ def test_a_missing_scope_is_named_under_error(api, enrich):
 def test_a_session_is_a_cookie_and_ends(api, clock, emulator):
     tracecat = emulator.tracecat
     tracecat.cookie_name, tracecat.session_seconds, tracecat.entitled = "tracecat_auth_1", 60, False
-    with httpx.Client(base_url=tracecat.url, verify=False) as client:
+    with httpx.Client(base_url=tracecat.url, verify=False, timeout=60) as client:
         bad = client.post("/auth/login", data={"username": "x", "password": "y"})
         assert (bad.status_code, bad.json()) == (400, {"detail": "LOGIN_BAD_CREDENTIALS"})
         assert client.post("/auth/login", data={"username": "x"}).status_code == 422

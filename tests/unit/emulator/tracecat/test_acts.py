@@ -105,7 +105,7 @@ def answer(api, workflow, execution, interaction, **payload):
     named = {"execution_id": execution, "interaction_id": interaction, "action_ref": "ask"}
     message = {"metadata": {"event_type": "interaction_created", "event_payload": {"interaction": named}}}
     url = f"/webhooks/{short_id(workflow)}/{workflow.webhook_secret}/interactions/slack"
-    return httpx.post(api.tracecat.url + url, data={"payload": json.dumps({"message": message, **payload})})
+    return httpx.post(api.tracecat.url + url, data={"payload": json.dumps({"message": message, **payload})}, timeout=60)
 
 
 def test_an_execution_waits_for_an_answer(api, clock, asking):
@@ -170,11 +170,11 @@ def test_what_persons_do(api, clock, emulator, enrich, asking):
 def test_another_process_can_act(api, emulator, enrich):
     execution = api.run(enrich)
     control = f"{emulator.url}/_emulator"
-    done = httpx.post(f"{control}/acts", json={"system": "tracecat", "act": "terminate", "ref": execution})
+    done = httpx.post(f"{control}/acts", json={"system": "tracecat", "act": "terminate", "ref": execution}, timeout=60)
     assert done.status_code == 200
-    assert httpx.post(f"{control}/acts", json={"system": "tracecat", "act": "explode", "ref": execution}).status_code == 400
-    (shown,) = httpx.get(f"{control}/executions").json()
+    assert httpx.post(f"{control}/acts", json={"system": "tracecat", "act": "explode", "ref": execution}, timeout=60).status_code == 400
+    (shown,) = httpx.get(f"{control}/executions", timeout=60).json()
     assert (shown["system"], shown["ref"], shown["status"]) == ("tracecat", execution, "TERMINATED")
-    added = httpx.post(f"{control}/scenario", json={"tracecat": {"workflows": [{"title": "made", "seconds": 2}]}})
+    added = httpx.post(f"{control}/scenario", json={"tracecat": {"workflows": [{"title": "made", "seconds": 2}]}}, timeout=60)
     assert (added.status_code, added.json()["tracecat"][0]["title"]) == (201, "made")
-    assert httpx.post(f"{control}/scenario", json={"tracecat": {"colours": []}}).status_code == 400
+    assert httpx.post(f"{control}/scenario", json={"tracecat": {"colours": []}}, timeout=60).status_code == 400

@@ -42,19 +42,19 @@ def test_its_address_leads_elsewhere_and_expires(api, clock, emulator, long, eve
     answer = fetch(api, long, event_id=event)
     url = answer["download_url"]
     assert urlsplit(url).netloc == urlsplit(emulator.storage_url).netloc != urlsplit(emulator.url).netloc
-    got = httpx.get(url)
+    got = httpx.get(url, timeout=60)
     assert (got.json(), got.headers["content-type"], answer["expires_in_seconds"]) == (LONG, "application/octet-stream", 10)
-    assert httpx.get(url, headers={"authorization": "Bearer x"}).status_code == 400
-    assert "SignatureDoesNotMatch" in httpx.get(url.replace("Signature=", "Signature=0")).text
+    assert httpx.get(url, headers={"authorization": "Bearer x"}, timeout=60).status_code == 400
+    assert "SignatureDoesNotMatch" in httpx.get(url.replace("Signature=", "Signature=0"), timeout=60).text
     clock.advance(10)
-    late = httpx.get(url)
+    late = httpx.get(url, timeout=60)
     assert (late.status_code, "Request has expired" in late.text) == (403, True)
     assert emulator.ledger.count(system="storage") == 4
 
 
 def test_it_may_be_compressed_or_gone(api, clock, emulator, long):
     emulator.tracecat.blob_encoding = "json+gzip"
-    assert json.loads(gzip.decompress(httpx.get(fetch(api, long, event_id=6)["download_url"]).content)) == LONG
+    assert json.loads(gzip.decompress(httpx.get(fetch(api, long, event_id=6)["download_url"], timeout=60).content)) == LONG
     assert api.post(f"/workflow-executions/{long}/objects/preview", event_id=6)["content"] == json.dumps(LONG)
     emulator.tracecat.blob_retention = 60
     clock.advance(120)
