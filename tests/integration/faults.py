@@ -9,7 +9,6 @@ from __future__ import annotations
 import email.utils
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +16,15 @@ from typing import Any
 
 import pytest
 
+from airflow_provider import _clock
 from airflow_provider.emulator import Fault
 from tests.integration.systems import Adapter
+from tests.virtual_clock import VirtualClock
 
 HOST = "executions.test"
 NONE = "-"
+LONG = 7_200.0
+"""Seconds that an execution takes which ends when its :class:`Course` says so."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Play:
 
     :param kind: of the emulator; or ``"refused"``, ``"unresolved"``, what :class:`Network` does.
     :param parameters: of the fault; callables are given the system.
-    :param timeout: seconds, the connection's ``request_timeout``.
+    :param timeout: seconds, the connection's ``request_timeout``: real ones.
+    :param lasts: seconds that pass each time.
     :param hides: whether the sender's own repeats are let get over it, since each time costs much.
     """
 
     kind: str
     parameters: dict[str, Any] = field(default_factory=dict)
     timeout: float | None = None
+    lasts: float = 0.0
     hides: bool = False
 
     def fault(self, system: Adapter, at: str) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _wrong(name: str, value: Any) -> Callable[[Adapter, str], dict[str, Any]]:
 
 
 def _http_date(seconds: float) -> str:
-    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+    return email.utils.formatdate(_clock.now() + seconds, usegmt=True)
 
 
 def _elsewhere(system: Adapter, at: str) -> str:
@@ -96,8 +101,8 @@ ROWS = [
     Row("name not resolved", (Play("unresolved"),), start="sent again"),
     Row("connection reset", (Play("drop_after", {"reset": True}), Play("drop_before", {"reset": True}))),
     Row("connection closed without an answer", (Play("drop_after"), Play("drop_before"))),
-    Row("no answer within `request_timeout`", (Play("latency", {"seconds": 30, "effect": True}, 1.0, hides=True),)),
-    Row("answer that never ends", (Play("endless", {"effect": True}, 1.0, hides=True),)),
+    Row("no answer within `request_timeout`", (Play("no_answer", {"effect": True}, 1.0, lasts=600, hides=True),)),
+    Row("answer that never ends", (Play("endless", {"effect": True}, lasts=301),)),
     Row("answer that breaks off", (Play("truncated"),)),
     Row("401", _status(401), "refused: Unauthorized", "Unauthorized", "Unauthorized", cancel="said"),
     Row("403", _status(403), "refused: Forbidden", "Forbidden", "Forbidden", cancel="said"),
@@ -106,7 +111,7 @@ ROWS = [
     Row("429", (Play("rate_limit"),), "sent again", "pauses"),
     Row(
         "429 with `Retry-After`: seconds, or a date",
-        (Play("rate_limit", {"retry_after": "0.1"}), Play("rate_limit", {"retry_after": lambda *_: _http_date(1)}, hides=True)),
+        (Play("rate_limit", {"retry_after": "0.1"}), Play("rate_limit", {"retry_after": lambda *_: _http_date(3)})),
         "sent again",
         "pauses",
     ),
@@ -239,37 +244,47 @@ class Course(Fault):
 
 
 class Then(Fault):
-    """A fault that waits for its moment, and may do something besides."""
+    """A fault that waits for its moment, has its parameters made for it then, and may do something besides."""
 
-    def __init__(self, when: Callable[[], bool], act: Callable[[], None], arguments: dict[str, Any]) -> None:
-        super().__init__(**arguments)
+    def __init__(self, when: Callable[[], bool], act: Callable[[], None], make: Callable[[], dict[str, Any]], **route: Any) -> None:
+        super().__init__(**make(), **route)
         self._when = when
         self._act = act
+        self._make = make
 
     def strikes(self, method: str, path: str) -> bool:
         if not self._when() or not super().strikes(method, path):
             return False
         self._act()
+        self.parameters = {name: value for name, value in self._make().items() if name != "kind"}
         return True
 
 
 class Faults:
     """Spoils the requests of a system."""
 
-    def __init__(self, system: Adapter, network: Network, end: Callable[[], None]) -> None:
+    def __init__(self, system: Adapter, network: Network, clock: VirtualClock) -> None:
         self.system = system
         self.network = network
-        self.course = Course(system, end)
+        self.clock = clock
+        self.course = Course(system, self.end)
         system.emulator.faults.add(self.course)
         self.all: list[Fault] = []
+
+    def end(self) -> None:
+        """Let the execution have ended by now, by the system's clock."""
+        self.clock.set(self.clock.now() + LONG + 60)
 
     def add(self, play: Play, at: str, times: int | None, *, when: Callable[[], bool] = lambda: True, moment: str = "") -> Fault:
         """Let requests of a route go wrong, ``times`` times, or for ever."""
         spoilt = 10_000 if times is None else 1 if at == "cancel" else 4
-        act = lambda: self.network.spoil(play.kind, spoilt)  # noqa: E731
-        quiet = play.kind not in ("refused", "unresolved")
-        route = self.system.routes[at]
-        fault = Then(when, (lambda: None) if quiet else act, {**route, **play.fault(self.system, at), "times": times})
+
+        def act() -> None:
+            if play.kind in ("refused", "unresolved"):
+                self.network.spoil(play.kind, spoilt)
+            self.clock.advance(play.lasts)
+
+        fault = Then(when, act, lambda: play.fault(self.system, at), **self.system.routes[at], times=times)
         self.system.emulator.faults.add(fault)
         self.all.append(fault)
         if moment == "wait":

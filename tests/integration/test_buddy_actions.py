@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +16,10 @@ from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import SENSOR_MODES
 from tests.integration.systems import BuddySystem
+from tests.virtual_clock import current
 
 BUILD = Action("Build", seconds=0.2, log=["compiling", "linking"], outputs={"IMAGE": "shop:1"})
 SLOW = Action("Deploy", seconds=600, log=["deploying"])
-
-
-def later(seconds: float, act: Callable[[], Any]) -> None:
-    threading.Timer(seconds, act).start()
-
-
-@pytest.fixture(autouse=True)
-def _no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
 
 
 class Stage:
@@ -49,7 +38,7 @@ class Stage:
         return [step.id for step in self.buddy.find(ref).action_executions]
 
     def sensor(self, ref: str, *, retries: int = 0, **arguments: Any) -> TaskRun:
-        given = {"ref": ref, "poke_interval": 0.05, "timeout": 30.0, **SENSOR_MODES[self.mode], **arguments}
+        given = {"ref": ref, "poke_interval": 0.5, "timeout": 30.0, **SENSOR_MODES[self.mode], **arguments}
         return TaskRun(lambda: BuddyActionExecutionSensor(task_id="task", **given), self.system.connections, retries=retries)
 
     def get(self, ref: str, **arguments: Any) -> Ended:
@@ -119,7 +108,7 @@ def test_it_never_ran(stage: Stage) -> None:
 
 def test_it_was_cancelled(stage: Stage) -> None:
     ref = stage.start(SLOW)
-    later(0.3, lambda: stage.buddy.cancel(ref, by="Mike"))
+    current().later(0.3, lambda: stage.buddy.cancel(ref, by="Mike"))
     ended = stage.sensor(ref, action="Deploy").run()
     assert type(ended.error) is errors.ExecutionCancelled
     assert "Cancelled by" in str(ended.error)
@@ -133,14 +122,14 @@ def test_it_waits_for_a_person(stage: Stage, gate_in: str) -> None:
     ended = stage.sensor(ref, action="Approve", on_waiting="succeed").run()
     assert (ended.state, ended.result["phase"], ended.result["status"]) == ("success", "WAITING", "WAITING_FOR_APPLY")
     assert "waits for a person (WAITING_FOR_APPLY): Approve (WAIT_FOR_APPLY). See http" in ended.text
-    later(0.3, lambda: stage.buddy.approve(ref, by="Ann"))
+    current().later(0.3, lambda: stage.buddy.approve(ref, by="Ann"))
     ended = stage.sensor(ref, action="Approve").run()
     assert ended.result["actor"]["approved_by"] == "Ann"
 
 
 def test_another_gate_is_none_of_its_business(stage: Stage) -> None:
     ref = stage.start(Gate("Approve"), BUILD)
-    later(0.4, lambda: stage.buddy.approve(ref, by="Ann"))
+    current().later(0.4, lambda: stage.buddy.approve(ref, by="Ann"))
     ended = stage.sensor(ref, action="Build", on_waiting="fail").run()
     assert ended.state == "success", ended.text
 
@@ -185,7 +174,7 @@ def test_the_execution_was_retried(stage: Stage, lists: str) -> None:
     """The ref of an action execution stays what it was; by the action's name, the last one counts."""
     stage.buddy.retried_steps = lists
     ref = stage.start(Action("Build", seconds=0.1, status=["FAILED", "SUCCESSFUL"]), SLOW)
-    time.sleep(0.2)
+    current().advance(0.2)
     own = f"{ref}/{stage.ids(ref)[0]}"
     assert type(stage.sensor(ref, action="Build").run().error) is errors.ExecutionFailed
     stage.buddy.revive(ref)
@@ -240,7 +229,7 @@ def test_it_is_read_as_it_is(emulator: Emulator, tmp_path: Path) -> None:
     stage = Stage(emulator)
     emulator.buddy.max_per_page = 10
     ref = stage.start(Action("Build", "RUN_DOCKER_CONTAINER", seconds=600, lines=2_500, log=["line $LINE"]))
-    time.sleep(0.1)
+    current().advance(0.1)
     ended = stage.get(ref, action="Build")
     assert (ended.state, ended.result["phase"]) == ("success", "RUNNING")
     stage.buddy.finish(ref)
@@ -255,7 +244,7 @@ def test_it_is_read_as_it_is(emulator: Emulator, tmp_path: Path) -> None:
 def test_outputs_of_what_was_read(emulator: Emulator) -> None:
     stage = Stage(emulator)
     ref = stage.start(BUILD)
-    time.sleep(0.3)
+    current().advance(0.3)
     ended = stage.get(f"{ref}/{stage.ids(ref)[0]}", push_outputs=["IMAGE"])
     assert ended.xcoms["IMAGE"] == "shop:1"
     assert ended.xcoms["url"] == ended.result["url"]

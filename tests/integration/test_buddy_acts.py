@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,21 +19,12 @@ from tests.harness import Ended, TaskRun
 from tests.integration.conftest import OPERATOR_MODES
 from tests.integration.systems import BuddySystem
 from tests.integration.test_start_once import crash_at, crashed_try
+from tests.virtual_clock import current
 
 FLAKY = Action("Build", seconds=0.2, status=["FAILED", "SUCCESSFUL"], outputs={"IMAGE": "shop:1"}, log=["building"])
 DEPLOY = Action("Deploy", seconds=0.1, outputs={"URL": "https://shop.example"})
 SLOW = Action("Deploy", seconds=600)
 ASKED = {"key": "VERSION", "defaults": "1.0"}
-
-
-def later(seconds: float, act: Callable[[], Any]) -> None:
-    threading.Timer(seconds, act).start()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
-    monkeypatch.setattr("airflow_provider.execution.operator.ExecutionOperator.lookup_pauses", (0.0, 0.1))
 
 
 class Stage:
@@ -51,7 +39,7 @@ class Stage:
     def start(self, *actions: Action | Gate, status: str | None = None, wait: float = 0.0, by: str = "Mike", **pipeline: Any) -> str:
         added = self.buddy.add_pipeline(Pipeline("release", actions=actions, **pipeline))
         ref = str(self.buddy.add_execution(added, status, started_by=by).ref)
-        time.sleep(wait)
+        current().advance(wait)
         return ref
 
     def task(self, operator: Any, *, retries: int = 0, **arguments: Any) -> TaskRun:
@@ -198,10 +186,9 @@ def test_a_retry_that_never_arrived_is_sent_again(stage: Stage) -> None:
     assert stage.task(BuddyRetryExecutionOperator, ref=ref).run().state == "success"
 
 
-def test_the_next_try_goes_on_with_what_runs_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
-    ref = stage.start(Action("Build", seconds=1.0, status=["FAILED", "SUCCESSFUL"]), wait=1.1)
-    task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
+def test_the_next_try_goes_on_with_what_runs_again(stage: Stage) -> None:
+    ref = stage.start(Action("Build", seconds=1_200, status=["FAILED", "SUCCESSFUL"]), wait=1_201)
+    task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1, poll_interval=60)
     fault = stage.emulator.faults.add(Fault("html", method="GET", path=r"/executions/\d+$", after=1, times=None))
     failed(task.run(), errors.ExecutionUnreachable)
     fault.times = fault.hits + fault.after
@@ -234,7 +221,7 @@ def test_a_clear_cancels_what_runs_again_and_runs_it_again_once(stage: Stage, ke
     live = stage.system.refs[-1]
     assert stage.status(live) == "INPROGRESS"
     task.clear()
-    later(1.0, lambda: stage.buddy.finish(stage.system.refs[-1]))
+    current().later(1.0, lambda: stage.buddy.finish(stage.system.refs[-1]))
     ended = task.run()
     assert ended.state == "success", ended.text
     assert [body["operation"] for body in stage.sent] == ["RETRY", "CANCEL", "RETRY"]
@@ -429,10 +416,9 @@ def test_somebody_was_quicker(stage: Stage) -> None:
     failed(task.run(), errors.StatusError, "nothing to approve", "somebody may have been quicker")
 
 
-def test_the_next_try_goes_on_behind_the_gate(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
-    ref = stage.start(Gate("Approve"), Action("Deploy", seconds=1.5))
-    task = stage.task(BuddyApproveExecutionOperator, ref=ref, retries=1)
+def test_the_next_try_goes_on_behind_the_gate(stage: Stage) -> None:
+    ref = stage.start(Gate("Approve"), Action("Deploy", seconds=1_200))
+    task = stage.task(BuddyApproveExecutionOperator, ref=ref, retries=1, poll_interval=60)
     fault = stage.emulator.faults.add(Fault("html", method="GET", path=r"/executions/\d+$", after=1, times=None))
     failed(task.run(), errors.ExecutionUnreachable)
     fault.times = fault.hits + fault.after
@@ -472,7 +458,7 @@ def test_a_release_in_two_tasks(stage: Stage) -> None:
 
 def test_a_person_approves_in_buddy(stage: Stage) -> None:
     pipeline = stage.buddy.add_pipeline(Pipeline("release", actions=[Gate("Approve"), DEPLOY]))
-    later(0.6, lambda: stage.buddy.approve(stage.system.refs[0], by="Ann"))
+    current().later(0.6, lambda: stage.buddy.approve(stage.system.refs[0], by="Ann"))
     ended = stage.task(BuddyRunPipelineOperator, pipeline=pipeline.id).run()
     assert ended.state == "success"
     assert ended.result["actor"]["approved_by"] == "Ann"

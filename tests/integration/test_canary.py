@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tenacity import wait_random_exponential
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
@@ -120,21 +119,8 @@ ADAPTERS: dict[str, type[Adapter]] = {**SYSTEMS, "tracecat login": LoginSystem}
 
 
 @pytest.fixture(params=list(ADAPTERS))
-def system(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Adapter:
-    system = ADAPTERS[request.param](emulator)
-    for name, value in system.constants.items():
-        monkeypatch.setattr(name, value)
-    return system
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,))
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.poll_failure_budget", 0.2)
-    monkeypatch.setattr("airflow_provider.execution.task.ExecutionTask.vanish_grace", 0.2)
-    for adapter in SYSTEMS.values():
-        monkeypatch.setattr(adapter.operator_class, "lookup_pauses", (0.0, 0.05))
-    monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.01, max=max))
+def system(request: pytest.FixtureRequest, emulator: Emulator) -> Adapter:
+    return ADAPTERS[request.param](emulator)
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout
-from tenacity import wait_random_exponential
 
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault
@@ -18,50 +17,16 @@ from airflow_provider.execution import transport
 from airflow_provider.tracecat import system as tracecat_system
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, OPERATOR_MODES, SENSOR_MODES, Bench
-from tests.integration.faults import ROWS, SPECIAL, Faults, Network, Play, Row, connections, played_network
+from tests.integration.faults import LONG, ROWS, SPECIAL, Faults, Network, Play, Row, connections, played_network
 from tests.integration.systems import SYSTEMS, Adapter
+from tests.virtual_clock import VirtualClock
 
 NAMES = ["buddy", "tracecat", "alga_psa"]
 
 
-def be_patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """The budget of poll failures, and the grace for what vanished."""
-    for name in ("poll_failure_budget", "vanish_grace"):
-        monkeypatch.setattr(f"airflow_provider.execution.task.ExecutionTask.{name}", seconds)
-
-
-class Steered:
-    """The machine's clock, which can be put on or back."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def now(self) -> float:
-        return time.time() + self.ahead
-
-
 @pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less patience than in a DAG; no test depends on how long something takes."""
-    be_patient(monkeypatch, 3.0)
-    monkeypatch.setattr("airflow_provider.execution.task.SETTLE_PAUSES", (0.05,) * 4)
-    monkeypatch.setattr(transport, "wait_random_exponential", lambda multiplier, max: wait_random_exponential(multiplier=0.01, max=0.05))
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.001)
+def _fewer_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_ATTEMPTS", 2)
-    monkeypatch.setattr(transport, "SLOWEST", 1)
-    for system in SYSTEMS.values():
-        monkeypatch.setattr(system.operator_class, "lookup_pauses", (0.0, 0.1, 0.2))
-
-
-@pytest.fixture
-def clock() -> Steered:
-    return Steered()
-
-
-@pytest.fixture
-def emulator(clock: Steered) -> Iterator[Emulator]:
-    with Emulator(clock) as emulator:
-        yield emulator
 
 
 @pytest.fixture
@@ -70,28 +35,19 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
         yield network
 
 
-def prepared(name: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Adapter:
-    system = SYSTEMS[name](emulator)
-    for constant, value in system.constants.items():
-        monkeypatch.setattr(constant, value)
-    return system
-
-
 @pytest.fixture(params=NAMES)
-def system(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Adapter:
-    return prepared(request.param, emulator, monkeypatch)
+def system(request: pytest.FixtureRequest, emulator: Emulator) -> Adapter:
+    return SYSTEMS[request.param](emulator)
 
 
 @pytest.fixture
-def faults(system: Adapter, network: Network, clock: Steered) -> Faults:
-    def end() -> None:
-        clock.ahead += 120
-
-    return Faults(system, network, end)
+def faults(system: Adapter, network: Network, clock: VirtualClock) -> Faults:
+    return Faults(system, network, clock)
 
 
-def task_of(bench: Bench, play: Play, seconds: float = 60, **arguments: Any) -> TaskRun:
-    task = bench.task("", script=bench.system.script("succeeded", seconds=seconds), **arguments)
+def task_of(bench: Bench, play: Play, seconds: float = LONG, **arguments: Any) -> TaskRun:
+    interval = {"poke_interval" if bench.sensor else "poll_interval": 20.0}
+    task = bench.task("", script=bench.system.script("succeeded", seconds=seconds), **interval, **arguments)
     task.api.connections = connections(bench.system, play)
     return task
 
@@ -191,7 +147,7 @@ def test_a_fault_that_passes_does_no_harm(row: Row, system: Adapter, mode: str, 
 
 def lasting(row: Row, mode: str, system: Adapter, faults: Faults, moment: str, **arguments: Any) -> tuple[TaskRun, Ended]:
     bench = Bench(system, mode)
-    play = row.plays[-1]
+    play = replace(row.plays[-1], lasts=row.plays[-1].lasts or 100)
     task = task_of(bench, play, **arguments)
     going = lambda: bench.sensor or bool(task.api.store.get("execution", {}).get("ref"))  # noqa: E731
     when = going if moment == "wait" else faults.last
@@ -209,10 +165,7 @@ FATAL = {"Unauthorized": errors.Unauthorized, "Forbidden": errors.Forbidden, "Ex
     cases(moment="wait", outcome="goes on") + cases(moment="wait", outcome="ExecutionVanished"),
     indirect=["system"],
 )
-def test_a_fault_that_lasts_while_waiting_leaves_the_execution_alone(
-    row: Row, system: Adapter, mode: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    be_patient(monkeypatch, 0.2)
+def test_a_fault_that_lasts_while_waiting_leaves_the_execution_alone(row: Row, system: Adapter, mode: str, faults: Faults) -> None:
     _, ended = lasting(row, mode, system, faults, "wait")
     assert type(ended.error) is FATAL.get(row.wait, errors.ExecutionUnreachable), ended.text
     assert ended.state == "up_for_retry"
@@ -225,9 +178,8 @@ def test_a_fault_that_lasts_while_waiting_leaves_the_execution_alone(
     indirect=["system"],
 )
 def test_a_fault_that_lasts_at_the_last_look_is_collected_by_the_retry(
-    row: Row, system: Adapter, mode: str, faults: Faults, network: Network, monkeypatch: pytest.MonkeyPatch
+    row: Row, system: Adapter, mode: str, faults: Faults, network: Network
 ) -> None:
-    be_patient(monkeypatch, 0.2)
     task, ended = lasting(row, mode, system, faults, "last")
     assert type(ended.error) is FATAL.get(row.last, errors.ExecutionUnreachable), ended.text
     assert ended.state == "up_for_retry"
@@ -250,15 +202,14 @@ def test_a_refused_credential_ends_the_task_at_once(row: Row, system: Adapter, m
 
 
 @pytest.mark.parametrize(("row", "system", "mode"), cases(moment="wait", outcome="pauses"), indirect=["system"])
-def test_a_rate_limit_is_no_failure_however_long_it_lasts(
-    row: Row, system: Adapter, mode: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    be_patient(monkeypatch, 0.2)
+def test_a_rate_limit_is_no_failure_however_long_it_lasts(row: Row, system: Adapter, mode: str, faults: Faults) -> None:
     bench = Bench(system, mode)
-    task = task_of(bench, row.plays[0])
-    faults.add(row.plays[0], "read", 12, moment="wait", when=lambda: bench.sensor or bool(task.api.store.get("execution", {}).get("ref")))
+    play = replace(row.plays[0], lasts=100)
+    task = task_of(bench, play)
+    faults.add(play, "read", 12, moment="wait", when=lambda: bench.sensor or bool(task.api.store.get("execution", {}).get("ref")))
     ended = task.run()
     assert ended.state == "success", ended.text
+    assert faults.clock.passed > 1_200
     check(ended, system)
 
 
@@ -270,7 +221,7 @@ def test_a_long_pause_that_the_server_asks_for_is_kept_but_not_beyond_the_timeou
     faults.keep_running()
     for play in row.plays:
         bench = Bench(system, mode)
-        task = task_of(bench, play, timeout=0.4)
+        task = task_of(bench, play, timeout=40.0)
         started = len(system.refs) + (0 if bench.sensor else 1)
         fault = faults.add(play, "read", 1)
         ended = task.run()
@@ -425,17 +376,13 @@ def test_a_tls_failure_at_the_start_has_started_nothing(system: Adapter, mode: s
 
 
 @pytest.mark.parametrize("mode", ["operator-deferrable", *SENSOR_MODES])
-def test_a_tls_failure_while_waiting_leaves_the_execution_alone(
-    system: Adapter, mode: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tls_failure_while_waiting_leaves_the_execution_alone(system: Adapter, mode: str, faults: Faults) -> None:
     bench = Bench(system, mode)
     task = task_of(bench, NOTHING)
     task.on_defer = lambda _: over_tls(task)
     if bench.sensor:
         over_tls(task)
-    with monkeypatch.context() as patch:
-        be_patient(patch, 0.2)
-        ended = task.run()
+    ended = task.run()
     assert type(ended.error) is errors.ExecutionUnreachable, ended.text
     check(ended, system)
     task.on_defer = None
@@ -495,18 +442,19 @@ def test_times_that_can_not_be_true_do_no_harm(system: Adapter, times: str, mode
 
 
 @pytest.mark.parametrize("mode", ALL_MODES)
-def test_a_servers_clock_may_be_put_back(system: Adapter, mode: str, faults: Faults, clock: Steered) -> None:
-    task = task_of(Bench(system, mode), NOTHING)
+def test_a_servers_clock_may_be_put_back(system: Adapter, mode: str, faults: Faults, clock: VirtualClock) -> None:
+    task = task_of(Bench(system, mode), NOTHING, seconds=LONG - 3_600)
+    back: list[float] = []
 
-    def back() -> bool:
-        clock.ahead = clock.ahead - 3_600 if clock.ahead == 0 else clock.ahead
+    def put_back() -> bool:
+        if not back:
+            back.append(clock.set(clock.now() - 3_600))
         return True
 
     faults.add(NOTHING, "read", 1, moment="wait")
-    faults.add(NOTHING, "read", 3, moment="wait", when=back)
-    system.emulator.faults.add(faults.course)
-    faults.course._end = lambda: setattr(clock, "ahead", 120)
+    faults.add(NOTHING, "read", 3, moment="wait", when=put_back)
     ended = task.run()
+    assert back
     assert ended.state == "success", ended.text
     check(ended, system)
 
@@ -514,10 +462,9 @@ def test_a_servers_clock_may_be_put_back(system: Adapter, mode: str, faults: Fau
 @pytest.mark.parametrize("mode", all_modes(*OPERATOR_MODES))
 @pytest.mark.parametrize("status", [None, 401, 403, 404, 200])
 def test_what_another_origin_says_is_not_the_apis_word_and_it_gets_no_credential(
-    system: Adapter, mode: str, status: int | None, faults: Faults, monkeypatch: pytest.MonkeyPatch
+    system: Adapter, mode: str, status: int | None, faults: Faults
 ) -> None:
     """Such as the page of a proxy that wants a login: a 401 there says nothing of our token."""
-    be_patient(monkeypatch, 1.0)
     system.use_credential()
     bench = Bench(system, mode)
     task = task_of(bench, NOTHING)
