@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.emulator import Emulator, Fault, ManualClock
+from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
+from tests.virtual_clock import VirtualClock
 
 SOURCE = Path(__file__).parent / "node"
 PIPELINES = "/buddy/api/workspaces/demo/projects/my%20shop/pipelines"
@@ -49,7 +50,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(SOURCE / name, folder)
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retry-mintimeout=1000"]
     try:
-        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=110)
         code, said = done.returncode, done.stderr
     except subprocess.TimeoutExpired:
         code, said = 1, "npm error code ETIMEDOUT"
@@ -62,12 +63,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def emulator(clock: ManualClock) -> Iterator[Emulator]:
+def emulator(clock: VirtualClock) -> Iterator[Emulator]:
     with Emulator(clock) as emulator:
         yield emulator
 
@@ -87,7 +83,7 @@ def outcome(driver: Path, emulator: Emulator) -> Call:
         # The client obeys the environment's proxies.
         environment = {**os.environ, "NO_PROXY": "*", "BUDDY_URL": emulator.buddy.url, "BUDDY_TOKEN": token}
         command = ["node", str(driver), method, json.dumps(["demo", "my shop", *arguments])]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
@@ -159,7 +155,7 @@ def test_list(client: Call, emulator: Emulator, release: Pipeline) -> None:
     ]
 
 
-def test_read(client: Call, emulator: Emulator, clock: ManualClock, release: Pipeline) -> None:
+def test_read(client: Call, emulator: Emulator, clock: VirtualClock, release: Pipeline) -> None:
     run = emulator.buddy.add_execution(release, comment="by hand", started_by="Mike")
     clock.advance(5.0)
     execution = client("executions.getExecution", release.id, run.id)
@@ -178,7 +174,7 @@ def test_read(client: Call, emulator: Emulator, clock: ManualClock, release: Pip
     assert (entry.method, entry.path, entry.status) == ("GET", f"{PIPELINES}/{release.id}/executions/{run.id}", 200)
 
 
-def test_cancel(client: Call, emulator: Emulator, clock: ManualClock, release: Pipeline) -> None:
+def test_cancel(client: Call, emulator: Emulator, clock: VirtualClock, release: Pipeline) -> None:
     emulator.buddy.cancel_seconds = 3.0
     run = emulator.buddy.add_execution(release)
     clock.advance(1.0)
@@ -192,7 +188,7 @@ def test_cancel(client: Call, emulator: Emulator, clock: ManualClock, release: P
 
 
 @pytest.mark.parametrize("keeps_id", [True, False])
-def test_retry_of_a_failed_one(client: Call, emulator: Emulator, clock: ManualClock, release: Pipeline, keeps_id: bool) -> None:
+def test_retry_of_a_failed_one(client: Call, emulator: Emulator, clock: VirtualClock, release: Pipeline, keeps_id: bool) -> None:
     emulator.buddy.retry_keeps_id = keeps_id
     run = emulator.buddy.add_execution(release)
     clock.advance(6.0)

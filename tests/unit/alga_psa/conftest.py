@@ -54,9 +54,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AlgaPsaHook]:
 
     def connect(**fields: Any) -> AlgaPsaHook:
         monkeypatch.setenv("AIRFLOW_CONN_ALGA_PSA_DEFAULT", json.dumps({"conn_type": "alga_psa", **fields}))
-        hook = AlgaPsaHook()
-        hook.pause_with(lambda _: None)
-        return hook
+        return AlgaPsaHook()
 
     return connect
 

@@ -31,9 +31,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., BuddyHook]:
 
     def connect(*, workspace: str | None = None, project: str | None = None, **fields: Any) -> BuddyHook:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps({"conn_type": "buddy", **fields}))
-        hook = BuddyHook(workspace=workspace, project=project)
-        hook.pause_with(lambda _: None)
-        return hook
+        return BuddyHook(workspace=workspace, project=project)
 
     return connect
 

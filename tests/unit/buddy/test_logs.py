@@ -28,7 +28,7 @@ RUNNING = LogOf(REF, STEP, ACTION, ended=False)
 
 def sender_of(server: LogServer) -> Sender:
     headers = (("authorization", f"Bearer {TOKEN}"),)
-    return Sender(Endpoint("buddy", "Buddy", "c", server.url, headers, BuddyDialect(), timeout=5.0), sleep=lambda _: None)
+    return Sender(Endpoint("buddy", "Buddy", "c", server.url, headers, BuddyDialect(), timeout=60.0))
 
 
 @pytest.fixture

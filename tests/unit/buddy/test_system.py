@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,8 +37,8 @@ REF = BuddyRef("demo", "shop", 1, 7)
 @pytest.fixture
 def sender(emulator: Emulator) -> Iterator[Sender]:
     headers = (("authorization", f"Bearer {emulator.buddy.token}"),)
-    endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, headers, BuddyDialect(), timeout=5.0)
-    with Sender(endpoint, sleep=lambda _: None) as sender:
+    endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, headers, BuddyDialect(), timeout=60.0)
+    with Sender(endpoint) as sender:
         yield sender
 
 
@@ -607,7 +606,7 @@ def test_a_search_does_not_stay_with_what_it_passes_over(emulator: Emulator, clo
     failed = emulator.buddy.add_execution(pipeline)
     clock.advance(10)
     log = logging.getLogger("watch")
-    watch = Watch(Buddy(), None, policy, WatchState(since=time.time()), log, search)
+    watch = Watch(Buddy(), None, policy, WatchState(since=clock.now()), log, search)
     stale = {"executions.0.status": "SUCCESSFUL"}
     emulator.faults.add(Fault("altered", path=r"/pipelines/\d+/executions$", changes=stale, times=2))
     assert [sender.run(watch.look()) for _ in range(2)] == [None, None]

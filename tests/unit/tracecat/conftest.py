@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.tracecat import Action, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
+from airflow_provider.tracecat import system
 from airflow_provider.tracecat.hook import TracecatHook
 from tests.harness import TaskRun
 from tests.virtual_clock import VirtualClock
@@ -31,9 +32,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TracecatHook]:
 
     def connect(*, workspace_id: str | None = None, **fields: Any) -> TracecatHook:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps({"conn_type": "tracecat", **fields}))
-        hook = TracecatHook(workspace_id=workspace_id)
-        hook.pause_with(lambda _: None)
-        return hook
+        return TracecatHook(workspace_id=workspace_id)
 
     return connect
 
@@ -91,6 +90,7 @@ class Live:
 @pytest.fixture
 def live(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
+    monkeypatch.setattr(system, "_PUBLIC", {})  # an earlier emulator may have had the same port
     live = Live(clock)
     with live.emulator:
         yield live
