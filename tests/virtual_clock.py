@@ -276,7 +276,7 @@ class _Local:
         return self._later(seconds, callback)
 
     def _later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        loop = asyncio.get_running_loop()
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
 
         def act() -> None:
             if not timer.over:
@@ -284,7 +284,7 @@ class _Local:
 
         def fire() -> None:
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(act)
+                (loop.call_soon if threading.get_ident() == thread else loop.call_soon_threadsafe)(act)
 
         timer = self._clock.later(seconds, fire)
         return timer

@@ -79,7 +79,6 @@ def serving(body: bytes = b"{}", headers: dict[str, str] | None = None, tls: ssl
 @contextmanager
 def raw_serving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """Read each connection's request head, then let ``answer`` write bytes as it likes; gives the URL."""
-    stop = threading.Event()
     open_sockets: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
@@ -94,25 +93,22 @@ def raw_serving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
                 answer(connection)
 
     def accept() -> None:
-        while not stop.is_set():
-            try:
+        with suppress(OSError):  # the end
+            while True:
                 connection, _ = listening.accept()
-            except TimeoutError:
-                continue
-            open_sockets.append(connection)
-            thread = threading.Thread(target=serve, args=(connection,), daemon=True)
-            thread.start()
-            threads.append(thread)
+                open_sockets.append(connection)
+                thread = threading.Thread(target=serve, args=(connection,), daemon=True)
+                thread.start()
+                threads.append(thread)
 
     threads: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(0.02)
         acceptor = threading.Thread(target=accept, daemon=True)
         acceptor.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
-            stop.set()
+            listening.shutdown(socket.SHUT_RDWR)
             acceptor.join()
             for connection in open_sockets:
                 with suppress(OSError):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from airflow_provider.buddy.hook import BuddyDialect
@@ -7,6 +9,12 @@ from airflow_provider.emulator import Emulator
 from airflow_provider.execution.endpoint import Endpoint
 from tests.unit.senders import KINDS, OVER, Driver, send_over
 from tests.virtual_clock import VirtualClock
+
+
+@pytest.fixture(autouse=True)
+def _same_chance() -> None:
+    """All that the package leaves to chance, such as the jitter of pauses, is the same in each run."""
+    random.seed(6)
 
 
 def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) -> Endpoint:

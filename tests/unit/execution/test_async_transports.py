@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
 import re
 import socket
 import subprocess
 import sys
+import termios
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +23,11 @@ import pytest
 from airflow_provider import errors
 from airflow_provider.execution.route import Flow, Part, Request, Route, send
 from airflow_provider.execution.transport import MAX_ATTEMPTS, AsyncSender, Sender
+from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.senders import Driver
 from tests.unit.servers import free_port, self_signed, serving
+from tests.virtual_clock import VirtualClock
 
 T = TypeVar("T")
 Play = Callable[[socket.socket, int], None]
@@ -105,7 +109,21 @@ def sent(url: str, *requests: Request[Any], **fields: Any) -> list[Any]:
         async with AsyncSender.shared(endpoint_of(url, **fields)) as sender:
             return [await sender.send(request) for request in requests]
 
-    return asyncio.run(main())
+    return virtual_clock.run(main())
+
+
+def delivered(connection: socket.socket) -> None:
+    """Wait until all that was sent has arrived: the other side's system says so."""
+    for _ in range(1_000):
+        if not any(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))):
+            return
+        threading.Event().wait(0.001)
+
+
+async def taken_in(clock: VirtualClock) -> None:
+    """Wait until this loop has read what has arrived, and has nothing left to do."""
+    before = clock.loop_was_idle
+    await clock.until(lambda: clock.loop_was_idle >= before + 2)
 
 
 # What goes over the wire
@@ -342,23 +360,24 @@ def test_without_a_connection_nothing_was_sent(driver: Driver, kind: str) -> Non
             full.listen(0)
             first.connect(full.getsockname())
             url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        timeout = 5.0 if kind == "hang up in the handshake" else 0.2
         with pytest.raises(errors.TransportError) as raised:
-            driver.send(endpoint_of(url, timeout=0.3), START(body={}))
+            driver.send(endpoint_of(url, timeout=timeout), START(body={}))
     assert raised.value.sent is False
     assert len(driver.pauses) == MAX_ATTEMPTS - 1
-    assert ("No answer within 0.3 s" in str(raised.value)) is (kind != "hang up in the handshake")
+    assert ("No answer within 0.2 s" in str(raised.value)) is (kind != "hang up in the handshake")
 
 
 # Whose answer it is
 
 
 @pytest.mark.parametrize("with_answer", [True, False], ids=["with the answer before", "later"])
-def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(over: str, with_answer: bool) -> None:
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(clock: VirtualClock, over: str, with_answer: bool) -> None:
     """Of a proxy that mixes answers up, say: it could show another execution as ended."""
     if over == "httpx" and with_answer:
         pytest.skip("httpcore keeps what came with an answer for the next one")
     forged = OK.replace(b"good", b"evil")
-    came = threading.Event()
+    answered, came = threading.Event(), threading.Event()
 
     def play(connection: socket.socket, number: int) -> None:
         while True:
@@ -367,8 +386,9 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(over: str
                 connection.sendall(OK + forged)
             else:
                 connection.sendall(OK)
-                time.sleep(0.1)
+                answered.wait(10)
                 connection.sendall(forged)
+            delivered(connection)
             came.set()
 
     async def main(url: str) -> list[Any]:
@@ -376,18 +396,20 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(over: str
         async with AsyncSender.shared(endpoint_of(url)) as sender:
             for _ in range(3):
                 answers.append(await sender.send(READ()))
+                answered.set()
                 await asyncio.to_thread(came.wait, 10)
+                answered.clear()
                 came.clear()
-                await asyncio.sleep(0.1)
+                await taken_in(clock)
         return answers
 
     with playing(play) as url:
-        assert asyncio.run(main(url)) == [b"good"] * 3
+        assert virtual_clock.run(main(url)) == [b"good"] * 3
 
 
 @pytest.mark.usefixtures("over")
 @pytest.mark.parametrize("begun", [b"", OK[:-2]], ids=["before the answer", "in its body"])
-def test_the_answer_to_a_cancelled_request_is_not_taken_for_the_next_one(begun: bytes) -> None:
+def test_the_answer_to_a_cancelled_request_is_not_taken_for_the_next_one(clock: VirtualClock, begun: bytes) -> None:
     asked = threading.Event()
 
     def play(connection: socket.socket, number: int) -> None:
@@ -396,6 +418,7 @@ def test_the_answer_to_a_cancelled_request_is_not_taken_for_the_next_one(begun: 
             connection.sendall(OK)
             return
         connection.sendall(begun)
+        delivered(connection)
         asked.set()
         with suppress(EOFError):
             next_request(connection)
@@ -405,14 +428,14 @@ def test_the_answer_to_a_cancelled_request_is_not_taken_for_the_next_one(begun: 
         async with AsyncSender.shared(endpoint_of(url)) as sender:
             first = asyncio.create_task(sender.send(READ()))
             await asyncio.to_thread(asked.wait)
-            await asyncio.sleep(0.05)
+            await taken_in(clock)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             return await sender.send(READ())
 
     with playing(play) as url:
-        assert asyncio.run(main(url)) == b"good"
+        assert virtual_clock.run(main(url)) == b"good"
 
 
 # TLS
@@ -464,24 +487,30 @@ def test_no_log_tells_a_credential_or_an_address(caplog: pytest.LogCaptureFixtur
     with serving(b"{}", {"Set-Cookie": "a=s3cr3t-cookie; b c=d; ,", "Location": "/x?s3cr3t-location"}) as server:
 
         async def main() -> None:
+            asyncio.get_running_loop().set_debug(True)
             async with AsyncSender.shared(endpoint_of(server.url, headers=tuple(secrets.items()))) as sender:
                 await sender.send(READ())
                 with pytest.raises(errors.TransportError) as raised:
                     await sender._once(READ.at(f"http://127.0.0.1:{free_port()}/log?signature=s3cr3t-refused"))
                 assert "s3cr3t" not in str(raised.value)
 
-        asyncio.run(main(), debug=True)
+        virtual_clock.run(main())
     assert len(server.requests) == 1
     assert [record.getMessage() for record in caplog.records if "s3cr3t" in record.getMessage()] == []
 
 
 # Where aiohttp comes from
 
-WHICH = """
+WATCHED = """
 import asyncio, sys, threading
+from types import ModuleType
+
+airflow = sys.modules["airflow"] = sys.modules["airflow.sdk"] = sys.modules["airflow.sdk.exceptions"] = ModuleType("airflow")
+airflow.AirflowException = airflow.AirflowFailException = Exception  # all of it takes seconds
+
+from airflow_provider.execution.endpoint import Dialect, Endpoint
 from airflow_provider.execution.transport import AsyncSender
 assert "aiohttp" not in sys.modules
-from tests.unit.execution.conftest import endpoint_of
 
 class Watching:
     def find_spec(self, name, path, target=None):
@@ -490,28 +519,33 @@ class Watching:
 
 async def main():
     sys.meta_path.insert(0, Watching())
-    async with AsyncSender.shared(endpoint_of("http://127.0.0.1:1")) as sender:
+    async with AsyncSender.shared(Endpoint("model", "Model", "one", "http://127.0.0.1:1", (), Dialect())) as sender:
         print(type(sender._carrier).__name__)
 
 asyncio.run(main())
 """
 
 
-def which(path: str = "") -> str:
-    command = [sys.executable, "-W", "error", "-c", f"import sys; sys.path.insert(0, {path!r}) if {path!r} else None\n{WHICH}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
-
-
 def test_aiohttp_is_imported_in_a_thread_for_the_first_sender_only() -> None:
-    assert which() == "AiohttpCarrier"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", WATCHED], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.stdout.split(), done.returncode) == (["AiohttpCarrier"], 0), done.stderr
 
 
 @pytest.mark.parametrize("code", ["raise ImportError", "__version__ = '3.13.3'", "__version__ = '2.0'"])
-def test_without_a_usable_aiohttp_httpx_is_used(tmp_path: Path, code: str) -> None:
+def test_without_a_usable_aiohttp_httpx_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
+    import_module("airflow_provider.execution.aiohttp_carrier")  # is there again afterwards
     package = tmp_path / "aiohttp"
     package.mkdir()
     (package / "__init__.py").write_text(code)
     (package / "connector.py").write_text("Connection = None")
-    assert which(str(tmp_path)) == "HttpxCarrier"
+    for name in list(sys.modules):
+        if name == "airflow_provider.execution.aiohttp_carrier" or name.partition(".")[0] == "aiohttp":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    async def main() -> str:
+        async with AsyncSender.shared(endpoint_of("http://127.0.0.1:1")) as sender:
+            return type(sender._carrier).__name__
+
+    assert virtual_clock.run(main()) == "HttpxCarrier"
+    assert str(tmp_path) in str(sys.modules.get("aiohttp", tmp_path))

@@ -13,11 +13,6 @@ JITTER = 1.01
 """Jitter of 10 % makes an end seen later by 0.3 %, whatever the rule; the rest is chance."""
 
 
-@pytest.fixture(autouse=True)
-def _same_chance() -> None:
-    random.seed(6)
-
-
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 @pytest.mark.parametrize("poll_interval", [10.0, 30.0, 300.0])
 def test_an_end_is_seen_in_time(name: str, poll_interval: float) -> None:
