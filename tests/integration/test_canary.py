@@ -72,7 +72,8 @@ class Hunt:
         self.tasks: list[tuple[str, TaskRun]] = []
 
     def task(self, what: str, kind: str, **arguments: Any) -> TaskRun:
-        task = self.bench.task(kind, **arguments)
+        interval = {"poke_interval" if self.bench.sensor else "poll_interval": 0.5}
+        task = self.bench.task(kind, **{**interval, **arguments})
         self.tasks.append((what, task))
 
         def deferred(message: Any) -> None:
