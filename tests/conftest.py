@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.selection import mark_the_rest
 from tests.virtual_clock import VirtualClock, in_use
 
 
@@ -13,3 +14,8 @@ from tests.virtual_clock import VirtualClock, in_use
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualClock | None]:
     with in_use(VirtualClock(), monkeypatch) as clock:
         yield clock
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the behaviour suite, ``make test`` runs a selection."""
+    mark_the_rest([item for item in items if item.nodeid.startswith("tests/integration/")])

@@ -27,7 +27,7 @@ LONG = 7_200.0
 """Seconds that an execution takes which ends when its :class:`Course` says so."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Play:
     """
     One way in which a fault shows.
@@ -53,7 +53,7 @@ class Play:
         return {"kind": self.kind, **given}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """
     A fault, and what comes of it. The texts are the cells of the table; what they mean is told there, and tested by ``test_faults.py``.

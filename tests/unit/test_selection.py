@@ -1,0 +1,60 @@
+"""Which cases ``make test`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from itertools import combinations, product
+from typing import Any
+
+import pytest
+
+from tests.selection import selected
+
+Case = tuple[str, dict[str, Hashable]]
+
+
+def module(**tests: dict[str, list[Any]]) -> list[tuple[str, dict[str, Hashable], Case]]:
+    """All cases of some tests, each with parameters of its own."""
+    cases = [(name, dict(zip(given, values, strict=True))) for name, given in tests.items() for values in product(*given.values())]
+    return [(name, parameters, (name, parameters)) for name, parameters in cases]
+
+
+def pairs(cases: list[Case]) -> set[Any]:
+    return {pair for _, parameters in cases for pair in combinations(sorted(parameters.items()), 2)}
+
+
+SYSTEMS, MODES = ["buddy", "tracecat", "alga_psa"], ["poke", "reschedule", "deferrable", "operator"]
+
+
+def test_each_test_sees_each_value() -> None:
+    cases = module(a={"system": SYSTEMS, "mode": MODES}, b={"system": SYSTEMS, "mode": MODES, "status": [1, 2, 3, 4, 5]})
+    chosen = selected(cases)
+    for name, parameters, _ in cases:
+        for parameter in parameters.items():
+            assert any(name == test and parameter in values.items() for test, values in chosen), (name, parameter)
+
+
+def test_each_pair_of_values_is_seen_in_the_module() -> None:
+    cases = module(
+        a={"system": SYSTEMS, "mode": MODES}, b={"system": SYSTEMS, "mode": MODES}, c={"system": SYSTEMS, "status": [1, 2]}, d={}
+    )
+    chosen = selected(cases)
+    assert pairs(chosen) == pairs([case for _, _, case in cases])
+    assert ("d", {}) in chosen
+
+
+def test_no_case_is_chosen_twice_and_most_are_left_out() -> None:
+    tests = {f"test_{number}": {"system": SYSTEMS, "mode": MODES} for number in range(10)}
+    chosen = selected(module(**tests))
+    assert len({(name, *values.items()) for name, values in chosen}) == len(chosen) < 10 * 12 / 2
+
+
+@pytest.mark.parametrize("tests", [{}, {"a": {}}, {"a": {"n": [1]}}])
+def test_little_is_chosen_whole(tests: dict[str, Any]) -> None:
+    cases = module(**tests)
+    assert selected(cases) == [case for _, _, case in cases]
+
+
+def test_the_choice_is_the_same_each_time() -> None:
+    cases = module(a={"system": SYSTEMS, "mode": MODES}, b={"system": SYSTEMS, "mode": MODES, "status": [1, 2, 3]})
+    assert selected(cases) == selected(cases)
