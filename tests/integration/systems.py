@@ -106,8 +106,6 @@ class Adapter:
     """
     lists_before_start: ClassVar[int] = 0
     """Requests of the list before an execution is started."""
-    constants: ClassVar[dict[str, Any]] = {}
-    """Not used any longer."""
     fields: ClassVar[dict[str, str]]
     """Where an answer has the ``id``, the ``status``, ``started_at`` and ``finished_at``; and that of a start the id: ``started``."""
     credential: ClassVar[str] = "canary-credential-0815"
