@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+PYTEST := $(BIN)/python -m pytest -q
+# Without the flag, parts that run side by side print into each other.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --output-sync=target
 
-.PHONY: help demo test airflow lint types unit real docs bench long chaos controls format lock clean
+.PHONY: help demo install test test-all release-check checks lint types docs unit smoke unit-all real-all chaos-short airflow format
+.PHONY: chaos controls repeat bench lock clean
 
 help:  ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,31 +21,45 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(UV) pip check --quiet --python $(BIN)/python
 	@touch $@
 
+install:  ## Set up the environment; all others do so as well
+	@.ci/timed "install" $(SIDE_BY_SIDE) $(VENV)/.ready
+
 demo: $(VENV)/.ready  ## Run the example release_train on a real Airflow, against the emulator, and print what happened
 	@$(BIN)/python -m tests.airflow.demo
 
-test: lint types docs  ## Everything that CI runs
-	@$(MAKE) --no-print-directory -j2 unit real
+test: install  ## Lint, types, docs, a selection of all tests, the example DAGs on a real Airflow (5 minutes)
+	@.ci/timed "make test" $(SIDE_BY_SIDE) -j3 checks unit smoke
+
+test-all: install  ## Besides: the whole product of all cases, everything on a real Airflow, chaos short (25 minutes)
+	@.ci/timed "make test-all" $(SIDE_BY_SIDE) -j2 unit-all real-all
+
+release-check: test test-all chaos controls  ## Before a release: everything, and the long chaos runs (75 minutes)
+
+checks: lint types docs
 
 lint: $(VENV)/.ready
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
 
 types: $(VENV)/.ready
-	$(BIN)/mypy
+	@.ci/timed "types" $(BIN)/mypy
 
-# What fails is run once more by itself: on a machine that is full, a second may be too short for a request.
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 4 --dist worksteal --reruns 1 -m "not airflow and not long" \
-		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	@.ci/timed "unit, contract, integration: selection" $(PYTEST) -n 2 --dist worksteal -m "not airflow and not long"
 
-# On a real Airflow; most of it is waiting, so it runs beside the others.
-real: $(VENV)/.ready
-	$(BIN)/python -m pytest -p no:cacheprovider --reruns 1 -m "airflow and not long"
-	$(BIN)/python -m tests.airflow.chaos --short
+smoke: $(VENV)/.ready
+	@.ci/timed "example DAGs on a real Airflow" $(PYTEST) -p no:cacheprovider -m "airflow and smoke"
+
+unit-all: $(VENV)/.ready
+	@.ci/timed "unit, contract, integration: the rest" $(PYTEST) -n 2 --dist worksteal -m "long and not airflow"
+
+# One after the other: each starts an Airflow.
+real-all: $(VENV)/.ready
+	@.ci/timed "real Airflow: the rest" $(PYTEST) -p no:cacheprovider -m "airflow and not smoke"
+	@.ci/timed "chaos, short" $(BIN)/python -m tests.airflow.chaos --short
 
 docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@.ci/timed "docs" $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
 airflow: $(VENV)/.ready  ## Start a full local Airflow with the emulator; Ctrl-C ends everything
 	@$(BIN)/python -m tests.airflow.serve
@@ -50,16 +68,15 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-long: $(VENV)/.ready  ## Run the tests that take too long for make test
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "long and not airflow"
-	$(BIN)/python -m pytest -p no:cacheprovider -m "long and airflow"
-
 chaos: $(VENV)/.ready  ## Kill the parts of a real Airflow while 200 tasks run, and count what was started twice or lost (15 minutes)
 	@$(BIN)/python -m tests.airflow.chaos
 
 controls: $(VENV)/.ready  ## Run the short chaos without re-attachment, then without the question who kills: both must do harm (10 minutes)
 	@$(BIN)/python -m tests.airflow.chaos --short --without re-attachment
 	@$(BIN)/python -m tests.airflow.chaos --short --without guard
+
+repeat: $(VENV)/.ready  ## Run make test ten times beside two busy loops, and note how it went; goes on after a break
+	@$(BIN)/python -m tests.repeat
 
 $(VENV)-bench/.ready: requirements-bench.lock pyproject.toml $(VENV)/.ready
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)-bench

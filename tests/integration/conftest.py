@@ -57,15 +57,6 @@ class Bench:
         return self.task(kind, **arguments).run()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The made-up system shows that the mechanism knows no vendor. That takes two modes; the others are run by ``make long``."""
-    for item in items:
-        given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        mode = given.get("bench") or given.get("operator_bench") or given.get("sensor_bench")
-        if given.get("system") == "kiln" and mode not in (None, "operator-deferrable", "sensor-deferrable"):
-            item.add_marker("long")
-
-
 @pytest.fixture(autouse=True)
 def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """No news of the deferral is under way here, so triggers need not wait for it."""
