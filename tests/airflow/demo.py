@@ -32,7 +32,7 @@ STARTS = {"buddy": r"/executions$", "tracecat": r"/workflow-executions$", "alga_
 STYLES = {"deferred": "magenta", "success": "green", "failed": "red", "upstream_failed": "yellow", "skipped": "bright_black"}
 PHASES = {"SUCCEEDED": "green", "FAILED": "red"}
 SHOWN_LINES = 3
-TIMEOUT = 120.0
+TIMEOUT = 600.0
 
 Say = Callable[["Run", str], None]
 

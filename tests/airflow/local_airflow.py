@@ -14,10 +14,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -34,11 +35,31 @@ T = TypeVar("T")
 
 EXAMPLE_DAGS = Path(__file__).resolve().parents[2] / "example_dags"
 LOGIN = "admin"
+# Airflow's own limits, in seconds. With its default of 5 a worker gives up its task if the API server has much to do.
+SLOW_MACHINE = {
+    "AIRFLOW__API__LOG_FETCH_TIMEOUT_SEC": "60",
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+    "AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": "300",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "300",
+    "AIRFLOW__TRIGGERER__ON_KILL_TIMEOUT": "120",
+    "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": "300",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+}
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 # Whatever the caller's Airflow is set to must not reach this one; nor what bends Python or the network.
 _FOREIGN = re.compile(r"_?AIRFLOW_|PYTHON(?!UTF8|HASHSEED)|(?:https?|all|no)_proxy$", re.IGNORECASE)
+# The API server waits for SQLite's lock in its event loop, where another request that holds the lock can't go on meanwhile (Airflow 3.3,
+# log_action). Only giving up ends that; whoever asked gets a 500, and asks again.
+_SQLITE_PATIENCE = """
+import sys
+
+CONNECT_ARGS = {"timeout": 3} if "api-server" in sys.argv or "api_server" in sys.argv[0] else {}
+"""
+PATIENCE = 600.0
+"""Seconds to wait for anything that is to come: many times what it takes, for machines that have much else to do."""
 _GRACE = 4.0
 """Seconds to end in after SIGTERM; a triggerer, or a worker whose API server has gone, now and then would take ten and more."""
 
@@ -47,17 +68,20 @@ class LocalAirflowError(RuntimeError):
     """Airflow did not start, or its REST API refused a request."""
 
 
-def until(what: str, probe: Callable[[], T], timeout: float = 60.0, every: float = 0.2) -> T:
+def until(what: str, probe: Callable[[], T], timeout: float = PATIENCE, every: float = 0.2) -> T:
     """
-    Ask again and again until the answer is truthy, and return it.
+    Ask again and again until the answer is truthy, and return it. At least half of the time is pause: Airflow needs it more.
 
     :raises TimeoutError: if it is not within ``timeout`` seconds; says ``what`` was waited for and the last answer.
     """
-    deadline = time.monotonic() + timeout
+    asked = time.monotonic()
+    deadline = asked + timeout
     while not (answer := probe()):
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise TimeoutError(f"Not within {timeout:g} s: {what}. Last answer: {answer!r}")
-        time.sleep(every)
+        time.sleep(max(every, now - asked))
+        asked = time.monotonic()
     return answer
 
 
@@ -118,6 +142,7 @@ class LocalAirflow:
         self._variables: dict[str, str] = {}
         self._client: httpx.Client | None = None
         self._lock: IO[bytes] | None = None
+        self._one_write = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -169,9 +194,11 @@ class LocalAirflow:
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
-            # The default of 5 seconds is too short for several components on one SQLite file.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?timeout=30",
+            **self._database(),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            # A file is read again when it was changed, and else not: the default of 30 seconds keeps a core busy.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+            **SLOW_MACHINE,
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
@@ -181,6 +208,16 @@ class LocalAirflow:
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             **{f"AIRFLOW_CONN_{conn_id.upper()}": value for conn_id, value in self.connections.items()},
             **self.settings,
+        }
+
+    def _database(self) -> dict[str, str]:
+        """Settings for SQLite, unless there is another database."""
+        if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in self.settings:
+            return {}
+        return {
+            # The default of 5 seconds is too short for several components on one file.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?timeout=120",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "sqlite_patience.CONNECT_ARGS",
         }
 
     def _prepare(self) -> None:
@@ -203,6 +240,8 @@ class LocalAirflow:
         database = sqlite3.connect(self.home / "airflow.db")
         database.execute("PRAGMA journal_mode=WAL")
         database.close()
+        (self.home / "config").mkdir(exist_ok=True)
+        (self.home / "config" / "sqlite_patience.py").write_text(_SQLITE_PATIENCE)
         self._variables = environment = self._environment()
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -234,13 +273,13 @@ class LocalAirflow:
                         raise LocalAirflowError("a component ended")
             return self._healthy()
 
-        until("all components are healthy", healthy, timeout=120.0)
+        until("all components are healthy", healthy)
         self._log_in()
 
     def _healthy(self) -> bool:
         assert self._client is not None
         with suppress(httpx.TransportError, ValueError):
-            health = self._client.get("/api/v2/monitor/health", timeout=5.0).json()
+            health = self._client.get("/api/v2/monitor/health", timeout=30.0).json()
             return all((health.get(name) or {}).get("status") == "healthy" for name in COMPONENTS)
         return False
 
@@ -344,7 +383,8 @@ class LocalAirflow:
             raise LocalAirflowError("Airflow is not running.")
         for attempt in range(5):
             try:
-                answer = self._client.request(method, f"/api/v2/{path}", **arguments)
+                with nullcontext() if method == "GET" else self._one_write:
+                    answer = self._client.request(method, f"/api/v2/{path}", **arguments)
             except httpx.TransportError:
                 if attempt == 4:
                     raise
@@ -378,12 +418,15 @@ class LocalAirflow:
         """Let nothing new of a DAG run."""
         self.patch(f"dags/{dag}", {"is_paused": True})
 
-    def unpause(self, *dags: str, timeout: float = 60.0) -> None:
+    def unpause(self, *dags: str, timeout: float = PATIENCE) -> None:
         """Let DAGs run, once the DAG processor has found them."""
         for dag in dags:
-            path = f"dags/{dag}"
-            until(f"DAG {dag} is there", partial(self._is_there, path), timeout)
-            self.patch(path, {"is_paused": False})
+            self.wait_for_dag(dag, timeout)
+            self.patch(f"dags/{dag}", {"is_paused": False})
+
+    def wait_for_dag(self, dag: str, timeout: float = PATIENCE) -> None:
+        """Wait until the DAG processor has found a DAG."""
+        until(f"DAG {dag} is there", partial(self._is_there, f"dags/{dag}"), timeout)
 
     def _is_there(self, path: str) -> bool:
         return "dag_id" in self.request("GET", path, fine=[404])
@@ -411,7 +454,7 @@ class LocalAirflow:
         """Task id to state."""
         return {ti["task_id"]: ti["state"] for ti in self.task_instances(dag, run)}
 
-    def wait_for_task(self, dag: str, run: str, task: str, states: str | Collection[str], timeout: float = 60.0) -> dict[str, Any]:
+    def wait_for_task(self, dag: str, run: str, task: str, states: str | Collection[str], timeout: float = PATIENCE) -> dict[str, Any]:
         """
         Wait for one of ``states`` and return the task instance.
 
@@ -432,7 +475,38 @@ class LocalAirflow:
         assert found is not None
         return found
 
-    def wait_for_run(self, dag: str, run: str, states: str | Collection[str] = "success", timeout: float = 60.0) -> str:
+    def wait_for_deferred(self, dag: str, run: str, task: str, map_index: int = -1) -> dict[str, Any]:
+        """
+        Wait until a task waits in the triggerer and the worker that began it has ended its part, and return the task instance.
+
+        Should it be due again long before that, Airflow takes the late news of the worker for a failure.
+        """
+        found = self.wait_for_task(dag, run, task if map_index < 0 else f"{task}/{map_index}", "deferred")
+        until(f"no worker has {dag}.{task}", lambda: not self.workers_of(found))
+        return found
+
+    def workers_of(self, ti: Mapping[str, Any]) -> list[psutil.Process]:
+        """The worker process that has a task instance, if any."""
+        found = []
+        for process in self._processes():
+            with suppress(psutil.Error):
+                title = " ".join(process.cmdline())
+                if "LocalExecutor" in title and str(ti["id"]) in title:
+                    found.append(process)
+        return found
+
+    def wait_for_rest(self) -> dict[str, Any]:
+        """Wait until no task runs or is about to, and return the pool of that moment."""
+
+        def at_rest() -> dict[str, Any] | None:
+            pool = self.pool()
+            return pool if pool["running_slots"] + pool["queued_slots"] == 0 else None
+
+        pool = until("no task runs", at_rest)
+        assert pool is not None
+        return pool
+
+    def wait_for_run(self, dag: str, run: str, states: str | Collection[str] = "success", timeout: float = PATIENCE) -> str:
         """
         Wait for the end of a run and return its state.
 

@@ -15,7 +15,7 @@ from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1_800)]
 
 DAG = "buddy_asset"
 BUILD = Action("Build", seconds=0.1, outputs={"IMAGE": "shop:1.2.3", "DEPLOY_TOKEN": "hunter2-hunter2"})
@@ -60,7 +60,7 @@ def wait_for_runs(airflow: LocalAirflow, *refs: str) -> None:
         said = [text for run in runs for text in airflow.xcom(DAG, run["dag_run_id"], "announce")]
         return len(said) == len(refs) and all(any(f" by {ref}," in text for text in said) for ref in refs)
 
-    until(f"runs for {', '.join(refs)}", consumed, timeout=90)
+    until(f"runs for {', '.join(refs)}", consumed)
 
 
 def start(emulator: Emulator, pipeline: Pipeline, branch: str = "main") -> Execution:

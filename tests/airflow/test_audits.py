@@ -16,7 +16,7 @@ from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from tests.airflow.local_airflow import LocalAirflow
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1_800)]
 
 NIGHTLY, GATE = "nightly_audit", "audit_gate"
 SOUND = {"docker_image_name": "library/node", "docker_image_tag": "22.11.0", "timeout": 300, "run_as_user": "node"}
@@ -64,13 +64,13 @@ def audits(airflow: LocalAirflow, emulator: Emulator, tmp_path_factory: pytest.T
     airflow.unpause(NIGHTLY, GATE)
     nights = [airflow.trigger(NIGHTLY, conf)]
     gates = {name: airflow.trigger(GATE, {**conf, "pipeline": f"audited-{name}"}) for name in ("sound", "faulty")}
-    airflow.wait_for_run(NIGHTLY, nights[0], timeout=120)
+    airflow.wait_for_run(NIGHTLY, nights[0])
     pipelines["nightly"].actions[0].definition.update(docker_image_tag="22.11.0", timeout=0)
     execution = emulator.buddy.add_execution(pipelines["nightly"], "SUCCESSFUL", started_by="Ann")
     nights.append(airflow.trigger(NIGHTLY, conf))
-    airflow.wait_for_run(NIGHTLY, nights[1], timeout=120)
-    airflow.wait_for_run(GATE, gates["sound"], timeout=120)
-    airflow.wait_for_run(GATE, gates["faulty"], "failed", timeout=120)
+    airflow.wait_for_run(NIGHTLY, nights[1])
+    airflow.wait_for_run(GATE, gates["sound"])
+    airflow.wait_for_run(GATE, gates["faulty"], "failed")
     yield Audits(airflow, emulator, folder, nights, gates, pipelines, execution.ref)
     airflow.pause(NIGHTLY)
 

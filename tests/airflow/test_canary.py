@@ -7,21 +7,28 @@ Canaries on a real Airflow with debug logging on: credentials and secret values 
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider.emulator import Emulator, Fault, alga_psa, buddy, tracecat
-from tests.airflow.conftest import CANARY
+from tests.airflow.held import HELD, let_end
 from tests.airflow.local_airflow import LocalAirflow, until
 from tests.airflow.test_release_train import stored_triggers
 from tests.integration.test_canary import GITHUB, JWT, LINES, NESTED, OUTPUTS
 
-pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1_800)]
 
 DAG = "canary"
 SYSTEMS = ("buddy", "tracecat", "alga_psa")
+CANARY = f"variable-{secrets.token_hex(12)}"
+"""Value of the Airflow variable ``canary``, for secret arguments of tasks."""
 MARK = "seen-by-the-search-4711"
 """No secret: shows that a search finds what is there."""
 SAYS = f"it broke with {GITHUB} and {JWT}; {MARK}"
@@ -30,17 +37,35 @@ SAYS = f"it broke with {GITHUB} and {JWT}; {MARK}"
 def add_scripts(emulator: Emulator) -> None:
     outputs = {**OUTPUTS, "IMAGE": MARK}
     lines = [*LINES, MARK]
-    flagged = buddy.Action("Build", seconds=3.0, log=lines, outputs={**outputs, "FLAGGED": "x"}, encrypted_outputs=["FLAGGED"])
+    flagged = buddy.Action("Build", seconds=HELD, log=lines, outputs={**outputs, "FLAGGED": "x"}, encrypted_outputs=["FLAGGED"])
     broken = buddy.Action("Build", seconds=3.0, log=lines, status="FAILED", error_message=SAYS)
     emulator.buddy.add_pipeline(buddy.Pipeline("canary-good", actions=[flagged]))
     emulator.buddy.add_pipeline(buddy.Pipeline("canary-bad", actions=[broken]))
     nested = {**outputs, **NESTED}
-    build = tracecat.Action("build", seconds=3.0)
+    build = tracecat.Action("build", seconds=HELD)
     emulator.tracecat.add_workflow(tracecat.Workflow("canary-good", "canary-good", actions=[build], returns=nested))
     broken_action = tracecat.Action("build", seconds=3.0, error=SAYS)
     emulator.tracecat.add_workflow(tracecat.Workflow("canary-bad", "canary-bad", actions=[broken_action]))
-    emulator.alga_psa.add_rule(alga_psa.Rule("canary-good", [alga_psa.Action(seconds=3.0, log=lines, output=nested)]))
+    emulator.alga_psa.add_rule(alga_psa.Rule("canary-good", [alga_psa.Action(seconds=HELD, log=lines, output=nested)]))
     emulator.alga_psa.add_rule(alga_psa.Rule("canary-bad", [alga_psa.Action(seconds=3.0, log=lines, error=SAYS)]))
+
+
+@pytest.fixture(scope="module")
+def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """One that tells all it knows, with nothing but the DAG."""
+    dags = tmp_path_factory.mktemp("canary_dags")
+    shutil.copy(Path(__file__).parent / "canary_dag.py", dags)
+    connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+    # Without encryption, so that what lies in the database can be searched.
+    settings = {"AIRFLOW__CORE__FERNET_KEY": "", "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW_VAR_CANARY": CANARY}
+    with LocalAirflow(tmp_path_factory.mktemp("canary"), dags=dags, connections=connections, settings=settings) as airflow:
+        yield airflow
+
+
+def good_ones(emulator: Emulator) -> list[Any]:
+    """The executions that are held."""
+    held = [one for system in emulator.systems.values() for one in system.executions]
+    return [one for one in held if not one.state.over and any(action.seconds == HELD for action in one.plan.script)]
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +78,17 @@ def left(airflow: LocalAirflow, emulator: Emulator) -> dict[str, str]:
         emulator.faults.add(Fault("status", path=f"^/{name}/.*execution", method="GET", status=502, body=body, after=2, times=6))
     airflow.unpause(DAG)
     run = airflow.trigger(DAG)
-    triggers: set[str] = set()
+    for name in SYSTEMS:
+        airflow.wait_for_deferred(DAG, run, f"{name}_good")
+    triggers = set(stored_triggers(airflow))
+    for execution in good_ones(emulator):
+        let_end(execution)
 
     def ended() -> bool:
         triggers.update(stored_triggers(airflow))
         return airflow.run(DAG, run)["state"] in ("success", "failed")
 
-    until("the run has ended", ended, 180.0)
+    until("the run has ended", ended)
     emulator.faults.clear()
     texts = {"triggers": "\n".join(triggers), "events": json.dumps(airflow.get("eventLogs", limit=100, order_by="-event_log_id"))}
     for instance in airflow.task_instances(DAG, run):

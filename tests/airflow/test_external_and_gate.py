@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,17 +13,18 @@ import pytest
 from airflow_provider.emulator import Emulator, LedgerEntry
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
+from tests.airflow.held import HELD
 from tests.airflow.local_airflow import LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.airflow, pytest.mark.smoke, pytest.mark.timeout(1_800)]
 
 EXTERNAL = "buddy_wait_for_external"
 FIRST = "external_first"
 GATE = "buddy_gate"
+DAGS = (EXTERNAL, FIRST, GATE)
 
 BUILD = Action("Build", seconds=0.2, log=["Step 1/2", "Successfully built 3f1c9a7be204"], outputs={"IMAGE": "shop:1.2.3"})
-# Ends when a test says so: what is to be seen while a task is deferred can't be missed on a slow machine.
-HELD = Action("Deploy", seconds=math.inf)
+HELD_DEPLOY = Action("Deploy", seconds=HELD)
 APPROVE = Gate("Approve")
 DEPLOY = Action("Deploy", seconds=0.2, outputs={"URL": "https://shop.example"})
 
@@ -53,44 +53,45 @@ class Runs:
         self.airflow.wait_for_task(dag, run, "approve", "awaiting_input")
         return dict(self.airflow.get(hitl(dag, run)))
 
-    def answer(self, name: str, option: str) -> tuple[str, str]:
-        """Answer it, as a person does in the UI, and wait for the end of the run."""
+    def answer(self, name: str, option: str) -> None:
+        """Answer it, as a person does in the UI."""
         self.question(name)
         self.airflow.patch(hitl(*self.ids[name]), {"chosen_options": [option], "params_input": {}})
-        self.airflow.wait_for_run(*self.ids[name])
-        return self.ids[name]
 
 
 def hitl(dag: str, run: str) -> str:
     return f"dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
 
 
-@pytest.fixture(scope="module")
-def runs(airflow: LocalAirflow, emulator: Emulator) -> Iterator[Runs]:
+def begin(airflow: LocalAirflow, emulator: Emulator, aside: Any) -> Runs:
     buddy = emulator.buddy
     scripts = {
-        "external": [BUILD, HELD],
+        "external": [BUILD, HELD_DEPLOY],
         "approved": [BUILD, APPROVE, DEPLOY],
         "declined": [BUILD, APPROVE, DEPLOY],
     }
     pipelines = {name: buddy.add_pipeline(Pipeline(name, actions=actions)) for name, actions in scripts.items()}
     before = buddy.add_execution(pipelines["external"], started_by="Ann", branch="main", started_at=buddy.clock.now() - 1)
-    airflow.unpause(EXTERNAL, FIRST, GATE)
     ids = {name: (GATE, airflow.trigger(GATE, {"pipeline": name})) for name in ("approved", "declined")}
     ids |= {dag: (dag, airflow.trigger(dag, {"pipeline": "external"})) for dag in (EXTERNAL, FIRST)}
-    runs = Runs(airflow, emulator, pipelines, ids, before)
+    return Runs(airflow, emulator, pipelines, ids, before)
+
+
+@pytest.fixture(scope="module")
+def runs(begun: dict[str, Any]) -> Iterator[Runs]:
+    runs: Runs = begun[__name__]
     yield runs
-    for pipeline in pipelines.values():
-        for execution in buddy.executions_of(pipeline):
+    for name in runs.pipelines:
+        for execution in runs.executions(name):
             if not execution.state.over:
-                buddy.finish(execution)
+                runs.emulator.buddy.finish(execution)
 
 
 @pytest.fixture(scope="module")
 def waiting(airflow: LocalAirflow, runs: Runs) -> Runs:
     """The runs that wait for somebody else's execution do so, and nobody has started one yet."""
     for dag in (EXTERNAL, FIRST):
-        airflow.wait_for_task(*runs.ids[dag], "wait", "deferred")
+        airflow.wait_for_deferred(*runs.ids[dag], "wait")
     return runs
 
 
@@ -118,15 +119,25 @@ def found(airflow: LocalAirflow, started: Runs) -> Runs:
 
 
 @pytest.fixture(scope="module")
-def approved(runs: Runs) -> tuple[str, str]:
-    """DAG and run, after its end."""
-    return runs.answer("approved", "go_on")
+def answered(runs: Runs) -> Runs:
+    """Both questions are answered."""
+    runs.answer("approved", "go_on")
+    runs.answer("declined", "decline")
+    return runs
 
 
 @pytest.fixture(scope="module")
-def declined(runs: Runs) -> tuple[str, str]:
+def approved(airflow: LocalAirflow, answered: Runs) -> tuple[str, str]:
     """DAG and run, after its end."""
-    return runs.answer("declined", "decline")
+    airflow.wait_for_run(*answered.ids["approved"])
+    return answered.ids["approved"]
+
+
+@pytest.fixture(scope="module")
+def declined(airflow: LocalAirflow, answered: Runs) -> tuple[str, str]:
+    """DAG and run, after its end."""
+    airflow.wait_for_run(*answered.ids["declined"])
+    return answered.ids["declined"]
 
 
 # Somebody else's executions
@@ -135,10 +146,9 @@ def declined(runs: Runs) -> tuple[str, str]:
 def test_waits_without_a_worker_for_what_is_not_there_yet(airflow: LocalAirflow, waiting: Runs) -> None:
     for name in ("approved", "declined"):
         waiting.question(name)
-    # Nothing else goes on now, so the pool tells about these.
-    until("no task runs", lambda: (pool := airflow.pool())["running_slots"] + pool["queued_slots"] == 0)
+    # Nothing else goes on then, so the pool tells about these.
+    pool = airflow.wait_for_rest()
 
-    pool = airflow.pool()
     assert pool["occupied_slots"] == 0
     assert pool["deferred_slots"] >= 2
     for dag in (EXTERNAL, FIRST):

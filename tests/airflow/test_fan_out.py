@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import pytest
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
+from tests.airflow.held import HELD
 from tests.airflow.local_airflow import LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.airflow, pytest.mark.smoke, pytest.mark.timeout(1_800)]
 
 DAG = "buddy_fan_out"
+DAGS = (DAG,)
 CUSTOMERS = ["acme", "globex"]
 BUILD = Action("Build", seconds=0.2, outputs={"IMAGE": "shop:1.2.3"})
-# Ends when the test says so.
-HELD = Action("Deploy", seconds=math.inf)
 
 
-def test_fan_out(airflow: LocalAirflow, emulator: Emulator) -> None:
+def begin(airflow: LocalAirflow, emulator: Emulator, aside: Any) -> tuple[Pipeline, str]:
+    """Pipeline, and DAG run."""
+    pipeline = emulator.buddy.add_pipeline(Pipeline("fan", actions=[BUILD, Action("Deploy", seconds=HELD)]))
+    return pipeline, airflow.trigger(DAG, {"pipeline": "fan", "customers": CUSTOMERS})
+
+
+def test_fan_out(airflow: LocalAirflow, emulator: Emulator, begun: dict[str, Any]) -> None:
     buddy = emulator.buddy
-    pipeline = buddy.add_pipeline(Pipeline("fan", actions=[BUILD, HELD]))
-    airflow.unpause(DAG)
-    run = airflow.trigger(DAG, {"pipeline": "fan", "customers": CUSTOMERS})
+    pipeline, run = begun[__name__]
     path = f"dags/{DAG}/dagRuns/{run}/taskInstances/release"
 
     def deferred() -> list[dict[str, object]]:
@@ -39,6 +43,8 @@ def test_fan_out(airflow: LocalAirflow, emulator: Emulator) -> None:
         assert links["Buddy execution"].endswith(executions[customer].hex_id)
         assert airflow.xcom(DAG, run, "release", "ref", map_index=index) == executions[customer].ref
 
+    for index in range(len(CUSTOMERS)):
+        airflow.wait_for_deferred(DAG, run, "release", index)
     buddy.finish(executions["acme"])
     buddy.finish(executions["globex"], "FAILED")
     airflow.wait_for_run(DAG, run)

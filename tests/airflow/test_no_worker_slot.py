@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import pytest
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
+from tests.airflow.held import HELD
 from tests.airflow.local_airflow import LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(3_600)]
 
 MANY, MIXED = "no_worker_slot", "no_worker_slot_mixed"
 RUNS, SENSORS = 10, 20
@@ -61,7 +61,7 @@ with DAG("{MIXED}", schedule=None, params={{"good": "", "bad": ""}}):
     BuddyExecutionSensor(task_id="called_back", ref="{{{{ params.good }}}}", on_success_callback=tell, **common)
     BuddyExecutionSensor.partial(task_id="mapped", **common).expand(ref=["{{{{ params.good }}}}"])
 '''
-HELD = Action("Build", seconds=math.inf, outputs={"IMAGE": "shop:1.2.3"})
+BUILD = Action("Build", seconds=HELD, outputs={"IMAGE": "shop:1.2.3"})
 
 
 @dataclass
@@ -80,7 +80,7 @@ def runs(airflow: LocalAirflow, emulator: Emulator, dags: Path) -> Runs:
     (dags / "no_worker_slot.py").write_text(MANY_DAG)
     (dags / "no_worker_slot_mixed.py").write_text(MIXED_DAG)
     buddy = emulator.buddy
-    pipelines = [buddy.add_pipeline(Pipeline(f"slots-{number}", actions=[HELD])) for number in range(2)]
+    pipelines = [buddy.add_pipeline(Pipeline(f"slots-{number}", actions=[BUILD])) for number in range(2)]
     executions = [buddy.add_execution(pipelines[number % 2]) for number in range(SENSORS)]
     bad = buddy.add_execution(pipelines[0])
     buddy.finish(bad, "FAILED")
@@ -91,14 +91,14 @@ def runs(airflow: LocalAirflow, emulator: Emulator, dags: Path) -> Runs:
         """All follow their execution, in the triggerer."""
         return all(waiting(airflow, run) for run in many)
 
-    until("all sensors wait in the triggerer", all_follow, timeout=120, every=1.0)
+    until("all sensors wait in the triggerer", all_follow, every=1.0)
     for one in executions:
         buddy.finish(one)
     for run in many:
-        airflow.wait_for_run(MANY, run, timeout=300)
+        airflow.wait_for_run(MANY, run)
     # Not earlier: a worker that starts while two hundred sensors do may be let down by the one API server.
     mixed = airflow.trigger(MIXED, {"good": str(executions[0].ref), "bad": str(bad.ref)})
-    airflow.wait_for_run(MIXED, mixed, "failed", timeout=120)
+    airflow.wait_for_run(MIXED, mixed, "failed")
     return Runs(many, mixed, executions, bad)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -13,21 +14,20 @@ from airflow_provider.emulator import Emulator, LedgerEntry
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from airflow_provider.execution.result import ExecutionResult
+from tests.airflow.held import HELD, let_end
 from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.smoke, pytest.mark.timeout(1_800)]
 
 RELEASE = "buddy_release"
 SENSOR = "buddy_wait_for_execution"
+DAGS = (RELEASE, SENSOR)
 WRONG_TOKEN = "wrong-token-0123456789"
 
 CHECKOUT = Action("Checkout", seconds=0.2, log=["Fetching main", "HEAD is now at 2aeec94"])
 BUILD = Action("Build", seconds=0.2, log=["Step 1/2", "Successfully built 3f1c9a7be204"], outputs={"IMAGE": "shop:1.2.3"})
-# Ends when a test says so: what is to be seen while a task is deferred can't be missed on a slow machine.
-HELD = Action("Deploy", seconds=math.inf)
-# These take long enough for the scheduler to see the task deferred before it is due again, see LocalAirflow's heartbeat.
-QUICK = replace(BUILD, seconds=4.0)
-BROKEN = Action("Build", seconds=4.0, log=["Step 1/2", "no such package"], status="FAILED", error_message="exit code 1")
+DEPLOY = Action("Deploy", seconds=HELD)
+BROKEN = Action("Build", seconds=HELD, log=["Step 1/2", "no such package"], status="FAILED", error_message="exit code 1")
 
 
 @dataclass
@@ -39,6 +39,8 @@ class Runs:
     pipelines: dict[str, Pipeline]
     ids: dict[str, str]
     elsewhere: Execution
+    story: Future[None] = field(default_factory=Future)
+    link_while_deferred: str | None = None
 
     def executions(self, pipeline: str) -> list[Execution]:
         """Of a pipeline, the oldest first."""
@@ -53,46 +55,78 @@ class Runs:
         if not execution.state.over:
             self.emulator.buddy.finish(execution)
 
+    def go_on(self) -> None:
+        """Let those runs come to their ends that nothing is done to while they wait; one of them again, after a clear."""
+        airflow, ids = self.airflow, self.ids
+        airflow.wait_for_deferred(RELEASE, ids["broken"], "release")
+        let_end(self.executions("broken")[0])
+        airflow.wait_for_deferred(RELEASE, ids["twice"], "release")
+        self.finish(self.executions("twice")[0])
+        airflow.wait_for_deferred(SENSOR, ids["elsewhere"], "wait")
+        self.link_while_deferred = airflow.links(SENSOR, ids["elsewhere"], "wait")["Buddy execution"]
+        self.finish(self.elsewhere)
+        airflow.wait_for_run(RELEASE, ids["twice"])
+        assert len(self.sent("POST", "twice")) == 1
+        airflow.clear(RELEASE, ids["twice"], ["release"])
+        until("the second execution is there", lambda: len(self.executions("twice")) == 2)
+        airflow.wait_for_deferred(RELEASE, ids["twice"], "release")
+        self.finish(self.executions("twice")[1])
+        airflow.wait_for_run(RELEASE, ids["broken"], "failed")
+        airflow.wait_for_run(SENSOR, ids["elsewhere"])
+        airflow.wait_for_run(RELEASE, ids["twice"])
 
-@pytest.fixture(scope="module")
-def runs(airflow: LocalAirflow, emulator: Emulator) -> Iterator[Runs]:
+
+def begin(airflow: LocalAirflow, emulator: Emulator, aside: Any) -> Runs:
     scripts = {
-        "held": [CHECKOUT, BUILD, HELD],
+        "held": [CHECKOUT, BUILD, DEPLOY],
         "broken": [CHECKOUT, BROKEN],
-        "killed": [CHECKOUT, HELD],
-        "quick": [QUICK],
-        "elsewhere": [HELD],
+        "killed": [CHECKOUT, DEPLOY],
+        "twice": [BUILD, DEPLOY],
+        "elsewhere": [DEPLOY],
     }
     pipelines = {name: emulator.buddy.add_pipeline(Pipeline(name, actions=actions)) for name, actions in scripts.items()}
     elsewhere = emulator.buddy.add_execution(pipelines["elsewhere"], started_by="Ann")
-    airflow.unpause(RELEASE, SENSOR)
     ids = {name: airflow.trigger(RELEASE, {"pipeline": name}) for name in scripts if name != "elsewhere"}
     ids["elsewhere"] = airflow.trigger(SENSOR, {"ref": elsewhere.ref})
-    yield Runs(airflow, emulator, pipelines, ids, elsewhere)
-    for name in pipelines:
-        for execution in emulator.buddy.executions_of(pipelines[name]):
-            if not execution.state.over:
-                emulator.buddy.finish(execution)
+    runs = Runs(airflow, emulator, pipelines, ids, elsewhere)
+    runs.story = aside(runs.go_on)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def runs(begun: dict[str, Any]) -> Iterator[Runs]:
+    runs: Runs = begun[__name__]
+    yield runs
+    for name in runs.pipelines:
+        for execution in runs.executions(name):
+            runs.finish(execution)
 
 
 @pytest.fixture(scope="module")
 def released(airflow: LocalAirflow, runs: Runs) -> str:
     """The run whose execution was held, after its end."""
     run = runs.ids["held"]
-    airflow.wait_for_task(RELEASE, run, "release", {"deferred", "success"})
+    if not runs.executions("held") or not runs.executions("held")[0].state.over:
+        airflow.wait_for_deferred(RELEASE, run, "release")
     runs.finish(runs.executions("held")[0])
     airflow.wait_for_run(RELEASE, run)
     return run
+
+
+@pytest.fixture(scope="module")
+def ended(runs: Runs) -> Runs:
+    """After the ends of all runs but those that are held, or killed."""
+    runs.story.result()
+    return runs
 
 
 def test_waits_without_a_worker(airflow: LocalAirflow, runs: Runs) -> None:
     run = runs.ids["held"]
     airflow.wait_for_task(RELEASE, run, "release", "deferred")
     # Other runs come to rest first, so that the pool tells about this one.
-    until("no task runs", lambda: (pool := airflow.pool())["running_slots"] + pool["queued_slots"] == 0)
+    pool = airflow.wait_for_rest()
 
     assert airflow.states(RELEASE, run) == {"release": "deferred", "announce": None, "say_what_broke": None}
-    pool = airflow.pool()
     assert pool["occupied_slots"] == 0
     assert pool["deferred_slots"] >= 1
     assert runs.executions("held")[0].status == "INPROGRESS"
@@ -144,10 +178,9 @@ def test_starts_one_execution_as_told(runs: Runs, released: str) -> None:
     assert runs.sent("PATCH", "held") == []
 
 
-def test_says_what_broke(airflow: LocalAirflow, runs: Runs) -> None:
-    run = runs.ids["broken"]
-    airflow.wait_for_run(RELEASE, run, "failed")
-    (failed,) = runs.executions("broken")
+def test_says_what_broke(airflow: LocalAirflow, ended: Runs) -> None:
+    run = ended.ids["broken"]
+    (failed,) = ended.executions("broken")
     execution = airflow.xcom(RELEASE, run, "release", "execution")
 
     assert airflow.states(RELEASE, run) == {"release": "failed", "announce": "upstream_failed", "say_what_broke": "success"}
@@ -160,7 +193,7 @@ def test_says_what_broke(airflow: LocalAirflow, runs: Runs) -> None:
     assert said.startswith(f"{failed.ref} ended FAILED in Build: ")
     assert "exit code 1" in said
     assert "no such package" in airflow.log(RELEASE, run, "say_what_broke")
-    assert len(runs.sent("POST", "broken")) == 1
+    assert len(ended.sent("POST", "broken")) == 1
 
 
 def test_marking_the_deferred_task_failed_cancels_the_execution(airflow: LocalAirflow, runs: Runs) -> None:
@@ -181,34 +214,21 @@ def test_marking_the_deferred_task_failed_cancels_the_execution(airflow: LocalAi
     until("the cancel is in the log", lambda: _after(airflow.log(RELEASE, run, "release"), f"Cancelling execution {execution.ref}"))
 
 
-def test_clearing_the_task_starts_one_new_execution(airflow: LocalAirflow, runs: Runs) -> None:
-    run = runs.ids["quick"]
-    airflow.wait_for_run(RELEASE, run)
-    assert len(runs.sent("POST", "quick")) == 1
-
-    airflow.clear(RELEASE, run, ["release"])
-    until("the second execution is there", lambda: len(runs.executions("quick")) == 2)
-    airflow.wait_for_run(RELEASE, run)
-
-    first, second = runs.executions("quick")
+def test_clearing_the_task_starts_one_new_execution(airflow: LocalAirflow, ended: Runs) -> None:
+    run = ended.ids["twice"]
+    first, second = ended.executions("twice")
     assert airflow.xcom(RELEASE, run, "release", "ref") == second.ref
     assert airflow.xcom(RELEASE, run, "announce").endswith(airflow.xcom(RELEASE, run, "release", "url"))
     assert first.comment != second.comment
-    assert len(runs.sent("POST", "quick")) == 2
-    assert runs.sent("PATCH", "quick") == []
+    assert len(ended.sent("POST", "twice")) == 2
+    assert ended.sent("PATCH", "twice") == []
 
 
-def test_sensor_waits_for_somebody_elses_execution(airflow: LocalAirflow, runs: Runs) -> None:
-    run = runs.ids["elsewhere"]
-    airflow.wait_for_task(SENSOR, run, "wait", "deferred")
-    assert airflow.links(SENSOR, run, "wait")["Buddy execution"]
-
-    runs.finish(runs.elsewhere)
-    airflow.wait_for_run(SENSOR, run)
-
-    result = airflow.xcom(SENSOR, run, "wait")
-    assert (result["ref"], result["phase"]) == (runs.elsewhere.ref, "SUCCEEDED")
-    assert runs.sent("POST", "elsewhere") == runs.sent("PATCH", "elsewhere") == []
+def test_sensor_waits_for_somebody_elses_execution(airflow: LocalAirflow, ended: Runs) -> None:
+    result = airflow.xcom(SENSOR, ended.ids["elsewhere"], "wait")
+    assert ended.link_while_deferred == result["url"]
+    assert (result["ref"], result["phase"]) == (ended.elsewhere.ref, "SUCCEEDED")
+    assert ended.sent("POST", "elsewhere") == ended.sent("PATCH", "elsewhere") == []
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -223,9 +243,8 @@ def test_connection_can_be_tested(airflow: LocalAirflow, emulator: Emulator, goo
     assert token not in answer["message"]
 
 
-def test_no_token_gets_out(airflow: LocalAirflow, emulator: Emulator, runs: Runs, released: str) -> None:
-    for name in ("broken", "quick"):
-        airflow.wait_for_run(RELEASE, runs.ids[name], {"success", "failed"})
+@pytest.mark.usefixtures("released", "ended")
+def test_no_token_gets_out(airflow: LocalAirflow, emulator: Emulator, runs: Runs) -> None:
     found: dict[str, str] = {}
     for name, run in runs.ids.items():
         dag = SENSOR if name == "elsewhere" else RELEASE
@@ -248,10 +267,10 @@ def test_no_token_gets_out(airflow: LocalAirflow, emulator: Emulator, runs: Runs
     assert [place for place, text in found.items() if emulator.buddy.token in text or WRONG_TOKEN in text] == []
 
 
-def test_what_does_not_come_is_an_error(airflow: LocalAirflow, runs: Runs) -> None:
-    airflow.wait_for_run(RELEASE, runs.ids["broken"], "failed")
+def test_what_does_not_come_is_an_error(airflow: LocalAirflow, ended: Runs) -> None:
+    run = ended.ids["broken"]
     with pytest.raises(LocalAirflowError, match=r"buddy_release\.release is failed, not success"):
-        airflow.wait_for_task(RELEASE, runs.ids["broken"], "release", "success")
+        airflow.wait_for_task(RELEASE, run, "release", "success")
 
 
 def _after(lines: list[str], beginning: str) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,25 +24,27 @@ from airflow_provider.emulator.tracecat.execution import Execution as TracecatEx
 from airflow_provider.emulator.tracecat.scenario import Action as ScanAction
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.execution.result import ExecutionResult
+from tests.airflow.held import HELD, let_end
 from tests.airflow.local_airflow import LocalAirflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.smoke, pytest.mark.timeout(1_800)]
 
 TRAIN = "release_train"
+DAGS = (TRAIN,)
 TASKS = ("build", "scan", "tell")
 # Of no other shape than any text, and nowhere but in what the build puts out.
 IMAGE = f"shop:{secrets.token_hex(8)}"
 SEVERITY = f"high for {IMAGE}"
 BUILD = BuildAction("Build", seconds=0.2, log=["Step 1/2", "Successfully built 3f1c9a7be204"], outputs={"IMAGE": IMAGE})
-BUILD_OF_THE_BROKEN = BuildAction("Build", seconds=4.0, outputs={"IMAGE": "shop:broken"})
+BUILD_OF_THE_BROKEN = BuildAction("Build", seconds=HELD, outputs={"IMAGE": "shop:broken"})
 LOOK_UP = ScanAction("look_up", seconds=0.2, result={"severity": "high for ${{ TRIGGER.address }}"})
-BROKEN = ScanAction("look_up", seconds=4.0, error="HTTPStatusError: 503 Service Unavailable")
+BROKEN = ScanAction("look_up", seconds=HELD, error="HTTPStatusError: 503 Service Unavailable")
 MAIL = RuleAction("email_notification", seconds=0.2, log=["Mail sent to ops@example.com"], output={"told": "$image is $severity"})
 
 
 @dataclass
 class Runs:
-    """Two runs, started at once. Each execution of the good one ends when :meth:`advance` says so."""
+    """Two runs, started at once. Their executions end when :meth:`advance` and :meth:`advance_the_broken` say so."""
 
     airflow: LocalAirflow
     emulator: Emulator
@@ -51,6 +53,7 @@ class Runs:
     rules: dict[str, Rule]
     before: int
     ids: dict[str, str] = field(default_factory=dict)
+    story: Future[None] = field(default_factory=Future)
     deferred: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was seen of each task of the good run while it was deferred."""
     requests_of_the_broken: list[LedgerEntry] = field(default_factory=list)
@@ -58,8 +61,10 @@ class Runs:
 
     @property
     def requests(self) -> list[LedgerEntry]:
-        """What came since this began."""
-        return self.emulator.ledger.entries[self.before :]
+        """What came since this began; of Buddy, which others use as well, what is about its pipelines."""
+        mine = tuple(f"/pipelines/{pipeline.id}/" for pipeline in self.pipelines.values())
+        since = self.emulator.ledger.entries[self.before :]
+        return [entry for entry in since if entry.system != "buddy" or any(part in entry.path for part in mine)]
 
     def starts(self) -> dict[str, int]:
         """By pipeline, workflow or rule: how often it was asked to start."""
@@ -86,12 +91,11 @@ class Runs:
     def advance(self, task: str) -> None:
         """Let the execution of a task of the good run succeed, once all that can be seen before was seen."""
         airflow, run = self.airflow, self.ids["good"]
-        airflow.wait_for_task(TRAIN, run, task, "deferred")
-        # The other run comes to rest, too, so that the pool tells about this one.
-        until("no task runs", lambda: (pool := airflow.pool())["running_slots"] + pool["queued_slots"] == 0)
+        airflow.wait_for_deferred(TRAIN, run, task)
         until("something of the remote log is there", lambda: remote_lines(airflow, run, task))
         self.deferred[task] = {
-            "pool": airflow.pool(),
+            # The other runs come to rest, too, so that the pool tells about this one.
+            "pool": airflow.wait_for_rest(),
             "links": airflow.links(TRAIN, run, task),
             "xcoms": {key: airflow.xcom(TRAIN, run, task, key) for key in airflow.xcom_keys(TRAIN, run, task)},
             "lines": remote_lines(airflow, run, task),
@@ -99,6 +103,27 @@ class Runs:
             "triggers": stored_triggers(airflow),
         }
         self.finish(task)
+
+    def advance_the_broken(self, task: str) -> None:
+        """Let the execution of a task of the broken run come to its end."""
+        self.airflow.wait_for_deferred(TRAIN, self.ids["broken"], task)
+        executions: list[Any] = {
+            "build": self.emulator.buddy.executions_of(self.pipelines["build of the broken"]),
+            "scan": [one for one in self.emulator.tracecat.executions if one.workflow.id == self.workflows["scan of the broken"].id],
+        }[task]
+        let_end(executions[0])
+
+    def go_on(self) -> None:
+        """Let both runs come to their ends: the broken one while the good one is held in ``scan``."""
+        self.advance_the_broken("build")
+        self.advance("build")
+        self.advance_the_broken("scan")
+        self.airflow.wait_for_run(TRAIN, self.ids["broken"], "failed")
+        self.airflow.wait_for_task(TRAIN, self.ids["good"], "scan", "deferred")
+        self.requests_of_the_broken = self.requests
+        self.advance("scan")
+        self.advance("tell")
+        self.airflow.wait_for_run(TRAIN, self.ids["good"])
 
     def finish(self, task: str) -> None:
         """Let it succeed."""
@@ -117,20 +142,18 @@ def remote_lines(airflow: LocalAirflow, run: str, task: str) -> list[tuple[str, 
     return [(entry["remote_step"], entry["event"]) for entry in airflow.log_entries(TRAIN, run, task) if "remote_step" in entry]
 
 
-@pytest.fixture(scope="module")
-def runs(airflow: LocalAirflow, emulator: Emulator) -> Iterator[Runs]:
-    held = math.inf
+def begin(airflow: LocalAirflow, emulator: Emulator, aside: Any) -> Runs:
     pipelines = {
-        "build": Pipeline("train", actions=[BUILD, BuildAction("Deploy", seconds=held)]),
+        "build": Pipeline("train", actions=[BUILD, BuildAction("Deploy", seconds=HELD)]),
         "build of the broken": Pipeline("train-of-the-broken", actions=[BUILD_OF_THE_BROKEN]),
     }
     returns = {"severity": "${{ ACTIONS.look_up.result.severity }}"}
     workflows = {
-        "scan": Workflow("Train", "train", actions=[LOOK_UP, ScanAction("score", seconds=held)], returns=returns),
+        "scan": Workflow("Train", "train", actions=[LOOK_UP, ScanAction("score", seconds=HELD)], returns=returns),
         "scan of the broken": Workflow("Train (broken)", "train_broken", actions=[BROKEN]),
     }
     rules = {
-        "tell": Rule("train", [MAIL, RuleAction("webhook_call", seconds=held)]),
+        "tell": Rule("train", [MAIL, RuleAction("webhook_call", seconds=HELD)]),
         "tell of the broken": Rule("train of the broken", [MAIL]),
     }
     runs = Runs(
@@ -141,11 +164,17 @@ def runs(airflow: LocalAirflow, emulator: Emulator) -> Iterator[Runs]:
         {name: emulator.alga_psa.add_rule(one) for name, one in rules.items()},
         len(emulator.ledger.entries),
     )
-    airflow.unpause(TRAIN)
     runs.ids = {
         "good": airflow.trigger(TRAIN, {"build": "train", "scan": "train", "tell": "train"}),
         "broken": airflow.trigger(TRAIN, {"build": "train-of-the-broken", "scan": "train_broken", "tell": "train of the broken"}),
     }
+    runs.story = aside(runs.go_on)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def runs(begun: dict[str, Any]) -> Iterator[Runs]:
+    runs: Runs = begun[__name__]
     yield runs
     for task in TASKS:
         with suppress(ValueError):  # there is none, or it is over
@@ -153,15 +182,9 @@ def runs(airflow: LocalAirflow, emulator: Emulator) -> Iterator[Runs]:
 
 
 @pytest.fixture(scope="module")
-def ended(airflow: LocalAirflow, runs: Runs) -> Runs:
-    """Both runs have ended: the broken one while the good one was held in ``scan``."""
-    runs.advance("build")
-    airflow.wait_for_task(TRAIN, runs.ids["good"], "scan", "deferred")
-    airflow.wait_for_run(TRAIN, runs.ids["broken"], "failed")
-    runs.requests_of_the_broken = runs.requests
-    runs.advance("scan")
-    runs.advance("tell")
-    airflow.wait_for_run(TRAIN, runs.ids["good"])
+def ended(runs: Runs) -> Runs:
+    """After the ends of both runs."""
+    runs.story.result()
     return runs
 
 
