@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 POLL = 0.005
 """Real seconds after which a loop looks again whether what was under way elsewhere has ended."""
+LEAST = 1e-6
+"""Seconds of the shortest sleep: less may be lost in rounding, and a loop that sleeps until a moment would never end."""
 LOST = 60.0
 """Real seconds after which a thread that is waited for counts as stuck."""
 
@@ -172,9 +174,11 @@ class VirtualClock(ManualClock):
 
     def _pass(self, seconds: float) -> None:
         self._look()
-        target = self.local.monotonic() + seconds
-        while (timer := self._next(target)) is not None:
-            timer.act()
+        main = threading.current_thread() is threading.main_thread()
+        with nullcontext() if main else self._mutex:  # what is due later by another thread's sleep is due after that sleep
+            target = self.local.monotonic() + (max(seconds, LEAST) if seconds else 0.0)
+            while (timer := self._next(target)) is not None:
+                timer.act()
         self._look()
 
     def _next(self, until: float) -> _Timer | None:
