@@ -10,12 +10,10 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from airflow_provider.emulator import Emulator
@@ -24,18 +22,12 @@ from tests.airflow.acts.remotes import REMOTES, Buddy, Remote
 from tests.airflow.chaos.services import Postgres
 from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, free_ports, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(3_600)]
 
 HERE = Path(__file__).parent
-PATIENCE = 200.0
-"""Seconds: many tasks start at the same time."""
+TIMED_OUT = ("dagrun-timeout", "dagrun-timeout-running")
+"""Of one run."""
 CANCEL_SECONDS = 3.0
-
-
-def _title(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
 
 
 @dataclass
@@ -92,14 +84,13 @@ class Case:
 
     def evict(self) -> None:
         """SIGTERM to the worker, as when its node is drained."""
-        ti = self.airflow.task(self.dag, self.run, self.path)["id"]
-        (worker,) = [one for one in psutil.process_iter() if "LocalExecutor" in (title := _title(one)) and ti in title]
+        (worker,) = self.airflow.workers_of(self.airflow.task(self.dag, self.run, self.path))
         worker.send_signal(signal.SIGTERM)
 
     def until(self, what: str, probe: Callable[[], Any]) -> None:
         """Wait; what is not seen in time is told with the state of the task, and the end of its log."""
         try:
-            until(f"{self.script}: {what}", probe, PATIENCE)
+            until(f"{self.script}: {what}", probe)
         except TimeoutError as error:
             task = self.airflow.task(self.dag, self.run, self.path)
             raise TimeoutError(
@@ -154,12 +145,14 @@ BOTH = [(system, mode) for system in REMOTES for mode in ("deferred", "running")
 class Acts:
     """All cases, by name."""
 
-    def __init__(self, airflow: LocalAirflow, emulator: Emulator, dags: Path) -> None:
+    def __init__(self, airflow: LocalAirflow, emulator: Emulator, dags: Path, postgres: Postgres) -> None:
         self.airflow = airflow
+        self.postgres = postgres
         self.remotes = {name: remote(emulator) for name, remote in REMOTES.items()}
         self.dags = dags
         self.cases: dict[str, Case] = {}
         self.while_paused: list[Any] = []
+        self.to_time_out: list[Case] = []
 
     @property
     def buddy(self) -> Buddy:
@@ -169,7 +162,7 @@ class Acts:
 
     def begin(self) -> None:
         """Start everything."""
-        self.trigger("acts_dagrun_timeout", {"dagrun-timeout": "follow", "dagrun-timeout-running": "running"}, cancels=1)
+        self.trigger("acts_dagrun_timeout", dict(zip(TIMED_OUT, ("follow", "running"), strict=True)), cancels=1)
         for system, mode, act in ENDS:
             self.follow(system, mode, act, cancels=1)
         for system, mode in BOTH:
@@ -216,6 +209,7 @@ class Acts:
         acts |= {f"{system}-{mode}-cleared": Case.clear for system, mode in BOTH}
         acts |= {f"{system}-running-evicted": Case.evict for system in REMOTES}
         acts |= {"no-retries-live": Case.clear, "mapped-1": Case.clear, "mapped-2": MARKS["failed"], "paused": self.clear_paused}
+        acts |= dict.fromkeys(TIMED_OUT, self.time_out)
         waiting = dict(acts)
 
         def step() -> bool:
@@ -227,7 +221,7 @@ class Acts:
             return not waiting
 
         try:
-            until("every task was followed and acted upon", step, PATIENCE)
+            until("every task was followed and acted upon", step)
         except TimeoutError as error:
             states = {name: (self.cases[name].state, self.cases[name].asked) for name in waiting}
             raise TimeoutError(f"{error} Left: {states}") from None
@@ -245,26 +239,32 @@ class Acts:
             if name.endswith("evicted") and case.state == "running" and "Going on with execution" in case.log(2):
                 case.remote.finish_one(case.executions[0])
 
+    def time_out(self, case: Case) -> None:
+        """Once both tasks of the run have been seen, let it be so old that its ``dagrun_timeout`` is over."""
+        self.to_time_out.append(case)
+        if len(self.to_time_out) == len(TIMED_OUT):
+            self.postgres.let_age(case.run)
+
     def clear_paused(self, case: Case) -> None:
         self.airflow.pause(case.dag)
         case.clear()
 
     def clear_ended(self, name: str, state: str) -> None:
         case = self.cases[name]
-        until(f"{name} is {state}", lambda: case.state == state, PATIENCE)
+        until(f"{name} is {state}", lambda: case.state == state)
         # A clear while the scheduler ends the run is lost: the run ends, and the task is not run again.
-        until(f"the run of {name} has ended", lambda: case.airflow.run(case.dag, case.run)["state"] == state, PATIENCE)
+        until(f"the run of {name} has ended", lambda: case.airflow.run(case.dag, case.run)["state"] == state)
         case.clear()
 
     def change_retries(self) -> None:
         """In the DAG file; so that the clear leaves the tasks' ``max_tries`` as they are."""
         live, ended = self.cases["changed-live"], self.cases["changed-ended"]
-        until("one task has ended, the other waits", lambda: (ended.state, live.state) == ("success", "deferred"), PATIENCE)
+        until("one task has ended, the other waits", lambda: (ended.state, live.state) == ("success", "deferred"))
         file = self.dags / "acts_changed.py"
         text = file.read_text()
         assert "retries=2" in text
         file.write_text(text.replace("retries=2", "retries=1"))
-        until("Airflow has read the changed file", lambda: self.airflow.get("dags/acts_changed/tasks/ended")["retries"] == 1, PATIENCE)
+        until("Airflow has read the changed file", lambda: self.airflow.get("dags/acts_changed/tasks/ended")["retries"] == 1)
         before = [self.airflow.task(case.dag, case.run, case.task)["max_tries"] for case in (live, ended)]
         self.airflow.clear("acts_changed", live.run, ["follow", "ended"])
         assert [self.airflow.task(case.dag, case.run, case.task)["max_tries"] for case in (live, ended)] == before
@@ -274,7 +274,7 @@ class Acts:
         for case in self.cases.values():
             case.remote.finish(case.script)
         for case in self.cases.values():
-            until(f"{case.dag} has ended", lambda case=case: self._ended(case), PATIENCE)  # type: ignore[misc]
+            until(f"{case.dag} has ended", lambda case=case: self._ended(case))  # type: ignore[misc]
 
     def _ended(self, case: Case) -> bool:
         case.remote.finish(case.script)
@@ -314,8 +314,8 @@ def airflow(emulator: Emulator, dags: Path, postgres: Postgres, tmp_path_factory
 
 
 @pytest.fixture(scope="module")
-def acts(airflow: LocalAirflow, emulator: Emulator, dags: Path) -> Iterator[Acts]:
-    acts = Acts(airflow, emulator, dags)
+def acts(airflow: LocalAirflow, emulator: Emulator, dags: Path, postgres: Postgres) -> Iterator[Acts]:
+    acts = Acts(airflow, emulator, dags, postgres)
     for remote in acts.remotes.values():
         remote.slow_cancels(CANCEL_SECONDS)
     names = ("dagrun_timeout", "paused", "no_retries", "changed", "lingering", "mapped")
@@ -342,15 +342,15 @@ def test_clearing_a_task_cancels_the_old_execution_and_starts_one_new(acts: Acts
 @pytest.mark.parametrize("system", REMOTES)
 def test_an_evicted_worker_cancels_nothing_and_the_retry_re_attaches(acts: Acts, system: str) -> None:
     case = acts.cases[f"{system}-running-evicted"]
-    until("the second try follows it", lambda: "Going on with execution" in case.log(2), PATIENCE)
+    until("the second try follows it", lambda: "Going on with execution" in case.log(2))
     assert "is left alone" in case.log(1)
     assert case.asked == (1, 0)
     case.remote.finish(case.script)
-    until("the task has succeeded", lambda: case.state == "success", PATIENCE)
+    until("the task has succeeded", lambda: case.state == "success")
     assert case.airflow.xcom(case.dag, case.run, case.task)["ref"] == case.executions[0].ref
 
 
-@pytest.mark.parametrize("name", ["dagrun-timeout", "dagrun-timeout-running"])
+@pytest.mark.parametrize("name", TIMED_OUT)
 def test_dagrun_timeout_cancels_once(acts: Acts, name: str) -> None:
     acts.cases[name].check_stopped("skipped")
 
@@ -365,20 +365,20 @@ def test_while_a_dag_is_paused_a_clear_does_nothing_and_then_what_a_clear_does(a
 def test_a_clear_without_retries_is_no_retry(acts: Acts) -> None:
     acts.cases["no-retries-live"].check_started_anew()
     ended = acts.cases["no-retries-ended"]
-    until("the second execution has failed, too", lambda: ended.state == "failed" and len(ended.executions) == 2, PATIENCE)
+    until("the second execution has failed, too", lambda: ended.state == "failed" and len(ended.executions) == 2)
     assert ended.asked == (2, 0)
 
 
 def test_a_retry_after_a_failed_execution_starts_one_more(acts: Acts) -> None:
     case = acts.cases["retried"]
-    until("the second try has failed, too", lambda: case.state == "failed", PATIENCE)
+    until("the second try has failed, too", lambda: case.state == "failed")
     assert case.asked == (2, 0)
 
 
 def test_a_clear_is_known_although_the_number_of_retries_was_changed(acts: Acts) -> None:
     acts.cases["changed-live"].check_started_anew()
     ended = acts.cases["changed-ended"]
-    until("the cleared task has succeeded again", lambda: len(ended.executions) == 2 and ended.state == "success", PATIENCE)
+    until("the cleared task has succeeded again", lambda: len(ended.executions) == 2 and ended.state == "success")
     assert ended.asked == (2, 0)
 
 
@@ -392,7 +392,7 @@ def test_of_mapped_tasks_only_the_one_acted_upon_is_touched(acts: Acts) -> None:
 def test_a_trigger_that_lives_on_after_its_event_cancels_nothing(acts: Acts) -> None:
     """The task has succeeded, and leaves the execution waiting for a person."""
     case = acts.cases["lingering"]
-    until("the trigger was killed after its event", lambda: "Killed after the event." in case.log(), PATIENCE)
+    until("the trigger was killed after its event", lambda: "Killed after the event." in case.log())
     assert case.state == "success"
     assert case.asked == (1, 0)
     assert case.executions[0].status == "WAITING_FOR_APPLY"

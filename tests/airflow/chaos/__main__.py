@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.airflow.chaos import services
-from tests.airflow.chaos.chaos import Chaos, Say
+from tests.airflow.chaos.chaos import DEADLINE, Chaos, Say
 from tests.airflow.chaos.cluster import TRIGGERERS, WORKERS, Cluster
 from tests.airflow.chaos.remote import Remote
 from tests.airflow.chaos.verdict import COUNTS, Verdict, judge
@@ -90,7 +90,7 @@ def control(cluster: Cluster, remote: Remote, say: Say) -> dict[str, Verdict]:
     for without, (worker, how, _) in CONTROLS.items():
         chaos[without].break_worker(how, among=[worker])
     for one in chaos.values():
-        one.await_end(180.0)
+        one.await_end(DEADLINE)
     return {without: judge(cluster, remote, one.expected, one.runs) for without, one in chaos.items()}
 
 
@@ -153,7 +153,7 @@ def run(console: Console, home: Path, in_short: bool, without: str | None) -> bo
             cluster.unpause(*DAGS)
             chaos = Chaos(cluster, remote, say, control=without is not None)
             (short if in_short else full)(chaos)
-            chaos.await_end(300.0)
+            chaos.await_end(300.0 if without else DEADLINE)
             verdict = judge(cluster, remote, chaos.expected, chaos.runs)
             say("Judged")
             controls = {} if without else control(cluster, remote, say)

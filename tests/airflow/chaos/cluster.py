@@ -142,7 +142,7 @@ class Cluster(LocalAirflow):
                     raise LocalAirflowError(f"{component.name} ended: {component.output}")
             return self._healthy()
 
-        until("all components are healthy", healthy, timeout=180.0)
+        until("all components are healthy", healthy)
         self._log_in()
 
     def _stop(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.airflow.local_airflow import LocalAirflowError, alive, family, until
+from tests.airflow.local_airflow import PATIENCE, LocalAirflowError, alive, family, until
 
 
 class Component:
@@ -71,7 +71,7 @@ class Component:
         """Whether one of its processes, since its last start, has this pid."""
         return self.running and self._process is not None and pid in {process.pid for process in family(self._process.pid)}
 
-    def await_ready(self, probe: Callable[[], bool], timeout: float = 90.0) -> None:
+    def await_ready(self, probe: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """
         Wait until ``probe`` is true.
 

@@ -89,7 +89,7 @@ class Postgres:
         data = self._folder / "data"
         self._run(_require("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         self.resume()
-        self._run(_require("psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-c", "create database airflow")
+        self._execute("create database airflow", "postgres")
 
     def resume(self) -> None:
         """Start with what is there."""
@@ -101,10 +101,18 @@ class Postgres:
         """Stop, closing all connections."""
         self.component.stop()
 
+    def let_age(self, run: str) -> None:
+        """Let a DAG run be two days old, which is more than any ``dagrun_timeout`` here."""
+        self._execute(f"update dag_run set start_date = start_date - interval '2 days' where run_id = '{run}'", "airflow")
+
     def remove(self) -> None:
         """Stop and delete everything."""
         self.component.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _execute(self, statement: str, database: str) -> None:
+        host = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database)
+        self._run(_require("psql"), *host, "-v", "ON_ERROR_STOP=1", "-c", statement)
 
     def _run(self, *command: str | Path) -> None:
         done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, check=False, **self._as_user)  # type: ignore[call-overload]

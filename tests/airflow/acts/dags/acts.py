@@ -36,7 +36,7 @@ with DAG("acts_no_retries", schedule=None):
 with DAG("acts_mapped", schedule=None, default_args=RETRIED):
     BuddyRunPipelineOperator.partial(task_id="follow", **WAIT).expand(pipeline=["mapped-0", "mapped-1", "mapped-2"])
 
-with DAG("acts_dagrun_timeout", schedule=None, default_args=RETRIED, dagrun_timeout=timedelta(seconds=45)):
+with DAG("acts_dagrun_timeout", schedule=None, default_args=RETRIED, dagrun_timeout=timedelta(days=1)):
     OPERATORS["buddy"](task_id="follow", **WAIT)
     BuddyRunPipelineOperator(task_id="running", pipeline="{{ dag_run.conf['running'] }}", poll_interval=1)
 

@@ -48,7 +48,7 @@ for worker in ("worker1", "worker2"):
         for system, (operator, script, inputs, _, _) in SYSTEMS.items():
             operator(task_id=f"{system}_sync", **WAIT, **{script: "slow", inputs: name()})
 
-for dag_id, limit in (("acts", None), ("acts_timeout", timedelta(seconds=90))):
+for dag_id, limit in (("acts", None), ("acts_timeout", timedelta(days=1))):
     with DAG(dag_id, schedule=None, default_args=DEFAULTS, dagrun_timeout=limit):
         BuddyRunPipelineOperator(
             task_id="buddy_deferred", deferrable=True, pipeline="endless", variables=name(), poll_interval=2.0, queue="worker1"
