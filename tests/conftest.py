@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,13 @@ from tests.virtual_clock import VirtualClock, in_use
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualClock | None]:
     with in_use(VirtualClock(), monkeypatch) as clock:
         yield clock
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_earlier_emulators() -> None:
+    """Where Tracecat's pages are is remembered for each address, and a later emulator may get the same port."""
+    if system := sys.modules.get("airflow_provider.tracecat.system"):
+        system._PUBLIC.clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

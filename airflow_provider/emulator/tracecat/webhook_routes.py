@@ -86,7 +86,7 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
     async def trigger_and_wait(request: Request, workflow: Workflow = admits, unwrap: bool = False) -> Response:
         execution = start(workflow, await _inputs(request))
         while not execution.state.over:
-            # On the machine's clock: a clock that somebody drives is driven meanwhile.
+            # A clock that somebody else drives is driven meanwhile.
             await _clock.asleep(0.01)
         with tracecat.lock:
             state = execution.state

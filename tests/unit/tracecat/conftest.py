@@ -12,7 +12,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.tracecat import Action, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.tracecat import system
 from airflow_provider.tracecat.hook import TracecatHook
 from tests.harness import TaskRun
 from tests.virtual_clock import VirtualClock
@@ -90,7 +89,6 @@ class Live:
 @pytest.fixture
 def live(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "0")
-    monkeypatch.setattr(system, "_PUBLIC", {})  # an earlier emulator may have had the same port
     live = Live(clock)
     with live.emulator:
         yield live
