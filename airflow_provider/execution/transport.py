@@ -204,7 +204,7 @@ class _RateLimit:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Count a request as under way."""
+        """Count a request as under way, from when it has taken its part of the limit: no answer counts it yet."""
         self._under_way += 1
         try:
             yield
@@ -803,10 +803,10 @@ class AsyncSender:
         async with self._in_flight:
             # Behind the queue: what has been learnt of the limit meanwhile counts, also while it sleeps.
             wait = _Call(self.endpoint, request).pause(self._limit)
-            while wait:
-                await _clock.asleep(wait)
-                wait = self._limit.refused()
             with self._limit.turn():
+                while wait:
+                    await _clock.asleep(wait)
+                    wait = self._limit.refused()
                 status, headers, body, call = await self._in_session(request)
         if len(body) > OFF_LOOP:
             return await asyncio.to_thread(call.answer, status, headers, body)

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider.emulator import Emulator
 from tests.virtual_clock import VirtualClock
 
-hypothesis.settings.register_profile("unit", deadline=None, database=None, max_examples=60)
+hypothesis.settings.register_profile("unit", deadline=None, database=None, max_examples=60, derandomize=True)
 hypothesis.settings.load_profile("unit")
 
 

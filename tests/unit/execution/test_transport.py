@@ -1084,3 +1084,26 @@ def test_a_cancel_in_the_moment_of_the_answer_is_not_lost(endpoint: Endpoint) ->
 
     waiting: asyncio.Task[None]
     virtual_clock.run(main())
+
+
+@pytest.mark.usefixtures("over", "pipeline")
+def test_a_request_that_waits_for_its_turn_has_its_part_of_the_limit(clock: VirtualClock, emulator: Emulator, endpoint: Endpoint) -> None:
+    """An answer that comes meanwhile does not count it yet: without it, the part would be given to another request as well."""
+    reset = str(clock.now() + 60)
+    for left in ("100", "20", "1", "0", "99"):
+        told = {"X-Rate-Limit-Remaining": left, "X-Rate-Limit-Reset": reset}
+        emulator.faults.add(Fault("body", body={"pipelines": []}, headers=told))
+    emulator.faults.add(Fault("latency", seconds=10, after=3))  # of the second of those below
+
+    async def main() -> None:
+        async with AsyncSender.shared(endpoint) as sender:
+            await sender.send(get())
+            await sender.send(get())  # little is left from here on: requests are spread
+            first, second = (asyncio.create_task(sender.send(get())) for _ in range(2))
+            await first  # one is left: that of the second request, which still sleeps
+            await asyncio.gather(second, sender.send(get()))
+
+    virtual_clock.run(main())
+    began = emulator.ledger.entries[0].at
+    times = [entry.at - began for entry in emulator.ledger.entries]
+    assert times[3] < 60 <= times[4]
