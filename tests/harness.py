@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +26,9 @@ from airflow.executors.workloads.task import TaskInstanceDTO
 from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, ToTriggerSupervisor, TriggerRunner
 from airflow.models.trigger import Trigger
 from airflow.sdk import DAG, Asset, BaseOperator
+from airflow.sdk._shared.secrets_masker import _secrets_masker
 from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.comms import DeferTask, MaskSecret, RescheduleTask
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.sdk.execution_time.supervisor import (
@@ -35,7 +37,6 @@ from airflow.sdk.execution_time.supervisor import (
     run_task_in_process,
     set_supervisor_comms,
 )
-from airflow.sdk.log import _secrets_masker
 from airflow.sdk.serde import deserialize, serialize
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
@@ -48,6 +49,8 @@ from tests import virtual_clock
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Operator = BaseOperator | MappedOperator
 
 _NO_CONNECTION = dict.fromkeys(("conn_type", "host", "schema", "login", "password", "port", "extra"))
 DAG_ID, RUN_ID = "harness", "manual__1"
@@ -71,7 +74,7 @@ class PlayedApi:
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content) if request.content else None
+        body: Any = json.loads(request.content) if request.content else None
         path = request.url.path.strip("/").split("/")
         self.calls.append((request.method, request.url.path, body))
         missing = httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no"}})
@@ -129,7 +132,7 @@ class _TriggerComms:
         self._supervisor = InProcessTestSupervisor(
             id=uuid.uuid4(),
             pid=os.getpid(),
-            process=psutil.Process(),
+            process=psutil.Process(),  # type: ignore[arg-type]
             process_log=structlog.get_logger(logger_name="task"),
             client=api.client(),
         )
@@ -158,7 +161,7 @@ class Ended:
     xcoms: dict[str, Any]
     defers: int
     reschedules: int
-    logs: list[dict[str, Any]]
+    logs: list[MutableMapping[str, Any]]
     workers: int
     """Worker processes that it took."""
 
@@ -186,7 +189,7 @@ class TaskRun:
 
     def __init__(
         self,
-        make: Callable[[], BaseOperator],
+        make: Callable[[], Operator],
         connections: dict[str, dict[str, Any]],
         *,
         retries: int = 2,
@@ -201,9 +204,9 @@ class TaskRun:
         self.try_number = 0
         self.clear_number = 0
         self.api = PlayedApi(connections)
-        self.on_defer: Callable[[DeferTask], None] | None = None
+        self.on_defer: Callable[[DeferTask], object] | None = None
         """Called at each deferral, before the trigger runs."""
-        self.after_trigger: Callable[[dict[str, Any]], None] | None = None
+        self.after_trigger: Callable[[dict[str, Any]], object] | None = None
         """Called with the trigger's event, before the task is resumed."""
         self.deferred: DeferTask | None = None
         self._limit: tuple[DeferTask, datetime] | None = None
@@ -220,7 +223,7 @@ class TaskRun:
         task_id = self._task().task_id
         return task_id if self.map_index < 0 else f"{task_id}_{self.map_index}"
 
-    def _task(self) -> BaseOperator:
+    def _task(self) -> Operator:
         with DAG(DAG_ID, schedule=None, params=self.params):
             return self.make()
 
@@ -303,21 +306,21 @@ class TaskRun:
         raise AssertionError(f"the task did not end after {limit} phases")
 
     def _xcoms(self) -> dict[str, Any]:
-        return {key: deserialize(value) if isinstance(value, (dict, list)) else value for key, value in self.api.xcoms.items()}
+        return {key: _loaded(value) if isinstance(value, (dict, list)) else value for key, value in self.api.xcoms.items()}
 
-    def defer_at_once(self, task: BaseOperator) -> bool:
+    def defer_at_once(self, task: Operator) -> bool:
         """Whether the scheduler lets the task start in the triggerer, as the stored DAG says."""
         if getattr(task, "start_from_trigger", False) is not True:
             return False
         assert task.dag is not None
-        self._stored = json.loads(json.dumps(DagSerialization.to_dict(task.dag)))  # type: ignore[arg-type]
+        self._stored = json.loads(json.dumps(DagSerialization.to_dict(task.dag)))
         scheduled = DagSerialization.from_dict(self._stored).get_task(task.task_id)
-        if scheduled.start_from_trigger is not True or (start := scheduled.start_trigger_args) is None:  # type: ignore[union-attr]
+        if scheduled.start_from_trigger is not True or (start := scheduled.start_trigger_args) is None:
             return False
         kept = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(start.trigger_kwargs or {}))
         self.deferred = DeferTask(
             classpath=start.trigger_cls,
-            trigger_kwargs=serialize({name: smart_decode_trigger_kwargs(value) for name, value in kept.items()}),  # type: ignore[arg-type]
+            trigger_kwargs=serialize({name: _decoded(value) for name, value in kept.items()}),
             trigger_timeout=start.timeout,
             next_method=start.next_method,
             next_kwargs=start.next_kwargs or {},
@@ -327,7 +330,7 @@ class TaskRun:
     def resume(self, event: Any) -> dict[str, Any]:
         """What Airflow tells the worker that resumes the task."""
         assert self.deferred is not None
-        kwargs = {**deserialize(self.deferred.next_kwargs or {}), "event": event}
+        kwargs = {**_loaded(self.deferred.next_kwargs or {}), "event": event}
         return {"next_method": self.deferred.next_method, "next_kwargs": serialize(kwargs)}
 
     # Triggers
@@ -337,7 +340,7 @@ class TaskRun:
         assert self.deferred is not None
         module, _, name = self.deferred.classpath.rpartition(".")
         cls = getattr(__import__(module, fromlist=[name]), name)
-        trigger: BaseTrigger = cls(**deserialize(json.loads(json.dumps(self.deferred.trigger_kwargs))))
+        trigger: BaseTrigger = cls(**_loaded(json.loads(json.dumps(self.deferred.trigger_kwargs))))
         task = self._task()
         trigger.task_instance = ti = TaskInstanceDTO(  # type: ignore[assignment]
             id=uuid.uuid4(),
@@ -393,7 +396,7 @@ class TaskRun:
 
     def kill_trigger(
         self, ready: Callable[[], bool], state: str | None, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False
-    ) -> list[dict[str, Any]]:
+    ) -> list[MutableMapping[str, Any]]:
         """
         Run the trigger of the last deferral, and let Airflow take it away once ``ready``.
 
@@ -462,7 +465,7 @@ class Triggerer:
     async def __aenter__(self) -> Self:
         self._comms.enter_context(set_supervisor_comms(_TriggerComms(self.api)))
         self.logs = self._comms.enter_context(capture_logs())
-        self.runner = TriggerRunner()
+        self.runner = TriggerRunner()  # type: ignore[no-untyped-call]
         self._supervisor = asyncio.create_task(self._supervise())
         return self
 
@@ -476,7 +479,7 @@ class Triggerer:
     def add(self, trigger: BaseEventTrigger, *assets: str) -> int:
         """Run a watcher of these assets, rebuilt from what Airflow stores of it."""
         stored = json.loads(json.dumps(encode_trigger(trigger)))
-        rebuilt = type(trigger)(**{name: smart_decode_trigger_kwargs(value) for name, value in stored["kwargs"].items()})
+        rebuilt = type(trigger)(**{name: _decoded(value) for name, value in stored["kwargs"].items()})
         # Else Airflow would make it anew at each parse.
         assert BaseEventTrigger.hash(**encode_trigger(rebuilt)) == BaseEventTrigger.hash(**stored)
         rebuilt.trigger_id = number = len(self.runner.triggers) + 1
@@ -503,7 +506,10 @@ class Triggerer:
 
     async def until(self, ready: Callable[[], Any]) -> None:
         """Let it run until something holds. None of its watchers ever ends."""
-        ended = lambda: [one for one in self.runner.triggers.values() if one["task"].done()]  # noqa: E731
+
+        def ended() -> bool:
+            return any(one["task"].done() for one in self.runner.triggers.values())
+
         await virtual_clock.current().until(lambda: ended() or ready())
         assert not ended(), "a watcher ended"
 
@@ -522,9 +528,19 @@ class Triggerer:
             await _clock.asleep(1.0)
 
 
+def _loaded(stored: Any) -> Any:
+    """A value that Airflow stored."""
+    return deserialize(stored)
+
+
+def _decoded(stored: Any) -> Any:
+    """An argument of a trigger that Airflow stored."""
+    return smart_decode_trigger_kwargs(stored)  # type: ignore[no-untyped-call]
+
+
 def _started(trigger: BaseTrigger) -> tuple[TriggerRunner, asyncio.Task[None]]:
     """Hand a trigger to Airflow's own runner."""
-    runner = TriggerRunner()
+    runner = TriggerRunner()  # type: ignore[no-untyped-call]
     trigger.trigger_id = 1
     runner.triggers[1] = {"task": None, "is_watcher": False, "name": "harness", "events": 0}  # type: ignore[typeddict-item]
     ti: Any = trigger.task_instance

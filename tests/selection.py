@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
+Part = TypeVar("Part", bound=Hashable)
 Value = tuple[str, Hashable]
 Pair = tuple[Value, Value]
 
@@ -29,7 +30,7 @@ def selected(cases: Iterable[tuple[str, Mapping[str, Hashable], T]]) -> list[T]:
     seen: set[Pair] = set()
     picked: list[T] = []
 
-    def pick(candidates: list[tuple[str, list[Value], T]], wanted: set[Hashable], parts: Callable[[list[Value]], set[Hashable]]) -> None:
+    def pick(candidates: list[tuple[str, list[Value], T]], wanted: set[Part], parts: Callable[[list[Value]], set[Part]]) -> None:
         while wanted:
             best = max(candidates, key=lambda case: (len(parts(case[1]) & wanted), len(_pairs(case[1]) - seen)))
             if not parts(best[1]) & wanted:

@@ -17,17 +17,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
+from typing_extensions import TypeVarTuple, Unpack
 
 from airflow_provider import _clock
 from airflow_provider.emulator import ManualClock
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 POLL = 0.005
 """Real seconds after which a loop looks again whether what was under way elsewhere has ended."""
@@ -137,8 +140,8 @@ class VirtualClock(ManualClock):
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Wait on the event loop until something holds; time passes meanwhile as others sleep."""
-        reached = asyncio.get_running_loop().create_future()
-        watched = self.when(holds, lambda: reached.done() or reached.set_result(None))
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watched = self.when(holds, lambda: _wake(reached))
         try:
             await reached
         finally:
@@ -269,8 +272,8 @@ class _Local:
             self._clock._pass(seconds)
             await asyncio.sleep(0)
             return
-        woken = loop.create_future()
-        timer = self._later(seconds, lambda: woken.done() or woken.set_result(None))
+        woken: asyncio.Future[None] = loop.create_future()
+        timer = self._later(seconds, lambda: _wake(woken))
         try:
             await woken
         finally:
@@ -308,7 +311,12 @@ class _Local:
         return self._clock._counted()
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+class _Selector(selectors.DefaultSelector):
     clock: VirtualClock
 
     def select(self, timeout: float | None = None) -> Any:
@@ -329,7 +337,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.clock = clock
         super().__init__(selector)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> asyncio.Future[T]:
         with self.clock._mutex:
             self.clock._under_way += 1
         future = super().run_in_executor(executor, func, *args)

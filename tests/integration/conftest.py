@@ -12,8 +12,8 @@ from tests.integration.made_up.server import KilnServer
 from tests.integration.systems import SYSTEMS, Adapter
 from tests.virtual_clock import VirtualClock
 
-OPERATOR_MODES = {"operator": {"deferrable": False}, "operator-deferrable": {"deferrable": True}}
-SENSOR_MODES = {
+OPERATOR_MODES: dict[str, dict[str, Any]] = {"operator": {"deferrable": False}, "operator-deferrable": {"deferrable": True}}
+SENSOR_MODES: dict[str, dict[str, Any]] = {
     "sensor-poke": {"mode": "poke", "deferrable": False},
     "sensor-reschedule": {"mode": "reschedule", "deferrable": False},
     "sensor-deferrable": {"deferrable": True},

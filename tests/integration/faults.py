@@ -227,7 +227,8 @@ class Course(Fault):
     """
 
     def __init__(self, system: Adapter, end: Callable[[], None]) -> None:
-        super().__init__("status", **system.routes["read"])
+        route = system.routes["read"]
+        super().__init__("status", method=route["method"], path=route["path"])
         self.before: list[Fault] = []
         self.over = self.last = False
         self._end = end

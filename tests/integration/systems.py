@@ -225,7 +225,8 @@ class Adapter:
 
     def fault(self, kind: str, at: str | None, **parameters: Any) -> Fault:
         """Let something go wrong with requests of a route; None: with all."""
-        return self.emulator.faults.add(Fault(kind, **({} if at is None else self.routes[at]), **parameters))
+        route: dict[str, Any] = {} if at is None else dict(self.routes[at])
+        return self.emulator.faults.add(Fault(kind, **route, **parameters))
 
     def count(self, at: str) -> int:
         """How many requests of a route were accepted."""
@@ -655,12 +656,12 @@ class AlgaPsaSystem(Adapter):
             "hostile": [action(seconds=seconds, log=text, error=text[3])],
             "outputs": [action(seconds=seconds, output=given.get("outputs", {}), log=given.get("lines", ()))],
         }
-        more: dict[str, Any] = {
+        more: dict[str, dict[str, Any]] = {
             "unknown": {"final_status": "HIBERNATING"},
             "skipped": {"conditions_met": False, "pending_seconds": seconds},
             "timed_out": {"times_out_after": seconds},
-        }.get(kind, {})
-        return self.alga.add_rule(alga_psa.Rule("r", actions=scripts.get(kind, [build, deploy]), **more))
+        }
+        return self.alga.add_rule(alga_psa.Rule("r", actions=scripts.get(kind, [build, deploy]), **more.get(kind, {})))
 
     def operator(self, script: Any, **arguments: Any) -> BaseOperator:
         return AlgaPsaExecuteRuleOperator(task_id="task", **{"rule": script.id, "poll_interval": 0.05, **self.more, **arguments})
@@ -784,13 +785,13 @@ class KilnSystem(Adapter):
             "hostile": [part(f"Build{text[1]}{{{{ x }}}}", seconds, text, error=text[3])],
             "outputs": [part("Build", seconds, given.get("lines", ()), given.get("outputs", {}))],
         }
-        more: dict[str, Any] = {
+        more: dict[str, dict[str, Any]] = {
             "unknown": {"ends": "HIBERNATING"},
             "skipped": {"ends": "unlit"},
             "timed_out": {"limit": seconds},
             "lagging": {"lag": 0.6},
-        }.get(kind, {})
-        return self.kiln.add(kiln.Recipe(scripts.get(kind, [build, deploy]), **more))
+        }
+        return self.kiln.add(kiln.Recipe(scripts.get(kind, [build, deploy]), **more.get(kind, {})))
 
     def operator(self, script: Any, **arguments: Any) -> BaseOperator:
         return KilnFireOperator(task_id="task", **{"recipe": script.id, "poll_interval": 0.05, **self.more, **arguments})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
 
 from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
 from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
-from airflow_provider.emulator import Emulator, alga_psa, tracecat
+from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
 from airflow_provider.tracecat.triggers import TracecatWorkflowFinishedTrigger
@@ -149,6 +150,10 @@ def test_an_event_that_was_not_stored_is_sent_again(watched: Watched) -> None:
     play(acts)
 
 
+def _hit_twice(fault: Fault) -> bool:
+    return fault.hits > 1
+
+
 def test_an_api_that_fails_is_borne(watched: Watched) -> None:
     system = watched.system
     script = system.script("succeeded")
@@ -161,7 +166,7 @@ def test_an_api_that_fails_is_borne(watched: Watched) -> None:
                 fault = system.fault(kind, "list", times=None, **given)
                 ref = system.start_elsewhere(script)
                 count = len(triggerer.events)
-                await triggerer.until(lambda fault=fault: fault.hits > 1)
+                await triggerer.until(partial(_hit_twice, fault))
                 assert len(triggerer.events) == count
                 system.emulator.faults.clear()
                 assert (await triggerer.until_told(count + 1))[-1]["ref"] == ref

@@ -24,7 +24,7 @@ from tests.virtual_clock import current
 FLAKY = Action("Build", seconds=0.2, status=["FAILED", "SUCCESSFUL"], outputs={"IMAGE": "shop:1"}, log=["building"])
 DEPLOY = Action("Deploy", seconds=0.1, outputs={"URL": "https://shop.example"})
 SLOW = Action("Deploy", seconds=600)
-ASKED = {"key": "VERSION", "defaults": "1.0"}
+ASKED: dict[str, object] = {"key": "VERSION", "defaults": "1.0"}
 
 
 class Stage:
@@ -124,7 +124,8 @@ def test_other_refusals_get_no_wrong_advice(emulator: Emulator, operator: Any, s
 def test_a_retry_whose_answer_is_lost_is_not_sent_again(stage: Stage, keeps_id: bool, kind: str) -> None:
     stage.buddy.retry_keeps_id = keeps_id
     ref = stage.start(FLAKY, DEPLOY, wait=0.3)
-    stage.emulator.faults.add(Fault(kind, method="PATCH", **({"status": 502} if kind == "status_after" else {})))
+    given: dict[str, Any] = {"status": 502} if kind == "status_after" else {}
+    stage.emulator.faults.add(Fault(kind, method="PATCH", **given))
     ended = stage.task(BuddyRetryExecutionOperator, ref=ref).run()
     assert ended.state == "success", ended.text
     assert stage.emulator.ledger.count(method="PATCH", path_re=r"/executions/\d+$") == 1
@@ -318,8 +319,10 @@ def test_approve(stage: Stage, gate: Gate, arguments: dict[str, Any], operation:
 
 def test_a_delayed_execution_runs_now(stage: Stage) -> None:
     pipeline = stage.buddy.add_pipeline(Pipeline("release", actions=[DEPLOY]))
+    number = pipeline.id
+    assert number is not None
     run = lambda: BuddyRunPipelineOperator(  # noqa: E731
-        task_id="task", pipeline=pipeline.id, delay_until="2099-01-01T00:00:00Z", wait_for_completion=False
+        task_id="task", pipeline=number, delay_until="2099-01-01T00:00:00Z", wait_for_completion=False
     )
     ref = TaskRun(run, stage.system.connections).run().result["ref"]
     ended = stage.task(BuddyApproveExecutionOperator, ref=ref, operation="RUN_DELAYED").run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,7 +88,8 @@ def test_a_pause_that_the_api_asks_for_is_kept_when_the_clock_jumps(
             clock.jump(seconds)
             return True
 
-    system.emulator.faults.add(Refusal("rate_limit", retry_after="40", after=1, **system.routes["read"]))
+    route = system.routes["read"]
+    system.emulator.faults.add(Refusal("rate_limit", retry_after="40", after=1, method=route["method"], path=route["path"]))
     ended = task.run()
     assert ended.state == "success", ended.text
     pauses = [entry.at - refused[0] for entry in system.emulator.ledger.entries]
@@ -97,25 +99,29 @@ def test_a_pause_that_the_api_asks_for_is_kept_when_the_clock_jumps(
 @JUMPS
 def test_a_watcher_tells_each_end_when_the_clock_jumps(emulator: Emulator, clock: VirtualClock, seconds: float) -> None:
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=5)]))
+    assert pipeline.id is not None
+    watcher = BuddyPipelineFinishedTrigger(pipeline=pipeline.id, poll_interval=60)
     api = PlayedApi({"buddy_default": _fields(emulator)})
     refs = []
 
     async def watch() -> list[dict[str, Any]]:
         async with Triggerer(api) as triggerer:
-            triggerer.add(BuddyPipelineFinishedTrigger(pipeline=pipeline.id, poll_interval=60), "asset")
+            triggerer.add(watcher, "asset")
             await clock.until(lambda: emulator.ledger.count(method="GET", path_re="/executions$") >= 2)
             for number in range(6):
                 if number in (2, 4):
                     clock.jump(seconds if number == 2 else -seconds)
                 refs.append(emulator.buddy.add_execution(pipeline).ref)
-                until = clock.passed + 400
-                await clock.until(lambda until=until: clock.passed >= until)  # type: ignore[misc]
-            until = clock.passed + 2_000  # a sweep
-            await clock.until(lambda: clock.passed >= until)
+                await clock.until(partial(_has_passed, clock, clock.passed + 400))
+            await clock.until(partial(_has_passed, clock, clock.passed + 2_000))  # a sweep
             return [event for _, event in triggerer.events]
 
     told = [event["ref"] for event in clock.run(watch())]
     assert set(told) == set(refs)
+
+
+def _has_passed(clock: VirtualClock, seconds: float) -> bool:
+    return clock.passed >= seconds
 
 
 def _fields(emulator: Emulator) -> dict[str, Any]:

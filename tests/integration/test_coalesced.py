@@ -49,7 +49,7 @@ class Waits:
 
     def sensors(self, refs: Sequence[str], **arguments: Any) -> None:
         for ref in refs:
-            self.add(lambda ref=ref: self.system.sensor(ref, **{"deferrable": True, "poke_interval": 0.3, **arguments}))
+            self.add(partial(self.system.sensor, ref, **{"deferrable": True, "poke_interval": 0.3, **arguments}))
 
     def operators(self, count: int, script: Any, **arguments: Any) -> None:
         for _ in range(count):

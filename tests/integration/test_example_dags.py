@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
 from airflow.sdk import DAG, Asset
+from airflow.sdk.execution_time.comms import DeferTask
 
 from airflow_provider import _clock
 from airflow_provider.emulator import Emulator, alga_psa, tracecat
@@ -124,17 +125,20 @@ class PlayedRun:
 
     def task(self, task_id: str, map_index: int = -1, **hooks: Callable[..., Any]) -> Ended:
         """Run a task to its end."""
-        task = TaskRun(
-            lambda: load(self.dag_id).get_task(task_id),
-            self.connections,
-            retries=load(self.dag_id).get_task(task_id).retries,
-            map_index=map_index,
-        )
+        retries = load(self.dag_id).get_task(task_id).retries
+        assert retries is not None
+        task = TaskRun(lambda: load(self.dag_id).get_task(task_id), self.connections, retries=retries, map_index=map_index)
         task.api = RunApi(self, task_id)
         for name, hook in hooks.items():
             setattr(task, name, hook)
         self.tasks[task_id, map_index] = task
         return task.run()
+
+    def api(self, task_id: str, map_index: int = -1) -> RunApi:
+        """The Execution API of a task that has run."""
+        api = self.tasks[task_id, map_index].api
+        assert isinstance(api, RunApi)
+        return api
 
     def mapped(self, task_id: str, over: str, **hooks: Callable[..., Any]) -> list[Ended]:
         """Run an instance of a task for each item that another one returned."""
@@ -143,16 +147,16 @@ class PlayedRun:
 
     def answer(self, task_id: str, option: str) -> Ended:
         """Somebody answers the question that a task asks; it goes on."""
-        task, person = self.tasks[task_id, -1], {"id": "1", "name": "Ann"}
+        task, api, person = self.tasks[task_id, -1], self.api(task_id), {"id": "1", "name": "Ann"}
         event = {"chosen_options": [option], "params_input": {}, "responded_at": _clock.utc_now(), "responded_by_user": person}
-        task.deferred = SimpleNamespace(next_method="execute_complete", next_kwargs={})
-        task.api.resumed = task.resume(event)
+        task.deferred = DeferTask(classpath="", next_method="execute_complete")
+        api.resumed = task.resume(event)
         task.try_number -= 1  # it is still the same one
         return task.run()
 
     def rendered_map_index(self, task_id: str, map_index: int) -> str:
         """What the grid shows instead of the number."""
-        return str(self.tasks[task_id, map_index].api.sent("PATCH", "/rendered-map-index")[-1])
+        return str(self.api(task_id, map_index).sent("PATCH", "/rendered-map-index")[-1])
 
     def all_ran(self, *but: str) -> bool:
         """Whether every task of the DAG ran, ``but`` those."""
@@ -388,7 +392,7 @@ def until_the_gate(system: BuddySystem, **conf: Any) -> tuple[PlayedRun, Executi
     assert execution.status == "WAITING_FOR_APPLY"
 
     assert run.task("approve").state == "awaiting_input"
-    (question,) = run.tasks["approve", -1].api.sent("POST", "")
+    (question,) = run.api("approve").sent("POST", "")
     assert (question["subject"], question["body"]) == (f"Deploy {execution.ref}?", f"See {result['url']}")
     assert question["options"] == ["go_on", "decline"]
     return run, execution
@@ -396,7 +400,7 @@ def until_the_gate(system: BuddySystem, **conf: Any) -> tuple[PlayedRun, Executi
 
 def skipped(run: PlayedRun) -> list[str]:
     """The tasks that the answer skips."""
-    return [task_id for body in run.tasks["approve", -1].api.sent("PATCH", "/skip-downstream") for task_id, _ in body["tasks"]]
+    return [task_id for body in run.api("approve").sent("PATCH", "/skip-downstream") for task_id, _ in body["tasks"]]
 
 
 @pytest.mark.parametrize("gate_in", ["execution", "action"])
@@ -530,7 +534,7 @@ def test_rule(systems: AllSystems) -> None:
     assert {**execution.trigger_data, "airflow_marker": ""} == {"reason": "nightly", "run": "manual__1", "airflow_marker": ""}
     assert reported.startswith("2 of 2 actions succeeded; put out: ['assigned', ")
     assert run.task("wants_follow_up").state == "success"
-    assert run.tasks["wants_follow_up", -1].api.sent("PATCH", "/skip-downstream") == []
+    assert run.api("wants_follow_up").sent("PATCH", "/skip-downstream") == []
 
     followed = deferred_once(run.task("follow_up", on_defer=lambda _: systems.alga_psa.fire(other)))
     assert followed["ref"] == systems.alga_psa.executions_of(other)[-1].ref != before.ref
@@ -544,7 +548,7 @@ def test_rule_without_another(systems: AllSystems) -> None:
     deferred_once(run.task("execute"))
     assert text(run.task("report")).startswith("1 of 1 actions succeeded; ")
     assert run.task("wants_follow_up").state == "success"
-    (skipping,) = run.tasks["wants_follow_up", -1].api.sent("PATCH", "/skip-downstream")
+    (skipping,) = run.api("wants_follow_up").sent("PATCH", "/skip-downstream")
     assert skipping["tasks"] == ["follow_up"]
 
 

@@ -46,8 +46,7 @@ def faults(system: Adapter, network: Network, clock: VirtualClock) -> Faults:
 
 
 def task_of(bench: Bench, play: Play, seconds: float = LONG, **arguments: Any) -> TaskRun:
-    interval = {"poke_interval" if bench.sensor else "poll_interval": 20.0}
-    task = bench.task("", script=bench.system.script("succeeded", seconds=seconds), **interval, **arguments)
+    task = bench.task("", script=bench.system.script("succeeded", seconds=seconds), **bench.every(20.0), **arguments)
     task.api.connections = connections(bench.system, play)
     return task
 

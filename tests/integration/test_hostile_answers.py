@@ -32,12 +32,13 @@ from tests.integration.conftest import SENSOR_MODES
 from tests.integration.systems import SYSTEMS, Adapter
 from tests.virtual_clock import VirtualClock
 
-HOSTILE = [
+HOSTILE: list[Any] = [
     None, True, 0, -1, 1.5, 10**30, -(10**400), float("nan"), float("inf"), "", " ", "..", "../../x", "a/b?c#d", "%2e%2e", "x\r\nX-Y: z",
     "\x00\x1b[31m", "\ud800", "\u202e", "{{ ds }}{% raw %}", "%s %d {x}", "NaN", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
     "x" * 20_000, [], [[]], [None], {}, {"": None}, [{"a": {"b": [1]}}], "https://evil.example/\"onclick=", "javascript:alert(1)",
 ]  # fmt: skip
 """Values to put in the place of each that an answer has."""
+BodyOf = Callable[[Request[Any]], bytearray]
 
 
 class Log:
@@ -71,7 +72,7 @@ def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
     return changed
 
 
-def record(endpoint: Endpoint, flow: Flow[Any], kept: dict[str, bytes]) -> Any:
+def record(endpoint: Endpoint, flow: Flow[Any], kept: dict[str, bytearray]) -> Any:
     """Run a flow against the emulator, and keep what each route answered."""
     return drive(endpoint, flow, lambda request: kept.setdefault(str(request.route) + request.path, fetch(endpoint, request)))
 
@@ -82,7 +83,7 @@ def fetch(endpoint: Endpoint, request: Request[Any]) -> bytearray:
         return bytearray(client.send(_for_httpx(call.outgoing())).content)
 
 
-def drive(endpoint: Endpoint, flow: Flow[Any], body_of: Any) -> Any:
+def drive(endpoint: Endpoint, flow: Flow[Any], body_of: BodyOf) -> Any:
     """Run a flow with the senders' own reading of answers."""
     try:
         step = next(flow)
@@ -100,7 +101,7 @@ def drive(endpoint: Endpoint, flow: Flow[Any], body_of: Any) -> Any:
         return end.value
 
 
-def handed_on(system: System, endpoint: Endpoint, ref: str, body_of: Any) -> str:
+def handed_on(system: System, endpoint: Endpoint, ref: str, body_of: BodyOf) -> str:
     """All that a task does with an execution, as JSON."""
     read = drive(endpoint, system.read(ref), body_of)
     lines = drive(endpoint, system.new_lines(read, {}, 100), body_of)
@@ -120,8 +121,8 @@ def handed_on(system: System, endpoint: Endpoint, ref: str, body_of: Any) -> str
     return whole
 
 
-def _answer(answers: dict[str, bytes], request: Request[Any]) -> bytes:
-    return answers.get(str(request.route) + request.path, b"{}")
+def _answer(answers: dict[str, bytearray], request: Request[Any]) -> bytearray:
+    return answers.get(str(request.route) + request.path, bytearray(b"{}"))
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_no_field_of_an_answer_breaks_more_than_the_answer(system: Adapter, hook
     endpoint = hook._endpoint
     assert endpoint is not None
     client = hook.system()
-    kept: dict[str, bytes] = {}
+    kept: dict[str, bytearray] = {}
     clock.advance(60)
     assert record(endpoint, client.read(ref), kept).phase.ended
     body_of = lambda request: kept.setdefault(str(request.route) + request.path, fetch(endpoint, request))  # noqa: E731
@@ -153,7 +154,7 @@ def test_no_field_of_an_answer_breaks_more_than_the_answer(system: Adapter, hook
         answer = json.loads(body)
         for path in places(answer):
             for value in HOSTILE:
-                changed = json.dumps(put(answer, path, value)).encode()
+                changed = bytearray(json.dumps(put(answer, path, value)).encode())
                 tried += 1
                 answers = {**kept, key: changed}
                 try:
@@ -210,10 +211,7 @@ def test_a_ref_given_by_a_user_leads_to_its_place_or_nowhere(system: Adapter, mo
         refs.add(good.replace(good.partition("/")[0], escape, 1))
     for ref in refs - {good}:
         system.emulator.ledger.clear()
-        task = TaskRun(
-            lambda ref=ref: system.sensor(ref, **SENSOR_MODES[mode], timeout=0.1),  # type: ignore[misc]
-            system.connections,
-        )
+        task = TaskRun(partial(system.sensor, ref, **SENSOR_MODES[mode], timeout=0.1), system.connections)
         ended = task.run()
         assert isinstance(ended.error, (ExecutionApiError, AirflowSensorTimeout)), ended.text
         check_places(system)

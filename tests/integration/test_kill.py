@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ def looked_at(system: Adapter) -> Callable[[], bool]:
     return lambda: system.count("read") >= 2
 
 
-def logged(logs: list[dict[str, Any]]) -> str:
+def logged(logs: list[MutableMapping[str, Any]]) -> str:
     return "\n".join(str(entry["event"]) for entry in logs)
 
 
@@ -51,13 +51,13 @@ def test_an_evicted_worker_cancels_nothing(system: Adapter, state: str) -> None:
 
 def test_a_worker_whose_airflow_is_away_cancels_nothing(system: Adapter) -> None:
     task = Bench(system, "operator").task("slow")
-    task.api.states = _Away()  # type: ignore[assignment]
+    task.api.states = _Away()
     with task.terminated(looked_at(system), "failed"):
         task.run()
     assert system.cancels == 0
 
 
-class _Away(dict):  # type: ignore[type-arg]
+class _Away(dict[str, Any]):
     """States that can't be told."""
 
     def __setitem__(self, key: str, value: Any) -> None: ...

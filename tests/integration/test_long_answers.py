@@ -57,7 +57,9 @@ def in_a_process(script: str, *arguments: Any) -> dict[str, Any]:
 def pipeline(emulator: Emulator, size: int) -> int:
     """One whose log has that many bytes; its lines are made when they are read. It ends at once: here, no time passes."""
     build = Action("Build", seconds=0.0, log=["$LINE " + "x" * (LINE - 10)], lines=size // LINE)
-    return int(emulator.buddy.add_pipeline(Pipeline("p", actions=[build])).id)
+    made = emulator.buddy.add_pipeline(Pipeline("p", actions=[build]))
+    assert made.id is not None
+    return made.id
 
 
 @pytest.mark.timeout(3_600)

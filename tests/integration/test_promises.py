@@ -222,7 +222,7 @@ def test_a_search_says_every_ten_minutes_what_it_has_seen(emulator: Emulator, mo
     system = BuddySystem(emulator)
     pipeline = system.buddy.add_pipeline(Pipeline("release", actions=[]))
     seen = system.buddy.add_execution(pipeline, "FAILED").ref
-    in_mode: dict[str, Any] = dict(SENSOR_MODES[mode])  # type: ignore[call-overload]
+    in_mode: dict[str, Any] = dict(SENSOR_MODES[mode])
     arguments = {"poke_interval": 60.0, "timeout": 1_500.0, "match": "first_succeeded", **in_mode}
     ended = TaskRun(lambda: BuddyPipelineSensor(task_id="task", pipeline="release", **arguments), system.connections).run()
     assert type(ended.error) is AirflowSensorTimeout, ended.text

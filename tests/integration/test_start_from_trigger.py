@@ -21,7 +21,7 @@ from tests.integration.systems import BuddySystem
 from tests.virtual_clock import VirtualClock
 
 BEGINS = "A worker begins this wait: "
-FAST = {"deferrable": True, "start_from_trigger": True, "poke_interval": 0.05, "timeout": 60.0}
+FAST: dict[str, Any] = {"deferrable": True, "start_from_trigger": True, "poke_interval": 0.05, "timeout": 60.0}
 
 
 class Stage:

@@ -401,7 +401,11 @@ def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1")
     task = Bench(system, "operator-deferrable").task("slow", script=system.script("succeeded", seconds=0.1))
     times: list[float] = []
-    task.on_defer = task.after_trigger = lambda _: times.append(clock.passed)
+
+    def note(_: object) -> None:
+        times.append(clock.passed)
+
+    task.on_defer = task.after_trigger = note
     assert task.run().state == "success"
     assert times[1] - times[0] >= 1.0
 
@@ -411,6 +415,7 @@ def test_our_timeout_comes_before_airflows(system: Adapter) -> None:
     task.run()
     assert task.deferred is not None
     assert task.deferred.trigger_kwargs is not None
+    assert task.deferred.trigger_timeout is not None
     assert task.deferred.trigger_timeout.total_seconds() > 100.0 + 3_000
 
 

@@ -369,7 +369,7 @@ def test_a_crash_costs_what_was_under_way_and_no_more(
         flushes += 1
         if flushes == 4:
             cut = "\n".join([*self._lines, '{"kind": "half a line'])  # as a machine that stops leaves it
-            self.folder.joinpath("part-000004.jsonl").write_text(cut)  # type: ignore[union-attr]
+            self.folder.joinpath("part-000004.jsonl").write_text(cut)
         if flushes >= 4:
             raise Crash
         await flush(self, if_full=if_full)

@@ -328,7 +328,12 @@ def test_another_triggerer_goes_on_where_the_first_one_was(emulator: Emulator, t
 def test_a_spool_that_worker_and_triggerer_do_not_share_is_an_error(emulator: Emulator, tasks: Tasks) -> None:
     pipeline(emulator)
     task = tasks.configuration(deferrable=True)
-    task.after_trigger = lambda event: [path.unlink() for path in tasks.left()] and None
+
+    def lose(_: object) -> None:
+        for path in tasks.left():
+            path.unlink()
+
+    task.after_trigger = lose
     ended = task.run()
     assert isinstance(ended.error, ConfigurationError)
     assert "Share spool_path" in str(ended.error)

@@ -288,11 +288,17 @@ EXECUTIONS: dict[str, dict[str, list[Spoil]]] = {
 # Executions of their own, beside the many
 
 
+def _plain(action: Action | Gate) -> Action:
+    """An action that is not repeated, and whose failure counts."""
+    assert isinstance(action, Action)
+    return replace(action, ignore_errors=False, retry_count=0)
+
+
 def _buddy(workspace: Workspace, status: str | None, hours: float, script: Callable[[Any], Any] | None = None, by: str = "Mike") -> Any:
     """An execution that began so long ago; ``script`` changes its last action."""
     buddy, pipeline = workspace.emulator.buddy, workspace.next_pipeline()
     execution = buddy.add_execution(pipeline, status, started_by=by, started_at=workspace.now - hours * HOUR)
-    plain = [replace(action, ignore_errors=False, retry_count=0) for action in execution.plan.script]
+    plain = [_plain(action) for action in execution.plan.script]
     if script is not None:
         plain[-1] = script(plain[-1])
     execution.plan = replace(execution.plan, script=tuple(plain))
@@ -500,7 +506,7 @@ class Workspace:
             pipeline = self._busy[number % len(self._busy)]
             fails = number % 19 == 0 and number not in spoilt
             execution = buddy.add_execution(pipeline, "SUCCESSFUL", started_at=started_at, revision=f"{self._chance.getrandbits(160):040x}")
-            script = tuple(replace(action, ignore_errors=False, retry_count=0) for action in execution.plan.script)
+            script = tuple(_plain(action) for action in execution.plan.script)
             execution.plan = replace(execution.plan, script=script, final_status=None)
             execution.attempts[0].step_ids = buddy._step_ids(execution.plan, 0)
             if fails:

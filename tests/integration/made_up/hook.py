@@ -6,8 +6,7 @@ from tests.integration.made_up.system import Kiln
 
 
 class KilnHook(ExecutionHook):
-    conn_type = "kiln"
-    title = "Kiln"
+    conn_type, title = "kiln", "Kiln"
     dialect = Dialect()
 
     def arguments(self) -> dict[str, str]:

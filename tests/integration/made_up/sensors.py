@@ -1,5 +1,7 @@
 """Sensor for Kiln."""
 
+from typing import Any
+
 from airflow_provider.execution.sensor import ExecutionSensor
 from tests.integration.made_up.hook import KilnTask
 from tests.integration.made_up.system import parse_ref
@@ -8,7 +10,7 @@ from tests.integration.made_up.system import parse_ref
 class KilnFiringSensor(KilnTask, ExecutionSensor):
     template_fields = ("ref", *ExecutionSensor.template_fields)
 
-    def __init__(self, *, ref: str, **kwargs: object) -> None:
+    def __init__(self, *, ref: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ref = ref
 

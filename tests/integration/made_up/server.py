@@ -100,7 +100,8 @@ class KilnServer:
         """Each part with its state, its end, and its log so far."""
         lap, now = len(firing.laps) - 1, self._now()
         now = min(now, firing.laps[-1] + firing.recipe.limit, firing.stopped if firing.stopped else now)
-        at, state, told = firing.laps[-1], "glazed", []
+        at, state = firing.laps[-1], "glazed"
+        told: list[tuple[Part, str, float, list[str]]] = []
         for part in firing.recipe.parts:
             if state not in ("glazed", "tolerated"):
                 told.append((part, "cold", at, []))

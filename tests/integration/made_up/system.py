@@ -57,8 +57,7 @@ def snapshot_of(firing: Firing) -> Snapshot:
 
 
 class Kiln(System):
-    name = "kiln"
-    title = "Kiln"
+    name, title = "kiln", "Kiln"
 
     def read(self, ref: str) -> Flow[Snapshot]:
         return snapshot_of((yield from send(READ(ref=ref, firing=parse_ref(ref)))))
