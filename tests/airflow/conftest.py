@@ -59,7 +59,12 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def airflow(emulator: Emulator, dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
     # Without encryption, so that what lies in the database can be searched.
-    settings = {"AIRFLOW__CORE__FERNET_KEY": ""}
+    settings = {
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        # A file is read again when it was changed, and else not: the default of 30 seconds takes much of a small machine. (Watchers of
+        # assets would need it: they begin when the file is read after their DAG was unpaused.)
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+    }
     with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections, settings=settings) as airflow:
         yield airflow
 

@@ -196,8 +196,6 @@ class LocalAirflow:
             "AIRFLOW__API__WORKERS": "1",
             **self._database(),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-            # A file is read again when it was changed, and else not: the default of 30 seconds keeps a core busy.
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
             **SLOW_MACHINE,
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),

@@ -35,7 +35,9 @@ def watching(emulator: Emulator, pipeline: Pipeline, tmp_path_factory: pytest.Te
     assert "poll_interval=30" in text
     (dags / f"{DAG}.py").write_text(text.replace("poll_interval=30", "poll_interval=1"))
     connections = {"buddy_default": emulator.buddy.connection_json()}
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections) as airflow:
+    # They are watched from when the file is read after the DAG was unpaused.
+    settings = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5"}
+    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags=dags, connections=connections, settings=settings) as airflow:
         airflow.unpause(DAG)
         yield airflow
 
