@@ -48,14 +48,14 @@ unit: $(VENV)/.ready
 	@.ci/timed "unit, contract, integration: selection" $(PYTEST) -n 2 --dist worksteal -m "not airflow and not long"
 
 smoke: $(VENV)/.ready
-	@.ci/timed "example DAGs on a real Airflow" $(PYTEST) -p no:cacheprovider -m "airflow and smoke"
+	@.ci/timed "example DAGs on a real Airflow" $(PYTEST) -p no:cacheprovider tests/airflow -m smoke
 
 unit-all: $(VENV)/.ready
 	@.ci/timed "unit, contract, integration: the rest" $(PYTEST) -n 2 --dist worksteal -m "long and not airflow"
 
 # One after the other: each starts an Airflow.
 real-all: $(VENV)/.ready
-	@.ci/timed "real Airflow: the rest" $(PYTEST) -p no:cacheprovider -m "airflow and not smoke"
+	@.ci/timed "real Airflow: the rest" $(PYTEST) -p no:cacheprovider tests/airflow -m "airflow and not smoke"
 	@.ci/timed "chaos, short" $(BIN)/python -m tests.airflow.chaos --short
 
 docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html

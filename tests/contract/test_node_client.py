@@ -21,6 +21,8 @@ from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
 from tests.virtual_clock import VirtualClock
 
+pytestmark = pytest.mark.long  # it installs from the npm registry
+
 SOURCE = Path(__file__).parent / "node"
 PIPELINES = "/buddy/api/workspaces/demo/projects/my%20shop/pipelines"
 UNREACHABLE = {

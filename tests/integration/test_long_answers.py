@@ -62,6 +62,7 @@ def pipeline(emulator: Emulator, size: int) -> int:
     return made.id
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(("way", "deferrable"), [("pages", False), ("address", True)])
 def test_a_very_long_log_is_stored_in_little_memory(emulator: Emulator, tmp_path: Path, way: str, deferrable: bool) -> None:

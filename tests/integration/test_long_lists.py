@@ -25,6 +25,7 @@ def read(each: Iterator[Any]) -> tuple[int, int]:
         tracemalloc.stop()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("system", ["buddy", "alga_psa"])
 def test_ten_times_as_many_executions_take_no_more_memory(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = []

@@ -401,6 +401,7 @@ def test_records_of_something_else_are_dropped(tmp_path: Path) -> None:
     assert (other.count, other.finished, list(other.records())) == (0, False, [])
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_executions(emulator: Emulator, tmp_path: Path, environment: None) -> None:
     rule = emulator.alga_psa.add_rule(alga_psa.Rule("r", actions=[alga_psa.Action(seconds=1.0, log=["x" * 200] * 10)]))
     now, peaks = _clock.now(), []
