@@ -45,13 +45,13 @@ types: $(VENV)/.ready
 	@.ci/timed "types" $(BIN)/mypy
 
 unit: $(VENV)/.ready
-	@.ci/timed "unit, contract, integration: selection" $(PYTEST) -n 2 --dist worksteal -m "not airflow and not long"
+	@.ci/timed "unit, contract, integration: selection" $(PYTEST) -n 4 --dist worksteal -m "not airflow and not long"
 
 smoke: $(VENV)/.ready
 	@.ci/timed "example DAGs on a real Airflow" $(PYTEST) -p no:cacheprovider tests/airflow -m smoke
 
 unit-all: $(VENV)/.ready
-	@.ci/timed "unit, contract, integration: the rest" $(PYTEST) -n 2 --dist worksteal -m "long and not airflow"
+	@.ci/timed "unit, contract, integration: the rest" $(PYTEST) -n 4 --dist worksteal -m "long and not airflow"
 
 # One after the other: each starts an Airflow.
 real-all: $(VENV)/.ready

@@ -41,7 +41,7 @@ def test_a_wait_goes_on_when_the_clock_jumps(bench: Bench, clock: VirtualClock, 
 
 @JUMPS
 def test_a_timeout_lasts_as_long_as_it_says_when_the_clock_jumps(bench: Bench, clock: VirtualClock, seconds: float) -> None:
-    task = bench.task("", script=bench.system.script("succeeded", seconds=2 * DAY), timeout=3_600, **bench.every(120))
+    task = bench.task("", script=bench.system.script("succeeded", seconds=2 * DAY), timeout=3_600, **bench.every(300))
     at_the_second_look(bench, clock, lambda: clock.jump(seconds / 12))
     ended = task.run()
     assert type(ended.error) is (AirflowSensorTimeout if bench.sensor else errors.ExecutionDeadlineExceeded), ended.text

@@ -106,6 +106,7 @@ print(json.dumps({"grown": grown, "told": told}))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "kiln"])
 def test_an_answer_that_is_too_long_is_not_kept(emulator: Emulator, name: str) -> None:
     system = SYSTEMS[name](emulator)

@@ -99,6 +99,7 @@ def test_no_text_breaks_the_parser(text: str, shell: str) -> None:
     parse(text, shell)
 
 
+@pytest.mark.long
 def test_only_the_first_part_of_a_huge_script_is_parsed() -> None:
     assert parse("a\n" * MOST).cut
 

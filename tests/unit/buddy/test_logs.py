@@ -358,6 +358,7 @@ def test_a_long_line_that_was_read_before_is_skipped_whole(server: LogServer, se
 # Of any size
 
 
+@pytest.mark.long
 def test_a_log_of_50_mb_is_read_once_in_bounded_memory(server: LogServer, sender: Sender) -> None:
     count = 60_000
     server.file = b"".join(b"%06d %s\n" % (number, b"x" * (800 + number % 67)) for number in range(count))

@@ -93,6 +93,7 @@ def history(size: int) -> bytes:
     return json.dumps({**head, "events": events}, separators=(",", ":")).encode()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_long_history_takes_three_times_its_size_at_most(tmp_path: Path, kind: str) -> None:
     small, large = history(600_000), history(SIZE)
