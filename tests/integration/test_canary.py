@@ -238,6 +238,7 @@ def test_errors_that_echo_the_credential(hunt: Hunt) -> None:
     assert hunt.found() == []
 
 
+@pytest.mark.long
 def test_errors_that_echo_the_credential_to_a_start_or_a_cancel(operator_hunt: Hunt) -> None:
     hunt, system = operator_hunt, operator_hunt.system
     for name, fault in echoes(system).items():
