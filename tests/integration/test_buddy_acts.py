@@ -15,6 +15,7 @@ from airflow_provider.buddy.operators import (
 )
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
+from airflow_provider.execution.transport import MAX_ATTEMPTS
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import OPERATOR_MODES
 from tests.integration.systems import BuddySystem
@@ -265,6 +266,15 @@ def test_cancelling_what_is_being_stopped(stage: Stage) -> None:
     stage.buddy.cancel(ref, by="Mike")
     assert stage.task(BuddyCancelExecutionOperator, ref=ref).run().result["status"] == "TERMINATED"
     assert stage.sent == []
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+def test_a_cancel_without_answer_is_looked_up_and_sent_once_more_if_it_had_no_effect(stage: Stage, kind: str) -> None:
+    ref = stage.start(SLOW, wait=0.1)
+    stage.system.fault(kind, "cancel", times=MAX_ATTEMPTS)
+    ended = stage.task(BuddyCancelExecutionOperator, ref=ref, poll_interval=10.0, timeout=300.0).run()
+    assert (ended.state, ended.result["status"]) == ("success", "TERMINATED"), ended.text
+    assert ("asking once more" in ended.text) is (kind == "drop_before")
 
 
 def test_cancelling_declines_an_approval(stage: Stage) -> None:

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider import errors
+from tests import virtual_clock
 from tests.harness import TaskRun
 from tests.integration.conftest import Bench
 from tests.integration.systems import Adapter
@@ -212,6 +213,25 @@ def test_a_cancel_that_takes_long_outlives_the_trigger(system: Adapter) -> None:
     system.fault("latency", "cancel", seconds=1.0, times=None)
     logs = task.kill_trigger(looked_at(system), "failed", linger=2.0)
     system.check_stopped(logged(logs))
+
+
+@pytest.mark.parametrize("kind", ["succeeded", "slow"])
+def test_a_trigger_that_has_told_the_end_cancels_nothing(system: Adapter, kind: str) -> None:
+    """Airflow may take it away before it has stored the event; what comes of the end is for the worker."""
+    task = deferred(system, script=system.script(kind), timeout=60.0 if kind == "succeeded" else 1.0)
+    trigger = task.trigger()
+    told: list[Any] = []
+
+    async def main() -> None:
+        async for event in trigger.run():
+            told.append(event)
+            task.api.states[task.state_key] = "failed"
+            await trigger.on_kill()
+
+    with task.comms():
+        virtual_clock.run(main())
+    assert [event.payload["end"] for event in told] == ["ended" if kind == "succeeded" else "timeout"]
+    assert system.cancels == 0
 
 
 def test_a_deferred_task_may_leave_its_execution(system: Adapter) -> None:

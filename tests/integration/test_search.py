@@ -396,6 +396,16 @@ def test_another_triggerer_goes_on_with_what_was_found(emulator: Emulator) -> No
     assert search.system.cancels == 0
 
 
+def test_a_trigger_that_can_not_read_what_another_found_searches_for_itself(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("Airflow does not answer")
+
+    search = Search(emulator, "sensor-deferrable")
+    ref = search.start()
+    monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom.aget_value", fails)
+    assert found(search.run()) == ref
+
+
 def test_what_a_dead_trigger_had_found_survives_the_retry(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     search = Search(emulator, "sensor-deferrable")
     ref = search.start("INPROGRESS")

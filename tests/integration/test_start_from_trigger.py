@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow.sdk.serde import serialize
 
 from airflow_provider import errors
@@ -38,6 +38,13 @@ class Stage:
     def task(self, make: Callable[..., BaseOperator] | None = None, *, params: dict[str, Any] | None = None, **arguments: Any) -> TaskRun:
         build = make or BuddyExecutionSensor
         return TaskRun(lambda: build(task_id="task", **{**FAST, **arguments}), self.system.connections, params=params)
+
+
+class Echo(BaseOperator):
+    """A task that can be mapped."""
+
+    def __init__(self, *, value: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
 
 
 @pytest.fixture
@@ -92,6 +99,22 @@ def test_what_another_task_has_pushed_is_no_template(stage: Stage) -> None:
     ended = task.run()
     assert type(ended.error) is errors.ConfigurationError
     assert "{{ var.value.secret }}" in str(ended.error)
+
+
+@pytest.mark.parametrize("task_ids", ["'many'", "['start', 'many']"])
+def test_a_template_with_xcoms_of_a_mapped_task_begins_in_a_worker(stage: Stage, task_ids: str) -> None:
+    def make(**arguments: Any) -> BaseOperator:
+        start = BaseOperator(task_id="start")
+        many = Echo.partial(task_id="many").expand(value=[1, 2])
+        made = BuddyExecutionSensor(**arguments)
+        [start, many] >> made
+        return made
+
+    task = stage.task(make, ref=f"{{{{ ti.xcom_pull({task_ids}) }}}}")
+    task.try_number = 1
+    assert task.defer_at_once(task._task())
+    event = task._first_event()
+    assert event.payload == {"begin": "XComs of 'many' can be read by a worker only, since it may be mapped"}
 
 
 def test_what_was_not_pushed_is_told_by_a_worker(stage: Stage) -> None:
@@ -180,22 +203,42 @@ def test_after_a_clear_it_begins_anew_and_nothing_of_the_try_before_is_left(stag
     assert ended.xcoms.keys().isdisjoint({"IMAGE", "return_value"})
 
 
+def airflow_ends_the_deferral(task: TaskRun) -> Ended:
+    """The back-stop: Airflow resumes the task straight into failure."""
+
+    def times_out(event: Any) -> dict[str, Any]:
+        return {"next_method": "__fail__", "next_kwargs": serialize({"error": "Trigger timeout"})}
+
+    task.run_trigger = dict  # type: ignore[method-assign]
+    task.resume = times_out  # type: ignore[method-assign]
+    task._first_event = lambda: type("Event", (), {"payload": {}})()  # type: ignore[method-assign]
+    return task.run()
+
+
 def test_execution_timeout_counts_and_a_retry_goes_on(stage: Stage) -> None:
     task = stage.task(ref=stage.start("INPROGRESS"), execution_timeout=timedelta(seconds=30))
     assert task.defer_at_once(task._task())
     assert task.deferred is not None
     assert json.loads(json.dumps(task.deferred.trigger_kwargs))["limit"] == 30
-    task.run_trigger = dict  # type: ignore[method-assign]
-
-    def airflow_times_out(event: Any) -> dict[str, Any]:
-        return {"next_method": "__fail__", "next_kwargs": serialize({"error": "Trigger timeout"})}
-
-    task.resume = airflow_times_out  # type: ignore[method-assign]
-    task._first_event = lambda: type("Event", (), {"payload": {}})()  # type: ignore[method-assign]
-    ended = task.run()
+    ended = airflow_ends_the_deferral(task)
     assert type(ended.error) is AirflowTaskTimeout
     assert str(ended.error) == "The execution_timeout of 30 s has passed and the execution has not ended."
     assert ended.state == "up_for_retry"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"execution_timeout": timedelta(seconds=90)},
+        {"execution_timeout": timedelta(seconds=30), "start_from_trigger": False},
+    ],
+    ids=["no execution_timeout", "a longer execution_timeout", "begun by a worker"],
+)
+def test_otherwise_the_sensors_own_timeout_counts(stage: Stage, arguments: dict[str, Any]) -> None:
+    ended = airflow_ends_the_deferral(stage.task(ref=stage.start("INPROGRESS"), **arguments))
+    assert type(ended.error) is AirflowSensorTimeout
+    assert str(ended.error).startswith("The sensor's timeout of 60 s has passed and the execution has not ended.")
 
 
 def test_another_triggerer_goes_on_with_what_was_found(stage: Stage, clock: VirtualClock) -> None:

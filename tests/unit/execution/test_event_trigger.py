@@ -708,6 +708,13 @@ def test_a_strange_memory_is_none(stored: Any) -> None:
     assert Ends.load(stored) is None
 
 
+def test_one_that_still_runs_is_awaited_and_no_news() -> None:
+    ends, item = Ends(START), snapshot("a", Phase.RUNNING)
+    assert ends.listed([item], START, CATCH_UP) == ([], [])
+    assert ends.read(item, START, CATCH_UP) is False
+    assert list(ends.active) == ["a"]
+
+
 def test_an_end_without_times_is_told_once_for_as_long_as_it_is_shown() -> None:
     ends, item = Ends(START), snapshot("a", Phase.SKIPPED, None)
     assert ends.listed([item], START, CATCH_UP)[0] == [item]

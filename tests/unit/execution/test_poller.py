@@ -452,6 +452,17 @@ def test_pages_are_read_as_far_as_they_save_requests() -> None:
     assert sum(ref == "last" for _, ref in remote.reads) > 100
 
 
+def test_further_pages_that_save_nothing_are_read_by_searches_only() -> None:
+    others = {f"other{n}": Execution(f"other{n}", [(0.0, Phase.RUNNING)]) for n in range(40)}
+    far = {f"far{n}": Execution(f"far{n}", [(0.0, Phase.RUNNING), (HOUR, Phase.SUCCEEDED)]) for n in range(3)}
+    remote = Remote(running(*[HOUR] * 20) | others | far, page=10)
+    follow(remote, [Wait(ref) for ref in remote.executions if ref not in others])
+    first, second, *further = (sum(page == number for _, page in remote.pages) for number in range(7))
+    assert first == second
+    assert len(set(further)) == 1
+    assert HOUR / SEARCH_SECONDS / 2 < further[0] < 0.7 * first
+
+
 def test_many_that_come_at_once_are_looked_for_on_further_pages_soon() -> None:
     """Not by the next search only, that is a minute later: until then, each would ask for itself."""
     remote = Remote(running(*[600.0] * 300), page=30)
@@ -475,6 +486,15 @@ def test_an_execution_that_is_shown_twice_has_news_if_either_says_so() -> None:
     remote.shown = lambda: [*shown(), *(Glance(ref, "RUNNING", "run 0") for ref in remote.executions)]  # type: ignore[method-assign]
     follow(remote, waits)
     assert all(wait.ended <= 1_000.0 + 35.0 for wait in waits)
+
+
+def test_a_list_that_is_wrong_about_an_execution_is_not_believed_for_long() -> None:
+    """Else each of the others' rounds would have it looked at; so only some do, behind each look of its own."""
+    remote = Remote(running(HOUR, HOUR) | {"2": Execution("2", [(0.0, Phase.QUEUED), (2.0, Phase.RUNNING), (HOUR, Phase.SUCCEEDED)])})
+    remote.executions["2"].frozen_at = 1.0
+    waits = [Wait("0", interval=10.0), Wait("1", interval=10.0), Wait("2", starts=5.0, interval=600.0)]
+    follow(remote, waits)
+    assert sum(ref == "2" for _, ref in remote.reads) <= (1 + FALSE_NEWS) * waits[2].looks_of_its_own(HOUR)
 
 
 def test_a_list_that_is_refused_ends_no_wait() -> None:

@@ -82,6 +82,8 @@ def test_a_failure_is_told_to_all_who_asked_and_not_kept() -> None:
 
 def test_the_last_to_leave_ends_what_is_under_way() -> None:
     async def main() -> None:
+        noise: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: noise.append(told))
         api = Api()
         searches = joined(api, 2)
         _, second = await begun(searches, LONG, "a", "b")
@@ -90,6 +92,8 @@ def test_the_last_to_leave_ends_what_is_under_way() -> None:
         searches.leave()
         with pytest.raises(asyncio.CancelledError):
             await second
+        await asyncio.sleep(0)
+        assert noise == []
         assert Searches.join(api) is not searches  # type: ignore[arg-type]
 
     virtual_clock.run(main())

@@ -940,6 +940,14 @@ def test_a_late_answer_does_not_end_the_pause_after_a_refusal() -> None:
     assert limit.take() == limit.refused() == 30.0
 
 
+def test_refusals_that_say_nothing_pause_longer_only_if_nothing_was_answered_between_them(clock: VirtualClock) -> None:
+    limit, pauses = _RateLimit(), []
+    for status in (429, 429, 429, 200, 429):
+        pauses.append(limit.note(status, {}))
+        clock.advance(MAX_WAIT)
+    assert pauses == [1.0, 2.0, 4.0, None, 1.0]
+
+
 def test_of_answers_that_overtake_each_other_the_one_with_less_left_counts() -> None:
     limit, reset = _RateLimit(), str(_clock.now() + 30)
     for left in ("2", "0", "1"):
