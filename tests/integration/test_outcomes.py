@@ -187,6 +187,13 @@ def test_timeout(bench: Bench) -> None:
     assert (ended.xcoms["url"] or "") in str(ended.error)
 
 
+@pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
+def test_deleted_between_the_event_and_the_last_look(system: Adapter, mode: str) -> None:
+    task = Bench(system, mode).task("succeeded")
+    task.after_trigger = lambda _: system.delete(system.refs[0])
+    failed(task.run(), errors.ExecutionVanished)
+
+
 def test_vanished(bench: Bench, clock: VirtualClock) -> None:
     task = bench.task("slow", **bench.every(10.0))
     clock.later(0.4, lambda: bench.system.delete(bench.system.refs[0]))

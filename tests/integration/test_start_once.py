@@ -410,13 +410,15 @@ def test_a_quick_end_is_held_back_until_airflow_has_heard_of_the_deferral(
     assert times[1] - times[0] >= 1.0
 
 
-def test_our_timeout_comes_before_airflows(system: Adapter) -> None:
-    task = Bench(system, "operator-deferrable").task("succeeded", timeout=100.0)
+@pytest.mark.parametrize(("waiting_timeout", "waiting"), [(None, 7 * 24 * 3_600.0), (50_000.0, 50_000.0)])
+def test_our_timeout_comes_before_airflows(system: Adapter, waiting_timeout: float | None, waiting: float) -> None:
+    """Also where the execution waits for a person, which does not count against ``timeout``."""
+    task = Bench(system, "operator-deferrable").task("succeeded", timeout=100.0, waiting_timeout=waiting_timeout)
     task.run()
     assert task.deferred is not None
     assert task.deferred.trigger_kwargs is not None
     assert task.deferred.trigger_timeout is not None
-    assert task.deferred.trigger_timeout.total_seconds() > 100.0 + 3_000
+    assert task.deferred.trigger_timeout.total_seconds() > 100.0 + waiting + 3_000
 
 
 @pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])

@@ -240,6 +240,7 @@ def test_a_key_that_does_not_end_hides_no_more_than_what_looks_like_one() -> Non
     [
         (["MIIEpAIBAAKCAQEA0m", KEY[-1], "after it"], ["***", KEY[-1], "after it"]),
         (["before", *KEY[:2], "after it"], ["before", KEY[0], "***", "after it"]),
+        (["MIIEpAIBAAKCAQEA0m", KEY[-1], "between", *KEY[:2]], ["***", KEY[-1], "between", KEY[0], "***"]),
         (["before", "after it"], ["before", "after it"]),
         ([], []),
     ],
