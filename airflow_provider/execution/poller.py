@@ -39,7 +39,7 @@ DETAILS_PER_ROUND = 5
 AT_ONCE = 25
 """Waits that are woken before the event loop is given to others."""
 FALSE_NEWS = 3
-"""Times in a row that news turned out to be none, until what the list says of an execution is not believed any longer."""
+"""Times in a row that news turned out to be none, until the list is ignored for an execution up to the wait's next look of its own."""
 
 
 async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]:

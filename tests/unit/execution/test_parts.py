@@ -233,7 +233,7 @@ def test_a_connection_serves_the_next_poll_of_a_wait_too(monkeypatch: pytest.Mon
 
     async def main(url: str) -> None:
         async with AsyncSender.shared(endpoint_of(url)) as sender:
-            for pause, made in ((33.0, 1), (KEEP_ALIVE + 1.0, 1), (0.0, 2)):  # httpx by itself gives an idle connection up after 5 seconds
+            for pause, made in ((33.0, 1), (KEEP_ALIVE + 1.0, 1), (0.0, 2)):  # httpx alone closes an idle connection after 5 seconds
                 assert await sender.send(FILE.at(url)) == b"abc"
                 assert len(connections) == made
                 await _clock.asleep(pause)
