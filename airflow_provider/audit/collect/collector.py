@@ -139,7 +139,7 @@ async def collect(sources: Sequence[Source], spool: Spool, log: Any) -> int:
     try:
         await all_of(_read(source, spool, progress, log) for source in sources)
     except BaseException:
-        await asyncio.shield(spool.flush())
+        await spool.flush()
         raise
     await spool.finish()
     progress.tell(last=True)

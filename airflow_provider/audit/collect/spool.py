@@ -85,7 +85,16 @@ class Spool:
             self.at[unit] = at
 
     async def flush(self, *, if_full: bool = False) -> None:
-        """Write a part; with ``if_full`` only when it is time to."""
+        """
+        Write a part; with ``if_full`` only when it is time to.
+
+        Whoever is cancelled meanwhile leaves a part that is written nonetheless: a later one would say that its records are there.
+
+        :raises OSError: it could not be written; its records go into the next part.
+        """
+        await asyncio.shield(self._flush(if_full))
+
+    async def _flush(self, if_full: bool) -> None:
         async with self._writing:
             if if_full and self._size < self._part_bytes and _clock.monotonic() - self._since < self._part_seconds:
                 return
@@ -98,9 +107,14 @@ class Spool:
                 "count": self.count,
                 "finished": self.finished,
             }
-            lines, self._lines, self._size = [*self._lines, json.dumps(progress)], [], 0
+            lines, size = self._lines, self._size
+            self._lines, self._size = [], 0
+            try:
+                await asyncio.to_thread(self._write, self._path(self._last + 1), [*lines, json.dumps(progress)])
+            except BaseException:
+                self._lines, self._size = [*lines, *self._lines], size + self._size
+                raise
             self._last += 1
-            await asyncio.to_thread(self._write, self._path(self._last), lines)
             self._since = _clock.monotonic()
 
     async def finish(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import threading
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -399,6 +402,42 @@ def test_records_of_something_else_are_dropped(tmp_path: Path) -> None:
     assert Spool(tmp_path / "spool", {"a": 1}).finished
     other = Spool(tmp_path / "spool", {"a": 2})
     assert (other.count, other.finished, list(other.records())) == (0, False, [])
+
+
+def test_a_part_whose_writing_is_cancelled_before_it_began_is_not_lost(tmp_path: Path) -> None:
+    held = threading.Event()
+
+    async def collection(spool: Spool) -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+        busy = asyncio.get_running_loop().run_in_executor(None, held.wait)
+        spool.add([json.dumps({"kind": "gap", "n": 1})], "one", None)
+        writing = asyncio.ensure_future(spool.flush())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        held.set()
+        await busy
+        spool.add([json.dumps({"kind": "gap", "n": 2})], "two", None)
+        await spool.flush()
+
+    asyncio.run(collection(Spool(tmp_path / "spool", {})))
+    again = Spool(tmp_path / "spool", {})
+    assert ([record["n"] for record in again.records()], again.done) == ([1, 2], {"one", "two"})
+
+
+def test_a_part_that_could_not_be_written_goes_into_the_next_one(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "folder" / "spool", {})
+    (tmp_path / "folder").write_text("in the way")
+    spool.add([json.dumps({"kind": "gap", "n": 1})], "one", None)
+    with pytest.raises(OSError, match="folder"):
+        virtual_clock.run(spool.flush())
+    (tmp_path / "folder").unlink()
+    spool.add([json.dumps({"kind": "gap", "n": 2})], "two", None)
+    virtual_clock.run(spool.flush())
+    again = Spool(tmp_path / "folder" / "spool", {})
+    assert ([record["n"] for record in again.records()], again.done) == ([1, 2], {"one", "two"})
 
 
 @pytest.mark.long
