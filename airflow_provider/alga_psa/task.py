@@ -40,7 +40,7 @@ class AlgaPsaTask(ExecutionTask):
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
         outcome = super()._judge(title, end, snapshot, problem)
         if outcome.error is ExecutionDeadlineExceeded and snapshot.phase is Phase.QUEUED:
-            return Outcome(f"{outcome.message} {PENDING}", outcome.error)
+            return outcome.adding(PENDING)
         return outcome
 
 

@@ -447,15 +447,15 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
     def _give_up(self, hook: ExecutionHook, ref: str, outcome: Outcome) -> Outcome:
         """Cancel an execution that took too long, and say in the task's error whether that went well."""
         if not self.owns_execution:
-            return _adding(outcome, "It was left alone.")
+            return outcome.adding("It was left alone.")
         if not hook.system().can_cancel:
-            return _adding(outcome, f"It goes on: {hook.title} can't cancel executions.")
+            return outcome.adding(f"It goes on: {hook.title} can't cancel executions.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
         try:
             hook.run(hook.system().cancel(ref))
         except ExecutionApiError as error:
-            return _adding(outcome, f"It could not be cancelled, and may go on: {error}")
-        return _adding(outcome, "It was cancelled.")
+            return outcome.adding(f"It could not be cancelled, and may go on: {error}")
+        return outcome.adding("It was cancelled.")
 
     def _note_waiting(self, context: Context, state: WatchState) -> None:
         """So that a later try knows how much of the time was spent waiting for a person."""
@@ -553,9 +553,3 @@ def _may_have_worked(error: ExecutionApiError) -> bool:
     if isinstance(error, TransportError):
         return error.sent
     return isinstance(error, (ServerError, ProtocolError)) or (isinstance(error, StatusError) and (error.status or 0) < 400)
-
-
-def _adding(outcome: Outcome, text: str) -> Outcome:
-    """The outcome with one more sentence, before the link."""
-    message, see, url = outcome.message.rpartition(" See ")
-    return Outcome(f"{message} {text}{see}{url}" if see else f"{url} {text}", outcome.error)

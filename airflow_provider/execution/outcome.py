@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from airflow_provider.errors import (
@@ -33,11 +33,28 @@ class Choices(TypedDict):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The task's end: ``error`` is None for success; ``skip`` goes for AirflowSkipException."""
+    """
+    The task's end.
 
-    message: str
+    :param text: what happened, in sentences.
+    :param error: what the task fails with; None for success.
+    :param skip: whether it ends with AirflowSkipException.
+    :param url: the execution's page, if the message should point at it.
+    """
+
+    text: str
     error: type[ExecutionError] | None = None
     skip: bool = False
+    url: str | None = None
+
+    @property
+    def message(self) -> str:
+        """The text, and where to look."""
+        return f"{self.text}{see(self.url)}"
+
+    def adding(self, sentence: str) -> Outcome:
+        """The same outcome with one more sentence."""
+        return replace(self, text=f"{self.text} {sentence}")
 
 
 def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: str | None = None) -> Outcome:
@@ -48,37 +65,38 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     :param problem: the last error of the API, for an end without an answer.
     """
     what = f"{title} execution {snapshot.ref}"
-    at = see(snapshot.url)
+    url = snapshot.url
     status = clean(snapshot.status)
     phase = snapshot.phase
     if end == "vanished":
         why = problem or "deleted, or hidden from this connection."
-        return Outcome(f"{what} answers 404 and did so for a while: {why}{at}", ExecutionVanished)
+        return Outcome(f"{what} answers 404 and did so for a while: {why}", ExecutionVanished, url=url)
     if end == "unreachable":
         return Outcome(
             f"{what}: the API could not be reached for too long, so its end is not known. It was left alone; "
-            f"a retry of the task re-attaches to it. Last error: {problem}{at}",
+            f"a retry of the task re-attaches to it. Last error: {problem}",
             ExecutionUnreachable,
+            url=url,
         )
     if phase is Phase.SUCCEEDED:
         if snapshot.partial is None:
             return Outcome(f"{what} ended {status}.")
         text = f"{what} ended {status}, but in part: {clean(snapshot.partial)}."
-        return Outcome(text + at, ExecutionFailed if choices["on_partial"] == "fail" else None)
+        return Outcome(text, ExecutionFailed if choices["on_partial"] == "fail" else None, url=url)
     if phase is Phase.SKIPPED:
         text = f"{what} was skipped by {title} ({status}).{_cause(snapshot)}"
         if choices["on_skipped"] == "succeed":
             return Outcome(text)
-        return Outcome(text + at, ExecutionFailed if choices["on_skipped"] == "fail" else None, choices["on_skipped"] == "skip")
+        return Outcome(text, ExecutionFailed if choices["on_skipped"] == "fail" else None, choices["on_skipped"] == "skip", url)
     if phase.ended:
         kind = {Phase.CANCELLED: ExecutionCancelled, Phase.TIMED_OUT: ExecutionTimedOut}.get(phase, ExecutionFailed)
-        return Outcome(f"{what} ended {status}.{_by_whom(snapshot)}{_cause(snapshot)}{at}", kind)
+        return Outcome(f"{what} ended {status}.{_by_whom(snapshot)}{_cause(snapshot)}", kind, url=url)
     if end in ("waiting", "waiting_timeout"):
         for_what = f" for {clean(snapshot.waiting_for)}" if snapshot.waiting_for else ""
         long = " for longer than waiting_timeout" if end == "waiting_timeout" else ""
         wanted = end == "waiting" and choices["on_waiting"] == "succeed"
-        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.{at}", None if wanted else ExecutionWaiting)
-    return Outcome(f"{what} was still {status} when the task's timeout had passed.{at}", ExecutionDeadlineExceeded)
+        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.", None if wanted else ExecutionWaiting, url=url)
+    return Outcome(f"{what} was still {status} when the task's timeout had passed.", ExecutionDeadlineExceeded, url=url)
 
 
 def failing_step(snapshot: Snapshot) -> Step | None:

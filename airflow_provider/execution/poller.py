@@ -90,6 +90,7 @@ class Seat:
         "_known",
         "_news",
         "_poller",
+        "_timer",
         "_told",
         "_watch",
         "deadline",
@@ -112,6 +113,7 @@ class Seat:
         self._known: Known | None = None
         self._false_news = 0
         self._told = False
+        self._timer: _clock.Timer | None = None
         self._news: asyncio.Future[ExecutionApiError | None] | None = None
 
     def news(self) -> asyncio.Future[ExecutionApiError | None]:
@@ -129,6 +131,8 @@ class Seat:
             self.looked_at, self.stale_at = now, now + DETAIL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         self._told = False
         self._news = loop.create_future()
+        # Of its own: the end of a wait does not depend on rounds, which may take long, or fail.
+        self._timer = _clock.call_later(left, self.wake)
         self._poller.expect(self.due)
         return self._news
 
@@ -146,6 +150,8 @@ class Seat:
 
     def leave(self) -> None:
         """Give the place up."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._poller.leave(self)
 
     @property
@@ -177,8 +183,10 @@ class Seat:
         """Let the wait look for itself."""
         if self.waiting:
             assert self._news is not None
+            if self._timer is not None:
+                self._timer.cancel()
             self._told = error is not None
-            self._news.set_result(error)
+            self._news.set_result(error and error.anew())
 
 
 class Poller:
@@ -249,9 +257,19 @@ class Poller:
             self._sooner = asyncio.Event()
             # Without the context of the trigger that happens to be first: it would outlive that one, and log in its name.
             self._task = Context().run(asyncio.get_running_loop().create_task, self._run(self._sooner))
+            self._task.add_done_callback(self._ended)
         if due < self._next:
             self._next = due
             self._sooner.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """After a fault of its own: the waits look for themselves, and the next one that waits for news begins anew."""
+        if task.cancelled() or (fault := task.exception()) is None:
+            return
+        logging.getLogger(__name__).error("Polling for several waits failed; it begins anew.", exc_info=fault)
+        self._task, self._next = None, float("inf")
+        for seat in self._seats:
+            seat.wake()
 
     async def _run(self, sooner: asyncio.Event) -> None:
         while True:

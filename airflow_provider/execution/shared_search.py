@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider import _clock
+from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.route import Flow, Request, Route
 from airflow_provider.execution.transport import AsyncSender
 
@@ -80,7 +81,10 @@ class Searches:
             asked.answer = Context().run(asyncio.create_task, self._sender.send(request))
             asked.at = _clock.monotonic()
             asked.answer.add_done_callback(partial(self._answered, asked, seconds))
-        return await asyncio.shield(asked.answer)
+        try:
+            return await asyncio.shield(asked.answer)
+        except ExecutionApiError as error:
+            raise error.anew() from None
 
     def _question(self, key: Key, by: object) -> _Asked:
         if key not in self._asked and len(self._asked) >= MOST:

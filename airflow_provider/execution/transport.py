@@ -575,20 +575,41 @@ class _Credential:
         self.endpoint = endpoint
         self.cookie: str | None = None
         self.taken = False
+        self._proven: Endpoint | None = None
+        self._had = [(endpoint.headers, endpoint.login)]
 
     def may_be_renewed(self, request: Request[Any], refused: Endpoint) -> bool:
         """Whether reading the connection again may help against a 401 of our own API."""
         at_home = request.url is None or origin(request.url) == origin(refused.base_url)
-        return at_home and (self.taken or self.endpoint is not refused)
+        return at_home and (self.taken or self._proven is not None or self.endpoint is not refused)
 
     def renew(self, read: Endpoint) -> bool:
-        """Go on with the credential of the connection as it reads now; False if it is the same, or for another address."""
-        self.taken = False
-        old = self.endpoint
-        if read.base_url != old.base_url or (read.headers, read.login) == (old.headers, old.login):
+        """
+        Go on with the credential of the connection as it reads now.
+
+        If that is the one that was refused, and was never taken, go back to the one before: it was.
+
+        :returns: False if there is no other, or the connection leads to another address.
+        """
+        proven = None if self.taken else self._proven
+        self.taken, self._proven = False, None
+        if read.base_url != self.endpoint.base_url:
             return False
-        self.endpoint = replace(old, headers=read.headers, login=read.login)
+        if (read.headers, read.login) != (self.endpoint.headers, self.endpoint.login):
+            return self._use(read)
+        return proven is not None and self._use(proven)
+
+    def adopt(self, read: Endpoint) -> None:
+        """Go on with the credential that somebody else has read from the connection, unless it was in use here before."""
+        if (read.headers, read.login) not in self._had:
+            self._proven = self.endpoint if self.taken else self._proven
+            self._use(read)
+
+    def _use(self, read: Endpoint) -> bool:
+        self.taken = False
+        self.endpoint = replace(self.endpoint, headers=read.headers, login=read.login)
         self.cookie = None
+        self._had.append((read.headers, read.login))
         return True
 
 
@@ -715,11 +736,10 @@ class Sender:
 class AsyncSender:
     """Runs flows on an event loop; shared by all waits of one connection on that loop (:meth:`shared`)."""
 
-    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, AsyncSender]] = weakref.WeakKeyDictionary()
+    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, AsyncSender]] = weakref.WeakKeyDictionary()
 
     def __init__(self, endpoint: Endpoint, carrier: Carrier, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> None:
         self._credential = _Credential(endpoint)
-        self._held_as = endpoint  # the one in use may change
         self._reread = reread
         self._carrier = carrier
         self._limit = _RateLimit()
@@ -737,22 +757,30 @@ class AsyncSender:
     @classmethod
     async def hold(cls, endpoint: Endpoint, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> AsyncSender:
         """
-        One sender, hence one pool and one rate limit, for all that use ``endpoint`` on this loop at a time; until :meth:`release`.
+        One sender, hence one pool and one rate limit, for all that use a connection on this loop at a time; until :meth:`release`.
+
+        A credential that was changed since is the one that all of them use from now on.
 
         :param reread: reads the connection again, should its credential be refused after it was taken.
         """
         carrier = await asyncio.to_thread(_prepared, endpoint.verify)
         senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
-        if (sender := senders.get(endpoint)) is None:
-            sender = senders[endpoint] = cls(endpoint, carrier(), reread)
+        if (sender := senders.get(cls._place(endpoint))) is None:
+            sender = senders[cls._place(endpoint)] = cls(endpoint, carrier(), reread)
+        sender._credential.adopt(endpoint)
         sender._users += 1
         return sender
+
+    @staticmethod
+    def _place(endpoint: Endpoint) -> object:
+        """What senders are shared by: not by the credential, which may change, but by how the server's certificate is checked."""
+        return endpoint.system, endpoint.conn_id, endpoint.base_url, endpoint.verify
 
     async def release(self) -> None:
         """Give a sender back that was held; the last to do so closes its sockets."""
         self._users -= 1
         if not self._users:
-            del self._shared[asyncio.get_running_loop()][self._held_as]
+            del self._shared[asyncio.get_running_loop()][self._place(self.endpoint)]
             await asyncio.shield(self._carrier.aclose())
 
     @classmethod
@@ -801,7 +829,8 @@ class AsyncSender:
 
     async def _attempt(self, request: Request[T]) -> T:
         async with self._in_flight:
-            # Behind the queue: what has been learnt of the limit meanwhile counts, also while it sleeps.
+            # Behind the queue: what has been learnt of the limit meanwhile counts, also while it sleeps. It keeps its slot meanwhile:
+            # whatever comes behind it, a final read as well, would be refused like it.
             wait = _Call(self.endpoint, request).pause(self._limit)
             with self._limit.turn():
                 while wait:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -40,6 +41,18 @@ def test_an_execution_that_has_ended_is_judged_by_its_own_end(phase: Phase, erro
     assert (outcome.error, outcome.skip) == (error, False)
     assert outcome.message.startswith(f"Buddy execution w/1 ended RAW_{phase}.")
     assert (f"See {URL}" in outcome.message) == (error is not None)
+
+
+@pytest.mark.parametrize("url", [URL, None])
+@pytest.mark.parametrize("text", ["It broke.", "It broke. See https://elsewhere.example", " See ", ""])
+def test_a_further_sentence_comes_before_the_link(text: str, url: str | None) -> None:
+    outcome = judge("Buddy", "timeout", snapshot(Phase.RUNNING, url=url), CHOICES)
+    outcome = replace(outcome, text=f"{outcome.text} {text}").adding("It was left alone.")
+    assert outcome.message == (
+        f"Buddy execution w/1 was still RAW_RUNNING when the task's timeout had passed. {text} It was left alone."
+        + (f" See {URL}" if url else "")
+    )
+    assert outcome.error is errors.ExecutionDeadlineExceeded
 
 
 @pytest.mark.parametrize(("choice", "error"), [("succeed", None), ("fail", errors.ExecutionFailed)])

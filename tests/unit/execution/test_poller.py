@@ -94,6 +94,17 @@ class Execution:
         return self.states[-1][0]
 
 
+class Poison(str):
+    """A status that nothing can be compared with."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        raise ZeroDivisionError("not foreseen")
+
+    __hash__ = str.__hash__
+
+
 @dataclass
 class Outage:
     start: float
@@ -121,6 +132,8 @@ class Remote:
     active_only: bool = False
     with_runs: bool = True
     page: int = 50
+    poisoned: tuple[float, float] = (0.0, 0.0)
+    """From when to when the list breaks the round that looks at it."""
     outages: list[Outage] = field(default_factory=list)
     reads: list[tuple[float, str]] = field(default_factory=list)
     pages: list[tuple[float, int]] = field(default_factory=list)
@@ -144,7 +157,8 @@ class Remote:
             phase, run = execution.at(min(moment, execution.frozen_at))
             if phase is None or (self.active_only and phase.ended):
                 continue
-            items.append(Glance(execution.ref, phase.value, run if self.with_runs else None))
+            status = Poison(phase.value) if self.poisoned[0] <= now() < self.poisoned[1] else phase.value
+            items.append(Glance(execution.ref, status, run if self.with_runs else None))
             if self.twice and self.chance.random() < self.twice:  # once more, as it was a while ago
                 before, run = execution.at(moment - self.chance.uniform(0, 100))
                 if before is not None:
@@ -562,6 +576,58 @@ def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_ma
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 20
     assert max(wait.ended for wait in waits) <= 400.0 + 30.0 + 2 * 33.0
+
+
+def test_a_round_that_breaks_ends_no_wait(caplog: pytest.LogCaptureFixture) -> None:
+    remote = Remote(running(*[4 * HOUR] * 20), poisoned=(100.0, 1_000.0))
+    waits = [Wait(ref) for ref in remote.executions] + [Wait(ref, starts=400.0) for ref in remote.executions]
+    follow(remote, waits)
+    assert [wait.end for wait in waits] == ["ended"] * 40
+    assert max(wait.ended for wait in waits) <= 4 * HOUR + 35.0
+    meanwhile = [ref for moment, ref in remote.reads if 200.0 <= moment <= 1_000.0]
+    assert set(meanwhile) == set(remote.executions), "waits looked for themselves"
+    assert len(meanwhile) <= 40 * 800.0 / 20.0, "no more often than each alone would"
+    assert any(moment > 1_000.0 for moment, _ in remote.pages)
+    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 40 * (1 + 3.5 * HOUR / DETAIL_SECONDS / 0.8)
+    assert caplog.records
+    assert all("begins anew" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("trouble", ["it hangs", "it breaks"])
+def test_a_deadline_is_kept_whatever_the_list_does(trouble: str) -> None:
+    remote = Remote(running(*[HOUR] * 20))
+    if trouble == "it hangs":
+        remote.outages.append(Outage(100.0, HOUR, "timeout", "list", unanswered=HOUR))
+    else:
+        remote.poisoned = (100.0, HOUR)
+    waits = [Wait(ref, more={"timeout": 140.0 + number}) for number, ref in enumerate(remote.executions)]
+    follow(remote, waits)
+    assert [wait.end for wait in waits] == ["timeout"] * 20
+    assert max(wait.ended - wait.more["timeout"] for wait in waits) <= 2 * LATENCY
+
+
+def test_each_wait_is_told_of_a_refusal_by_an_error_of_its_own() -> None:
+    told: list[Exception] = []
+
+    class Told(Watch):
+        def look(self, error: errors.ExecutionApiError | None = None) -> Any:
+            told.extend([error] if error is not None else [])
+            return super().look(error)
+
+    async def work() -> None:
+        sender, system = a_sender(), Model(Remote(running(*[500.0] * 20), outages=[Outage(100.0, 200.0, "refused", "all")]))
+
+        async def follow(ref: str) -> None:
+            watch = Told(system, ref, policy(), WatchState(since=_clock.now()), Log())
+            async with aclosing(looks(sender, watch)) as seen:
+                async for _ in seen:
+                    pass
+
+        await asyncio.gather(*map(follow, system.remote.executions))
+
+    run(work())
+    assert len(told) > 20
+    assert len({id(error) for error in told}) == len(told)
 
 
 def test_a_list_that_fails_affects_its_own_waits_only() -> None:

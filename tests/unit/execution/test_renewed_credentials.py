@@ -157,3 +157,61 @@ def test_a_changed_password_is_taken_from_the_connection(kind: str, emulator: Em
 
         virtual_clock.run(main())
     assert logins(emulator) == 3  # the second by the old password
+
+
+# One connection, one sender
+
+
+def two_tasks(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, between: Act, fields: dict[str, object]) -> tuple[bool, list[str]]:
+    """Two tasks on one event loop, the connection changed before the second one: whether they share a sender, and the tokens sent."""
+
+    async def main() -> bool:
+        first, second = BuddyHook(), BuddyHook()
+        async with first.asender() as one:
+            await first.aget_token()
+            between()
+            connection(monkeypatch, emulator, **fields)
+            async with second.asender() as other:
+                await second.aget_token()
+                await first.aget_token()
+                return one is other
+
+    connection(monkeypatch, emulator)
+    return virtual_clock.run(main()), sent(emulator)
+
+
+def test_a_rotated_token_makes_no_second_sender(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = emulator.buddy.token
+    shared, tokens = two_tasks(emulator, monkeypatch, lambda: setattr(emulator.buddy, "token", "new"), {"password": "new"})
+    assert (shared, tokens) == (True, [old, "new", "new"])
+
+
+def test_a_token_that_is_refused_from_the_start_does_not_end_waits_whose_own_was_taken(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = emulator.buddy.token
+    shared, tokens = two_tasks(emulator, monkeypatch, lambda: None, {"password": "mistyped"})
+    assert (shared, tokens) == (True, [old, "mistyped", old, old])
+
+
+def test_a_token_that_is_refused_beside_one_that_is_taken_no_longer_is_an_error(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = emulator.buddy.token
+    with pytest.raises(errors.Unauthorized):
+        two_tasks(emulator, monkeypatch, lambda: setattr(emulator.buddy, "token", "other"), {"password": "mistyped"})
+    assert sent(emulator) == [old, "mistyped", old]
+
+
+@pytest.mark.filterwarnings("ignore:.*switches TLS verification off")
+@pytest.mark.parametrize("field", ["host", "extra"])
+def test_another_address_or_another_check_of_certificates_is_another_sender(
+    field: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = json.loads(emulator.systems["buddy"].connection_json())
+    changed = {
+        "host": given["host"].replace("127.0.0.1", "localhost"),
+        "extra": {**given.get("extra", {}), "verify_tls": False},
+    }[field]
+    shared, _ = two_tasks(emulator, monkeypatch, lambda: None, {field: changed})
+    assert not shared

@@ -69,9 +69,15 @@ def test_a_failure_is_told_to_all_who_asked_and_not_kept() -> None:
         tasks = await begun(searches, 0.0, "a", "b", "c")
         api.error = ServerError("It broke.", system="buddy")
         api.may_answer.set()
-        for task in tasks:
-            with pytest.raises(ServerError):
+        told: set[int] = set()
+        for task in tasks[1:]:
+            with pytest.raises(ServerError, match="It broke") as failure:
                 await task
+            told.add(id(failure.value))
+            assert len(failure.traceback) < 10
+        assert len(told) == 2, "each is told by an error of its own"
+        with pytest.raises(ServerError):
+            await tasks[0]
         api.error = None
         await _clock.asleep(1.0)
         (later,) = await begun(searches, 0.0, "b")

@@ -825,10 +825,21 @@ def test_users_of_one_connection_share_a_client_until_the_last_has_left(emulator
 
 
 @pytest.mark.usefixtures("over")
-def test_other_credentials_get_another_client(emulator: Emulator, endpoint: Endpoint) -> None:
+def test_another_connection_gets_another_client(emulator: Emulator, endpoint: Endpoint) -> None:
+    other = replace(endpoint_of(emulator.buddy.url, token="other"), conn_id="other")
+
+    async def main() -> None:
+        async with AsyncSender.shared(endpoint) as first, AsyncSender.shared(other) as second:
+            assert first is not second
+            with pytest.raises(errors.Unauthorized):
+                await second.send(get())
+
+
+@pytest.mark.usefixtures("over")
+def test_another_credential_of_a_connection_gets_the_same_client(emulator: Emulator, endpoint: Endpoint) -> None:
     async def main() -> None:
         async with AsyncSender.shared(endpoint) as first, AsyncSender.shared(endpoint_of(emulator.buddy.url, token="other")) as second:
-            assert first is not second
+            assert first is second
             with pytest.raises(errors.Unauthorized):
                 await second.send(get())
 
