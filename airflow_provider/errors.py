@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider.plain_text import plain
+from airflow_provider._text import plain
 
 if TYPE_CHECKING:
     from typing_extensions import Self

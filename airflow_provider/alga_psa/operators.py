@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider._lazy import Lazy
+from airflow_provider.alga_psa.base import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
-from airflow_provider.alga_psa.task import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.acts import ExecutionGetOperator, ExecutionResumeOperator
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.tasks.existing import ExecutionGetOperator, ExecutionResumeOperator
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 
 if TYPE_CHECKING:
-    from airflow_provider.alga_psa import flows, snapshot
-    from airflow_provider.execution.route import Flow
-    from airflow_provider.execution.system import Snapshot
+    from airflow_provider.alga_psa.api import requests
+    from airflow_provider.alga_psa.executions import mapping
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.system import Snapshot
 else:
-    flows = Lazy("airflow_provider.alga_psa.flows")
-    snapshot = Lazy("airflow_provider.alga_psa.snapshot")
+    requests = Lazy("airflow_provider.alga_psa.api.requests")
+    mapping = Lazy("airflow_provider.alga_psa.executions.mapping")
 
 HOUR = timedelta(hours=1)
 
@@ -34,7 +35,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
     AlgaPSA can't cancel an execution: when the task is ended, or ``timeout`` has passed, the execution goes on, and the log says so.
     ``timeout`` is one hour by default, since an execution may stay ``pending`` for ever on current releases.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param rule: id or exact name.
     :param execution_data: data for the execution, its ``trigger_data``. The key ``airflow_marker`` is added to it, by which a later try
@@ -67,29 +68,29 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
 
     def secrets(self) -> list[str]:
         """The texts in ``execution_data`` that are secret by their name or shape."""
-        from airflow_provider.execution.remote_text import secret_texts
+        from airflow_provider.execution.results.redaction import secret_texts
 
         return list(secret_texts(self.execution_data))
 
     def plan(self, hook: Any) -> Flow[tuple[str, dict[str, Any]]]:
         """Check the data, find the rule."""
         data = self._data()
-        return (yield from flows.resolve_rule(self.rule)), data
+        return (yield from requests.resolve_rule(self.rule)), data
 
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """The one request that executes the rule; the marker goes beside the user's data."""
         rule, data = plan
-        execution = yield from flows.execute_rule(
+        execution = yield from requests.execute_rule(
             rule,
-            {**data, snapshot.MARKER_KEY: marker},
+            {**data, mapping.MARKER_KEY: marker},
             dry_run=bool(self.only_pretend),
             override_conditions=bool(self.override_conditions),
         )
-        return snapshot.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
+        return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the data."""
-        return (yield from flows.find_started(plan[0], marker, since))
+        return (yield from requests.find_started(plan[0], marker, since))
 
     def _data(self) -> dict[str, Any]:
         """
@@ -100,8 +101,8 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
         data: Any = self.execution_data or {}
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
-        if snapshot.MARKER_KEY in data:
-            raise ConfigurationError(f"AlgaPSA: the key {snapshot.MARKER_KEY!r} of execution_data is taken by the marker of this operator.")
+        if mapping.MARKER_KEY in data:
+            raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is taken by the marker of this operator.")
         try:
             plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
@@ -115,7 +116,7 @@ class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator):
 
     Source: ``POST /api/v1/automation/executions/{id}/retry``. Only executions that are ``failed`` can be retried.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -138,7 +139,7 @@ class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator):
 
     Source: ``GET /api/v1/automation/executions/{id}``.
 
-    .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.existing.ExecutionGetOperator` for outputs and logs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.

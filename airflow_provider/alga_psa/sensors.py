@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider.alga_psa.base import AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
-from airflow_provider.alga_psa.task import AlgaPsaTask
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.search_sensor import ExecutionSearchSensor
-from airflow_provider.execution.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
+from airflow_provider.execution.tasks.sensor import ExecutionSensor
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.search import Match
+    from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.waiting.search import Match
 
 TRIGGER_TYPES = ("time_based", "event_based", "condition_based", "manual", "recurring", "webhook")
 
@@ -27,7 +27,7 @@ class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor):
 
     Source: ``GET /api/v1/automation/executions/{id}``.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -53,8 +53,8 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor):
 
     A retry in AlgaPSA sets an execution's start anew: it may come into the bounds by that.
 
-    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
-        :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
+        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param rule: id or exact name.
     :param trigger_type: only executions of this trigger type, such as ``event_based``.

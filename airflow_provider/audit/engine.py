@@ -20,7 +20,7 @@ from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.settings import AuditSettings
 from airflow_provider.audit.waivers import Waivers, waived_as
 from airflow_provider.audit.window import Windows
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MOST_FINDINGS = 20_000
 MOST_REASONS = 20

@@ -18,7 +18,7 @@ from itertools import accumulate
 from typing import Any
 
 from airflow_provider.audit.commands import Assignment, Command, Pipeline, Script, parse
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 NONE: frozenset[str] = frozenset()
 HIDDEN = frozenset({"permissions"})

@@ -25,11 +25,11 @@ from airflow_provider.audit.facts import (
     Subject,
     Variable,
 )
-from airflow_provider.buddy import models
-from airflow_provider.buddy.action_models import ActionDefinition, RunDockerContainer
-from airflow_provider.buddy.snapshot import phase_of
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import utc
+from airflow_provider.buddy.api import models
+from airflow_provider.buddy.api.action_models import ActionDefinition, RunDockerContainer
+from airflow_provider.buddy.executions.mapping import phase_of
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.result import utc
 
 LOG_LINES = 1_000
 """Kept of each step."""

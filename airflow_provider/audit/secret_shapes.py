@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from airflow_provider.audit.levels import Confidence
-from airflow_provider.execution.remote_text import secret_shapes
+from airflow_provider.execution.results.redaction import secret_shapes
 
 MOST = 16 * 1024
 """Characters of one text that are looked at."""

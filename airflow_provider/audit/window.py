@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from airflow_provider.audit.facts import Counted, Definition, ExecutionFacts, Subject, WindowFacts
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 SAMPLE = 256
 """Durations kept of each definition and window."""

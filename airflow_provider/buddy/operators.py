@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider._lazy import Lazy
+from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import BuddyRef, action_target
-from airflow_provider.buddy.task import BuddyTask
 from airflow_provider.errors import (
     ConfigurationError,
     Forbidden,
@@ -19,20 +20,25 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
-from airflow_provider.execution.arguments import moment, one_of
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.tasks.arguments import moment, one_of
+from airflow_provider.execution.tasks.existing import (
+    ExecutionActOperator,
+    ExecutionCancelOperator,
+    ExecutionGetOperator,
+    ExecutionResumeOperator,
+)
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider.buddy import flows, models, snapshot
-    from airflow_provider.execution.route import Flow
-    from airflow_provider.execution.system import Snapshot
+    from airflow_provider.buddy.api import models, requests
+    from airflow_provider.buddy.executions import mapping
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.system import Snapshot
 else:
-    flows = Lazy("airflow_provider.buddy.flows")
-    snapshot = Lazy("airflow_provider.buddy.snapshot")
+    requests = Lazy("airflow_provider.buddy.api.requests")
+    mapping = Lazy("airflow_provider.buddy.executions.mapping")
 
 
 class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
@@ -42,7 +48,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
     Source: ``POST /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions``.
 
     .. seealso::
-        :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+        :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.
@@ -132,22 +138,22 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
         """Check the arguments, find the pipeline and its actions."""
         body = self._body()
         workspace, project = hook.place()
-        pipeline = yield from flows.resolve_pipeline(workspace, project, self.pipeline)
+        pipeline = yield from requests.resolve_pipeline(workspace, project, self.pipeline)
         if actions := _sequence(self.actions_to_run, "actions_to_run"):
-            body["actions_to_run"] = yield from flows.resolve_actions(workspace, project, pipeline, actions)
+            body["actions_to_run"] = yield from requests.resolve_actions(workspace, project, pipeline, actions)
         return workspace, project, pipeline, body
 
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """The one request that runs the pipeline; the marker goes behind the user's comment."""
         workspace, project, pipeline, body = plan
         comment = f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
-        execution = yield from flows.run_pipeline(workspace, project, pipeline, {**body, "comment": comment})
-        return snapshot.snapshot_of(BuddyRef(workspace, project, pipeline, execution.id), execution)
+        execution = yield from requests.run_pipeline(workspace, project, pipeline, {**body, "comment": comment})
+        return mapping.snapshot_of(BuddyRef(workspace, project, pipeline, execution.id), execution)
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the comment."""
         workspace, project, pipeline, _ = plan
-        return (yield from flows.find_started(workspace, project, pipeline, marker, since))
+        return (yield from requests.find_started(workspace, project, pipeline, marker, since))
 
     def _body(self) -> dict[str, Any]:
         """
@@ -191,7 +197,7 @@ class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator):
     Source: ``PATCH .../executions/:execution_id`` with ``RETRY``. Buddy retries executions that failed or were cancelled. Whether the
     execution keeps its id is not documented: the result's ``ref`` tells.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -304,7 +310,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
                 one_of(self.operation, [*OPERATIONS.values(), "RUN_DELAYED"], "operation")
             except ValueError as error:
                 raise ConfigurationError(f"Buddy: {error}.", system="buddy") from None
-        execution = yield from flows.get_execution(self.target())
+        execution = yield from requests.get_execution(self.target())
         gates = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
         asked = self.approve_action_id
         if asked not in (None, ""):
@@ -330,7 +336,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
                 ref=self.ref,
             )
         try:
-            changed = yield from flows.change_execution(self.target(), operation, variables, gate.id if gate else None)
+            changed = yield from requests.change_execution(self.target(), operation, variables, gate.id if gate else None)
         except (Unauthorized, NotFound, RateLimited, ServerError):
             raise
         except StatusError as error:
@@ -340,13 +346,13 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
                 if isinstance(error, Forbidden)
                 else f"The execution is {execution.status}; somebody may have been quicker.",
             ) from None
-        return snapshot.snapshot_of(BuddyRef.parse(self.target()), changed)
+        return mapping.snapshot_of(BuddyRef.parse(self.target()), changed)
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether the gate waits no longer."""
-        execution = yield from flows.get_execution(self.target())
+        execution = yield from requests.get_execution(self.target())
         waits = {f"gate {item.id}" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")}
-        seen = snapshot.snapshot_of(BuddyRef.parse(self.target()), execution)
+        seen = mapping.snapshot_of(BuddyRef.parse(self.target()), execution)
         return ([] if marker in {*waits, f"status {execution.status}"} else [seen]), True
 
     def _gate(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> models.ActionExecution | None:
@@ -378,7 +384,7 @@ class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator):
 
     Source: ``GET .../executions/:execution_id/action_executions/:action_execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.existing.ExecutionGetOperator` for outputs and logs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
     :param action: the action's id or name; goes before the action execution that ``ref`` may name.
@@ -458,7 +464,7 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
         :returns: its fields as Buddy names them, and under ``omitted`` the names of those that were left out.
         :raises ConfigurationError: if there is no such pipeline or action, or several of that name.
         """
-        from airflow_provider.buddy.definition import without_secrets
+        from airflow_provider.buddy.executions.redacted_definition import without_secrets
 
         with self.make_hook() as hook:
             action = hook.get_action(self.pipeline, self.action)

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
-from airflow_provider.buddy.task import BuddyTask
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.search_sensor import ExecutionSearchSensor
-from airflow_provider.execution.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
+from airflow_provider.execution.tasks.sensor import ExecutionSensor
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.search import Match
+    from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.waiting.search import Match
 
 
 class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
@@ -24,7 +24,7 @@ class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
 
     Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions/:execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -51,7 +51,7 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
     An action that the execution ended without running counts as skipped. A failed action may be run again by Buddy itself
     (``retry_count``): with ``which="last"`` the sensor fails only when a later action has begun or the execution has ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
     :param action: the action's id or name; goes before the action execution that ``ref`` may name.
@@ -85,8 +85,8 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
 
     Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
-        :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
+        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.

@@ -8,22 +8,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider import _clock
+from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
-from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
-from airflow_provider.execution.arguments import one_of, seconds
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.operator import ExecutionOperator
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Sleep
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import Sleep
+from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.tasks.arguments import one_of, seconds
+from airflow_provider.execution.tasks.existing import (
+    ExecutionActOperator,
+    ExecutionCancelOperator,
+    ExecutionGetOperator,
+    ExecutionResumeOperator,
+)
+from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.tracecat.base import TracecatTask
 from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
-from airflow_provider.tracecat.task import TracecatTask
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.route import Flow
-    from airflow_provider.tracecat import flows, models
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.tracecat.api import models, requests
 else:
-    flows = Lazy("airflow_provider.tracecat.flows")
+    requests = Lazy("airflow_provider.tracecat.api.requests")
 
 DISPATCH = 35.0
 """Seconds after which a start that was accepted has come to Temporal, or never will."""
@@ -40,7 +45,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
 
     The outputs are the workflow's result (``returns``): the items of a dict, else ``result``.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param workflow: id or alias.
     :param inputs: the workflow's trigger inputs, any JSON value.
@@ -84,7 +89,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
 
     def secrets(self) -> list[str]:
         """The texts in ``inputs`` that are secret by their name or shape."""
-        from airflow_provider.execution.remote_text import secret_texts
+        from airflow_provider.execution.results.redaction import secret_texts
 
         return list(secret_texts(self.inputs))
 
@@ -95,7 +100,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
         workspace = hook.workspace()
-        workflow = yield from flows.resolve_workflow(workspace, self.workflow)
+        workflow = yield from requests.resolve_workflow(workspace, self.workflow)
         yield from hook.system().base()  # now, so that nothing is asked between the start and the note of it
         return workspace, workflow, (yield from self._newest(workspace, workflow))
 
@@ -104,8 +109,8 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
-        query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": flows.started_after(moment)}
-        return (yield from flows.found(workspace, query))
+        query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": requests.started_after(moment)}
+        return (yield from requests.found(workspace, query))
 
     def mark(self, plan: Any, marker: str) -> str:
         """The marker, and the start of the newest execution before ours: by Tracecat's clock, which may differ from this one."""
@@ -117,7 +122,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         inputs = self.inputs
         if self.correlation_key:
             inputs = {**(inputs or {}), self.correlation_key: marker.partition(_AFTER)[0]}
-        started = yield from flows.run_workflow(workspace, workflow, inputs)
+        started = yield from requests.run_workflow(workspace, workflow, inputs)
         try:
             ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
         except ConfigurationError as error:  # something was started
@@ -139,7 +144,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
                 doubtful = True
                 continue
             try:
-                inputs = (yield from flows.get_compact(workspace, ref)).trigger_inputs
+                inputs = (yield from requests.get_compact(workspace, ref)).trigger_inputs
             except NotFound:
                 doubtful = True
                 continue
@@ -149,7 +154,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             elif (inputs or None) != (json.loads(json.dumps(self.inputs)) or None):
                 doubtful = True  # somebody else's; but if inputs were ever told otherwise than they were sent, it would be ours
                 continue
-            elif not (yield from flows.started_by_us(workspace, ref, session=hook.logs_in)):
+            elif not (yield from requests.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
             found.append((yield from hook.system().read(ref)))
         late = self._now() - since > DISPATCH
@@ -199,7 +204,7 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
             snapshot = yield from hook.system().read(plan.ref)
         if not snapshot.phase.ended:
             self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
-            yield from flows.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
+            yield from requests.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
             snapshot = yield from hook.system().read(plan.ref)
         return snapshot
 
@@ -211,7 +216,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
     Source: ``POST .../workflow-executions/:execution_id/reset``. A run that is under way ends TERMINATED. What runs again is this task's
     own: it is cancelled with the task.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param event_id: event to go back to; by default the start. Events have other ids in the new run, so a retry may not find it.
@@ -246,7 +251,8 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
         event = None if self.event_id in (None, "") else str(self.event_id)
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
-        yield from flows.reset(hook.workspace(known.ref), known.ref, None if event is None else int(event), self.reason, self.reapply_type)
+        point = None if event is None else int(event)
+        yield from requests.reset(hook.workspace(known.ref), known.ref, point, self.reason, self.reapply_type)
         snapshot: Snapshot = yield from hook.system().just_changed(known.ref)
         return snapshot
 
@@ -308,7 +314,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
             raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
         if "message" in (self.response or {}):
             raise ConfigurationError("Tracecat: the key 'message' of response is taken: it names the interaction.", system="tracecat")
-        execution = yield from flows.get_state(hook.workspace(self.target()), self.target())
+        execution = yield from requests.get_state(hook.workspace(self.target()), self.target())
         return execution, [
             item for item in execution.interactions if item.status == "pending" and self.action_ref in (None, "", item.action_ref)
         ]
@@ -332,13 +338,13 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
                 system="tracecat",
                 ref=self.ref,
             )
-        yield from flows.answer_interaction(hook.workspace(self.target()), self.target(), waiting[0], self.response or {})
+        yield from requests.answer_interaction(hook.workspace(self.target()), self.target(), waiting[0], self.response or {})
         snapshot: Snapshot = yield from hook.system().read(self.target())
         return snapshot
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether it is pending no longer."""
-        execution = yield from flows.get_state(hook.workspace(self.target()), self.target())
+        execution = yield from requests.get_state(hook.workspace(self.target()), self.target())
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:
             return [], True

@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.search_sensor import ExecutionSearchSensor
-from airflow_provider.execution.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
+from airflow_provider.execution.tasks.sensor import ExecutionSensor
+from airflow_provider.tracecat.base import TracecatTask
 from airflow_provider.tracecat.ref import TracecatRef
-from airflow_provider.tracecat.task import TracecatTask
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.search import Match, Search
+    from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.waiting.search import Match, Search
 
 
 class TracecatExecutionSensor(TracecatTask, ExecutionSensor):
@@ -24,7 +24,7 @@ class TracecatExecutionSensor(TracecatTask, ExecutionSensor):
 
     Source: ``GET /workspaces/:workspace_id/workflow-executions/:execution_id/compact``.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param tracecat_conn_id: connection of type ``tracecat``.
@@ -79,7 +79,7 @@ class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor):
 
     Source: ``GET .../workflow-executions/search``, which shows published executions, then ``.../compact``.
 
-    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds.
 
     :param workflow: id or alias.
     :param trigger: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.tasks.arguments import one_of
 
 if TYPE_CHECKING:
     from airflow_provider.tracecat.hook import TracecatHook
@@ -18,8 +18,8 @@ class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
 
     Source: ``GET .../workflow-executions/search``, then ``.../compact`` of those that have ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
-        ``poll_interval``.
+    .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
+        ``phases``, ``catch_up`` and ``poll_interval``.
 
     :param workflow: id or alias.
     :param trigger: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.

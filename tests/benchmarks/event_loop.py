@@ -62,7 +62,7 @@ def main() -> None:
     """Measure and print."""
     import airflow.jobs.triggerer_job_runner  # noqa: F401  what a triggerer has loaded by itself
 
-    from airflow_provider.execution.trigger import ExecutionTrigger
+    from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)

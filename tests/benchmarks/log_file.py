@@ -36,9 +36,9 @@ def ours(url: str, folder: str, size: int) -> None:
     from airflow.sdk import ObjectStoragePath
 
     from airflow_provider.buddy.hook import BuddyHook
-    from airflow_provider.execution.phase import Phase
-    from airflow_provider.execution.system import Snapshot, Step
-    from airflow_provider.execution.task import ExecutionTask
+    from airflow_provider.execution.model.phase import Phase
+    from airflow_provider.execution.model.system import Snapshot, Step
+    from airflow_provider.execution.tasks.completion import ExecutionTask
 
     waits.connect(url)
     snapshot = Snapshot(f"demo/shop/{stub.LONG_LOG}/{size}", Phase.SUCCEEDED, "SUCCESSFUL", None)

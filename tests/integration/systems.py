@@ -24,8 +24,8 @@ from airflow_provider.buddy.operators import BuddyRunPipelineOperator
 from airflow_provider.buddy.sensors import BuddyExecutionSensor
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 from airflow_provider.tracecat.hook import TracecatHook
 from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
 from airflow_provider.tracecat.sensors import TracecatExecutionSensor

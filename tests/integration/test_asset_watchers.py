@@ -13,7 +13,7 @@ from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
 from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
-from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
 from airflow_provider.tracecat.triggers import TracecatWorkflowFinishedTrigger
 from tests.harness import PlayedApi, Triggerer
 from tests.integration.systems import SYSTEMS, Adapter

@@ -17,15 +17,15 @@ from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
-from airflow_provider.execution.endpoint import Endpoint
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.outcome import judge
-from airflow_provider.execution.outputs import OutputPolicy
-from airflow_provider.execution.remote_text import clean, forward
-from airflow_provider.execution.route import Flow, Request
-from airflow_provider.execution.system import System
-from airflow_provider.execution.task import make_result
-from airflow_provider.execution.transport import _Call, _for_httpx
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.execution.http.transport import _Call, _for_httpx
+from airflow_provider.execution.model.request import Flow, Request
+from airflow_provider.execution.model.system import System
+from airflow_provider.execution.results.outcome import judge
+from airflow_provider.execution.results.outputs import OutputPolicy
+from airflow_provider.execution.results.redaction import clean, forward
+from airflow_provider.execution.tasks.completion import make_result
 from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
 from tests.harness import TaskRun
 from tests.integration.conftest import SENSOR_MODES

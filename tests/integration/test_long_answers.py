@@ -86,7 +86,7 @@ def test_a_very_long_log_is_stored_in_little_memory(emulator: Emulator, tmp_path
 READ = """
 import gc, json, sys
 from airflow_provider.errors import ExecutionApiError
-from airflow_provider.execution.system import System
+from airflow_provider.execution.model.system import System
 
 connections, name, module, ref = json.loads(sys.argv[1])
 import os

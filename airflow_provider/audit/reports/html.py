@@ -23,7 +23,7 @@ from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, accept
 from airflow_provider.audit.reports.plots import plots_of
 from airflow_provider.audit.rule import Rule
 from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MOST_SHOWN = 2_000
 """Findings on the page: more than that no browser filters well, and nobody reads."""

@@ -15,7 +15,7 @@ from airflow_provider.audit.finding import NEW, Finding
 from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, Overview, accepted_as, href, overview, rule_of, state_of, when
 from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MOST_SHOWN = 500
 MOST_SUMMARISED = 10

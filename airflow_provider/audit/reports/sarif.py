@@ -14,7 +14,7 @@ from airflow_provider.audit.finding import NEW, Finding
 from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.reports.overview import accepted_as, href, rule_of
 from airflow_provider.audit.rule import Rule
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 from airflow_provider.provider_info import get_provider_info
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -13,7 +13,7 @@ from airflow_provider.audit.outcome import Outcome, fail, not_applicable, not_av
 from airflow_provider.audit.purpose import APPROVALS
 from airflow_provider.audit.rule import rule
 from airflow_provider.audit.settings import DAYS, AuditSettings, WorkingHours
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from airflow_provider.audit.levels import Confidence, Severity
 from airflow_provider.audit.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rule import rule
 from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 
 @rule(

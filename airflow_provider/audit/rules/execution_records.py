@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from airflow_provider.alga_psa.snapshot import PHASES as ALGA_PSA
+from airflow_provider.alga_psa.executions.mapping import PHASES as ALGA_PSA
 from airflow_provider.audit.facts import AlgaPsaPart, ExecutionFacts, StepFacts, seconds
 from airflow_provider.audit.levels import Confidence, Severity
 from airflow_provider.audit.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rule import rule
 from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.buddy.snapshot import PHASES as BUDDY
-from airflow_provider.execution.phase import Phase
-from airflow_provider.tracecat.snapshot import PHASES as TRACECAT
-from airflow_provider.tracecat.snapshot import ROW_PHASES
+from airflow_provider.buddy.executions.mapping import PHASES as BUDDY
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.tracecat.executions.mapping import PHASES as TRACECAT
+from airflow_provider.tracecat.executions.mapping import ROW_PHASES
 
 SKEW = 60.0
 """Seconds that the clocks of two machines may be apart."""

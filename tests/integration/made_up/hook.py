@@ -1,7 +1,7 @@
 """Hook for Kiln."""
 
-from airflow_provider.execution.endpoint import Dialect
-from airflow_provider.execution.hook import ExecutionHook
+from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.hook import ExecutionHook
 from tests.integration.made_up.system import Kiln
 
 

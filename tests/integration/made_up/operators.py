@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from airflow_provider.execution.operator import ExecutionOperator
-from airflow_provider.execution.route import Flow, send
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.model.request import Flow, send
+from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 from tests.integration.made_up.hook import KilnTask
 from tests.integration.made_up.system import LIST, START, snapshot_of
 

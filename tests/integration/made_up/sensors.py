@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from airflow_provider.execution.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from tests.integration.made_up.hook import KilnTask
 from tests.integration.made_up.system import parse_ref
 

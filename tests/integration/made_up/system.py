@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Flow, Route, send
-from airflow_provider.execution.system import Cursor, LogLine, Output, Snapshot, Step, System
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import Flow, Route, send
+from airflow_provider.execution.model.system import Cursor, LogLine, Output, Snapshot, Step, System
 
 PHASES = {
     "cold": Phase.QUEUED, "hot": Phase.RUNNING, "asks": Phase.WAITING, "cooling": Phase.STOPPING, "glazed": Phase.SUCCEEDED,

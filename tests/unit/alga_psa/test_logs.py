@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.alga_psa.logs import new_entries
-from airflow_provider.alga_psa.models import Execution, LogEntry
-from airflow_provider.alga_psa.snapshot import log_lines, snapshot_of
-from airflow_provider.alga_psa.system import AlgaPsa
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.alga_psa.api.models import Execution, LogEntry
+from airflow_provider.alga_psa.executions.adapter import AlgaPsa
+from airflow_provider.alga_psa.executions.logs import new_entries
+from airflow_provider.alga_psa.executions.mapping import log_lines, snapshot_of
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.system import Snapshot
 from tests.unit.alga_psa.conftest import EXECUTION
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider import errors
+from airflow_provider.alga_psa.executions.mapping import MARKER_KEY
 from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator, AlgaPsaGetExecutionOperator, AlgaPsaRetryExecutionOperator
-from airflow_provider.alga_psa.snapshot import MARKER_KEY
 from airflow_provider.emulator import Fault
 from airflow_provider.emulator.alga_psa import Action, LogEntry, Rule
 from tests.harness import Ended

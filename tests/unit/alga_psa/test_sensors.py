@@ -9,13 +9,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider.alga_psa.executions.adapter import AlgaPsa as AlgaPsaSystem
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES, AlgaPsaExecutionSensor, AlgaPsaRuleSensor
-from airflow_provider.alga_psa.system import AlgaPsa as AlgaPsaSystem
 from airflow_provider.emulator import Emulator, ManualClock
 from airflow_provider.emulator.alga_psa import Action, Rule
 from airflow_provider.emulator.alga_psa.system import AlgaPsa
-from airflow_provider.execution.search import Search, find
+from airflow_provider.execution.waiting.search import Search, find
 from tests.unit.alga_psa.conftest import EXECUTION, RECORDINGS, RULE, Live
 
 MODES = [

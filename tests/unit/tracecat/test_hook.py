@@ -13,7 +13,7 @@ from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import Action, Schedule, ServiceKey, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat, short_id
-from airflow_provider.tracecat import flows
+from airflow_provider.tracecat.api import requests
 from airflow_provider.tracecat.hook import TracecatHook
 from tests import virtual_clock
 from tests.unit.servers import free_port
@@ -198,7 +198,7 @@ def test_a_search_takes_several_values(
 def test_workflows_page_by_page(
     hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, collect: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows, "PAGE", 2)
+    monkeypatch.setattr(requests, "PAGE", 2)
     for number in range(5):
         tracecat.add_workflow(Workflow(f"W{number}", f"w{number}"))
     assert sorted(item.alias for item in collect(hook, "iter_workflows")) == [f"w{number}" for number in range(5)]
