@@ -19,7 +19,7 @@ import_module("airflow_provider.audit.task")
 for system in ("buddy", "tracecat", "alga_psa"):
     # Hooks import their models for type checkers only; without them, links can't tell one system's models from another's.
     hook = import_module(f"airflow_provider.{system}.hook")
-    hook.models = import_module(f"airflow_provider.{system}.models")
+    hook.models = import_module(f"airflow_provider.{system}.api.models")
 
 project = "airflow-provider-executions"
 release = version = version_of(project)

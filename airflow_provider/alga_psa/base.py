@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.errors import ConfigurationError, Conflict, ExecutionDeadlineExceeded
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import signature
+from airflow_provider.execution.model.snapshot import signature
 from airflow_provider.execution.results.outcome import Outcome
 from airflow_provider.execution.tasks.completion import ExecutionTask
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
     from airflow_provider.execution.attempt.note import Note
     from airflow_provider.execution.model.request import Flow
-    from airflow_provider.execution.model.system import Snapshot
+    from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End
 
 PENDING = (
@@ -56,10 +56,10 @@ class AlgaPsaRun(AlgaPsaTask):
                 ref=known.ref,
             )
         try:
-            snapshot: Snapshot = yield from hook.system().resume(known.ref)
+            snapshot: Snapshot = yield from hook.adapter().resume(known.ref)
             return snapshot
         except Conflict:
-            now: Snapshot = yield from hook.system().read(known.ref)
+            now: Snapshot = yield from hook.adapter().read(known.ref)
             if signature(now) == signature(known):
                 raise
             return now

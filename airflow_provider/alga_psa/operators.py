@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider.alga_psa.api import requests
     from airflow_provider.alga_psa.executions import mapping
     from airflow_provider.execution.model.request import Flow
-    from airflow_provider.execution.model.system import Snapshot
+    from airflow_provider.execution.model.snapshot import Snapshot
 else:
     requests = Lazy("airflow_provider.alga_psa.api.requests")
     mapping = Lazy("airflow_provider.alga_psa.executions.mapping")

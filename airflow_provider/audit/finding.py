@@ -11,7 +11,7 @@ from airflow_provider.audit.facts import Subject
 from airflow_provider.audit.levels import Confidence, Persona, Severity
 from airflow_provider.audit.outcome import Fail
 from airflow_provider.audit.rule import Rule
-from airflow_provider.execution.model.system import web_link
+from airflow_provider.execution.model.snapshot import web_link
 from airflow_provider.execution.results.redaction import clean
 
 NEW, UNCHANGED = "new", "unchanged"

@@ -17,7 +17,7 @@ from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.outcome import Status
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.system import web_link
+from airflow_provider.execution.model.snapshot import web_link
 from airflow_provider.execution.results.redaction import clean
 from airflow_provider.provider_info import get_provider_info
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider.buddy.api import models, requests
     from airflow_provider.buddy.executions import mapping
     from airflow_provider.execution.model.request import Flow
-    from airflow_provider.execution.model.system import Snapshot
+    from airflow_provider.execution.model.snapshot import Snapshot
 else:
     requests = Lazy("airflow_provider.buddy.api.requests")
     mapping = Lazy("airflow_provider.buddy.executions.mapping")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider.tracecat.api import models, requests
-    from airflow_provider.tracecat.executions.adapter import Tracecat
+    from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 else:
     requests = Lazy("airflow_provider.tracecat.api.requests")
 
@@ -49,7 +49,7 @@ class TracecatHook(ExecutionHook):
         """What rebuilds this hook in a trigger."""
         return {"tracecat_conn_id": self.conn_id, "workspace_id": self.workspace_id}
 
-    def system(self, **view: Any) -> Tracecat:
+    def adapter(self, **view: Any) -> TracecatAdapter:
         """
         Tracecat's flows.
 
@@ -59,9 +59,9 @@ class TracecatHook(ExecutionHook):
             from airflow_provider.tracecat.executions.action_view import ActionView
 
             return ActionView(self._workspace, self._api, **view)
-        from airflow_provider.tracecat.executions.adapter import Tracecat
+        from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 
-        return Tracecat(self._workspace, self._api)
+        return TracecatAdapter(self._workspace, self._api)
 
     def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
         """The service account key, as a bearer; nothing for a login."""
@@ -122,12 +122,12 @@ class TracecatHook(ExecutionHook):
 
         :raises NotFound: if there is none, or it is another workspace's.
         """
-        return self.run(requests.get_execution(self.workspace(ref), ref))
+        return self.run_flow(requests.get_execution(self.workspace(ref), ref))
 
     async def aget_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`get_execution`."""
         await self.aopen()
-        return await self.arun(requests.get_execution(self._workspace(ref), ref))
+        return await self.arun_flow(requests.get_execution(self._workspace(ref), ref))
 
     def get_compact_execution(self, ref: str) -> models.CompactExecution:
         """
@@ -135,12 +135,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/:execution_id/compact``.
         """
-        return self.run(requests.get_compact(self.workspace(ref), ref))
+        return self.run_flow(requests.get_compact(self.workspace(ref), ref))
 
     async def aget_compact_execution(self, ref: str) -> models.CompactExecution:
         """Async twin of :meth:`get_compact_execution`."""
         await self.aopen()
-        return await self.arun(requests.get_compact(self._workspace(ref), ref))
+        return await self.arun_flow(requests.get_compact(self._workspace(ref), ref))
 
     def list_executions(self, **query: Any) -> list[models.Summary]:
         """
@@ -150,12 +150,12 @@ class TracecatHook(ExecutionHook):
 
         :param query: ``workflow_id`` (no alias), ``trigger``, ``user_id``, ``limit`` (1 to 1,000).
         """
-        return self.run(requests.list_executions(self.workspace(), query))
+        return self.run_flow(requests.list_executions(self.workspace(), query))
 
     async def alist_executions(self, **query: Any) -> list[models.Summary]:
         """Async twin of :meth:`list_executions`."""
         await self.aopen()
-        return await self.arun(requests.list_executions(self._workspace(), query))
+        return await self.arun_flow(requests.list_executions(self._workspace(), query))
 
     def get_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
         """
@@ -163,12 +163,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/:execution_id/reset-points``.
         """
-        return self.run(requests.reset_points(self.workspace(ref), ref, limit))
+        return self.run_flow(requests.reset_points(self.workspace(ref), ref, limit))
 
     async def aget_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
         """Async twin of :meth:`get_reset_points`."""
         await self.aopen()
-        return await self.arun(requests.reset_points(self._workspace(ref), ref, limit))
+        return await self.arun_flow(requests.reset_points(self._workspace(ref), ref, limit))
 
     def get_workflow(self, workflow: str) -> models.Workflow:
         """
@@ -179,12 +179,12 @@ class TracecatHook(ExecutionHook):
         :param workflow: id or alias.
         :raises ConfigurationError: if no workflow has that alias.
         """
-        return self.run(requests.get_workflow(self.workspace(), workflow))
+        return self.run_flow(requests.get_workflow(self.workspace(), workflow))
 
     async def aget_workflow(self, workflow: str) -> models.Workflow:
         """Async twin of :meth:`get_workflow`."""
         await self.aopen()
-        return await self.arun(requests.get_workflow(self._workspace(), workflow))
+        return await self.arun_flow(requests.get_workflow(self._workspace(), workflow))
 
     def get_workflow_id(self, workflow: str) -> str:
         """
@@ -194,12 +194,12 @@ class TracecatHook(ExecutionHook):
 
         :raises ConfigurationError: if no workflow has that alias.
         """
-        return self.run(requests.resolve_workflow(self.workspace(), workflow))
+        return self.run_flow(requests.resolve_workflow(self.workspace(), workflow))
 
     async def aget_workflow_id(self, workflow: str) -> str:
         """Async twin of :meth:`get_workflow_id`."""
         await self.aopen()
-        return await self.arun(requests.resolve_workflow(self._workspace(), workflow))
+        return await self.arun_flow(requests.resolve_workflow(self._workspace(), workflow))
 
     def get_schedules(self, workflow: str | None = None) -> list[models.Schedule]:
         """
@@ -209,12 +209,12 @@ class TracecatHook(ExecutionHook):
 
         :param workflow: only this workflow's, by id or alias.
         """
-        return self.run(requests.schedules(self.workspace(), workflow))
+        return self.run_flow(requests.schedules(self.workspace(), workflow))
 
     async def aget_schedules(self, workflow: str | None = None) -> list[models.Schedule]:
         """Async twin of :meth:`get_schedules`."""
         await self.aopen()
-        return await self.arun(requests.schedules(self._workspace(), workflow))
+        return await self.arun_flow(requests.schedules(self._workspace(), workflow))
 
     def get_workspaces(self) -> Sequence[models.Workspace]:
         """
@@ -222,11 +222,11 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET /workspaces``.
         """
-        return self.run(requests.list_workspaces())
+        return self.run_flow(requests.list_workspaces())
 
     async def aget_workspaces(self) -> Sequence[models.Workspace]:
         """Async twin of :meth:`get_workspaces`."""
-        return await self.arun(requests.list_workspaces())
+        return await self.arun_flow(requests.list_workspaces())
 
     def get_info(self) -> models.Info:
         """
@@ -234,11 +234,11 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET /info``.
         """
-        return self.run(requests.get_info())
+        return self.run_flow(requests.get_info())
 
     async def aget_info(self) -> models.Info:
         """Async twin of :meth:`get_info`."""
-        return await self.arun(requests.get_info())
+        return await self.arun_flow(requests.get_info())
 
     def run_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
         """
@@ -251,12 +251,12 @@ class TracecatHook(ExecutionHook):
         :param inputs: any JSON value.
         :returns: an id whose execution may be still to come.
         """
-        return self.run(requests.run_workflow(self.workspace(), workflow, inputs))
+        return self.run_flow(requests.run_workflow(self.workspace(), workflow, inputs))
 
     async def arun_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
         """Async twin of :meth:`run_workflow`."""
         await self.aopen()
-        return await self.arun(requests.run_workflow(self._workspace(), workflow, inputs))
+        return await self.arun_flow(requests.run_workflow(self._workspace(), workflow, inputs))
 
     def call_webhook(self, workflow: str, payload: Any = None) -> models.Started:
         """
@@ -267,12 +267,12 @@ class TracecatHook(ExecutionHook):
         :param workflow: id or alias.
         :param payload: any JSON value.
         """
-        return self.run(requests.call_webhook(self.workspace(), workflow, payload))
+        return self.run_flow(requests.call_webhook(self.workspace(), workflow, payload))
 
     async def acall_webhook(self, workflow: str, payload: Any = None) -> models.Started:
         """Async twin of :meth:`call_webhook`."""
         await self.aopen()
-        return await self.arun(requests.call_webhook(self._workspace(), workflow, payload))
+        return await self.arun_flow(requests.call_webhook(self._workspace(), workflow, payload))
 
     def cancel_execution(self, ref: str) -> None:
         """
@@ -280,12 +280,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``POST .../workflow-executions/:execution_id/cancel``.
         """
-        self.run(requests.cancel(self.workspace(ref), ref))
+        self.run_flow(requests.cancel(self.workspace(ref), ref))
 
     async def acancel_execution(self, ref: str) -> None:
         """Async twin of :meth:`cancel_execution`."""
         await self.aopen()
-        await self.arun(requests.cancel(self._workspace(ref), ref))
+        await self.arun_flow(requests.cancel(self._workspace(ref), ref))
 
     def terminate_execution(self, ref: str, reason: str | None = None) -> None:
         """
@@ -293,12 +293,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``POST .../workflow-executions/:execution_id/terminate``.
         """
-        self.run(requests.terminate(self.workspace(ref), ref, reason))
+        self.run_flow(requests.terminate(self.workspace(ref), ref, reason))
 
     async def aterminate_execution(self, ref: str, reason: str | None = None) -> None:
         """Async twin of :meth:`terminate_execution`."""
         await self.aopen()
-        await self.arun(requests.terminate(self._workspace(ref), ref, reason))
+        await self.arun_flow(requests.terminate(self._workspace(ref), ref, reason))
 
     def reset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
         """
@@ -308,12 +308,12 @@ class TracecatHook(ExecutionHook):
 
         :param event_id: event of :meth:`get_reset_points` to go back to; by default the start.
         """
-        return self.run(requests.reset(self.workspace(ref), ref, event_id, reason))
+        return self.run_flow(requests.reset(self.workspace(ref), ref, event_id, reason))
 
     async def areset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
         """Async twin of :meth:`reset_execution`."""
         await self.aopen()
-        return await self.arun(requests.reset(self._workspace(ref), ref, event_id, reason))
+        return await self.arun_flow(requests.reset(self._workspace(ref), ref, event_id, reason))
 
     def search_executions(self, **query: Any) -> Iterator[models.Summary]:
         """
@@ -351,7 +351,7 @@ class TracecatHook(ExecutionHook):
         """Prove the credential, and tell who one is, which workspace, which version, and what may be missing."""
         try:
             with self:
-                return True, self.run(self._introduce())
+                return True, self.run_flow(self._introduce())
         except ExecutionApiError as error:
             return False, str(error)
 

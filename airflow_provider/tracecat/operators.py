@@ -12,7 +12,7 @@ from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
-from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.tasks.arguments import one_of, seconds
 from airflow_provider.execution.tasks.existing import (
     ExecutionActOperator,
@@ -101,7 +101,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
         workspace = hook.workspace()
         workflow = yield from requests.resolve_workflow(workspace, self.workflow)
-        yield from hook.system().base()  # now, so that nothing is asked between the start and the note of it
+        yield from hook.adapter().base()  # now, so that nothing is asked between the start and the note of it
         return workspace, workflow, (yield from self._newest(workspace, workflow))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:
@@ -127,7 +127,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
         except ConfigurationError as error:  # something was started
             raise ProtocolError(f"Tracecat started something, but {error}", system="tracecat") from None
-        return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.system().page(ref)))
+        return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.adapter().page(ref)))
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the inputs; without one, a single one with these inputs, by this user, newer than all were before."""
@@ -156,7 +156,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
                 continue
             elif not (yield from requests.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
-            found.append((yield from hook.system().read(ref)))
+            found.append((yield from hook.adapter().read(ref)))
         late = self._now() - since > DISPATCH
         return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
@@ -201,11 +201,11 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
         until = _clock.monotonic() + self.terminate_after
         while not snapshot.phase.ended and _clock.monotonic() < until:
             yield Sleep(min(1.0, self.terminate_after))
-            snapshot = yield from hook.system().read(plan.ref)
+            snapshot = yield from hook.adapter().read(plan.ref)
         if not snapshot.phase.ended:
             self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
             yield from requests.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
-            snapshot = yield from hook.system().read(plan.ref)
+            snapshot = yield from hook.adapter().read(plan.ref)
         return snapshot
 
 
@@ -253,7 +253,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
         point = None if event is None else int(event)
         yield from requests.reset(hook.workspace(known.ref), known.ref, point, self.reason, self.reapply_type)
-        snapshot: Snapshot = yield from hook.system().just_changed(known.ref)
+        snapshot: Snapshot = yield from hook.adapter().just_changed(known.ref)
         return snapshot
 
 
@@ -339,7 +339,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
                 ref=self.ref,
             )
         yield from requests.answer_interaction(hook.workspace(self.target()), self.target(), waiting[0], self.response or {})
-        snapshot: Snapshot = yield from hook.system().read(self.target())
+        snapshot: Snapshot = yield from hook.adapter().read(self.target())
         return snapshot
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
@@ -348,5 +348,5 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:
             return [], True
-        snapshot: Snapshot = yield from hook.system().read(self.target())
+        snapshot: Snapshot = yield from hook.adapter().read(self.target())
         return [snapshot], True

@@ -37,7 +37,7 @@ def ours(url: str, folder: str, size: int) -> None:
 
     from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.model.phase import Phase
-    from airflow_provider.execution.model.system import Snapshot, Step
+    from airflow_provider.execution.model.snapshot import Snapshot, Step
     from airflow_provider.execution.tasks.completion import ExecutionTask
 
     waits.connect(url)
@@ -45,7 +45,7 @@ def ours(url: str, folder: str, size: int) -> None:
     snapshot.hidden = ["a-variable-that-is-secret"]
     snapshot.steps = [Step(id="a1", name="Build", type="BUILD", phase=Phase.SUCCEEDED, status="SUCCESSFUL", definition="1")]
     with BuddyHook() as hook:
-        ExecutionTask()._store_log(hook, hook.system(), snapshot, ObjectStoragePath(f"file://{folder}"))
+        ExecutionTask()._store_log(hook, hook.adapter(), snapshot, ObjectStoragePath(f"file://{folder}"))
 
 
 def peak() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider.buddy.api import models, requests
-from airflow_provider.buddy.executions.adapter import Buddy
+from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.mapping import snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault
@@ -60,7 +60,7 @@ def result_of(example: dict[str, Any]) -> dict[str, Any]:
     snapshot.log_tail = list(action.log)
     for step in snapshot.steps:
         snapshot.outputs.update(step.outputs)
-    return dict(make_result(Buddy(), "buddy_default", snapshot, OutputPolicy((), None)))
+    return dict(make_result(BuddyAdapter(), "buddy_default", snapshot, OutputPolicy((), None)))
 
 
 def test_every_field_is_read(example: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from airflow_provider.execution.model.request import Flow, Route, send
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.api import routes as tracecat
 from airflow_provider.tracecat.api.error_texts import TracecatDialect
-from airflow_provider.tracecat.executions.adapter import Tracecat
+from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 from airflow_provider.tracecat.executions.mapping import snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef, in_path
 from tests import virtual_clock
@@ -184,7 +184,7 @@ def test_recorded_executions_are_seen_as_they_were(exchange: Exchange, kind: str
     workspace = path.split("/")[2]
     info = {"request": {"method": "GET", "path": "/info"}, "response": {"status": 200, "body": {"public_app_url": "https://t.example"}}}
     with replaying([info, exchange]) as replay:
-        found = run(kind, endpoint("tracecat", replay), Tracecat(lambda: workspace, lambda: replay.url).read(body["id"]))
+        found = run(kind, endpoint("tracecat", replay), TracecatAdapter(lambda: workspace, lambda: replay.url).read(body["id"]))
         sent = replay.requests[0][1]
     assert sent.startswith(f"/workspaces/{workspace}/workflow-executions/{quote(quote(body['id'], safe=''), safe='')}/compact")
     waits = any(item["status"] == "pending" for item in body["interactions"])

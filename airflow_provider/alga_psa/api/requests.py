@@ -13,7 +13,7 @@ from airflow_provider.errors import ConfigurationError, Conflict
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.tasks.arguments import moment
 
 T = TypeVar("T", bound=models.Model)

@@ -10,12 +10,13 @@ from airflow_provider.alga_psa.executions.logs import new_entries
 from airflow_provider.alga_psa.executions.mapping import AlgaPsaSnapshot, in_detail, is_dry_run, log_lines, snapshot_of
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
 from airflow_provider.execution.model.request import Flow, Pages
 from airflow_provider.execution.model.result import iso
-from airflow_provider.execution.model.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 
 
-class AlgaPsa(System):
+class AlgaPsaAdapter(ExecutionAdapter):
     """Flows over AlgaPSA's routes."""
 
     name = "alga_psa"

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from airflow_provider.alga_psa.api.models import LogEntry
 from airflow_provider.execution.model.result import iso
-from airflow_provider.execution.model.system import Cursor
+from airflow_provider.execution.model.snapshot import Cursor
 
 
 def new_entries(entries: Sequence[LogEntry], cursor: Cursor, limit: int) -> list[LogEntry]:

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider.alga_psa.api import models
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import iso, utc
-from airflow_provider.execution.model.system import LogLine, Output, Snapshot, Step
+from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot, Step
 from airflow_provider.execution.results.outputs import MAX_VALUE
 from airflow_provider.execution.results.redaction import clean, looks_secret
 

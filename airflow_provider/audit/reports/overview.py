@@ -14,7 +14,7 @@ from airflow_provider.audit.finding import NEW, UNCHANGED, Finding
 from airflow_provider.audit.levels import Severity
 from airflow_provider.audit.rule import Rule
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.execution.model.system import web_link
+from airflow_provider.execution.model.snapshot import web_link
 
 SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA", "audit": "Audit"}
 WORST_FIRST = tuple(reversed(Severity))

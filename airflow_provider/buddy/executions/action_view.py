@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider.buddy.api import models, requests
-from airflow_provider.buddy.executions.adapter import Buddy
+from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.mapping import phase_of, snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
+from airflow_provider.execution.model.adapter import Overview
 from airflow_provider.execution.model.phase import Phase, decisive
 from airflow_provider.execution.model.request import Flow, LastAnswer
-from airflow_provider.execution.model.system import Overview, Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 
 _BEFORE = (Phase.QUEUED, Phase.SKIPPED)
 
 
-class ActionView(Buddy):
+class ActionView(BuddyAdapter):
     """
     What one action does in an execution.
 

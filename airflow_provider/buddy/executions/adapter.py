@@ -21,12 +21,13 @@ from airflow_provider.errors import (
     TransportError,
     Unauthorized,
 )
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Pages, send
-from airflow_provider.execution.model.system import Cursor, Glance, LogLine, Memo, Overview, Snapshot, Step, System, signature
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, signature
 
 
-class Buddy(System):
+class BuddyAdapter(ExecutionAdapter):
     """Flows over Buddy's routes."""
 
     name = "buddy"

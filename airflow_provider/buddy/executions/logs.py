@@ -9,7 +9,7 @@ from airflow_provider.buddy.api import models, routes
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.errors import NotFound, StatusError
 from airflow_provider.execution.model.request import Flow, Part, Request, send
-from airflow_provider.execution.model.system import Cursor, Step, block_of
+from airflow_provider.execution.model.snapshot import Cursor, Step, block_of
 
 PAGE = 1_000
 """Lines; the most that the API gives at once."""

@@ -8,7 +8,7 @@ from airflow_provider.buddy.api import models
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import iso
-from airflow_provider.execution.model.system import Output, Snapshot, Step
+from airflow_provider.execution.model.snapshot import Output, Snapshot, Step
 from airflow_provider.execution.results.redaction import looks_secret
 
 PHASES = {

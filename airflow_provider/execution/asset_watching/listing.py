@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider import _clock
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.system import Memo, Snapshot, System
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.tasks.completion import last_look
 from airflow_provider.execution.waiting.search import SKEW
 
@@ -87,17 +88,17 @@ class Look:
         for act in self._on_persisted:
             await act()
 
-    async def _ask(self, what: Hashable, flow: Callable[[System], Flow[T]]) -> T:
+    async def _ask(self, what: Hashable, flow: Callable[[ExecutionAdapter], Flow[T]]) -> T:
         """Ask once, for all: in a task of its own, since whoever asked first may be taken away before the answer comes."""
         if what not in self._answers:
-            task = asyncio.create_task(self.hook.arun(flow(self.hook.system())))
+            task = asyncio.create_task(self.hook.arun_flow(flow(self.hook.adapter())))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._answers[what] = task
         answer: T = await asyncio.shield(self._answers[what])
         return answer
 
 
-def _listed(system: System, where: Mapping[str, Any], memo: Memo, bound: float) -> Flow[list[Snapshot]]:
+def _listed(system: ExecutionAdapter, where: Mapping[str, Any], memo: Memo, bound: float) -> Flow[list[Snapshot]]:
     """List from the newest end as far as needed."""
     memo["oldest"] = bound
     pages, at = system.listed(where, memo), None

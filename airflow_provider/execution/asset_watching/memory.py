@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.system import Snapshot, signature
+from airflow_provider.execution.model.snapshot import Snapshot, signature
 from airflow_provider.execution.waiting.search import SKEW
 
 MAX_SEEN = 1_000

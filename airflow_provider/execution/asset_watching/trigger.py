@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.model.system import Memo, Snapshot
+    from airflow_provider.execution.model.adapter import Memo
+    from airflow_provider.execution.model.snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -310,7 +311,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         import airflow_provider.execution.http.transport  # noqa: F401
 
         hook = self.make_hook()
-        hook.system()
+        hook.adapter()
         return hook
 
     # Memory
@@ -379,7 +380,7 @@ def event_of(hook: ExecutionHook, snapshot: Snapshot) -> dict[str, Any]:
         for name, value in snapshot.system_fields.items()
         if isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= MAX_FIELD)
     }
-    result: Mapping[str, Any] = make_result(hook.system(), hook.conn_id, told, OutputPolicy((), None, total=MAX_OUTPUTS))
+    result: Mapping[str, Any] = make_result(hook.adapter(), hook.conn_id, told, OutputPolicy((), None, total=MAX_OUTPUTS))
     event = {name: result[name] for name in FIELDS}
     too_much: tuple[tuple[str, Any], ...] = (("outputs_omitted", {"*": "too many to be named"}), ("outputs", {}), ("system_fields", {}))
     for name, instead in too_much:  # by their names: their values have bounds already

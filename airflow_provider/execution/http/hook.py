@@ -14,8 +14,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
 from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login, base_url
+from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
-from airflow_provider.execution.model.system import System
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -52,7 +52,7 @@ class ExecutionHook(BaseHook):
         self._pause: Callable[[float], None] = _clock.sleep
 
     @abstractmethod
-    def system(self, **view: Any) -> System:
+    def adapter(self, **view: Any) -> ExecutionAdapter:
         """
         The flows of this hook's system.
 
@@ -156,7 +156,7 @@ class ExecutionHook(BaseHook):
         """Sleep by ``pause`` between the requests of a flow: a task that may be killed must be able to end it."""
         self._pause = pause
 
-    def run(self, flow: Flow[T]) -> T:
+    def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end."""
         self.open()
         assert self._sender is not None
@@ -198,7 +198,7 @@ class ExecutionHook(BaseHook):
             raise self._unknown() from None
         return self._resolve(connection, await connection.aextra_dejson())
 
-    async def arun(self, flow: Flow[T]) -> T:
+    async def arun_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end. For many calls in a row, hold :meth:`asender` open around them."""
         async with self.asender() as sender:
             return await sender.run(flow)
@@ -207,7 +207,7 @@ class ExecutionHook(BaseHook):
         """The items of a long list; a page is read when its first item is asked for."""
         at = None
         while True:
-            items, at = self.run(pages(at))
+            items, at = self.run_flow(pages(at))
             yield from items
             if at is None:
                 return

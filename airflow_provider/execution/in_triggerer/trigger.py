@@ -20,7 +20,8 @@ from airflow_provider.execution.waiting.wait import WatchState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.model.system import Snapshot, System
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
+    from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Outcome
     from airflow_provider.execution.tasks.sensor import ExecutionSensor
 
@@ -159,9 +160,9 @@ class _Wait(ExecutionTrigger):
         self.task_instance = ti
         self.sensor = sensor
         self.shown = None
-        self._loaded = hook, hook.system(**sensor.view())
+        self._loaded = hook, hook.adapter(**sensor.view())
 
-    def _load(self) -> tuple[ExecutionHook, System]:
+    def _load(self) -> tuple[ExecutionHook, ExecutionAdapter]:
         return self._loaded
 
     async def _recall(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from airflow_provider._text import uncoloured
-from airflow_provider.execution.model.system import LogLine
+from airflow_provider.execution.model.snapshot import LogLine
 from airflow_provider.execution.results.redaction import SECRET_VALUE, clean, cleaned, parts_of, without_keys
 
 _TOKEN = f"{string.ascii_letters}{string.digits}_-".encode() + bytes(range(0x80, 0x100))

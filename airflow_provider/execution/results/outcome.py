@@ -16,7 +16,7 @@ from airflow_provider.errors import (
     ExecutionWaiting,
 )
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import Snapshot, Step, see
+from airflow_provider.execution.model.snapshot import Snapshot, Step, see
 from airflow_provider.execution.results.redaction import clean, secrets_in
 
 End = Literal["ended", "timeout", "waiting", "waiting_timeout", "vanished", "unreachable"]

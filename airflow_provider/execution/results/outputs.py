@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError, OutputMissing
-from airflow_provider.execution.model.system import Output, Snapshot, see
+from airflow_provider.execution.model.snapshot import Output, Snapshot, see
 from airflow_provider.execution.results.redaction import clean, looks_secret, secret_texts
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider._text import on_one_line, uncoloured, ungrouped
 from airflow_provider.execution.model.result import iso
-from airflow_provider.execution.model.system import LogLine, Output, Snapshot
+from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
 
 HIDDEN = "***"
 SHORTEST_SECRET = 5

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.result import ExecutionResult
-    from airflow_provider.execution.model.system import Snapshot, System
+    from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Choices, End, Outcome
     from airflow_provider.execution.waiting.search import Search
     from airflow_provider.execution.waiting.trigger import ExecutionTrigger
@@ -144,7 +145,7 @@ class ExecutionTask:
         """Push what is known of the execution, if the task fails without having done so: a failure branch wants to say what broke."""
         if self._told or self._ref is None:
             return
-        from airflow_provider.execution.model.system import Snapshot
+        from airflow_provider.execution.model.snapshot import Snapshot
         from airflow_provider.execution.results.outputs import OutputPolicy
 
         hook = self.make_hook()
@@ -152,7 +153,7 @@ class ExecutionTask:
         snapshot.hidden = list(self.secrets())
         with suppress(Exception):  # the failure itself matters more
             context["ti"].xcom_push(
-                key="execution", value=make_result(hook.system(**self.view()), hook.conn_id, snapshot, OutputPolicy((), None))
+                key="execution", value=make_result(hook.adapter(**self.view()), hook.conn_id, snapshot, OutputPolicy((), None))
             )
             self._told = True
 
@@ -219,7 +220,7 @@ class ExecutionTask:
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
         return event["ref"], event["end"], WatchState.load(event.get("state"))
 
-    def _last_look(self, system: System, ref: str, end: End) -> Flow[tuple[Snapshot, End, bool]]:
+    def _last_look(self, system: ExecutionAdapter, ref: str, end: End) -> Flow[tuple[Snapshot, End, bool]]:
         """
         Read an ended execution with everything, waiting for what lags behind its status.
 
@@ -227,7 +228,7 @@ class ExecutionTask:
         :raises ExecutionUnreachable: if the API can't be read for longer than the poll-failure budget. A wait whose time is over
             ends anyway.
         """
-        from airflow_provider.execution.model.system import Snapshot
+        from airflow_provider.execution.model.snapshot import Snapshot
         from airflow_provider.execution.results.redaction import tail_without_keys
 
         declared = [name for name in self._declared() if name != "*"]
@@ -262,12 +263,12 @@ class ExecutionTask:
         :raises ExecutionError: for a bad outcome, or an output that was declared and is not there.
         :raises AirflowSkipException: for an execution that was skipped.
         """
-        from airflow_provider.execution.model.system import LogLine
+        from airflow_provider.execution.model.snapshot import LogLine
         from airflow_provider.execution.results.outputs import OutputPolicy, storage_folder, to_push
         from airflow_provider.execution.results.redaction import forward, secrets_in
 
         ti = context["ti"]
-        system = hook.system(**self.view())
+        system = hook.adapter(**self.view())
         if snapshot.log_tail:
             lines = [LogLine("", line) for line in snapshot.log_tail]
             forward(self.log, f"{system.title}, end of the", lines, secrets_in(snapshot))
@@ -310,7 +311,7 @@ class ExecutionTask:
         except Exception as problem:
             self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, problem)
 
-    def _store_log(self, hook: ExecutionHook, system: System, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
+    def _store_log(self, hook: ExecutionHook, system: ExecutionAdapter, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
         """Stream the whole log into a file, some blocks at a time."""
         from airflow_provider.execution.results.log_file import LogFile
         from airflow_provider.execution.results.outputs import safe_name
@@ -321,13 +322,13 @@ class ExecutionTask:
         cursor: dict[str, int] = {}
         with path.open("wb") as file:  # type: ignore[no-untyped-call]
             log_file = LogFile(file, secrets_in(snapshot))
-            while blocks := hook.run(system.new_blocks(snapshot, cursor)):
+            while blocks := hook.run_flow(system.new_blocks(snapshot, cursor)):
                 for step, block in blocks:
                     log_file.write(step, block)
         return str(path)
 
 
-def make_result(system: System, conn_id: str, snapshot: Snapshot, policy: Any) -> ExecutionResult:
+def make_result(system: ExecutionAdapter, conn_id: str, snapshot: Snapshot, policy: Any) -> ExecutionResult:
     """The dict that a task returns."""
     from airflow_provider.execution.model.result import iso, seconds_between
     from airflow_provider.execution.results.redaction import clean, secrets_in
@@ -390,7 +391,7 @@ def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -
             yield Sleep(min(5.0, max(grace / 20, 0.05)))
 
 
-def last_look(system: System, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
+def last_look(system: ExecutionAdapter, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
     """
     Read an ended execution with everything, waiting for what lags behind its status.
 

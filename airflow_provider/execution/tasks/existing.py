@@ -12,7 +12,7 @@ from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.attempt.note import Note, cleared_since, load_note, next_note
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
-from airflow_provider.execution.model.system import see
+from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.results.outcome import Outcome
 from airflow_provider.execution.tasks.completion import ExecutionTask
 from airflow_provider.execution.tasks.operator import ExecutionOperator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.result import ExecutionResult
-    from airflow_provider.execution.model.system import Snapshot
+    from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End
 
 
@@ -61,7 +61,7 @@ class ExecutionActOperator(ExecutionOperator):
 
     def plan(self, hook: Any) -> Flow[Snapshot]:
         """Look at the execution; one that is being stopped is given a while to end."""
-        system, ref = hook.system(), self.target()
+        system, ref = hook.adapter(), self.target()
         for _ in range(max(int(self.stopping_grace / STOPPING_PAUSE), 1)):
             snapshot: Snapshot = yield from system.read(ref)
             if snapshot.phase is not Phase.STOPPING:
@@ -86,12 +86,12 @@ class ExecutionCancelOperator(ExecutionActOperator):
 
     def plan(self, hook: Any) -> Flow[Snapshot]:
         """Look at the execution."""
-        snapshot: Snapshot = yield from hook.system().read(self.target())
+        snapshot: Snapshot = yield from hook.adapter().read(self.target())
         return snapshot
 
     def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
         """Ask for its end, unless that was done before."""
-        system = hook.system()
+        system = hook.adapter()
         if plan.phase.ended:
             self.log.info("Execution %s had ended %s before it could be cancelled.", plan.ref, plan.status)
         elif plan.phase is not Phase.STOPPING:
@@ -101,7 +101,7 @@ class ExecutionCancelOperator(ExecutionActOperator):
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether it stops, or has ended."""
-        snapshot: Snapshot = yield from hook.system().read(self.target())
+        snapshot: Snapshot = yield from hook.adapter().read(self.target())
         return ([snapshot] if snapshot.phase.ended or snapshot.phase is Phase.STOPPING else []), True
 
     def _attach(self, context: Context, hook: ExecutionHook) -> tuple[Note, Snapshot]:
@@ -131,7 +131,7 @@ class ExecutionResumeOperator(ExecutionActOperator):
         self.on_retry = "resume"  # of what ran again, should that have failed
 
     def _start(self, context: Context, hook: ExecutionHook, note: Note) -> tuple[Note, Snapshot]:
-        known = hook.run(self.plan(hook))
+        known = hook.run_flow(self.plan(hook))
         if self.only_ended and not known.phase.ended:
             raise ConfigurationError(
                 f"{hook.title} execution {known.ref} is {known.status}: only one that has ended can run again. Wait for it by a sensor, "
@@ -192,7 +192,7 @@ class ExecutionGetOperator(ExecutionTask, BaseOperator):
 
         self._check_before_start(context)
         with self.make_hook() as hook:
-            snapshot = hook.run(hook.system(**self.view()).details(self.target()))
+            snapshot = hook.run_flow(hook.adapter(**self.view()).details(self.target()))
             snapshot.log_tail = tail_without_keys(snapshot.log_tail)
             self._announce(context, snapshot.ref, snapshot.url)
             return self._hand_on(context, hook, snapshot, Outcome(f"{hook.title} execution {snapshot.ref} is {snapshot.status}."))

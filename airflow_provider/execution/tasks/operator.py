@@ -34,7 +34,7 @@ from airflow_provider.execution.attempt.termination import (
     within,
 )
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import Snapshot, see
+from airflow_provider.execution.model.snapshot import Snapshot, see
 from airflow_provider.execution.results.outcome import Outcome
 from airflow_provider.execution.tasks.arguments import one_of, seconds
 from airflow_provider.execution.tasks.completion import ExecutionTask, OnPartial, OnSkipped, OnWaiting, still_there
@@ -163,7 +163,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
         """Send the one request that runs a failed execution again; by default the system's own retry."""
-        snapshot: Snapshot = yield from hook.system().resume(known.ref)
+        snapshot: Snapshot = yield from hook.adapter().resume(known.ref)
         return snapshot
 
     def how_to_find(self, note: Note) -> str:
@@ -284,11 +284,11 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         return self._resume(context, hook, note, known) if self.on_retry == "resume" else self._start(context, hook, note)
 
     def _stop_old(self, hook: ExecutionHook, ref: str) -> None:
-        if not hook.system().can_cancel:
+        if not hook.adapter().can_cancel:
             self.log.warning("The task was cleared; %s can't cancel execution %s of before, which goes on.", hook.title, ref)
             return
         self.log.warning("The task was cleared: cancelling execution %s of before, which still runs.", ref)
-        hook.run(hook.system().cancel(ref))
+        hook.run_flow(hook.adapter().cancel(ref))
 
     def _known(self, hook: ExecutionHook, note: Note, *, cleared: bool) -> Snapshot | None:
         """
@@ -302,11 +302,11 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._unanswered = (find, note)
             known = self._look_up(hook, find, note, "the task stopped between its request and the note of it")
             self._ref, self._unanswered = (known.ref if known else None), None
-            return known if known or not note.resumes else hook.run(hook.system().read(note.resumes))
+            return known if known or not note.resumes else hook.run_flow(hook.adapter().read(note.resumes))
         until = _clock.monotonic() + self.stopping_grace
         while True:
             try:
-                known = hook.run(still_there(hook.system().read, note.ref, self.vanish_grace))
+                known = hook.run_flow(still_there(hook.adapter().read, note.ref, self.vanish_grace))
             except NotFound:
                 self.log.warning("Execution %s of an earlier try is gone.", note.ref)
                 return None
@@ -320,21 +320,21 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._pause(min(2.0, self.poll_interval))
 
     def _find_started(self, hook: ExecutionHook, note: Note) -> Find:
-        plan = hook.run(self.plan(hook))
+        plan = hook.run_flow(self.plan(hook))
         return lambda: self.find(hook, plan, note.marker, note.started_at)
 
     def _find_resumed(self, hook: ExecutionHook, note: Note) -> Find:
-        return lambda: hook.system().resumed(note.resumes or "", note.marker, note.started_at)
+        return lambda: hook.adapter().resumed(note.resumes or "", note.marker, note.started_at)
 
     def _start(self, context: Context, hook: ExecutionHook, note: Note) -> tuple[Note, Snapshot]:
-        plan = hook.run(self.plan(hook))
+        plan = hook.run_flow(self.plan(hook))
         note.marker = self.mark(plan, note.marker)
         find = lambda: self.find(hook, plan, note.marker, note.started_at)  # noqa: E731
         return self._send(context, hook, note, lambda: self.start(hook, plan, note.marker), find, self.started_word)
 
     def _resume(self, context: Context, hook: ExecutionHook, note: Note, known: Snapshot) -> tuple[Note, Snapshot]:
         """Let the system go on with a failed execution. Its id may change."""
-        note.resumes, note.marker = known.ref, hook.run(hook.system().before_resume(known))
+        note.resumes, note.marker = known.ref, hook.run_flow(hook.adapter().before_resume(known))
         return self._send(context, hook, note, lambda: self.again(hook, known), self._find_resumed(hook, note), "runs again")
 
     def _send(
@@ -345,7 +345,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             save_note(context, note)  # the intent; refused if a newer try has taken over
             self._ref, self.execution_url, self._unanswered = None, None, (find, note)
             try:
-                snapshot: Snapshot | None = hook.run(request())
+                snapshot: Snapshot | None = hook.run_flow(request())
             except ExecutionApiError as error:
                 if not _may_have_worked(error):
                     self._nothing_started(context, note)
@@ -383,7 +383,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         for pause in self.lookup_pauses:
             self._pause(pause)
             try:
-                found, certain = hook.run(find())
+                found, certain = hook.run_flow(find())
             except (TransportError, ServerError, RateLimited, ProtocolError) as error:
                 self.log.warning("%s", error)
                 certain = False
@@ -413,7 +413,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             from airflow_provider.execution.tasks.completion import make_result
 
             self._conclude_note(context)
-            return make_result(hook.system(), hook.conn_id, snapshot, OutputPolicy((), None))
+            return make_result(hook.adapter(), hook.conn_id, snapshot, OutputPolicy((), None))
         state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
             # For how long it has waited already is not known, and must not count against the timeout.
@@ -425,10 +425,10 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
         if end is None and self.deferrable:
             self._defer(hook, ref, state, cancel_on_kill=self.cancel_on_kill)
-        watch = Watch(hook.system(), ref, self.watch_policy(), state, self.log, epoch=self._epoch)
+        watch = Watch(hook.adapter(), ref, self.watch_policy(), state, self.log, epoch=self._epoch)
         while end is None:
             before = state.waiting_since
-            end = hook.run(watch.look())
+            end = hook.run_flow(watch.look())
             self._seen = watch.snapshot
             if state.waiting_since != before:
                 self._note_waiting(context, state)
@@ -438,7 +438,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
 
     def _conclude(self, context: Context, hook: ExecutionHook, ref: str, state: WatchState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
-        snapshot, end, goes_on = hook.run(self._last_look(hook.system(**self.view()), ref, end))
+        snapshot, end, goes_on = hook.run_flow(self._last_look(hook.adapter(**self.view()), ref, end))
         if goes_on:
             return self._wait(context, hook, ref, state, None)  # type: ignore[no-any-return]
         self._announce(context, ref, snapshot.url or self.execution_url)
@@ -457,11 +457,11 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
         """Cancel an execution that took too long, and say in the task's error whether that went well."""
         if not self.owns_execution:
             return outcome.adding("It was left alone.")
-        if not hook.system().can_cancel:
+        if not hook.adapter().can_cancel:
             return outcome.adding(f"It goes on: {hook.title} can't cancel executions.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
         try:
-            hook.run(hook.system().cancel(ref))
+            hook.run_flow(hook.adapter().cancel(ref))
         except ExecutionApiError as error:
             return outcome.adding(f"It could not be cancelled, and may go on: {error}")
         return outcome.adding("It was cancelled.")
@@ -524,7 +524,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             if verdict is not Verdict.CANCEL:
                 self.log.info("Execution %s is left alone: %s.", self._ref, verdict.value)
                 return
-            if not hook.system().can_cancel:
+            if not hook.adapter().can_cancel:
                 self.log.warning("Execution %s goes on: %s can't cancel executions.%s", self._ref, hook.title, see(self.execution_url))
                 return
             try:
@@ -533,7 +533,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
                     return  # not started yet; if its start is under way, this is asked again after its answer
                 self._killer = None
                 with sender:
-                    sender.run(hook.system().cancel(ref))
+                    sender.run(hook.adapter().cancel(ref))
             except ExecutionApiError as error:
                 self.log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", self._ref, error, see(self.execution_url))
             else:

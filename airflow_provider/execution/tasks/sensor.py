@@ -30,7 +30,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
-from airflow_provider.execution.model.system import see
+from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.tasks.arguments import seconds
 from airflow_provider.execution.tasks.completion import BACKSTOP, ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
@@ -359,9 +359,9 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
 
         before = state.dump()
         ref, search = (target, None) if isinstance(target, str) else (None, target)
-        watch = Watch(hook.system(**self.view()), ref, self.watch_policy(), state, self.log, search, self._epoch)
+        watch = Watch(hook.adapter(**self.view()), ref, self.watch_policy(), state, self.log, search, self._epoch)
         try:
-            end = hook.run(watch.look())
+            end = hook.run_flow(watch.look())
         finally:
             self._ref = watch.ref
             if state.found != before["found"]:
@@ -382,7 +382,7 @@ class ExecutionSensor(ExecutionTask, BaseSensorOperator):
         """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
         if not ref:
             raise self._never_found(hook.title, target, state, end)
-        snapshot, end, goes_on = hook.run(self._last_look(hook.system(**self.view()), ref, end))
+        snapshot, end, goes_on = hook.run_flow(self._last_look(hook.adapter(**self.view()), ref, end))
         if goes_on:
             return None
         self._announce(context, snapshot.ref, snapshot.url or self.execution_url)

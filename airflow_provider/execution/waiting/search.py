@@ -9,10 +9,11 @@ from typing import Any, Literal, TypedDict
 
 from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, NotFound
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow
 from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.system import Memo, Snapshot, System
+from airflow_provider.execution.model.snapshot import Snapshot
 
 Match = Literal["first", "latest", "first_succeeded"]
 
@@ -37,7 +38,7 @@ class Search(TypedDict):
     finished_after: float | None
 
 
-def find(system: System, search: Search, memo: Memo) -> Flow[tuple[Snapshot | None, list[Snapshot]]]:
+def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Snapshot | None, list[Snapshot]]]:
     """
     Look once for the execution that ``search`` means.
 
@@ -87,7 +88,7 @@ def find(system: System, search: Search, memo: Memo) -> Flow[tuple[Snapshot | No
     return _chosen(search["match"], matching), matching
 
 
-def _dated(system: System, items: list[Snapshot], known: Sequence[str], undated: list[str]) -> Flow[list[Snapshot]]:
+def _dated(system: ExecutionAdapter, items: list[Snapshot], known: Sequence[str], undated: list[str]) -> Flow[list[Snapshot]]:
     """Read those whose start the list does not tell although they must have one; ``undated`` gets those that have none."""
     told: list[Snapshot] = []
     for item in items:

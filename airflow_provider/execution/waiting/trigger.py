@@ -13,7 +13,7 @@ from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one_line
 from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY
-from airflow_provider.execution.model.system import see
+from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.waiting.shared_polling import looks
 from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchState
@@ -21,8 +21,9 @@ from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchSta
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
     from airflow_provider.execution.http.transport import AsyncSender
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.phase import Phase
-    from airflow_provider.execution.model.system import Snapshot, System
+    from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.waiting.search import Search
 
 CHECKPOINT_SECONDS = 60.0
@@ -159,12 +160,12 @@ class ExecutionTrigger(BaseTrigger):
         event = {"ref": self.ref or state.found or "", "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    def _load(self) -> tuple[ExecutionHook, System]:
+    def _load(self) -> tuple[ExecutionHook, ExecutionAdapter]:
         """Import the system's hook, models and HTTP client: in a thread, since that takes too long for the loop that all triggers share."""
         import airflow_provider.execution.http.transport  # noqa: F401
 
         hook = resolve_name(self.hook)(**self.hook_arguments)
-        return hook, hook.system(**self.view)
+        return hook, hook.adapter(**self.view)
 
     async def on_kill(self) -> None:
         """

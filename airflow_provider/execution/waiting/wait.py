@@ -15,9 +15,10 @@ from airflow_provider.errors import (
     RateLimited,
     Unauthorized,
 )
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Sleep
-from airflow_provider.execution.model.system import Cursor, Memo, Snapshot, System, see
+from airflow_provider.execution.model.snapshot import Cursor, Snapshot, see
 from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.results.redaction import clean, forward, without_keys
 from airflow_provider.execution.waiting.search import Search, find
@@ -122,7 +123,7 @@ class Watch:
 
     def __init__(
         self,
-        system: System,
+        system: ExecutionAdapter,
         ref: str | None,
         policy: WatchPolicy,
         state: WatchState,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_provider.execution.model.adapter import Overview
 from airflow_provider.execution.model.phase import Phase, decisive
 from airflow_provider.execution.model.request import Flow
-from airflow_provider.execution.model.system import Overview, Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.tracecat.api import models, requests
-from airflow_provider.tracecat.executions.adapter import Tracecat
+from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 from airflow_provider.tracecat.executions.mapping import line_of, snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef
 
 
-class ActionView(Tracecat):
+class ActionView(TracecatAdapter):
     """
     What one action does in an execution, in all its streams together.
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from airflow_provider.errors import ExecutionApiError, StatusError
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages
-from airflow_provider.execution.model.system import Cursor, Glance, LogLine, Memo, Output, Overview, Snapshot, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot
 from airflow_provider.execution.waiting.search import SKEW
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.api.stored_results import VENDORS_DEFAULT, NotHere, result_of
@@ -20,7 +21,7 @@ _PUBLIC: dict[str, str] = {}
 """Where a server's pages are, by its API's address: asked once in a process, not by each of its waits."""
 
 
-class Tracecat(System):
+class TracecatAdapter(ExecutionAdapter):
     """
     Flows over Tracecat's routes.
 

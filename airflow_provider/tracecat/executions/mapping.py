@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import iso, seconds_between, utc
-from airflow_provider.execution.model.system import LogLine, Snapshot, Step
+from airflow_provider.execution.model.snapshot import LogLine, Snapshot, Step
 from airflow_provider.tracecat.api import models
 from airflow_provider.tracecat.ref import TracecatRef
 

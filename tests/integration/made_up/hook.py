@@ -2,17 +2,16 @@
 
 from airflow_provider.execution.http.endpoint import Dialect
 from airflow_provider.execution.http.hook import ExecutionHook
-from tests.integration.made_up.system import Kiln
+from tests.integration.made_up.adapter import Kiln
 
 
 class KilnHook(ExecutionHook):
-    conn_type, title = "kiln", "Kiln"
-    dialect = Dialect()
+    conn_type, title, dialect = "kiln", "Kiln", Dialect()
 
     def arguments(self) -> dict[str, str]:
         return {"conn_id": self.conn_id}
 
-    def system(self, **view: object) -> Kiln:
+    def adapter(self, **view: object) -> Kiln:
         return Kiln()
 
     def credentials(self, connection: object, extra: object) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from typing import Any
 
 from airflow_provider.execution.model.request import Flow, send
-from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.tasks.operator import ExecutionOperator
+from tests.integration.made_up.adapter import LIST, START, snapshot_of
 from tests.integration.made_up.hook import KilnTask
-from tests.integration.made_up.system import LIST, START, snapshot_of
 
 
 class KilnFireOperator(KilnTask, ExecutionOperator):

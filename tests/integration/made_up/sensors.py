@@ -3,8 +3,8 @@
 from typing import Any
 
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
+from tests.integration.made_up.adapter import parse_ref
 from tests.integration.made_up.hook import KilnTask
-from tests.integration.made_up.system import parse_ref
 
 
 class KilnFiringSensor(KilnTask, ExecutionSensor):

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.alga_psa.api.models import Execution
-from airflow_provider.alga_psa.executions.adapter import AlgaPsa
+from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter
 from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, PHASES, STACK_LINES, in_detail, phase_of, snapshot_of, without_secrets
 from airflow_provider.errors import ExecutionFailed
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import Snapshot, signature
+from airflow_provider.execution.model.snapshot import Snapshot, signature
 from airflow_provider.execution.results.outcome import judge
 from airflow_provider.execution.results.outputs import OutputPolicy
 from airflow_provider.execution.tasks.completion import make_result
@@ -67,7 +67,7 @@ def completed(**fields: Any) -> Execution:
 
 
 def result(snapshot: Snapshot) -> dict[str, Any]:
-    made: Any = make_result(AlgaPsa(), "alga_psa_default", snapshot, OutputPolicy((), None))
+    made: Any = make_result(AlgaPsaAdapter(), "alga_psa_default", snapshot, OutputPolicy((), None))
     return json.loads(json.dumps(made))  # type: ignore[no-any-return]
 
 

@@ -16,7 +16,7 @@ from airflow_provider import errors
 from airflow_provider.buddy.api import models, requests
 from airflow_provider.buddy.api.requests import CLOCK_SKEW
 from airflow_provider.buddy.executions.action_view import ActionView
-from airflow_provider.buddy.executions.adapter import Buddy
+from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.logs import PAGE as LOG_PAGE
 from airflow_provider.buddy.executions.logs import TAIL
 from airflow_provider.buddy.executions.mapping import PHASES, phase_of, snapshot_of
@@ -28,7 +28,7 @@ from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.transport import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import LastAnswer
-from airflow_provider.execution.model.system import Cursor, LogLine, Snapshot
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 from airflow_provider.execution.waiting.wait import Watch, WatchState
 
 REF = BuddyRef("demo", "shop", 1, 7)
@@ -299,7 +299,7 @@ def era(request: pytest.FixtureRequest, emulator: Emulator) -> str:
 def test_details_of_every_era(emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline, era: str) -> None:
     ref = emulator.buddy.add_execution(release, started_by="Mike").ref
     clock.advance(100)
-    seen = sender.run(Buddy().details(ref))
+    seen = sender.run(BuddyAdapter().details(ref))
     assert (seen.ref, seen.phase, seen.settled, seen.partial) == (ref, Phase.SUCCEEDED, True, None)
     assert {name: output.value for name, output in seen.outputs.items() if name != "CIPHER"} == {"IMAGE": "shop:1", "URL": "new"}
     assert seen.steps[0].outputs["URL"].value == "old"
@@ -319,11 +319,11 @@ def test_a_gate_of_every_era(emulator: Emulator, clock: ManualClock, sender: Sen
     pipeline = emulator.buddy.add_pipeline(Pipeline("gated", actions=[Action("Build"), Gate("Approve"), Action("Deploy")]))
     ref = emulator.buddy.add_execution(pipeline).ref
     clock.advance(10)
-    seen = sender.run(Buddy().read(ref))
+    seen = sender.run(BuddyAdapter().read(ref))
     assert (seen.phase, seen.status, seen.waiting_for) == (Phase.WAITING, "WAITING_FOR_APPLY", "Approve (WAIT_FOR_APPLY)")
     emulator.buddy.approve(ref, by="Mike")
     clock.advance(10)
-    ended = sender.run(Buddy().details(ref))
+    ended = sender.run(BuddyAdapter().details(ref))
     assert ended.phase is Phase.SUCCEEDED
     assert ended.actor is not None
     assert ended.actor["approved_by"] == "Mike"
@@ -335,7 +335,7 @@ def test_the_failing_actions_log_is_the_tail(emulator: Emulator, clock: ManualCl
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[tolerated, broken, Action("Deploy", log=["never"])]))
     ref = emulator.buddy.add_execution(pipeline).ref
     clock.advance(10)
-    seen = sender.run(Buddy().details(ref))
+    seen = sender.run(BuddyAdapter().details(ref))
     assert seen.log_tail == [f"line {number}" for number in range(200 - TAIL, 200)]
     assert (seen.error, seen.settled) == ("1 failed", True)
 
@@ -350,16 +350,16 @@ def test_an_action_whose_details_are_refused(
     emulator.faults.add(Fault("status", status=status, path=r"/action_executions/"))
     if kind:
         with pytest.raises(kind):
-            sender.run(Buddy().details(ref))
+            sender.run(BuddyAdapter().details(ref))
         return
-    seen = sender.run(Buddy().details(ref))
+    seen = sender.run(BuddyAdapter().details(ref))
     assert {name for name, output in seen.outputs.items() if not output.secret} == {"URL"}
     assert str(status) in seen.outputs_omitted["Build.*"]
     assert [step.name for step in seen.steps] == ["Build", "Deploy"]
 
 
 def _lines(sender: Sender, ref: str, cursor: Cursor, limit: int = 10_000) -> list[str]:
-    buddy = Buddy()
+    buddy = BuddyAdapter()
     lines: list[LogLine] = sender.run(buddy.new_lines(sender.run(buddy.read(ref)), cursor, limit))
     return [f"{line.step}: {line.text}" for line in lines]
 
@@ -433,15 +433,15 @@ def test_an_ended_actions_log_is_not_asked_for_for_ever(emulator: Emulator, cloc
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "FAILED", "TERMINATED"])
 def test_cancelling_what_has_ended_is_no_error(emulator: Emulator, sender: Sender, release: Pipeline, status: str) -> None:
     ref = emulator.buddy.add_execution(release, status=status).ref
-    sender.run(Buddy().cancel(ref))
+    sender.run(BuddyAdapter().cancel(ref))
     assert emulator.buddy.executions[0].status == status
 
 
 def test_cancelling_twice_is_no_error(emulator: Emulator, sender: Sender, release: Pipeline) -> None:
     emulator.buddy.cancel_seconds = 60.0
     ref = emulator.buddy.add_execution(release).ref
-    sender.run(Buddy().cancel(ref))
-    sender.run(Buddy().cancel(ref))
+    sender.run(BuddyAdapter().cancel(ref))
+    sender.run(BuddyAdapter().cancel(ref))
     assert emulator.buddy.executions[0].status == "TERMINATING"
 
 
@@ -449,9 +449,9 @@ def test_a_cancel_that_is_refused_is_an_error(emulator: Emulator, sender: Sender
     ref = emulator.buddy.add_execution(release).ref
     emulator.faults.add(Fault("status", status=400, method="PATCH"))
     with pytest.raises(errors.StatusError):
-        sender.run(Buddy().cancel(ref))
+        sender.run(BuddyAdapter().cancel(ref))
     with pytest.raises(errors.NotFound):
-        sender.run(Buddy().cancel("demo/shop/1/999"))
+        sender.run(BuddyAdapter().cancel("demo/shop/1/999"))
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -460,7 +460,7 @@ def test_resuming_follows_the_id_of_the_answer(emulator: Emulator, clock: Manual
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", status=["FAILED", "SUCCESSFUL"])]))
     ref = emulator.buddy.add_execution(pipeline).ref
     clock.advance(10)
-    resumed = sender.run(Buddy().resume(ref))
+    resumed = sender.run(BuddyAdapter().resume(ref))
     assert (resumed.ref == ref) is keeps
     assert not resumed.phase.ended
 
@@ -576,9 +576,11 @@ def test_a_digit_name_is_an_id() -> None:
 # A look at what has been seen before
 
 
-@pytest.mark.parametrize("view", [Buddy(), ActionView("Build", "last"), ActionView("Deploy", "all")], ids=["whole", "Build", "Deploy"])
+@pytest.mark.parametrize(
+    "view", [BuddyAdapter(), ActionView("Build", "last"), ActionView("Deploy", "all")], ids=["whole", "Build", "Deploy"]
+)
 def test_a_look_again_sees_what_a_first_look_sees(
-    emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline, view: Buddy
+    emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline, view: BuddyAdapter
 ) -> None:
     ref = emulator.buddy.add_execution(release).ref
     last, seen, unchanged = LastAnswer(), None, 0
@@ -589,7 +591,7 @@ def test_a_look_again_sees_what_a_first_look_sees(
         unchanged += again is None
         seen = again or seen
         assert seen == sender.run(view.read(ref))
-    assert (unchanged > 0) == (type(view) is Buddy)
+    assert (unchanged > 0) == (type(view) is BuddyAdapter)
 
 
 def test_a_search_does_not_stay_with_what_it_passes_over(emulator: Emulator, clock: ManualClock, sender: Sender) -> None:
@@ -606,7 +608,7 @@ def test_a_search_does_not_stay_with_what_it_passes_over(emulator: Emulator, clo
     failed = emulator.buddy.add_execution(pipeline)
     clock.advance(10)
     log = logging.getLogger("watch")
-    watch = Watch(Buddy(), None, policy, WatchState(since=clock.now()), log, search)
+    watch = Watch(BuddyAdapter(), None, policy, WatchState(since=clock.now()), log, search)
     stale = {"executions.0.status": "SUCCESSFUL"}
     emulator.faults.add(Fault("altered", path=r"/pipelines/\d+/executions$", changes=stale, times=2))
     assert [sender.run(watch.look()) for _ in range(2)] == [None, None]

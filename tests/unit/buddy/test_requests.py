@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 
 from airflow_provider import errors
 from airflow_provider.buddy.api import models, requests
-from airflow_provider.buddy.executions.adapter import Buddy
+from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.mapping import snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.execution.model.request import Request
-from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 
 REF = "demo/shop/1/7"
 SHA = "506e22f7e3e2bb1e4e28b9b9a5cb5e4d1d3c2f1a"
@@ -113,11 +113,11 @@ ENDED = execution(finish_date="2027-01-15T08:01:00Z")
 def before(*others: dict[str, Any]) -> str:
     """What is known before the request."""
     snapshot = snapshot_of(BuddyRef.parse(REF), models.Execution.model_validate(ENDED))
-    return str(run(Buddy().before_resume(snapshot), {"executions": [*others, ENDED], "total_page_count": 1})[0])
+    return str(run(BuddyAdapter().before_resume(snapshot), {"executions": [*others, ENDED], "total_page_count": 1})[0])
 
 
 def test_a_retry_that_keeps_the_id_shows_in_the_execution() -> None:
-    (found, certain), asked = run(Buddy().resumed(REF, before(), 1_800_000_000.0), execution(status="INPROGRESS"))
+    (found, certain), asked = run(BuddyAdapter().resumed(REF, before(), 1_800_000_000.0), execution(status="INPROGRESS"))
     assert ([item.ref for item in found], certain, len(asked)) == ([REF], True, 1)
 
 
@@ -136,13 +136,13 @@ def test_a_retry_that_keeps_the_id_shows_in_the_execution() -> None:
 def test_a_retry_with_a_new_id_is_the_one_successor(newer: list[Any], refs: list[str], certain: bool) -> None:
     old = {**ENDED, "to_revision": {"revision": SHA}}
     page = {"executions": [*newer, old], "total_page_count": 1}
-    (found, sure), _ = run(Buddy().resumed(REF, before(), 1_800_000_000.0), old, page)
+    (found, sure), _ = run(BuddyAdapter().resumed(REF, before(), 1_800_000_000.0), old, page)
     assert ([item.ref for item in found], sure) == (refs, certain)
 
 
 def test_an_execution_that_was_there_before_is_no_retry() -> None:
     page = {"executions": [execution(8), ENDED], "total_page_count": 1}
-    assert run(Buddy().resumed(REF, before(execution(8)), 1_800_000_000.0), ENDED, page)[0] == ([], True)
+    assert run(BuddyAdapter().resumed(REF, before(execution(8)), 1_800_000_000.0), ENDED, page)[0] == ([], True)
 
 
 # Which executions are meant
@@ -169,7 +169,7 @@ REVISION = {"to_revision": {"revision": SHA}}
     ],
 )  # fmt: skip
 def test_what_a_list_tells_is_not_asked_for(where: dict[str, Any], fields: dict[str, Any], meant: bool) -> None:
-    assert run(Buddy().matches(where, seen(**fields))) == (meant, [])
+    assert run(BuddyAdapter().matches(where, seen(**fields))) == (meant, [])
 
 
 @pytest.mark.parametrize(
@@ -183,14 +183,14 @@ def test_what_a_list_tells_is_not_asked_for(where: dict[str, Any], fields: dict[
 )  # fmt: skip
 def test_what_a_list_does_not_tell_is_asked_for(where: dict[str, Any], there: dict[str, Any], meant: bool | None) -> None:
     item = seen(comment=None, status=there.get("status", "FAILED"))
-    found, asked = run(Buddy().matches(where, item), {**execution(), **there})
+    found, asked = run(BuddyAdapter().matches(where, item), {**execution(), **there})
     assert (found, len(asked)) == (meant, 1)
-    assert run(Buddy().matches(where, item), errors.NotFound("gone"))[0] is None
+    assert run(BuddyAdapter().matches(where, item), errors.NotFound("gone"))[0] is None
 
 
 def test_a_list_resolves_its_pipeline_once() -> None:
     memo: dict[str, Any] = {}
-    page = Buddy().listed({"workspace": "w", "project": "p", "pipeline": "rel"}, memo)
+    page = BuddyAdapter().listed({"workspace": "w", "project": "p", "pipeline": "rel"}, memo)
     listed = {"executions": [execution()], "total_page_count": 1}
     (items, at), asked = run(page(None), {"pipelines": [{"id": 89, "identifier": "rel"}]}, listed)
     assert ([item.ref for item in items], at, len(asked), memo) == (["w/p/89/7"], None, 2, {"pipeline": 89})

@@ -146,7 +146,7 @@ def test_the_refs_own_workspace_goes_first(
         hook.cancel_execution(ref)
         assert hook.reset_execution(ref).execution_id == execution.id
         hook.terminate_execution(ref)
-        assert hook.run(hook.system().read(ref)).ref == ref
+        assert hook.run_flow(hook.adapter().read(ref)).ref == ref
         with pytest.raises((errors.NotFound, errors.ConfigurationError)):
             hook.get_execution(execution.ref)
 
@@ -446,7 +446,7 @@ def test_where_the_pages_are_is_asked_once_for_all_waits(hook: TracecatHook, tra
     urls = []
     for _ in range(3):
         with TracecatHook() as other:
-            urls.append(other.run(other.system().read(ref)).url)
+            urls.append(other.run_flow(other.adapter().read(ref)).url)
     assert len(set(urls)) == 1
     assert str(urls[0]).startswith(tracecat.web_url)
     assert emulator.ledger.count(method="GET", path_re=r"/info$") <= 1

@@ -204,7 +204,7 @@ def test_stored_results_are_fetched_without_the_cookie(
     workflow = tracecat.add_workflow(Workflow("Long", "long", [Action("a", result=long)], returns="${{ ACTIONS.a.result }}"))
     execution = tracecat.add_execution(workflow)
     clock.advance(10)
-    snapshot = with_login.run(with_login.system().details(execution.ref))
+    snapshot = with_login.run_flow(with_login.adapter().details(execution.ref))
     assert snapshot.outputs["text"].value == "x" * 100
     [fetched] = emulator.ledger.select(system="storage")
     assert "cookie" not in fetched.headers

@@ -10,7 +10,7 @@ from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import Action, Interaction, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import Cursor, LogLine, Snapshot
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 from airflow_provider.tracecat.api import models
 from airflow_provider.tracecat.executions.mapping import snapshot_of
 from airflow_provider.tracecat.hook import TracecatHook
@@ -137,7 +137,7 @@ def lines(hook: TracecatHook) -> Any:
     cursor: Cursor = {}
 
     def lines(ref: str, limit: int = 100) -> list[LogLine]:
-        return hook.run(hook.system().new_lines(hook.run(hook.system().read(ref)), cursor, limit))
+        return hook.run_flow(hook.adapter().new_lines(hook.run_flow(hook.adapter().read(ref)), cursor, limit))
 
     return lines
 
@@ -179,7 +179,7 @@ def test_each_stream_and_each_iteration_is_said(hook: TracecatHook) -> None:
 
     def tell(*rows: dict[str, Any], run: str = "r") -> list[str]:
         found = seen("RUNNING", *rows, run_id=run)
-        return [line.text for line in hook.run(hook.system().new_lines(found, cursor, 100))]
+        return [line.text for line in hook.run_flow(hook.adapter().new_lines(found, cursor, 100))]
 
     one, two = row("a", "STARTED", stream_id="<root>:0/sc:0"), row("a", "STARTED", stream_id="<root>:0/sc:1")
     assert len(tell(one, two)) == 2
@@ -216,7 +216,7 @@ def test_the_tail_tells_all_rows(hook: TracecatHook, tracecat: Tracecat, clock: 
     script = [Action("a", "core.x"), Action("b", "core.y", error="it broke")]
     execution = tracecat.add_execution(tracecat.add_workflow(Workflow("Scan", "scan", script)))
     clock.advance(10)
-    found = hook.run(hook.system().details(execution.ref))
+    found = hook.run_flow(hook.adapter().details(execution.ref))
     assert found.log_tail == ["[a] core.x COMPLETED after 1.0 s", "[b] core.y FAILED: it broke"]
     assert found.settled
 
@@ -224,8 +224,8 @@ def test_the_tail_tells_all_rows(hook: TracecatHook, tracecat: Tracecat, clock: 
 def test_the_page_is_on_the_public_address_and_asked_for_once(hook: TracecatHook, emulator: Emulator, tracecat: Tracecat) -> None:
     tracecat.public_url = "https://t.example/"
     execution = tracecat.add_execution(tracecat.add_workflow(Workflow("Scan", "scan")))
-    system = hook.system()
-    found = [hook.run(system.read(execution.ref)).url for _ in range(3)]
+    system = hook.adapter()
+    found = [hook.run_flow(system.read(execution.ref)).url for _ in range(3)]
     workflow, suffix = execution.id.split("/")
     assert set(found) == {f"https://t.example/workspaces/{tracecat.workspace}/workflows/{workflow}/executions/{suffix}"}
     assert len(emulator.ledger.select("GET", "/info$")) == 1
@@ -237,14 +237,14 @@ def test_the_page_is_on_the_public_address_and_asked_for_once(hook: TracecatHook
 def test_without_a_public_address_there_is_no_page(hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, fault: Fault) -> None:
     emulator.faults.add(Fault(fault.kind, path="/info$", times=None, **fault.parameters))
     execution = tracecat.add_execution(tracecat.add_workflow(Workflow("Scan", "scan")))
-    assert hook.run(hook.system().read(execution.ref)).url is None
+    assert hook.run_flow(hook.adapter().read(execution.ref)).url is None
 
 
 # One action
 
 
 def act(hook: TracecatHook, ref: str, action: str) -> Snapshot:
-    return hook.run(hook.system(action=action).details(ref))
+    return hook.run_flow(hook.adapter(action=action).details(ref))
 
 
 def test_one_action_from_before_its_start_to_its_end(hook: TracecatHook, tracecat: Tracecat, clock: ManualClock) -> None:
@@ -278,7 +278,7 @@ def test_an_action_that_asks_waits(hook: TracecatHook, tracecat: Tracecat, clock
     script = [Action("ask", interaction=Interaction()), Action("b", depends_on=[], seconds=600)]
     execution = tracecat.add_execution(tracecat.add_workflow(Workflow("Scan", "scan", script)))
     clock.advance(10)
-    assert hook.run(hook.system().read(execution.ref)).waiting_for == "ask (response)"
+    assert hook.run_flow(hook.adapter().read(execution.ref)).waiting_for == "ask (response)"
     assert (act(hook, execution.ref, "ask").phase, act(hook, execution.ref, "b").phase) == (Phase.WAITING, Phase.RUNNING)
     tracecat.answer(execution.ref, {"choice": "yes"})
     clock.advance(1)

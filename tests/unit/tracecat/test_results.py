@@ -10,7 +10,7 @@ from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import NOTHING, Action, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.execution.model.system import Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.tracecat.api import stored_results
 from airflow_provider.tracecat.hook import TracecatHook
 
@@ -29,7 +29,7 @@ def outputs(hook: TracecatHook, ref: str, **view: Any) -> dict[str, Any]:
 
 
 def details(hook: TracecatHook, ref: str, **view: Any) -> Snapshot:
-    return hook.run(hook.system(**view).details(ref))
+    return hook.run_flow(hook.adapter(**view).details(ref))
 
 
 @pytest.mark.parametrize(

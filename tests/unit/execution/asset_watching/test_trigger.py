@@ -17,9 +17,10 @@ from airflow_provider.errors import Forbidden, NotFound
 from airflow_provider.execution.asset_watching.listing import Look
 from airflow_provider.execution.asset_watching.memory import MAX_ACTIVE, MAX_SEEN, MISSES, Ends, mark
 from airflow_provider.execution.asset_watching.trigger import APART, MAX_EVENT, MAX_READS, STALE, ExecutionFinishedTrigger, event_of
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Sleep
-from airflow_provider.execution.model.system import Cursor, LogLine, Memo, Output, Snapshot, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot
 from airflow_provider.execution.waiting.search import SKEW
 from tests import virtual_clock
 from tests.virtual_clock import VirtualClock
@@ -111,7 +112,7 @@ class Remote:
         return item
 
 
-class Model(System):
+class Model(ExecutionAdapter):
     name = "model"
     title = "Model"
 
@@ -156,10 +157,10 @@ class ModelHook:
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
 
-    def system(self) -> Model:
+    def adapter(self) -> Model:
         return Model(self.remote)
 
-    async def arun(self, flow: Flow[Any]) -> Any:
+    async def arun_flow(self, flow: Flow[Any]) -> Any:
         try:
             while True:
                 next(flow)  # pauses take no time
@@ -667,10 +668,10 @@ def test_a_look_is_asked_once_whoever_wants_it_and_survives_who_asked_first() ->
         asked: list[str] = []
 
         class Counting(ModelHook):
-            async def arun(self, flow: Flow[Any]) -> Any:
+            async def arun_flow(self, flow: Flow[Any]) -> Any:
                 asked.append("asked")
                 await asyncio.sleep(0)
-                return await super().arun(flow)
+                return await super().arun_flow(flow)
 
         look = Look(Counting(Remote()), {}, {}, START, START)  # type: ignore[arg-type]
         first = asyncio.create_task(look.items(START))

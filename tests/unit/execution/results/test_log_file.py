@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider.execution.model.system import LogLine, block_of
+from airflow_provider.execution.model.snapshot import LogLine, block_of
 from airflow_provider.execution.results.log_file import LogFile
 from airflow_provider.execution.results.redaction import clean, without_keys
 from tests.unit.execution.results.test_redaction import SHAPES

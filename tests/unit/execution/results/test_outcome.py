@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider import errors
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import Output, Snapshot, Step
+from airflow_provider.execution.model.snapshot import Output, Snapshot, Step
 from airflow_provider.execution.results.outcome import Choices, End, failing_step, judge
 
 URL = "https://remote.example/1"

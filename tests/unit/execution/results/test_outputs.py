@@ -12,10 +12,10 @@ from airflow.sdk import ObjectStoragePath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.buddy.executions.adapter import Buddy
+from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.errors import ConfigurationError, OutputMissing
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.system import Output, Snapshot, Step
+from airflow_provider.execution.model.snapshot import Output, Snapshot, Step
 from airflow_provider.execution.results.outputs import (
     MAX_ALL,
     MAX_VALUE,
@@ -180,7 +180,7 @@ def test_the_result_shows_secret_outputs_nowhere(secret: tuple[str, Output]) -> 
         outputs=dict([secret]),
         log_tail=["using hunter2-hunter2"],
     )
-    result = make_result(Buddy(), "c", ended, OutputPolicy((), None))
+    result = make_result(BuddyAdapter(), "c", ended, OutputPolicy((), None))
     assert "hunter2" not in json.dumps(result)
     assert "***" not in result["outputs"].values()
     assert result["outputs_omitted"].keys() == {secret[0], f"Build.{secret[0]}"}
@@ -199,13 +199,13 @@ def test_the_result_shows_a_secret_of_one_step_nowhere_even_if_a_later_step_put_
         outputs={"KEY_FILE": last},
         log_tail=["using hunter2-hunter2"],
     )
-    assert "hunter2" not in json.dumps(make_result(Buddy(), "c", ended, OutputPolicy((), None)))
+    assert "hunter2" not in json.dumps(make_result(BuddyAdapter(), "c", ended, OutputPolicy((), None)))
 
 
 def test_the_result_is_bounded() -> None:
     steps = [Step(str(number), "Build", Phase.SUCCEEDED, "SUCCESSFUL") for number in range(MAX_STEPS + 50)]
     ended = Snapshot("w/1", Phase.SUCCEEDED, "SUCCESSFUL", steps=steps, log_tail=[f"line {number}" for number in range(90)])
-    result = make_result(Buddy(), "c", ended, OutputPolicy((), None))
+    result = make_result(BuddyAdapter(), "c", ended, OutputPolicy((), None))
     assert len(result["steps"]) == MAX_STEPS == 200
     assert result["log_tail"] == [f"line {number}" for number in range(40, 90)]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.execution.model.system import LogLine
+from airflow_provider.execution.model.snapshot import LogLine
 from airflow_provider.execution.results.redaction import GROUP_FROM, MAX_LINE, clean, forward, looks_secret, tail_without_keys, without_keys
 
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")

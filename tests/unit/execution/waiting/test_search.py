@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Route, send
-from airflow_provider.execution.model.system import Cursor, LogLine, Memo, Snapshot, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 from airflow_provider.execution.waiting.search import MAX_PAGES, MAX_REJECTED, SKEW, Match, Search, find
 from tests.virtual_clock import VirtualClock
 
@@ -46,7 +47,7 @@ class Run:
         return Snapshot(self.ref, self.phase, self.phase.name, started_at=moment(self.start), finished_at=moment(self.finish))
 
 
-class Remote(System):
+class Remote(ExecutionAdapter):
     """Lists its runs, newest first, and counts what is read."""
 
     name, title = "remote", "Remote"

@@ -19,9 +19,10 @@ from airflow_provider import _clock, errors
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Sleep
-from airflow_provider.execution.model.system import Cursor, Glance, LogLine, Overview, Snapshot, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 from airflow_provider.execution.waiting.shared_polling import (
     DETAIL_SECONDS,
     DETAILS_PER_ROUND,
@@ -168,7 +169,7 @@ class Remote:
         return items
 
 
-class Model(System):
+class Model(ExecutionAdapter):
     """The system of a remote side; each scope has its own list."""
 
     name, title = "model", "Model"
@@ -246,7 +247,7 @@ class Wait:
     read_at: float = 0.0
     log: Log = field(default_factory=Log)
 
-    async def follow(self, system: System, sender: AsyncSender) -> None:
+    async def follow(self, system: ExecutionAdapter, sender: AsyncSender) -> None:
         await _clock.asleep(self.starts)
         WHO.set(self.ref)
         state = WatchState(since=_clock.now())
@@ -259,7 +260,7 @@ class Wait:
             self.error = error
         self.ended = now()
 
-    async def run(self, system: System, sender: AsyncSender) -> None:
+    async def run(self, system: ExecutionAdapter, sender: AsyncSender) -> None:
         task = asyncio.create_task(self.follow(system, sender))
         if self.leaves is not None:
             with suppress(TimeoutError), _clock.deadline(self.starts + self.leaves):

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
+from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Sleep
-from airflow_provider.execution.model.system import Cursor, LogLine, Snapshot, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 from airflow_provider.execution.waiting.wait import HEARTBEAT, MAX_WAITING, Watch, WatchPolicy, WatchState
 from tests.virtual_clock import VirtualClock
 
@@ -26,7 +27,7 @@ def snapshot(phase: Phase = Phase.RUNNING, status: str | None = None, **fields: 
     return Snapshot(REF, phase, phase.value if status is None else status, URL, **fields)
 
 
-class Scripted(System):
+class Scripted(ExecutionAdapter):
     """Answers one look after the other from a list; an exception is raised."""
 
     name = "scripted"

@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Route, send
-from airflow_provider.execution.model.system import Cursor, LogLine, Output, Snapshot, Step, System
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot, Step
 
 PHASES = {
     "cold": Phase.QUEUED, "hot": Phase.RUNNING, "asks": Phase.WAITING, "cooling": Phase.STOPPING, "glazed": Phase.SUCCEEDED,
@@ -56,7 +57,7 @@ def snapshot_of(firing: Firing) -> Snapshot:
     )  # fmt: skip
 
 
-class Kiln(System):
+class Kiln(ExecutionAdapter):
     name, title = "kiln", "Kiln"
 
     def read(self, ref: str) -> Flow[Snapshot]:
@@ -73,7 +74,7 @@ class Kiln(System):
         return [LogLine(line["part"], line["text"]) for line in lines]
 
     def cancel(self, ref: str) -> Flow[None]:
-        yield from send(QUENCH(ref=ref, firing=parse_ref(ref)))
+        return send(QUENCH(ref=ref, firing=parse_ref(ref)))
 
     def resume(self, ref: str) -> Flow[Snapshot]:
         return snapshot_of((yield from send(AGAIN(ref=ref, firing=parse_ref(ref)))))
