@@ -37,7 +37,7 @@ with DAG(
     scored = TracecatActionSensor(
         task_id="scored",
         ref=enrich.output["ref"],
-        action_ref="score",
+        action="score",
         deferrable=True,
         poke_interval=5,
         timeout=timedelta(minutes=30).total_seconds(),

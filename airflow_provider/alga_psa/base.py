@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider.errors import ConfigurationError, Conflict, ExecutionDeadlineExceeded
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import signature
 from airflow_provider.execution.results.outcome import Outcome
-from airflow_provider.execution.tasks.completion import ExecutionTask
+from airflow_provider.execution.tasks.execution_task import ExecutionTask
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
@@ -23,7 +24,7 @@ PENDING = (
 )
 
 
-class AlgaPsaTask(ExecutionTask):
+class AlgaPsaTask(ExecutionTask["AlgaPsaHook"]):
     """Mixin of AlgaPSA's operators and sensors. There is no link: AlgaPSA has no web page for an execution."""
 
     link_key: ClassVar[str] = "_link_AlgaPsaExecutionLink"
@@ -31,7 +32,8 @@ class AlgaPsaTask(ExecutionTask):
 
     alga_psa_conn_id: str
 
-    def make_hook(self) -> AlgaPsaHook:
+    @cached_property
+    def hook(self) -> AlgaPsaHook:
         """The hook for this task's connection."""
         from airflow_provider.alga_psa.hook import AlgaPsaHook
 
@@ -47,7 +49,7 @@ class AlgaPsaTask(ExecutionTask):
 class AlgaPsaRun(AlgaPsaTask):
     """Mixin of the operators that set an execution going."""
 
-    def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
+    def _again(self, hook: AlgaPsaHook, known: Snapshot) -> Flow[Snapshot]:
         """The one request. Refused, it may be that an earlier one, whose answer was lost, has taken effect by now."""
         if known.phase.ended and known.phase is not Phase.FAILED:
             raise ConfigurationError(
@@ -56,15 +58,14 @@ class AlgaPsaRun(AlgaPsaTask):
                 ref=known.ref,
             )
         try:
-            snapshot: Snapshot = yield from hook.adapter().resume(known.ref)
-            return snapshot
+            return (yield from hook.adapter().resume(known.ref))
         except Conflict:
-            now: Snapshot = yield from hook.adapter().read(known.ref)
+            now = yield from hook.adapter().read(known.ref)
             if signature(now) == signature(known):
                 raise
             return now
 
-    def how_to_find(self, note: Note) -> str:
+    def _how_to_find(self, note: Note) -> str:
         """Where the marker is."""
         if note.resumes:
             return f"Look whether execution {note.resumes} runs again."

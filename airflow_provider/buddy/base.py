@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider.buddy.link import BuddyExecutionLink
+from airflow_provider.execution.tasks.execution_task import ExecutionTask
 
 if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
 
 
-class BuddyTask:
+class BuddyTask(ExecutionTask["BuddyHook"]):
     """Mixin of Buddy's operators and sensors."""
 
     operator_extra_links: Collection[BaseOperatorLink] = (BuddyExecutionLink(),)
@@ -24,7 +26,8 @@ class BuddyTask:
     workspace: str | None = None
     project: str | None = None
 
-    def make_hook(self) -> BuddyHook:
+    @cached_property
+    def hook(self) -> BuddyHook:
         """The hook for this task's connection."""
         from airflow_provider.buddy.hook import BuddyHook
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider.buddy.base import BuddyTask
@@ -12,13 +11,16 @@ from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.tasks.arguments import one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.target import Target
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.waiting.search import Match
+    from typing_extensions import Unpack
+
+    from airflow_provider.buddy.hook import BuddyHook
+    from airflow_provider.execution.tasks.signatures import SearchArguments, SensorArguments
 
 
-class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
+class BuddyExecutionSensor(BuddyTask, ExecutionSensor["BuddyHook"]):
     """
     Wait for a Buddy execution that somebody, or something, else started.
 
@@ -32,14 +34,14 @@ class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
 
     template_fields: Sequence[str] = ("ref", "buddy_conn_id", *ExecutionSensor.template_fields)
 
-    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(**kwargs)
         self.ref = ref
         self.buddy_conn_id = buddy_conn_id
 
-    def target(self, hook: ExecutionHook) -> str:
+    def _target(self, hook: BuddyHook) -> Target:
         """The execution; of an action execution's ref, the execution that it belongs to."""
-        return str(BuddyRef.parse(self.ref).whole)
+        return Target(str(BuddyRef.parse(self.ref).whole))
 
 
 class BuddyActionExecutionSensor(BuddyExecutionSensor):
@@ -63,23 +65,29 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
     template_fields: Sequence[str] = ("action", *BuddyExecutionSensor.template_fields)
 
     def __init__(
-        self, *, ref: str, action: int | str | None = None, which: Literal["last", "first", "all"] = "last", **kwargs: Any
+        self,
+        *,
+        ref: str,
+        action: int | str | None = None,
+        which: Literal["last", "first", "all"] = "last",
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
-        super().__init__(ref=ref, **kwargs)
+        super().__init__(ref=ref, buddy_conn_id=buddy_conn_id, **kwargs)
         one_of(which, ("last", "first", "all"), "which")
         self.action = action
         self.which = which
 
-    def view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, Any]:
         """One action."""
         return {"action": self.action, "which": self.which}
 
-    def target(self, hook: ExecutionHook) -> str:
+    def _target(self, hook: BuddyHook) -> Target:
         """The action execution, or the execution."""
-        return action_target(self.ref, self.action)
+        return Target(action_target(self.ref, self.action))
 
 
-class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
+class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
     """
     Wait for an execution of a Buddy pipeline that somebody else starts: find it, then follow it to its end.
 
@@ -120,14 +128,10 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
         tag: str | None = None,
         revision: str | None = None,
         comment: str | None = None,
-        started_after: datetime | str | None = None,
-        started_before: datetime | str | None = None,
-        finished_after: datetime | str | None = None,
-        match: Match = "first",
         buddy_conn_id: str = "buddy_default",
-        **kwargs: Any,
+        **kwargs: Unpack[SearchArguments],
     ) -> None:
-        super().__init__(started_after=started_after, started_before=started_before, finished_after=finished_after, match=match, **kwargs)
+        super().__init__(**kwargs)
         self.pipeline = pipeline
         self.workspace = workspace
         self.project = project
@@ -137,7 +141,7 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
         self.comment = comment
         self.buddy_conn_id = buddy_conn_id
 
-    def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: BuddyHook) -> tuple[str, dict[str, Any]]:
         """Which pipeline, and which of its executions."""
         workspace, project = hook.place()
         asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider.execution.tasks.execution_task import ExecutionTask
 from airflow_provider.tracecat.link import TracecatExecutionLink
 
 if TYPE_CHECKING:
     from airflow_provider.tracecat.hook import TracecatHook
 
 
-class TracecatTask:
+class TracecatTask(ExecutionTask["TracecatHook"]):
     """Mixin of Tracecat's operators and sensors."""
 
     operator_extra_links: Collection[BaseOperatorLink] = (TracecatExecutionLink(),)
@@ -23,7 +25,8 @@ class TracecatTask:
     tracecat_conn_id: str
     workspace_id: str | None = None
 
-    def make_hook(self) -> TracecatHook:
+    @cached_property
+    def hook(self) -> TracecatHook:
         """The hook for this task's connection."""
         from airflow_provider.tracecat.hook import TracecatHook
 

@@ -93,7 +93,7 @@ class Adapter:
     conn_id: ClassVar[str]
     link_key: ClassVar[str]
     hook_class: ClassVar[type[ExecutionHook]]
-    operator_class: ClassVar[type[ExecutionOperator]]
+    operator_class: ClassVar[type[ExecutionOperator[Any, Any]]]
     lacks: ClassVar[dict[str, str]]
     """Kind or ability to the reason why it can't be had."""
     statuses: ClassVar[dict[str, str]]

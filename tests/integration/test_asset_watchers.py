@@ -305,7 +305,7 @@ def test_filters_of_tracecat(emulator: Emulator) -> None:
 
     async def acts() -> None:
         async with watched.triggerer() as triggerer:
-            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger="webhook", poll_interval=5.0), "asset")
+            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger_type="webhook", poll_interval=5.0), "asset")
             await watched.begun(triggerer)
             emulator.tracecat.add_execution(workflow)
             meant = emulator.tracecat.add_execution(workflow, trigger_type="webhook")

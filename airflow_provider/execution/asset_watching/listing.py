@@ -11,7 +11,7 @@ from airflow_provider import _clock
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
-from airflow_provider.execution.tasks.completion import last_look
+from airflow_provider.execution.waiting.final_read import final_read
 from airflow_provider.execution.waiting.search import SKEW
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Look:
 
         :raises NotFound: if there is none any longer.
         """
-        return await self._ask(("details", ref), lambda system: last_look(system, ref, (), PATIENCE, GRACE))
+        return await self._ask(("details", ref), lambda system: final_read(system, ref, (), PATIENCE, GRACE))
 
     async def fits(self, filters: Mapping[str, Any], item: Snapshot) -> bool | None:
         """Whether an execution of the list meets ``filters`` as well; None if that can't be told yet."""

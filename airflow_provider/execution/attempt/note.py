@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider.execution.attempt.termination import word_left
+from airflow_provider.execution.attempt.termination import was_ended_by_person
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -74,13 +74,13 @@ def cleared_since(note: Note, context: Context) -> bool:
     Airflow does not say so directly. A clear counts up the run's ``clear_number`` (also when other tasks are cleared) and sets the
     task's ``max_tries`` to its tries so far and its ``retries``. That raises it, unless fewer ``retries`` are in the DAG by now: then
     it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a clear would have set. Nor does a
-    retry follow a try which knew that it was ended (:func:`~airflow_provider.execution.attempt.termination.leave_word`).
+    retry follow a try which knew that it was ended (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`).
     """
     ti: Any = context["ti"]
     run_clears = getattr(context["dag_run"], "clear_number", None)
     if run_clears is not None and run_clears == note.clear_number:
         return False
-    if ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done or word_left(ti):
+    if ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done or was_ended_by_person(ti):
         return True
     return bool(0 < note.try_number < ti.try_number and ti.max_tries == ti.try_number - 1 + context["task"].retries)
 

@@ -1,4 +1,4 @@
-"""Who kills? A task's ``on_kill`` is no proof that a person wants the end of the execution: Airflow is asked for the task's state."""
+"""Why was the task terminated? ``on_kill`` is no proof that a person wants that: Airflow is asked for the task's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from airflow_provider import _clock
 
 WORD = "ended_by"
-"""XCom by which a try tells the next one."""
+"""XCom by which a try tells the next one that a person ended it."""
 
 _STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
 _GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule"}
@@ -18,10 +18,10 @@ _GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_f
 KILL_SECONDS = 3.5
 """For everything: a worker is killed for good 5 seconds after it was told to stop."""
 ASK_SECONDS = 2.0
-"""Of these for the question who kills. The cancel request is worth sending although its answer may come too late."""
+"""Of these for asking why the task is terminated. The cancel request is worth sending although its answer may come too late."""
 
-WORD_SECONDS = 0.5
-"""Of these for the word to the next try."""
+MARK_SECONDS = 0.5
+"""Of these for the marker for the next try."""
 
 
 class Verdict(Enum):
@@ -65,7 +65,7 @@ def ask(key: TaskKey) -> Verdict:
     return Verdict.CANCEL if state in _STOPPED else Verdict.KEEP if state in _GOING_ON else Verdict.UNKNOWN
 
 
-def leave_word(key: TaskKey) -> None:
+def mark_ended_by_person(key: TaskKey) -> None:
     """
     Let the next try know, blocking, that this one was ended by a person or Airflow: what follows is no retry.
 
@@ -78,7 +78,7 @@ def leave_word(key: TaskKey) -> None:
         XCom.set(WORD, Verdict.CANCEL.value, **key._asdict())
 
 
-def word_left(ti: Any) -> bool:
+def was_ended_by_person(ti: Any) -> bool:
     """Whether the try before this one has left word."""
     told = getattr(ti, "_ti_context_from_server", None)
     return WORD in (getattr(told, "xcom_keys_to_clear", None) or ())

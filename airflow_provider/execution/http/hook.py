@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider.execution.http.transport import AsyncSender, Sender
 
 T = TypeVar("T")
+Extra = Mapping[str, Any]
+"""What stands in a connection's field of that name."""
 
 
 class ExecutionHook(BaseHook):
@@ -41,18 +43,18 @@ class ExecutionHook(BaseHook):
     title: ClassVar[str]
     """The system's name in texts."""
     default_base_url: ClassVar[str | None] = None
-    dialect: ClassVar[Dialect]
+    dialect: ClassVar[Dialect] = Dialect()
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()
         self.conn_id = conn_id
         self._endpoint: Endpoint | None = None
-        self._extra: Mapping[str, Any] = {}
+        self._extra: Extra = {}
         self._sender: Sender | None = None
         self._pause: Callable[[float], None] = _clock.sleep
 
     @abstractmethod
-    def adapter(self, **view: Any) -> ExecutionAdapter:
+    def adapter(self, **view: object) -> ExecutionAdapter:
         """
         The flows of this hook's system.
 
@@ -60,26 +62,26 @@ class ExecutionHook(BaseHook):
         """
 
     @abstractmethod
-    def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
+    def credentials(self, connection: Connection, extra: Extra) -> dict[str, str]:
         """
         Headers that prove who we are.
 
         :raises ConfigurationError: if the connection holds no credential.
         """
 
-    def login(self, connection: Connection, extra: Mapping[str, Any]) -> Login | None:
+    def login(self, connection: Connection, extra: Extra) -> Login | None:
         """How to get a session, for a connection whose credential is a login instead of a header."""
         return None
 
-    def default_host(self, extra: Mapping[str, Any]) -> str | None:
+    def default_host(self, extra: Extra) -> str | None:
         """Base URL for a connection without host, or None if it needs one."""
         return self.default_base_url
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments that rebuild this hook in a trigger; JSON, no secrets."""
-        return {}
+        return {"conn_id": self.conn_id}
 
-    def _resolve(self, connection: Connection, extra: Mapping[str, Any]) -> Endpoint:
+    def _resolve(self, connection: Connection, extra: Extra) -> Endpoint:
         host = connection.host or self.default_host(extra)
         if not host:
             raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
@@ -112,7 +114,7 @@ class ExecutionHook(BaseHook):
             max_in_flight=int(self._number(extra, "max_concurrent_requests", 8, least=1)),
         )
 
-    def _number(self, extra: Mapping[str, Any], name: str, default: float, least: float = 0.001) -> float:
+    def _number(self, extra: Extra, name: str, default: float, least: float = 0.001) -> float:
         value = extra.get(name)
         if value in (None, ""):
             return default
@@ -130,11 +132,12 @@ class ExecutionHook(BaseHook):
 
     def open(self) -> None:
         """
-        Read the connection and make the sender ready; done by itself on first use.
+        Read the connection and make the sender ready; done on first use. After :meth:`close`, the connection is read anew.
 
         :raises ConfigurationError: if the connection is missing or unusable.
         """
         if self._sender is None:
+            self._endpoint = self._read()
             self._sender = self.new_sender(self._pause)
 
     def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
 from types import SimpleNamespace
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseSensorOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
-from airflow_provider.execution.tasks.sensor import ExecutionSensor
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
 
 _OF_BASES = ("poke_interval", "timeout", "do_xcom_push", "render_template_as_native_obj")
 """Arguments of Airflow's own classes that matter in a triggerer."""
@@ -48,7 +51,14 @@ class Portable(TypedDict):
     pulled: dict[str, list[str]]
 
 
-def pack(sensor: ExecutionSensor) -> Portable:
+class PortableSensor(Protocol):
+    """What the triggerer asks of the sensor that it has made again."""
+
+    def wait_in_triggerer(self, context: Context) -> TriggererWait:
+        """What to wait for, and how the task ends."""
+
+
+def pack(sensor: BaseSensorOperator) -> Portable:
     """
     Write a sensor as JSON.
 
@@ -68,7 +78,7 @@ def pack(sensor: ExecutionSensor) -> Portable:
     return {"sensor": f"{type(sensor).__module__}:{type(sensor).__qualname__}", "arguments": arguments, "pulled": pulled}
 
 
-def unpack(packed: Portable, ti: Any) -> ExecutionSensor:
+def unpack(packed: Portable, ti: Any) -> PortableSensor:
     """
     Make the sensor again, and render its templates. It blocks.
 
@@ -77,7 +87,7 @@ def unpack(packed: Portable, ti: Any) -> ExecutionSensor:
     :raises Exception: whatever comes of a class that can't be imported, or of a template that can't be rendered.
     """
     cls = resolve_name(packed["sensor"])
-    if not (isinstance(cls, type) and issubclass(cls, ExecutionSensor)):
+    if not (isinstance(cls, type) and issubclass(cls, BaseSensorOperator) and hasattr(cls, "wait_in_triggerer")):
         raise NotPortable(f"{packed['sensor']} is no sensor of this package")
     full = ti.get_template_context()
     context = _context(ti, full)
@@ -91,7 +101,7 @@ def unpack(packed: Portable, ti: Any) -> ExecutionSensor:
         setattr(sensor, name, None if value is _UNSET else value)
     full.clear()
     ti.task = None
-    return sensor
+    return cast("PortableSensor", sensor)
 
 
 def _context(ti: Any, full: Any) -> Any:
@@ -129,11 +139,11 @@ def _mapped(operator: Any) -> bool:
 
 
 @cache
-def _parameters(cls: type[ExecutionSensor]) -> dict[str, Any]:
+def _parameters(cls: type[BaseSensorOperator]) -> dict[str, Any]:
     """Argument to default, of the class and its bases down to the package's own."""
     found = dict.fromkeys(_OF_BASES, _UNSET)
     for base in reversed(cls.__mro__):
-        if issubclass(base, ExecutionSensor) and "__init__" in vars(base):
+        if issubclass(base, BaseSensorOperator) and base is not BaseSensorOperator and "__init__" in vars(base):
             for parameter in inspect.signature(base.__init__).parameters.values():
                 if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in _NOT_CARRIED:
                     found[parameter.name] = parameter.default

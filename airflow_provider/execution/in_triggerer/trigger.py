@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider import _clock
@@ -20,10 +19,10 @@ from airflow_provider.execution.waiting.wait import WatchState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
     from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Outcome
-    from airflow_provider.execution.tasks.sensor import ExecutionSensor
 
 SOON = 30.0
 """Seconds within which a deferred task comes to its first triggerer, and not to a second one, as a rule."""
@@ -61,7 +60,7 @@ class StartedExecutionTrigger(BaseTrigger):
         """Begin, wait, and end the task, or leave it to a worker."""
         try:
             wait = await self._begin()
-            sender = await wait._load()[0].ahold()
+            sender = await wait.sensor.completion.hook.ahold()
         except Exception as problem:
             yield TriggerEvent({"begin": _reason(problem)})  # type: ignore[no-untyped-call]
             return
@@ -76,61 +75,60 @@ class StartedExecutionTrigger(BaseTrigger):
         ti: Any = self.task_instance
         if ti.try_number > 1:
             raise NotPortable("only a worker can read the notes of the tries before, and tell a retry from a clear")
-        sensor, hook = await asyncio.to_thread(self._make, ti)
-        await hook.aopen()
-        return await asyncio.to_thread(_Wait, sensor, hook, ti, self._deferred_at())
+        sensor = await asyncio.to_thread(self._make, ti)
+        await sensor.completion.hook.aopen()
+        return await asyncio.to_thread(_Wait, sensor, ti, self._deferred_at())
 
-    def _make(self, ti: Any) -> tuple[ExecutionSensor, ExecutionHook]:
+    def _make(self, ti: Any) -> TriggererWait:
         """In a thread: it imports, and templates may ask Airflow."""
         import airflow_provider.execution.http.transport  # noqa: F401
 
         # How many tasks are mapped over a result is told to Airflow by workers only.
         self.ends_here = self.ends_here and next(ti.task.iter_mapped_dependants(), None) is None
-        sensor = unpack(self.packed, ti)
         context: Any = {"ti": ti}
-        sensor._check_before_start(context)
-        return sensor, sensor.make_hook()
+        return unpack(self.packed, ti).wait_in_triggerer(context)
 
     def _deferred_at(self) -> float:
         """When the wait began, in epoch seconds; the same in a second triggerer."""
         end = self.timeout_after
         return _clock.now() if end is None else utc(end).timestamp() - self.limit
 
-    async def _end(self, wait: _Wait, told: dict[str, Any]) -> TriggerEvent:
+    async def _end(self, wait: _Wait, payload: dict[str, Any]) -> TriggerEvent:
         """The event that ends the task here, else the one for a worker."""
-        for_worker = {**told, "search": wait.search}
-        good = told["error"] is None and (told["end"] == "waiting" or (told["end"] == "ended" and wait.phase in _GOOD))
+        for_worker = {**payload, "search": wait.search}
+        good = payload["error"] is None and (payload["end"] == "waiting" or (payload["end"] == "ended" and wait.phase in _GOOD))
         if good and self.ends_here:
-            sensor = wait.sensor
+            completion = wait.sensor.completion
             try:
-                hook, system = wait._load()
-                async with hook.asender() as sender:
-                    snapshot, end, goes_on = await sender.run(sensor._last_look(system, told["ref"], told["end"]))
+                async with completion.hook.asender() as sender:
+                    snapshot, end, goes_on = await sender.run(completion.final_read(payload["ref"], payload["url"], payload["end"]))
             except ExecutionApiError as error:
                 return TriggerEvent({**for_worker, "error": error.to_event()})  # type: ignore[no-untyped-call]
-            outcome = sensor._judge(hook.title, end, snapshot)
+            outcome = completion.judge(completion.hook.title, end, snapshot, None)
             if not goes_on and outcome.error is None:
                 try:
-                    return await self._hand_on(wait, snapshot, outcome)
+                    return await self._finish(wait, snapshot, outcome)
                 except Exception as problem:
                     self.log.info("A worker ends this task: %s.", _reason(problem))
         return TriggerEvent(for_worker)  # type: ignore[no-untyped-call]
 
-    async def _hand_on(self, wait: _Wait, snapshot: Snapshot, outcome: Outcome) -> TriggerEvent:
+    async def _finish(self, wait: _Wait, snapshot: Snapshot, outcome: Outcome) -> TriggerEvent:
         """Set the task's XComs, and give its end."""
         ti: Any = self.task_instance
-        xcoms = _Xcoms()
+        context: Any = {"ti": ti}
+        ending = await asyncio.to_thread(wait.sensor.completion.finish, snapshot, outcome, context)
+        if ending.error is not None:
+            raise ending.error
+        xcoms: dict[str, Any] = {}
         if wait.shown != (snapshot.ref, snapshot.url):
-            xcoms.update({"ref": snapshot.ref, "url": snapshot.url, wait.link_key: snapshot.url})
-        context: Any = {"ti": xcoms}
+            xcoms = {"ref": snapshot.ref, "url": snapshot.url, wait.link_key: snapshot.url}
+        xcoms |= ending.xcoms
         event: TriggerEvent = TaskSuccessEvent()
-        try:
-            result = await asyncio.to_thread(wait.sensor._hand_on, context, wait._load()[0], snapshot, outcome)
-            if wait.sensor.do_xcom_push:
-                xcoms["return_value"] = result
-        except AirflowSkipException as skip:
-            self.log.info("Skipping task.", reason=str(skip))
+        if outcome.skip:
+            self.log.info("Skipping task.", reason=outcome.message)
             event = TaskSkippedEvent()
+        elif wait.sensor.do_xcom_push:
+            xcoms["return_value"] = ending.result
         await set_xcoms(ti, xcoms)
         return event
 
@@ -142,17 +140,17 @@ class _Wait(ExecutionTrigger):
     :param since: epoch seconds at which the wait began.
     """
 
-    def __init__(self, sensor: ExecutionSensor, hook: ExecutionHook, ti: Any, since: float) -> None:
-        target = sensor.target(hook)
+    def __init__(self, sensor: TriggererWait, ti: Any, since: float) -> None:
+        completion = sensor.completion
         super().__init__(
             hook="",
             hook_arguments={},
-            view=sensor.view(),
-            ref=target if isinstance(target, str) else None,
-            search=None if isinstance(target, str) else target,
+            view=completion.view,
+            ref=sensor.ref,
+            search=sensor.search,
             url=None,
             link_key=sensor.link_key,
-            policy=sensor.watch_policy(),
+            policy=sensor.policy,
             state={**WatchState(since=since).dump(), "saved_at": since},
             not_before=0.0,
             cancel_on_kill=False,
@@ -160,7 +158,7 @@ class _Wait(ExecutionTrigger):
         self.task_instance = ti
         self.sensor = sensor
         self.shown = None
-        self._loaded = hook, hook.adapter(**sensor.view())
+        self._loaded = completion.hook, completion.hook.adapter(**completion.view)
 
     def _load(self) -> tuple[ExecutionHook, ExecutionAdapter]:
         return self._loaded
@@ -168,13 +166,6 @@ class _Wait(ExecutionTrigger):
     async def _recall(self) -> dict[str, Any]:
         """Asked only if another triggerer may have been here: for what is not there, Airflow writes an error into its own log."""
         return await super()._recall() if _clock.now() - self.state["saved_at"] > SOON else self.state
-
-
-class _Xcoms(dict[str, Any]):
-    """Stands in for a task instance: takes the XComs that are pushed, to be set without blocking."""
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self[key] = value
 
 
 def _reason(problem: Exception) -> str:

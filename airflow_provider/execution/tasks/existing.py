@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.attempt.note import Note, cleared_since, load_note, next_note
+from airflow_provider.execution.attempt.note import Note, cleared_since, load_note
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
-from airflow_provider.execution.model.snapshot import see
+from airflow_provider.execution.model.snapshot import Snapshot, see
 from airflow_provider.execution.results.outcome import Outcome
-from airflow_provider.execution.tasks.completion import ExecutionTask
+from airflow_provider.execution.tasks.execution_task import ExecutionTask, HookT
 from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.execution.tasks.start_once import PlanT, StartOnce
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from typing_extensions import Unpack
 
-    from airflow_provider.execution.http.hook import ExecutionHook
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.result import ExecutionResult
-    from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End
+    from airflow_provider.execution.tasks.signatures import AirflowArguments, ExecutionArguments
 
 
 STOPPING_PAUSE = 2.0
 """Seconds between two looks at an execution that is being stopped."""
 
 
-class ExecutionActOperator(ExecutionOperator):
+class ExecutionActOperator(ExecutionOperator[HookT, PlanT], Generic[HookT, PlanT]):
     """
-    Base of the operators that do something to an execution and, by default, follow it to its end.
+    Base of the operators that do something to an execution and, by default, wait for its end.
 
     Where the execution is not the task's own (``owns_execution``), it is never cancelled: not when the task is killed, cleared or takes
     too long.
@@ -43,34 +43,41 @@ class ExecutionActOperator(ExecutionOperator):
 
     template_fields: Sequence[str] = ("ref", *ExecutionOperator.template_fields)
 
-    def __init__(self, *, ref: str, **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, **kwargs: Unpack[ExecutionArguments]) -> None:
         super().__init__(**kwargs)
         self.ref = ref
 
-    def target(self) -> str:
+    def _execution(self) -> str:
         """
-        The execution to act on.
+        The ref of the execution to act on.
 
         :raises ConfigurationError: if ``ref`` is not one.
         """
         raise NotImplementedError
 
-    def how_to_find(self, note: Note) -> str:
-        """What a person is to look at, if it can't be told whether a request took effect."""
+    def _how_to_find(self, note: Note) -> str:
         return f"Look at execution {self.ref}."
 
-    def plan(self, hook: Any) -> Flow[Snapshot]:
+    def _seen_stopped(self, hook: HookT) -> Flow[Snapshot]:
         """Look at the execution; one that is being stopped is given a while to end."""
-        system, ref = hook.adapter(), self.target()
+        adapter, ref = hook.adapter(), self._execution()
         for _ in range(max(int(self.stopping_grace / STOPPING_PAUSE), 1)):
-            snapshot: Snapshot = yield from system.read(ref)
+            snapshot = yield from adapter.read(ref)
             if snapshot.phase is not Phase.STOPPING:
                 break
             yield Sleep(STOPPING_PAUSE)
         return snapshot
 
 
-class ExecutionCancelOperator(ExecutionActOperator):
+class _AskAgain(StartOnce[HookT, Snapshot]):
+    """Asking for the end once more does no harm."""
+
+    def attach(self) -> tuple[Note, Snapshot]:
+        before = load_note(self.attempt.context)
+        return self.start(before, cleared=before is not None and cleared_since(before, self.attempt.context))
+
+
+class ExecutionCancelOperator(ExecutionActOperator[HookT, Snapshot]):
     """
     Base of the operators that cancel an execution. Whatever its end is, the task succeeds once it has ended: the result tells.
 
@@ -82,33 +89,24 @@ class ExecutionCancelOperator(ExecutionActOperator):
 
     owns_execution = False
     started_word: ClassVar[str] = "was asked to stop"
-    stopping_grace: ClassVar[float] = 0.0
+    _starting = _AskAgain
 
-    def plan(self, hook: Any) -> Flow[Snapshot]:
-        """Look at the execution."""
-        snapshot: Snapshot = yield from hook.adapter().read(self.target())
-        return snapshot
+    def _plan(self, hook: HookT) -> Flow[Snapshot]:
+        return hook.adapter().read(self._execution())
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: HookT, plan: Snapshot, marker: str) -> Flow[Snapshot]:
         """Ask for its end, unless that was done before."""
-        system = hook.adapter()
+        adapter = hook.adapter()
         if plan.phase.ended:
             self.log.info("Execution %s had ended %s before it could be cancelled.", plan.ref, plan.status)
         elif plan.phase is not Phase.STOPPING:
-            yield from system.cancel(plan.ref)
-        snapshot: Snapshot = yield from system.read(plan.ref)
-        return snapshot
+            yield from adapter.cancel(plan.ref)
+        return (yield from adapter.read(plan.ref))
 
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    def _find(self, hook: HookT, plan: Snapshot, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether it stops, or has ended."""
-        snapshot: Snapshot = yield from hook.adapter().read(self.target())
+        snapshot = yield from hook.adapter().read(self._execution())
         return ([snapshot] if snapshot.phase.ended or snapshot.phase is Phase.STOPPING else []), True
-
-    def _attach(self, context: Context, hook: ExecutionHook) -> tuple[Note, Snapshot]:
-        """Asking once more does no harm."""
-        before = load_note(context)
-        cleared = before is not None and cleared_since(before, context)
-        return self._start(context, hook, next_note(context, before, cleared=cleared, now=self._now()))
 
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
         if snapshot.phase.ended:
@@ -116,23 +114,13 @@ class ExecutionCancelOperator(ExecutionActOperator):
         return super()._judge(title, end, snapshot, problem)
 
 
-class ExecutionResumeOperator(ExecutionActOperator):
-    """
-    Base of the operators that run an execution again by the system's own retry, and follow it. Airflow's retries do so again.
+class _ResumeOnce(StartOnce[HookT, Snapshot]):
+    """What is started is the system's own retry of the execution that the operator names."""
 
-    :param ref: the execution.
-    """
-
-    only_ended: ClassVar[bool] = True
-    """Whether only an execution that has ended can run again."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.on_retry = "resume"  # of what ran again, should that have failed
-
-    def _start(self, context: Context, hook: ExecutionHook, note: Note) -> tuple[Note, Snapshot]:
-        known = hook.run_flow(self.plan(hook))
-        if self.only_ended and not known.phase.ended:
+    def start(self, before: Note | None, *, cleared: bool = False) -> tuple[Note, Snapshot]:
+        hook = self.hook
+        known = hook.run_flow(self.task._plan(hook))
+        if getattr(self.task, "only_ended", True) and not known.phase.ended:
             raise ConfigurationError(
                 f"{hook.title} execution {known.ref} is {known.status}: only one that has ended can run again. Wait for it by a sensor, "
                 f"or cancel it first.{see(known.url)}",
@@ -140,18 +128,38 @@ class ExecutionResumeOperator(ExecutionActOperator):
                 ref=known.ref,
                 url=known.url,
             )
-        return self._resume(context, hook, note, known)
+        return self.resume(before, known, cleared=cleared)
 
 
-class ExecutionGetOperator(ExecutionTask, BaseOperator):
+class ExecutionResumeOperator(ExecutionActOperator[HookT, Snapshot]):
+    """
+    Base of the operators that run an execution again by the system's own retry, and wait for it. Airflow's retries do so again.
+
+    :param ref: the execution.
+    """
+
+    only_ended: ClassVar[bool] = True
+    """Whether only an execution that has ended can run again."""
+    _starting = _ResumeOnce
+
+    def __init__(self, *, ref: str, **kwargs: Unpack[ExecutionArguments]) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.on_retry = "resume"  # of what ran again, should that have failed
+
+    def _plan(self, hook: HookT) -> Flow[Snapshot]:
+        return self._seen_stopped(hook)
+
+
+class ExecutionGetOperator(ExecutionTask[HookT], BaseOperator):
     """
     Base of the operators that read an execution as it is, without waiting for anything.
 
     :param ref: the execution.
-    :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` adds all others.
+    :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others,
+        without overwriting existing keys.
     :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
-    :param outputs_path: folder (as of ``ObjectStoragePath``) for outputs over 48 KiB; without it they are left out.
-    :param log_path: folder (as of ``ObjectStoragePath``) for the whole remote log.
+    :param outputs_path: folder (see ``ObjectStoragePath``) for outputs over 48 KiB; without it they are left out.
+    :param log_path: folder (see ``ObjectStoragePath``) for the whole remote log.
     """
 
     template_fields: Sequence[str] = ("ref", "push_outputs", "reveal_outputs", "outputs_path", "log_path")
@@ -164,7 +172,7 @@ class ExecutionGetOperator(ExecutionTask, BaseOperator):
         reveal_outputs: Sequence[str] = (),
         outputs_path: str | None = None,
         log_path: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.ref = ref
@@ -173,13 +181,13 @@ class ExecutionGetOperator(ExecutionTask, BaseOperator):
         self.outputs_path = outputs_path
         self.log_path = log_path
 
-    @abstractmethod
-    def target(self) -> str:
+    def _execution(self) -> str:
         """
-        The execution to read.
+        The ref of the execution to read.
 
         :raises ConfigurationError: if ``ref`` is not one.
         """
+        raise NotImplementedError
 
     def execute(self, context: Context) -> ExecutionResult:
         """
@@ -190,9 +198,10 @@ class ExecutionGetOperator(ExecutionTask, BaseOperator):
         """
         from airflow_provider.execution.results.redaction import tail_without_keys
 
-        self._check_before_start(context)
-        with self.make_hook() as hook:
-            snapshot = hook.run_flow(hook.adapter(**self.view()).details(self.target()))
+        self._completion().check(context)
+        attempt = self._begin_attempt(context)
+        with self.hook as hook:
+            snapshot = hook.run_flow(hook.adapter(**self._view()).details(self._execution()))
             snapshot.log_tail = tail_without_keys(snapshot.log_tail)
-            self._announce(context, snapshot.ref, snapshot.url)
-            return self._hand_on(context, hook, snapshot, Outcome(f"{hook.title} execution {snapshot.ref} is {snapshot.status}."))
+            attempt.announce(snapshot.ref, snapshot.url)
+            return self._finish(attempt, snapshot, Outcome(f"{hook.title} execution {snapshot.ref} is {snapshot.status}."))

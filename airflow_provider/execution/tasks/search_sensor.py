@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.tasks.arguments import moment, one_of
+from airflow_provider.execution.tasks.execution_task import HookT
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.target import Target
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.http.hook import ExecutionHook
+    from typing_extensions import Unpack
+
+    from airflow_provider.execution.tasks.signatures import SensorArguments
     from airflow_provider.execution.waiting.search import Match, Search
 
 
-class ExecutionSearchSensor(ExecutionSensor):
+class ExecutionSearchSensor(ExecutionSensor[HookT]):
     """
     Base of the sensors that wait for an execution which somebody, a schedule or a webhook starts.
 
@@ -39,7 +43,7 @@ class ExecutionSearchSensor(ExecutionSensor):
         started_before: datetime | str | None = None,
         finished_after: datetime | str | None = None,
         match: Match = "first",
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         one_of(match, ("first", "latest", "first_succeeded"), "match")
@@ -48,7 +52,7 @@ class ExecutionSearchSensor(ExecutionSensor):
         self.finished_after = finished_after
         self.match = match
 
-    def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: HookT) -> tuple[str, dict[str, Any]]:
         """
         What is searched, for texts, and the system's own criteria.
 
@@ -56,9 +60,12 @@ class ExecutionSearchSensor(ExecutionSensor):
         """
         raise NotImplementedError
 
-    def target(self, hook: ExecutionHook) -> Search:
+    def _target(self, hook: HookT) -> Target:
         """The search."""
-        what, where = self.where(hook)
+        return Target(search=self._search(hook))
+
+    def _search(self, hook: HookT) -> Search:
+        what, where = self._where(hook)
         after, before, finished = (self._bound(name) for name in ("started_after", "started_before", "finished_after"))
         if after is not None and before is not None and after >= before:
             raise ConfigurationError(f"started_after ({self.started_after}) is not before started_before ({self.started_before}).")

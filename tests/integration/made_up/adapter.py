@@ -45,12 +45,11 @@ def parse_ref(ref: object) -> str:
 
 
 def snapshot_of(firing: Firing) -> Snapshot:
-    def step(name: str, state: str, error: str | None = None) -> Step:
-        return Step(name, name, PHASES.get(state, Phase.UNKNOWN), state, error=error, tolerated=state == "chipped")
-
     return Snapshot(
         ref=str(firing.id), phase=PHASES.get(firing.state, Phase.UNKNOWN), status=firing.state, url=firing.page, run=str(firing.lap),
-        started_at=firing.begun, finished_at=firing.over, waiting_for=firing.asks_for, steps=[step(**part) for part in firing.parts],
+        started_at=firing.begun, finished_at=firing.over, waiting_for=firing.asks_for,
+        steps=[Step(part["name"], part["name"], PHASES.get(part["state"], Phase.UNKNOWN), part["state"], error=part.get("error"),
+                    tolerated=part["state"] == "chipped") for part in firing.parts],
         error=next((part["error"] for part in firing.parts if part["state"] == "cracked"), None),
         partial=", ".join(part["name"] for part in firing.parts if firing.state == "glazed" and part["state"] == "chipped") or None,
         outputs={name: Output(value) for name, value in firing.results.items()},

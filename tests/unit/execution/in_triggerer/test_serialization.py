@@ -12,6 +12,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider.alga_psa.sensors import AlgaPsaExecutionSensor, AlgaPsaRuleSensor
 from airflow_provider.buddy.sensors import BuddyActionExecutionSensor, BuddyExecutionSensor, BuddyPipelineSensor
+from airflow_provider.execution.in_triggerer.eligibility import packed
 from airflow_provider.execution.in_triggerer.serialization import NotPortable, pack, unpack
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from airflow_provider.tracecat.sensors import TracecatActionSensor, TracecatExecutionSensor, TracecatWorkflowSensor
@@ -23,8 +24,8 @@ SENSORS: list[tuple[type[ExecutionSensor], dict[str, Any]]] = [
     (BuddyActionExecutionSensor, {"ref": "a/b/1/2", "action": 7, "which": "all", "on_partial": "fail"}),
     (BuddyPipelineSensor, {"pipeline": "{{ params.name }}", "branch": "main", "started_after": SINCE, "match": "latest", "timeout": 60}),
     (TracecatExecutionSensor, {"ref": "wf_1/exec_1", "on_waiting": "succeed"}),
-    (TracecatActionSensor, {"ref": "wf_1/exec_1", "action_ref": "look_up", "poke_interval": timedelta(seconds=5)}),
-    (TracecatWorkflowSensor, {"workflow": "enrich", "trigger": "webhook", "workspace_id": "w"}),
+    (TracecatActionSensor, {"ref": "wf_1/exec_1", "action": "look_up", "poke_interval": timedelta(seconds=5)}),
+    (TracecatWorkflowSensor, {"workflow": "enrich", "trigger_type": "webhook", "workspace_id": "w"}),
     (AlgaPsaExecutionSensor, {"ref": "0", "do_xcom_push": False}),
     (AlgaPsaRuleSensor, {"rule": "triage", "trigger_data": {"id": 5, "tags": ["a", None]}, "dry_runs": True, "reveal_outputs": "TOKEN"}),
 ]
@@ -59,16 +60,16 @@ def sensor(**arguments: Any) -> ExecutionSensor:
 @pytest.mark.parametrize(("cls", "arguments"), SENSORS, ids=[cls.__name__ for cls, _ in SENSORS])
 def test_a_sensor_is_the_same_in_the_triggerer(cls: type[ExecutionSensor], arguments: dict[str, Any]) -> None:
     here = cls(task_id="t", **arguments)
-    packed = pack(here)
-    assert packed["arguments"].keys() - {"poke_interval", "timeout", "do_xcom_push", "render_template_as_native_obj"} <= arguments.keys()
-    there = unpack(json.loads(json.dumps(packed)), TaskInstance())
+    written = pack(here)
+    assert written["arguments"].keys() - {"poke_interval", "timeout", "do_xcom_push", "render_template_as_native_obj"} <= arguments.keys()
+    there = unpack(json.loads(json.dumps(written)), TaskInstance())
     assert type(there) is cls
     here.render_template_fields({"params": {"name": "release"}})  # type: ignore[typeddict-item]
     for name in arguments:
         value = getattr(here, name)
         assert getattr(there, name) == (value.isoformat() if isinstance(value, datetime) else value), name
-    assert there.watch_policy() == here.watch_policy()
-    assert there.view() == here.view()
+    assert there._watch_policy() == here._watch_policy()
+    assert there._view() == here._view()
 
 
 def test_the_dag_is_not_kept_while_it_waits() -> None:
@@ -135,8 +136,8 @@ def called(context: Any) -> None:
     ids=lambda arguments: next(iter(arguments)),
 )
 def test_what_a_worker_does_at_the_end_is_left_to_it(arguments: dict[str, Any]) -> None:
-    assert sensor(on_failure_callback=called)._pack()["ends_here"] is True
-    assert sensor(**arguments)._pack()["ends_here"] is False
+    assert packed(sensor(on_failure_callback=called))["ends_here"] is True
+    assert packed(sensor(**arguments))["ends_here"] is False
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_what_takes_a_worker_begins_in_one(arguments: dict[str, Any], why: str) 
     made = sensor(**arguments)
     assert made.start_trigger_args is None
     with pytest.raises(NotPortable, match=why):
-        made._pack()
+        packed(made)
 
 
 def test_an_xcom_of_a_mapped_task_takes_a_worker() -> None:
