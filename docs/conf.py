@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.metadata import version as version_of
@@ -50,6 +51,20 @@ def _with_rules(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(reference.MARK, reference.reference())
 
 
+def _tests_below_tables(app: Any, name: str, source: list[str]) -> None:
+    """Move the column of tests, which takes half of the width, into a list below its table that can be opened."""
+    if name in ("behaviour", "faults"):
+        source[0] = re.sub(r"(?:^\|.*\| Test \|\n)(?:^\|.*\n)+", _with_tests_below, source[0], flags=re.MULTILINE)
+
+
+def _with_tests_below(table: re.Match[str]) -> str:
+    rows = [line.strip("|").split("|") for line in table[0].splitlines()]
+    narrow = "".join(f"|{'|'.join(row[:-1])}|\n" for row in rows)
+    tests = "".join(f"- {row[0].strip()}: {row[-1].strip()}\n" for row in rows[2:])
+    return f'{narrow}\n<details class="tests"><summary>Tests of this table</summary>\n\n{tests}\n</details>\n'
+
+
 def setup(app: Any) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     app.connect("source-read", _with_rules)
+    app.connect("source-read", _tests_below_tables)
