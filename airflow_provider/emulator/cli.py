@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for system in emulator.systems.values():
                 system.load_demo()
         else:
-            load_scenario(emulator, options.scenario)
+            load_scenario(emulator.systems, options.scenario)
         emulator.start()
     except (ScenarioError, OSError, OverflowError) as error:
         print(f"error: {error}", file=sys.stderr)

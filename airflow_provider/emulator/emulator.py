@@ -11,13 +11,13 @@ from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.clock import Clock, RealClock
 from airflow_provider.emulator.faults import Faults
 from airflow_provider.emulator.ledger import Ledger
+from airflow_provider.emulator.system import System
 from airflow_provider.emulator.tracecat.system import Tracecat
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider.emulator.server import ServerThread
-    from airflow_provider.emulator.system import System
 
 
 class Emulator:
@@ -66,7 +66,8 @@ class Emulator:
             if self._server is None:
                 raise RuntimeError("the emulator is not started: use it in a with block")
             if self._storage is None:
-                storage = ServerThread(build_storage_application(self), 0)
+                application = build_storage_application(self.buddy, self.tracecat, self.clock, self.ledger, self.faults)
+                storage = ServerThread(application, 0)
                 storage.start()
                 self._storage = storage
             return f"http://127.0.0.1:{self._storage.port}"
@@ -82,7 +83,7 @@ class Emulator:
 
         if self._server is not None:
             raise RuntimeError("the emulator is started already")
-        server = ServerThread(build_application(self), self._port)
+        server = ServerThread(build_application(self.systems, self.clock, self.ledger, self.faults), self._port)
         server.start()
         self._server = server
 

@@ -69,7 +69,8 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def get_rule(id: str) -> Json:
         check_id(id)
         with alga.lock:
-            return views.rule_with_statistics(find_rule(alga, id))
+            rule = find_rule(alga, id)
+            return views.rule_with_statistics(rule, alga.executions_of(rule))
 
     @application.put(RULE, dependencies=needs(alga, "update"))
     async def change_rule(request: Request, id: str) -> Json:

@@ -1,81 +1,51 @@
-"""AlgaPSA: its rules and executions, its options, and what happens to them behind the API."""
+"""The emulated AlgaPSA: its rules and executions, and what happens to them behind the API."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import threading
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from airflow_provider.emulator.alga_psa.access import ApiKey
+from airflow_provider.emulator.alga_psa.demo import demo_rules
 from airflow_provider.emulator.alga_psa.errors import ApiError, error_body, unexpected
 from airflow_provider.emulator.alga_psa.execution import Execution
+from airflow_provider.emulator.alga_psa.options import Options
 from airflow_provider.emulator.alga_psa.scenario import Action, LogEntry, Rule
+from airflow_provider.emulator.alga_psa.scenario_file import read_rules
 from airflow_provider.emulator.alga_psa.timeline import Act, Attempt, Plan, State, play
+from airflow_provider.emulator.alga_psa.views import Views
 from airflow_provider.emulator.alga_psa.vocabulary import LOG_LEVELS, RULE_STATUSES, TERMINAL, TRIGGER_TYPES
 from airflow_provider.emulator.clock import Clock
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-_ACTS = ("cancel", "finish", "revive", "delete", "log", "fire", "set_rule_status", "delete_rule")
+from airflow_provider.emulator.system import System
 
 
-class AlgaPsa:
-    """The emulated AlgaPSA installation. Thread-safe; all options can be set at any time.
+class AlgaPsa(System, Options):
+    """The emulated AlgaPSA installation. Thread-safe.
 
-    :ivar key: the key that ``connection_json`` hands out; its permissions, tenant, expiry and rate limit can be changed.
-    :ivar mode: ``"contract"``: as the vendor documents its API and means it; ``"as_deployed"``: as all releases so far answer, which have
-        no storage: 500 to nearly everything, and 403 to everything if the key's ``permissions`` are emptied, as they are by default there.
-    :ivar release: below 1.3, 500 takes the place of 404 and 409.
-    :ivar engine: False: executions are taken and stay ``pending`` for ever, unless somebody acts on them.
-    :ivar nested_lists: whether lists of executions and templates come as ``[[...]]``.
-    :ivar error_form: ``"object"``, or ``"string"``: ``error`` is the message alone.
-    :ivar times_have_z: False: times come without their zone.
-    :ivar nulls: ``"omit"`` or ``"null"``: how fields of an execution without a value come.
-    :ivar retry_clears: False: after a retry, ``completed_at``, ``duration_ms`` and ``error_message`` of the failure stay.
-    :ivar list_lag: seconds until a new execution shows in the list.
-    :ivar product: edition of the tenant: ``"psa"``, or ``"algadesk"``, which may not use this API.
+    Its options are those of :class:`~airflow_provider.emulator.alga_psa.options.Options`, as attributes.
     """
 
-    name = "alga_psa"
-    prefix = "/alga_psa"
-    connection_variable = "AIRFLOW_CONN_ALGA_PSA_DEFAULT"
+    name: ClassVar = "alga_psa"
+    prefix: ClassVar = "/alga_psa"
+    acts: ClassVar = ("cancel", "finish", "revive", "delete", "log", "fire", "set_rule_status", "delete_rule")
 
     def __init__(self, clock: Clock, server_url: Callable[[], str]) -> None:
-        self.key = ApiKey("emulator-key")
-        self.mode = "contract"
-        self.release = "1.4"
-        self.engine = True
-        self.nested_lists = True
-        self.error_form = "object"
-        self.times_have_z = True
-        self.nulls = "omit"
-        self.retry_clears = True
-        self.list_lag = 0.0
-        self.product = "psa"
-        self.clock = clock
-        self.lock = threading.RLock()
+        System.__init__(self, clock, server_url)
+        Options.__init__(self)
         self.templates: dict[str, dict[str, Any]] = {}
-        self._server_url = server_url
         self._more_keys: list[ApiKey] = []
         self._rules: dict[str, Rule] = {}
         self._executions: dict[str, Execution] = {}
 
-    # -- addresses and keys ----------------------------------------------------------------------------------------
-
-    @property
-    def url(self) -> str:
-        """Base URL of the installation, below which are the paths ``/api/v1/automation/...``."""
-        return self._server_url() + self.prefix
+    # -- keys ------------------------------------------------------------------------------------------------------
 
     def connection_json(self, with_tenant: bool = False) -> str:
         """Return the Airflow connection as JSON, for ``AIRFLOW_CONN_ALGA_PSA_DEFAULT``."""
         extra = {"tenant_id": self.tenant} if with_tenant else {}
-        return json.dumps({"conn_type": "alga_psa", "host": self.url, "password": self.key.text, "extra": extra})
+        return self._connection(extra, password=self.key.text)
 
     @property
     def api_key(self) -> str:
@@ -370,53 +340,23 @@ class AlgaPsa:
         """Return the error for something missing or in the wrong state, as the release tells it."""
         return ApiError(status, message) if self.tells_reasons else unexpected(message)
 
-    # -- for the parts that serve every system ---------------------------------------------------------------------
-
-    def application(self) -> FastAPI:
-        """Build the application that serves the API."""
-        from airflow_provider.emulator.alga_psa.routes import build_application
-
-        return build_application(self)
-
-    def close(self) -> None:
-        """End what runs in the background: nothing."""
-
     def error_body(self, status: int, message: str) -> Any:
         """Return the JSON of an error answer."""
         return error_body(ApiError(status, message), self.error_form)
 
-    def act(self, name: str, ref: str, **arguments: Any) -> None:
-        """Do something to an execution, or to a rule: what the methods of these names do.
-
-        Executions: ``cancel``, ``finish``, ``revive``, ``log``, ``delete``; rules: ``fire``, ``set_rule_status``, ``delete_rule``.
-
-        :raises LookupError: no such execution or rule.
-        :raises ValueError: no such act, or it does not fit.
-        """
-        if name not in _ACTS:
-            raise ValueError(f"unknown act {name!r}")
-        try:
-            getattr(self, name)(ref, **arguments)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+    # -- scenarios -------------------------------------------------------------------------------------------------
 
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions as the vendor's JSON objects, with ``ref`` and the name of the rule."""
-        from airflow_provider.emulator.alga_psa.views import Views
-
         views = Views(self)
         return [{"ref": one.ref, "system": self.name, "rule": one.rule.name, **views.execution(one)} for one in self.executions]
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add the rules of a scenario: ``{rules: [...]}``."""
-        from airflow_provider.emulator.alga_psa.scenario_file import read_rules
-
         return [dataclasses.asdict(self.add_rule(rule)) for rule in read_rules(scenario)]
 
     def load_demo(self) -> None:
         """Add the rules of the built-in demonstration."""
-        from airflow_provider.emulator.alga_psa.demo import demo_rules
-
         for rule in demo_rules():
             self.add_rule(rule)
 

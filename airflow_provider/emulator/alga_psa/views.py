@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.alga_psa.access import date
 from airflow_provider.emulator.alga_psa.execution import Execution
+from airflow_provider.emulator.alga_psa.options import Options
 from airflow_provider.emulator.alga_psa.scenario import Action, Rule
 from airflow_provider.emulator.alga_psa.timeline import Logged, State, play
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.alga_psa.system import AlgaPsa
 
 Json = dict[str, Any]
 
@@ -51,12 +49,12 @@ _RULE_FIELDS = (
 class Views:
     """Writes the records of one installation as JSON objects, by its options."""
 
-    def __init__(self, alga: AlgaPsa) -> None:
-        self._alga = alga
+    def __init__(self, options: Options) -> None:
+        self._options = options
 
     def date(self, seconds: float | None) -> str | None:
         """Return epoch seconds as the vendor writes them."""
-        return None if seconds is None else date(seconds, zone="Z" if self._alga.times_have_z else "")
+        return None if seconds is None else date(seconds, zone="Z" if self._options.times_have_z else "")
 
     # -- rules -----------------------------------------------------------------------------------------------------
 
@@ -64,7 +62,7 @@ class Views:
         """Return a rule without links."""
         return {
             "rule_id": rule.id,
-            "tenant": self._alga.tenant,
+            "tenant": self._options.key.tenant,
             "created_by": rule.created_by,
             "created_at": self.date(rule.created_at),
             "updated_at": self.date(rule.updated_at),
@@ -78,9 +76,9 @@ class Views:
         fields: Json = {name: value for name in _RULE_FIELDS if (value := getattr(rule, name)) is not None}
         return fields | {"actions": [_action(action, number) for number, action in enumerate(rule.actions, 1)]}
 
-    def rule_with_statistics(self, rule: Rule) -> Json:
-        """Return a rule as by itself."""
-        view = self.rule(rule) | {"execution_statistics": self.statistics_of(self._alga.executions_of(rule))}
+    def rule_with_statistics(self, rule: Rule, executions: Sequence[Execution]) -> Json:
+        """Return a rule as by itself, with how its executions ended."""
+        view = self.rule(rule) | {"execution_statistics": self.statistics_of(executions)}
         path = f"{BASE}/rules/{rule.id}"
         more = {"execute": f"{path}/execute", "executions": f"{BASE}/executions?automation_rule_id={rule.id}"}
         return linked(view, {**links("rules", rule.id or ""), **more})
@@ -118,15 +116,15 @@ class Views:
             "failed_action_index": state.failed_action_index,
             "execution_context": state.context,
             "logs": [self._log_entry(logged) for logged in state.logs],
-            "tenant": self._alga.tenant,
+            "tenant": self._options.key.tenant,
         }
-        if self._alga.nulls == "null" and not just_asked:
+        if self._options.nulls == "null" and not just_asked:
             return view
         kept = {"error_stack"} if state.status == "failed" else set()
         return {key: value for key, value in view.items() if value is not None or key in kept}
 
     def _ends(self, execution: Execution, state: State, just_asked: bool) -> Json:
-        if not (state.over or self._alga.retry_clears or just_asked) and len(execution.attempts) > 1:
+        if not (state.over or self._options.retry_clears or just_asked) and len(execution.attempts) > 1:
             # What a store keeps that takes "undefined" for "leave as it is".
             state = play(execution.plan, execution.attempts[:-1], execution.attempts[-1].at)
         return {

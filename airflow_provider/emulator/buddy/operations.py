@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.buddy.errors import ApiError
 from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.run_request import parse_variables
 from airflow_provider.emulator.buddy.scenario import Gate
 from airflow_provider.emulator.buddy.statuses import OPERATIONS, RETRYABLE
 from airflow_provider.emulator.buddy.timeline import Act, Person, Step
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
 
-
-def operate(buddy: Buddy, execution: Execution, body: Any, by: Person) -> Execution:
+def operate(buddy: Installation, execution: Execution, body: Any, by: Person) -> Execution:
     """Carry out the operation that ``body`` names and return the execution to answer with.
 
     :param by: who does it.
@@ -40,7 +38,7 @@ def operate(buddy: Buddy, execution: Execution, body: Any, by: Person) -> Execut
     raise ApiError(400, f"Unknown operation {operation!r}")
 
 
-def cancel(buddy: Buddy, execution: Execution, by: Person) -> Execution:
+def cancel(buddy: Installation, execution: Execution, by: Person) -> Execution:
     """Cancel a run that is neither over nor being cancelled.
 
     :raises ApiError: 400.
@@ -52,7 +50,7 @@ def cancel(buddy: Buddy, execution: Execution, by: Person) -> Execution:
     return execution
 
 
-def run_now(buddy: Buddy, execution: Execution, by: Person) -> Execution:
+def run_now(buddy: Installation, execution: Execution, by: Person) -> Execution:
     """Start a delayed run at once.
 
     :raises ApiError: 400.
@@ -64,7 +62,7 @@ def run_now(buddy: Buddy, execution: Execution, by: Person) -> Execution:
     return execution
 
 
-def approve(buddy: Buddy, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
+def approve(buddy: Installation, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
     """Pass a gate that a run waits at, if ``body`` fits it.
 
     :raises ApiError: 400 if it waits for nothing or for something else, or if several gates wait and ``body`` names none;
@@ -98,7 +96,7 @@ def waiting_step(execution: Execution, wanted: Any = None) -> tuple[Step, Gate]:
 
 
 def pass_gate(
-    buddy: Buddy, execution: Execution, step: Step, gate: Gate, variables: tuple[Mapping[str, Any], ...], by: Person
+    buddy: Installation, execution: Execution, step: Step, gate: Gate, variables: tuple[Mapping[str, Any], ...], by: Person
 ) -> Execution:
     """Pass a gate that waits.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.output import log_length, log_lines, outputted_variables, passed_variables
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.timeline import SOMEBODY, Person, State, Step
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
 
 _Json = dict[str, Any]
 _CREATED = "2025-01-01T08:00:00Z"
@@ -35,7 +33,7 @@ class Views:
     :ivar api: what ``url`` fields begin with.
     """
 
-    def __init__(self, buddy: Buddy) -> None:
+    def __init__(self, buddy: Installation) -> None:
         self._buddy = buddy
         self.api = buddy.public_url or buddy.url
         self._now = buddy.clock.now()
@@ -206,10 +204,18 @@ class Views:
         }
         most = self._buddy.log_url_above
         if most is not None and log_length(step, self._now) > most:
-            view["log_url"] = self._buddy.log_files.url(execution, step)
+            view["log_url"] = self._log_url(execution, step)
         else:
             view["log"] = log_lines(step, self._now)
         return self.without_nulls(view | step.action.details)
+
+    def _log_url(self, execution: Execution, step: Step) -> str:
+        buddy = self._buddy
+        if not buddy.log_url_on_api_origin:
+            return buddy.storage_url + buddy.log_files.signed_path(execution, step, buddy.log_url_expires)
+        workspace, project, step_id = (quote(part, safe="") for part in (execution.workspace, execution.project, step.id))
+        run = f"/workspaces/{workspace}/projects/{project}/pipelines/{execution.pipeline.id}/executions/{execution.id}"
+        return f"{buddy.url}{run}/action_executions/{step_id}/log-file"
 
     def legacy_action_execution(self, execution: Execution, step: Step) -> _Json:
         """Routes 11 and 12: an action execution found by its action. SSH_COMMAND has an empty log there, an oddity of the vendor's."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.views import Views, date
 from airflow_provider.emulator.buddy.webhooks import Webhook
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
 
 
 class WebhookViews:
     """Writes webhooks and payloads."""
 
-    def __init__(self, buddy: Buddy) -> None:
+    def __init__(self, buddy: Installation) -> None:
         self._buddy = buddy
         self._views = Views(buddy)
 

@@ -8,12 +8,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.tracecat.errors import forbidden, unauthorized
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.clock import Clock
 
 MINIMAL_SCOPES = ("workflow:read", "workflow:execute", "workflow:terminate", "action:*:execute", "schedule:read", "workspace:read")
 USER_SCOPES = (
@@ -116,6 +114,25 @@ class Caller:
             "is_platform_superuser": False,
             "scopes": list(self.scopes),
         }
+
+
+RUNNER = Caller("service", USER_SCOPES, service="tracecat-runner")
+SCHEDULER = Caller("service", USER_SCOPES, service="tracecat-schedule-runner")
+
+
+@dataclass
+class WebhookKey:
+    """The extra key of a webhook."""
+
+    key: str
+    created_at: float
+    revoked_at: float | None = None
+
+
+def preview(key: str) -> str:
+    """Return what is shown of a key once it was issued."""
+    kind = "_".join(key.split("_")[:-2] if key.startswith(("tc_ws", "tc_org")) else key.split("_")[:2])
+    return f"{kind}_...{key[-4:]}"
 
 
 class Sessions:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.errors import ApiError, told, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
+from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
 from airflow_provider.emulator.tracecat.route_parts import (
     SCOPED,
     Access,
@@ -30,7 +31,6 @@ from airflow_provider.emulator.tracecat.route_parts import (
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.timeline import Run
 from airflow_provider.emulator.tracecat.times import iso
-from airflow_provider.emulator.tracecat.views import Views
 
 EXECUTIONS = "/workflow-executions"
 EXECUTION = EXECUTIONS + "/{execution_id}"
@@ -103,7 +103,7 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, runs, stops = (needs(tracecat, f"workflow:{verb}") for verb in ("read", "execute", "terminate"))
     drafts = needs(tracecat, "workflow:execute", users_only=True)
-    views = Views(tracecat)
+    views = ExecutionViews(tracecat)
 
     async def list_executions(
         access: Access = reads,

@@ -6,8 +6,11 @@ import re
 import secrets
 import uuid
 
+from airflow_provider.emulator.tracecat.scenario import Workflow
+
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LENGTH = 22
+_SPACE = uuid.UUID("5d9c1b0a-6f3e-4a57-9d3c-2a3f0f7c9e11")
 
 SUFFIX = (
     r"(exec_[0-9a-zA-Z]+|exec-[\w-]+|"
@@ -23,6 +26,16 @@ def short(prefix: str, number: uuid.UUID) -> str:
         left, digit = divmod(left, 62)
         digits = _ALPHABET[digit] + digits
     return prefix + digits.rjust(_LENGTH, "0")
+
+
+def short_id(workflow: Workflow) -> str:
+    """Return the ``wf_...`` of a workflow."""
+    return short("wf_", uuid.UUID(workflow.id or ""))
+
+
+def same_id(*parts: str) -> str:
+    """Return a UUID that is always the same for the same parts."""
+    return str(uuid.uuid5(_SPACE, "/".join(parts)))
 
 
 def workflow_uuid(text: str) -> uuid.UUID:

@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 
 from airflow_provider.emulator.tracecat.errors import told
 from airflow_provider.emulator.tracecat.execution_routes import BELOW
+from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, execution_of, needs
 from airflow_provider.emulator.tracecat.stored import BUCKET, as_json, data_url, inline
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.emulator.tracecat.views import Views
 
 _PREVIEW = 256 * 1024
 _MASKED = "Action result is masked by `mask_output` and cannot be retrieved through object APIs."
@@ -54,7 +54,7 @@ class _Found:
 
 def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
-    reads, views = needs(tracecat, "workflow:read"), Views(tracecat)
+    reads, views = needs(tracecat, "workflow:read"), ExecutionViews(tracecat)
 
     def find(access: Access, execution_id: str, event_id: int) -> _Found:
         execution = execution_of(tracecat, access, execution_id)

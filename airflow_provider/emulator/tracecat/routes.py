@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastapi import FastAPI
 
 from airflow_provider.emulator.lazy_routes import api
@@ -13,14 +11,12 @@ from airflow_provider.emulator.tracecat.object_routes import add_object_routes
 from airflow_provider.emulator.tracecat.route_parts import refuse
 from airflow_provider.emulator.tracecat.schedule_routes import add_schedule_routes
 from airflow_provider.emulator.tracecat.session_routes import add_session_routes
+from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.webhook_routes import add_webhook_routes
 from airflow_provider.emulator.tracecat.workflow_routes import add_workflow_routes
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.tracecat.system import Tracecat
 
-
-def build_application(tracecat: Tracecat) -> FastAPI:
+def build_tracecat_api(tracecat: Tracecat) -> FastAPI:
     """Return the application that serves the API of ``tracecat``."""
     application = api()
     application.add_exception_handler(ApiError, refuse)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.scenario_objects import build, check_keys, listed, mapping
 from airflow_provider.emulator.system import ScenarioError
+from airflow_provider.emulator.tracecat.installation import Installation
 from airflow_provider.emulator.tracecat.scenario import NOTHING, Action, Interaction, Schedule, Workflow
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.tracecat.system import Tracecat
 
 _KEYS = {"workflows", "schedules"}
 
 
-def load_scenario(tracecat: Tracecat, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
+def load_scenario(tracecat: Installation, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Add what ``{workflows: [{title: ..., actions: [{ref: ...}]}], schedules: [{workflow: ...}]}`` describes; return it.
 
     :raises ScenarioError: a key is unknown or missing, or a value is wrong; the message names the place.

@@ -13,7 +13,7 @@ from airflow_provider.emulator.tracecat.errors import told
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, check_workflow_id, needs, no_content, workflow_of
 from airflow_provider.emulator.tracecat.scenario import Schedule
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.emulator.tracecat.views import Views
+from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews
 
 SCHEDULES = "/schedules"
 SCHEDULE = SCHEDULES + "/{schedule_id}"
@@ -46,7 +46,7 @@ class SchedulePatch(BaseModel):
 def add_schedule_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, makes, changes, deletes = (needs(tracecat, f"schedule:{verb}") for verb in ("read", "create", "update", "delete"))
-    views = Views(tracecat)
+    views = WorkflowViews(tracecat)
 
     def of_workspace(access: Access) -> list[Schedule]:
         return [one for one in tracecat.schedules if tracecat.find_workflow(one.workflow).workspace == access.workspace.id]

@@ -6,12 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import FastAPI, Request, Response
 
-from airflow_provider.emulator.tracecat.access import ServiceKey, User
+from airflow_provider.emulator.tracecat.access import ServiceKey, User, preview
 from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, not_entitled, scope_missing, told
+from airflow_provider.emulator.tracecat.ids import same_id
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, caller_of, fingerprint, needs, no_content, page, read_cursor
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.times import iso
-from airflow_provider.emulator.tracecat.views import preview, same_id
 
 _ATTACHMENTS = {
     ".csv": "text/csv",

@@ -12,15 +12,16 @@ from fastapi.responses import JSONResponse
 
 from airflow_provider import _clock
 from airflow_provider.emulator.tracecat import ids
+from airflow_provider.emulator.tracecat.access import RUNNER
 from airflow_provider.emulator.tracecat.errors import ApiError, told, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.execution_routes import started
+from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
 from airflow_provider.emulator.tracecat.route_parts import Json
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.stored import unwrapped
-from airflow_provider.emulator.tracecat.system import RUNNER, Tracecat
+from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.timeline import Step
-from airflow_provider.emulator.tracecat.views import Views
 
 WEBHOOK = "/webhooks/{workflow_id}/{secret}"
 
@@ -33,7 +34,7 @@ class Category(str, Enum):
 
 def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
-    views = Views(tracecat)
+    views = ExecutionViews(tracecat)
 
     def find(request: Request) -> Workflow:
         """The workflow of the path, if the secret is right, and its key, if it has one."""

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 
+from airflow_provider.emulator.tracecat.access import WebhookKey, preview
 from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.ids import short_id
 from airflow_provider.emulator.tracecat.route_parts import (
     Access,
     Json,
@@ -21,9 +23,9 @@ from airflow_provider.emulator.tracecat.route_parts import (
     workflow_of,
 )
 from airflow_provider.emulator.tracecat.scenario import Workflow
-from airflow_provider.emulator.tracecat.system import Tracecat, WebhookKey, short_id
+from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.times import iso
-from airflow_provider.emulator.tracecat.views import Views, preview
+from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews
 
 WORKFLOWS = "/workflows"
 WORKFLOW = WORKFLOWS + "/{workflow_id}"
@@ -49,7 +51,7 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, updates = needs(tracecat, "workflow:read"), needs(tracecat, "workflow:update")
     users = needs(tracecat, "workflow:read", users_only=True)
-    views = Views(tracecat)
+    views = WorkflowViews(tracecat)
 
     def find(access: Access, workflow_id: str) -> Workflow:
         return workflow_of(tracecat, access, check_workflow_id(workflow_id, "path"))
