@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from airflow_provider.emulator.tracecat import ids
-from airflow_provider.emulator.tracecat.access import Caller, Workspace, caller_of_key, caller_of_user
+from airflow_provider.emulator.tracecat.access import Caller, User, Workspace, caller_of_key, caller_of_user
 from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, scope_missing, told, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.scenario import Workflow
@@ -172,6 +172,11 @@ def check_suffix(value: str) -> str:
 def _no_match(loc: list[str], pattern: str, value: Any) -> Json:
     message = f"String should match pattern '{pattern}'"
     return {"type": "string_pattern_mismatch", "loc": loc, "msg": message, "input": value, "ctx": {"pattern": pattern}}
+
+
+def user_view(user: User) -> Json:
+    """Return a user as the vendor's object."""
+    return {"id": user.id, "email": user.email, "role": "basic", "first_name": user.first_name, "last_name": user.last_name}
 
 
 def no_content() -> Response:

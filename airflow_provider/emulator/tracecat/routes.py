@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from airflow_provider.emulator.lazy_routes import api
+from airflow_provider.emulator.tracecat.account_routes import add_account_routes
 from airflow_provider.emulator.tracecat.errors import ApiError
 from airflow_provider.emulator.tracecat.execution_routes import add_execution_routes
 from airflow_provider.emulator.tracecat.object_routes import add_object_routes
@@ -13,6 +14,7 @@ from airflow_provider.emulator.tracecat.schedule_routes import add_schedule_rout
 from airflow_provider.emulator.tracecat.session_routes import add_session_routes
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.webhook_routes import add_webhook_routes
+from airflow_provider.emulator.tracecat.webhook_settings_routes import add_webhook_settings_routes
 from airflow_provider.emulator.tracecat.workflow_routes import add_workflow_routes
 
 
@@ -23,9 +25,11 @@ def build_tracecat_api(tracecat: Tracecat) -> FastAPI:
     add_execution_routes(application, tracecat)
     add_object_routes(application, tracecat)
     add_workflow_routes(application, tracecat)
+    add_webhook_settings_routes(application, tracecat)
     add_webhook_routes(application, tracecat)
     add_schedule_routes(application, tracecat)
     add_session_routes(application, tracecat)
+    add_account_routes(application, tracecat)
     # The server answers below /api, too, whether or not a proxy took that off.
     application.mount("/api", application)
     return application

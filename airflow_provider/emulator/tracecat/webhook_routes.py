@@ -36,56 +36,24 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     views = ExecutionViews(tracecat)
 
-    def find(request: Request) -> Workflow:
-        """The workflow of the path, if the secret is right, and its key, if it has one."""
-        refusal = told(401, "Unauthorized webhook request")
-        try:
-            number = str(ids.workflow_uuid(request.path_params["workflow_id"]))
-        except ValueError:
-            raise refusal from None
-        workflow = next((one for one in tracecat.workflows if one.id == number), None)
-        secret = request.path_params["secret"]
-        if workflow is None or not hmac.compare_digest(secret.encode(), (workflow.webhook_secret or "").encode()):
-            raise refusal
-        key = tracecat.webhook_keys.get(number)
-        if key is not None and (key.revoked_at is not None or request.headers.get("x-tracecat-api-key") != key.key):
-            raise refusal
-        return workflow
-
-    async def allowed(request: Request) -> Workflow:
+    async def admit(request: Request) -> Workflow:
         with tracecat.lock:
-            workflow = find(request)
-            if workflow.webhook != "online":
-                raise told(400, "Webhook is offline")
-            if request.method not in workflow.webhook_methods:
-                raise told(405, "Request method not allowed")
-            if tracecat.temporal_down:
-                raise unexpected()
-            return workflow
+            return _admitted(tracecat, request)
 
-    admits = Depends(allowed)
-
-    def start(workflow: Workflow, inputs: Any, draft: bool = False) -> Execution:
-        with tracecat.lock:
-            if not draft and not workflow.committed:
-                raise told(404, "Workflow definition not found")
-            if tracecat.starts_fail or workflow.start_fails:
-                raise unexpected()
-            kind = "draft" if draft else "published"
-            return tracecat.start(workflow, inputs, RUNNER, trigger_type="webhook", execution_type=kind, acknowledged=True)
+    admits = Depends(admit)
 
     async def trigger(request: Request, workflow: Workflow = admits, echo: bool = False, empty_echo: bool = False) -> Response:
         inputs = await _inputs(request)
-        answer = started(start(workflow, inputs))
+        answer = started(_start(tracecat, workflow, inputs))
         if echo and empty_echo:
             return Response(status_code=200)
         return JSONResponse(answer | {"payload": inputs} if echo else answer)
 
     async def trigger_draft(request: Request, workflow: Workflow = admits) -> Json:
-        return started(start(workflow, await _inputs(request), draft=True))
+        return started(_start(tracecat, workflow, await _inputs(request), draft=True))
 
     async def trigger_and_wait(request: Request, workflow: Workflow = admits, unwrap: bool = False) -> Response:
-        execution = start(workflow, await _inputs(request))
+        execution = _start(tracecat, workflow, await _inputs(request))
         while not execution.state.over:
             # A clock that somebody else drives is driven meanwhile.
             await _clock.asleep(0.01)
@@ -123,6 +91,51 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
     application.add_api_route(WEBHOOK + "/wait", trigger_and_wait, methods=["POST"], response_model=None)
     application.add_api_route(WEBHOOK + "/draft", trigger_draft, methods=["POST"], response_model=None)
     application.add_api_route(WEBHOOK + "/interactions/{category}", interact, methods=["POST"], response_model=None)
+
+
+def _workflow_of(tracecat: Tracecat, request: Request) -> Workflow:
+    """Return the workflow of the path.
+
+    :raises ApiError: 401, the secret is wrong, or the key, if the webhook has one.
+    """
+    refusal = told(401, "Unauthorized webhook request")
+    try:
+        number = str(ids.workflow_uuid(request.path_params["workflow_id"]))
+    except ValueError:
+        raise refusal from None
+    workflow = next((one for one in tracecat.workflows if one.id == number), None)
+    secret = request.path_params["secret"]
+    if workflow is None or not hmac.compare_digest(secret.encode(), (workflow.webhook_secret or "").encode()):
+        raise refusal
+    key = tracecat.webhook_keys.get(number)
+    if key is not None and (key.revoked_at is not None or request.headers.get("x-tracecat-api-key") != key.key):
+        raise refusal
+    return workflow
+
+
+def _admitted(tracecat: Tracecat, request: Request) -> Workflow:
+    """Return the workflow of the path, if its webhook takes the request.
+
+    :raises ApiError: 400, 401, 405, or 500 if the orchestrator is down.
+    """
+    workflow = _workflow_of(tracecat, request)
+    if workflow.webhook != "online":
+        raise told(400, "Webhook is offline")
+    if request.method not in workflow.webhook_methods:
+        raise told(405, "Request method not allowed")
+    if tracecat.temporal_down:
+        raise unexpected()
+    return workflow
+
+
+def _start(tracecat: Tracecat, workflow: Workflow, inputs: Any, draft: bool = False) -> Execution:
+    with tracecat.lock:
+        if not draft and not workflow.committed:
+            raise told(404, "Workflow definition not found")
+        if tracecat.starts_fail or workflow.start_fails:
+            raise unexpected()
+        kind = "draft" if draft else "published"
+        return tracecat.start(workflow, inputs, RUNNER, trigger_type="webhook", execution_type=kind, acknowledged=True)
 
 
 async def _inputs(request: Request) -> Any:

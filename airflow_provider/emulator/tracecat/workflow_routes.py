@@ -1,13 +1,11 @@
-"""Workflows: listed, read, their definitions and webhooks, and the little of them that can be changed."""
+"""Workflows: lists, definitions, and the few changes that are possible."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
-import secrets
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 
-from airflow_provider.emulator.tracecat.access import WebhookKey, preview
 from airflow_provider.emulator.tracecat.errors import told
 from airflow_provider.emulator.tracecat.ids import short_id
 from airflow_provider.emulator.tracecat.route_parts import (
@@ -24,7 +22,6 @@ from airflow_provider.emulator.tracecat.route_parts import (
 )
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.emulator.tracecat.times import iso
 from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews
 
 WORKFLOWS = "/workflows"
@@ -40,17 +37,9 @@ class WorkflowPatch(BaseModel):
     status: Literal["online", "offline"] | None = None
 
 
-class WebhookPatch(BaseModel):
-    """The body of a change of a webhook."""
-
-    status: Literal["online", "offline"] | None = None
-    methods: list[Literal["GET", "POST"]] | None = None
-
-
 def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, updates = needs(tracecat, "workflow:read"), needs(tracecat, "workflow:update")
-    users = needs(tracecat, "workflow:read", users_only=True)
     views = WorkflowViews(tracecat)
 
     def find(access: Access, workflow_id: str) -> Workflow:
@@ -117,39 +106,6 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
             workflow = find(access, workflow_id)
             return [views.definition(workflow)] if workflow.committed else []
 
-    async def read_webhook(workflow_id: str, access: Access = users) -> Json:
-        with tracecat.lock:
-            return views.webhook(find(access, workflow_id))
-
-    async def patch_webhook(workflow_id: str, body: WebhookPatch, access: Access = updates) -> Response:
-        with tracecat.lock:
-            workflow = find(access, workflow_id)
-            workflow.webhook = body.status or workflow.webhook
-            workflow.webhook_methods = body.methods or workflow.webhook_methods
-        return no_content()
-
-    async def issue_key(workflow_id: str, access: Access = updates) -> Json:
-        with tracecat.lock:
-            key = WebhookKey("tc_sk_" + secrets.token_hex(24), tracecat.clock.now())
-            tracecat.webhook_keys[find(access, workflow_id).id or ""] = key
-            return {"api_key": key.key, "preview": preview(key.key), "created_at": iso(key.created_at)}
-
-    def key_of(access: Access, workflow_id: str) -> tuple[str, WebhookKey]:
-        number = find(access, workflow_id).id or ""
-        if number not in tracecat.webhook_keys:
-            raise told(404, "Webhook API key not found")
-        return number, tracecat.webhook_keys[number]
-
-    async def revoke_key(workflow_id: str, access: Access = updates) -> Response:
-        with tracecat.lock:
-            key_of(access, workflow_id)[1].revoked_at = tracecat.clock.now()
-        return no_content()
-
-    async def delete_key(workflow_id: str, access: Access = updates) -> Response:
-        with tracecat.lock:
-            del tracecat.webhook_keys[key_of(access, workflow_id)[0]]
-        return no_content()
-
     routes: list[tuple[str, str, Any, int]] = [
         ("GET", WORKFLOWS, list_workflows, 200),
         ("GET", WORKFLOW, read, 200),
@@ -157,11 +113,6 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
         ("POST", WORKFLOW + "/commit", commit, 200),
         ("GET", WORKFLOW + "/definition", read_definition, 200),
         ("GET", WORKFLOW + "/definitions", list_definitions, 200),
-        ("GET", WORKFLOW + "/webhook", read_webhook, 200),
-        ("PATCH", WORKFLOW + "/webhook", patch_webhook, 204),
-        ("POST", WORKFLOW + "/webhook/api-key", issue_key, 201),
-        ("DELETE", WORKFLOW + "/webhook/api-key", delete_key, 204),
-        ("POST", WORKFLOW + "/webhook/api-key/revoke", revoke_key, 204),
     ]
     for method, path, endpoint, status in routes:
         add(application, method, path, endpoint, status)
