@@ -61,17 +61,17 @@ class Exchange:
 
     async def carry_out(self) -> Answer:
         """Let the request take effect and hold its answer back."""
-        held = Answer()
+        answer = Answer()
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                held.status = message["status"]
-                held.headers = list(message.get("headers", []))
+                answer.status = message["status"]
+                answer.headers = list(message.get("headers", []))
             else:
-                held.body += message.get("body", b"")
+                answer.body += message.get("body", b"")
 
         await self._application(self._scope, self._again(), send)
-        return held
+        return answer
 
     async def pass_on(self) -> None:
         """Let the request take effect and give its answer as it comes."""

@@ -25,15 +25,15 @@ async def answer(exchange: Exchange, system: System | None, latency: Fault | Non
     if fault is None and not (latency and latency.effect):
         await exchange.pass_on()
         return
-    held: Answer | None = None
+    system_answer: Answer | None = None
     if fault is None or fault.effect:
-        held = await exchange.carry_out()
+        system_answer = await exchange.carry_out()
     if latency and latency.effect:
         await _clock.asleep(float(latency.parameters["seconds"]))
     if fault is not None:
-        await _ANSWERS[fault.kind](exchange, fault, system, held)
-    elif held is not None:
-        await exchange.reply(held.status, held.headers, held.body)
+        await _ANSWERS[fault.kind](exchange, fault, system, system_answer)
+    elif system_answer is not None:
+        await exchange.reply(system_answer.status, system_answer.headers, system_answer.body)
 
 
 def _headers(content_type: str, length: int, extra: Mapping[str, Any] | None = None) -> list[tuple[bytes, bytes]]:

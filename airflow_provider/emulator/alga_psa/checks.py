@@ -188,8 +188,8 @@ class Fields:
         """Return the known keys that have a value."""
         if not isinstance(value, dict):
             return _wrong_type("object", value, path, issues)
-        found = {name: check.read(value.get(name, MISSING), (*path, name), issues) for name, check in self.checks.items()}
-        return {name: item for name, item in found.items() if item is not MISSING}
+        fields = {name: check.read(value.get(name, MISSING), (*path, name), issues) for name, check in self.checks.items()}
+        return {name: item for name, item in fields.items() if item is not MISSING}
 
     def optional(self) -> Fields:
         """Return the same with all keys optional and without defaults."""
@@ -210,12 +210,12 @@ class FirstOf:
             read = shape.read(value, path, tried[-1])
             if not tried[-1]:
                 return read
-        for found in tried:
+        for its_issues in tried:
             # Right in shape, wrong in value: told as if there were no other shapes.
-            if not any(issue["code"] in _FATAL for issue in found):
-                issues.extend(found)
+            if not any(issue["code"] in _FATAL for issue in its_issues):
+                issues.extend(its_issues)
                 return value
-        unions = [{"issues": found, "name": "ZodError"} for found in tried]
+        unions = [{"issues": its_issues, "name": "ZodError"} for its_issues in tried]
         issues.append({"code": "invalid_union", "unionErrors": unions, "path": list(path), "message": "Invalid input"})
         return value
 
@@ -260,9 +260,9 @@ _SIZES = {
 
 
 def _check_size(kind: str, size: float, least: float | None, most: float | None, path: Path, issues: Issues) -> None:
-    common = {"type": kind, "inclusive": True, "exact": False, "path": list(path)}
+    shared = {"type": kind, "inclusive": True, "exact": False, "path": list(path)}
     low, high = ("greater", "less") if kind == "number" else ("at least", "at most")
     if least is not None and size < least:
-        issues.append({"code": "too_small", "minimum": least, "message": _SIZES[kind].format(low, least), **common})
+        issues.append({"code": "too_small", "minimum": least, "message": _SIZES[kind].format(low, least), **shared})
     if most is not None and size > most:
-        issues.append({"code": "too_big", "maximum": most, "message": _SIZES[kind].format(high, most), **common})
+        issues.append({"code": "too_big", "maximum": most, "message": _SIZES[kind].format(high, most), **shared})

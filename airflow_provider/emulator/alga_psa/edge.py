@@ -30,17 +30,17 @@ class Edge:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        given = dict(scope["headers"])
+        request_headers = dict(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         common = [
-            (b"access-control-allow-origin", given.get(b"origin", b"*")),
+            (b"access-control-allow-origin", request_headers.get(b"origin", b"*")),
             (b"access-control-allow-credentials", b"true"),
             (b"vary", b"rsc, next-router-state-tree, next-router-prefetch, next-router-segment-prefetch"),
         ]
         if scope["method"] == "OPTIONS":
             await _answer(send, 204, [*common, *_ALLOWED], b"")
             return
-        if not given.get(b"x-api-key", b"").strip():
+        if not request_headers.get(b"x-api-key", b"").strip():
             await _answer(send, 401, [*common, (b"content-type", b"application/json")], _NO_KEY)
             return
         common += [(b"x-pathname", path.encode()), *((b"set-cookie", cookie) for cookie in _COOKIES)]

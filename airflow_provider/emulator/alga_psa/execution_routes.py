@@ -30,9 +30,11 @@ def add_execution_routes(application: FastAPI, alga: AlgaPsa) -> None:
         with alga.lock:
             alga.store()
             listed_by = alga.clock.now() - alga.list_lag
-            found = [one for one in reversed(alga.executions) if one.created_at <= listed_by and _fits(one, query)]
-            found.sort(key=lambda execution: -execution.attempts[-1].at)
-            return page(found, query, "automation_execution", views.execution, nested=alga.nested_lists)
+            executions = [
+                execution for execution in reversed(alga.executions) if execution.created_at <= listed_by and _fits(execution, query)
+            ]
+            executions.sort(key=lambda execution: -execution.attempts[-1].at)
+            return page(executions, query, "automation_execution", views.execution, nested=alga.nested_lists)
 
     @application.api_route(EXECUTION, methods=READS, dependencies=needs(alga, "read"))
     async def get_execution(id: str) -> Json:

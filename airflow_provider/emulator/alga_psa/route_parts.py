@@ -93,11 +93,11 @@ def within(query: Json, name: str, at: float | None) -> bool:
     return (first is None or seconds_of(first) <= at) and (last is None or at <= seconds_of(last))
 
 
-def page(found: Sequence[Any], query: Json, resource: str, view: Callable[[Any], Json], *, nested: bool) -> Json:
+def page(matches: Sequence[Any], query: Json, resource: str, view: Callable[[Any], Json], *, nested: bool) -> Json:
     """Return a page of a list."""
-    number, limit, total = query["page"], query["limit"], len(found)
+    number, limit, total = query["page"], query["limit"], len(matches)
     pages = -(-total // limit)
-    items = [view(one) for one in found[(number - 1) * limit : number * limit]]
+    items = [view(item) for item in matches[(number - 1) * limit : number * limit]]
     return {
         "data": [items] if nested else items,
         "pagination": {

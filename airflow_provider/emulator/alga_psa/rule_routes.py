@@ -25,8 +25,8 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
         query = query_of(request, schemas.RULES_QUERY)
         with alga.lock:
             alga.store()
-            found = sorted((rule for rule in alga.rules if _fits(rule, query)), key=lambda rule: -(rule.created_at or 0.0))
-            return page(found, query, "automation_rule", views.rule, nested=False)
+            rules = sorted((rule for rule in alga.rules if _fits(rule, query)), key=lambda rule: -(rule.created_at or 0.0))
+            return page(rules, query, "automation_rule", views.rule, nested=False)
 
     @application.post(RULES, status_code=201, dependencies=needs(alga, "create"))
     async def create_rule(request: Request) -> Json:
@@ -43,9 +43,9 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
         with alga.lock:
             errors = _each(alga, body["ids"], "update", lambda rule: alga.set_rule_status(rule, body["status"]))
             failed, ids = len(errors), body["ids"]
-            told: Json = {"action": "bulk_status_update", "status": body["status"], "rule_ids": ids, "updated": len(ids) - failed}
+            result: Json = {"action": "bulk_status_update", "status": body["status"], "rule_ids": ids, "updated": len(ids) - failed}
             message = f"Bulk status update completed: {len(ids) - failed} successful, {failed} failed"
-            return {"data": {**told, "errors": errors, "message": message}}
+            return {"data": {**result, "errors": errors, "message": message}}
 
     @application.post(RULES + "/bulk-execute", dependencies=needs(alga, "execute"))
     async def execute_rules(request: Request) -> Json:

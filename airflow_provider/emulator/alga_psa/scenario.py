@@ -97,13 +97,13 @@ class Rule:
     last_executed: float | None = None
 
 
-def of_attempt(given: str | Sequence[str | None] | None, attempt: int) -> str | None:
+def of_attempt(values: str | Sequence[str | None] | None, attempt: int) -> str | None:
     """Return what holds for an attempt, counted from 0; the last value given repeats."""
-    if given is None or isinstance(given, str):
-        return given
-    return given[min(attempt, len(given) - 1)] if given else None
+    if values is None or isinstance(values, str):
+        return values
+    return values[min(attempt, len(values) - 1)] if values else None
 
 
-def seconds_of_attempt(given: float | Sequence[float], attempt: int) -> float:
+def seconds_of_attempt(values: float | Sequence[float], attempt: int) -> float:
     """Return the same of a number of seconds."""
-    return given[min(attempt, len(given) - 1)] if isinstance(given, Sequence) else given
+    return values[min(attempt, len(values) - 1)] if isinstance(values, Sequence) else values

@@ -287,10 +287,10 @@ def read(schema: Fields, value: Any, message: str) -> dict[str, Any]:
     :raises ApiError: 400 with all issues as its details.
     """
     issues: Issues = []
-    found: dict[str, Any] = schema.read(value, (), issues)
+    fields: dict[str, Any] = schema.read(value, (), issues)
     if issues:
         raise ApiError(400, message, issues)
-    return found
+    return fields
 
 
 def check_rule(fields: dict[str, Any]) -> None:

@@ -108,7 +108,10 @@ class AlgaPsa(System, Options):
         if isinstance(ref, Rule):
             return ref
         with self.lock:
-            for rule in (*(one for one in self.rules if one.id == ref), *(one for one in self.rules if one.name == ref)):
+            for rule in (
+                *(candidate for candidate in self.rules if candidate.id == ref),
+                *(candidate for candidate in self.rules if candidate.name == ref),
+            ):
                 return rule
         raise LookupError(f"there is no rule {ref!r}")
 
@@ -349,7 +352,10 @@ class AlgaPsa(System, Options):
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions as the vendor's JSON objects, with ``ref`` and the name of the rule."""
         views = Views(self)
-        return [{"ref": one.ref, "system": self.name, "rule": one.rule.name, **views.execution(one)} for one in self.executions]
+        return [
+            {"ref": execution.ref, "system": self.name, "rule": execution.rule.name, **views.execution(execution)}
+            for execution in self.executions
+        ]
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add the rules of a scenario: ``{rules: [...]}``."""

@@ -203,12 +203,12 @@ def _log(state: State, index: int, action: Action, at: float, now: float) -> Non
             state.logs.append(Logged(logged_at, line if isinstance(line, LogEntry) else LogEntry(line), index))
 
 
-def _filled(value: Any, given: Mapping[str, Any]) -> Any:
+def _filled(value: Any, trigger_data: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _filled(item, given) for key, item in value.items()}
+        return {key: _filled(item, trigger_data) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, given) for item in value]
+        return [_filled(item, trigger_data) for item in value]
     if isinstance(value, str) and "$" in value:
-        for name in sorted(given, key=len, reverse=True):
-            value = value.replace(f"${name}", str(given[name]))
+        for name in sorted(trigger_data, key=len, reverse=True):
+            value = value.replace(f"${name}", str(trigger_data[name]))
     return value

@@ -62,8 +62,8 @@ def check_token(authorization: str | None, token: str) -> None:
 
     :raises ApiError: 401.
     """
-    kind, _, given = (authorization or "").partition(" ")
-    if kind.lower() != "bearer" or given.strip() != token:
+    kind, _, sent = (authorization or "").partition(" ")
+    if kind.lower() != "bearer" or sent.strip() != token:
         raise ApiError(401, "The access token is invalid or has expired")
 
 

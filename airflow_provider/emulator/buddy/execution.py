@@ -59,7 +59,7 @@ class Execution:
         for attempt in self.attempts:
             for act in attempt.acts:
                 passed += act.variables
-        return {str(one["key"]): str(one.get("value", "")) for one in passed}
+        return {str(variable["key"]): str(variable.get("value", "")) for variable in passed}
 
     @property
     def request_body(self) -> Mapping[str, Any]:

@@ -239,10 +239,10 @@ class Installation(System, Options):
         for slot in slots(plan.script):
             self._ids_made += 1
             # The vendor's ids are hex in its examples and something else in the wild.
-            other = "".join(secrets.choice(_LETTERS) for _ in range(14))
-            made = secrets.token_hex(12) if self._ids_made % 2 else other
-            given = plan.script[slot.position].action_execution_id
-            ids.append(given if given and not (attempt or slot.turn or slot.retry) else made)
+            opaque = "".join(secrets.choice(_LETTERS) for _ in range(14))
+            generated = secrets.token_hex(12) if self._ids_made % 2 else opaque
+            fixed = plan.script[slot.position].action_execution_id
+            ids.append(fixed if fixed and not (attempt or slot.turn or slot.retry) else generated)
         return ids
 
     def state_of(self, execution: Execution) -> State:
@@ -261,12 +261,14 @@ class Installation(System, Options):
                 free_at = max(free_at, math.inf if ended is None else ended)
             return play(execution.plan, attempts, now, free_at)
 
-    def _superseded(self, run: Execution, later: Sequence[Execution], free_at: float) -> list[Attempt]:
+    def _superseded(self, run: Execution, newer_runs: Sequence[Execution], free_at: float) -> list[Attempt]:
         """Return the attempts of a run, ended in the queue if a newer run has come and the pipeline skips to that."""
         plan, first = run.plan, run.attempts[0]
         if run.pipeline.no_skip_to_most_recent or plan.delay_until is not None:
             return run.attempts
-        arrivals = [one.plan.created_at for one in later if one.plan.delay_until is None and one.plan.created_at >= plan.created_at]
+        arrivals = [
+            newer.plan.created_at for newer in newer_runs if newer.plan.delay_until is None and newer.plan.created_at >= plan.created_at
+        ]
         if not arrivals or leaves_queue_at(plan, first, free_at) <= arrivals[0]:
             return run.attempts
         skip = Act("end", arrivals[0], SOMEBODY, status="SKIPPED")

@@ -72,10 +72,10 @@ class LogFiles:
 
         :raises StorageError: no or a wrong signature, too late, or a second kind of authorization.
         """
-        given = {name: values[0] for name, values in parse_qs(query).items()}
-        made, seconds = given.get("X-Amz-Date", ""), given.get("X-Amz-Expires", "")
+        parameters = {name: values[0] for name, values in parse_qs(query).items()}
+        made, seconds = parameters.get("X-Amz-Date", ""), parameters.get("X-Amz-Expires", "")
         check_authorization(authorization)
-        if not hmac.compare_digest(given.get("X-Amz-Signature", "").encode(), self._signature(path, made, seconds).encode()):
+        if not hmac.compare_digest(parameters.get("X-Amz-Signature", "").encode(), self._signature(path, made, seconds).encode()):
             raise StorageError(403, "SignatureDoesNotMatch", "The request signature we calculated does not match")
         if self._clock.now() >= datetime.fromisoformat(made).timestamp() + float(seconds):
             raise StorageError(403, "AccessDenied", "Request has expired")

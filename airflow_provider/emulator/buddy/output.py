@@ -25,10 +25,10 @@ def log_lines(step: Step, now: float, offset: int = 0, limit: int | None = None)
     if limit is not None:
         end = min(end, offset + limit)
     # One by one: a sequence given as a log need not know slices.
-    picked = (lines[number] for number in range(offset, end))
+    shown = (lines[number] for number in range(offset, end))
     if step.loop_value is not None:
-        picked = (line.replace("$LOOP", step.loop_value) for line in picked)
-    return [line[:LINE_LIMIT] for line in picked]
+        shown = (line.replace("$LOOP", step.loop_value) for line in shown)
+    return [line[:LINE_LIMIT] for line in shown]
 
 
 def log_length(step: Step, now: float) -> int:
@@ -38,10 +38,10 @@ def log_length(step: Step, now: float) -> int:
     if not count or step.started_at is None or step.status == "SKIPPED" or isinstance(action, Gate):
         return count
     over = step.finished_at is not None and not step.cut
-    late = max(1, count // 4) if action.log_lag > 0 else 0
+    held_back = max(1, count // 4) if action.log_lag > 0 else 0
     if over and step.finished_at is not None and step.finished_at + action.log_lag <= now:
         return count
-    return count - late if over else min(count - late, _begun(step, action.seconds, count, now))
+    return count - held_back if over else min(count - held_back, _begun(step, action.seconds, count, now))
 
 
 def _begun(step: Step, seconds: float, count: int, now: float) -> int:
@@ -90,7 +90,10 @@ def passed_variables(step: Step) -> list[dict[str, object]]:
     """Return the variables that came with the approval of a gate."""
     if step.approval is None or step.finished_at is None:
         return []
-    return [shown_variable(str(one["key"]), str(one.get("value", "")), bool(one.get("encrypted"))) for one in step.approval.variables]
+    return [
+        shown_variable(str(variable["key"]), str(variable.get("value", "")), bool(variable.get("encrypted")))
+        for variable in step.approval.variables
+    ]
 
 
 def outputted_variables(step: Step, run_variables: Mapping[str, str], now: float) -> list[dict[str, object]]:

@@ -101,7 +101,7 @@ class Lookup:
         """Those of a project."""
         if project not in self.projects(workspace):
             raise ApiError(404, "Project not found")
-        return [one for one in self._buddy.pipelines if one.workspace == workspace and one.project == project]
+        return [pipeline for pipeline in self._buddy.pipelines if pipeline.workspace == workspace and pipeline.project == project]
 
     def pipeline(self, workspace: str, project: str, pipeline_id: str) -> Pipeline:
         """By its integer id."""
@@ -165,11 +165,11 @@ def number_of(request: Request, name: str, default: int) -> int:
         return default
 
 
-def page_of(request: Request, found: Sequence[_T], most: int) -> tuple[Sequence[_T], int, int]:
+def page_of(request: Request, items: Sequence[_T], most: int) -> tuple[Sequence[_T], int, int]:
     """Return the page asked for, its number, and the size of pages."""
     number = max(1, number_of(request, "page", 1))
     size = min(most, max(1, number_of(request, "per_page", 20)))
-    return found[(number - 1) * size : number * size], number, size
+    return items[(number - 1) * size : number * size], number, size
 
 
 def urls_below(view: Json, name: str) -> Json:

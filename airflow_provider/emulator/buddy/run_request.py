@@ -85,7 +85,8 @@ def parse_variables(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """
     variables = body.get("variables") or []
     good = isinstance(variables, list) and all(
-        isinstance(one, dict) and isinstance(one.get("key"), str) and isinstance(one.get("value", ""), str) for one in variables
+        isinstance(variable, dict) and isinstance(variable.get("key"), str) and isinstance(variable.get("value", ""), str)
+        for variable in variables
     )
     if not good:
         raise ApiError(400, "Field variables must be a list of objects with key and value, both strings")
@@ -114,7 +115,7 @@ def _time(value: Any) -> float | None:
 def _only(value: Any, pipeline: Pipeline) -> frozenset[int] | None:
     if not value:
         return None
-    known = {action.id for action in pipeline.actions}
-    if not isinstance(value, list) or any(isinstance(one, bool) or one not in known for one in value):
+    ids = {action.id for action in pipeline.actions}
+    if not isinstance(value, list) or any(isinstance(number, bool) or number not in ids for number in value):
         raise ApiError(400, "Field actions_to_run must be a list of ids of the pipeline's actions")
     return frozenset(value)

@@ -29,7 +29,7 @@ def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
     :raises ScenarioError: as for :func:`read_pipelines`.
     """
     check_keys("buddy", scenario, _KEYS)
-    found = []
+    variables = []
     for number, item in enumerate(listed("buddy.variables", scenario.get("variables", []))):
         place = f"buddy.variables[{number}]"
         variable = build(Variable, place, dict(mapping(place, item)))
@@ -37,15 +37,15 @@ def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
             variable.check()
         except ValueError as error:
             raise ScenarioError(f"{place}: {error}") from None
-        found.append(variable)
-    return found
+        variables.append(variable)
+    return variables
 
 
 def _pipeline(place: str, item: Any) -> Pipeline:
     values = dict(mapping(place, item))
     actions = listed(f"{place}.actions", values.pop("actions", None) or [])
     pipeline = build(Pipeline, place, values)
-    pipeline.actions = [_action(f"{place}.actions[{number}]", one) for number, one in enumerate(actions)]
+    pipeline.actions = [_action(f"{place}.actions[{number}]", action) for number, action in enumerate(actions)]
     return pipeline
 
 

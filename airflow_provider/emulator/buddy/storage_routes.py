@@ -17,7 +17,7 @@ def build_storage(buddy: Buddy) -> FastAPI:
     """Return the application of the storage."""
     application = api(redirect_slashes=False)
     application.add_exception_handler(StorageError, refuse_object)
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     @application.get("/logs/{workspace}/{project}/{pipeline_id}/{execution_id}/{action_execution_id}")
     async def get_log(
@@ -27,7 +27,7 @@ def build_storage(buddy: Buddy) -> FastAPI:
             try:
                 path = request.scope["raw_path"].decode("ascii").removeprefix("/storage")
                 buddy.log_files.check(path, request.url.query, request.headers.get("authorization"))
-                step = look.step(look.execution(workspace, project, pipeline_id, execution_id), action_execution_id)
+                step = lookup.step(lookup.execution(workspace, project, pipeline_id, execution_id), action_execution_id)
             except ApiError:
                 raise no_such_key() from None
             return log_file(buddy, step, request)

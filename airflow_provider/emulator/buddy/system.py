@@ -69,7 +69,7 @@ class Buddy(Installation):
         with self.lock, _as_value_error():
             execution = self.find(ref)
             step, gate = operations.waiting_step(execution, action)
-            values = {str(one["key"]): str(one.get("defaults", "")) for one in gate.variables} | dict(variables or {})
+            values = {str(variable["key"]): str(variable.get("defaults", "")) for variable in gate.variables} | dict(variables or {})
             passed = tuple({"key": key, "value": value} for key, value in values.items())
             operations.pass_gate(self, execution, step, gate, passed, self.person(by))
 
@@ -118,7 +118,7 @@ class Buddy(Installation):
         pipelines, variables = read_pipelines(scenario), read_variables(scenario)
         added: list[Any] = [self.add_pipeline(pipeline) for pipeline in pipelines]
         added += [self.add_variable(variable) for variable in variables]
-        return [dataclasses.asdict(one) for one in added]
+        return [dataclasses.asdict(item) for item in added]
 
     def load_demo(self) -> None:
         """Add the pipelines of the built-in demonstration."""

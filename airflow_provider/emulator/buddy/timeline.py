@@ -209,8 +209,8 @@ def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0
 
 def _passed(steps: Iterable[Step]) -> dict[tuple[int, int], list[Step]]:
     """Return the places where nothing is left to do, with all their action executions: failed ones come before the good one."""
-    places = {place: list(found) for place, found in groupby(steps, lambda step: step.place)}
-    return {place: found for place, found in places.items() if found[-1].passed}
+    places = {place: list(same_place) for place, same_place in groupby(steps, lambda step: step.place)}
+    return {place: same_place for place, same_place in places.items() if same_place[-1].passed}
 
 
 def _end_of(attempts: Sequence[Attempt], number: int, now: float) -> float:
@@ -355,8 +355,8 @@ def _outcome_of(step: Step, number: int, attempt: Attempt, time: float) -> tuple
     action = step.action
     if isinstance(action, Action):
         value = step.loop_value
-        given = action.status if value is None else action.loop_status.get(value, action.status)
-        status = of_attempt(given, number)
+        outcome = action.status if value is None else action.loop_status.get(value, action.status)
+        status = of_attempt(outcome, number)
         return status, time if status in ("SKIPPED", "NOT_EXECUTED") else time + action.seconds
     approval = next((act for act in attempt.acts if act.kind == "approve" and act.step_id == step.id), None)
     if action.auto_after is not None and (approval is None or approval.at > time + action.auto_after):

@@ -31,10 +31,10 @@ _MORE = ("defaults", "init_path", "file_path", "file_chmod", "file_place")
 
 def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     def find(workspace: str, variable_id: str) -> Variable:
-        look.workspace(workspace)
+        lookup.workspace(workspace)
         for variable in buddy.variables:
             if variable.workspace == workspace and str(variable.id) == variable_id:
                 return variable
@@ -44,16 +44,16 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
     async def list_variables(request: Request, workspace: str) -> Json:
         with buddy.lock:
             scopes = _asked_scope(request)
-            views, name = VariableViews(buddy), look.workspace(workspace)
-            found = [one for one in buddy.variables if one.workspace == name and _as_text(one.scopes) == scopes]
-            return {**views.list_urls(name), "variables": [views.variable(one) for one in found]}
+            views, name = VariableViews(buddy), lookup.workspace(workspace)
+            variables = [variable for variable in buddy.variables if variable.workspace == name and _as_text(variable.scopes) == scopes]
+            return {**views.list_urls(name), "variables": [views.variable(variable) for variable in variables]}
 
     @application.post(_VARIABLES, status_code=201, dependencies=needs(buddy, "VARIABLE_ADD"))
     async def add_variable(request: Request, workspace: str) -> Json:
         body = await read_object(request)
         with buddy.lock:
             fields = {"key": "", **_fields(body)}
-            variable = Variable(**fields, workspace=look.workspace(workspace))
+            variable = Variable(**fields, workspace=lookup.workspace(workspace))
             return VariableViews(buddy).variable(_checked(lambda: buddy.add_variable(variable)))
 
     @application.get(_VARIABLES + "/{variable_id}", dependencies=needs(buddy, "VARIABLE_INFO"))
@@ -97,20 +97,20 @@ def _fields(body: Json) -> dict[str, Any]:
     :raises ApiError: 400.
     """
     fields: dict[str, Any] = {}
-    for names, kind, told in ((_TEXTS, str, "a string"), (_FLAGS, bool, "true or false")):
+    for names, kind, description in ((_TEXTS, str, "a string"), (_FLAGS, bool, "true or false")):
         for name in names:
             if body.get(name) is None:
                 continue
             if not isinstance(body[name], kind):
-                raise ApiError(400, f"Field {name} must be {told}")
+                raise ApiError(400, f"Field {name} must be {description}")
             fields[name] = body[name]
     for scope, field in _SCOPES.items():
-        given = body.get(scope)
-        if given is None:
+        value = body.get(scope)
+        if value is None:
             continue
-        if not isinstance(given, dict) or not isinstance(given.get(field), (str, int)):
+        if not isinstance(value, dict) or not isinstance(value.get(field), (str, int)):
             raise ApiError(400, f"Field {scope} must be an object with {field}")
-        fields[scope] = given[field]
+        fields[scope] = value[field]
     fields["definition"] = {name: body[name] for name in _MORE if name in body}
     return fields
 

@@ -43,14 +43,14 @@ class Variable:
     @property
     def scopes(self) -> dict[str, str | int]:
         """What it is limited to: none or one of ``project``, ``pipeline``, ``action``, ``environment``, ``sandbox``."""
-        given = {
+        scopes = {
             "project": self.project,
             "pipeline": self.pipeline,
             "action": self.action,
             "environment": self.environment,
             "sandbox": self.sandbox,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in scopes.items() if value is not None}
 
     def check(self) -> None:
         """Check that it makes sense.

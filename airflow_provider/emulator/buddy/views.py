@@ -320,8 +320,8 @@ class Views:
         at_gate = state.status.startswith("WAITING_") and any(step.waiting for step in state.steps)
         return "INPROGRESS" if at_gate and self._buddy.gate_in == "action" else state.status
 
-    def _commit(self, execution: Execution, asked: str | None) -> _Json | None:
-        revision = self._revision(execution, asked) if asked else None
+    def _commit(self, execution: Execution, wanted: str | None) -> _Json | None:
+        revision = self._revision(execution, wanted) if wanted else None
         if revision is None or not execution.pipeline.refs:
             return None
         urls = self._urls(execution.workspace, execution.project)
@@ -332,9 +332,9 @@ class Views:
             "message": "A commit",
         }
 
-    def _revision(self, execution: Execution, asked: str | None) -> str:
-        if asked and asked != "HEAD":
-            return asked
+    def _revision(self, execution: Execution, wanted: str | None) -> str:
+        if wanted and wanted != "HEAD":
+            return wanted
         request, pipeline = execution.request, execution.pipeline
         ref = request.branch or request.tag or request.pull_request or next(iter(pipeline.refs), "")
         return hashlib.sha1(f"{pipeline.project}:{ref}".encode(), usedforsecurity=False).hexdigest()

@@ -36,8 +36,8 @@ class WebhookViews:
         }
         if single:
             view["requests"] = [
-                self._views.without_nulls({"post_date": date(one.at), "response_status": one.status, "body": one.body})
-                for one in webhook.requests
+                self._views.without_nulls({"post_date": date(delivery.at), "response_status": delivery.status, "body": delivery.body})
+                for delivery in webhook.requests
             ]
         return view
 

@@ -98,8 +98,8 @@ class Caller:
 
     def may(self, scope: str) -> bool:
         """Whether it has a scope; updating includes reading."""
-        wanted = [scope, "workflow:update"] if scope == "workflow:read" else [scope]
-        return any(fnmatchcase(one, granted) for one in wanted for granted in self.scopes)
+        sufficient = [scope, "workflow:update"] if scope == "workflow:read" else [scope]
+        return any(fnmatchcase(alternative, granted) for alternative in sufficient for granted in self.scopes)
 
     def role(self, workspace: str, organization: str) -> dict[str, Any]:
         """Return it as the vendor's object."""
@@ -172,11 +172,11 @@ def caller_of_key(authorization: str | None, keys: Sequence[ServiceKey], entitle
 
     :raises ApiError: 403 for nobody, or no key; 401 for a key that is not good.
     """
-    kind, _, given = (authorization or "").partition(" ")
-    given = given.strip()
-    if kind.lower() != "bearer" or not given.startswith((WORKSPACE_KEY, ORGANIZATION_KEY)):
+    kind, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token.startswith((WORKSPACE_KEY, ORGANIZATION_KEY)):
         raise forbidden()
     for key in keys:
-        if key.key == given and entitled and not key.revoked and not key.disabled:
+        if key.key == token and entitled and not key.revoked and not key.disabled:
             return Caller("service_account", tuple(key.scopes), key.id, key.workspace)
     raise unauthorized()

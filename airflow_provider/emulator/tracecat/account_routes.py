@@ -4,7 +4,7 @@
 from fastapi import FastAPI, Response
 
 from airflow_provider.emulator.tracecat.access import ServiceKey, preview
-from airflow_provider.emulator.tracecat.errors import not_entitled, told
+from airflow_provider.emulator.tracecat.errors import not_entitled, refusal
 from airflow_provider.emulator.tracecat.ids import same_id
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, fingerprint, needs, no_content, page, read_cursor, user_view
 from airflow_provider.emulator.tracecat.system import Tracecat
@@ -27,22 +27,22 @@ def add_account_routes(application: FastAPI, tracecat: Tracecat) -> None:
         return {"count": 0}
 
     async def approve(session_id: str, access: Access = approves) -> Json:
-        raise told(404, "Agent session not found")
+        raise refusal(404, "Agent session not found")
 
     def accounts_of(access: Access) -> list[ServiceKey]:
         if not tracecat.entitled:
             raise not_entitled("service_accounts")
-        return [one for one in tracecat.keys if one.workspace == access.workspace.id]
+        return [key for key in tracecat.keys if key.workspace == access.workspace.id]
 
     def account(access: Access, account_id: str) -> ServiceKey:
         for key in accounts_of(access):
             if key.id == account_id:
                 return key
-        raise told(404, "Service account not found")
+        raise refusal(404, "Service account not found")
 
     async def list_accounts(access: Access = users) -> Json:
         with tracecat.lock:
-            rows = [_account(tracecat, one) for one in accounts_of(access)]
+            rows = [_account(tracecat, key) for key in accounts_of(access)]
             return page(rows, read_cursor(None, fingerprint([]), "service accounts"), None) | {"total_estimate": len(rows)}
 
     async def disable(account_id: str, access: Access = users) -> Response:
@@ -56,7 +56,7 @@ def add_account_routes(application: FastAPI, tracecat: Tracecat) -> None:
     async def revoke(account_id: str, key_id: str, access: Access = users) -> Response:
         key = account(access, account_id)
         if key.key_id != key_id:
-            raise told(404, "API key not found")
+            raise refusal(404, "API key not found")
         key.revoked = True
         return no_content()
 
@@ -70,9 +70,9 @@ def add_account_routes(application: FastAPI, tracecat: Tracecat) -> None:
 
 
 def _account(tracecat: Tracecat, key: ServiceKey) -> Json:
-    owner, made = tracecat.user, iso(key.created_at)
+    owner, created = tracecat.user, iso(key.created_at)
     active = not key.revoked
-    shown: Json = {
+    api_key: Json = {
         "id": key.key_id,
         "name": "Primary",
         "key_id": key.key.split("_")[3],
@@ -83,8 +83,8 @@ def _account(tracecat: Tracecat, key: ServiceKey) -> Json:
         "revoked_by_user": None,
         "last_used_at": None,
         "revoked_at": None,
-        "created_at": made,
-        "updated_at": made,
+        "created_at": created,
+        "updated_at": created,
     }
     scopes = [
         {
@@ -104,11 +104,11 @@ def _account(tracecat: Tracecat, key: ServiceKey) -> Json:
         "owner_user": user_view(owner),
         "name": key.name,
         "description": "",
-        "disabled_at": made if key.disabled else None,
+        "disabled_at": created if key.disabled else None,
         "last_used_at": None,
-        "created_at": made,
-        "updated_at": made,
+        "created_at": created,
+        "updated_at": created,
         "scopes": scopes,
-        "active_api_key": shown if active else None,
+        "active_api_key": api_key if active else None,
         "api_key_counts": {"total": 1, "active": int(active), "revoked": int(not active)},
     }

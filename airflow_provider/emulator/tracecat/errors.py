@@ -23,14 +23,14 @@ class ApiError(Exception):
         self.headers = headers or {}
 
 
-def told(status: int, detail: Any) -> ApiError:
+def refusal(status: int, detail: Any) -> ApiError:
     """Return an answer of the usual shape."""
     return ApiError(status, {"detail": detail})
 
 
 def forbidden() -> ApiError:
     """Return the answer to no credential, to one of an unknown kind, and to one of the wrong kind."""
-    return told(403, "Forbidden")
+    return refusal(403, "Forbidden")
 
 
 def unauthorized() -> ApiError:

@@ -116,16 +116,16 @@ class ExecutionViews:
 
     @staticmethod
     def _interaction(execution: Execution, step: Step) -> Json:
-        asked = step.action.interaction
-        assert asked is not None
+        interaction = step.action.interaction
+        assert interaction is not None
         updated_at = step.answered_at if step.answered_at is not None else step.closed_at
         return {
             "id": step.interaction_id,
             "created_at": iso(step.scheduled_at),
             "updated_at": iso(updated_at or step.scheduled_at),
-            "type": asked.type,
+            "type": interaction.type,
             "status": "pending" if step.waiting else "completed",
-            "request_payload": asked.request,
+            "request_payload": interaction.request,
             "response_payload": step.answer,
             "expires_at": None,
             "wf_exec_id": execution.id,
@@ -178,19 +178,19 @@ class ExecutionViews:
 
     def _group(self, execution: Execution, history: History, event: Event, step: Step, child: Child | None) -> Json:
         if "UPDATE" in event.type:
-            asked = step.action.interaction
-            kind, named = f"core.interact.{asked.type if asked else 'response'}", dict.fromkeys(("ref", "title", "description"))
-            given: Any = self._interaction_input(execution, step) | {"data": step.answer}
+            interaction = step.action.interaction
+            kind, names = f"core.interact.{interaction.type if interaction else 'response'}", dict.fromkeys(("ref", "title", "description"))
+            action_input: Any = self._interaction_input(execution, step) | {"data": step.answer}
             action_id = related = None
         elif child is not None:
             workflow = self._tracecat.find_workflow(child.workflow)
-            kind, named = "core.workflow.execute", {"ref": None, "title": workflow.title, "description": description_of(workflow)}
-            given = self._child_input(execution, step, workflow, event.child)
+            kind, names = "core.workflow.execute", {"ref": None, "title": workflow.title, "description": description_of(workflow)}
+            action_input = self._child_input(execution, step, workflow, event.child)
             action_id, related = short_id(workflow), child.id
         else:
             kind = step.action.shown_type
-            named = {"ref": step.ref, "title": step.action.title, "description": step.action.description}
-            given = self._action_input(execution, history, step)
+            names = {"ref": step.ref, "title": step.action.title, "description": step.action.description}
+            action_input = self._action_input(execution, history, step)
             action_id = related = None
         namespace, _, udf = kind.rpartition(".")
         return {
@@ -199,10 +199,10 @@ class ExecutionViews:
             "udf_name": udf,
             "udf_key": kind,
             "action_id": action_id,
-            "action_ref": named["ref"],
-            "action_title": named["title"],
-            "action_description": named["description"],
-            "action_input": given,
+            "action_ref": names["ref"],
+            "action_title": names["title"],
+            "action_description": names["description"],
+            "action_input": action_input,
             "action_result": None,
             "current_attempt": None,
             "retry_policy": retry_policy(step.action if kind == step.action.shown_type and child is None else Action("")),
@@ -221,37 +221,41 @@ class ExecutionViews:
         if execution.inputs is not None:
             trigger = self._tracecat.blobs.envelope(execution.inputs, f"{execution.id}/trigger", run.at)
         # Only what the action speaks of.
-        told = as_json(step.action.args).decode()
-        earlier = [one for one in execution.state.steps if f"ACTIONS.{one.ref}." in told and one.place != step.place]
-        asks = step.action.interaction is not None
-        begun = plain(run.at) + "+00:00"
-        about = {
+        args = as_json(step.action.args).decode()
+        referenced = [
+            earlier_step
+            for earlier_step in execution.state.steps
+            if f"ACTIONS.{earlier_step.ref}." in args and earlier_step.place != step.place
+        ]
+        interactive = step.action.interaction is not None
+        started = plain(run.at) + "+00:00"
+        context = {
             "dispatch_type": "push",
             "execution_id": execution.id,
-            "logical_time": begun,
+            "logical_time": started,
             "run_id": run.id,
-            "start_time": begun,
-            "time_anchor": begun,
+            "start_time": started,
+            "time_anchor": started,
             "trigger_type": execution.trigger_type,
         }
-        actions = {one.ref: self._earlier(execution, one) for one in earlier}
+        actions = {earlier_step.ref: self._earlier(execution, earlier_step) for earlier_step in referenced}
         environment = workflow.environment
         return {
             "task": self._workflows.statement(workflow, step.action),
             "exec_context": {
                 "ACTIONS": actions,
                 "TRIGGER": trigger,
-                "ENV": {"workflow": about, "environment": environment, "variables": {}},
+                "ENV": {"workflow": context, "environment": environment, "variables": {}},
             },
             "run_context": self._run_context(execution),
-            "interaction_context": self._interaction_input(execution, step) if asks else None,
+            "interaction_context": self._interaction_input(execution, step) if interactive else None,
             "stream_id": step.stream_id,
             "session_id": None,
             "registry_lock": registry_lock(workflow),
         }
 
     def _earlier(self, execution: Execution, step: Step) -> Json:
-        asked = step.action.interaction
+        interaction = step.action.interaction
         failed = step.failure is not None
         return {
             "result": None if failed else self.result_of(execution, step),
@@ -260,7 +264,7 @@ class ExecutionViews:
             "error_typename": "dict" if failed else None,
             "interaction": step.answer,
             "interaction_id": step.interaction_id,
-            "interaction_type": asked.type if asked else None,
+            "interaction_type": interaction.type if interaction else None,
             "collection_index": None,
         }
 

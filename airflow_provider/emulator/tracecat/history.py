@@ -73,8 +73,8 @@ class History:
     def closing(self, event_id: int) -> Event | None:
         """Return the event by which something was completed: its own id, or that of the event that scheduled it."""
         for event in self.events:
-            done = event.shown and event.type.endswith("_COMPLETED")
-            if done and event_id in (event.id, event.group):
+            completed = event.shown and event.type.endswith("_COMPLETED")
+            if completed and event_id in (event.id, event.group):
                 return event
         return None
 
@@ -187,9 +187,9 @@ class History:
         self._chore(at)
 
     def _cancels(self, run: Run) -> None:
-        asked = [act.at for act in run.acts if act.kind == "cancel" and act.at <= self._state.horizon]
-        if asked:
-            self._add(asked[0], "WORKFLOW_EXECUTION_CANCEL_REQUESTED")
+        requests = [act.at for act in run.acts if act.kind == "cancel" and act.at <= self._state.horizon]
+        if requests:
+            self._add(requests[0], "WORKFLOW_EXECUTION_CANCEL_REQUESTED")
 
     def _end(self, plan: Plan, at: float) -> None:
         status = self._state.status

@@ -45,18 +45,18 @@ def mismatch(expects: Schema, inputs: Any) -> Failure | None:
     """Return how the inputs do not fit; None if they do."""
     from pydantic import TypeAdapter, ValidationError
 
-    given = inputs if isinstance(inputs, dict) else {}
+    values = inputs if isinstance(inputs, dict) else {}
     problems, roots = [], []
     for name, wanted in expects.items():
-        if name not in given:
+        if name not in values:
             continue
         try:
-            TypeAdapter(TYPES[wanted.get("type", "any")]).validate_python(given[name])
+            TypeAdapter(TYPES[wanted.get("type", "any")]).validate_python(values[name])
         except ValidationError as error:
             first = error.errors()[0]
             problems.append(f"The attribute '{name}' does not match the input schema:\n{first['msg']}.\n(pydantic.{first['type']})")
             roots.append(f"{name}\n  {first['msg']}")
-    missing = [name for name, wanted in expects.items() if name not in given and "default" not in wanted]
+    missing = [name for name, wanted in expects.items() if name not in values and "default" not in wanted]
     if missing:
         problems.append(f"Missing required field(s): {', '.join(map(repr, missing))}.")
         roots += [f"{name}\n  Field required" for name in missing]

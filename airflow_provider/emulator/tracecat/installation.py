@@ -136,7 +136,9 @@ class Installation(System, Options):
             workspace = workflow.workspace or self.workspace
             if number in self._workflows:
                 raise ValueError(f"there is a workflow {number} already")
-            if workflow.alias is not None and any(one.alias == workflow.alias and one.workspace == workspace for one in self.workflows):
+            if workflow.alias is not None and any(
+                other.alias == workflow.alias and other.workspace == workspace for other in self.workflows
+            ):
                 raise ValueError(f"there is a workflow with the alias {workflow.alias!r} already")
             _check_script(workflow)
             secret = workflow.webhook_secret or secrets.token_hex(32)
@@ -155,9 +157,13 @@ class Installation(System, Options):
         :raises LookupError: there is none.
         """
         with self.lock:
-            found = [one for one in self.workflows if workspace in (None, one.workspace)]
-            for matches in (lambda one: text in (one.id, ids.short_id(one)), lambda one: one.alias == text, lambda one: one.title == text):
-                for workflow in filter(matches, found):
+            workflows = [workflow for workflow in self.workflows if workspace in (None, workflow.workspace)]
+            for matches in (
+                lambda candidate: text in (candidate.id, ids.short_id(candidate)),
+                lambda candidate: candidate.alias == text,
+                lambda candidate: candidate.title == text,
+            ):
+                for workflow in filter(matches, workflows):
                     return workflow
         raise LookupError(f"there is no workflow {text!r}")
 
@@ -223,8 +229,8 @@ class Installation(System, Options):
         with self.lock:
             self.settle()
             now = self.clock.now()
-            found = [one for one in self._executions.values() if not one.deleted and one.exists_at <= now]
-        return sorted(found, key=lambda one: one.runs[0].at)
+            existing = [execution for execution in self._executions.values() if not execution.deleted and execution.exists_at <= now]
+        return sorted(existing, key=lambda execution: execution.runs[0].at)
 
     def start(
         self,
@@ -277,10 +283,10 @@ class Installation(System, Options):
             scope = f"action:{action.shown_type}:execute"
             if caller.kind == "service_account" and not caller.may(scope):
                 denied[action.ref] = f"Permission denied: missing scope(s) ['{scope}']"
-        bad = None
+        mismatched = None
         if workflow.expects is not None:
-            bad = mismatch(workflow.expects, inputs)
-            inputs = inputs if bad else with_defaults(workflow.expects, inputs)
+            mismatched = mismatch(workflow.expects, inputs)
+            inputs = inputs if mismatched else with_defaults(workflow.expects, inputs)
         return Plan(
             execution_id=execution_id,
             workflow_uuid=workflow.id or "",
@@ -290,7 +296,7 @@ class Installation(System, Options):
             environment=workflow.environment,
             fails=workflow.fails,
             timeout=workflow.timeout,
-            mismatch=bad,
+            mismatch=mismatched,
             denied=denied,
             checks_inputs=workflow.expects is not None,
         )
@@ -307,13 +313,13 @@ class Installation(System, Options):
         return History(execution.plan, execution.run, state, execution.runs[0].at, scheduled)
 
     def _play(self, execution: Execution, run: Run) -> State:
-        now, known = self.clock.now(), self._over.get(run.id)
-        if known is not None and known[0] is execution.plan and known[1] == len(run.acts) and (known[2].closed_at or 0.0) <= now:
-            return known[2]  # lists look at every execution there is
+        now, ended = self.clock.now(), self._over.get(run.id)
+        if ended is not None and ended[0] is execution.plan and ended[1] == len(run.acts) and (ended[2].closed_at or 0.0) <= now:
+            return ended[2]  # lists look at every execution there is
 
         def child(place: Place, index: int) -> Child | None:
-            found = execution.children.get((run.id, place, index))
-            return None if found is None else self._as_child(found)
+            execution_of_child = execution.children.get((run.id, place, index))
+            return None if execution_of_child is None else self._as_child(execution_of_child)
 
         state = play(execution.plan, run, now, self._workers.first_up, child)
         if state.over and not execution.children:
@@ -347,28 +353,28 @@ class Installation(System, Options):
             turn += 1
 
     def _start_children(self, parent: Execution) -> list[Execution]:
-        run, started = parent.run, []
-        for wanted in self._play(parent, run).wanted:
+        run, children = parent.run, []
+        for start in self._play(parent, run).pending:
             child = self.start(
-                self.find_workflow(wanted.workflow, parent.workspace),
-                wanted.inputs,
+                self.find_workflow(start.workflow, parent.workspace),
+                start.inputs,
                 parent.started_by,
                 trigger_type=parent.trigger_type,
                 execution_type=parent.execution_type,
-                at=wanted.at,
+                at=start.at,
                 acknowledged=True,
                 parent=parent,
             )
-            parent.children[run.id, wanted.place, wanted.index] = child
-            started.append(child)
-        return started
+            parent.children[run.id, start.place, start.index] = child
+            children.append(child)
+        return children
 
     def existing(self, execution_id: str) -> Execution | None:
         """Return the execution with that id, if it exists and was not deleted."""
         with self.lock:
             self.settle()
-            found = self._executions.get(execution_id)
-            return None if found is None or found.deleted or found.exists_at > self.clock.now() else found
+            execution = self._executions.get(execution_id)
+            return None if execution is None or execution.deleted or execution.exists_at > self.clock.now() else execution
 
     def find(self, ref: str | Execution) -> Execution:
         """Return the execution with that id, however old.

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.errors import refusal
 from airflow_provider.emulator.tracecat.execution_routes import BELOW
 from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, execution_of, needs
@@ -61,42 +61,42 @@ def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
         state = execution.state
         event = tracecat.history_of(execution, state).closing(event_id)
         if event is None:
-            raise told(404, f"No completed event found for event_id={event_id}")
+            raise refusal(404, f"No completed event found for event_id={event_id}")
         if event.step is None:
             return _Found(event.id, state.result, views.result(execution, state))
         if event.step.action.mask_output:
-            raise told(403, _MASKED)
+            raise refusal(403, _MASKED)
         return _Found(event.id, event.step.result, views.result_of(execution, event.step))
 
     def stored(envelope: Json) -> bytes:
         """The JSON of an external object."""
         content = tracecat.blobs.content(envelope["ref"]["key"])
         if content is None:
-            raise told(404, f"Object not found: {BUCKET}/{envelope['ref']['key']}")
+            raise refusal(404, f"Object not found: {BUCKET}/{envelope['ref']['key']}")
         return gzip.decompress(content) if envelope["ref"]["encoding"] == "json+gzip" else content
 
     def external(found: _Found) -> Json:
         if found.envelope["type"] != "external":
-            raise told(422, f"Event {found.event} result is not external (got {found.envelope['type']})")
+            raise refusal(422, f"Event {found.event} result is not external (got {found.envelope['type']})")
         return found.envelope
 
     def item(found: _Found, index: int) -> Any:
         _check_collection(found)
         if index >= len(found.value):
-            raise told(400, f"Collection index {index} out of range [0, {len(found.value)})")
+            raise refusal(400, f"Collection index {index} out of range [0, {len(found.value)})")
         return found.value[index]
 
     async def preview(execution_id: str, body: ObjectBody, access: Access = reads) -> Json:
         with tracecat.lock:
             found = find(access, execution_id, body.event_id)
             text = stored(external(found)) if body.collection_index is None else as_json(item(found, body.collection_index))
-            cut = text[:_PREVIEW]
+            head = text[:_PREVIEW]
             return {
-                "content": cut.decode("utf-8", "replace"),
+                "content": head.decode("utf-8", "replace"),
                 "content_type": "application/json",
                 "size_bytes": len(text),
-                "preview_bytes": len(cut),
-                "truncated": len(cut) < len(text),
+                "preview_bytes": len(head),
+                "truncated": len(head) < len(text),
                 "encoding": "utf-8",
             }
 
@@ -146,4 +146,4 @@ def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
 
 def _check_collection(found: _Found) -> None:
     if found.envelope["type"] != "collection":
-        raise told(422, f"Event {found.event} result is not a collection (got {found.envelope['type']})")
+        raise refusal(422, f"Event {found.event} result is not a collection (got {found.envelope['type']})")

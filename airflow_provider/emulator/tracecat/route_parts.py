@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.access import Caller, User, Workspace, caller_of_key, caller_of_user
-from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, scope_missing, told, unexpected
+from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, refusal, scope_missing, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
@@ -59,15 +59,15 @@ def needs(tracecat: Tracecat, scope: str | None = None, *, users_only: bool = Fa
 
     async def check(request: Request) -> Access:
         with tracecat.lock:
-            asked = _workspace_of(tracecat, request)
+            workspace_id = _workspace_of(tracecat, request)
             caller = caller_of(tracecat, request)
             if users_only and caller.kind != "user":
                 raise forbidden()
-            if caller.workspace is not None and caller.workspace != asked:
+            if caller.workspace is not None and caller.workspace != workspace_id:
                 raise forbidden()
-            workspace = next((one for one in tracecat.workspaces if one.id == asked), None)
+            workspace = next((candidate for candidate in tracecat.workspaces if candidate.id == workspace_id), None)
             if workspace is None:
-                raise told(404, "Workspace not found")
+                raise refusal(404, "Workspace not found")
             if scope is not None and not caller.may(scope):
                 raise scope_missing([scope])
             return Access(caller, workspace)
@@ -79,17 +79,17 @@ def _workspace_of(tracecat: Tracecat, request: Request) -> str:
     """Return the id of the workspace that a request is about: from its path, or, as of old, from its query."""
     path, query = request.path_params.get("workspace_id"), request.query_params.get("workspace_id")
     if tracecat.workspace_in == ("query" if path is not None else "path"):
-        raise told(404, "Not Found")
-    named = path if path is not None else query
-    if named is None:
-        raise told(422, "workspace_id is required")
+        raise refusal(404, "Not Found")
+    text = path if path is not None else query
+    if text is None:
+        raise refusal(422, "workspace_id is required")
     try:
-        given = str(uuid.UUID(named))
+        workspace_id = str(uuid.UUID(text))
     except ValueError:
-        raise told(422, f"Invalid workspace_id {'path' if path is not None else 'query'} parameter") from None
+        raise refusal(422, f"Invalid workspace_id {'path' if path is not None else 'query'} parameter") from None
     if path is not None and query is not None and query != path:
-        raise told(400, "Path and query workspace_id values must match")
-    return given
+        raise refusal(400, "Path and query workspace_id values must match")
+    return workspace_id
 
 
 def add(application: FastAPI, method: str, path: str, endpoint: Callable[..., Any], status: int = 200, *, legacy: bool = True) -> None:
@@ -110,7 +110,7 @@ def execution_of(tracecat: Tracecat, access: Access, text: str, named: bool = Fa
     execution = tracecat.existing(execution_id)
     if execution is not None and execution.workspace == access.workspace.id:
         return execution
-    raise told(404, "Workflow execution not found" + (f": {execution_id}" if named else ""))
+    raise refusal(404, "Workflow execution not found" + (f": {execution_id}" if named else ""))
 
 
 def workflow_of(tracecat: Tracecat, access: Access, text: str, missing: str = "Workflow not found") -> Workflow:
@@ -122,7 +122,7 @@ def workflow_of(tracecat: Tracecat, access: Access, text: str, missing: str = "W
     for workflow in tracecat.workflows:
         if workflow.id == number and workflow.workspace == access.workspace.id:
             return workflow
-    raise told(404, missing)
+    raise refusal(404, missing)
 
 
 def check_workflow_id(value: Any, place: str) -> str:
@@ -139,7 +139,7 @@ def check_workflow_id(value: Any, place: str) -> str:
         except ValueError:
             pass
     reason = "badly formed hexadecimal UUID string"
-    bad: list[Json] = [
+    errors: list[Json] = [
         {
             "type": "is_instance_of",
             "loc": [*loc, _UNION, "is-instance[WorkflowUUID]"],
@@ -155,8 +155,8 @@ def check_workflow_id(value: Any, place: str) -> str:
             "ctx": {"error": reason},
         },
     ]
-    bad += [_no_match([*loc, "constrained-str"], pattern, value) for pattern in ("wf_[0-9a-zA-Z]+", "wf-[0-9a-f]{32}")]
-    raise RequestValidationError(bad)
+    errors += [_no_match([*loc, "constrained-str"], pattern, value) for pattern in ("wf_[0-9a-zA-Z]+", "wf-[0-9a-f]{32}")]
+    raise RequestValidationError(errors)
 
 
 def check_suffix(value: str) -> str:
@@ -214,9 +214,9 @@ def read_cursor(text: str | None, expected: str, what: str) -> Cursor:
         content = json.loads(base64.urlsafe_b64decode(text.encode()))
         cursor = Cursor(content["fingerprint"], content["token"], tuple(content["history"]))
     except (ValueError, KeyError, TypeError, binascii.Error):
-        raise told(400, f"Invalid {what} cursor") from None
+        raise refusal(400, f"Invalid {what} cursor") from None
     if cursor.fingerprint != expected:
-        raise told(400, "Cursor no longer matches current filters. Retry without cursor.")
+        raise refusal(400, "Cursor no longer matches current filters. Retry without cursor.")
     return cursor
 
 

@@ -56,8 +56,8 @@ def _workflow(place: str, item: Mapping[str, Any]) -> Workflow:
 
 def _action(place: str, item: Mapping[str, Any]) -> Action:
     values = dict(item)
-    asked = values.pop("interaction", None)
+    interaction = values.pop("interaction", None)
     action = build(Action, place, values)
-    if asked is not None:
-        action.interaction = build(Interaction, f"{place}.interaction", mapping(f"{place}.interaction", asked))
+    if interaction is not None:
+        action.interaction = build(Interaction, f"{place}.interaction", mapping(f"{place}.interaction", interaction))
     return action

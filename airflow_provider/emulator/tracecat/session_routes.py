@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import FastAPI, Request, Response
 
 from airflow_provider.emulator.tracecat.access import User
-from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, scope_missing, told
+from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, refusal, scope_missing
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, caller_of, needs, user_view
 from airflow_provider.emulator.tracecat.system import Tracecat
 
@@ -41,11 +41,11 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
     @application.post("/auth/login")
     async def sign_in(request: Request) -> Response:
         if not tracecat.password_login:
-            raise told(404, "Not Found")
+            raise refusal(404, "Not Found")
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
         missing = [name for name in ("username", "password") if name not in form]
         if missing:
-            raise told(422, [{"type": "missing", "loc": ["body", name], "msg": "Field required", "input": None} for name in missing])
+            raise refusal(422, [{"type": "missing", "loc": ["body", name], "msg": "Field required", "input": None} for name in missing])
         with tracecat.lock:
             for user in tracecat.users:
                 if (user.email, user.password) == (form["username"], form["password"]):
@@ -55,7 +55,7 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
                     secure = urlsplit(tracecat.web_url).scheme == "https"
                     answer.set_cookie(tracecat.cookie_name, token, max_age=int(seconds), path="/", secure=secure, httponly=True)
                     return answer
-        raise told(400, "LOGIN_BAD_CREDENTIALS")
+        raise refusal(400, "LOGIN_BAD_CREDENTIALS")
 
     @application.post("/auth/logout")
     async def sign_out(request: Request) -> Response:
@@ -93,8 +93,8 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
             caller = caller_of(tracecat, request)
             if not any(caller.may(scope) for scope in ("workspace:read", "org:workspace:read", "org:read")):
                 raise scope_missing(["workspace:read"])
-            seen = [one for one in tracecat.workspaces if caller.workspace in (None, one.id)]
-            return [{"id": one.id, "name": one.name} for one in seen]
+            visible = [workspace for workspace in tracecat.workspaces if caller.workspace in (None, workspace.id)]
+            return [{"id": workspace.id, "name": workspace.name} for workspace in visible]
 
     @application.get("/workspaces/{workspace_id}")
     async def read_workspace(access: Access = reads) -> Json:

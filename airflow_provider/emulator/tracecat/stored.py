@@ -101,10 +101,10 @@ class BlobStore:
 
     def content(self, key: str) -> bytes | None:
         """Return what is stored; None: nothing, or no longer."""
-        found, kept = self._blobs.get(key), self._options.blob_retention
-        if found is None or (kept is not None and self._clock.now() >= found[1] + kept):
+        stored, retention = self._blobs.get(key), self._options.blob_retention
+        if stored is None or (retention is not None and self._clock.now() >= stored[1] + retention):
             return None
-        return found[0]
+        return stored[0]
 
     def download(self, ref: Mapping[str, Any]) -> dict[str, Any]:
         """Return what leads to a stored object: a presigned address and how long it is good for."""

@@ -59,7 +59,7 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PendingChild:
     """A child execution that ought to be started."""
 
     place: Place
@@ -165,7 +165,7 @@ class State:
 
     :ivar begun_at: when a worker took it; None: none has.
     :ivar horizon: the time asked for, or the end.
-    :ivar wanted: children to start.
+    :ivar pending: children to start.
     """
 
     status: str
@@ -175,7 +175,7 @@ class State:
     steps: list[Step]
     result: Any = None
     failure: Failure | None = None
-    wanted: list[Wanted] = field(default_factory=list)
+    pending: list[PendingChild] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -200,8 +200,8 @@ def play(plan: Plan, run: Run, now: float, reacts: Reacts, child: FindChild) -> 
     horizon = min(now, ended_at)
     over = ended_at <= now and math.isfinite(ended_at)
     state = State(status if over else "RUNNING", horizon, begins if begins <= horizon else None, ended_at if over else None, [])
-    state.steps = [seen for step in play.steps if (seen := _seen(step, horizon, over)) is not None]
-    state.wanted = [wanted for wanted in play.wanted if wanted.at <= horizon] if not over else []
+    state.steps = [shown for step in play.steps if (shown := _step_at(step, horizon, over)) is not None]
+    state.pending = [child for child in play.pending if child.at <= horizon] if not over else []
     if state.status == "COMPLETED":
         state.result = play.outcome()
     elif state.status == "FAILED":
@@ -223,7 +223,7 @@ class _Play:
         self._in_streams: dict[tuple[str, int], Any] = {}
         self._items: dict[str, list[Any]] = {}
         self.steps: list[Step] = []
-        self.wanted: list[Wanted] = []
+        self.pending: list[PendingChild] = []
 
     def add(self, position: int) -> None:
         """Play one action; those that it waits for were played before."""
@@ -286,19 +286,19 @@ class _Play:
         denied = self._plan.denied.get(action.ref)
         error = action.error_of(self._run.number)
         for attempt in range(1, max(1, action.max_attempts) + 1):
-            begun = time
+            started_at = time
             if denied is not None:
-                step.status, step.failure = "FAILED", _told(action, attempt, f"ScopeDeniedError: {denied}")
+                step.status, step.failure = "FAILED", _attempt_failure(action, attempt, f"ScopeDeniedError: {denied}")
             elif action.timeout is not None and action.seconds > action.timeout:
                 time += action.timeout
                 step.status = "TIMED_OUT"
             elif error is not None and (action.failing_attempts is None or attempt <= action.failing_attempts):
                 time += action.seconds
-                step.status, step.failure = "FAILED", _told(action, attempt, error)
+                step.status, step.failure = "FAILED", _attempt_failure(action, attempt, error)
             else:
                 time += action.seconds
                 step.status, step.failure = "COMPLETED", None
-            step.attempts.append((begun, time))
+            step.attempts.append((started_at, time))
             if step.status == "COMPLETED" or denied is not None:
                 break
             time += action.retry_delay if attempt < action.max_attempts else 0.0
@@ -308,27 +308,27 @@ class _Play:
 
     def _play_children(self, step: Step, context: Mapping[str, Any]) -> None:
         action = step.action
-        looped = evaluate(action.loop, context) if action.loop is not None else [None]
-        found = []
-        for index, item in enumerate(looped or []):
+        items = evaluate(action.loop, context) if action.loop is not None else [None]
+        children = []
+        for index, item in enumerate(items or []):
             inputs = evaluate(action.inputs, {**context, "var": {"item": item}})
             step.inputs.append(inputs)
-            found.append(child := self._child(step.place, index))
+            children.append(child := self._child(step.place, index))
             if child is None:
-                self.wanted.append(Wanted(step.place, index, step.scheduled_at, action.workflow or "", inputs))
-        step.children = [child for child in found if child is not None]
+                self.pending.append(PendingChild(step.place, index, step.scheduled_at, action.workflow or "", inputs))
+        step.children = [child for child in children if child is not None]
         step.attempts = [(step.scheduled_at, math.inf)]
         step.closed_at = math.inf
-        if len(step.children) < len(found):
+        if len(step.children) < len(children):
             return
         if action.wait != "wait":
             ids = [child.id for child in step.children]
             step.result = ids if action.loop is not None else ids[0]
             step.status, step.closed_at, step.done_at = "DETACHED", None, step.scheduled_at
             return
-        bad = [child for child in step.children if child.closed_at is not None and child.status != "COMPLETED"]
-        if bad:
-            first = min(bad, key=lambda child: child.closed_at or 0.0)
+        failed = [child for child in step.children if child.closed_at is not None and child.status != "COMPLETED"]
+        if failed:
+            first = min(failed, key=lambda child: child.closed_at or 0.0)
             step.failure = first.failure or Failure(f"Child workflow execution ended {first.status}")
             step.status, step.closed_at = "FAILED", first.closed_at
         elif all(child.closed_at is not None for child in step.children):
@@ -382,30 +382,30 @@ class _Play:
         }
 
 
-def _seen(step: Step, horizon: float, over: bool) -> Step | None:
+def _step_at(step: Step, horizon: float, over: bool) -> Step | None:
     """Return the step as it is at the horizon; None: it is not reached."""
     if step.ready_at > horizon or (over and step.scheduled_at > horizon):
         return None
-    seen = replace(step)
+    shown = replace(step)
     if step.scheduled_at > horizon:
-        seen.status, seen.attempts = "", []
+        shown.status, shown.attempts = "", []
     elif step.status == "DETACHED":
-        seen.started_at = step.scheduled_at
-        return seen
+        shown.started_at = step.scheduled_at
+        return shown
     elif step.closed_at is not None and step.closed_at <= horizon:
-        seen.started_at = step.attempts[-1][0]
+        shown.started_at = step.attempts[-1][0]
         if step.answered_at is not None and step.answered_at > horizon:
-            seen.answered_at = seen.answer = None
-        return seen
+            shown.answered_at = shown.answer = None
+        return shown
     else:
-        begun = [start for start, _ in step.attempts if start <= horizon]
-        seen.status = "STARTED" if begun else "SCHEDULED"
-        seen.started_at = begun[-1] if begun else None
-    seen.closed_at = seen.result = seen.failure = seen.interaction_id = seen.answered_at = seen.answer = None
-    return seen
+        starts = [start for start, _ in step.attempts if start <= horizon]
+        shown.status = "STARTED" if starts else "SCHEDULED"
+        shown.started_at = starts[-1] if starts else None
+    shown.closed_at = shown.result = shown.failure = shown.interaction_id = shown.answered_at = shown.answer = None
+    return shown
 
 
-def _told(action: Action, attempt: int, error: str) -> Failure:
+def _attempt_failure(action: Action, attempt: int, error: str) -> Failure:
     return Failure(f"[ACTIONS.{action.ref} -> execute_action] (Attempt {attempt})\n\n{error}", error)
 
 

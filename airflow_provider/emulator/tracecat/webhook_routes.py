@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from airflow_provider import _clock
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.access import RUNNER
-from airflow_provider.emulator.tracecat.errors import ApiError, told, unexpected
+from airflow_provider.emulator.tracecat.errors import ApiError, refusal, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.execution_routes import started
 from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
@@ -76,12 +76,12 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
     async def check_category(category: Category) -> None:
         """Refuse another category; with the route's own check it says so twice, an oddity of the vendor's."""
 
-    known = Depends(check_category)
+    checked = Depends(check_category)
 
-    async def interact(request: Request, category: Category, workflow: Workflow = admits, _: None = known) -> Json:
+    async def interact(request: Request, category: Category, workflow: Workflow = admits, _: None = checked) -> Json:
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
         if "payload" not in form:
-            raise told(400, "Missing payload field in Slack interaction payload")
+            raise refusal(400, "Missing payload field in Slack interaction payload")
         with tracecat.lock:
             _answer(tracecat, workflow, form["payload"][0])
         return {"message": "Interaction processed successfully"}
@@ -98,18 +98,18 @@ def _workflow_of(tracecat: Tracecat, request: Request) -> Workflow:
 
     :raises ApiError: 401, the secret is wrong, or the key, if the webhook has one.
     """
-    refusal = told(401, "Unauthorized webhook request")
+    unauthorized = refusal(401, "Unauthorized webhook request")
     try:
         number = str(ids.workflow_uuid(request.path_params["workflow_id"]))
     except ValueError:
-        raise refusal from None
-    workflow = next((one for one in tracecat.workflows if one.id == number), None)
+        raise unauthorized from None
+    workflow = next((candidate for candidate in tracecat.workflows if candidate.id == number), None)
     secret = request.path_params["secret"]
     if workflow is None or not hmac.compare_digest(secret.encode(), (workflow.webhook_secret or "").encode()):
-        raise refusal
+        raise unauthorized
     key = tracecat.webhook_keys.get(number)
     if key is not None and (key.revoked_at is not None or request.headers.get("x-tracecat-api-key") != key.key):
-        raise refusal
+        raise unauthorized
     return workflow
 
 
@@ -120,9 +120,9 @@ def _admitted(tracecat: Tracecat, request: Request) -> Workflow:
     """
     workflow = _workflow_of(tracecat, request)
     if workflow.webhook != "online":
-        raise told(400, "Webhook is offline")
+        raise refusal(400, "Webhook is offline")
     if request.method not in workflow.webhook_methods:
-        raise told(405, "Request method not allowed")
+        raise refusal(405, "Request method not allowed")
     if tracecat.temporal_down:
         raise unexpected()
     return workflow
@@ -131,7 +131,7 @@ def _admitted(tracecat: Tracecat, request: Request) -> Workflow:
 def _start(tracecat: Tracecat, workflow: Workflow, inputs: Any, draft: bool = False) -> Execution:
     with tracecat.lock:
         if not draft and not workflow.committed:
-            raise told(404, "Workflow definition not found")
+            raise refusal(404, "Workflow definition not found")
         if tracecat.starts_fail or workflow.start_fails:
             raise unexpected()
         kind = "draft" if draft else "published"
@@ -147,24 +147,24 @@ async def _inputs(request: Request) -> Any:
     try:
         return json.loads(body)
     except ValueError:
-        raise told(400, "Invalid JSON payload") from None
+        raise refusal(400, "Invalid JSON payload") from None
 
 
 def _answer(tracecat: Tracecat, workflow: Workflow, text: str) -> None:
     try:
         payload = json.loads(text)
     except ValueError:
-        raise told(400, "Invalid JSON in Slack interaction payload") from None
+        raise refusal(400, "Invalid JSON in Slack interaction payload") from None
     try:
-        named = payload["message"]["metadata"]["event_payload"]["interaction"]
-        execution_id, interaction_id = str(named["execution_id"]), str(named["interaction_id"])
+        interaction = payload["message"]["metadata"]["event_payload"]["interaction"]
+        execution_id, interaction_id = str(interaction["execution_id"]), str(interaction["interaction_id"])
     except (KeyError, TypeError):
         raise unexpected() from None
-    execution = next((one for one in tracecat.executions if one.id == execution_id and one.workspace == workflow.workspace), None)
+    execution = next((item for item in tracecat.executions if item.id == execution_id and item.workspace == workflow.workspace), None)
     if execution is None:
-        raise told(404, "Workflow not found")
+        raise refusal(404, "Workflow not found")
     state = execution.state
-    step: Step | None = next((one for one in state.steps if one.waiting and one.interaction_id == interaction_id), None)
+    step: Step | None = next((item for item in state.steps if item.waiting and item.interaction_id == interaction_id), None)
     if state.over:
         raise unexpected()
     if step is None:

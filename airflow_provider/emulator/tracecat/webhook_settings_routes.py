@@ -8,7 +8,7 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 from airflow_provider.emulator.tracecat.access import WebhookKey, preview
-from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.errors import refusal
 from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, check_workflow_id, needs, no_content, workflow_of
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
@@ -29,13 +29,13 @@ class WebhookPatch(BaseModel):
 
 def add_webhook_settings_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
-    updates, users = needs(tracecat, "workflow:update"), needs(tracecat, "workflow:read", users_only=True)
+    updates, reads_as_user = needs(tracecat, "workflow:update"), needs(tracecat, "workflow:read", users_only=True)
     views = WorkflowViews(tracecat)
 
     def find(access: Access, workflow_id: str) -> Workflow:
         return workflow_of(tracecat, access, check_workflow_id(workflow_id, "path"))
 
-    async def read_webhook(workflow_id: str, access: Access = users) -> Json:
+    async def read_webhook(workflow_id: str, access: Access = reads_as_user) -> Json:
         with tracecat.lock:
             return views.webhook(find(access, workflow_id))
 
@@ -55,7 +55,7 @@ def add_webhook_settings_routes(application: FastAPI, tracecat: Tracecat) -> Non
     def key_of(access: Access, workflow_id: str) -> tuple[str, WebhookKey]:
         number = find(access, workflow_id).id or ""
         if number not in tracecat.webhook_keys:
-            raise told(404, "Webhook API key not found")
+            raise refusal(404, "Webhook API key not found")
         return number, tracecat.webhook_keys[number]
 
     async def revoke_key(workflow_id: str, access: Access = updates) -> Response:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 
-from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.errors import refusal
 from airflow_provider.emulator.tracecat.ids import short_id
 from airflow_provider.emulator.tracecat.route_parts import (
     Access,
@@ -52,16 +52,16 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
         cursor: str | None = None,
         reverse: bool = False,
     ) -> Json:
-        at = read_cursor(cursor, fingerprint([tag, reverse]), "workflows")
+        position = read_cursor(cursor, fingerprint([tag, reverse]), "workflows")
         with tracecat.lock:
-            found = [one for one in tracecat.workflows if one.workspace == access.workspace.id]
-            found = [one for one in found if not tag or set(tag) & set(one.tags)]
+            workflows = [workflow for workflow in tracecat.workflows if workflow.workspace == access.workspace.id]
+            workflows = [workflow for workflow in workflows if not tag or set(tag) & set(workflow.tags)]
             # The newest first.
-            found = found if reverse else found[::-1]
-            begin = int(at.token or 0)
-            end = begin + limit if limit else len(found)
-            rows = [views.workflow_row(one) for one in found[begin:end]]
-            return page(rows, at, end if end < len(found) else None)
+            workflows = workflows if reverse else workflows[::-1]
+            begin = int(position.token or 0)
+            end = begin + limit if limit else len(workflows)
+            rows = [views.workflow_row(workflow) for workflow in workflows[begin:end]]
+            return page(rows, position, end if end < len(workflows) else None)
 
     async def read(workflow_id: str, access: Access = reads) -> Json:
         with tracecat.lock:
@@ -70,9 +70,9 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     async def patch(workflow_id: str, body: WorkflowPatch, access: Access = updates) -> Response:
         with tracecat.lock:
             workflow = find(access, workflow_id)
-            others = [one for one in tracecat.workflows if one is not workflow and one.workspace == workflow.workspace]
-            if body.alias is not None and any(one.alias == body.alias for one in others):
-                raise told(409, "Workflow alias must be unique within the workspace.")
+            others = [other for other in tracecat.workflows if other is not workflow and other.workspace == workflow.workspace]
+            if body.alias is not None and any(other.alias == body.alias for other in others):
+                raise refusal(409, "Workflow alias must be unique within the workspace.")
             for name in body.model_fields_set:
                 setattr(workflow, name, getattr(body, name))
         return no_content()
@@ -91,14 +91,14 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     def committed(access: Access, workflow_id: str) -> Workflow:
         workflow = find(access, workflow_id)
         if not workflow.committed:
-            raise told(404, "Workflow definition not found")
+            raise refusal(404, "Workflow definition not found")
         return workflow
 
     async def read_definition(workflow_id: str, access: Access = reads, version: int | None = None) -> Json:
         with tracecat.lock:
             workflow = committed(access, workflow_id)
             if version not in (None, workflow.version):
-                raise told(404, "Workflow definition not found")
+                raise refusal(404, "Workflow definition not found")
             return views.definition(workflow)
 
     async def list_definitions(workflow_id: str, access: Access = reads) -> list[Json]:

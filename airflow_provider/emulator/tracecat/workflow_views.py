@@ -22,14 +22,14 @@ class WorkflowViews:
 
     def statement(self, workflow: Workflow, action: Action) -> Json:
         """An action as definitions hold it."""
-        asked = action.interaction
+        interaction = action.interaction
         return {
             "ref": action.ref,
             "description": action.description,
             "action": action.shown_type,
             "args": action.args,
             "depends_on": _depends_on(workflow, action),
-            "interaction": {"type": asked.type, "timeout": asked.timeout} if asked else None,
+            "interaction": {"type": interaction.type, "timeout": interaction.timeout} if interaction else None,
             "run_if": "${{ False }}" if action.skipped else None,
             "for_each": None,
             "retry_policy": retry_policy(action),
@@ -77,7 +77,7 @@ class WorkflowViews:
     def workflow(self, workflow: Workflow) -> Json:
         """The whole of it, the secret of its webhook included."""
         actions = [self._action(workflow, action) for action in workflow.script]
-        schedules = [self.schedule(one) for one in self._tracecat.schedules if one.workflow == workflow.id]
+        schedules = [self.schedule(schedule) for schedule in self._tracecat.schedules if schedule.workflow == workflow.id]
         return {
             "id": short_id(workflow),
             "title": workflow.title,
@@ -178,12 +178,12 @@ class WorkflowViews:
     def schedule(self, schedule: Schedule) -> Json:
         """A schedule."""
         workflow = self._tracecat.find_workflow(schedule.workflow)
-        made = iso(self._tracecat.schedule_made_at(schedule))
+        created = iso(self._tracecat.schedule_made_at(schedule))
         return {
             "id": schedule.id,
             "workspace_id": workflow.workspace,
-            "created_at": made,
-            "updated_at": made,
+            "created_at": created,
+            "updated_at": created,
             "workflow_id": workflow.id,
             "inputs": schedule.inputs,
             "cron": schedule.cron,
@@ -208,12 +208,12 @@ def _returns(workflow: Workflow) -> Any:
 def _depends_on(workflow: Workflow, action: Action) -> list[str]:
     if action.depends_on is not None:
         return list(action.depends_on)
-    before = ""
-    for one in workflow.script:
-        if one.ref == action.ref:
+    dependency = ""
+    for other in workflow.script:
+        if other.ref == action.ref:
             break
-        before = f"{one.ref}.error" if one.handled else one.ref
-    return [before] if before else []
+        dependency = f"{other.ref}.error" if other.handled else other.ref
+    return [dependency] if dependency else []
 
 
 def retry_policy(action: Action) -> Json:
