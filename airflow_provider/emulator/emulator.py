@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Emulator:
-    """The remote systems on 127.0.0.1, for the length of a ``with`` block.
+    """The remote systems on 127.0.0.1, for the duration of a ``with`` block.
 
-    :param clock: the time that executions live in; default: the machine's clock.
-    :param port: TCP port; 0 takes a free one.
+    :param clock: the clock that executions follow; default: the machine's clock.
+    :param port: TCP port; 0 picks a free one.
 
     Scenarios, faults and options can be set before the start and while it runs. Entering raises ``OSError`` if the port
-    is taken.
+    is in use.
     """
 
     def __init__(self, clock: Clock | None = None, port: int = 0) -> None:
@@ -76,7 +76,7 @@ class Emulator:
         """Start serving; returns once connections are accepted.
 
         :raises RuntimeError: already started.
-        :raises OSError: the port is taken.
+        :raises OSError: the port is in use.
         """
         from airflow_provider.emulator.application import build_application
         from airflow_provider.emulator.server import ServerThread
@@ -88,7 +88,7 @@ class Emulator:
         self._server = server
 
     def stop(self) -> None:
-        """Stop serving and close all connections; its state can still be read."""
+        """Stop serving and close all connections; the state can still be read."""
         for system in self.systems.values():
             system.close()
         for server in (self._server, self._storage):

@@ -18,9 +18,9 @@ _HTML = "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Pleas
 
 
 async def answer(exchange: Exchange, system: System | None, latency: Fault | None, fault: Fault | None) -> None:
-    """Answer a request: as the system does, late if ``latency`` hit it, spoilt if ``fault`` did."""
+    """Answer a request: as the system does, late if ``latency`` hit it, tampered with if ``fault`` did."""
     if latency and not latency.effect:
-        # A client that gives up meanwhile does not stop a server from going on with the request.
+        # A server carries out the request even if the client has given up in the meantime.
         await _clock.asleep(float(latency.parameters["seconds"]))
     if fault is None and not (latency and latency.effect):
         await exchange.pass_on()
@@ -105,7 +105,7 @@ async def _empty(exchange: Exchange, fault: Fault, system: System | None, held: 
 async def _body(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
     body = fault.parameters["body"]
     headers = {"content-type": "application/json"} | dict(fault.parameters.get("headers") or {})
-    # None is a JSON value here, and text is sent as it is: wrong JSON must be possible.
+    # None is a JSON value here. Text is sent unchanged, so that a test can send invalid JSON.
     text = body if isinstance(body, (str, bytes)) else json.dumps(body)
     await _reply(exchange, int(fault.parameters.get("status", 200)), text, headers)
 
@@ -123,7 +123,7 @@ async def _altered(exchange: Exchange, fault: Fault, system: System | None, held
 
 
 def _put(within: Any, path: list[str], value: Any) -> None:
-    """Put a value at its place; none if the answer has no such place."""
+    """Set a value at a path; do nothing if the answer has no such path."""
     *way, last = path
     for name in way:
         within = within.get(name) if isinstance(within, dict) else _item(within, name)

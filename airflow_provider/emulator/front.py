@@ -1,4 +1,4 @@
-"""What every request passes first: the ledger, then the faults, then the system."""
+"""The entry point of all requests: ledger first, then faults, then the system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Front:
-    """ASGI application around the systems.
+    """ASGI application around the systems, which records requests and applies faults.
 
     :param application: serves the systems and the control routes.
     :param clock: the time that the ledger shows.
@@ -72,12 +72,12 @@ class Front:
         entry.fault = "+".join(hits) or None
         transport = scope.pop(TRANSPORT)
         exchange = Exchange(self._application, scope, receive, send, entry, transport)
-        # Cancelled only when the emulator stops, after the connection was closed: nobody is left to answer.
+        # Cancelled only when the emulator stops, after the connection was closed: there is nobody left to answer.
         with contextlib.suppress(asyncio.CancelledError), _clock.under_way():
             await fault_answers.answer(exchange, system, latency, fault)
 
     def _route_of(self, scope: Scope) -> str | None:
-        """Return the template of the route, known even if a fault keeps the request from it."""
+        """Return the path template of the route; it is known even if a fault keeps the request from reaching the route."""
         for mount in self._application.routes:
             match, inner = mount.matches(scope)
             if match is Match.NONE or not isinstance(mount, Mount):

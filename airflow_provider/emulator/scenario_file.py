@@ -13,8 +13,7 @@ def load_scenario(systems: Mapping[str, System], path: Path) -> None:
     """Add what a YAML file describes.
 
     :param systems: the emulator's systems by name.
-
-    :raises ScenarioError: unreadable, not YAML, or not a scenario; the message is one line.
+    :raises ScenarioError: the file is unreadable, not YAML, or not a scenario; the message is one line.
     """
     import yaml
 

@@ -1,4 +1,4 @@
-"""The base of the emulated systems: what is the same for all of them."""
+"""The base class of the emulated systems."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider.emulator.clock import Clock
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be played; the message is one line that names the place."""
+    """An invalid scenario; the message is one line that names the place."""
 
 
 class System(ABC):
     """One emulated installation. Thread-safe: several steps that belong together hold ``lock``.
 
-    :param clock: the time that its executions live in.
+    :param clock: the clock that its executions follow.
     :param server_url: returns the emulator's address; raises ``RuntimeError`` while the emulator is not started.
     :param storage_url: returns the address of a second origin, for logs and results that are too long for an answer; default: the
         emulator's own.

@@ -1,4 +1,4 @@
-"""What every request to the vendor's server passes first, and every answer last."""
+"""The outermost layer of the vendor's server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _NO_KEY = json.dumps({"error": "Unauthorized: API key missing"}).encode()
 
 
 class Edge:
-    """ASGI middleware: a key must be there, a trailing slash is forgiven, answers get the server's headers and no length."""
+    """ASGI middleware: it requires a key, ignores a trailing slash, and sets the server's headers, without Content-Length."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on to the routes."""
+        """Answer the request, or pass it on to the routes."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Executions: listed, read, retried."""
+"""Executions: list, read, retry."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request
@@ -61,7 +61,7 @@ def _fits(execution: Execution, query: Json) -> bool:
         return False
     if not query.keys() & {"status", "has_errors", "started_from", "started_to"}:
         return True
-    state = execution.state  # only if it matters: there may be very many
+    state = execution.state  # only if needed, because there may be very many
     if query.get("status", state.status) != state.status:
         return False
     if "has_errors" in query and (state.error_message is not None or state.failed > 0) is not query["has_errors"]:

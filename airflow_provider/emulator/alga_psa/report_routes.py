@@ -1,4 +1,4 @@
-"""What is there, and how it went: meta, statistics, performance."""
+"""Reports: meta data, statistics, performance."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from datetime import datetime, timezone

@@ -40,7 +40,7 @@ def build_alga_psa_api(alga: AlgaPsa) -> FastAPI:
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:
-    """Answer a request that no route fits: a page, or nothing at all, but never JSON."""
+    """Answer a request that no route matches: with a page or an empty body, never with JSON."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return Response(status_code=405)

@@ -1,4 +1,4 @@
-"""Rules: listed, read, made, changed, deleted, executed."""
+"""Rules: list, read, create, change, delete, execute."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from typing import Any
@@ -98,14 +98,14 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
 
     @application.post(RULE + "/execute", status_code=201, dependencies=needs(alga, "execute"))
     async def execute_rule(request: Request, id: str) -> Json:
-        # The id in the body is demanded and ignored; that in the path may have any form.
+        # The id in the body is required and ignored; the one in the path may have any form.
         body = await body_of(request, schemas.EXECUTE)
         with alga.lock:
             return views.started_execution(_execute(alga, find_rule(alga, id), body, request.state.key.user_id))
 
 
 def rule_of(fields: Json, user: str) -> Rule:
-    """Return a rule from what a request says, as it was read; each of its actions takes a second and succeeds."""
+    """Return a rule from a validated request; each of its actions takes a second and succeeds."""
     actions = [Action(**action) for action in fields["actions"]]
     return Rule(**{**fields, "actions": actions, "created_by": user})
 
@@ -124,7 +124,7 @@ def _execute(alga: AlgaPsa, rule: Rule, body: Json, user: str) -> Execution:
 
 
 def _each(alga: AlgaPsa, ids: list[str], verb: str, act: Any) -> list[str]:
-    """Do something to each of several rules and return what went wrong, in the words of the release."""
+    """Do something to each of several rules and return the error messages of the release."""
     errors = []
     for id in ids:
         try:

@@ -1,4 +1,4 @@
-"""Rules from the plain objects of a scenario file, checked."""
+"""Reads rules from the plain objects of a scenario file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider.emulator.system import ScenarioError
 def read_rules(scenario: Mapping[str, Any]) -> list[Rule]:
     """Return the rules of ``{rules: [{name: ..., actions: [{type: ...}]}]}``.
 
-    :raises ScenarioError: a key is unknown or missing, or a value of the wrong type; the message names the place.
+    :raises ScenarioError: a key is unknown or missing, or a value has the wrong type; the message names the place.
     """
     check_keys("alga_psa", scenario, {"rules"})
     return [_rule(f"alga_psa.rules[{number}]", item) for number, item in enumerate(listed("alga_psa.rules", scenario.get("rules", [])))]

@@ -1,4 +1,4 @@
-"""The emulated AlgaPSA: its rules and executions, and what happens to them behind the API."""
+"""The emulated AlgaPSA: rules, executions, and what happens to them outside the API."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AlgaPsa(System, Options):
 
     @property
     def tenant(self) -> str:
-        """Tenant of the key: there is one."""
+        """Tenant of the key."""
         return self.key.tenant
 
     @property
@@ -64,7 +64,7 @@ class AlgaPsa(System, Options):
             return [self.key, *self._more_keys]
 
     def add_key(self, key: ApiKey) -> ApiKey:
-        """Let one more key be accepted."""
+        """Add a key that is accepted."""
         with self.lock:
             self._more_keys.append(key)
         return key
@@ -78,9 +78,9 @@ class AlgaPsa(System, Options):
             return list(self._rules.values())
 
     def add_rule(self, rule: Rule) -> Rule:
-        """Add a rule and return it with id and times set; it may be changed later, for its next executions.
+        """Add a rule and return it with id and times set; changes to it apply to later executions.
 
-        :raises ValueError: the id is taken or no UUID, or a status or trigger type is unknown.
+        :raises ValueError: the id is taken or not a UUID, or a status or trigger type is unknown.
         """
         number = str(uuid.uuid4()) if rule.id is None else str(uuid.UUID(rule.id))
         _check("status", rule.status, RULE_STATUSES)
@@ -101,7 +101,7 @@ class AlgaPsa(System, Options):
             return added
 
     def find_rule(self, ref: str | Rule) -> Rule:
-        """Return the rule with that id, or else the first with that name.
+        """Return the rule with that id, or the first one with that name.
 
         :raises LookupError: there is none.
         """
@@ -116,7 +116,7 @@ class AlgaPsa(System, Options):
         raise LookupError(f"there is no rule {ref!r}")
 
     def set_rule_status(self, ref: str | Rule, status: str) -> None:
-        """Activate a rule, or take it out of service.
+        """Activate or deactivate a rule.
 
         :raises ValueError: unknown status.
         """
@@ -126,7 +126,7 @@ class AlgaPsa(System, Options):
             rule.status, rule.updated_at = status, self.clock.now()
 
     def delete_rule(self, ref: str | Rule) -> None:
-        """Delete a rule; its executions stay and go on."""
+        """Delete a rule; its executions stay and continue."""
         with self.lock:
             del self._rules[self.find_rule(ref).id or ""]
 
@@ -153,7 +153,7 @@ class AlgaPsa(System, Options):
         request_body: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> Execution:
-        """Execute a rule as the API does, whatever its status."""
+        """Execute a rule as the API does, regardless of its status."""
         with self.lock:
             rule = self.find_rule(ref)
             context = {"manual_execution": True, "triggered_by": triggered_by or self.key.user_id, "dry_run": dry_run}
@@ -162,7 +162,7 @@ class AlgaPsa(System, Options):
             return self._create(rule, plan, self.clock.now(), id, request_body)
 
     def fire(self, ref: str | Rule, trigger_data: Mapping[str, Any] | None = None) -> Execution:
-        """Let an event, or the time, trigger a rule: its execution has no context.
+        """Trigger a rule as an event or a schedule does: the execution has no context.
 
         :raises ValueError: the rule is not active.
         """
@@ -182,11 +182,11 @@ class AlgaPsa(System, Options):
         execution_context: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> Execution:
-        """Add an execution that something else started.
+        """Add an execution that was started outside the API.
 
-        :param status: None: it follows the script. One of the final ones: it has just ended so. Any other: it stays so until
+        :param status: None: it follows the script. A final status: it has just ended with that. Any other: it keeps that until
             somebody acts on it.
-        :param started_at: epoch seconds; default: now, or as long ago as the script takes if it has ended.
+        :param started_at: epoch seconds; default: now; if it has ended, as long ago as the script takes.
         :param id: a UUID; default: a new one.
         """
         with self.lock:
@@ -239,7 +239,7 @@ class AlgaPsa(System, Options):
             return execution
 
     def state_of(self, execution: Execution) -> State:
-        """Return where the execution stands now."""
+        """Return the current state of the execution."""
         with self.lock:
             return play(execution.plan, execution.attempts, self.clock.now())
 
@@ -255,12 +255,12 @@ class AlgaPsa(System, Options):
                 return execution
         raise LookupError(f"there is no execution {ref!r}")
 
-    # -- what happens behind the API -------------------------------------------------------------------------------
+    # -- what happens outside the API ------------------------------------------------------------------------------
 
     def cancel(self, ref: str | Execution) -> None:
-        """Cancel an execution: the API cannot.
+        """Cancel an execution, which the API cannot do.
 
-        :raises ValueError: it is over.
+        :raises ValueError: it has ended.
         """
         self.finish(ref, "cancelled")
 
@@ -271,10 +271,11 @@ class AlgaPsa(System, Options):
         error: str | None = None,
         failed_action_index: int | None = None,
     ) -> None:
-        """End an execution at once; with a status that is not final it shows that and goes on.
+        """End an execution immediately; with a status that is not final, it shows that and continues.
 
-        :param error: of ``failed``, with the action that did; default: the one that runs.
-        :raises ValueError: it is over.
+        :param error: error message, for ``failed``.
+        :param failed_action_index: the action that failed; default: the one that runs.
+        :raises ValueError: it has ended.
         """
         with self.lock:
             execution = self.find(ref)
@@ -291,9 +292,9 @@ class AlgaPsa(System, Options):
             execution.attempts[-1].acts.append(act)
 
     def revive(self, ref: str | Execution) -> Execution:
-        """Run an execution that is over again, on the same id, whatever it ended as.
+        """Run an execution that has ended again, with the same id, regardless of its status.
 
-        :raises ValueError: it is not over.
+        :raises ValueError: it has not ended.
         """
         with self.lock:
             execution = self.find(ref)
@@ -320,27 +321,27 @@ class AlgaPsa(System, Options):
             self.find(ref).attempts[-1].acts.append(Act("log", self.clock.now(), action_index=action_index, entry=entry))
 
     def delete(self, ref: str | Execution) -> None:
-        """Delete an execution: it is not found from now on."""
+        """Delete an execution: it is no longer found."""
         with self.lock:
             del self._executions[self.find(ref).id]
 
-    # -- how the service refuses -----------------------------------------------------------------------------------
+    # -- errors of the service -------------------------------------------------------------------------------------
 
     def store(self) -> None:
-        """Reach for the storage.
+        """Access the storage.
 
-        :raises ApiError: 500, there is none in ``as_deployed``.
+        :raises ApiError: 500, the mode is ``as_deployed``, which has no storage.
         """
         if self.mode == "as_deployed":
             raise unexpected()
 
     @property
     def tells_reasons(self) -> bool:
-        """Whether the release has an answer of its own for each thing that can be wrong."""
+        """Whether the release has a specific answer for each error."""
         return tuple(int(part) for part in self.release.split(".")) >= (1, 3)
 
     def refusal(self, status: int, message: str) -> ApiError:
-        """Return the error for something missing or in the wrong state, as the release tells it."""
+        """Return the error answer of the release about a missing object or a wrong state."""
         return ApiError(status, message) if self.tells_reasons else unexpected(message)
 
     def error_body(self, status: int, message: str) -> Any:
@@ -373,7 +374,7 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _ended_script(script: tuple[Action, ...], status: str) -> tuple[Action, ...]:
-    """Return the script of an execution that is over: if it failed and no action does, its last one did."""
+    """Return the script of an execution that has ended: if it failed and no action does, its last action does."""
     played = [dataclasses.replace(action, seconds=action.seconds if math.isfinite(action.seconds) else 0.0) for action in script]
     if status == "failed" and played and not any(action.error for action in played):
         played[-1].error = "Execution failed"

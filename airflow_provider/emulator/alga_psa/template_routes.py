@@ -1,4 +1,4 @@
-"""Templates: made from rules, and rules made from them."""
+"""Templates: create them from rules, and rules from them."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import re
@@ -29,7 +29,7 @@ _EQUAL = ("category", "author", "is_featured")
 
 
 def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
-    """Add the routes to ``application``. A template is kept as the vendor's JSON object, its times as epoch seconds."""
+    """Add the routes to ``application``. A template is stored as the vendor's JSON object, with times as epoch seconds."""
     views = Views(alga)
 
     def view(template: Json) -> Json:
@@ -108,7 +108,7 @@ def _variable(variable: Json) -> Json:
 
 
 def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
-    """Put variables in the place of ``{{name}}``, in all strings; unknown ones stay."""
+    """Replace ``{{name}}`` by variables in all strings; unknown ones stay."""
     if isinstance(value, dict):
         return {key: _filled(item, variables) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Where an execution stands at a given time: a pure function of its script, of what was done to it, and of the time.
+"""The state of an execution at a given time: a pure function of its script, of what was done to it, and of the time.
 
 Nothing runs in the background. Whatever happens at time t has happened once the clock shows t.
 """
@@ -18,11 +18,12 @@ from airflow_provider.emulator.alga_psa.vocabulary import TERMINAL
 class Act:
     """Something that was done to an execution from outside.
 
-    :ivar kind: ``status`` (it has that status from now on: a final one ends it) or ``log``.
+    :ivar kind: ``status`` (sets the status; a final one ends the execution) or ``log``.
     :ivar at: epoch seconds.
-    :ivar entry: of a ``log``; ``action_index``: the action that it is about.
-    :ivar error: of a ``failed``, with ``action_index``.
-    :ivar counted: actions that succeeded and failed; None: as the script says.
+    :ivar entry: the entry of a ``log``.
+    :ivar error: error message of the status ``failed``.
+    :ivar action_index: the action that the entry or the error belongs to.
+    :ivar counted: number of actions that succeeded and failed; None: according to the script.
     """
 
     kind: str
@@ -44,10 +45,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of an execution when it is created.
+    """What is fixed when an execution is created.
 
-    :ivar runs: False: nothing ever takes it up.
-    :ivar dry_run: it is over at once, and nothing was done.
+    :ivar runs: False: it stays pending.
+    :ivar dry_run: it completes immediately without running actions.
     :ivar skipped: its conditions are not met.
     """
 
@@ -73,9 +74,9 @@ class Logged:
 
 @dataclass
 class State:
-    """An execution at the time asked for; times are epoch seconds.
+    """An execution at the requested time; times are epoch seconds.
 
-    :ivar failed_action_index: of the last failure, even if a retry came after it.
+    :ivar failed_action_index: action of the last failure, even if a retry followed.
     """
 
     status: str
@@ -97,9 +98,9 @@ class State:
 
 
 def play(plan: Plan, attempts: Sequence[Attempt], now: float, *, taken_up: bool = True) -> State:
-    """Return the state of an execution: of its last attempt, with what the earlier ones left behind.
+    """Return the state of an execution at ``now``: that of its last attempt, with the logs and context of earlier ones.
 
-    :param taken_up: False: as it is when the last attempt was just asked for.
+    :param taken_up: False: the last attempt is still pending.
     """
     state = State("pending", attempts[0].at, context=dict(plan.context))
     for number, attempt in enumerate(attempts):
@@ -136,7 +137,7 @@ def _play_attempt(plan: Plan, number: int, attempt: Attempt, now: float, before:
 
 
 def _run(plan: Plan, number: int, state: State, now: float) -> None:
-    """Let the script run until ``now``."""
+    """Run the script until ``now``."""
     if plan.dry_run:
         _end(state, "completed", state.started_at)
         return

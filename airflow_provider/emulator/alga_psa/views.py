@@ -1,4 +1,4 @@
-"""The vendor's JSON objects, built from the records."""
+"""The vendor's JSON objects of rules and executions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 BASE = "/api/v1/automation"
 
-# As the vendor's own examples would look; which config a type takes is not checked anywhere.
+# Examples. The vendor does not check whether a config matches the type.
 _CONFIGS: dict[str, Json] = {
     "email_notification": {"to": ["ops@example.com"], "subject": "Done", "body": "Done", "is_html": False},
     "sms_notification": {"phone_numbers": ["+10005550100"], "message": "Done"},
@@ -47,7 +47,7 @@ _RULE_FIELDS = (
 
 
 class Views:
-    """Writes the records of one installation as JSON objects, by its options."""
+    """Renders rules and executions as JSON objects, according to the options."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -72,12 +72,12 @@ class Views:
         }
 
     def rule_fields(self, rule: Rule) -> Json:
-        """Return what a client can set of a rule."""
+        """Return the fields of a rule that a client can set."""
         fields: Json = {name: value for name in _RULE_FIELDS if (value := getattr(rule, name)) is not None}
         return fields | {"actions": [_action(action, number) for number, action in enumerate(rule.actions, 1)]}
 
     def rule_with_statistics(self, rule: Rule, executions: Sequence[Execution]) -> Json:
-        """Return a rule as by itself, with how its executions ended."""
+        """Return a single rule with links, and with statistics of its executions."""
         view = self.rule(rule) | {"execution_statistics": self.statistics_of(executions)}
         path = f"{BASE}/rules/{rule.id}"
         more = {"execute": f"{path}/execute", "executions": f"{BASE}/executions?automation_rule_id={rule.id}"}
@@ -85,7 +85,7 @@ class Views:
 
     @staticmethod
     def statistics_of(executions: Sequence[Execution]) -> Json:
-        """Return how executions ended."""
+        """Return how many executions ended how."""
         statuses = [execution.status for execution in executions]
         successful = statuses.count("completed")
         return {
@@ -100,7 +100,7 @@ class Views:
     def execution(self, execution: Execution, *, just_asked: bool = False) -> Json:
         """Return an execution without links.
 
-        :param just_asked: for the answer to what started it, before it is taken up, without what an earlier failure left.
+        :param just_asked: whether the view is for the answer to the start: pending, without the errors of earlier attempts.
         """
         state = play(execution.plan, execution.attempts, execution.attempts[-1].at, taken_up=False) if just_asked else execution.state
         view: Json = {
@@ -125,7 +125,7 @@ class Views:
 
     def _ends(self, execution: Execution, state: State, just_asked: bool) -> Json:
         if not (state.over or self._options.retry_clears or just_asked) and len(execution.attempts) > 1:
-            # What a store keeps that takes "undefined" for "leave as it is".
+            # The store takes "undefined" as "leave unchanged".
             state = play(execution.plan, execution.attempts[:-1], execution.attempts[-1].at)
         return {
             "completed_at": self.date(state.completed_at),
@@ -135,7 +135,7 @@ class Views:
         }
 
     def execution_with_links(self, execution: Execution) -> Json:
-        """Return an execution as by itself."""
+        """Return a single execution with links."""
         view = self.execution(execution)
         more = {"rule": f"{BASE}/rules/{execution.rule_id}"}
         if view["status"] == "failed":
@@ -143,7 +143,7 @@ class Views:
         return linked(view, {**links("executions", execution.id), **more})
 
     def started_execution(self, execution: Execution) -> Json:
-        """Return an execution as the answer to what started it: pending, or a dry run's end."""
+        """Return an execution as the answer to its start: pending, or a completed dry run."""
         view = self.execution(execution, just_asked=True)
         return linked(view, {"execution": f"{BASE}/executions/{execution.id}", "rule": f"{BASE}/rules/{execution.rule_id}"})
 
@@ -172,7 +172,7 @@ def _action(action: Action, place: int) -> Json:
 
 
 def links(collection: str, number: str) -> Json:
-    """Return the five links that objects have; some lead to methods that are not there."""
+    """Return the five links that all objects have; some methods do not exist."""
     path = f"{BASE}/{collection}"
     own = f"{path}/{number}"
     return {

@@ -1,4 +1,4 @@
-"""Who may call: token, scopes, rate limit."""
+"""Access control: token, scopes, rate limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NEW_NAMES = {
 
 
 class RateLimit:
-    """Counts the calls of the token in windows that begin with a call."""
+    """Counts the calls of the token; a window begins with the first call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -37,8 +37,8 @@ class RateLimit:
     def count(self, allowance: int, window: float, send_retry_after: bool) -> dict[str, str]:
         """Count one call and return the headers to send.
 
-        :param allowance: calls in a window of ``window`` seconds.
-        :param send_retry_after: whether a refusal says how long to wait.
+        :param allowance: number of calls allowed in a window of ``window`` seconds.
+        :param send_retry_after: whether a 429 has the header Retry-After.
         :raises ApiError: 429.
         """
         now = self._clock.now()
@@ -68,7 +68,9 @@ def check_token(authorization: str | None, token: str) -> None:
 
 
 def accepted_scopes(era: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes that a route takes in an era of the vendor's, from their names in E2."""
+    """Return the scopes that a route requires in an era of the vendor's API.
+
+    :param scopes: their names in E2."""
     if era == "E1" and scopes and "WORKSPACE" not in scopes:
         return ("WORKSPACE", *scopes)
     if era == "E3":
@@ -77,12 +79,12 @@ def accepted_scopes(era: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def scope_headers(scopes: list[str], accepted: tuple[str, ...]) -> dict[str, str]:
-    """Return the two headers that name the token's scopes and those that the route takes."""
+    """Return the two headers that name the token's scopes and those that the route requires."""
     return {"X-OAuth-Scopes": ", ".join(scopes), "X-Accepted-OAuth-Scopes": ", ".join(accepted)}
 
 
 def check_scopes(era: str, scopes: list[str], accepted: tuple[str, ...]) -> None:
-    """Check that the token has all scopes needed; old names do for new ones.
+    """Check that the token has all required scopes; old names are accepted for new ones.
 
     :raises ApiError: 403, with both scope headers.
     """

@@ -13,42 +13,45 @@ from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.webhook_views import WebhookViews
 from airflow_provider.emulator.buddy.webhooks import Delivery, Webhook
 
-_LOOK_EVERY = 0.02
+_CHECK_INTERVAL = 0.02
 _TIMEOUT = 5.0
 
 
 class Deliveries:
-    """Looks every few milliseconds for what has happened on the emulator's clock, and tells the webhooks.
+    """Checks every few milliseconds what has happened on the emulator's clock, and delivers it to the webhooks.
 
-    It runs from the first webhook on. What happened before that nobody hears of. An event is delivered when it is noticed:
-    if a run has started and ended between two looks, both events go out one after the other, with the run as it is then.
+    It runs from the first webhook on; earlier events are not delivered. An event is delivered when it is noticed: if a run
+    has started and ended between two checks, both events are sent one after the other, with the run in its present state.
     """
 
     def __init__(self, buddy: Installation) -> None:
         self._buddy = buddy
-        self._told: set[tuple[int, int, str]] = set()
+        self._known: set[tuple[int, int, str]] = set()
         self._state = threading.Condition()
         self._stopping = False
-        self._asked = self._looked = 0
+        self._checks_requested = self._checks_done = 0
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Start to look, unless it does so already; call it with the lock held."""
+        """Start checking, unless already started; call it with the lock held."""
         if self._thread is None:
-            self._news()
+            self._new_events()
             self._thread = threading.Thread(target=self._run, name="airflow-provider-emulator-webhooks", daemon=True)
             self._thread.start()
 
     def settle(self, seconds: float = 30.0) -> bool:
-        """Look now, and wait until what has happened so far is delivered; whether it is, after ``seconds`` of the machine's clock."""
+        """Check now, and wait until everything that has happened so far is delivered.
+
+        :param seconds: how long to wait, on the machine's clock.
+        :return: whether everything was delivered in time."""
         with self._state:
-            self._asked += 1
-            look = self._asked
+            self._checks_requested += 1
+            check = self._checks_requested
             self._state.notify_all()
-            return self._state.wait_for(lambda: self._looked >= look or self._stopping, seconds) and not self._stopping
+            return self._state.wait_for(lambda: self._checks_done >= check or self._stopping, seconds) and not self._stopping
 
     def stop(self) -> None:
-        """Deliver nothing more."""
+        """Stop delivering."""
         with self._state:
             self._stopping = True
             self._state.notify_all()
@@ -58,39 +61,39 @@ class Deliveries:
     def _run(self) -> None:
         while True:
             with self._state:
-                self._state.wait_for(lambda: self._stopping or self._asked > self._looked, _LOOK_EVERY)
+                self._state.wait_for(lambda: self._stopping or self._checks_requested > self._checks_done, _CHECK_INTERVAL)
                 if self._stopping:
                     return
-                look = self._asked
+                check = self._checks_requested
             with self._buddy.lock:
                 due = self._due() if self._buddy.serves else []
             for webhook, event, payload in due:
                 if not self._stopping:
                     self._deliver(webhook, event, payload)
             with self._state:
-                self._looked = look
+                self._checks_done = check
                 self._state.notify_all()
 
     def _due(self) -> list[tuple[Webhook, str, dict[str, Any]]]:
         views = WebhookViews(self._buddy)
         return [
             (webhook, event, views.payload(webhook, execution))
-            for execution, event in self._news()
+            for execution, event in self._new_events()
             for webhook in self._buddy.webhooks
             if webhook.hears(event, execution)
         ]
 
-    def _news(self) -> list[tuple[Execution, str]]:
-        """Return what has happened since the last look."""
-        news = []
+    def _new_events(self) -> list[tuple[Execution, str]]:
+        """Return what has happened since the last check."""
+        events = []
         for execution in self._buddy.executions:
             for event in _events_of(execution):
-                # A run that is tried again starts and ends once more.
+                # A run that is retried starts and ends again.
                 key = (id(execution), len(execution.attempts), event)
-                if key not in self._told:
-                    self._told.add(key)
-                    news.append((execution, event))
-        return news
+                if key not in self._known:
+                    self._known.add(key)
+                    events.append((execution, event))
+        return events
 
     def _deliver(self, webhook: Webhook, event: str, payload: dict[str, Any]) -> None:
         body = json.dumps(payload)

@@ -1,4 +1,4 @@
-"""Routes 17 and 18: what there is, who asks, and how a web identity becomes a token."""
+"""Routes 17 and 18: workspaces and projects, the calling user, and tokens for web identities."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request
@@ -68,5 +68,5 @@ def add_discovery_routes(application: FastAPI, buddy: Buddy) -> None:
             if not isinstance(body.get(name), str):
                 raise ApiError(400, f"Field {name} is required")
         with buddy.lock:
-            # A bare JSON string, an oddity of the vendor's.
+            # A bare JSON string, a quirk of the vendor's API.
             return buddy.token

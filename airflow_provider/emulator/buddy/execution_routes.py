@@ -1,4 +1,4 @@
-"""Routes 5 to 8: executions, listed, run, read and operated on."""
+"""Routes 5 to 8: list, start, read and operate on executions."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request

@@ -1,4 +1,4 @@
-"""What an emulated Buddy installation holds, and what its clock makes of it."""
+"""The content of an emulated Buddy installation, and its state at the current time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Installation(System, Options):
 
     @property
     def serves(self) -> bool:
-        """Whether it has an address yet."""
+        """Whether it has an address yet: whether the emulator is started."""
         try:
             return bool(self.url)
         except RuntimeError:
@@ -58,12 +58,12 @@ class Installation(System, Options):
 
     @property
     def web_url(self) -> str:
-        """Where the web UI would be."""
+        """Address of the web UI, which does not exist."""
         return self._server_url() + "/buddy"
 
     @property
     def storage_url(self) -> str:
-        """Where logs too long for an answer are kept: another origin than the API's, opened when it is first needed."""
+        """Address of the storage for logs that are too long for an answer: an origin of its own, started at first use."""
         return self._storage_url() + "/storage"
 
     def connection_json(self, workspace: str = "demo", project: str = "shop") -> str:
@@ -83,9 +83,9 @@ class Installation(System, Options):
             return [self._pipelines[number] for number in sorted(self._pipelines)]
 
     def add_pipeline(self, pipeline: Pipeline) -> Pipeline:
-        """Add a pipeline and return it with all ids set; it may be changed later, for its next runs.
+        """Add a pipeline and return it with all ids set; changes to it apply to later runs.
 
-        :raises ValueError: the id is taken, a gate is of an unknown type, or a ``run_next`` unknown.
+        :raises ValueError: the id is taken, a gate has an unknown type, or a ``run_next`` is unknown.
         """
         with self.lock:
             number = free_id("pipeline", pipeline.id, self._pipelines)
@@ -135,7 +135,7 @@ class Installation(System, Options):
 
     @property
     def webhooks(self) -> list[Webhook]:
-        """All webhooks, by id; each knows what was delivered to it."""
+        """All webhooks, by id; each lists what was delivered to it."""
         with self.lock:
             return [self._webhooks[number] for number in sorted(self._webhooks)]
 
@@ -186,11 +186,11 @@ class Installation(System, Options):
         revision: str | None = None,
         triggered_on: str = "CLICK",
     ) -> Execution:
-        """Add a run that somebody else started.
+        """Add a run that was started outside the API.
 
-        :param status: None: it follows the script. One of the final ones: it has just ended so. Any other: it stays so
-            until somebody acts on it.
-        :param started_at: epoch seconds; default: now, or as long ago as the script takes if it has ended.
+        :param status: None: the run follows the script. A final status: it has just ended with that. Any other: it keeps
+            that until somebody acts on it.
+        :param started_at: epoch seconds; default: now; if the run has ended, as long ago as the script takes.
         """
         with self.lock:
             script, final = tuple(pipeline.actions), pipeline.final_status
@@ -213,7 +213,7 @@ class Installation(System, Options):
             return run
 
     def _length(self, script: tuple[Action | Gate, ...]) -> float:
-        """Return the seconds that a script takes from its start to its end, gates passed at once."""
+        """Return the duration of a script in seconds, if its gates are passed immediately."""
         played = play(Plan(0.0, script, runners=self.runners), [Attempt(0.0, [""] * len(slots(script)))], math.inf)
         return played.finished_at or 0.0
 
@@ -238,7 +238,7 @@ class Installation(System, Options):
         ids = []
         for slot in slots(plan.script):
             self._ids_made += 1
-            # The vendor's ids are hex in its examples and something else in the wild.
+            # The vendor's ids are hex in its examples and other strings in real installations.
             opaque = "".join(secrets.choice(_LETTERS) for _ in range(14))
             generated = secrets.token_hex(12) if self._ids_made % 2 else opaque
             fixed = plan.script[slot.position].action_execution_id
@@ -246,7 +246,7 @@ class Installation(System, Options):
         return ids
 
     def state_of(self, execution: Execution) -> State:
-        """Return where the execution stands now."""
+        """Return the current state of the execution."""
         with self.lock:
             now = self.clock.now()
             if execution.pipeline.concurrent:
@@ -262,7 +262,7 @@ class Installation(System, Options):
             return play(execution.plan, attempts, now, free_at)
 
     def _superseded(self, run: Execution, newer_runs: Sequence[Execution], free_at: float) -> list[Attempt]:
-        """Return the attempts of a run, ended in the queue if a newer run has come and the pipeline skips to that."""
+        """Return the attempts of a run; if the pipeline skips to the most recent run, a newer run ends them in the queue."""
         plan, first = run.plan, run.attempts[0]
         if run.pipeline.no_skip_to_most_recent or plan.delay_until is not None:
             return run.attempts
@@ -276,7 +276,7 @@ class Installation(System, Options):
         return [dataclasses.replace(first, acts=acts), *run.attempts[1:]]
 
     def retry(self, execution: Execution) -> Execution:
-        """Play an execution again from where it failed; a new one if ``retry_keeps_id`` is off."""
+        """Run an execution again from where it failed; as a new one if ``retry_keeps_id`` is off."""
         with self.lock:
             now, number = self.clock.now(), execution.plan.first_attempt + len(execution.attempts)
             if self.retry_keeps_id:
@@ -299,7 +299,7 @@ class Installation(System, Options):
         raise LookupError(f"there is no execution {ref!r}")
 
     def person(self, name: str) -> Person:
-        """Return the user of that name, made up if need be."""
+        """Return the user of that name; one is created if there is none."""
         with self.lock:
             return self._people.setdefault(name, Person(len(self._people) + 1, name))
 
@@ -307,7 +307,7 @@ class Installation(System, Options):
 def free_id(kind: str, wanted: int | None, taken: Mapping[int, object]) -> int:
     """Return the id of a new object.
 
-    :param wanted: the id that it asks for; None: the next one.
+    :param wanted: the requested id; None: the next free one.
     :raises ValueError: the id is taken.
     """
     number = wanted if wanted is not None else max(taken, default=0) + 1
@@ -317,7 +317,7 @@ def free_id(kind: str, wanted: int | None, taken: Mapping[int, object]) -> int:
 
 
 def _ended_script(script: Sequence[Action | Gate], status: str) -> tuple[Action | Gate, ...]:
-    """Return the script of a run that is over: its gates were passed, and if it went wrong its last step did."""
+    """Return the script of a run that has ended: its gates are passed, and if it failed, its last action did."""
     played: list[Action | Gate] = [
         dataclasses.replace(step, auto_after=0.0) if isinstance(step, Gate) else dataclasses.replace(step) for step in script
     ]
@@ -328,5 +328,5 @@ def _ended_script(script: Sequence[Action | Gate], status: str) -> tuple[Action 
 
 
 def _held_script(script: Sequence[Action | Gate]) -> tuple[Action | Gate, ...]:
-    """Return the script of a run that stays where it is: its first action never ends."""
+    """Return the script of a run that does not progress: its first action never ends."""
     return tuple(dataclasses.replace(step, seconds=math.inf) if isinstance(step, Action) else step for step in script)

@@ -1,4 +1,4 @@
-"""Logs as text files, for action executions whose log is too long for an answer, and the addresses that lead to them."""
+"""Logs as text files, for action executions whose log is too long for an answer, and their presigned addresses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider.emulator.storage import StorageError, check_authorization
 
 _FILES_KEPT = 8
 _PIECE = 1_000
-"""Lines that are rendered at once: a log may be longer than memory."""
+"""Number of lines that are rendered at a time: a log may not fit into memory."""
 _NO_LIMIT = 1_000 * 604_800
 
 
@@ -29,11 +29,11 @@ class LogFiles:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._secret = secrets.token_bytes(16)
-        # Where the whole pieces of a log end, in bytes, for the files read last. A log only grows.
+        # Byte offsets at which the complete pieces of a log end, for the files read last. A log only grows.
         self._ends: OrderedDict[str, list[int]] = OrderedDict()
 
     def size(self, step: Step, now: float) -> int:
-        """Return how many bytes the log has at ``now``: UTF-8, each line with its end."""
+        """Return the size of the log at ``now`` in bytes: UTF-8, line ends included."""
         whole = log_length(step, now) // _PIECE
         ends = self._ends.pop(step.id, [0])
         if len(ends) > whole + 1:
@@ -70,7 +70,7 @@ class LogFiles:
     def check(self, path: str, query: str, authorization: str | None) -> None:
         """Check a request to the storage; ``path``: percent-encoded, below the storage's prefix.
 
-        :raises StorageError: no or a wrong signature, too late, or a second kind of authorization.
+        :raises StorageError: the signature is missing, wrong or expired, or there is a second kind of authorization.
         """
         parameters = {name: values[0] for name, values in parse_qs(query).items()}
         made, seconds = parameters.get("X-Amz-Date", ""), parameters.get("X-Amz-Expires", "")

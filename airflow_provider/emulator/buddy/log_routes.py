@@ -1,4 +1,4 @@
-"""Routes 9 to 12: action executions and their logs, in the forms that the vendor has had for them."""
+"""Routes 9 to 12: action executions and their logs, in all forms that the vendor has had."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request, Response

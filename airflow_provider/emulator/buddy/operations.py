@@ -1,4 +1,4 @@
-"""The operations of PATCH on an execution: cancel, retry, pass a gate, start a delayed run."""
+"""The operations of PATCH on an execution: cancel, retry, approve, start a delayed run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider.emulator.buddy.timeline import Act, Person, Step
 def operate(buddy: Installation, execution: Execution, body: Any, by: Person) -> Execution:
     """Carry out the operation that ``body`` names and return the execution to answer with.
 
-    :param by: who does it.
-    :raises ApiError: 400 if it does not fit, 403 if ``by`` may not.
+    :param by: the user who does it.
+    :raises ApiError: 400 if the state does not allow it, 403 if ``by`` may not.
     """
     if not isinstance(body, dict):
         raise ApiError(400, "The body must be a JSON object")
@@ -39,7 +39,7 @@ def operate(buddy: Installation, execution: Execution, body: Any, by: Person) ->
 
 
 def cancel(buddy: Installation, execution: Execution, by: Person) -> Execution:
-    """Cancel a run that is neither over nor being cancelled.
+    """Cancel a run that has not ended and is not being cancelled.
 
     :raises ApiError: 400.
     """
@@ -51,7 +51,7 @@ def cancel(buddy: Installation, execution: Execution, by: Person) -> Execution:
 
 
 def run_now(buddy: Installation, execution: Execution, by: Person) -> Execution:
-    """Start a delayed run at once.
+    """Start a delayed run now.
 
     :raises ApiError: 400.
     """
@@ -63,9 +63,9 @@ def run_now(buddy: Installation, execution: Execution, by: Person) -> Execution:
 
 
 def approve(buddy: Installation, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
-    """Pass a gate that a run waits at, if ``body`` fits it.
+    """Pass the gate that a run waits at, if ``body`` matches it.
 
-    :raises ApiError: 400 if it waits for nothing or for something else, or if several gates wait and ``body`` names none;
+    :raises ApiError: 400 if the run does not wait or the operation is wrong, or if several gates wait and ``body`` names none;
         403 if ``by`` may not approve.
     """
     step, gate = waiting_step(execution, body.get("approve_action_id"))
@@ -82,7 +82,7 @@ def waiting_step(execution: Execution, wanted: Any = None) -> tuple[Step, Gate]:
     """Return the step at whose gate the run waits, and the gate.
 
     :param wanted: id of the action execution or of the action, as text or number; None: the only one.
-    :raises ApiError: 400 if it waits at none, not at that one, or at several.
+    :raises ApiError: 400 if no gate waits, not that one, or several.
     """
     waiting = [(step, step.action) for step in execution.state.steps if step.waiting and isinstance(step.action, Gate)]
     if not waiting:
@@ -98,7 +98,7 @@ def waiting_step(execution: Execution, wanted: Any = None) -> tuple[Step, Gate]:
 def pass_gate(
     buddy: Installation, execution: Execution, step: Step, gate: Gate, variables: tuple[Mapping[str, Any], ...], by: Person
 ) -> Execution:
-    """Pass a gate that waits.
+    """Pass a waiting gate.
 
     :raises ApiError: 403 if ``by`` may not.
     """

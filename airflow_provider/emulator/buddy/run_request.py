@@ -1,4 +1,4 @@
-"""The body of a run request, checked."""
+"""Parsing of the body of a run request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFS = ("branch", "tag", "pull_request")
 
 @dataclass
 class RunRequest:
-    """What a run was asked for. ``raw``: the body as sent; ``delay_until``: epoch seconds."""
+    """The request that starts a run. ``raw``: the body as sent; ``delay_until``: epoch seconds."""
 
     raw: Mapping[str, Any] = field(default_factory=dict)
     comment: str | None = None
@@ -33,9 +33,9 @@ class RunRequest:
 
 
 def parse_run(body: Any, pipeline: Pipeline, *, needs_revision: bool) -> RunRequest:
-    """Return the request that ``body`` makes.
+    """Parse the body of a run request.
 
-    :param needs_revision: whether ``to_revision`` is demanded, as it once was.
+    :param needs_revision: whether ``to_revision`` is required, as in E1.
     :raises ApiError: 400.
     """
     if body is None:

@@ -1,4 +1,4 @@
-"""Pipelines and variables from the plain objects of a scenario file, checked."""
+"""Reads pipelines and variables from the plain objects of a scenario file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEYS = {"pipelines", "variables"}
 def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
     """Return the pipelines of ``{pipelines: [{name: ..., actions: [{name: ...}, {gate: ...}]}]}``.
 
-    :raises ScenarioError: a key is unknown or missing, or a value of the wrong type; the message names the place.
+    :raises ScenarioError: a key is unknown or missing, or a value has the wrong type; the message names the place.
     """
     check_keys("buddy", scenario, _KEYS)
     items = listed("buddy.pipelines", scenario.get("pipelines", []))
@@ -26,7 +26,7 @@ def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
 def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
     """Return the variables of ``{variables: [{key: ..., value: ...}]}``.
 
-    :raises ScenarioError: as for :func:`read_pipelines`.
+    :raises ScenarioError: see :func:`read_pipelines`.
     """
     check_keys("buddy", scenario, _KEYS)
     variables = []

@@ -1,4 +1,4 @@
-"""The storage that keeps logs too long for an answer: another origin, presigned addresses, errors in XML."""
+"""The storage for logs that are too long for an answer: an origin of its own, presigned addresses, errors in XML."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request, Response
@@ -36,7 +36,7 @@ def build_storage(buddy: Buddy) -> FastAPI:
 
 
 def log_file(buddy: Buddy, step: Step, request: Request) -> Response:
-    """Return the log as a text file, or the part of it that the request asks for."""
+    """Return the log as a text file, or the requested range of it."""
     files, now = buddy.log_files, buddy.clock.now()
     size = files.size(step, now)
     headers = {"Accept-Ranges": "bytes"} if buddy.log_url_ranges else {}

@@ -34,7 +34,7 @@ class Buddy(Installation):
         self._deliveries = Deliveries(self)
 
     def add_webhook(self, webhook: Webhook) -> Webhook:
-        """Add a webhook and return it with its id set; it hears of what happens from now on.
+        """Add a webhook and return it with its id set; it receives events from now on.
 
         :raises ValueError: the id is taken, the address is not on loopback, or an event is unknown.
         """
@@ -49,7 +49,8 @@ class Buddy(Installation):
     def cancel(self, ref: str | Execution, by: str = SOMEBODY.name) -> None:
         """Cancel a run.
 
-        :raises ValueError: it is over, or being cancelled.
+        :param by: name of the user who does it.
+        :raises ValueError: it has ended, or is being cancelled.
         """
         with self.lock, _as_value_error():
             operations.cancel(self, self.find(ref), self.person(by))
@@ -61,10 +62,11 @@ class Buddy(Installation):
         variables: Mapping[str, str] | None = None,
         action: str | int | None = None,
     ) -> None:
-        """Pass the gate that a run waits at; variables that it asks for take their defaults unless given.
+        """Approve a run that waits at a gate; variables of the gate that are not given take their defaults.
 
-        :param action: which gate, if several wait: the id of the action or of its action execution.
-        :raises ValueError: it waits at none, or at several and ``action`` names none, or ``by`` may not.
+        :param by: name of the user who approves.
+        :param action: the gate, if several wait: the id of the action or of its action execution.
+        :raises ValueError: no gate waits, or several wait and ``action`` names none, or ``by`` may not approve.
         """
         with self.lock, _as_value_error():
             execution = self.find(ref)
@@ -74,9 +76,9 @@ class Buddy(Installation):
             operations.pass_gate(self, execution, step, gate, passed, self.person(by))
 
     def revive(self, ref: str | Execution) -> Execution:
-        """Run a finished execution again, on the same id whatever ``retry_keeps_id`` says for the API.
+        """Run an execution that has ended again, with the same id regardless of ``retry_keeps_id``.
 
-        :raises ValueError: it is not over.
+        :raises ValueError: it has not ended.
         """
         with self.lock:
             execution = self.find(ref)
@@ -87,9 +89,9 @@ class Buddy(Installation):
             return execution
 
     def finish(self, ref: str | Execution, status: str = "SUCCESSFUL") -> None:
-        """End a run at once; with a status that is not final it shows that and goes on.
+        """End a run immediately; with a status that is not final, the run shows it and continues.
 
-        :raises ValueError: it is over.
+        :raises ValueError: it has ended.
         """
         with self.lock:
             execution = self.find(ref)
@@ -99,7 +101,7 @@ class Buddy(Installation):
             execution.attempts[-1].acts.append(Act(kind, self.clock.now(), SOMEBODY, status=status))
 
     def delete(self, ref: str | Execution) -> None:
-        """Delete an execution: it is not found from now on; its id is not given again."""
+        """Delete an execution: it is no longer found, and its id is not reused."""
         with self.lock:
             self.find(ref).deleted = True
 
@@ -128,7 +130,7 @@ class Buddy(Installation):
 
 @contextlib.contextmanager
 def _as_value_error() -> Iterator[None]:
-    """Turn a refusal of the API into an error for the caller in this process."""
+    """Convert an error answer of the API into an error for a caller in this process."""
     try:
         yield
     except ApiError as error:

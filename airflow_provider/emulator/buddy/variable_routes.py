@@ -14,7 +14,7 @@ from airflow_provider.emulator.buddy.variables import Variable
 
 _VARIABLES = WORKSPACE + "/variables"
 
-# Query parameters, in both of the vendor's spellings, and the scope that each asks for; the narrowest wins.
+# Query parameters, in both of the vendor's spellings, and the scope that each selects; the narrowest wins.
 _FILTERS = (
     ("sandbox", ("sandbox_id", "sandboxId")),
     ("environment", ("environment_id", "environmentId")),
@@ -92,7 +92,7 @@ def _as_text(scopes: dict[str, str | int]) -> dict[str, str]:
 
 
 def _fields(body: Json) -> dict[str, Any]:
-    """Return the fields of a variable that a body gives.
+    """Return the fields of a variable from a body.
 
     :raises ApiError: 400.
     """

@@ -11,7 +11,7 @@ from airflow_provider.emulator.buddy.views import Views
 
 
 class VariableViews:
-    """Writes variables, encrypted ones never in clear."""
+    """Renders variables; encrypted ones only as ciphertext."""
 
     def __init__(self, buddy: Installation) -> None:
         self._views = Views(buddy)

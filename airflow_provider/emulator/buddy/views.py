@@ -1,4 +1,4 @@
-"""The vendor's JSON objects, built from the records."""
+"""The vendor's JSON objects of pipelines and executions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from airflow_provider.emulator.buddy.timeline import SOMEBODY, Person, State, St
 
 _Json = dict[str, Any]
 _CREATED = "2025-01-01T08:00:00Z"
-# Of a definition, what an action shows inside an action execution, too.
+# Fields of a definition that an action shows inside an action execution, too.
 _SHORT = ("current_revision", "trigger_time", "disabled", "timeout", "integration", "variables")
 
 
 def date(seconds: float | None) -> str | None:
-    """Return epoch seconds as the vendor writes dates: UTC, with as many of three fraction digits as needed."""
+    """Return epoch seconds as the vendor writes dates: UTC, with up to three fraction digits."""
     if seconds is None:
         return None
     text = datetime.fromtimestamp(round(seconds, 3), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
@@ -28,7 +28,7 @@ def date(seconds: float | None) -> str | None:
 
 
 class Views:
-    """Writes the records of one installation as JSON objects, by its options.
+    """Renders the content of one installation as JSON objects, according to its options.
 
     :ivar api: what ``url`` fields begin with.
     """
@@ -41,7 +41,7 @@ class Views:
     # -- objects ---------------------------------------------------------------------------------------------------
 
     def workspace(self, name: str, *, single: bool) -> _Json:
-        """Route 17: a workspace, as an item of a list or by itself."""
+        """Route 17: a workspace, as a list item or alone."""
         urls = {
             "url": f"{self.api}/workspaces/{quote(name)}",
             "html_url": f"{self._buddy.web_url}/{quote(name)}",
@@ -52,7 +52,7 @@ class Views:
         return view
 
     def project(self, workspace: str, name: str, *, single: bool) -> _Json:
-        """Route 17: a project, as an item of a list or by itself."""
+        """Route 17: a project, as a list item or alone."""
         view: _Json = {**self._urls(workspace, name), "name": name, "display_name": name, "status": "ACTIVE"}
         if single:
             view |= {"create_date": _CREATED, "created_by": self.person(SOMEBODY), "default_branch": "main", "size": 0}
@@ -84,7 +84,7 @@ class Views:
         )
 
     def pipeline(self, pipeline: Pipeline, *, single: bool) -> _Json:
-        """Routes 1 and 2: a pipeline, as an item of a list or by itself."""
+        """Routes 1 and 2: a pipeline, as a list item or alone."""
         last = next(iter(reversed(self._buddy.executions_of(pipeline))), None)
         view: _Json = {
             **self._pipeline_urls(pipeline),
@@ -134,7 +134,7 @@ class Views:
         return self.without_nulls(view | action.definition)
 
     def listed_action(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
-        """Route 13: an action as an item of the list."""
+        """Route 13: an action as a list item."""
         return self.without_nulls(self._short_action(pipeline, action, self._last_status(pipeline, action)))
 
     def _short_action(self, pipeline: Pipeline, action: Action | Gate, last_status: str) -> _Json:
@@ -183,7 +183,7 @@ class Views:
         return self.without_nulls(view)
 
     def listed_execution(self, execution: Execution) -> _Json:
-        """Route 5: an execution as an item of the list."""
+        """Route 5: an execution as a list item."""
         view = self._execution(execution, execution.state)
         del view["from_revision"], view["delay_until"]
         if not self._buddy.list_has_comment:
@@ -218,7 +218,7 @@ class Views:
         return f"{buddy.url}{run}/action_executions/{step_id}/log-file"
 
     def legacy_action_execution(self, execution: Execution, step: Step) -> _Json:
-        """Routes 11 and 12: an action execution found by its action. SSH_COMMAND has an empty log there, an oddity of the vendor's."""
+        """Routes 11 and 12: an action execution by its action. SSH_COMMAND has an empty log there, a quirk of the vendor's."""
         view = {
             "status": step.status,
             "progress": self._progress(step),
@@ -243,7 +243,7 @@ class Views:
         }
 
     def summary(self, execution: Execution) -> _Json:
-        """The execution as the emulator's own control route tells it."""
+        """The execution as the emulator's own control route shows it."""
         steps = execution.action_executions
         return {
             "system": self._buddy.name,

@@ -66,7 +66,7 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
 
 
 def _fields(body: Json) -> dict[str, Any]:
-    """Return the fields of a webhook that a body gives.
+    """Return the fields of a webhook from a body.
 
     :raises ApiError: 400.
     """

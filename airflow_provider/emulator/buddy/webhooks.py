@@ -1,4 +1,4 @@
-"""Webhooks, and what was delivered to them."""
+"""Webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVENTS = ("PUSH", "EXECUTION_STARTED", "EXECUTION_SUCCESSFUL", "EXECUTION_FAILED
 
 @dataclass
 class Delivery:
-    """One request to a webhook. ``at``: epoch seconds; ``status``: of the answer, None if none came; ``body``: as sent."""
+    """One request to a webhook. ``at``: epoch seconds; ``status``: HTTP status of the answer, None without an answer; ``body``: as sent."""
 
     at: float
     event: str
@@ -25,14 +25,14 @@ class Delivery:
 
 @dataclass
 class Webhook:
-    """An address that hears of executions.
+    """An address that receives events of executions.
 
-    :ivar target_url: on loopback: an emulator calls nobody else.
-    :ivar events: those that it hears of.
-    :ivar projects: handles of projects; none: all of the workspace.
-    :ivar secret_key: sent inside each payload.
-    :ivar requests: what was delivered, oldest first.
-    :ivar id: given when it is added, if not set.
+    :ivar target_url: address on loopback; the emulator calls no other host.
+    :ivar events: the events that it receives.
+    :ivar projects: handles of projects; if empty, all of the workspace.
+    :ivar secret_key: included in each payload.
+    :ivar requests: its deliveries, oldest first.
+    :ivar id: default: assigned when it is added.
     """
 
     target_url: str
@@ -55,7 +55,7 @@ class Webhook:
                 raise ValueError(f"unknown event {event!r}: one of {', '.join(EVENTS)}")
 
     def hears(self, event: str, execution: Execution) -> bool:
-        """Tell whether an event of an execution is for it."""
+        """Return whether it receives an event of an execution."""
         in_scope = self.workspace == execution.workspace and (not self.projects or execution.project in self.projects)
         return in_scope and event in self.events
 

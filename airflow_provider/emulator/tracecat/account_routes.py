@@ -1,4 +1,4 @@
-"""Service accounts, and the parts of the inbox and of approvals that only users see."""
+"""Service accounts, the inbox and approvals: routes for users only."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Response

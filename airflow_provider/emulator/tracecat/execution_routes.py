@@ -1,4 +1,4 @@
-"""Executions: listed, searched, started, read, stopped and reset."""
+"""Executions: list, search, start, read, stop and reset."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Trigger(str, Enum):
 
 
 class Relation(str, Enum):
-    """Which executions, as to parents."""
+    """Which executions a search returns: those with or without parent."""
 
     ALL = "all"
     ROOT = "root"
@@ -57,14 +57,14 @@ class Relation(str, Enum):
 
 
 class StatusMode(str, Enum):
-    """What a filter of statuses means."""
+    """Whether a filter includes or excludes statuses."""
 
     INCLUDE = "include"
     EXCLUDE = "exclude"
 
 
 class Reapply(str, Enum):
-    """What of a run's signals a reset keeps."""
+    """Which of a run's signals a reset keeps."""
 
     ALL_ELIGIBLE = "all_eligible"
     SIGNAL_ONLY = "signal_only"
@@ -160,7 +160,7 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
             if position.token is not None:
                 rows = [row for row in rows if _order(*row) > position.token]
             page_rows, more = rows[:limit], len(rows) > limit
-            # The relation is looked at only after the page was cut, an oddity of the vendor's: pages may be short.
+            # The relation is applied after pagination, a quirk of the vendor's: pages may be short.
             related = [row for row in page_rows if relation is Relation.ALL or (row[0].parent is not None) == (relation is Relation.CHILD)]
             return page([views.searched(*row) for row in related], position, _order(*page_rows[-1]) if more else None)
 
@@ -248,7 +248,7 @@ Bounds = tuple[float | None, float | None]
 
 
 def _rows(tracecat: Tracecat, access: Access, workflow_id: str | None, trigger: Sequence[Trigger] | None, user_id: str | None) -> list[Row]:
-    """Return the runs that lists have: those that go on first, then by their ends, the last one first."""
+    """Return the listed runs: running ones first, then by end, latest first."""
     workflow_number = None
     if workflow_id is not None:
         workflow_number = str(ids.workflow_uuid(check_workflow_id(workflow_id, "query")))
@@ -284,7 +284,7 @@ def _window(name: str, since: datetime | None, until: datetime | None) -> Bounds
 
 
 def _seconds(moment: datetime | None) -> float | None:
-    """Return whole epoch seconds; a time without a zone is one in UTC."""
+    """Return whole epoch seconds; a time without a zone is in UTC."""
     if moment is None:
         return None
     return float(int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()))
@@ -312,7 +312,7 @@ def _start(tracecat: Tracecat, access: Access, body: StartBody, draft: bool) -> 
 
 
 def started(execution: Execution) -> Json:
-    """Return the answer to a start; the id of the workflow comes in its long form."""
+    """Return the answer to a start; it has the long form of the workflow's id."""
     kind = "Draft workflow" if execution.execution_type == "draft" else "Workflow"
     return {"message": f"{kind} execution started", "wf_id": execution.workflow.id, "wf_exec_id": execution.id}
 

@@ -1,4 +1,4 @@
-"""What the vendor's API shows of executions: rows of lists, the whole history, the compact view."""
+"""Executions as the vendor's JSON objects: rows of lists, the full history, the compact view."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ExecutionViews:
     def minimal(self, execution: Execution, run: Run) -> Json:
         """A row of the list."""
         state = execution.state_of(run)
-        # The search index does not count while it runs.
+        # The search index has no length while the run lasts.
         length = self._length(execution, run, state) if state.over else 0
         return self._head(execution, run, state, length, execution.parent.id if execution.parent else None)
 
@@ -44,7 +44,7 @@ class ExecutionViews:
         return len(History(execution.plan, run, state, execution.runs[0].at, execution.trigger_type == "scheduled").events)
 
     def full(self, execution: Execution) -> Json:
-        """The whole history. It does not tell the parent."""
+        """The full history, without the parent."""
         state = execution.state
         history = self._tracecat.history_of(execution, state)
         head = self._head(execution, execution.run, state, len(history.events), None)
@@ -60,7 +60,7 @@ class ExecutionViews:
         rows = [self._row(execution, history, step) for step in state.steps if step.scheduled]
         rows.sort(key=lambda row: int(row["source_event_id"]))
         first, last = history.events[0], history.events[-1]
-        # What a schedule passes is read later, by the workflow itself.
+        # The inputs of a schedule are read later, by the workflow itself.
         inputs = execution.inputs if execution.trigger_type != "scheduled" else None
         rows.insert(0, _synthetic(first, "__workflow_trigger__", "COMPLETED") | {"action_input": inputs})
         if state.status == "COMPLETED":
@@ -83,7 +83,7 @@ class ExecutionViews:
 
     @staticmethod
     def _in_history(envelope: Json) -> Json:
-        """An envelope as the history holds it: the reference to an external object does not tell when that was made."""
+        """An envelope as the history contains it: references to external objects lack ``created_at``."""
         if envelope["type"] != "external":
             return envelope
         return envelope | {"ref": {key: value for key, value in envelope["ref"].items() if key != "created_at"}}
@@ -220,7 +220,7 @@ class ExecutionViews:
         trigger = None
         if execution.inputs is not None:
             trigger = self._tracecat.blobs.envelope(execution.inputs, f"{execution.id}/trigger", run.at)
-        # Only what the action speaks of.
+        # Only the actions that it refers to.
         args = as_json(step.action.args).decode()
         referenced = [
             earlier_step

@@ -1,4 +1,4 @@
-"""What an emulated Tracecat installation holds, and what its clock makes of it."""
+"""The content of an emulated Tracecat installation, and its state at the current time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from airflow_provider.emulator.tracecat.timeline import Child, Place, Plan, Run,
 from airflow_provider.emulator.tracecat.times import plain
 from airflow_provider.emulator.tracecat.workers import Workers
 
-# Always the same, so that a connection outlives the emulator; good for nothing but loopback.
+# Constants, so that a connection is still valid after a restart of the emulator; useless outside of it.
 _WORKSPACE = "5c9f2f3e-7a41-4d0e-9b58-1f6a3c2e8d70"
 _KEY = "tc_ws_sk_Emulator0001_GoodForNothingButLoopback0001"
 
@@ -61,12 +61,12 @@ class Installation(System, Options):
 
     @property
     def web_url(self) -> str:
-        """Where the web UI would be: the vendor's ``public_app_url``."""
+        """Address of the web UI, which does not exist: the vendor's ``public_app_url``."""
         return self.public_url or self._server_url() + "/tracecat"
 
     @property
     def storage_url(self) -> str:
-        """Where stored results are: another origin than the API's, opened when it is first needed."""
+        """Address of the storage for results: an origin of its own, started at first use."""
         return self._storage_url()
 
     @property
@@ -110,7 +110,7 @@ class Installation(System, Options):
 
     @property
     def workers(self) -> bool:
-        """Whether workers run: without them executions stay at their beginning, and cancels without effect."""
+        """Whether workers run. Without them executions do not progress, and cancels have no effect."""
         return self._workers.up
 
     @workers.setter
@@ -127,9 +127,9 @@ class Installation(System, Options):
             return list(self._workflows.values())
 
     def add_workflow(self, workflow: Workflow) -> Workflow:
-        """Add a workflow and return it with its ids set; it may be changed later, for its next executions.
+        """Add a workflow and return it with its ids set; changes to it apply to later executions.
 
-        :raises ValueError: id or alias are taken, or the script makes no sense.
+        :raises ValueError: the id or the alias is taken, or the script is invalid.
         """
         with self.lock:
             number = str(ids.workflow_uuid(workflow.id) if workflow.id is not None else uuid.uuid4())
@@ -176,7 +176,7 @@ class Installation(System, Options):
     def add_schedule(self, schedule: Schedule) -> Schedule:
         """Add a schedule and return it with its id set.
 
-        :raises ValueError: the id is taken, or it is too quick.
+        :raises ValueError: the id is taken, or ``every`` is not positive.
         :raises LookupError: there is no such workflow.
         """
         with self.lock:
@@ -196,7 +196,7 @@ class Installation(System, Options):
         return self._schedules_made[schedule.id or ""]
 
     def replace_schedule(self, schedule: Schedule) -> None:
-        """Put a schedule in the place of the one with its id."""
+        """Replace the schedule with the same id."""
         with self.lock:
             self.settle()
             self._schedules[schedule.id or ""] = schedule
@@ -209,7 +209,7 @@ class Installation(System, Options):
             del self._schedules[number]
 
     def fire(self, schedule: Schedule) -> Execution:
-        """Let a schedule start its workflow now."""
+        """Start the workflow of a schedule now."""
         with self.lock:
             return self._fire(schedule, self.clock.now())
 
@@ -248,8 +248,8 @@ class Installation(System, Options):
         """Create an execution of the workflow as it is now.
 
         :param at: epoch seconds; default: now.
-        :param acknowledged: whoever starts it hears of a start that fails; otherwise its id leads nowhere for ``start_lag``
-            seconds, or for ever.
+        :param acknowledged: True: the execution exists immediately; False: it does not exist for ``start_lag`` seconds, or never
+            if its start fails.
         """
         with self.lock:
             at = self.clock.now() if at is None else at
@@ -302,20 +302,20 @@ class Installation(System, Options):
         )
 
     def state_of(self, execution: Execution, run: Run) -> State:
-        """Return where a run of an execution stands now."""
+        """Return the current state of a run of an execution."""
         with self.lock:
             self.settle()
             return self._play(execution, run)
 
     def history_of(self, execution: Execution, state: State) -> History:
-        """Return the events of the latest run in that state."""
+        """Return the history of the latest run in that state."""
         scheduled = execution.trigger_type == "scheduled"
         return History(execution.plan, execution.run, state, execution.runs[0].at, scheduled)
 
     def _play(self, execution: Execution, run: Run) -> State:
         now, ended = self.clock.now(), self._over.get(run.id)
         if ended is not None and ended[0] is execution.plan and ended[1] == len(run.acts) and (ended[2].closed_at or 0.0) <= now:
-            return ended[2]  # lists look at every execution there is
+            return ended[2]  # lists read the state of every execution
 
         def child(place: Place, index: int) -> Child | None:
             execution_of_child = execution.children.get((run.id, place, index))
@@ -331,12 +331,12 @@ class Installation(System, Options):
         return Child(execution.id, execution.workflow.id or "", state.status, state.closed_at, state.result, state.failure)
 
     def settle(self) -> None:
-        """Start what schedules and parents ought to have started by now."""
+        """Start the executions that schedules and parents should have started by now."""
         with self.lock:
             now = self.clock.now()
             for schedule in self._schedules.values():
                 self._fire_due(schedule, now)
-            # A child may be over by now, so that its parent went on and started another.
+            # If a child has ended by now, its parent may have continued and started another one.
             while any(self._start_children(parent) for parent in tuple(self._parents)):
                 pass
 
@@ -383,7 +383,7 @@ class Installation(System, Options):
         """
         if isinstance(ref, Execution):
             return ref
-        # A workspace may stand in front.
+        # The id may have a workspace before it.
         execution_id = ref.partition(":")[2] if ref[:3] != "wf_" else ref
         if (execution := self.existing(execution_id)) is not None:
             return execution

@@ -1,4 +1,4 @@
-"""Plans of executions that something else started, changed so that an execution has a given status."""
+"""Plans of executions that were started outside the API and have a given status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider.emulator.tracecat.timeline import Plan, Run, play
 
 
 def ended_plan(plan: Plan, status: str) -> Plan:
-    """Return the plan of an execution that is over: if it went wrong, its last action did."""
+    """Return the plan of an execution that has ended: if it failed, its last action did."""
     script: list[Action] = []
     for action in plan.script:
         answered = Interaction(auto_after=0.0) if action.interaction else None

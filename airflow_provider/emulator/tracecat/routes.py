@@ -30,6 +30,6 @@ def build_tracecat_api(tracecat: Tracecat) -> FastAPI:
     add_schedule_routes(application, tracecat)
     add_session_routes(application, tracecat)
     add_account_routes(application, tracecat)
-    # The server answers below /api, too, whether or not a proxy took that off.
+    # The server also answers below /api, whether or not a proxy has removed that prefix.
     application.mount("/api", application)
     return application

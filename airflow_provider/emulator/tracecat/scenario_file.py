@@ -1,4 +1,4 @@
-"""Workflows and schedules from the plain objects of a scenario file, checked."""
+"""Reads workflows and schedules from the plain objects of a scenario file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYS = {"workflows", "schedules"}
 
 
 def load_scenario(tracecat: Installation, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Add what ``{workflows: [{title: ..., actions: [{ref: ...}]}], schedules: [{workflow: ...}]}`` describes; return it.
+    """Add what ``{workflows: [{title: ..., actions: [{ref: ...}]}], schedules: [{workflow: ...}]}`` describes, and return it.
 
     :raises ScenarioError: a key is unknown or missing, or a value is wrong; the message names the place.
     """

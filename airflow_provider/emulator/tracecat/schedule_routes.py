@@ -1,4 +1,4 @@
-"""Schedules: listed, made, changed and deleted."""
+"""Schedules: list, read, create, change and delete."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import dataclasses

@@ -1,4 +1,4 @@
-"""The installation, logging in and out, who calls, and workspaces."""
+"""The installation, login and logout, the calling user, and workspaces."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from typing import Any

@@ -1,4 +1,4 @@
-"""The blob store that keeps long results: another origin, presigned addresses, errors in XML."""
+"""The blob store for long results: an origin of its own, presigned addresses, errors in XML."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request, Response

@@ -1,4 +1,4 @@
-"""Results as the vendor keeps them: inline, or in a blob store, and what of them a client sees."""
+"""Results as the vendor stores them, inline or in a blob store, and as clients see them."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def as_json(value: Any) -> bytes:
 
 
 def inline(value: Any) -> dict[str, Any]:
-    """Return the envelope of a value that is kept with the history."""
+    """Return the envelope of a value that is stored in the history."""
     return {"type": "inline", "data": value, "typename": type(value).__name__}
 
 
 def unwrapped(envelope: dict[str, Any] | None) -> Any:
-    """Return what the compact view shows: the plain value of an inline one, any other as it is."""
+    """Return what the compact view shows: the plain value of an inline envelope, any other envelope unchanged."""
     return envelope["data"] if envelope is not None and envelope["type"] == "inline" else envelope
 
 
 class BlobStore:
-    """The blob store: what is in it, and presigned addresses that lead to it.
+    """The blob store: its content, and presigned addresses.
 
     :param options: which results it stores, and for how long.
     :param storage_url: returns the address of its origin.
@@ -59,10 +59,10 @@ class BlobStore:
         self._blobs: dict[str, tuple[bytes, float]] = {}
 
     def envelope(self, value: Any, key: str, at: float, *, collection: bool = False) -> dict[str, Any]:
-        """Return the envelope of a value, put into the store if it is long, or a collection.
+        """Return the envelope of a value, and put the value into the store if it is long or a collection.
 
-        :param key: where it is, or would be, in the bucket.
-        :param at: epoch seconds of its making.
+        :param key: its key in the bucket.
+        :param at: epoch seconds of its creation.
         """
         if collection:
             return self._collection(value, key, at)
@@ -100,14 +100,14 @@ class BlobStore:
         }
 
     def content(self, key: str) -> bytes | None:
-        """Return what is stored; None: nothing, or no longer."""
+        """Return a stored object; None: there is none, or no longer."""
         stored, retention = self._blobs.get(key), self._options.blob_retention
         if stored is None or (retention is not None and self._clock.now() >= stored[1] + retention):
             return None
         return stored[0]
 
     def download(self, ref: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what leads to a stored object: a presigned address and how long it is good for."""
+        """Return the download data of a stored object: a presigned address and for how long it is valid."""
         seconds = self._options.download_expires
         key, name = str(ref["key"]), str(ref["key"]).rpartition("/")[2]
         path = f"/{BUCKET}/{quote(key)}"
@@ -128,9 +128,9 @@ class BlobStore:
         }
 
     def fetch(self, key: str, query: Mapping[str, str], authorization: str | None) -> bytes:
-        """Return what a presigned address leads to.
+        """Return the object behind a presigned address.
 
-        :raises StorageError: no or a wrong signature, too late, gone, or a second kind of authorization.
+        :raises StorageError: the signature is missing, wrong or expired, the object is gone, or there is a second kind of authorization.
         """
         expires = query.get("Expires", "")
         check_authorization(authorization)
@@ -148,5 +148,5 @@ class BlobStore:
 
 
 def data_url(value: Any) -> str:
-    """Return a value as an address that holds it."""
+    """Return a ``data:`` address that contains a value."""
     return "data:application/json;base64," + base64.b64encode(as_json(value)).decode()

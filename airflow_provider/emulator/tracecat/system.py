@@ -39,11 +39,11 @@ class Tracecat(Installation):
         trigger_type: str = "manual",
         execution_type: str = "published",
     ) -> Execution:
-        """Add an execution that somebody else started.
+        """Add an execution that was started outside the API.
 
-        :param status: None: it follows the script. One of the final ones: it has just ended so. ``RUNNING``: it stays so until
-            somebody acts on it.
-        :param started_at: epoch seconds; default: now, or as long ago as the script takes if it has ended.
+        :param status: None: it follows the script. A final status: it has just ended with that. ``RUNNING``: it keeps that
+            until somebody acts on it.
+        :param started_at: epoch seconds; default: now; if it has ended, as long ago as the script takes.
         :raises ValueError: unknown status.
         """
         if status is not None and status not in ("RUNNING", *TERMINAL):
@@ -70,11 +70,11 @@ class Tracecat(Installation):
             return execution
 
     def cancel(self, ref: str | Execution) -> None:
-        """Ask a running execution to stop; nothing happens to one that is over."""
+        """Ask a running execution to stop; nothing happens if it has ended."""
         self._stop(self.find(ref), "cancel")
 
     def terminate(self, ref: str | Execution, reason: str | None = None) -> None:
-        """End a running execution at once; nothing happens to one that is over."""
+        """End a running execution immediately; nothing happens if it has ended."""
         self._stop(self.find(ref), "end")
 
     def _stop(self, execution: Execution, kind: str) -> None:
@@ -92,9 +92,10 @@ class Tracecat(Installation):
                         self._stop(self._executions[child.id], kind)
 
     def reset(self, ref: str | Execution, event_id: int | None = None) -> Run:
-        """Run an execution again in place, from the start or from an event of its history, and return the new run.
+        """Run an execution again with the same id, and return the new run.
 
-        :raises ValueError: it cannot go on from there.
+        :param event_id: event of the history to restart from; default: the start.
+        :raises ValueError: it cannot restart from there.
         """
         with self.lock:
             execution = self.find(ref)
@@ -121,10 +122,10 @@ class Tracecat(Installation):
         return bool(about) and max(about) < point and step.done_at <= history.horizon
 
     def answer(self, ref: str | Execution, payload: Any = None, action: str | None = None) -> None:
-        """Answer what an execution waits for.
+        """Answer the interaction that an execution waits for.
 
-        :param action: ref of the action, if several wait.
-        :raises ValueError: it waits for nothing, or for several and ``action`` names none.
+        :param action: ref of the action, required if several wait.
+        :raises ValueError: it does not wait, or several actions wait and ``action`` names none.
         """
         with self.lock:
             execution = self.find(ref)
@@ -135,13 +136,13 @@ class Tracecat(Installation):
             self.record_answer(execution, waiting[0], payload)
 
     def record_answer(self, execution: Execution, step: Step, payload: Any) -> None:
-        """Let an answer reach the step that waits for it."""
+        """Record the answer to a step that waits for it."""
         execution.run.acts.append(Act("answer", self.clock.now(), target=step.interaction_id or "", payload=payload))
 
     def finish(self, ref: str | Execution, status: str = "COMPLETED") -> None:
-        """End an execution at once.
+        """End an execution immediately.
 
-        :raises ValueError: it is over, or the status is not final.
+        :raises ValueError: it has ended, or the status is not final.
         """
         with self.lock:
             execution = self.find(ref)
@@ -152,7 +153,7 @@ class Tracecat(Installation):
             execution.run.acts.append(Act("end", self.clock.now(), status=status))
 
     def delete(self, ref: str | Execution) -> None:
-        """Let an execution be gone, as after its retention."""
+        """Delete an execution, as happens after its retention period."""
         with self.lock:
             self.find(ref).deleted = True
 

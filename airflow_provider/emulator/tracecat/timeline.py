@@ -1,4 +1,4 @@
-"""Where an execution stands at a time: a pure function of its plan, of what people did, and of its children."""
+"""The state of an execution at a given time: a pure function of its plan, of what people did, and of its children."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider.emulator.tracecat.times import plain
 TERMINAL = ("COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT")
 STATUSES = ("RUNNING", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW", "TIMED_OUT")
 ROOT = "<root>:0"
-_INSTANT = 1e-6  # sums of durations are not exact
+_INSTANT = 1e-6  # sums of durations are inexact
 
 Place = tuple[int, int | None]
 """Position of an action in the script, and of the item it is played for within a stream."""
@@ -24,7 +24,7 @@ Place = tuple[int, int | None]
 
 @dataclass(frozen=True)
 class Failure:
-    """A message and the shortest useful part of it."""
+    """A message and its root cause."""
 
     message: str
     root: str | None = None
@@ -32,10 +32,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Act:
-    """Something done to a run from outside.
+    """Something that was done to a run from outside.
 
-    :ivar kind: ``cancel``, ``end`` (to ``status``, at once), ``answer`` (the interaction ``target``).
-    :ivar seconds: from the moment that a worker hears of a cancel to the end.
+    :ivar kind: ``cancel``, ``end`` (with ``status``, immediately), ``answer`` (to the interaction ``target``).
+    :ivar seconds: seconds from the time a worker receives a cancel to the end.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Child:
 
 @dataclass(frozen=True)
 class PendingChild:
-    """A child execution that ought to be started."""
+    """A child execution that should be started."""
 
     place: Place
     index: int
@@ -71,10 +71,10 @@ class PendingChild:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of an execution when it is created.
+    """What is fixed when an execution is created.
 
-    :ivar denied: refs of actions that whoever started it may not execute, with the scope that is missing.
-    :ivar mismatch: what is wrong with its inputs.
+    :ivar denied: refs of actions that its starter may not execute, with the missing scope.
+    :ivar mismatch: the validation failure of its inputs.
     """
 
     execution_id: str
@@ -91,18 +91,20 @@ class Plan:
 
     @property
     def returns_something(self) -> bool:
-        """Whether the workflow names a result."""
+        """Whether the workflow defines a result."""
         return self.returns is not NOTHING
 
 
 @dataclass
 class Step:
-    """One action, at the time asked for; times are epoch seconds.
+    """One action at the requested time; times are epoch seconds.
 
-    :ivar ready_at: when all that it waits for was over; ``scheduled_at``: after its own delay.
-    :ivar attempts: start and end of each.
-    :ivar inputs: of the children.
-    :ivar answered_at: of an interaction; ``done_at``: when the actions after it may begin.
+    :ivar ready_at: end of the actions that it waits for.
+    :ivar scheduled_at: end of its own delay after that.
+    :ivar attempts: start and end of each attempt.
+    :ivar inputs: inputs of the children.
+    :ivar answered_at: time of the answer to its interaction.
+    :ivar done_at: when the actions after it may begin.
     """
 
     place: Place
@@ -125,12 +127,12 @@ class Step:
 
     @property
     def ref(self) -> str:
-        """Of its action."""
+        """Ref of its action."""
         return self.action.ref
 
     @property
     def scheduled(self) -> bool:
-        """Whether it shows: a delay is over."""
+        """Whether its delay is over."""
         return bool(self.status)
 
     @property
@@ -140,7 +142,7 @@ class Step:
 
     @property
     def broke(self) -> bool:
-        """Whether its failure is one of the workflow."""
+        """Whether its failure fails the workflow."""
         return self.status in ("FAILED", "TIMED_OUT") and not self.action.handled
 
 
@@ -149,7 +151,7 @@ class Run:
     """An execution from its start, or from a reset, to its end.
 
     :ivar at: epoch seconds.
-    :ivar kept: steps of the run before that a reset did not undo.
+    :ivar kept: steps of the previous run that the reset keeps.
     """
 
     id: str
@@ -161,10 +163,10 @@ class Run:
 
 @dataclass
 class State:
-    """A run at the time asked for; times are epoch seconds.
+    """A run at the requested time; times are epoch seconds.
 
-    :ivar begun_at: when a worker took it; None: none has.
-    :ivar horizon: the time asked for, or the end.
+    :ivar begun_at: when a worker took it; None: it has not been taken.
+    :ivar horizon: the requested time, or the end of the run.
     :ivar pending: children to start.
     """
 
@@ -184,12 +186,12 @@ class State:
 
 
 Reacts = Callable[[float], float]
-"""Tells when a worker first works at or after a time."""
+"""Returns when a worker is first available at or after a time."""
 FindChild = Callable[[Place, int], "Child | None"]
 
 
 def play(plan: Plan, run: Run, now: float, reacts: Reacts, child: FindChild) -> State:
-    """Return where a run stands at ``now``, epoch seconds."""
+    """Return the state of a run at ``now``, epoch seconds."""
     now += _INSTANT
     begins = reacts(run.at)
     play = _Play(plan, run, begins, child)
@@ -210,7 +212,7 @@ def play(plan: Plan, run: Run, now: float, reacts: Reacts, child: FindChild) -> 
 
 
 class _Play:
-    """Plays the script without end: what cuts it short is found out later."""
+    """Simulates the whole script; cancels, timeouts and failures are applied afterwards."""
 
     def __init__(self, plan: Plan, run: Run, begins: float, child: FindChild) -> None:
         self._plan = plan
@@ -226,7 +228,7 @@ class _Play:
         self.pending: list[PendingChild] = []
 
     def add(self, position: int) -> None:
-        """Play one action; those that it waits for were played before."""
+        """Simulate one action; those that it waits for have been simulated before."""
         action = self._plan.script[position]
         before = [self._plan.script[position - 1].ref] if position else []
         depends_on = before if action.depends_on is None else list(action.depends_on)
@@ -254,7 +256,7 @@ class _Play:
         ready = self._ready(depends_on, index)
         context = self.context(action.stream, index)
         if place in self._run.kept:
-            # A reset does not undo it: it shows as it was.
+            # A reset keeps it unchanged.
             step = replace(self._run.kept[place])
         else:
             stream = ROOT if index is None else f"{ROOT}/{action.stream}:{index}"
@@ -273,7 +275,7 @@ class _Play:
         return step
 
     def context(self, stream: str | None = None, index: int | None = None) -> dict[str, Any]:
-        """Return what templates can tell of, as seen from within a stream or from outside of all."""
+        """Return the values that templates can refer to, inside a stream or outside."""
         results = dict(self._results)
         if stream is not None and index is not None:
             results |= {ref: result for (ref, at), result in self._in_streams.items() if at == index}
@@ -350,7 +352,7 @@ class _Play:
             step.answered_at, step.answer = first.at, first.payload
 
     def end(self, reacts: Reacts) -> tuple[float, str]:
-        """Return when and how the run ends; infinity if nobody knows."""
+        """Return the time and the status of the end; infinity if it is not known yet."""
         plan, run = self._plan, self._run
         candidates: list[tuple[float, str]] = []
         for act in run.acts:
@@ -383,7 +385,7 @@ class _Play:
 
 
 def _step_at(step: Step, horizon: float, over: bool) -> Step | None:
-    """Return the step as it is at the horizon; None: it is not reached."""
+    """Return the step as of the horizon; None: it is not reached."""
     if step.ready_at > horizon or (over and step.scheduled_at > horizon):
         return None
     shown = replace(step)
@@ -410,7 +412,7 @@ def _attempt_failure(action: Action, attempt: int, error: str) -> Failure:
 
 
 def _failure(plan: Plan, steps: Sequence[Step], at: float) -> Failure:
-    """Return the failure of the workflow: one block for each action that failed, and for each that was stopped by that."""
+    """Return the failure of the workflow: one block for each action that failed or was stopped because of that."""
     blocks = []
     for step in steps:
         if step.broke and step.closed_at is not None and step.closed_at <= at:

@@ -1,4 +1,4 @@
-"""Webhooks: whoever knows a workflow's secret starts it, waits for its result, and answers what it asks."""
+"""Webhooks: with a workflow's secret, start it, wait for its result, and answer its interactions."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import hmac
@@ -27,7 +27,7 @@ WEBHOOK = "/webhooks/{workflow_id}/{secret}"
 
 
 class Category(str, Enum):
-    """Where an answer comes from."""
+    """The source of an answer."""
 
     SLACK = "slack"
 
@@ -55,7 +55,7 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
     async def trigger_and_wait(request: Request, workflow: Workflow = admits, unwrap: bool = False) -> Response:
         execution = _start(tracecat, workflow, await _inputs(request))
         while not execution.state.over:
-            # A clock that somebody else drives is driven meanwhile.
+            # A clock that a test controls can move in the meantime.
             await _clock.asleep(0.01)
         with tracecat.lock:
             state = execution.state
@@ -74,7 +74,7 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
             return JSONResponse({"detail": download}, 413) if unwrap else JSONResponse(download)
 
     async def check_category(category: Category) -> None:
-        """Refuse another category; with the route's own check it says so twice, an oddity of the vendor's."""
+        """Validate the category a second time: as the vendor's, the answer reports an invalid one twice."""
 
     checked = Depends(check_category)
 
@@ -114,7 +114,7 @@ def _workflow_of(tracecat: Tracecat, request: Request) -> Workflow:
 
 
 def _admitted(tracecat: Tracecat, request: Request) -> Workflow:
-    """Return the workflow of the path, if its webhook takes the request.
+    """Return the workflow of the path, if its webhook accepts the request.
 
     :raises ApiError: 400, 401, 405, or 500 if the orchestrator is down.
     """

@@ -29,7 +29,7 @@ WORKFLOW = WORKFLOWS + "/{workflow_id}"
 
 
 class WorkflowPatch(BaseModel):
-    """The body of a change; fields that the emulator does not keep are ignored."""
+    """The body of a change; fields that the emulator does not have are ignored."""
 
     title: str | None = None
     alias: str | None = None
@@ -56,7 +56,7 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
         with tracecat.lock:
             workflows = [workflow for workflow in tracecat.workflows if workflow.workspace == access.workspace.id]
             workflows = [workflow for workflow in workflows if not tag or set(tag) & set(workflow.tags)]
-            # The newest first.
+            # Newest first.
             workflows = workflows if reverse else workflows[::-1]
             begin = int(position.token or 0)
             end = begin + limit if limit else len(workflows)

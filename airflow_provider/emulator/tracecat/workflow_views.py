@@ -1,4 +1,4 @@
-"""What the vendor's API shows of workflows, their webhooks and schedules."""
+"""Workflows, their webhooks and schedules as the vendor's JSON objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WorkflowViews:
         self._tracecat = tracecat
 
     def statement(self, workflow: Workflow, action: Action) -> Json:
-        """An action as definitions hold it."""
+        """An action as in a definition."""
         interaction = action.interaction
         return {
             "ref": action.ref,
@@ -41,7 +41,7 @@ class WorkflowViews:
         }
 
     def dsl(self, workflow: Workflow) -> Json:
-        """A workflow in the vendor's own language."""
+        """A workflow as in a definition."""
         return {
             "title": workflow.title,
             "description": description_of(workflow),
@@ -75,7 +75,7 @@ class WorkflowViews:
         }
 
     def workflow(self, workflow: Workflow) -> Json:
-        """The whole of it, the secret of its webhook included."""
+        """A workflow with all its fields, including the secret of its webhook."""
         actions = [self._action(workflow, action) for action in workflow.script]
         schedules = [self.schedule(schedule) for schedule in self._tracecat.schedules if schedule.workflow == workflow.id]
         return {
@@ -131,7 +131,7 @@ class WorkflowViews:
         }
 
     def definition(self, workflow: Workflow) -> Json:
-        """What was committed last."""
+        """The last committed definition."""
         created = iso(self._tracecat.created_at(workflow))
         content = self.dsl(workflow) | {"entrypoint": {"expects": workflow.expects}}
         content = {key: value for key, value in content.items() if key != "triggers"}
@@ -197,7 +197,7 @@ class WorkflowViews:
 
 
 def description_of(workflow: Workflow) -> str:
-    """Return the description of a workflow; one made from its title if it has none."""
+    """Return the description of a workflow; generated from its title if it has none."""
     return workflow.description or f"Does {workflow.title}"
 
 
@@ -217,7 +217,7 @@ def _depends_on(workflow: Workflow, action: Action) -> list[str]:
 
 
 def retry_policy(action: Action) -> Json:
-    """Return how often an action is tried, and how long an attempt may take."""
+    """Return the retry policy of an action."""
     timeout = 300 if action.timeout is None else int(action.timeout)
     return {"max_attempts": action.max_attempts, "timeout": timeout, "retry_until": None}
 
