@@ -45,7 +45,7 @@ class ManualClock:
         :raises ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
-            raise ValueError("a clock only moves forward: use set() to place it in the past")
+            raise ValueError("advance() only moves the clock forward: use set() to move it back")
         with self._lock:
             self._now += seconds
             return self._now

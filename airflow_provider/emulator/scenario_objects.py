@@ -32,7 +32,8 @@ def build(kind: type[_T], place: str, values: Mapping[str, Any]) -> _T:
 def check_keys(place: str, values: Mapping[str, Any], known: set[str]) -> None:
     """Check that all keys are ``known``.
 
-    :raises ScenarioError: a key is unknown."""
+    :raises ScenarioError: a key is unknown.
+    """
     for key in values:
         if key not in known:
             raise ScenarioError(f"{place}: unknown key {key!r} (known: {', '.join(sorted(known))})")
@@ -41,7 +42,8 @@ def check_keys(place: str, values: Mapping[str, Any], known: set[str]) -> None:
 def mapping(place: str, value: Any) -> Mapping[str, Any]:
     """Return ``value`` if it is a mapping.
 
-    :raises ScenarioError: it is not."""
+    :raises ScenarioError: it is not.
+    """
     if not isinstance(value, dict):
         raise ScenarioError(f"{place}: must be a mapping")
     return value
@@ -50,7 +52,8 @@ def mapping(place: str, value: Any) -> Mapping[str, Any]:
 def listed(place: str, value: Any) -> list[Any]:
     """Return ``value`` if it is a list.
 
-    :raises ScenarioError: it is not."""
+    :raises ScenarioError: it is not.
+    """
     if not isinstance(value, list):
         raise ScenarioError(f"{place}: must be a list")
     return value

@@ -87,7 +87,7 @@ class AlgaPsa(System, Options):
         _check("trigger_type", rule.trigger_type, TRIGGER_TYPES)
         with self.lock:
             if number in self._rules:
-                raise ValueError(f"there is a rule {number} already")
+                raise ValueError(f"rule {number} already exists")
             now = self.clock.now()
             added = dataclasses.replace(
                 rule,
@@ -169,7 +169,7 @@ class AlgaPsa(System, Options):
         with self.lock:
             rule = self.find_rule(ref)
             if rule.status != "active":
-                raise ValueError(f"rule {rule.name!r} is {rule.status}")
+                raise ValueError(f"rule {rule.name!r} is not active: it is {rule.status}")
             return self._create(rule, self._plan(rule, trigger_data, {}), self.clock.now())
 
     def add_execution(
@@ -231,7 +231,7 @@ class AlgaPsa(System, Options):
         with self.lock:
             number = str(uuid.uuid4()) if id is None else str(uuid.UUID(id))
             if number in self._executions:
-                raise ValueError(f"there is an execution {number} already")
+                raise ValueError(f"execution {number} already exists")
             execution = Execution(number, rule, plan, [Attempt(at)], at, self.state_of, request_body or {})
             self._executions[number] = execution
             rule.execution_count += 1

@@ -70,7 +70,8 @@ def check_token(authorization: str | None, token: str) -> None:
 def accepted_scopes(era: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the scopes that a route requires in an era of the vendor's API.
 
-    :param scopes: their names in E2."""
+    :param scopes: their names in E2.
+    """
     if era == "E1" and scopes and "WORKSPACE" not in scopes:
         return ("WORKSPACE", *scopes)
     if era == "E3":

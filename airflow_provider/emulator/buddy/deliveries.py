@@ -43,7 +43,8 @@ class Deliveries:
         """Check now, and wait until everything that has happened so far is delivered.
 
         :param seconds: how long to wait, on the machine's clock.
-        :return: whether everything was delivered in time."""
+        :return: whether everything was delivered in time.
+        """
         with self._state:
             self._checks_requested += 1
             check = self._checks_requested

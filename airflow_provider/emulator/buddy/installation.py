@@ -312,7 +312,7 @@ def free_id(kind: str, wanted: int | None, taken: Mapping[int, object]) -> int:
     """
     number = wanted if wanted is not None else max(taken, default=0) + 1
     if number in taken:
-        raise ValueError(f"there is a {kind} {number} already")
+        raise ValueError(f"{kind} {number} already exists")
     return number
 
 

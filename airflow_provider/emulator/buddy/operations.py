@@ -103,7 +103,7 @@ def pass_gate(
     :raises ApiError: 403 if ``by`` may not.
     """
     if gate.prevent_self_approval and by == execution.creator:
-        raise ApiError(403, "Whoever started the execution may not approve it")
+        raise ApiError(403, "The user who started the execution may not approve it")
     if not _may_approve(gate, by):
         raise ApiError(403, f"You are not allowed to approve the action {gate.name!r}")
     act = Act("approve", buddy.clock.now(), by, step_id=step.id, variables=variables)

@@ -1,8 +1,9 @@
 """Shared parts of the routes: access checks, lookup by path, bodies, pages."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
+import contextlib
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -157,6 +158,15 @@ async def read_object(request: Request) -> Json:
     return body
 
 
+@contextlib.contextmanager
+def bad_request() -> Iterator[None]:
+    """Answer a ``ValueError`` with 400 and its message."""
+    try:
+        yield
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
+
+
 def number_of(request: Request, name: str, default: int) -> int:
     """Return a number of the query; ``default`` if it is missing or not a number."""
     try:
@@ -168,7 +178,8 @@ def number_of(request: Request, name: str, default: int) -> int:
 def page_of(request: Request, items: Sequence[_T], max_size: int) -> tuple[Sequence[_T], int, int]:
     """Return the requested page, its number, and the page size.
 
-    :param max_size: maximum page size."""
+    :param max_size: maximum page size.
+    """
     number = max(1, number_of(request, "page", 1))
     size = min(max_size, max(1, number_of(request, "per_page", 20)))
     return items[(number - 1) * size : number * size], number, size

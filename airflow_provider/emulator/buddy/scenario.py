@@ -73,10 +73,10 @@ class Gate:
     """A step that waits for manual approval.
 
     :ivar type: ``WAIT_FOR_APPLY``, ``WAIT_FOR_VARIABLES``, ``SET_VARIABLES`` or ``APPROVE_VT``.
-    :ivar comment: shown to whoever approves.
+    :ivar comment: shown to the approver.
     :ivar variables: the variables to enter, as the vendor's objects (``key``, ``defaults``, ...).
     :ivar auto_after: seconds after which it is approved; None: it is not approved automatically.
-    :ivar prevent_self_approval: whoever started the run may not approve.
+    :ivar prevent_self_approval: the user who started the run may not approve.
     :ivar approvers: names of those who may approve; None: everybody whom ``permissions`` allow.
     :ivar permissions: the vendor's object: ``{"others": "DENIED", "users": [{"id": 2, "access_level": "ALLOWED"}]}``.
     :ivar run_next: see :class:`Action`; several gates can wait at the same time.

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from airflow_provider.emulator.buddy.errors import ApiError
-from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, needs, read_object
+from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, bad_request, needs, read_object
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.buddy.variable_views import VariableViews
 from airflow_provider.emulator.buddy.variables import Variable
@@ -54,7 +54,9 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
         with buddy.lock:
             fields = {"key": "", **_fields(body)}
             variable = Variable(**fields, workspace=lookup.workspace(workspace))
-            return VariableViews(buddy).variable(_checked(lambda: buddy.add_variable(variable)))
+            with bad_request():
+                added = buddy.add_variable(variable)
+            return VariableViews(buddy).variable(added)
 
     @application.get(_VARIABLES + "/{variable_id}", dependencies=needs(buddy, "VARIABLE_INFO"))
     async def get_variable(workspace: str, variable_id: str) -> Json:
@@ -67,7 +69,8 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
         with buddy.lock:
             variable, fields = find(workspace, variable_id), _fields(body)
             fields["definition"] = {**variable.definition, **fields["definition"]}
-            _checked(dataclasses.replace(variable, **fields).check)
+            with bad_request():
+                dataclasses.replace(variable, **fields).check()
             for name, value in fields.items():
                 setattr(variable, name, value)
             return VariableViews(buddy).variable(variable)
@@ -113,10 +116,3 @@ def _fields(body: Json) -> dict[str, Any]:
         fields[scope] = value[field]
     fields["definition"] = {name: body[name] for name in _MORE if name in body}
     return fields
-
-
-def _checked(act: Any) -> Any:
-    try:
-        return act()
-    except ValueError as error:
-        raise ApiError(400, str(error)) from None

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from airflow_provider.emulator.buddy.errors import ApiError
-from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, needs, read_object
+from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, bad_request, needs, read_object
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.buddy.webhook_views import WebhookViews
 from airflow_provider.emulator.buddy.webhooks import Webhook
@@ -41,7 +41,9 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
             if not fields.get("events"):
                 raise ApiError(400, "Field events is required")
             webhook = Webhook(**fields, workspace=lookup.workspace(workspace))
-            return WebhookViews(buddy).webhook(_checked(lambda: buddy.add_webhook(webhook)), single=True)
+            with bad_request():
+                added = buddy.add_webhook(webhook)
+            return WebhookViews(buddy).webhook(added, single=True)
 
     @application.get(_WEBHOOKS + "/{webhook_id}", dependencies=needs(buddy, "WEBHOOK_INFO"))
     async def get_webhook(workspace: str, webhook_id: str) -> Json:
@@ -53,7 +55,8 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
         body = await read_object(request)
         with buddy.lock:
             webhook, fields = find(workspace, webhook_id), _fields(body)
-            _checked(dataclasses.replace(webhook, **fields).check)
+            with bad_request():
+                dataclasses.replace(webhook, **fields).check()
             for name, value in fields.items():
                 setattr(webhook, name, value)
             return WebhookViews(buddy).webhook(webhook, single=True)
@@ -82,10 +85,3 @@ def _fields(body: Json) -> dict[str, Any]:
                 raise ApiError(400, f"Field {name} must be a list of strings")
             fields[name] = body[name]
     return fields
-
-
-def _checked(act: Any) -> Any:
-    try:
-        return act()
-    except ValueError as error:
-        raise ApiError(400, str(error)) from None

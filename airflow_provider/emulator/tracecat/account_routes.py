@@ -6,7 +6,17 @@ from fastapi import FastAPI, Response
 from airflow_provider.emulator.tracecat.access import ServiceKey, preview
 from airflow_provider.emulator.tracecat.errors import not_entitled, refusal
 from airflow_provider.emulator.tracecat.ids import same_id
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, fingerprint, needs, no_content, page, read_cursor, user_view
+from airflow_provider.emulator.tracecat.route_parts import (
+    Access,
+    Json,
+    add_route,
+    fingerprint,
+    needs,
+    no_content,
+    page,
+    read_cursor,
+    user_view,
+)
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.times import iso
 
@@ -60,13 +70,13 @@ def add_account_routes(application: FastAPI, tracecat: Tracecat) -> None:
         key.revoked = True
         return no_content()
 
-    add(application, "GET", "/inbox/items", list_inbox, legacy=False)
-    add(application, "GET", "/inbox/items/pending-count", count_inbox, legacy=False)
-    add(application, "POST", "/approvals/{session_id}", approve, legacy=False)
-    add(application, "GET", ACCOUNTS, list_accounts, legacy=False)
-    add(application, "POST", ACCOUNT + "/disable", disable, 204, legacy=False)
-    add(application, "POST", ACCOUNT + "/enable", enable, 204, legacy=False)
-    add(application, "POST", ACCOUNT + "/api-keys/{key_id}/revoke", revoke, 204, legacy=False)
+    add_route(application, "GET", "/inbox/items", list_inbox, legacy=False)
+    add_route(application, "GET", "/inbox/items/pending-count", count_inbox, legacy=False)
+    add_route(application, "POST", "/approvals/{session_id}", approve, legacy=False)
+    add_route(application, "GET", ACCOUNTS, list_accounts, legacy=False)
+    add_route(application, "POST", ACCOUNT + "/disable", disable, 204, legacy=False)
+    add_route(application, "POST", ACCOUNT + "/enable", enable, 204, legacy=False)
+    add_route(application, "POST", ACCOUNT + "/api-keys/{key_id}/revoke", revoke, 204, legacy=False)
 
 
 def _account(tracecat: Tracecat, key: ServiceKey) -> Json:

@@ -17,7 +17,7 @@ from airflow_provider.emulator.tracecat.route_parts import (
     SCOPED,
     Access,
     Json,
-    add,
+    add_route,
     check_suffix,
     check_workflow_id,
     execution_of,
@@ -229,17 +229,17 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
                 results.append(result)
         return {"results": results}
 
-    add(application, "GET", EXECUTIONS, list_executions)
-    add(application, "POST", EXECUTIONS, start)
-    add(application, "GET", EXECUTIONS + "/search", search_executions)
-    add(application, "POST", EXECUTIONS + "/draft", start_draft)
-    add(application, "POST", EXECUTIONS + "/reset/bulk", reset_several)
-    add(application, "GET", BELOW + "/compact", read_compact)
-    add(application, "GET", BELOW + "/reset-points", list_reset_points)
-    add(application, "POST", BELOW + "/reset", reset)
-    add(application, "POST", EXECUTION + "/cancel", cancel)
-    add(application, "POST", EXECUTION + "/terminate", terminate)
-    add(application, "GET", EXECUTION, read)
+    add_route(application, "GET", EXECUTIONS, list_executions)
+    add_route(application, "POST", EXECUTIONS, start)
+    add_route(application, "GET", EXECUTIONS + "/search", search_executions)
+    add_route(application, "POST", EXECUTIONS + "/draft", start_draft)
+    add_route(application, "POST", EXECUTIONS + "/reset/bulk", reset_several)
+    add_route(application, "GET", BELOW + "/compact", read_compact)
+    add_route(application, "GET", BELOW + "/reset-points", list_reset_points)
+    add_route(application, "POST", BELOW + "/reset", reset)
+    add_route(application, "POST", EXECUTION + "/cancel", cancel)
+    add_route(application, "POST", EXECUTION + "/terminate", terminate)
+    add_route(application, "GET", EXECUTION, read)
     application.add_api_route(SCOPED + "/workflows/{workflow_id}/executions/{execution_id}", read_by_workflow, response_model=None)
 
 

@@ -135,11 +135,11 @@ class Installation(System, Options):
             number = str(ids.workflow_uuid(workflow.id) if workflow.id is not None else uuid.uuid4())
             workspace = workflow.workspace or self.workspace
             if number in self._workflows:
-                raise ValueError(f"there is a workflow {number} already")
+                raise ValueError(f"workflow {number} already exists")
             if workflow.alias is not None and any(
                 other.alias == workflow.alias and other.workspace == workspace for other in self.workflows
             ):
-                raise ValueError(f"there is a workflow with the alias {workflow.alias!r} already")
+                raise ValueError(f"alias {workflow.alias!r} is already in use")
             _check_script(workflow)
             secret = workflow.webhook_secret or secrets.token_hex(32)
             added = dataclasses.replace(workflow, id=number, workspace=workspace, webhook_secret=secret)
@@ -182,7 +182,7 @@ class Installation(System, Options):
         with self.lock:
             number = str(uuid.UUID(schedule.id)) if schedule.id is not None else str(uuid.uuid4())
             if number in self._schedules:
-                raise ValueError(f"there is a schedule {number} already")
+                raise ValueError(f"schedule {number} already exists")
             if schedule.every is not None and schedule.every <= 0:
                 raise ValueError("every must be positive")
             workflow = self.find_workflow(schedule.workflow)
@@ -400,7 +400,7 @@ def _check_script(workflow: Workflow) -> None:
             raise ValueError(f"there are two actions {action.ref!r}")
         for ref in (*(action.depends_on or ()), *([action.stream] if action.stream else ())):
             if ref not in known:
-                raise ValueError(f"action {action.ref!r} needs {ref!r}, which is not among those before it")
+                raise ValueError(f"action {action.ref!r} needs {ref!r}, which is not an earlier action")
         if action.stream is not None and action.stream not in scattering:
             raise ValueError(f"action {action.stream!r} does not scatter")
         if action.wait not in ("wait", "detach"):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from airflow_provider.emulator.tracecat.errors import refusal
 from airflow_provider.emulator.tracecat.execution_routes import BELOW
 from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, execution_of, needs
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, add_route, execution_of, needs
 from airflow_provider.emulator.tracecat.stored import BUCKET, as_json, data_url, inline
 from airflow_provider.emulator.tracecat.system import Tracecat
 
@@ -139,9 +139,9 @@ def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
                 ],
             }
 
-    add(application, "POST", BELOW + "/objects/preview", preview)
-    add(application, "POST", BELOW + "/objects/download", download)
-    add(application, "POST", BELOW + "/objects/collection/page", read_page)
+    add_route(application, "POST", BELOW + "/objects/preview", preview)
+    add_route(application, "POST", BELOW + "/objects/download", download)
+    add_route(application, "POST", BELOW + "/objects/collection/page", read_page)
 
 
 def _check_collection(result: _Result) -> None:

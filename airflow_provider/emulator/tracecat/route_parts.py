@@ -58,7 +58,8 @@ def needs(tracecat: Tracecat, scope: str | None = None, *, users_only: bool = Fa
     """Return the access check of a route below a workspace, as a dependency.
 
     :param scope: the scope that the route requires.
-    :param users_only: whether the route refuses service accounts."""
+    :param users_only: whether the route refuses service accounts.
+    """
 
     async def check(request: Request) -> Access:
         with tracecat.lock:
@@ -95,10 +96,13 @@ def _workspace_of(tracecat: Tracecat, request: Request) -> str:
     return workspace_id
 
 
-def add(application: FastAPI, method: str, path: str, endpoint: Callable[..., Any], status: int = 200, *, legacy: bool = True) -> None:
-    """Add a route of a workspace, in its present form and in its old one, which has ``workspace_id`` in the query.
+def add_route(
+    application: FastAPI, method: str, path: str, endpoint: Callable[..., Any], status: int = 200, *, legacy: bool = True
+) -> None:
+    """Add a route of a workspace in its present form and in its old one, which has ``workspace_id`` in the query.
 
-    :param legacy: whether there is an old form."""
+    :param legacy: whether there is an old form.
+    """
     for form in (SCOPED + path, path) if legacy else (SCOPED + path,):
         application.add_api_route(form, endpoint, methods=[method], status_code=status, response_model=None)
 
@@ -228,7 +232,8 @@ def read_cursor(text: str | None, expected: str, what: str) -> Cursor:
 def page(items: list[Json], cursor: Cursor, next_token: Any) -> Json:
     """Return a page as an object.
 
-    :param next_token: position of the next page; None: there is none."""
+    :param next_token: position of the next page; None: there is none.
+    """
     later = Cursor(cursor.fingerprint, next_token, (*cursor.history, cursor.token))
     earlier = Cursor(cursor.fingerprint, cursor.history[-1], cursor.history[:-1]) if cursor.history else None
     return {

@@ -121,7 +121,8 @@ class Action:
     def error_of(self, run: int) -> str | None:
         """Return the message that it fails with in a run.
 
-        :param run: number of the run, from 0."""
+        :param run: number of the run, from 0.
+        """
         if self.error is None or isinstance(self.error, str):
             return self.error
         return self.error[min(run, len(self.error) - 1)] if self.error else None

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.errors import refusal
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, check_workflow_id, needs, no_content, workflow_of
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, add_route, check_workflow_id, needs, no_content, workflow_of
 from airflow_provider.emulator.tracecat.scenario import Schedule
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews
@@ -86,11 +86,11 @@ def add_schedule_routes(application: FastAPI, tracecat: Tracecat) -> None:
             tracecat.delete_schedule(find(access, schedule_id).id or "")
         return no_content()
 
-    add(application, "GET", SCHEDULES, list_schedules)
-    add(application, "POST", SCHEDULES, create)
-    add(application, "GET", SCHEDULE, read)
-    add(application, "POST", SCHEDULE, change)
-    add(application, "DELETE", SCHEDULE, delete, 204)
+    add_route(application, "GET", SCHEDULES, list_schedules)
+    add_route(application, "POST", SCHEDULES, create)
+    add_route(application, "GET", SCHEDULE, read)
+    add_route(application, "POST", SCHEDULE, change)
+    add_route(application, "DELETE", SCHEDULE, delete, 204)
 
 
 def _values(body: BaseModel, without: set[str]) -> dict[str, Any]:

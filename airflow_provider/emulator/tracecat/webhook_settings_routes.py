@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from airflow_provider.emulator.tracecat.access import WebhookKey, preview
 from airflow_provider.emulator.tracecat.errors import refusal
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, check_workflow_id, needs, no_content, workflow_of
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, add_route, check_workflow_id, needs, no_content, workflow_of
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.times import iso
@@ -68,8 +68,8 @@ def add_webhook_settings_routes(application: FastAPI, tracecat: Tracecat) -> Non
             del tracecat.webhook_keys[key_of(access, workflow_id)[0]]
         return no_content()
 
-    add(application, "GET", _WEBHOOK, read_webhook)
-    add(application, "PATCH", _WEBHOOK, patch_webhook, 204)
-    add(application, "POST", _KEY, issue_key, 201)
-    add(application, "DELETE", _KEY, delete_key, 204)
-    add(application, "POST", _KEY + "/revoke", revoke_key, 204)
+    add_route(application, "GET", _WEBHOOK, read_webhook)
+    add_route(application, "PATCH", _WEBHOOK, patch_webhook, 204)
+    add_route(application, "POST", _KEY, issue_key, 201)
+    add_route(application, "DELETE", _KEY, delete_key, 204)
+    add_route(application, "POST", _KEY + "/revoke", revoke_key, 204)

@@ -11,7 +11,7 @@ from airflow_provider.emulator.tracecat.ids import short_id
 from airflow_provider.emulator.tracecat.route_parts import (
     Access,
     Json,
-    add,
+    add_route,
     check_workflow_id,
     fingerprint,
     needs,
@@ -115,4 +115,4 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
         ("GET", WORKFLOW + "/definitions", list_definitions, 200),
     ]
     for method, path, endpoint, status in routes:
-        add(application, method, path, endpoint, status)
+        add_route(application, method, path, endpoint, status)
