@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -53,7 +53,7 @@ def build_application(systems: Mapping[str, System], clock: Clock, ledger: Ledge
     root = api()
     root.mount("/_emulator", control_application(systems, ledger, faults))
     for system in systems.values():
-        root.mount(system.prefix, LazyApplication(partial(_build_api, system)))
+        root.mount(system.prefix, LazyApplication(partial(BUILDERS[system.name], system)))
     return Front(root, clock, ledger, faults, systems)
 
 
@@ -66,20 +66,22 @@ def build_storage_application(buddy: Buddy, tracecat: Tracecat, clock: Clock, le
 
 
 # The imports stand inside these functions so that only the routes of a system that is used are loaded.
-def _build_api(system: System) -> FastAPI:
-    if isinstance(system, Buddy):
-        from airflow_provider.emulator.buddy.routes import build_buddy_api
+def _build_buddy(buddy: Buddy) -> FastAPI:
+    from airflow_provider.emulator.buddy.routes import build_buddy_api
 
-        return build_buddy_api(system)
-    if isinstance(system, Tracecat):
-        from airflow_provider.emulator.tracecat.routes import build_tracecat_api
+    return build_buddy_api(buddy)
 
-        return build_tracecat_api(system)
-    if isinstance(system, AlgaPsa):
-        from airflow_provider.emulator.alga_psa.routes import build_alga_psa_api
 
-        return build_alga_psa_api(system)
-    raise TypeError(f"no routes for {system.name}")
+def _build_tracecat(tracecat: Tracecat) -> FastAPI:
+    from airflow_provider.emulator.tracecat.routes import build_tracecat_api
+
+    return build_tracecat_api(tracecat)
+
+
+def _build_alga_psa(alga: AlgaPsa) -> FastAPI:
+    from airflow_provider.emulator.alga_psa.routes import build_alga_psa_api
+
+    return build_alga_psa_api(alga)
 
 
 def _build_buddy_storage(buddy: Buddy) -> FastAPI:
@@ -92,3 +94,11 @@ def _build_tracecat_storage(tracecat: Tracecat) -> FastAPI:
     from airflow_provider.emulator.tracecat.storage_routes import build_storage
 
     return build_storage(tracecat)
+
+
+BUILDERS: dict[str, Callable[[Any], FastAPI]] = {
+    Buddy.name: _build_buddy,
+    Tracecat.name: _build_tracecat,
+    AlgaPsa.name: _build_alga_psa,
+}
+"""Builds the API of a system, by the system's name. A test may add a system of its own."""
