@@ -9,14 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from airflow_provider.emulator.alga_psa.access import ApiKey
-from airflow_provider.emulator.alga_psa.demo import demo_rules
 from airflow_provider.emulator.alga_psa.errors import ApiError, error_body, unexpected
 from airflow_provider.emulator.alga_psa.execution import Execution
 from airflow_provider.emulator.alga_psa.options import Options
 from airflow_provider.emulator.alga_psa.scenario import Action, LogEntry, Rule
-from airflow_provider.emulator.alga_psa.scenario_file import read_rules
 from airflow_provider.emulator.alga_psa.timeline import Act, Attempt, Plan, State, play
-from airflow_provider.emulator.alga_psa.views import Views
 from airflow_provider.emulator.alga_psa.vocabulary import LOG_LEVELS, RULE_STATUSES, TERMINAL, TRIGGER_TYPES
 from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.system import System
@@ -348,10 +345,14 @@ class AlgaPsa(System, Options):
         """Return the JSON of an error answer."""
         return error_body(ApiError(status, message), self.error_form)
 
+    # What only some emulators need is imported when it is used: most tests start one.
+
     # -- scenarios -------------------------------------------------------------------------------------------------
 
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions as the vendor's JSON objects, with ``ref`` and the name of the rule."""
+        from airflow_provider.emulator.alga_psa.views import Views
+
         views = Views(self)
         return [
             {"ref": execution.ref, "system": self.name, "rule": execution.rule.name, **views.execution(execution)}
@@ -360,10 +361,14 @@ class AlgaPsa(System, Options):
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add the rules of a scenario: ``{rules: [...]}``."""
+        from airflow_provider.emulator.alga_psa.scenario_file import read_rules
+
         return [dataclasses.asdict(self.add_rule(rule)) for rule in read_rules(scenario)]
 
     def load_demo(self) -> None:
         """Add the rules of the built-in demonstration."""
+        from airflow_provider.emulator.alga_psa.demo import demo_rules
+
         for rule in demo_rules():
             self.add_rule(rule)
 

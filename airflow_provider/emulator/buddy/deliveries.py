@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.installation import Installation
-from airflow_provider.emulator.buddy.webhook_views import WebhookViews
 from airflow_provider.emulator.buddy.webhooks import Delivery, Webhook
 
 _CHECK_INTERVAL = 0.02
@@ -76,6 +75,8 @@ class Deliveries:
                 self._state.notify_all()
 
     def _due(self) -> list[tuple[Webhook, str, dict[str, Any]]]:
+        from airflow_provider.emulator.buddy.webhook_views import WebhookViews
+
         views = WebhookViews(self._buddy)
         return [
             (webhook, event, views.payload(webhook, execution))

@@ -9,14 +9,11 @@ from typing import Any, ClassVar
 
 from airflow_provider.emulator.buddy import operations
 from airflow_provider.emulator.buddy.deliveries import Deliveries
-from airflow_provider.emulator.buddy.demo import demo_pipelines
 from airflow_provider.emulator.buddy.errors import ApiError
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.installation import Installation, free_id
-from airflow_provider.emulator.buddy.scenario_file import read_pipelines, read_variables
 from airflow_provider.emulator.buddy.statuses import TERMINAL
 from airflow_provider.emulator.buddy.timeline import SOMEBODY, Act, Attempt
-from airflow_provider.emulator.buddy.views import Views
 from airflow_provider.emulator.buddy.webhooks import Webhook
 from airflow_provider.emulator.clock import Clock
 
@@ -109,14 +106,20 @@ class Buddy(Installation):
         """Stop delivering to webhooks."""
         self._deliveries.stop()
 
+    # What only some emulators need is imported when it is used: most tests start one.
+
     # -- scenarios -------------------------------------------------------------------------------------------------
 
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions as JSON objects: ref, pipeline, status, steps, ..."""
+        from airflow_provider.emulator.buddy.views import Views
+
         return [Views(self).summary(execution) for execution in self.executions]
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add the pipelines and variables of a scenario: ``{pipelines: [...], variables: [...]}``."""
+        from airflow_provider.emulator.buddy.scenario_file import read_pipelines, read_variables
+
         pipelines, variables = read_pipelines(scenario), read_variables(scenario)
         added: list[Any] = [self.add_pipeline(pipeline) for pipeline in pipelines]
         added += [self.add_variable(variable) for variable in variables]
@@ -124,6 +127,8 @@ class Buddy(Installation):
 
     def load_demo(self) -> None:
         """Add the pipelines of the built-in demonstration."""
+        from airflow_provider.emulator.buddy.demo import demo_pipelines
+
         for pipeline in demo_pipelines():
             self.add_pipeline(pipeline)
 

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.access import RUNNER, SCHEDULER, caller_of_user
-from airflow_provider.emulator.tracecat.demo import demo_workflows
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.history import History
 from airflow_provider.emulator.tracecat.installation import Installation
 from airflow_provider.emulator.tracecat.plans import ended_plan, held_plan, length_of
 from airflow_provider.emulator.tracecat.scenario import Workflow
-from airflow_provider.emulator.tracecat.scenario_file import load_scenario
 from airflow_provider.emulator.tracecat.timeline import TERMINAL, Act, Run, Step
 
 
@@ -157,6 +155,8 @@ class Tracecat(Installation):
         with self.lock:
             self.find(ref).deleted = True
 
+    # What only some emulators need is imported when it is used: most tests start one.
+
     # -- scenarios -------------------------------------------------------------------------------------------------
 
     def describe_executions(self) -> list[dict[str, Any]]:
@@ -165,10 +165,14 @@ class Tracecat(Installation):
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add what a scenario describes: ``{workflows: [...], schedules: [...]}``."""
+        from airflow_provider.emulator.tracecat.scenario_file import load_scenario
+
         return load_scenario(self, scenario)
 
     def load_demo(self) -> None:
         """Add the workflows of the built-in demonstration."""
+        from airflow_provider.emulator.tracecat.demo import demo_workflows
+
         for workflow in demo_workflows():
             self.add_workflow(workflow)
 
