@@ -80,14 +80,14 @@ async def _no_answer(exchange: Exchange, fault: Fault, system: System | None, he
 
 
 async def _truncated(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
-    whole = held or Answer(200, _headers("application/json", 0), b'{"truncated": true}')
-    half = whole.body[: len(whole.body) // 2]
-    kept = [(name, value) for name, value in whole.headers if name.lower() != b"content-length"]
+    complete = held or Answer(200, _headers("application/json", 0), b'{"truncated": true}')
+    half = complete.body[: len(complete.body) // 2]
+    headers = [(name, value) for name, value in complete.headers if name.lower() != b"content-length"]
     if fault.parameters.get("cut", "connection") == "json":
-        await exchange.reply(whole.status, [*kept, (b"content-length", str(len(half)).encode())], half)
+        await exchange.reply(complete.status, [*headers, (b"content-length", str(len(half)).encode())], half)
         return
-    promised = max(len(whole.body), 1)
-    await exchange.start(whole.status, [*kept, (b"content-length", str(promised).encode())])
+    promised = max(len(complete.body), 1)
+    await exchange.start(complete.status, [*headers, (b"content-length", str(promised).encode())])
     await exchange.write(half, more=True)
     await exchange.hang_up()
 

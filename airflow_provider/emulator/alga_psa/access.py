@@ -39,7 +39,7 @@ class ApiKey:
     rate_limit: tuple[int, float] | None = None
     _bucket: Bucket = field(default_factory=lambda: Bucket(), init=False, repr=False, compare=False)
 
-    def opens(self, tenant: str | None, now: float) -> bool:
+    def is_valid(self, tenant: str | None, now: float) -> bool:
         """Return whether it is valid, for ``tenant`` if one is given."""
         used_up = self.usage_limit is not None and self.usage_count >= self.usage_limit
         expired = self.expires_at is not None and self.expires_at <= now

@@ -32,23 +32,23 @@ class Edge:
             return
         request_headers = dict(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        common = [
+        server_headers = [
             (b"access-control-allow-origin", request_headers.get(b"origin", b"*")),
             (b"access-control-allow-credentials", b"true"),
             (b"vary", b"rsc, next-router-state-tree, next-router-prefetch, next-router-segment-prefetch"),
         ]
         if scope["method"] == "OPTIONS":
-            await _answer(send, 204, [*common, *_ALLOWED], b"")
+            await _answer(send, 204, [*server_headers, *_ALLOWED], b"")
             return
         if not request_headers.get(b"x-api-key", b"").strip():
-            await _answer(send, 401, [*common, (b"content-type", b"application/json")], _NO_KEY)
+            await _answer(send, 401, [*server_headers, (b"content-type", b"application/json")], _NO_KEY)
             return
-        common += [(b"x-pathname", path.encode()), *((b"set-cookie", cookie) for cookie in _COOKIES)]
+        server_headers += [(b"x-pathname", path.encode()), *((b"set-cookie", cookie) for cookie in _COOKIES)]
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"content-length"]
-                message = {**message, "headers": [*kept, *common]}
+                headers = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"content-length"]
+                message = {**message, "headers": [*headers, *server_headers]}
             await send(message)
 
         slashless = scope["path"].rstrip("/") or "/"

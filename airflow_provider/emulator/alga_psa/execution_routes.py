@@ -28,7 +28,7 @@ def add_execution_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def list_executions(request: Request) -> Json:
         query = query_of(request, schemas.EXECUTIONS_QUERY)
         with alga.lock:
-            alga.store()
+            alga.require_storage()
             listed_by = alga.clock.now() - alga.list_lag
             executions = [
                 execution for execution in reversed(alga.executions) if execution.created_at <= listed_by and _fits(execution, query)

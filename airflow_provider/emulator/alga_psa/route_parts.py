@@ -46,7 +46,7 @@ def _access(alga: AlgaPsa, permission: str) -> Callable[[Request], Coroutine[Any
 def _key_of(alga: AlgaPsa, request: Request) -> ApiKey:
     text, tenant, now = request.headers.get("x-api-key"), request.headers.get("x-tenant-id") or None, alga.clock.now()
     for key in alga.keys:
-        if key.text == text and key.opens(tenant, now):
+        if key.text == text and key.is_valid(tenant, now):
             return key
     # The answer is the same for unknown, expired and used-up keys, and for those of another tenant.
     raise ApiError(401, "Invalid API key")
@@ -117,7 +117,7 @@ def find_rule(alga: AlgaPsa, id: str) -> Rule:
 
     :raises ApiError: 404; 500 if there is no storage.
     """
-    alga.store()
+    alga.require_storage()
     for rule in alga.rules:
         if rule.id == id.lower():
             return rule
@@ -129,7 +129,7 @@ def find_execution(alga: AlgaPsa, id: str) -> Execution:
 
     :raises ApiError: 404; 500 if there is no storage.
     """
-    alga.store()
+    alga.require_storage()
     try:
         return alga.find(id.lower())
     except LookupError:

@@ -24,7 +24,7 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def list_rules(request: Request) -> Json:
         query = query_of(request, schemas.RULES_QUERY)
         with alga.lock:
-            alga.store()
+            alga.require_storage()
             rules = sorted((rule for rule in alga.rules if _fits(rule, query)), key=lambda rule: -(rule.created_at or 0.0))
             return page(rules, query, "automation_rule", views.rule, nested=False)
 
@@ -33,7 +33,7 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
         fields = await body_of(request, schemas.RULE)
         with alga.lock:
             schemas.check_rule(fields)
-            alga.store()
+            alga.require_storage()
             rule = alga.add_rule(rule_of(fields, request.state.key.user_id))
             return linked(views.rule(rule), links("rules", rule.id or ""))
 
@@ -130,7 +130,7 @@ def _each(alga: AlgaPsa, ids: list[str], verb: str, act: Any) -> list[str]:
         try:
             act(find_rule(alga, id))
         except ApiError as error:
-            hidden = alga.tells_reasons or alga.mode == "as_deployed"
+            hidden = alga.has_specific_errors or alga.mode == "as_deployed"
             errors.append(f"{id}: Failed to {verb} automation rule." if hidden else f"{id}: {error.reason}")
     return errors
 

@@ -324,7 +324,7 @@ class AlgaPsa(System, Options):
 
     # -- errors of the service -------------------------------------------------------------------------------------
 
-    def store(self) -> None:
+    def require_storage(self) -> None:
         """Access the storage.
 
         :raises ApiError: 500, the mode is ``as_deployed``, which has no storage.
@@ -333,13 +333,13 @@ class AlgaPsa(System, Options):
             raise unexpected()
 
     @property
-    def tells_reasons(self) -> bool:
+    def has_specific_errors(self) -> bool:
         """Whether the release has a specific answer for each error."""
         return tuple(int(part) for part in self.release.split(".")) >= (1, 3)
 
     def refusal(self, status: int, message: str) -> ApiError:
         """Return the error answer of the release about a missing object or a wrong state."""
-        return ApiError(status, message) if self.tells_reasons else unexpected(message)
+        return ApiError(status, message) if self.has_specific_errors else unexpected(message)
 
     def error_body(self, status: int, message: str) -> Any:
         """Return the JSON of an error answer."""

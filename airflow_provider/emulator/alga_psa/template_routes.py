@@ -37,7 +37,7 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
         return {key: value for key, value in template.items() if not key.startswith("_")} | times
 
     def find(id: str) -> Json:
-        alga.store()
+        alga.require_storage()
         if id.lower() not in alga.templates:
             raise alga.refusal(404, "Automation template not found")
         return alga.templates[id.lower()]
@@ -46,7 +46,7 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def list_templates(request: Request) -> Json:
         query = query_of(request, schemas.TEMPLATES_QUERY)
         with alga.lock:
-            alga.store()
+            alga.require_storage()
             templates = [template for template in reversed(alga.templates.values()) if _fits(template, query)]
             return page(templates, query, "automation_template", view, nested=alga.nested_lists)
 

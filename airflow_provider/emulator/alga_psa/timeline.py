@@ -122,15 +122,15 @@ def _play_attempt(plan: Plan, number: int, attempt: Attempt, now: float, before:
     acts = [act for act in attempt.acts if act.at <= now]
     ended = next((act for act in acts if act.kind == "status" and act.status in TERMINAL), None)
     _run(plan, number, state, ended.at if ended else now)
-    shown = [act for act in acts if act.kind == "status" and act.status not in TERMINAL]
+    status_acts = [act for act in acts if act.kind == "status" and act.status not in TERMINAL]
     if ended is not None and (not state.over or (state.completed_at or 0.0) >= ended.at):
         _end(state, ended.status, ended.at)
         if ended.status == "failed":
             _blame(state, ended.error, None, ended.action_index)
         if ended.counted is not None:
             state.successful, state.failed = ended.counted
-    elif shown and not state.over:
-        state.status = shown[-1].status
+    elif status_acts and not state.over:
+        state.status = status_acts[-1].status
     state.logs += [Logged(act.at, act.entry, act.action_index) for act in acts if act.entry is not None]
     state.logs.sort(key=lambda logged: logged.at)
     return state
@@ -141,23 +141,23 @@ def _run(plan: Plan, number: int, state: State, now: float) -> None:
     if plan.dry_run:
         _end(state, "completed", state.started_at)
         return
-    begins = state.started_at + seconds_of_attempt(plan.pending_seconds, number)
-    if not plan.runs or begins > now:
+    run_start = state.started_at + seconds_of_attempt(plan.pending_seconds, number)
+    if not plan.runs or run_start > now:
         return
     if plan.skipped:
-        _end(state, "skipped", begins)
+        _end(state, "skipped", run_start)
         return
-    limit = math.inf if plan.times_out_after is None else begins + plan.times_out_after
+    limit = math.inf if plan.times_out_after is None else run_start + plan.times_out_after
     state.status = "running"
-    at, until = begins, min(now, limit)
+    at, until = run_start, min(now, limit)
     for index, action in enumerate(plan.script):
         if action.skipped:
             continue
-        ends = at + action.seconds
+        action_end = at + action.seconds
         _log(state, index, action, at, until)
-        if ends > until:
+        if action_end > until:
             break
-        at = ends
+        at = action_end
         error = of_attempt(action.error, number)
         if error is None:
             state.successful += 1

@@ -80,8 +80,8 @@ class Views:
         """Return a single rule with links, and with statistics of its executions."""
         view = self.rule(rule) | {"execution_statistics": self.statistics_of(executions)}
         path = f"{BASE}/rules/{rule.id}"
-        more = {"execute": f"{path}/execute", "executions": f"{BASE}/executions?automation_rule_id={rule.id}"}
-        return linked(view, {**links("rules", rule.id or ""), **more})
+        extra_links = {"execute": f"{path}/execute", "executions": f"{BASE}/executions?automation_rule_id={rule.id}"}
+        return linked(view, {**links("rules", rule.id or ""), **extra_links})
 
     @staticmethod
     def statistics_of(executions: Sequence[Execution]) -> Json:
@@ -97,19 +97,19 @@ class Views:
 
     # -- executions ------------------------------------------------------------------------------------------------
 
-    def execution(self, execution: Execution, *, just_asked: bool = False) -> Json:
+    def execution(self, execution: Execution, *, just_started: bool = False) -> Json:
         """Return an execution without links.
 
-        :param just_asked: whether the view is for the answer to the start: pending, without the errors of earlier attempts.
+        :param just_started: whether the view is for the answer to the start: pending, without the errors of earlier attempts.
         """
-        state = play(execution.plan, execution.attempts, execution.attempts[-1].at, taken_up=False) if just_asked else execution.state
+        state = play(execution.plan, execution.attempts, execution.attempts[-1].at, taken_up=False) if just_started else execution.state
         view: Json = {
             "execution_id": execution.id,
             "automation_rule_id": execution.rule_id,
             "trigger_data": execution.trigger_data,
             "status": state.status,
             "started_at": self.date(state.started_at),
-            **self._ends(execution, state, just_asked),
+            **self._ends(execution, state, just_started),
             "actions_total": len(execution.plan.script),
             "actions_successful": state.successful,
             "actions_failed": state.failed,
@@ -118,13 +118,13 @@ class Views:
             "logs": [self._log_entry(logged) for logged in state.logs],
             "tenant": self._options.key.tenant,
         }
-        if self._options.nulls == "null" and not just_asked:
+        if self._options.nulls == "null" and not just_started:
             return view
-        kept = {"error_stack"} if state.status == "failed" else set()
-        return {key: value for key, value in view.items() if value is not None or key in kept}
+        nullable = {"error_stack"} if state.status == "failed" else set()
+        return {key: value for key, value in view.items() if value is not None or key in nullable}
 
-    def _ends(self, execution: Execution, state: State, just_asked: bool) -> Json:
-        if not (state.over or self._options.retry_clears or just_asked) and len(execution.attempts) > 1:
+    def _ends(self, execution: Execution, state: State, just_started: bool) -> Json:
+        if not (state.over or self._options.retry_clears or just_started) and len(execution.attempts) > 1:
             # The store takes "undefined" as "leave unchanged".
             state = play(execution.plan, execution.attempts[:-1], execution.attempts[-1].at)
         return {
@@ -137,14 +137,14 @@ class Views:
     def execution_with_links(self, execution: Execution) -> Json:
         """Return a single execution with links."""
         view = self.execution(execution)
-        more = {"rule": f"{BASE}/rules/{execution.rule_id}"}
+        extra_links = {"rule": f"{BASE}/rules/{execution.rule_id}"}
         if view["status"] == "failed":
-            more["retry"] = f"{BASE}/executions/{execution.id}/retry"
-        return linked(view, {**links("executions", execution.id), **more})
+            extra_links["retry"] = f"{BASE}/executions/{execution.id}/retry"
+        return linked(view, {**links("executions", execution.id), **extra_links})
 
     def started_execution(self, execution: Execution) -> Json:
         """Return an execution as the answer to its start: pending, or a completed dry run."""
-        view = self.execution(execution, just_asked=True)
+        view = self.execution(execution, just_started=True)
         return linked(view, {"execution": f"{BASE}/executions/{execution.id}", "rule": f"{BASE}/rules/{execution.rule_id}"})
 
     def _log_entry(self, logged: Logged) -> Json:

@@ -89,10 +89,10 @@ def check_scopes(era: str, scopes: list[str], accepted: tuple[str, ...]) -> None
 
     :raises ApiError: 403, with both scope headers.
     """
-    held = _with_lower(set(scopes))
+    granted = _with_lower(set(scopes))
     if era == "E3":
-        held = _with_lower(held | {new for old, new in _NEW_NAMES.items() if old in held})
-    if not held.issuperset(accepted):
+        granted = _with_lower(granted | {new for old, new in _NEW_NAMES.items() if old in granted})
+    if not granted.issuperset(accepted):
         raise ApiError(403, "Cannot receive data: the token lacks a scope", scope_headers(scopes, accepted))
 
 

@@ -66,7 +66,7 @@ class Deliveries:
                     return
                 check = self._checks_requested
             with self._buddy.lock:
-                due = self._due() if self._buddy.serves else []
+                due = self._due() if self._buddy.is_served else []
             for webhook, event, payload in due:
                 if not self._stopping:
                     self._deliver(webhook, event, payload)
@@ -82,7 +82,7 @@ class Deliveries:
             (webhook, event, views.payload(webhook, execution))
             for execution, event in self._new_events()
             for webhook in self._buddy.webhooks
-            if webhook.hears(event, execution)
+            if webhook.receives(event, execution)
         ]
 
     def _new_events(self) -> list[tuple[Execution, str]]:

@@ -49,7 +49,7 @@ class Installation(System, Options):
     # -- addresses -------------------------------------------------------------------------------------------------
 
     @property
-    def serves(self) -> bool:
+    def is_served(self) -> bool:
         """Whether it has an address yet: whether the emulator is started."""
         try:
             return bool(self.url)

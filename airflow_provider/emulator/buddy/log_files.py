@@ -34,22 +34,22 @@ class LogFiles:
 
     def size(self, step: Step, now: float) -> int:
         """Return the size of the log at ``now`` in bytes: UTF-8, line ends included."""
-        whole = log_length(step, now) // _PIECE
-        ends = self._ends.pop(step.id, [0])
-        if len(ends) > whole + 1:
-            ends = [0]
-        while len(ends) <= whole:
-            ends.append(ends[-1] + len(_piece(step, now, len(ends) - 1)))
-        self._ends[step.id] = ends
+        complete_pieces = log_length(step, now) // _PIECE
+        offsets = self._ends.pop(step.id, [0])
+        if len(offsets) > complete_pieces + 1:
+            offsets = [0]
+        while len(offsets) <= complete_pieces:
+            offsets.append(offsets[-1] + len(_piece(step, now, len(offsets) - 1)))
+        self._ends[step.id] = offsets
         while len(self._ends) > _FILES_KEPT:
             self._ends.popitem(last=False)
-        return ends[-1] + len(_piece(step, now, whole))
+        return offsets[-1] + len(_piece(step, now, complete_pieces))
 
     def part(self, step: Step, now: float, first: int, end: int) -> Iterator[bytes]:
         """Render the bytes from ``first`` to before ``end``, both within :meth:`size` at ``now``, piece by piece."""
-        ends = list(self._ends[step.id])
-        number = bisect_right(ends, first) - 1
-        at = ends[number]
+        offsets = list(self._ends[step.id])
+        number = bisect_right(offsets, first) - 1
+        at = offsets[number]
         while at < end:
             piece = _piece(step, now, number)
             yield piece[max(first - at, 0) : end - at]
@@ -63,9 +63,9 @@ class LogFiles:
         place = (execution.workspace, execution.project, str(execution.pipeline.id), str(execution.id), step.id)
         path = "/logs/" + "/".join(quote(part, safe="") for part in place)
         seconds = str(_NO_LIMIT if expires is None else expires)
-        made = datetime.fromtimestamp(self._clock.now(), timezone.utc).isoformat()
-        query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Date": made, "X-Amz-Expires": seconds}
-        return f"{path}?{urlencode(query | {'X-Amz-Signature': self._signature(path, made, seconds)})}"
+        signed_at = datetime.fromtimestamp(self._clock.now(), timezone.utc).isoformat()
+        query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Date": signed_at, "X-Amz-Expires": seconds}
+        return f"{path}?{urlencode(query | {'X-Amz-Signature': self._signature(path, signed_at, seconds)})}"
 
     def check(self, path: str, query: str, authorization: str | None) -> None:
         """Check a request to the storage; ``path``: percent-encoded, below the storage's prefix.
@@ -73,15 +73,15 @@ class LogFiles:
         :raises StorageError: the signature is missing, wrong or expired, or there is a second kind of authorization.
         """
         parameters = {name: values[0] for name, values in parse_qs(query).items()}
-        made, seconds = parameters.get("X-Amz-Date", ""), parameters.get("X-Amz-Expires", "")
+        signed_at, seconds = parameters.get("X-Amz-Date", ""), parameters.get("X-Amz-Expires", "")
         check_authorization(authorization)
-        if not hmac.compare_digest(parameters.get("X-Amz-Signature", "").encode(), self._signature(path, made, seconds).encode()):
+        if not hmac.compare_digest(parameters.get("X-Amz-Signature", "").encode(), self._signature(path, signed_at, seconds).encode()):
             raise StorageError(403, "SignatureDoesNotMatch", "The request signature we calculated does not match")
-        if self._clock.now() >= datetime.fromisoformat(made).timestamp() + float(seconds):
+        if self._clock.now() >= datetime.fromisoformat(signed_at).timestamp() + float(seconds):
             raise StorageError(403, "AccessDenied", "Request has expired")
 
-    def _signature(self, path: str, made: str, seconds: str) -> str:
-        return hmac.new(self._secret, f"{path}\n{made}\n{seconds}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, path: str, signed_at: str, seconds: str) -> str:
+        return hmac.new(self._secret, f"{path}\n{signed_at}\n{seconds}".encode(), hashlib.sha256).hexdigest()
 
 
 def _piece(step: Step, now: float, number: int) -> bytes:

@@ -25,10 +25,10 @@ def log_lines(step: Step, now: float, offset: int = 0, limit: int | None = None)
     if limit is not None:
         end = min(end, offset + limit)
     # One by one, because a sequence that is used as log may not support slices.
-    shown = (lines[number] for number in range(offset, end))
+    picked_lines = (lines[number] for number in range(offset, end))
     if step.loop_value is not None:
-        shown = (line.replace("$LOOP", step.loop_value) for line in shown)
-    return [line[:LINE_LIMIT] for line in shown]
+        picked_lines = (line.replace("$LOOP", step.loop_value) for line in picked_lines)
+    return [line[:LINE_LIMIT] for line in picked_lines]
 
 
 def log_length(step: Step, now: float) -> int:

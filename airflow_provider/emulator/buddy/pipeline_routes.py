@@ -34,9 +34,9 @@ def add_pipeline_routes(application: FastAPI, buddy: Buddy) -> None:
     async def list_actions(workspace: str, project: str, pipeline_id: str) -> Json:
         with buddy.lock:
             views, pipeline = Views(buddy), lookup.pipeline(workspace, project, pipeline_id)
-            shown = views.action if buddy.listed_actions_are_whole else views.listed_action
+            render = views.action if buddy.listed_actions_are_whole else views.listed_action
             urls = urls_below(views.pipeline(pipeline, single=False), "actions")
-            return {**urls, "actions": [shown(pipeline, action) for action in pipeline.actions]}
+            return {**urls, "actions": [render(pipeline, action) for action in pipeline.actions]}
 
     @application.get(ACTIONS + "/{action_id}", dependencies=reads)
     async def get_action(workspace: str, project: str, pipeline_id: str, action_id: str) -> Json:

@@ -84,8 +84,8 @@ class Lookup:
 
     def workspaces(self) -> list[str]:
         """Return the handles of all workspaces."""
-        kept = {variable.workspace for variable in self._buddy.variables} | {webhook.workspace for webhook in self._buddy.webhooks}
-        return sorted(kept | {pipeline.workspace for pipeline in self._buddy.pipelines})
+        others = {variable.workspace for variable in self._buddy.variables} | {webhook.workspace for webhook in self._buddy.webhooks}
+        return sorted(others | {pipeline.workspace for pipeline in self._buddy.pipelines})
 
     def workspace(self, workspace: str) -> str:
         """Return the handle of a workspace that exists."""

@@ -84,11 +84,11 @@ def parse_variables(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     :raises ApiError: 400.
     """
     variables = body.get("variables") or []
-    good = isinstance(variables, list) and all(
+    valid = isinstance(variables, list) and all(
         isinstance(variable, dict) and isinstance(variable.get("key"), str) and isinstance(variable.get("value", ""), str)
         for variable in variables
     )
-    if not good:
+    if not valid:
         raise ApiError(400, "Field variables must be a list of objects with key and value, both strings")
     return tuple(variables)
 

@@ -196,8 +196,8 @@ def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0
     """
     # If the clock is set back, what people did after that time is undone.
     attempts = [attempts[0], *(attempt for attempt in attempts[1:] if attempt.at <= now)]
-    begins = leaves_queue_at(plan, attempts[0], free_at)
-    state = _play_attempt(plan, 0, attempts[0], {}, begins, _end_of(attempts, 0, now))
+    start = leaves_queue_at(plan, attempts[0], free_at)
+    state = _play_attempt(plan, 0, attempts[0], {}, start, _end_of(attempts, 0, now))
     first_finished_at, started_at = state.finished_at, state.started_at
     replaced: list[Step] = []
     for number in range(1, len(attempts)):
@@ -241,8 +241,8 @@ def _play_attempt(
         if halt:
             _halt(state, halt, attempt.acts, until)
         if state.finished_at is None and state.status != "TERMINATING":
-            shown = [act.status for act in attempt.acts if act.kind == "show"]
-            state.status = shown[-1] if shown else state.status
+            shown_statuses = [act.status for act in attempt.acts if act.kind == "show"]
+            state.status = shown_statuses[-1] if shown_statuses else state.status
     return state
 
 
@@ -260,8 +260,8 @@ def _walk(
         branches = [_branch(plan, position, number, attempt, ids, kept, start, horizon) for position in group]
         steps += [step for branch in branches for step in branch.steps]
         if start is not None:
-            ends = [branch.ended_at for branch in branches if branch.ended_at is not None]
-            time = max(ends) if len(ends) == len(branches) else None
+            end_times = [branch.ended_at for branch in branches if branch.ended_at is not None]
+            time = max(end_times) if len(end_times) == len(branches) else None
             outcome = next((branch.outcome for branch in branches if branch.outcome), "")
     if plan.final_status is not None:
         outcome = of_attempt(plan.final_status, number)

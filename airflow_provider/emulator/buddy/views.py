@@ -158,8 +158,8 @@ class Views:
 
     def _action_summary(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
         short = self._short_action(pipeline, action, self._last_status(pipeline, action))
-        kept = {name: short[name] for name in ("url", "html_url", "id", "name", "type", "trigger_time")}
-        return {**kept, "status": short["last_execution_status"], "revision": short.get("current_revision")}
+        fields = {name: short[name] for name in ("url", "html_url", "id", "name", "type", "trigger_time")}
+        return {**fields, "status": short["last_execution_status"], "revision": short.get("current_revision")}
 
     def _last_status(self, pipeline: Pipeline, action: Action | Gate) -> str:
         last = next(iter(reversed(self._buddy.executions_of(pipeline))), None)

@@ -54,7 +54,7 @@ class Webhook:
             if event not in EVENTS:
                 raise ValueError(f"unknown event {event!r}: one of {', '.join(EVENTS)}")
 
-    def hears(self, event: str, execution: Execution) -> bool:
+    def receives(self, event: str, execution: Execution) -> bool:
         """Return whether it receives an event of an execution."""
         in_scope = self.workspace == execution.workspace and (not self.projects or execution.project in self.projects)
         return in_scope and event in self.events

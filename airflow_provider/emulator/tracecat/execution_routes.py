@@ -159,10 +159,10 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
             rows = [row for row in _rows(tracecat, access, workflow_id, trigger, user_id) if fits(*row)]
             if position.token is not None:
                 rows = [row for row in rows if _order(*row) > position.token]
-            page_rows, more = rows[:limit], len(rows) > limit
+            page_rows, has_more = rows[:limit], len(rows) > limit
             # The relation is applied after pagination, a quirk of the vendor's: pages may be short.
             related = [row for row in page_rows if relation is Relation.ALL or (row[0].parent is not None) == (relation is Relation.CHILD)]
-            return page([views.searched(*row) for row in related], position, _order(*page_rows[-1]) if more else None)
+            return page([views.searched(*row) for row in related], position, _order(*page_rows[-1]) if has_more else None)
 
     async def start(body: StartBody, access: Access = runs) -> Json:
         return _start(tracecat, access, body, draft=False)

@@ -140,8 +140,8 @@ class ExecutionViews:
         step, child = event.step, None
         if step is not None and step.children:
             child = step.children[event.child]
-        begins = event.type in ("WORKFLOW_EXECUTION_STARTED", "START_CHILD_WORKFLOW_EXECUTION_INITIATED")
-        first = event.type == "WORKFLOW_EXECUTION_STARTED"
+        has_role = event.type in ("WORKFLOW_EXECUTION_STARTED", "START_CHILD_WORKFLOW_EXECUTION_INITIATED")
+        is_first = event.type == "WORKFLOW_EXECUTION_STARTED"
         return {
             "event_id": event.id,
             "event_time": iso(event.at),
@@ -150,9 +150,9 @@ class ExecutionViews:
             "event_group": None if step is None else self._group(execution, history, event, step, child),
             "failure": self._failure_of(state, event, child),
             "result": self._result_of(execution, state, event, child),
-            "role": execution.started_by.role(execution.workspace, self._tracecat.organization) if begins else None,
-            "parent_wf_exec_id": execution.parent.id if first and execution.parent else None,
-            "workflow_timeout": 0.0 if first else None,
+            "role": execution.started_by.role(execution.workspace, self._tracecat.organization) if has_role else None,
+            "parent_wf_exec_id": execution.parent.id if is_first and execution.parent else None,
+            "workflow_timeout": 0.0 if is_first else None,
         }
 
     @staticmethod

@@ -120,12 +120,12 @@ def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
         with tracecat.lock:
             result = find(access, execution_id, body.event_id)
             _check_collection(result)
-            ends = min(body.offset + body.limit, len(result.value))
+            end = min(body.offset + body.limit, len(result.value))
             return {
                 "collection": result.envelope,
                 "offset": body.offset,
                 "limit": body.limit,
-                "next_offset": ends if ends < len(result.value) else None,
+                "next_offset": end if end < len(result.value) else None,
                 "items": [
                     {
                         "index": index,
@@ -135,7 +135,7 @@ def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
                         "value_size_bytes": None,
                         "truncated": False,
                     }
-                    for index in range(body.offset, ends)
+                    for index in range(body.offset, end)
                 ],
             }
 

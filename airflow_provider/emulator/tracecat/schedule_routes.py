@@ -68,8 +68,8 @@ def add_schedule_routes(application: FastAPI, tracecat: Tracecat) -> None:
             raise refusal(422, "Either cron or every must be provided for a schedule")
         with tracecat.lock:
             workflow = workflow_of(tracecat, access, number)
-            made = Schedule(workflow.id or "", **_values(body, {"workflow_id"}))
-            return views.schedule(tracecat.add_schedule(made))
+            schedule = Schedule(workflow.id or "", **_values(body, {"workflow_id"}))
+            return views.schedule(tracecat.add_schedule(schedule))
 
     async def read(schedule_id: str, access: Access = reads) -> Json:
         with tracecat.lock:

@@ -193,15 +193,15 @@ FindChild = Callable[[Place, int], "Child | None"]
 def play(plan: Plan, run: Run, now: float, reacts: Reacts, child: FindChild) -> State:
     """Return the state of a run at ``now``, epoch seconds."""
     now += _INSTANT
-    begins = reacts(run.at)
-    play = _Play(plan, run, begins, child)
+    begun_at = reacts(run.at)
+    play = _Play(plan, run, begun_at, child)
     if plan.mismatch is None:
         for position in range(len(plan.script)):
             play.add(position)
     ended_at, status = play.end(reacts)
     horizon = min(now, ended_at)
     over = ended_at <= now and math.isfinite(ended_at)
-    state = State(status if over else "RUNNING", horizon, begins if begins <= horizon else None, ended_at if over else None, [])
+    state = State(status if over else "RUNNING", horizon, begun_at if begun_at <= horizon else None, ended_at if over else None, [])
     state.steps = [shown for step in play.steps if (shown := _step_at(step, horizon, over)) is not None]
     state.pending = [child for child in play.pending if child.at <= horizon] if not over else []
     if state.status == "COMPLETED":
@@ -388,23 +388,23 @@ def _step_at(step: Step, horizon: float, over: bool) -> Step | None:
     """Return the step as of the horizon; None: it is not reached."""
     if step.ready_at > horizon or (over and step.scheduled_at > horizon):
         return None
-    shown = replace(step)
+    visible = replace(step)
     if step.scheduled_at > horizon:
-        shown.status, shown.attempts = "", []
+        visible.status, visible.attempts = "", []
     elif step.status == "DETACHED":
-        shown.started_at = step.scheduled_at
-        return shown
+        visible.started_at = step.scheduled_at
+        return visible
     elif step.closed_at is not None and step.closed_at <= horizon:
-        shown.started_at = step.attempts[-1][0]
+        visible.started_at = step.attempts[-1][0]
         if step.answered_at is not None and step.answered_at > horizon:
-            shown.answered_at = shown.answer = None
-        return shown
+            visible.answered_at = visible.answer = None
+        return visible
     else:
         starts = [start for start, _ in step.attempts if start <= horizon]
-        shown.status = "STARTED" if starts else "SCHEDULED"
-        shown.started_at = starts[-1] if starts else None
-    shown.closed_at = shown.result = shown.failure = shown.interaction_id = shown.answered_at = shown.answer = None
-    return shown
+        visible.status = "STARTED" if starts else "SCHEDULED"
+        visible.started_at = starts[-1] if starts else None
+    visible.closed_at = visible.result = visible.failure = visible.interaction_id = visible.answered_at = visible.answer = None
+    return visible
 
 
 def _attempt_failure(action: Action, attempt: int, error: str) -> Failure:

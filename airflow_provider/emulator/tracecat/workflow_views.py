@@ -152,9 +152,9 @@ class WorkflowViews:
     def webhook(self, workflow: Workflow) -> Json:
         """The webhook of a workflow."""
         key = self._tracecat.webhook_keys.get(workflow.id or "")
-        shown = None
+        api_key = None
         if key is not None:
-            shown = {
+            api_key = {
                 "preview": preview(key.key),
                 "created_at": iso(key.created_at),
                 "last_used_at": None,
@@ -172,7 +172,7 @@ class WorkflowViews:
             "include_headers": False,
             "workflow_id": workflow.id,
             "url": f"{self._tracecat.url}/webhooks/{short_id(workflow)}/{workflow.webhook_secret}",
-            "api_key": shown,
+            "api_key": api_key,
         }
 
     def schedule(self, schedule: Schedule) -> Json:
