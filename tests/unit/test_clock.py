@@ -28,7 +28,7 @@ EXCEPTIONS = {
         ".wait(...)": "waits for its thread",
         ".join(...)": "waits for its thread",
     },
-    "emulator/buddy/webhooks.py": {".join(...)": "waits for its thread"},
+    "emulator/buddy/deliveries.py": {".join(...)": "waits for its thread"},
 }
 """Limits on real sockets, and waits for threads."""
 

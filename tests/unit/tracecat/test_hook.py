@@ -12,7 +12,8 @@ import pytest
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import Action, Schedule, ServiceKey, Workflow
-from airflow_provider.emulator.tracecat.system import Tracecat, short_id
+from airflow_provider.emulator.tracecat.ids import short_id
+from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.tracecat.api import requests
 from airflow_provider.tracecat.hook import TracecatHook
 from tests import virtual_clock

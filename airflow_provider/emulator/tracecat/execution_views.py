@@ -1,42 +1,34 @@
-"""What the vendor's API shows of workflows and executions."""
+"""Executions as the vendor's JSON objects: rows of lists, the full history, the compact view."""
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.history import Event, History
-from airflow_provider.emulator.tracecat.ids import context_run
-from airflow_provider.emulator.tracecat.inputs import json_schema
-from airflow_provider.emulator.tracecat.scenario import NOTHING, Action, Schedule, Workflow
+from airflow_provider.emulator.tracecat.ids import context_run, short_id
+from airflow_provider.emulator.tracecat.installation import Installation
+from airflow_provider.emulator.tracecat.scenario import Action, Workflow
 from airflow_provider.emulator.tracecat.stored import as_json, inline, redact, unwrapped
-from airflow_provider.emulator.tracecat.system import Tracecat, short_id
 from airflow_provider.emulator.tracecat.timeline import ROOT, Child, Failure, Run, State, Step
-from airflow_provider.emulator.tracecat.times import duration, iso, iso_or_none, plain
+from airflow_provider.emulator.tracecat.times import iso, iso_or_none, plain
+from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews, description_of, registry_lock, retry_policy
 
 Json = dict[str, Any]
 _TEXT_LIMIT = 2048
-_SPACE = uuid.UUID("5d9c1b0a-6f3e-4a57-9d3c-2a3f0f7c9e11")
 
 
-def same_id(*parts: str) -> str:
-    """Return a UUID that is always the same for the same parts."""
-    return str(uuid.uuid5(_SPACE, "/".join(parts)))
+class ExecutionViews:
+    """Renders the executions of one installation."""
 
-
-class Views:
-    """Renders the objects of one installation."""
-
-    def __init__(self, tracecat: Tracecat) -> None:
+    def __init__(self, tracecat: Installation) -> None:
         self._tracecat = tracecat
-
-    # -- executions ------------------------------------------------------------------------------------------------
+        self._workflows = WorkflowViews(tracecat)
 
     def minimal(self, execution: Execution, run: Run) -> Json:
         """A row of the list."""
         state = execution.state_of(run)
-        # The search index does not count while it runs.
+        # The search index has no length while the run lasts.
         length = self._length(execution, run, state) if state.over else 0
         return self._head(execution, run, state, length, execution.parent.id if execution.parent else None)
 
@@ -52,7 +44,7 @@ class Views:
         return len(History(execution.plan, run, state, execution.runs[0].at, execution.trigger_type == "scheduled").events)
 
     def full(self, execution: Execution) -> Json:
-        """The whole history. It does not tell the parent."""
+        """The full history, without the parent."""
         state = execution.state
         history = self._tracecat.history_of(execution, state)
         head = self._head(execution, execution.run, state, len(history.events), None)
@@ -68,7 +60,7 @@ class Views:
         rows = [self._row(execution, history, step) for step in state.steps if step.scheduled]
         rows.sort(key=lambda row: int(row["source_event_id"]))
         first, last = history.events[0], history.events[-1]
-        # What a schedule passes is read later, by the workflow itself.
+        # The inputs of a schedule are read later, by the workflow itself.
         inputs = execution.inputs if execution.trigger_type != "scheduled" else None
         rows.insert(0, _synthetic(first, "__workflow_trigger__", "COMPLETED") | {"action_input": inputs})
         if state.status == "COMPLETED":
@@ -91,7 +83,7 @@ class Views:
 
     @staticmethod
     def _in_history(envelope: Json) -> Json:
-        """An envelope as the history holds it: the reference to an external object does not tell when that was made."""
+        """An envelope as the history contains it: references to external objects lack ``created_at``."""
         if envelope["type"] != "external":
             return envelope
         return envelope | {"ref": {key: value for key, value in envelope["ref"].items() if key != "created_at"}}
@@ -124,16 +116,16 @@ class Views:
 
     @staticmethod
     def _interaction(execution: Execution, step: Step) -> Json:
-        asked = step.action.interaction
-        assert asked is not None
+        interaction = step.action.interaction
+        assert interaction is not None
         updated_at = step.answered_at if step.answered_at is not None else step.closed_at
         return {
             "id": step.interaction_id,
             "created_at": iso(step.scheduled_at),
             "updated_at": iso(updated_at or step.scheduled_at),
-            "type": asked.type,
+            "type": interaction.type,
             "status": "pending" if step.waiting else "completed",
-            "request_payload": asked.request,
+            "request_payload": interaction.request,
             "response_payload": step.answer,
             "expires_at": None,
             "wf_exec_id": execution.id,
@@ -148,8 +140,8 @@ class Views:
         step, child = event.step, None
         if step is not None and step.children:
             child = step.children[event.child]
-        begins = event.type in ("WORKFLOW_EXECUTION_STARTED", "START_CHILD_WORKFLOW_EXECUTION_INITIATED")
-        first = event.type == "WORKFLOW_EXECUTION_STARTED"
+        has_role = event.type in ("WORKFLOW_EXECUTION_STARTED", "START_CHILD_WORKFLOW_EXECUTION_INITIATED")
+        is_first = event.type == "WORKFLOW_EXECUTION_STARTED"
         return {
             "event_id": event.id,
             "event_time": iso(event.at),
@@ -158,9 +150,9 @@ class Views:
             "event_group": None if step is None else self._group(execution, history, event, step, child),
             "failure": self._failure_of(state, event, child),
             "result": self._result_of(execution, state, event, child),
-            "role": execution.started_by.role(execution.workspace, self._tracecat.organization) if begins else None,
-            "parent_wf_exec_id": execution.parent.id if first and execution.parent else None,
-            "workflow_timeout": 0.0 if first else None,
+            "role": execution.started_by.role(execution.workspace, self._tracecat.organization) if has_role else None,
+            "parent_wf_exec_id": execution.parent.id if is_first and execution.parent else None,
+            "workflow_timeout": 0.0 if is_first else None,
         }
 
     @staticmethod
@@ -186,19 +178,19 @@ class Views:
 
     def _group(self, execution: Execution, history: History, event: Event, step: Step, child: Child | None) -> Json:
         if "UPDATE" in event.type:
-            asked = step.action.interaction
-            kind, named = f"core.interact.{asked.type if asked else 'response'}", dict.fromkeys(("ref", "title", "description"))
-            given: Any = self._interaction_input(execution, step) | {"data": step.answer}
+            interaction = step.action.interaction
+            kind, names = f"core.interact.{interaction.type if interaction else 'response'}", dict.fromkeys(("ref", "title", "description"))
+            action_input: Any = self._interaction_input(execution, step) | {"data": step.answer}
             action_id = related = None
         elif child is not None:
             workflow = self._tracecat.find_workflow(child.workflow)
-            kind, named = "core.workflow.execute", {"ref": None, "title": workflow.title, "description": _described(workflow)}
-            given = self._child_input(execution, step, workflow, event.child)
+            kind, names = "core.workflow.execute", {"ref": None, "title": workflow.title, "description": description_of(workflow)}
+            action_input = self._child_input(execution, step, workflow, event.child)
             action_id, related = short_id(workflow), child.id
         else:
             kind = step.action.shown_type
-            named = {"ref": step.ref, "title": step.action.title, "description": step.action.description}
-            given = self._action_input(execution, history, step)
+            names = {"ref": step.ref, "title": step.action.title, "description": step.action.description}
+            action_input = self._action_input(execution, history, step)
             action_id = related = None
         namespace, _, udf = kind.rpartition(".")
         return {
@@ -207,13 +199,13 @@ class Views:
             "udf_name": udf,
             "udf_key": kind,
             "action_id": action_id,
-            "action_ref": named["ref"],
-            "action_title": named["title"],
-            "action_description": named["description"],
-            "action_input": given,
+            "action_ref": names["ref"],
+            "action_title": names["title"],
+            "action_description": names["description"],
+            "action_input": action_input,
             "action_result": None,
             "current_attempt": None,
-            "retry_policy": _retry_policy(step.action if kind == step.action.shown_type and child is None else Action("")),
+            "retry_policy": retry_policy(step.action if kind == step.action.shown_type and child is None else Action("")),
             "start_delay": 0.0,
             "join_strategy": "all",
             "related_wf_exec_id": related,
@@ -228,38 +220,42 @@ class Views:
         trigger = None
         if execution.inputs is not None:
             trigger = self._tracecat.blobs.envelope(execution.inputs, f"{execution.id}/trigger", run.at)
-        # Only what the action speaks of.
-        told = as_json(step.action.args).decode()
-        earlier = [one for one in execution.state.steps if f"ACTIONS.{one.ref}." in told and one.place != step.place]
-        asks = step.action.interaction is not None
-        begun = plain(run.at) + "+00:00"
-        about = {
+        # Only the actions that it refers to.
+        args = as_json(step.action.args).decode()
+        referenced = [
+            earlier_step
+            for earlier_step in execution.state.steps
+            if f"ACTIONS.{earlier_step.ref}." in args and earlier_step.place != step.place
+        ]
+        interactive = step.action.interaction is not None
+        started = plain(run.at) + "+00:00"
+        context = {
             "dispatch_type": "push",
             "execution_id": execution.id,
-            "logical_time": begun,
+            "logical_time": started,
             "run_id": run.id,
-            "start_time": begun,
-            "time_anchor": begun,
+            "start_time": started,
+            "time_anchor": started,
             "trigger_type": execution.trigger_type,
         }
-        actions = {one.ref: self._earlier(execution, one) for one in earlier}
+        actions = {earlier_step.ref: self._earlier(execution, earlier_step) for earlier_step in referenced}
         environment = workflow.environment
         return {
-            "task": self.statement(workflow, step.action),
+            "task": self._workflows.statement(workflow, step.action),
             "exec_context": {
                 "ACTIONS": actions,
                 "TRIGGER": trigger,
-                "ENV": {"workflow": about, "environment": environment, "variables": {}},
+                "ENV": {"workflow": context, "environment": environment, "variables": {}},
             },
             "run_context": self._run_context(execution),
-            "interaction_context": self._interaction_input(execution, step) if asks else None,
+            "interaction_context": self._interaction_input(execution, step) if interactive else None,
             "stream_id": step.stream_id,
             "session_id": None,
-            "registry_lock": _lock_of(workflow),
+            "registry_lock": registry_lock(workflow),
         }
 
     def _earlier(self, execution: Execution, step: Step) -> Json:
-        asked = step.action.interaction
+        interaction = step.action.interaction
         failed = step.failure is not None
         return {
             "result": None if failed else self.result_of(execution, step),
@@ -268,7 +264,7 @@ class Views:
             "error_typename": "dict" if failed else None,
             "interaction": step.answer,
             "interaction_id": step.interaction_id,
-            "interaction_type": asked.type if asked else None,
+            "interaction_type": interaction.type if interaction else None,
             "collection_index": None,
         }
 
@@ -289,7 +285,7 @@ class Views:
             inputs = self._tracecat.blobs.envelope(step.inputs, key, step.scheduled_at, collection=True) | {"index": index}
         return {
             "role": execution.started_by.role(execution.workspace, self._tracecat.organization),
-            "dsl": self._dsl(workflow),
+            "dsl": self._workflows.dsl(workflow),
             "wf_id": workflow.id,
             "trigger_inputs": inputs,
             "parent_run_context": self._run_context(execution),
@@ -298,7 +294,7 @@ class Views:
             "schedule_id": None,
             "execution_type": execution.execution_type,
             "time_anchor": iso(execution.run.at),
-            "registry_lock": _lock_of(workflow),
+            "registry_lock": registry_lock(workflow),
         }
 
     # -- rows of the compact view ----------------------------------------------------------------------------------
@@ -345,218 +341,6 @@ class Views:
                 "action_result": _update_result(step),
             }
         return row | action.row
-
-    # -- workflows -------------------------------------------------------------------------------------------------
-
-    def statement(self, workflow: Workflow, action: Action) -> Json:
-        """An action as definitions hold it."""
-        asked = action.interaction
-        return {
-            "ref": action.ref,
-            "description": action.description,
-            "action": action.shown_type,
-            "args": action.args,
-            "depends_on": _depends_on(workflow, action),
-            "interaction": {"type": asked.type, "timeout": asked.timeout} if asked else None,
-            "run_if": "${{ False }}" if action.skipped else None,
-            "for_each": None,
-            "retry_policy": _retry_policy(action),
-            "start_delay": action.start_delay,
-            "wait_until": None,
-            "join_strategy": "all",
-            "environment": None,
-            "mask_output": action.mask_output,
-        }
-
-    def _dsl(self, workflow: Workflow) -> Json:
-        return {
-            "title": workflow.title,
-            "description": _described(workflow),
-            "entrypoint": {"ref": None, "expects": workflow.expects},
-            "actions": [self.statement(workflow, action) for action in workflow.script],
-            "config": {"environment": workflow.environment, "timeout": workflow.timeout or 0.0},
-            "triggers": [],
-            "returns": _returns(workflow),
-            "error_handler": None,
-        }
-
-    def workflow_row(self, workflow: Workflow) -> Json:
-        """A row of the list."""
-        created = iso(self._tracecat.created_at(workflow))
-        definition = {"id": same_id("definition", workflow.id or ""), "version": workflow.version, "created_at": created}
-        return {
-            "id": short_id(workflow),
-            "title": workflow.title,
-            "description": _described(workflow),
-            "status": workflow.status,
-            "icon_url": None,
-            "created_at": created,
-            "updated_at": created,
-            "version": workflow.version if workflow.committed else None,
-            "tags": [{"id": same_id("tag", tag), "name": tag, "ref": tag, "color": None} for tag in workflow.tags],
-            "alias": workflow.alias,
-            "error_handler": None,
-            "latest_definition": definition if workflow.committed else None,
-            "folder_id": None,
-            "trigger_summary": None,
-        }
-
-    def workflow(self, workflow: Workflow) -> Json:
-        """The whole of it, the secret of its webhook included."""
-        actions = [self._action(workflow, action) for action in workflow.script]
-        schedules = [self.schedule(one) for one in self._tracecat.schedules if one.workflow == workflow.id]
-        return {
-            "id": short_id(workflow),
-            "title": workflow.title,
-            "description": _described(workflow),
-            "status": workflow.status,
-            "actions": {action["id"]: action for action in actions},
-            "workspace_id": workflow.workspace,
-            "version": workflow.version if workflow.committed else None,
-            "webhook": self.webhook(workflow),
-            "schedules": schedules,
-            "entrypoint": None,
-            "expects": workflow.expects,
-            "expects_schema": json_schema(workflow.expects) if workflow.expects is not None else None,
-            "returns": _returns(workflow),
-            "config": {"environment": workflow.environment, "timeout": workflow.timeout or 0.0},
-            "alias": workflow.alias,
-            "git_sync_branch": None,
-            "error_handler": None,
-            "folder_id": None,
-            "trigger_position_x": 0.0,
-            "trigger_position_y": 0.0,
-            "graph_version": 1,
-        }
-
-    def _action(self, workflow: Workflow, action: Action) -> Json:
-        statement = self.statement(workflow, action)
-        upstream = [
-            {
-                "source_id": same_id("action", workflow.id or "", ref.removesuffix(".error")),
-                "source_type": "udf",
-                "source_handle": "error" if ref.endswith(".error") else "success",
-            }
-            for ref in statement["depends_on"]
-        ]
-        trigger = {"source_id": f"trigger-{workflow.id}", "source_type": "trigger"}
-        flow = ("run_if", "for_each", "join_strategy", "retry_policy", "start_delay", "wait_until", "environment", "mask_output")
-        return {
-            "id": same_id("action", workflow.id or "", action.ref),
-            "type": action.shown_type,
-            "title": action.title,
-            "description": action.description,
-            "status": "offline",
-            "inputs": "".join(f"{name}: {value}\n" for name, value in action.args.items()),
-            "control_flow": {name: statement[name] for name in flow},
-            "is_interactive": action.interaction is not None,
-            "interaction": statement["interaction"],
-            "position_x": 0.0,
-            "position_y": 0.0,
-            "upstream_edges": upstream or [trigger],
-            "ref": action.ref,
-        }
-
-    def definition(self, workflow: Workflow) -> Json:
-        """What was committed last."""
-        created = iso(self._tracecat.created_at(workflow))
-        content = self._dsl(workflow) | {"entrypoint": {"expects": workflow.expects}}
-        content = {key: value for key, value in content.items() if key != "triggers"}
-        for statement in content["actions"]:
-            del statement["description"]
-        origin, version = "tracecat_registry", self._tracecat.version
-        return {
-            "id": same_id("definition", workflow.id or ""),
-            "workflow_id": workflow.id,
-            "workspace_id": workflow.workspace,
-            "version": workflow.version,
-            "content": content,
-            "created_at": created,
-            "updated_at": created,
-            "registry_lock_entries": [{"origin": origin, "version": version, "label": f"{origin}@{version}"}],
-        }
-
-    def webhook(self, workflow: Workflow) -> Json:
-        """The webhook of a workflow."""
-        key = self._tracecat.webhook_keys.get(workflow.id or "")
-        shown = None
-        if key is not None:
-            shown = {
-                "preview": preview(key.key),
-                "created_at": iso(key.created_at),
-                "last_used_at": None,
-                "revoked_at": iso_or_none(key.revoked_at),
-                "is_active": key.revoked_at is None,
-            }
-        return {
-            "id": same_id("webhook", workflow.id or ""),
-            "secret": workflow.webhook_secret,
-            "status": workflow.webhook,
-            "entrypoint_ref": None,
-            "allowlisted_cidrs": [],
-            "filters": {},
-            "methods": list(workflow.webhook_methods),
-            "include_headers": False,
-            "workflow_id": workflow.id,
-            "url": f"{self._tracecat.url}/webhooks/{short_id(workflow)}/{workflow.webhook_secret}",
-            "api_key": shown,
-        }
-
-    def schedule(self, schedule: Schedule) -> Json:
-        """A schedule."""
-        workflow = self._tracecat.find_workflow(schedule.workflow)
-        made = iso(self._tracecat.schedule_made_at(schedule))
-        return {
-            "id": schedule.id,
-            "workspace_id": workflow.workspace,
-            "created_at": made,
-            "updated_at": made,
-            "workflow_id": workflow.id,
-            "inputs": schedule.inputs,
-            "cron": schedule.cron,
-            "every": duration(schedule.every),
-            "offset": duration(schedule.offset),
-            "start_at": None,
-            "end_at": None,
-            "timeout": schedule.timeout,
-            "status": schedule.status,
-        }
-
-
-def preview(key: str) -> str:
-    """Return what is shown of a key once it was issued."""
-    kind = "_".join(key.split("_")[:-2] if key.startswith(("tc_ws", "tc_org")) else key.split("_")[:2])
-    return f"{kind}_...{key[-4:]}"
-
-
-def _described(workflow: Workflow) -> str:
-    return workflow.description or f"Does {workflow.title}"
-
-
-def _returns(workflow: Workflow) -> Any:
-    return None if workflow.returns is NOTHING else workflow.returns
-
-
-def _depends_on(workflow: Workflow, action: Action) -> list[str]:
-    if action.depends_on is not None:
-        return list(action.depends_on)
-    before = ""
-    for one in workflow.script:
-        if one.ref == action.ref:
-            break
-        before = f"{one.ref}.error" if one.handled else one.ref
-    return [before] if before else []
-
-
-def _retry_policy(action: Action) -> Json:
-    timeout = 300 if action.timeout is None else int(action.timeout)
-    return {"max_attempts": action.max_attempts, "timeout": timeout, "retry_until": None}
-
-
-def _lock_of(workflow: Workflow) -> Json:
-    origin = "tracecat_registry"
-    actions = {action.shown_type: origin for action in workflow.script}
-    return {"origins": {origin: "1.0.0-beta.50"}, "actions": actions, "origin_fingerprints": {origin: "0" * 64}}
 
 
 def _failure(failure: Failure | None) -> Json | None:

@@ -139,7 +139,7 @@ def test_a_scenario_file_has_variables(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text("buddy: {variables: [{key: TOKEN, value: s3cret, encrypted: true, project: shop}]}")
     emulator = Emulator()
-    load_scenario(emulator, path)
+    load_scenario(emulator.systems, path)
     (variable,) = emulator.buddy.variables
     assert (variable.id, variable.key, variable.encrypted, variable.project) == (1, "TOKEN", True, "shop")
 
@@ -157,4 +157,4 @@ def test_a_wrong_variable_in_a_scenario_is_told(tmp_path, text, says):
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
     with pytest.raises(ScenarioError, match=says):
-        load_scenario(Emulator(), path)
+        load_scenario(Emulator().systems, path)
