@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.tasks.arguments import moment
+from airflow_provider.execution.model.arguments import moment
 
 
 def secret_values(secrets: Mapping[str, Any] | None) -> list[str]:

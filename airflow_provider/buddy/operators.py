@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider._lazy import Lazy
 from airflow_provider.buddy.arguments import buddy_moment, names_of, secret_values, variables_of
 from airflow_provider.buddy.base import BuddyTask
+from airflow_provider.buddy.gates import OPERATIONS, ApprovePlan, Operation, asked_for, the_gate
 from airflow_provider.buddy.ref import BuddyRef, action_target
 from airflow_provider.errors import (
     ConfigurationError,
@@ -22,7 +23,7 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.existing import (
     ExecutionActOperator,
     ExecutionCancelOperator,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from typing_extensions import Unpack
 
-    from airflow_provider.buddy.api import models, requests
+    from airflow_provider.buddy.api import requests
     from airflow_provider.buddy.executions import mapping
     from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.model.request import Flow
@@ -254,25 +255,6 @@ class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["BuddyH
         self.buddy_conn_id = buddy_conn_id
 
 
-Operation = Literal["APPLY", "APPLY_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "RUN_DELAYED"]
-OPERATIONS = {
-    "WAITING_FOR_APPLY": "APPLY",
-    "WAITING_FOR_VARIABLES": "APPLY_VARIABLES",
-    "WAITING_FOR_SETTABLE_VARIABLES": "SET_VARIABLES",
-    "WAITING_FOR_VT_SESSION": "APPROVE_VT",
-}
-"""Status of a gate to the operation that lets it go on."""
-
-
-@dataclass(frozen=True)
-class ApprovePlan:
-    """What :class:`BuddyApproveExecutionOperator` answers: the execution, its gates that wait and are meant, and the variables."""
-
-    execution: models.Execution
-    gates: Sequence[models.ActionExecution]
-    variables: list[dict[str, Any]]
-
-
 class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHook", ApprovePlan]):
     """
     Let a Buddy execution go on that waits at a gate, or run a delayed one now; then follow it to its end.
@@ -347,9 +329,9 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
 
     def _start(self, hook: BuddyHook, plan: ApprovePlan, marker: str) -> Flow[Snapshot]:
         """The one request; a refusal is explained."""
-        execution, gates, variables = plan.execution, plan.gates, plan.variables
-        operation = self.operation or self._asked_for(execution, gates)
-        gate = self._gate(execution, gates) if operation != "RUN_DELAYED" else None
+        execution, variables = plan.execution, plan.variables
+        operation = self.operation or asked_for(plan, self.ref, named=bool(self.approve_action_id))
+        gate = the_gate(plan, self.ref, named=bool(self.approve_action_id)) if operation != "RUN_DELAYED" else None
         if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
             asked = ", ".join(variable.key for variable in gate.action.variables) if gate else ""
             raise ConfigurationError(
@@ -376,28 +358,6 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
         waits = {f"gate {item.id}" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")}
         seen = mapping.snapshot_of(BuddyRef.parse(self._execution()), execution)
         return ([] if marker in {*waits, f"status {execution.status}"} else [seen]), True
-
-    def _gate(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> models.ActionExecution | None:
-        if len(gates) == 1:
-            return gates[0]
-        if not gates and execution.status.startswith("WAITING_FOR_") and not self.approve_action_id:
-            return None  # only the execution's own status shows it
-        waiting = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
-        there = ", ".join(f"{item.action.name!r} ({item.id})" for item in waiting) or "none"
-        what = "several gates wait; name one by approve_action_id" if gates else "no such gate waits"
-        raise ConfigurationError(
-            f"Buddy execution {self.ref} is {execution.status}: {what}. Waiting: {there}. See {execution.html_url}",
-            system="buddy",
-            ref=self.ref,
-            url=execution.html_url,
-        )
-
-    def _asked_for(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> str:
-        gate = self._gate(execution, gates)
-        status = gate.status if gate else execution.status
-        if status not in OPERATIONS:
-            raise ConfigurationError(f"Buddy execution {self.ref} is {status}: give the operation that lets it go on.", system="buddy")
-        return OPERATIONS[status]
 
 
 class BuddyGetExecutionOperator(_OnExecution, ExecutionGetOperator["BuddyHook"]):

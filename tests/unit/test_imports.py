@@ -21,9 +21,9 @@ LATE = ["airflow_provider.*.hook", "airflow_provider.execution.results.outputs",
 """What is imported when a task runs, too."""
 LIGHT = [
     "airflow_provider",
-    "airflow_provider.[!.]*",
+    "airflow_provider.*",
     "airflow_provider.audit.*",
-    "airflow_provider.execution.[!.]*",
+    "airflow_provider.execution.*",
     "airflow_provider.execution.attempt.*",
     "airflow_provider.execution.model.*",
     "airflow_provider.execution.results.*",
@@ -31,7 +31,7 @@ LIGHT = [
     *(
         f"airflow_provider.{system}.{name}"
         for system in ("alga_psa", "buddy", "tracecat")
-        for name in ("base", "link", "operators", "ref", "sensors")
+        for name in ("arguments", "base", "gates", "link", "operators", "ref", "sensors")
     ),
 ]
 """What a DAG file may import."""

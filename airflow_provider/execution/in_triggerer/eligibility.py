@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseSensorOperator
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider.execution.in_triggerer.serialization import NotPortable, pack
-
-if TYPE_CHECKING:
-    from airflow_provider.execution.waiting.completion import Completion
-    from airflow_provider.execution.waiting.search import Search
-    from airflow_provider.execution.waiting.wait import WatchPolicy
-
-
-@dataclass(frozen=True)
-class TriggererWait:
-    """
-    A wait that the triggerer begins and ends in place of a worker.
-
-    :param ref, search: the execution, or how to find it.
-    :param link_key: XCom key of the system's link.
-    :param do_xcom_push: whether the result is pushed.
-    """
-
-    completion: Completion
-    ref: str | None
-    search: Search | None
-    link_key: str
-    policy: WatchPolicy
-    do_xcom_push: bool
 
 
 def start_trigger_args(sensor: BaseSensorOperator, backstop: timedelta) -> StartTriggerArgs | None:

@@ -8,15 +8,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from airflow.sdk import DAG, BaseSensorOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
+    from airflow_provider.execution.in_triggerer.portable_sensor import PortableSensor
 
 _OF_BASES = ("poke_interval", "timeout", "do_xcom_push", "render_template_as_native_obj")
 """Arguments of Airflow's own classes that matter in a triggerer."""
@@ -49,13 +47,6 @@ class Portable(TypedDict):
     sensor: str
     arguments: dict[str, Any]
     pulled: dict[str, list[str]]
-
-
-class PortableSensor(Protocol):
-    """What the triggerer asks of the sensor that it has made again."""
-
-    def wait_in_triggerer(self, context: Context) -> TriggererWait:
-        """What to wait for, and how the task ends."""
 
 
 def pack(sensor: BaseSensorOperator) -> Portable:

@@ -19,7 +19,7 @@ from airflow_provider.execution.waiting.wait import WatchState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
+    from airflow_provider.execution.in_triggerer.portable_sensor import TriggererWait
     from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Outcome

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionError, from_event
 from airflow_provider.execution.attempt.termination import TaskKey
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.attempt import Attempt
 
 if TYPE_CHECKING:

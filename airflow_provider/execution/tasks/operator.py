@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, Ai
 
 from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.attempt.note import Note, load_note, save_note
+from airflow_provider.execution.model.arguments import one_of, seconds
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.tasks.arguments import one_of, seconds
 from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill
 from airflow_provider.execution.tasks.execution_task import HookT, OnPartial, OnSkipped, OnWaiting
 from airflow_provider.execution.tasks.start_once import PlanT, StartOnce, StartsExecution

@@ -29,8 +29,8 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
+from airflow_provider.execution.model.arguments import seconds
 from airflow_provider.execution.model.snapshot import see
-from airflow_provider.execution.tasks.arguments import seconds
 from airflow_provider.execution.tasks.execution_task import BACKSTOP, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
     from typing_extensions import Unpack
 
-    from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
+    from airflow_provider.execution.in_triggerer.portable_sensor import TriggererWait
     from airflow_provider.execution.model.result import ExecutionResult
     from airflow_provider.execution.results.outcome import End
     from airflow_provider.execution.tasks.attempt import Attempt
@@ -231,7 +231,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         :raises ConfigurationError: for bad arguments.
         """
-        from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
+        from airflow_provider.execution.in_triggerer.portable_sensor import TriggererWait
 
         completion, target = self._completion(), self._target(self.hook)
         completion.check(context)
