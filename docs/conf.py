@@ -68,3 +68,4 @@ def setup(app: Any) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     app.connect("source-read", _with_rules)
     app.connect("source-read", _tests_below_tables)
+    app.connect("autodoc-process-docstring", import_module("shared_parameters").add_shared)

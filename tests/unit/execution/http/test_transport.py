@@ -79,7 +79,7 @@ UNANSWERED = 0.5
 
 def struck(emulator: Emulator, fault: Fault) -> Endpoint:
     """Let a fault strike; gives an endpoint whose limit is short where no answer ever comes."""
-    timeout = 5.0
+    timeout = 60.0
     if fault.kind == "no_answer":
         timeout = UNANSWERED
         with Sender(endpoint_of(emulator.buddy.url)) as sender:  # the first answer of an emulator comes late: it sets up its routes
