@@ -25,7 +25,7 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
 
 class ExecutionApiError(AirflowException):
     """
-    Root of everything that this package raises by itself.
+    Root of everything that this package raises.
 
     :param message: one line, without secrets, saying what happened and what to do next.
     :param system: the system's short name, such as ``buddy``.
@@ -168,7 +168,7 @@ class ExecutionTimedOut(ExecutionError):
 
 
 class ExecutionWaiting(ExecutionError, AirflowFailException):
-    """The execution waits for a person, and that was not wanted (any longer). Airflow does not retry the task."""
+    """The execution waits for a person, and that was not wanted, or no longer. Airflow does not retry the task."""
 
 
 class ExecutionDeadlineExceeded(ExecutionError):
@@ -196,7 +196,7 @@ class AuditFailed(ExecutionApiError, AirflowFailException):
 
 
 class OutputMissing(ExecutionError):
-    """An output named in ``push_outputs`` was not produced, or could not be handed on."""
+    """An output named in ``push_outputs`` was not produced, or could not be passed on."""
 
 
 def _tree(root: type[ExecutionApiError]) -> Iterator[type[ExecutionApiError]]:

@@ -33,6 +33,6 @@ TRANSIENT_ONLY = ExceptionRetryPolicy(
     ]
 )
 """
-Retries what may pass by itself (the network, the API, Airflow), and fails at once when the execution itself failed, was cancelled, timed
+Retries what may pass (the network, the API, Airflow), and fails at once when the execution itself failed, was cancelled, timed
 out or is gone. What is none of this package's errors, such as a lost worker, is retried as usual; ``retries`` bounds all of it.
 """

@@ -68,7 +68,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
     :param workflow: id or alias.
     :param inputs: the workflow's trigger inputs, any JSON value.
     :param correlation_key: name under which a marker goes into ``inputs`` (a dict then), so that an execution whose start was not
-        answered can be found for certain. Without it, one is found only if it is the single new execution of the workflow with the same
+        answered can definitely be found. Without it, one is found only if it is the single new execution of the workflow with the same
         inputs that the same user, or a service account, has started. A workflow that checks its inputs strictly has to know this name.
     :param start_grace: seconds that the execution may take to appear after its start was accepted.
     :param workspace_id: workspace (UUID); by default the connection's.

@@ -515,7 +515,7 @@ def test_incident_whose_workflow_does_not_tell_the_severity(systems: AllSystems)
     systems.tracecat.add_workflow(tracecat.Workflow("Enrich", "enrich_alert", actions=[LOOK_UP], returns={"address": "192.0.2.7"}))
     ended = PlayedRun(systems, "tracecat_incident").task("enrich")
     assert ended.state == "failed"
-    assert "severity: not put out" in str(ended.error)
+    assert "severity: not output" in str(ended.error)
 
 
 # AlgaPSA: execute a rule, wait for another

@@ -309,7 +309,7 @@ def test_missing_connection(bench: Bench) -> None:
 
 def test_missing_output(bench: Bench) -> None:
     text = failed(bench.run("succeeded", push_outputs=["IMAGE", "NO_SUCH"]), errors.OutputMissing)
-    told = re.search(r"NO_SUCH: not put out\. Outputs at hand: (.*?)\.", text)
+    told = re.search(r"NO_SUCH: not output\. Outputs at hand: (.*?)\.", text)
     assert told
     assert {"IMAGE", "URL"} <= set(told[1].split(", "))
 

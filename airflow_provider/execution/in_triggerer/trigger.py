@@ -39,7 +39,7 @@ class StartedExecutionTrigger(BaseTrigger):
 
     All arguments are JSON, small and without secrets; they are part of the stored DAG.
 
-    :param sensor, arguments, pulled: the sensor, as of :class:`~airflow_provider.execution.in_triggerer.serialization.Portable`.
+    :param sensor, arguments, pulled: the sensor, see :class:`~airflow_provider.execution.in_triggerer.serialization.Portable`.
     :param ends_here: False if also a good end is a worker's, for instance since it has callbacks.
     :param limit: seconds after which Airflow takes the trigger away: tells when the task was deferred.
     """

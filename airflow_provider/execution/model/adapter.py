@@ -17,7 +17,7 @@ Memo = dict[str, Any]
 
 
 class Glance(NamedTuple):
-    """An execution as a list of many shows it: no more than tells whether there is news of it."""
+    """An execution as a list of many shows it: just enough to tell whether it has changed."""
 
     ref: str
     status: str
@@ -57,7 +57,7 @@ class ExecutionAdapter(ABC):
         """
         Look at an execution, as cheaply as its status, steps and gates can be had.
 
-        :raises NotFound: if there is none (any longer).
+        :raises NotFound: if there is none, or no longer.
         :raises ConfigurationError: if ``ref`` is not one of this system's.
         """
 
@@ -80,7 +80,7 @@ class ExecutionAdapter(ABC):
 
     @abstractmethod
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """Read at most ``limit`` log lines behind ``cursor``, and move it."""
+        """Read up to ``limit`` log lines behind ``cursor``, and move it."""
 
     def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes | bytearray]]]:
         """Read some more of a log that is wanted as a whole: steps, each with lines as the remote side wrote them; nothing at its end."""

@@ -25,7 +25,7 @@ class Phase(str, Enum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether nothing more happens unless somebody runs it again."""
         return self in _ENDED
 
     def __str__(self) -> str:

@@ -76,7 +76,7 @@ class Route(Generic[T]):
         :param body: JSON body.
         :param form: fields of a form, instead of a JSON body.
         :param ref: the execution that the request is about, for error texts.
-        :param last: as of :class:`Request`.
+        :param last: see :class:`Request`.
         :param path: fields of the path template.
         """
         return Request(
@@ -100,7 +100,7 @@ class Part:
     A part of a file of any size.
 
     :param start: first byte, from 0. Negative: the file's last ``-start`` bytes.
-    :param length: bytes to give at most.
+    :param length: maximum number of bytes.
     """
 
     start: int

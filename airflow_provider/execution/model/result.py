@@ -1,4 +1,4 @@
-"""What a task hands on: one plain, JSON-able dict, the same shape for every system."""
+"""What a task returns: one plain, JSON-able dict, the same shape for every system."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StepResult(TypedDict):
     actor: dict[str, Any] | None
     """Who approved or cancelled the step, and when, as far as the API tells."""
     outputs: dict[str, Any]
-    """What this step alone put out."""
+    """The outputs of this step alone."""
 
 
 class ExecutionResult(TypedDict):
@@ -53,13 +53,13 @@ class ExecutionResult(TypedDict):
     """At most 200."""
     outputs: dict[str, Any]
     """
-    Name to value: what the execution put out as a whole (Buddy: of all steps, later ones win). Secrets and large values are not in it,
+    Name to value: the outputs of the whole execution (Buddy: of all steps, later ones win). Secrets and large values are not in it,
     see ``outputs_omitted``.
     """
     outputs_omitted: dict[str, str]
     """Name to the reason why the output is not in ``outputs``."""
     log_tail: list[str]
-    """The last lines, at most 50."""
+    """The last lines, 50 at most."""
     log_file: str | None
     """Where ``log_path`` put the whole log."""
     system_fields: dict[str, Any]

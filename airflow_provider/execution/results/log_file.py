@@ -122,7 +122,7 @@ class LogFile:
 
 
 def _scanner(hidden: Sequence[str]) -> Callable[[bytes], bool]:
-    """Tells whether there may be anything to clean in a text: for certain, if hyperscan is there to tell."""
+    """Whether there may be anything to clean in a text. Exact if hyperscan is installed."""
     try:
         import hyperscan
     except ImportError:

@@ -69,7 +69,7 @@ class OutputPolicy:
         secret = output.secret or looks_secret(name, output.value)
         if name not in self.reveal and (secret or next(secret_texts(output.value), None) is not None):
             kind = "secret" if secret else "holds a secret"
-            self.omitted[shown] = f"{kind}: list it in reveal_outputs to hand it on in plain text"
+            self.omitted[shown] = f"{kind}: list it in reveal_outputs to pass it on in plain text"
             return []
         try:
             size = len(json.dumps(output.value, allow_nan=False).encode())
@@ -124,11 +124,11 @@ def to_push(declared: Collection[str], outputs: Mapping[str, Any], snapshot: Sna
     XCom key to value for ``push_outputs``.
 
     :param declared: names, which are thereby required; ``"*"`` stands for all others, but never over another key.
-    :raises OutputMissing: if a declared output is not there, or may not be handed on.
+    :raises OutputMissing: if a declared output is not there, or may not be passed on.
     """
     names = [name for name in declared if name != "*"]
     if missing := [name for name in names if name not in outputs]:
-        reasons = "; ".join(f"{clean(name)}: {omitted.get(name, 'not put out')}" for name in missing)
+        reasons = "; ".join(f"{clean(name)}: {omitted.get(name, 'not output')}" for name in missing)
         there = ", ".join(clean(name) for name in list(outputs)[:20]) or "none"
         raise OutputMissing(
             f"Execution {snapshot.ref} ended {snapshot.status} without output that push_outputs declares: {reasons}. "

@@ -119,7 +119,7 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
     """
     The same of a line without escape sequences, whatever its length.
 
-    :param hidden: as of :func:`parts_of`.
+    :param hidden: see :func:`parts_of`.
     """
     for secret in hidden:
         line = line.replace(secret, HIDDEN)

@@ -18,9 +18,9 @@ from airflow_provider.execution.model.snapshot import Snapshot
 Match = Literal["first", "latest", "first_succeeded"]
 
 MAX_PAGES = 100
-"""Pages of a list that one look reads at most."""
+"""Maximum number of pages of a list that one look reads."""
 MAX_REJECTED = 100
-"""Executions that a search remembers at most as not meant, or as without a start: it travels with the task."""
+"""Maximum number of executions that a search remembers as not meant, or as without a start: it travels with the task."""
 SKEW = 300.0
 """Seconds by which start times may be out of the list's order."""
 

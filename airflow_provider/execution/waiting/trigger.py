@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 60.0
 MAX_HOLD = 60.0
-"""Seconds that an event is held back at most, should the clocks of worker and triggerer differ."""
+"""Maximum number of seconds that an event is held back, should the clocks of worker and triggerer differ."""
 
 _detached: set[asyncio.Task[Any]] = set()
 """Tasks that outlive their trigger, such as a cancel request under way: an unreferenced one may be collected."""
@@ -53,7 +53,7 @@ class ExecutionTrigger(BaseTrigger):
     :param hook_arguments: its keyword arguments, the connection id among them.
     :param view: what of the execution is looked at, as arguments of the hook's ``system``.
     :param ref: the execution; None if ``search`` is to find it.
-    :param search: as of :class:`~airflow_provider.execution.waiting.search.Search`.
+    :param search: see :class:`~airflow_provider.execution.waiting.search.Search`.
     :param url: its page, if known.
     :param link_key: XCom key of the link to that page.
     :param policy: how to wait, the timeout included.

@@ -34,7 +34,7 @@ MAX_PASSED = 50
 Known = tuple[str, "str | None"]
 """An execution's raw status and run, as they were read last."""
 HEARTBEAT = 600.0
-"""Seconds after which a wait without news says that it still waits."""
+"""Seconds after which a wait without a change says that it still waits."""
 
 
 class WatchPolicy(TypedDict):
@@ -53,7 +53,7 @@ class WatchPolicy(TypedDict):
     start_grace: float | None
     """How long an execution that was started may take to appear, where its start is answered before it is done."""
     log_lines: int
-    """Remote log lines to forward at most; 0 for none."""
+    """Maximum number of remote log lines to forward; 0 for none."""
 
 
 @dataclass(slots=True)
@@ -247,7 +247,7 @@ class Watch:
 
     @property
     def told_by_lists(self) -> bool:
-        """Whether a list's word that there is no news is enough: no log to show, no gate that would end the wait."""
+        """Whether a list that shows no change is enough: no log to show, no gate that would end the wait."""
         policy = self.policy
         limit = policy["waiting_timeout"]
         gates = policy["stop_on_waiting"] or (limit is not None and not (policy["waiting_counts"] and limit >= policy["timeout"]))

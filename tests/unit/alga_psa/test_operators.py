@@ -122,7 +122,7 @@ def test_a_completed_one(live: Live, mode: dict[str, Any]) -> None:
     assert ended.defers == mode["deferrable"]
     result = ended.result
     assert (result["phase"], result["status"], result["outputs"]["closed"], result["url"]) == ("SUCCEEDED", "completed", 3, None)
-    assert result["outputs_omitted"] == {"api_key": "secret: list it in reveal_outputs to hand it on in plain text"}
+    assert result["outputs_omitted"] == {"api_key": "secret: list it in reveal_outputs to pass it on in plain text"}
     assert (ended.xcoms["closed"], ended.xcoms["ref"]) == (3, result["ref"])
     assert result["system_fields"]["trigger_data"] == {"host": "a"}
     assert result["system_fields"]["marker"].startswith("airflow-")

@@ -142,7 +142,7 @@ def test_a_folder_that_can_not_be_written_leaves_the_output_out(tmp_path: Path) 
 def test_secrets_are_left_out_with_a_reason_unless_revealed(name: str, output: Output) -> None:
     policy = OutputPolicy((), None)
     assert policy.select({name: output}) == {}
-    assert policy.omitted == {name: "secret: list it in reveal_outputs to hand it on in plain text"}
+    assert policy.omitted == {name: "secret: list it in reveal_outputs to pass it on in plain text"}
     assert policy.select({name: output}, "Build") == {}
     assert f"Build.{name}" in policy.omitted
     revealing = OutputPolicy([name], None)
@@ -256,7 +256,7 @@ def test_a_declared_output_that_is_missing_is_named_with_the_reason() -> None:
     with pytest.raises(OutputMissing) as raised:
         to_push(["IMAGE", "KEY", "NO_SUCH", "*"], {"IMAGE": "i", "URL": "u"}, ENDED, {"KEY": "secret: reveal it", "Build.NO_SUCH": "x"})
     text = str(raised.value)
-    for part in ("w/1", "SUCCESSFUL", "KEY: secret: reveal it", "NO_SUCH: not put out", "at hand: IMAGE, URL.", "https://remote.example/1"):
+    for part in ("w/1", "SUCCESSFUL", "KEY: secret: reveal it", "NO_SUCH: not output", "at hand: IMAGE, URL.", "https://remote.example/1"):
         assert part in text
     assert (raised.value.ref, raised.value.url) == ("w/1", "https://remote.example/1")
 
