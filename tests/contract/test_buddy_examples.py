@@ -20,7 +20,7 @@ from airflow_provider.execution.http.endpoint import Dialect, Endpoint
 from airflow_provider.execution.http.transport import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.outputs import OutputPolicy
-from airflow_provider.execution.tasks.completion import make_result
+from airflow_provider.execution.results.result_of import make_result
 
 EXAMPLES = json.loads((Path(__file__).parent / "fixtures" / "buddy.examples.json").read_text())["examples"]
 REF = BuddyRef("my-workspace", "my-project", 89, 123456)

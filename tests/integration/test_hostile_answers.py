@@ -25,7 +25,7 @@ from airflow_provider.execution.model.request import Flow, Request
 from airflow_provider.execution.results.outcome import judge
 from airflow_provider.execution.results.outputs import OutputPolicy
 from airflow_provider.execution.results.redaction import clean, forward
-from airflow_provider.execution.tasks.completion import make_result
+from airflow_provider.execution.results.result_of import make_result
 from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
 from tests.harness import TaskRun
 from tests.integration.conftest import SENSOR_MODES

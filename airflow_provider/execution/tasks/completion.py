@@ -51,7 +51,6 @@ BACKSTOP = timedelta(hours=1)
 NEWS_OF_DEFERRAL = 1.2
 """Heartbeat intervals of a worker after which Airflow's scheduler has surely heard that the task is deferred. If a task is resumed sooner,
 the late news can be taken for the end of the resumed one, which then fails without having run."""
-MAX_STEPS = 200
 
 
 class ExecutionTask:
@@ -147,6 +146,7 @@ class ExecutionTask:
             return
         from airflow_provider.execution.model.snapshot import Snapshot
         from airflow_provider.execution.results.outputs import OutputPolicy
+        from airflow_provider.execution.results.result_of import make_result
 
         hook = self.make_hook()
         snapshot = self._seen or Snapshot(self._ref, Phase.UNKNOWN, "unknown", self.execution_url)
@@ -266,6 +266,7 @@ class ExecutionTask:
         from airflow_provider.execution.model.snapshot import LogLine
         from airflow_provider.execution.results.outputs import OutputPolicy, storage_folder, to_push
         from airflow_provider.execution.results.redaction import forward, secrets_in
+        from airflow_provider.execution.results.result_of import make_result
 
         ti = context["ti"]
         system = hook.adapter(**self.view())
@@ -326,51 +327,6 @@ class ExecutionTask:
                 for step, block in blocks:
                     log_file.write(step, block)
         return str(path)
-
-
-def make_result(system: ExecutionAdapter, conn_id: str, snapshot: Snapshot, policy: Any) -> ExecutionResult:
-    """The dict that a task returns."""
-    from airflow_provider.execution.model.result import iso, seconds_between
-    from airflow_provider.execution.results.redaction import clean, secrets_in
-
-    outputs = policy.select(snapshot.outputs)
-    hidden = secrets_in(snapshot)
-    return {
-        "system": system.name,
-        "conn_id": conn_id,
-        "ref": snapshot.ref,
-        "url": snapshot.url,
-        "phase": snapshot.phase.value,
-        "status": snapshot.status,
-        "started_at": iso(snapshot.started_at),
-        "finished_at": iso(snapshot.finished_at),
-        "duration": seconds_between(snapshot.started_at, snapshot.finished_at),
-        "error": snapshot.error and clean(snapshot.error, hidden),
-        "actor": snapshot.actor,
-        "progress": snapshot.progress,
-        "steps": [
-            {
-                "id": step.id,
-                "name": step.name,
-                "type": step.type,
-                "phase": step.phase.value,
-                "status": step.status,
-                "started_at": iso(step.started_at),
-                "finished_at": iso(step.finished_at),
-                "duration": seconds_between(step.started_at, step.finished_at),
-                "url": step.url,
-                "error": step.error and clean(step.error, hidden),
-                "actor": step.actor,
-                "outputs": policy.select(step.outputs, step.name),
-            }
-            for step in snapshot.steps[:MAX_STEPS]
-        ],
-        "outputs": outputs,
-        "outputs_omitted": {**snapshot.outputs_omitted, **policy.omitted},
-        "log_tail": [clean(line, hidden) for line in snapshot.log_tail[-50:]],
-        "log_file": None,
-        "system_fields": snapshot.system_fields,
-    }
 
 
 def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -> Flow[Snapshot]:

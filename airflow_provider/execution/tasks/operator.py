@@ -410,7 +410,7 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             self._pause(0)
         if not self.wait_for_completion:
             from airflow_provider.execution.results.outputs import OutputPolicy
-            from airflow_provider.execution.tasks.completion import make_result
+            from airflow_provider.execution.results.result_of import make_result
 
             self._conclude_note(context)
             return make_result(hook.adapter(), hook.conn_id, snapshot, OutputPolicy((), None))

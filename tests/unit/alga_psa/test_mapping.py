@@ -18,7 +18,7 @@ from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import Snapshot, signature
 from airflow_provider.execution.results.outcome import judge
 from airflow_provider.execution.results.outputs import OutputPolicy
-from airflow_provider.execution.tasks.completion import make_result
+from airflow_provider.execution.results.result_of import make_result
 from tests.unit.alga_psa.conftest import EXECUTION, RECORDINGS, RULE
 
 FAILED: dict[str, Any] = {

@@ -26,7 +26,7 @@ from airflow_provider.execution.results.outputs import (
     storage_folder,
     to_push,
 )
-from airflow_provider.execution.tasks.completion import MAX_STEPS, make_result
+from airflow_provider.execution.results.result_of import MAX_STEPS, make_result
 
 ENDED = Snapshot("w/1", Phase.SUCCEEDED, "SUCCESSFUL", "https://remote.example/1")
 
