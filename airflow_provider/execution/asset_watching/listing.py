@@ -11,7 +11,7 @@ from airflow_provider import _clock
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
-from airflow_provider.execution.tasks.completion import last_look
+from airflow_provider.execution.waiting.final_read import last_look
 from airflow_provider.execution.waiting.search import SKEW
 
 if TYPE_CHECKING:

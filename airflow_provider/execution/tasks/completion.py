@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -18,10 +18,8 @@ from airflow_provider.errors import (
     ExecutionError,
     ExecutionInterrupted,
     ExecutionUnreachable,
-    Forbidden,
     NotFound,
     OutputMissing,
-    Unauthorized,
     from_event,
 )
 from airflow_provider.execution.model.phase import Phase
@@ -44,8 +42,6 @@ OnSkipped = Literal["skip", "fail", "succeed"]
 OnWaiting = Literal["wait", "fail", "succeed"]
 OnPartial = Literal["succeed", "fail"]
 
-SETTLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between the reads of an ended execution whose outputs or log have not all appeared yet."""
 BACKSTOP = timedelta(hours=1)
 """How much later than our own timeout Airflow's may end a deferral: it by-passes the code that cancels."""
 NEWS_OF_DEFERRAL = 1.2
@@ -230,6 +226,7 @@ class ExecutionTask:
         """
         from airflow_provider.execution.model.snapshot import Snapshot
         from airflow_provider.execution.results.redaction import tail_without_keys
+        from airflow_provider.execution.waiting.final_read import last_look
 
         declared = [name for name in self._declared() if name != "*"]
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", self.execution_url)
@@ -327,63 +324,3 @@ class ExecutionTask:
                 for step, block in blocks:
                     log_file.write(step, block)
         return str(path)
-
-
-def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -> Flow[Snapshot]:
-    """
-    Read a known execution; one 404 may be a passing one.
-
-    :raises NotFound: if it answered 404 for ``grace`` seconds.
-    """
-    from airflow_provider.execution.model.request import Sleep
-
-    until = _clock.monotonic() + grace
-    while True:
-        try:
-            return (yield from read(ref))
-        except NotFound:
-            if _clock.monotonic() >= until:
-                raise
-            yield Sleep(min(5.0, max(grace / 20, 0.05)))
-
-
-def last_look(system: ExecutionAdapter, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
-    """
-    Read an ended execution with everything, waiting for what lags behind its status.
-
-    :param declared: outputs that have to be there. :param budget, grace: seconds of failing requests, and of answers 404, to bear.
-    :raises NotFound, ExecutionUnreachable: if that is not enough.
-    """
-    from airflow_provider.execution.model.request import Sleep
-
-    pauses = list(SETTLE_PAUSES)
-    failing_since: float | None = None
-    while True:
-        try:
-            snapshot = yield from still_there(system.details, ref, grace)
-        except (NotFound, Unauthorized, Forbidden, ConfigurationError, ExecutionInterrupted):
-            raise
-        except ExecutionApiError as error:
-            now = _clock.monotonic()
-            failing_since = now if failing_since is None else failing_since
-            if now - failing_since >= budget:
-                how_long = " for too long" if budget else ""
-                raise ExecutionUnreachable(
-                    f"{system.title} execution {ref} could not be read{how_long}: {error}", system=system.name, ref=ref
-                ) from None
-            yield Sleep(min(10.0, max(budget / 20, 0.05)))
-            continue
-        failing_since = None
-        if not snapshot.phase.ended or not pauses or _complete(snapshot, declared if system.outputs_lag else ()):
-            return snapshot
-        if snapshot.phase is not Phase.SUCCEEDED and snapshot.finished_at is not None:
-            del pauses[2:]  # only its log may be missing; many failures have none
-        yield Sleep(pauses.pop(0))
-
-
-def _complete(snapshot: Snapshot, declared: Sequence[str]) -> bool:
-    if not snapshot.settled:
-        return False
-    if snapshot.phase is Phase.SUCCEEDED:
-        return all(name in snapshot.outputs for name in declared)
-    return True

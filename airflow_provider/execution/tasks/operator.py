@@ -37,7 +37,7 @@ from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import Snapshot, see
 from airflow_provider.execution.results.outcome import Outcome
 from airflow_provider.execution.tasks.arguments import one_of, seconds
-from airflow_provider.execution.tasks.completion import ExecutionTask, OnPartial, OnSkipped, OnWaiting, still_there
+from airflow_provider.execution.tasks.completion import ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -303,6 +303,8 @@ class ExecutionOperator(ExecutionTask, BaseOperator):
             known = self._look_up(hook, find, note, "the task stopped between its request and the note of it")
             self._ref, self._unanswered = (known.ref if known else None), None
             return known if known or not note.resumes else hook.run_flow(hook.adapter().read(note.resumes))
+        from airflow_provider.execution.waiting.final_read import still_there
+
         until = _clock.monotonic() + self.stopping_grace
         while True:
             try:
