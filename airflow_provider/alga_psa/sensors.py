@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider.alga_psa.base import AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 

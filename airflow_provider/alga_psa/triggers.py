@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook

@@ -152,7 +152,7 @@ def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logg
 
 def _window(given: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
     from airflow_provider.audit.task import window
-    from airflow_provider.execution.tasks.arguments import moment
+    from airflow_provider.execution.model.arguments import moment
 
     span = _SPAN.fullmatch(given.since or "")
     if span is None:

@@ -27,8 +27,8 @@ from airflow_provider.audit.reports import FORMATS, text_of
 from airflow_provider.audit.settings import AuditSettings, FailLine, load_settings
 from airflow_provider.audit.waivers import Waivers
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.arguments import moment
 from airflow_provider.execution.results.outputs import safe_name
-from airflow_provider.execution.tasks.arguments import moment
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath

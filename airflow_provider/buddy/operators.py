@@ -20,7 +20,7 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.tasks.arguments import moment, one_of
+from airflow_provider.execution.model.arguments import moment, one_of
 from airflow_provider.execution.tasks.existing import (
     ExecutionActOperator,
     ExecutionCancelOperator,

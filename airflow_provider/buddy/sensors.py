@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 

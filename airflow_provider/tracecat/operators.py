@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider import _clock
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
+from airflow_provider.execution.model.arguments import one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.model.snapshot import Snapshot
-from airflow_provider.execution.tasks.arguments import one_of, seconds
 from airflow_provider.execution.tasks.existing import (
     ExecutionActOperator,
     ExecutionCancelOperator,

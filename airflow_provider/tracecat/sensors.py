@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from airflow_provider.tracecat.base import TracecatTask

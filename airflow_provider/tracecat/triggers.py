@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
-from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of
 
 if TYPE_CHECKING:
     from airflow_provider.tracecat.hook import TracecatHook

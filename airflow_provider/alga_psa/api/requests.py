@@ -10,11 +10,11 @@ from airflow_provider.alga_psa.api import models, routes
 from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, snapshot_of
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.errors import ConfigurationError, Conflict
+from airflow_provider.execution.model.arguments import moment
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
-from airflow_provider.execution.tasks.arguments import moment
 
 T = TypeVar("T", bound=models.Model)
 

@@ -19,11 +19,11 @@ from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound, RateLimited, one_line
 from airflow_provider.execution.asset_watching.listing import Look
 from airflow_provider.execution.asset_watching.memory import Ends, ended_at, mark
+from airflow_provider.execution.model.arguments import one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.outputs import OutputPolicy
 from airflow_provider.execution.results.redaction import clean, secrets_in
 from airflow_provider.execution.results.result_of import make_result
-from airflow_provider.execution.tasks.arguments import one_of, seconds
 from airflow_provider.execution.waiting.search import SKEW
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from airflow_provider.errors import (
     OutputMissing,
     from_event,
 )
+from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.tasks.arguments import one_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath

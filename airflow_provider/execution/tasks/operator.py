@@ -33,10 +33,10 @@ from airflow_provider.execution.attempt.termination import (
     leave_word,
     within,
 )
+from airflow_provider.execution.model.arguments import one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import Snapshot, see
 from airflow_provider.execution.results.outcome import Outcome
-from airflow_provider.execution.tasks.arguments import one_of, seconds
 from airflow_provider.execution.tasks.completion import ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.tasks.arguments import moment, one_of
+from airflow_provider.execution.model.arguments import moment, one_of
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 
 if TYPE_CHECKING:

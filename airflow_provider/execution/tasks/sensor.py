@@ -30,8 +30,8 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
+from airflow_provider.execution.model.arguments import seconds
 from airflow_provider.execution.model.snapshot import see
-from airflow_provider.execution.tasks.arguments import seconds
 from airflow_provider.execution.tasks.completion import BACKSTOP, ExecutionTask, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
