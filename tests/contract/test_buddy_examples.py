@@ -17,7 +17,7 @@ from airflow_provider.buddy.executions.mapping import snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.execution.http.endpoint import Dialect, Endpoint
-from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.outputs import OutputPolicy
 from airflow_provider.execution.results.result_of import make_result

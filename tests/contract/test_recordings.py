@@ -21,7 +21,7 @@ from airflow_provider import errors
 from airflow_provider.alga_psa.api import routes as alga_psa
 from airflow_provider.alga_psa.api.error_texts import AlgaPsaDialect
 from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login
-from airflow_provider.execution.http.transport import AsyncSender, Sender
+from airflow_provider.execution.http.senders import AsyncSender, Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Route, send
 from airflow_provider.tracecat.api import models, requests

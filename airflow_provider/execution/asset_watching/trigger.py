@@ -308,7 +308,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
 
     def _load(self) -> ExecutionHook:
         """Import the system's hook, models and HTTP client: in a thread, since that takes too long for the loop that all triggers share."""
-        import airflow_provider.execution.http.transport  # noqa: F401
+        import airflow_provider.execution.http.senders  # noqa: F401
 
         hook = self.make_hook()
         hook.adapter()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from typing_extensions import Self
 
-    from airflow_provider.execution.http.transport import AsyncSender, Sender
+    from airflow_provider.execution.http.senders import AsyncSender, Sender
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ class ExecutionHook(BaseHook):
 
     def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:
         """A sender of its own, such as for cancelling from a signal handler while another is in the middle of a request."""
-        from airflow_provider.execution.http.transport import Sender
+        from airflow_provider.execution.http.senders import Sender
 
         if self._endpoint is None:
             self._endpoint = self._read()
@@ -169,7 +169,7 @@ class ExecutionHook(BaseHook):
 
         :param shared: False for one of its own, that queues behind nobody.
         """
-        from airflow_provider.execution.http.transport import AsyncSender
+        from airflow_provider.execution.http.senders import AsyncSender
 
         endpoint = await self.aopen()
         async with AsyncSender.shared(endpoint, self._aread) if shared else AsyncSender.own(endpoint) as sender:
@@ -177,7 +177,7 @@ class ExecutionHook(BaseHook):
 
     async def ahold(self) -> AsyncSender:
         """The same shared sender, until its ``release()``: for waits, thousands of which last for hours, and each costs memory."""
-        from airflow_provider.execution.http.transport import AsyncSender
+        from airflow_provider.execution.http.senders import AsyncSender
 
         return await AsyncSender.hold(await self.aopen(), self._aread)
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.http.transport import Sender
+    from airflow_provider.execution.http.senders import Sender
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.result import ExecutionResult
     from airflow_provider.execution.results.outcome import End

@@ -18,7 +18,7 @@ from contextvars import Context
 
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import Glance
 from airflow_provider.execution.model.request import Pages
 from airflow_provider.execution.results.outcome import End

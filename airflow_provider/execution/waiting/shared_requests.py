@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.request import Flow, Request, Route
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import LastAnswer
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot

@@ -17,7 +17,7 @@ from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.snapshot import Cursor
 from tests.unit.buddy.log_server import ACTION, STEP, TOKEN, LogServer
 from tests.unit.servers import free_port, serving

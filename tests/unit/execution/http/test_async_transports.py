@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_provider import errors
-from airflow_provider.execution.http.transport import MAX_ATTEMPTS, AsyncSender, Sender
+from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
+from airflow_provider.execution.http.senders import AsyncSender, Sender
 from airflow_provider.execution.model.request import Flow, Part, Request, Route, send
 from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of
@@ -509,7 +510,7 @@ airflow = sys.modules["airflow"] = sys.modules["airflow.sdk"] = sys.modules["air
 airflow.AirflowException = airflow.AirflowFailException = Exception  # all of it takes seconds
 
 from airflow_provider.execution.http.endpoint import Dialect, Endpoint
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.senders import AsyncSender
 assert "aiohttp" not in sys.modules
 
 class Watching:

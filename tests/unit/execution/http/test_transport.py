@@ -24,17 +24,11 @@ from airflow_provider import _clock, errors
 from airflow_provider.buddy.api import models, routes
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
+from airflow_provider.execution.http.call import MAX_REDIRECTS
 from airflow_provider.execution.http.endpoint import Dialect, Endpoint
-from airflow_provider.execution.http.transport import (
-    MAX_ATTEMPTS,
-    MAX_HINT,
-    MAX_REDIRECTS,
-    MAX_WAIT,
-    OFF_LOOP,
-    AsyncSender,
-    Sender,
-    _RateLimit,
-)
+from airflow_provider.execution.http.rate_limit import MAX_HINT, MAX_WAIT, RateLimit
+from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
+from airflow_provider.execution.http.senders import OFF_LOOP, AsyncSender, Sender
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Request, Route, Sleep, send
 from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of
@@ -954,14 +948,14 @@ def test_a_refusal_pauses_those_too_that_queue_already(emulator: Emulator, endpo
 
 
 def test_a_late_answer_does_not_end_the_pause_after_a_refusal() -> None:
-    limit = _RateLimit()
+    limit = RateLimit()
     limit.note(429, {"retry-after": "30"})
     limit.note(200, {"x-rate-limit-remaining": "50", "x-rate-limit-reset": str(_clock.now() + 60)})
     assert limit.take() == limit.refused() == 30.0
 
 
 def test_refusals_that_say_nothing_pause_longer_only_if_nothing_was_answered_between_them(clock: VirtualClock) -> None:
-    limit, pauses = _RateLimit(), []
+    limit, pauses = RateLimit(), []
     for status in (429, 429, 429, 200, 429):
         pauses.append(limit.note(status, {}))
         clock.advance(MAX_WAIT)
@@ -969,7 +963,7 @@ def test_refusals_that_say_nothing_pause_longer_only_if_nothing_was_answered_bet
 
 
 def test_of_answers_that_overtake_each_other_the_one_with_less_left_counts() -> None:
-    limit, reset = _RateLimit(), str(_clock.now() + 30)
+    limit, reset = RateLimit(), str(_clock.now() + 30)
     for left in ("2", "0", "1"):
         limit.note(200, {"x-rate-limit-remaining": left, "x-rate-limit-reset": reset})
     assert limit.take() == 30.0

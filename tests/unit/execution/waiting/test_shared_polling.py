@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from airflow_provider import _clock, errors
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Sleep
