@@ -162,7 +162,9 @@ class Call(Generic[T]):
 
     def logged_out(self, status: int, body: bytearray) -> bool:
         """Whether a new session may help: the one in use is over."""
-        return self.endpoint.login is not None and self.at_home and status >= 400 and self.endpoint.dialect.logged_out(status, bytes(body))
+        if self.endpoint.login is None or status < 400 or not self.at_home:
+            return False
+        return self.endpoint.api_errors.logged_out(status, bytes(body))
 
     def check_size(self, size: int) -> None:
         """
@@ -234,7 +236,7 @@ class Call(Generic[T]):
             return UNCHANGED  # type: ignore[no-any-return]
         if self.request.route.answer is bytearray:
             return body  # type: ignore[return-value]
-        if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.dialect.error_text(bytes(body))):
+        if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.api_errors.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         kind = self.request.route.answer
         if kind is None and body.lstrip()[:1] != b"<":
@@ -264,14 +266,14 @@ class Call(Generic[T]):
         return one_line(clean(text, credentials), 500)
 
     def _status_error(self, status: int, headers: Mapping[str, str], body: bytearray) -> StatusError:
-        dialect = self.endpoint.dialect
-        text = self._clean(dialect.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
+        api_errors = self.endpoint.api_errors
+        text = self._clean(api_errors.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
         if self.redirects and not self.at_home and self.request.url is None:
             raise ProtocolError(
                 f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
                 **self.fields,
             )
-        advice = dialect.hint(status, headers) or ADVICE.get(status, "")
+        advice = api_errors.hint(status, headers) or ADVICE.get(status, "")
         message = f"{self.subject} answered {status}: {text.rstrip('.')}. {advice}"
         fields = {**self.fields, "status": status, "request_id": self._clean(headers.get("x-request-id", "")) or None, "reason": text}
         if status in (408, 429) or status >= 500:

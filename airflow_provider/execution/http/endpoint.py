@@ -1,35 +1,16 @@
-"""Where a connection leads, and how the system behind it says what went wrong."""
+"""A connection, resolved: where it leads, and what a sender needs besides."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.http.api_errors import ApiErrors
 
 LONGEST_LABEL = 63
 """Characters between two dots of a host's name."""
-
-
-class Dialect:
-    """How one system words its errors. The defaults suit an API that says nothing useful."""
-
-    retry_500 = False
-    """Whether a 500 is worth repeating; only where the system's contract says so."""
-
-    def error_text(self, body: bytes) -> str | None:
-        """Find the message in an error's body, or None."""
-        return None
-
-    def logged_out(self, status: int, body: bytes) -> bool:
-        """Whether this answer says that the session is over, so that a new login may help."""
-        return status == 401
-
-    def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """Say what to do about ``status``, or None for the general advice."""
-        return None
 
 
 @dataclass(frozen=True)
@@ -55,6 +36,7 @@ class Endpoint:
     :param conn_id: Airflow's connection id.
     :param base_url: with its path prefix, without a slash at the end.
     :param headers: sent to the connection's own origin only; holds the credential.
+    :param api_errors: how the system words its errors.
     :param verify: True, False, or the path of a CA bundle.
     :param timeout: seconds for connecting, and for each wait for data.
     :param max_in_flight: requests under way at once.
@@ -66,7 +48,7 @@ class Endpoint:
     conn_id: str
     base_url: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
-    dialect: Dialect = field(compare=False, repr=False)
+    api_errors: ApiErrors = field(compare=False, repr=False)
     verify: bool | str = True
     timeout: float = 30.0
     max_in_flight: int = 8

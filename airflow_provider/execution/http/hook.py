@@ -13,7 +13,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login, base_url
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
 
@@ -41,7 +42,7 @@ class ExecutionHook(BaseHook):
     title: ClassVar[str]
     """The system's name in texts."""
     default_base_url: ClassVar[str | None] = None
-    dialect: ClassVar[Dialect]
+    api_errors: ClassVar[ApiErrors]
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class ExecutionHook(BaseHook):
             conn_id=self.conn_id,
             base_url=address,
             headers=tuple(sorted(self.credentials(connection, extra).items())),
-            dialect=self.dialect,
+            api_errors=self.api_errors,
             login=self.login(connection, extra),
             verify=verify,
             timeout=self._number(extra, "request_timeout", 30.0),

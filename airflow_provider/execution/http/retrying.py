@@ -17,7 +17,7 @@ MAX_ATTEMPTS = 4
 def retry_policy(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
     """The one retry policy: what may be repeated, how often, after how long."""
     backoff = wait_random_exponential(multiplier=0.5, max=20)  # full jitter
-    statuses = {408, 502, 503, 504} | ({500} if endpoint.dialect.retry_500 else set())
+    statuses = {408, 502, 503, 504} | ({500} if endpoint.api_errors.retry_500 else set())
 
     repeatable = request.route.repeatable or request.route.method == "GET"
 

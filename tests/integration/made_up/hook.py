@@ -1,12 +1,12 @@
 """Hook for Kiln."""
 
-from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.hook import ExecutionHook
 from tests.integration.made_up.adapter import Kiln
 
 
 class KilnHook(ExecutionHook):
-    conn_type, title, dialect = "kiln", "Kiln", Dialect()
+    conn_type, title, api_errors = "kiln", "Kiln", ApiErrors()
 
     def arguments(self) -> dict[str, str]:
         return {"conn_id": self.conn_id}

@@ -21,13 +21,13 @@ from airflow_provider.execution.http import senders
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.tracecat.api import requests
 from airflow_provider.tracecat.api import models
-from airflow_provider.tracecat.api.error_texts import TracecatDialect
+from airflow_provider.tracecat.api.error_texts import TracecatApiErrors
 
 kind, url, workspace, ref = sys.argv[1:]
-endpoint = Endpoint("tracecat", "Tracecat", "c", url, (), TracecatDialect())
+endpoint = Endpoint("tracecat", "Tracecat", "c", url, (), TracecatApiErrors())
 
 def read(url, kind):
-    at = Endpoint("tracecat", "Tracecat", "c", url, (), TracecatDialect())
+    at = Endpoint("tracecat", "Tracecat", "c", url, (), TracecatApiErrors())
     if kind == "sync":
         with senders.Sender(at) as sender:
             return sender.run(requests.get_execution(workspace, ref))

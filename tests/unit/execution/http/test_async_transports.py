@@ -509,7 +509,8 @@ from types import ModuleType
 airflow = sys.modules["airflow"] = sys.modules["airflow.sdk"] = sys.modules["airflow.sdk.exceptions"] = ModuleType("airflow")
 airflow.AirflowException = airflow.AirflowFailException = Exception  # all of it takes seconds
 
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.senders import AsyncSender
 assert "aiohttp" not in sys.modules
 
@@ -520,7 +521,7 @@ class Watching:
 
 async def main():
     sys.meta_path.insert(0, Watching())
-    async with AsyncSender.shared(Endpoint("model", "Model", "one", "http://127.0.0.1:1", (), Dialect())) as sender:
+    async with AsyncSender.shared(Endpoint("model", "Model", "one", "http://127.0.0.1:1", (), ApiErrors())) as sender:
         print(type(sender._carrier).__name__)
 
 asyncio.run(main())

@@ -24,8 +24,9 @@ from airflow_provider import _clock, errors
 from airflow_provider.buddy.api import models, routes
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
+from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.call import MAX_REDIRECTS
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint
+from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.rate_limit import MAX_HINT, MAX_WAIT, RateLimit
 from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
 from airflow_provider.execution.http.senders import OFF_LOOP, AsyncSender, Sender
@@ -208,7 +209,7 @@ def test_the_error_of_a_timeout_names_the_timeout(driver: Driver, emulator: Emul
         driver.send(endpoint, post())
 
 
-class Patient(Dialect):
+class Patient(ApiErrors):
     retry_500 = True
 
 
@@ -217,7 +218,7 @@ def test_a_500_is_repeated_only_where_the_contract_says_so(
     driver: Driver, emulator: Emulator, pipeline: Pipeline, kind: str, count: int
 ) -> None:
     emulator.faults.add(Fault("status", status=500, times=None))
-    assert attempts(driver, emulator, endpoint_of(emulator.buddy.url, dialect=Patient()), REQUESTS[kind]())[0] == count
+    assert attempts(driver, emulator, endpoint_of(emulator.buddy.url, api_errors=Patient()), REQUESTS[kind]())[0] == count
 
 
 # How long between attempts

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
-from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Overview
@@ -227,7 +227,7 @@ def policy(**given: Any) -> WatchPolicy:
 
 
 def a_sender(conn_id: str = "one") -> AsyncSender:
-    endpoint = Endpoint("model", "Model", conn_id, "https://model.invalid", (), BuddyDialect())
+    endpoint = Endpoint("model", "Model", conn_id, "https://model.invalid", (), BuddyApiErrors())
     return AsyncSender(endpoint, None)  # type: ignore[arg-type]  # the model's flows send nothing
 
 
