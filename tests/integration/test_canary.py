@@ -263,7 +263,7 @@ def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "SECRET_VALUE", nothing)
     for module in (redaction, log_file):
         monkeypatch.setattr(module, "parts_of", lambda secrets: [])
-    monkeypatch.setattr(log_filter, "hide_headers", lambda record: True)
+    monkeypatch.setattr(log_filter, "hide_headers", lambda record: None)
     send_over("httpx", monkeypatch)  # aiohttp logs nothing that would have to be quieted
 
 

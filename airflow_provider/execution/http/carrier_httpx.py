@@ -9,6 +9,7 @@ import httpx
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
+from airflow_provider.execution.http.log_filter import install_log_filter
 
 
 @lru_cache(maxsize=8)
@@ -51,6 +52,7 @@ class HttpxCarrier:
     """httpx's client, not its transport: only the client knows the proxies of the environment."""
 
     def __init__(self, verify: ssl.SSLContext, keep_alive: float) -> None:
+        install_log_filter()
         self._client = AsyncClient(verify=verify, limits=httpx.Limits(keepalive_expiry=keep_alive))
 
     async def send(self, request: Outgoing) -> Incoming:

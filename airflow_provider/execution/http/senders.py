@@ -16,7 +16,6 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, ExecutionInterrupted, Unauthorized
-from airflow_provider.execution.http import log_filter  # noqa: F401
 from airflow_provider.execution.http.body import AnswerBody
 from airflow_provider.execution.http.call import SLOWEST, Call, LoginCall
 from airflow_provider.execution.http.carrier import Carrier
@@ -24,6 +23,7 @@ from airflow_provider.execution.http.carrier_httpx import HttpxCarrier, SyncClie
 from airflow_provider.execution.http.credential import Credential
 from airflow_provider.execution.http.endpoint import Endpoint, Login
 from airflow_provider.execution.http.flow_stepper import FlowStepper
+from airflow_provider.execution.http.log_filter import install_log_filter
 from airflow_provider.execution.http.rate_limit import RateLimit
 from airflow_provider.execution.http.retrying import retry_policy
 from airflow_provider.execution.model.request import Flow, Request, Sleep
@@ -51,6 +51,7 @@ class Sender:
         self._sleep = sleep
         self._reread = reread
         self._limit = RateLimit()
+        install_log_filter()
         self._client = SyncClient(verify=tls_context(endpoint.verify), timeout=endpoint.timeout)
         self._finalizer = weakref.finalize(self, self._client.close)
 
