@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.request import getproxies
 
 import anyio
@@ -24,6 +24,7 @@ from airflow_provider.execution.http.credential import Credential
 from airflow_provider.execution.http.endpoint import Endpoint, Login
 from airflow_provider.execution.http.flow_stepper import FlowStepper
 from airflow_provider.execution.http.log_filter import install_log_filter
+from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.rate_limit import RateLimit
 from airflow_provider.execution.http.retrying import retry_policy
 from airflow_provider.execution.model.request import Flow, Request, Sleep
@@ -160,7 +161,7 @@ class Sender:
 class AsyncSender:
     """Runs flows on an event loop; shared by all waits of one connection on that loop (:meth:`shared`)."""
 
-    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, AsyncSender]] = weakref.WeakKeyDictionary()
+    _registry: ClassVar[PerLoopRegistry[Hashable, AsyncSender]] = PerLoopRegistry()
 
     def __init__(self, endpoint: Endpoint, carrier: Carrier, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> None:
         self._credential = Credential(endpoint)
@@ -171,7 +172,6 @@ class AsyncSender:
         self._in_flight = asyncio.Semaphore(endpoint.max_in_flight)
         self._renewing = asyncio.Lock()
         self._refusal: tuple[Endpoint, int, Mapping[str, str], bytearray] | None = None
-        self._users = 0
 
     @property
     def endpoint(self) -> Endpoint:
@@ -188,23 +188,18 @@ class AsyncSender:
         :param reread: reads the connection again, should its credential be refused after it was taken.
         """
         carrier = await asyncio.to_thread(prepare_carrier, endpoint.verify)
-        senders = cls._shared.setdefault(asyncio.get_running_loop(), {})
-        if (sender := senders.get(cls._place(endpoint))) is None:
-            sender = senders[cls._place(endpoint)] = cls(endpoint, carrier(), reread)
+        sender = cls._registry.hold(cls._key(endpoint), lambda: cls(endpoint, carrier(), reread))
         sender._credential.adopt(endpoint)
-        sender._users += 1
         return sender
 
     @staticmethod
-    def _place(endpoint: Endpoint) -> object:
+    def _key(endpoint: Endpoint) -> Hashable:
         """What senders are shared by: not by the credential, which may change, but by how the server's certificate is checked."""
         return endpoint.system, endpoint.conn_id, endpoint.base_url, endpoint.verify
 
     async def release(self) -> None:
         """Give a sender back that was held; the last to do so closes its sockets."""
-        self._users -= 1
-        if not self._users:
-            del self._shared[asyncio.get_running_loop()][self._place(self.endpoint)]
+        if self._registry.release(self._key(self.endpoint)):
             await asyncio.shield(self._carrier.aclose())
 
     @classmethod

@@ -11,13 +11,14 @@ import asyncio
 import heapq
 import logging
 import random
-import weakref
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from contextvars import Context
+from typing import ClassVar
 
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError, RateLimited, TransportError
+from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import Glance
 from airflow_provider.execution.model.request import Pages
@@ -206,9 +207,7 @@ class Poller:
         "_task",
         "_unseen",
     )
-    _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[AsyncSender, tuple[str, ...]], Poller]] = (
-        weakref.WeakKeyDictionary()
-    )
+    _registry: ClassVar[PerLoopRegistry[tuple[AsyncSender, tuple[str, ...]], Poller]] = PerLoopRegistry()
 
     def __init__(self, sender: AsyncSender, scope: tuple[str, ...]) -> None:
         self._sender = sender
@@ -236,19 +235,18 @@ class Poller:
         """
         if watch.ref is None or (overview := watch.system.overview(watch.ref)) is None:
             return None
-        pollers = cls._shared.setdefault(asyncio.get_running_loop(), {})
-        if (poller := pollers.get((sender, overview.scope))) is None:
-            poller = cls(sender, overview.scope)
-            pollers[poller._key] = poller
+        scope = overview.scope
+        poller = cls._registry.hold((sender, scope), lambda: cls(sender, scope))
         seat = Seat(poller, watch.ref if watch.ref == overview.key else overview.key, watch)
         poller._seats[seat] = None
         return seat
 
     def leave(self, seat: Seat) -> None:
         """Go on without a wait; the last to leave ends the poller."""
-        self._seats.pop(seat, None)
-        pollers = self._shared[asyncio.get_running_loop()]
-        if not self._seats and pollers.pop(self._key, None) is not None and self._task is not None:
+        if seat not in self._seats:
+            return
+        del self._seats[seat]
+        if self._registry.release(self._key) and self._task is not None:
             self._task.cancel()
 
     def expect(self, due: float) -> None:

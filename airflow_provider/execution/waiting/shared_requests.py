@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from contextvars import Context
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError
+from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.request import Flow, Request, Route
 
@@ -38,25 +38,20 @@ class Searches:
     Answers are kept only while several searches ask for the same, and no longer than the most patient of them takes them.
     """
 
-    _shared: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[AsyncSender, Searches]]] = weakref.WeakKeyDictionary()
+    _registry: ClassVar[PerLoopRegistry[AsyncSender, Searches]] = PerLoopRegistry()
 
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender
         self._asked: dict[Key, _Asked] = {}
-        self._members = 0
 
     @classmethod
     def join(cls, sender: AsyncSender) -> Searches:
         """Take part, until :meth:`leave`."""
-        searches = cls._shared.setdefault(asyncio.get_running_loop(), {}).setdefault(sender, cls(sender))
-        searches._members += 1
-        return searches
+        return cls._registry.hold(sender, lambda: cls(sender))
 
     def leave(self) -> None:
         """The last to leave ends what is under way."""
-        self._members -= 1
-        if not self._members:
-            del self._shared[asyncio.get_running_loop()][self._sender]
+        if self._registry.release(self._sender):
             for asked in self._asked.values():
                 if asked.answer is not None:
                     asked.answer.cancel()

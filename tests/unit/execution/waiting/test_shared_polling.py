@@ -286,7 +286,7 @@ def follow(remote: Remote, waits: list[Wait]) -> None:
     async def work() -> None:
         system, sender = Model(remote), a_sender()
         await asyncio.gather(*(wait.run(system, sender) for wait in waits))
-        assert not Poller._shared.get(asyncio.get_running_loop()), "a poller is left behind its last wait"
+        assert len(Poller._registry) == 0, "a poller is left behind its last wait"
 
     run(work())
 
