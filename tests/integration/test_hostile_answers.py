@@ -17,7 +17,7 @@ from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
-from airflow_provider.execution.http.call import Call
+from airflow_provider.execution.http.call import Call, Response
 from airflow_provider.execution.http.carrier_httpx import httpx_request
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.hook import ExecutionHook
@@ -93,7 +93,7 @@ def drive(endpoint: Endpoint, flow: Flow[Any], body_of: BodyOf) -> Any:
                 step = flow.send(None)
                 continue
             try:
-                answer = Call(endpoint, step).answer(200, {}, body_of(step))
+                answer = Call(endpoint, step).parse(Response(200, {}, body_of(step)))
             except ExecutionApiError as error:
                 step = flow.throw(error)
             else:

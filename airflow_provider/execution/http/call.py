@@ -1,4 +1,4 @@
-"""One attempt at a request: what to send, and what the answer means. No I/O."""
+"""One attempt at a request: what to send, and what the response means. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode, urljoin
 
 import httpx
@@ -38,12 +38,12 @@ T = TypeVar("T")
 
 USER_AGENT = f"airflow-provider-executions/{__version__}"
 MAX_REDIRECTS = 3
-SLOWEST = 10
-"""An answer whose body takes this many timeouts in all is given up, so that a drip of bytes can't hold a task."""
-LONGEST_URL = 65_536
-"""Characters that httpx takes."""
-LARGEST_ERROR = 16 * 1024
-"""Bytes up to which an answer is searched for an error that came with a good status."""
+MAX_TIMEOUTS = 10
+"""Maximum duration of one attempt, in timeouts of the connection: a server that sends byte by byte can't hold a task."""
+MAX_URL_LENGTH = 65_536
+"""Maximum length of a URL in characters, as in httpx."""
+MAX_ERROR_BODY = 16 * 1024
+"""A body below this many bytes is searched for an error that was sent with a success status."""
 
 ADVICE = {
     400: "Check the arguments of the task.",
@@ -52,35 +52,29 @@ ADVICE = {
     404: "Check the ids, and that the credential may see the object.",
     429: "The rate limit is used up: raise poll_interval, or run fewer tasks on this connection at once.",
 }
-_KINDS: dict[int, type[StatusError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
+"""What to do about an error status, where the system itself has no better advice."""
+ERRORS: dict[int, type[StatusError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
 
 
-@lru_cache(maxsize=256)
-def _type_adapter(answer: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(answer)
+class Response(NamedTuple):
+    """
+    A response that was read to its end, or as far as wanted.
 
+    :param headers: names in any case.
+    """
 
-def _ascii(url: str) -> str:
-    """An address as it goes over the wire, by httpx's reading."""
-    read = httpx.URL(url)
-    return f"{read.scheme}://{read.netloc.decode()}{read.raw_path.decode()}"
-
-
-@lru_cache(maxsize=64)
-def _ascii_base(url: str) -> str:
-    """Each request of a connection begins with the same; what comes behind it is encoded already."""
-    return _ascii(url).removesuffix("/")
-
-
-def _is_url(url: str) -> bool:
-    try:
-        return bool(httpx.URL(url).host)
-    except httpx.InvalidURL:
-        return False
+    status: int
+    headers: Mapping[str, str]
+    body: bytearray
 
 
 class Call(Generic[T]):
-    """One attempt at a request: what to send, and what the answer means. No I/O."""
+    """
+    One attempt at a request: what to send, and what the response means. No I/O.
+
+    :param cookie: of the session in use, if there is one.
+    :raises ProtocolError: if the remote side gave an address that is not http(s).
+    """
 
     def __init__(self, endpoint: Endpoint, request: Request[T], cookie: str | None = None) -> None:
         self.endpoint = endpoint
@@ -89,7 +83,9 @@ class Call(Generic[T]):
         self.url = request.url or endpoint.base_url + request.path
         self.redirects = 0
         self.refused_for: float | None = None
-        self.deadline = _clock.monotonic() + SLOWEST * endpoint.timeout
+        """Seconds for which the rate limit pauses the connection after this response, if it was a refusal."""
+        self.time_limit = MAX_TIMEOUTS * endpoint.timeout
+        self._deadline = _clock.monotonic() + self.time_limit
         if request.url is not None:
             try:
                 origin(request.url)
@@ -98,39 +94,43 @@ class Call(Generic[T]):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What errors say of the request besides their text."""
+        """Keyword arguments of every error about this call."""
         return {"system": self.endpoint.system, "ref": self.request.ref, "route": str(self.request.route)}
 
     @property
     def subject(self) -> str:
         """The request, for texts."""
-        about = f" (execution {self.request.ref})" if self.request.ref else ""
-        return f"{self.endpoint.title}: {self.request.route}{about}"
+        execution = f" (execution {self.request.ref})" if self.request.ref else ""
+        return f"{self.endpoint.title}: {self.request.route}{execution}"
 
     @property
-    def at_home(self) -> bool:
+    def at_own_origin(self) -> bool:
         """Whether the request goes to the connection's own origin."""
         base = self.endpoint.base_url
         return self.url.startswith(f"{base}/") or origin(self.url) == origin(base)
 
     def outgoing(self) -> Outgoing:
-        """The request as it is sent. Credentials go to the connection's own origin only."""
+        """
+        The request as it is sent. Credentials go to the connection's own origin only.
+
+        :raises httpx.InvalidURL: if the address can't be sent.
+        """
         request, endpoint = self.request, self.endpoint
         headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": USER_AGENT}
         if request.route.answer is bytearray:
             headers["accept"] = "*/*"
         if request.part is not None:
             headers |= {"range": str(request.part), "accept-encoding": "identity"}
-        if self.at_home:
+        if self.at_own_origin:
             headers.update(endpoint.headers)
             if self.cookie:
                 headers["cookie"] = self.cookie
         if request.url is None and not self.redirects:
-            url = _ascii_base(endpoint.base_url) + request.path
+            url = _encoded_base(endpoint.base_url) + request.path
             url += f"?{urlencode(request.query)}" if request.query else ""
         else:
-            url = _ascii(self.url)
-        if len(url) > LONGEST_URL:
+            url = _encoded(self.url)
+        if len(url) > MAX_URL_LENGTH:
             raise httpx.InvalidURL("too long")
         content = None
         if request.body is not None:
@@ -141,8 +141,13 @@ class Call(Generic[T]):
             content = urlencode(request.form).encode()
         return Outgoing(request.route.method, url, headers, content, endpoint.timeout)
 
-    def redirected(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Follow the redirect of a GET; others are an error, since a repeated write is not ours to risk."""
+    def follow_redirect(self, status: int, headers: Mapping[str, str]) -> bool:
+        """
+        Move this call to the target of a redirect. Only GETs are followed: a write might take effect twice.
+
+        :returns: whether it was a redirect.
+        :raises ProtocolError: if it is not followed.
+        """
         if status not in (301, 302, 303, 307, 308):
             return False
         target = headers.get("location", "")
@@ -157,19 +162,20 @@ class Call(Generic[T]):
             self.url = urljoin(self.url, target)
             origin(self.url)
         except (ConfigurationError, ValueError):
-            raise ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields) from None
+            raise self._bad_redirect() from None
         return True
 
-    def logged_out(self, status: int, body: bytearray) -> bool:
-        """Whether a new session may help: the one in use is over."""
-        if self.endpoint.login is None or status < 400 or not self.at_home:
+    def logged_out(self, response: Response) -> bool:
+        """Whether the session is over, so that a new login may help."""
+        if self.endpoint.login is None or response.status < 400 or not self.at_own_origin:
             return False
-        return self.endpoint.api_errors.logged_out(status, bytes(body))
+        return self.endpoint.api_errors.logged_out(response.status, bytes(response.body))
 
     def check_size(self, size: int) -> None:
         """
-        Check an answer that is being read.
+        Check a body that is being read.
 
+        :param size: bytes so far.
         :raises ProtocolError: if it is larger than its route allows.
         :raises TransportError: if it takes too long.
         """
@@ -178,14 +184,14 @@ class Call(Generic[T]):
                 f"{self.subject} answered more than {self.request.route.max_body} bytes; the rest was not read.",
                 **self.fields,
             )
-        if _clock.monotonic() > self.deadline:
+        if _clock.monotonic() > self._deadline:
             raise self.too_slow()
 
-    def pause(self, limit: RateLimit) -> float:
+    def seconds_to_wait(self, limit: RateLimit) -> float:
         """
-        Seconds to wait before it is sent.
+        How long the rate limit holds this call back.
 
-        :raises RateLimited: if that is too long to be waited for here, and the request is not urgent.
+        :raises RateLimited: if that is too long to wait here, and the request is not urgent.
         """
         wait = limit.take()
         if wait > MAX_WAIT and self.request.route.urgent:
@@ -197,65 +203,66 @@ class Call(Generic[T]):
         return wait
 
     def too_slow(self) -> TransportError:
-        """The error of an answer that takes too long."""
-        return TransportError(f"{self.subject} took longer than {SLOWEST * self.endpoint.timeout:g} s to answer.", **self.fields)
+        """The error of a call that takes longer than its time limit."""
+        return TransportError(f"{self.subject} took longer than {self.time_limit:g} s to answer.", **self.fields)
 
-    def failed(self, error: Exception) -> ExecutionApiError:
-        """Word an error of httpx."""
+    def error_of(self, error: Exception) -> ExecutionApiError:
+        """Turn an error of httpx into ours."""
         bad_url = isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol))
-        if "location header" in str(error) or (bad_url and _is_url(self.url)):  # httpx reads it although it does not follow it
-            return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)
+        # httpx reads the location header although it does not follow it.
+        if "location header" in str(error) or (bad_url and _is_url(self.url)):
+            return self._bad_redirect()
         if bad_url:
             return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
         sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ssl.SSLError):
-            cause = cause.__cause__ or cause.__context__
         if isinstance(error, httpx.TimeoutException):
             advice = f"No answer within {self.endpoint.timeout:g} s."
-        elif cause is not None:
+        elif _is_tls_error(error):
             advice = "Check the certificate; a private one needs the connection's ca_bundle."
         else:
             advice = "Check that the API can be reached from here."
-        what = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the answer
-        return TransportError(f"{self.subject} got no answer: {what}. {advice}", sent=sent, **self.fields)
+        reason = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the response
+        return TransportError(f"{self.subject} got no answer: {reason}. {advice}", sent=sent, **self.fields)
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytearray) -> T:
+    def parse(self, response: Response) -> T:
         """
-        Turn an answer into the route's type.
+        Turn a response into the type of the route.
 
-        :raises StatusError: for an error status, or a 200 that carries an error.
-        :raises ProtocolError: for a body that is not what the contract says.
+        :raises StatusError: for an error status, or an error that was sent with a success status.
+        :raises ProtocolError: for a body that does not match the API's contract.
         """
+        status, _, body = response
         if status == 416 and self.request.part is not None:
             return bytearray()  # type: ignore[return-value]
         if not 200 <= status < 300:
-            raise self._status_error(status, headers, body)
+            raise self._status_error(response)
         last = self.request.last
         if last is not None and last.is_same(body):
             return UNCHANGED  # type: ignore[no-any-return]
-        if self.request.route.answer is bytearray:
+        answer = self.request.route.answer
+        if answer is bytearray:
             return body  # type: ignore[return-value]
-        if len(body) < LARGEST_ERROR and b'"error' in body and (text := self.endpoint.api_errors.error_text(bytes(body))):
+        if len(body) < MAX_ERROR_BODY and b'"error' in body and (text := self.endpoint.api_errors.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
-        kind = self.request.route.answer
-        if kind is None and body.lstrip()[:1] != b"<":
+        is_html = body.lstrip()[:1] == b"<"
+        if answer is None and not is_html:
             return None  # type: ignore[return-value]
-        read = getattr(kind, "from_body", None) or _type_adapter(kind).validate_json  # some answers may be too long to be read at once
+        # Some answers may be too long to be parsed in one go: their types bring a parser of their own.
+        parse_body = getattr(answer, "from_body", None) or _type_adapter(answer).validate_json
         try:
-            found: T = read(body)
+            parsed: T = parse_body(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "body"
-            page = " It looks like an HTML page: is the connection's host the API's address?" if body.lstrip()[:1] == b"<" else ""
+            field = ".".join(str(part) for part in first["loc"]) or "body"
+            advice = " It looks like an HTML page: is the connection's host the API's address?" if is_html else ""
             raise ProtocolError(
-                f"{self.subject} answered something that is not what the API's contract says, at {where}: {first['msg']}.{page}",
+                f"{self.subject} answered something that is not what the API's contract says, at {field}: {first['msg']}.{advice}",
                 status=status,
                 **self.fields,
             ) from None
         if last is not None:
             last.note(body)
-        return found
+        return parsed
 
     def _clean(self, text: str) -> str:
         """Remote text for an error: it may be hostile, or echo our credential."""
@@ -265,38 +272,49 @@ class Call(Generic[T]):
             credentials += [value for name, value in self.endpoint.login.form if name == "password"]
         return one_line(clean(text, credentials), 500)
 
-    def _status_error(self, status: int, headers: Mapping[str, str], body: bytearray) -> StatusError:
+    def _bad_redirect(self) -> ProtocolError:
+        return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)
+
+    def _status_error(self, response: Response) -> StatusError:
+        """
+        The error of an error status.
+
+        :raises ProtocolError: instead, if it comes from another origin.
+        """
+        status, headers, body = response
         api_errors = self.endpoint.api_errors
-        text = self._clean(api_errors.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
-        if self.redirects and not self.at_home and self.request.url is None:
+        reason = self._clean(api_errors.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
+        if self.redirects and not self.at_own_origin and self.request.url is None:
             raise ProtocolError(
                 f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
                 **self.fields,
             )
         advice = api_errors.hint(status, headers) or ADVICE.get(status, "")
-        message = f"{self.subject} answered {status}: {text.rstrip('.')}. {advice}"
-        fields = {**self.fields, "status": status, "request_id": self._clean(headers.get("x-request-id", "")) or None, "reason": text}
-        if status in (408, 429) or status >= 500:
-            wait = retry_after_seconds(headers.get("retry-after"))
-            if wait is None and status == 429:
-                wait = seconds_until_reset(headers) if self.refused_for is None else self.refused_for
-            kind = RateLimited if status == 429 else ServerError
-            return kind(message, retry_after=wait, **fields)
-        return _KINDS.get(status, StatusError)(message, **fields)
+        message = f"{self.subject} answered {status}: {reason.rstrip('.')}. {advice}"
+        request_id = self._clean(headers.get("x-request-id", "")) or None
+        fields = {**self.fields, "status": status, "request_id": request_id, "reason": reason}
+        if status not in (408, 429) and status < 500:
+            return ERRORS.get(status, StatusError)(message, **fields)
+        wait = retry_after_seconds(headers.get("retry-after"))
+        if wait is None and status == 429:
+            wait = seconds_until_reset(headers) if self.refused_for is None else self.refused_for
+        return (RateLimited if status == 429 else ServerError)(message, retry_after=wait, **fields)
 
 
 class LoginCall(Call[str]):
-    """The request that begins a session; its answer is the session's cookie."""
+    """The request that begins a session. Its result is the session's cookie."""
 
     def __init__(self, endpoint: Endpoint, login: Login) -> None:
         super().__init__(endpoint, Request(Route("POST", login.path, bytearray), login.path, form=login.form))
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytearray) -> str:
+    def parse(self, response: Response) -> str:
         """
-        Take the cookie, whatever its name; and those that a proxy before the server may add.
+        Read the session's cookie, whatever its name, together with the cookies that a proxy before the server may add.
 
         :raises Unauthorized: if the login is refused.
+        :raises ProtocolError: if the response sets no cookie.
         """
+        status = response.status
         if status in (400, 401, 403, 404, 405, 422):
             raise Unauthorized(
                 f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). "
@@ -305,9 +323,40 @@ class LoginCall(Call[str]):
                 **self.fields,
             )
         if not 200 <= status < 300:
-            raise self._status_error(status, headers, body)
-        pairs = [line.partition(";")[0].strip() for line in httpx.Headers(headers).get_list("set-cookie")]
-        given = [pair for pair in pairs if re.fullmatch(r"[!-:<>-~]+=[!-:<-~]*[!#-:<-~][!-:<-~]*", pair)]
-        if not given:
+            raise self._status_error(response)
+        pairs = [line.partition(";")[0].strip() for line in httpx.Headers(response.headers).get_list("set-cookie")]
+        cookies = [pair for pair in pairs if re.fullmatch(r"[!-:<>-~]+=[!-:<-~]*[!#-:<-~][!-:<-~]*", pair)]
+        if not cookies:
             raise ProtocolError(f"{self.subject} answered without a session.", status=status, **self.fields)
-        return "; ".join(given)
+        return "; ".join(cookies)
+
+
+@lru_cache(maxsize=256)
+def _type_adapter(answer: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answer)
+
+
+def _encoded(url: str) -> str:
+    """A URL in ASCII, as httpx encodes it."""
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}{parsed.raw_path.decode()}"
+
+
+@lru_cache(maxsize=64)
+def _encoded_base(url: str) -> str:
+    """All URLs of a connection begin with the same base, and the rest of them is encoded already."""
+    return _encoded(url).removesuffix("/")
+
+
+def _is_url(url: str) -> bool:
+    try:
+        return bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
+
+
+def _is_tls_error(error: Exception) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None

@@ -1,4 +1,4 @@
-"""Requests over httpx."""
+"""Sending requests with httpx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from airflow_provider.execution.http.log_filter import install_log_filter
 
 @lru_cache(maxsize=8)
 def tls_context(verify: bool | str) -> ssl.SSLContext:
-    """Build once: loading certificates takes tens of milliseconds, too long for an event loop."""
+    """
+    How to check the certificates of servers. Cached: loading certificates takes tens of milliseconds, too long for an event loop.
+
+    :param verify: see :class:`.Endpoint`.
+    :raises ConfigurationError: if the CA bundle can't be read.
+    """
     if isinstance(verify, str):
         try:
             return ssl.create_default_context(cafile=verify)
@@ -24,10 +29,10 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
 
 
 class _NoCookies(httpx.Cookies):
-    """Cookies that an answer sets are nobody's business but the login's."""
+    """Only the login reads cookies."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Take none: looking for them takes a twentieth of a request."""
+        """Extract none: looking for them takes a twentieth of the time of a request."""
 
 
 class SyncClient(httpx.Client):
@@ -43,20 +48,25 @@ class AsyncClient(httpx.AsyncClient):
 
 
 def httpx_request(request: Outgoing) -> httpx.Request:
-    """Built here, since what a client adds to each, from its own headers and cookies, takes it a while and is not wanted."""
+    """A request of httpx. Built here, because the client would add headers and cookies of its own, which takes time."""
     extensions = {"timeout": httpx.Timeout(request.timeout).as_dict()}
     return httpx.Request(request.method, request.url, headers=request.headers, content=request.content, extensions=extensions)
 
 
 class HttpxCarrier:
-    """httpx's client, not its transport: only the client knows the proxies of the environment."""
+    """
+    Uses httpx's client, not its transport: only the client knows the proxies of the environment.
+
+    :param verify: how to check the certificates of servers.
+    :param keep_alive: seconds that an idle connection is kept.
+    """
 
     def __init__(self, verify: ssl.SSLContext, keep_alive: float) -> None:
         install_log_filter()
         self._client = AsyncClient(verify=verify, limits=httpx.Limits(keepalive_expiry=keep_alive))
 
     async def send(self, request: Outgoing) -> Incoming:
-        """As :meth:`.Carrier.send`."""
+        """See :meth:`.Carrier.send`."""
         response = await self._client.send(httpx_request(request), stream=True)
         assert isinstance(response.stream, httpx.AsyncByteStream)
         return Incoming(response.status_code, response.headers, response.stream)

@@ -1,4 +1,4 @@
-"""The credential that one sender goes by."""
+"""The credential that a sender uses."""
 
 from __future__ import annotations
 
@@ -11,49 +11,64 @@ from airflow_provider.execution.model.request import Request
 
 class Credential:
     """
-    The credential that one sender goes by, which may be changed while it is in use: a token rotated, a password renewed.
+    The credential that one sender uses. It may change meanwhile: a token is rotated, a password renewed.
 
-    It is worth reading the connection again if the API refuses what it took before, and only once: an answer that is still refused
-    is no passing trouble.
+    If the API refuses what it accepted before, the connection is read again; but only once, since a second refusal in a row
+    is not a passing one.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        """The connection, with the credential in use."""
         self.cookie: str | None = None
-        self.taken = False
-        self._proven: Endpoint | None = None
-        self._had = [(endpoint.headers, endpoint.login)]
+        """Of the session in use, if there is one."""
+        self.accepted = False
+        """Whether the API has accepted the credential in use."""
+        self._fallback: Endpoint | None = None
+        """With the credential that was accepted before the one in use."""
+        self._used = [(endpoint.headers, endpoint.login)]
 
     def may_be_renewed(self, request: Request[Any], refused: Endpoint) -> bool:
-        """Whether reading the connection again may help against a 401 of our own API."""
-        at_home = request.url is None or origin(request.url) == origin(refused.base_url)
-        return at_home and (self.taken or self._proven is not None or self.endpoint is not refused)
-
-    def renew(self, read: Endpoint) -> bool:
         """
-        Go on with the credential of the connection as it reads now.
+        Whether reading the connection again may help against a 401.
 
-        If that is the one that was refused, and was never taken, go back to the one before: it was.
-
-        :returns: False if there is no other, or the connection leads to another address.
+        :param refused: what was in use for the request.
         """
-        proven = None if self.taken else self._proven
-        self.taken, self._proven = False, None
-        if read.base_url != self.endpoint.base_url:
+        at_own_origin = request.url is None or origin(request.url) == origin(refused.base_url)
+        return at_own_origin and (self.accepted or self._fallback is not None or self.endpoint is not refused)
+
+    def renew(self, current: Endpoint) -> bool:
+        """
+        Use the credential that the connection has now.
+
+        If that is the refused one, and it was never accepted, go back to the one before, which was.
+
+        :param current: the connection as it is now.
+        :returns: False if there is no other credential, or the connection has another address by now.
+        """
+        fallback = None if self.accepted else self._fallback
+        self.accepted, self._fallback = False, None
+        if current.base_url != self.endpoint.base_url:
             return False
-        if (read.headers, read.login) != (self.endpoint.headers, self.endpoint.login):
-            return self._use(read)
-        return proven is not None and self._use(proven)
+        if (current.headers, current.login) != (self.endpoint.headers, self.endpoint.login):
+            self._use(current)
+            return True
+        if fallback is not None:
+            self._use(fallback)
+        return fallback is not None
 
-    def adopt(self, read: Endpoint) -> None:
-        """Go on with the credential that somebody else has read from the connection, unless it was in use here before."""
-        if (read.headers, read.login) not in self._had:
-            self._proven = self.endpoint if self.taken else self._proven
-            self._use(read)
+    def adopt(self, current: Endpoint) -> None:
+        """
+        Use the credential that another user of the sender has read from the connection, unless it was in use here before.
 
-    def _use(self, read: Endpoint) -> bool:
-        self.taken = False
-        self.endpoint = replace(self.endpoint, headers=read.headers, login=read.login)
+        :param current: the connection as that user has read it.
+        """
+        if (current.headers, current.login) not in self._used:
+            self._fallback = self.endpoint if self.accepted else self._fallback
+            self._use(current)
+
+    def _use(self, source: Endpoint) -> None:
+        self.accepted = False
+        self.endpoint = replace(self.endpoint, headers=source.headers, login=source.login)
         self.cookie = None
-        self._had.append((read.headers, read.login))
-        return True
+        self._used.append((source.headers, source.login))

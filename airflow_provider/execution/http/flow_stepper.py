@@ -1,4 +1,4 @@
-"""Where a flow is."""
+"""Running a flow step by step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class FlowStepper(Generic[T]):
-    """Where a flow is: what it wants next, or its result."""
+    """A flow that is under way: ``wants`` is its next request or pause; once it is ``done``, ``result`` is its result."""
 
     result: T
 
@@ -21,12 +21,12 @@ class FlowStepper(Generic[T]):
         self.wants: Request[Any] | Sleep
         self._step(lambda: next(flow))
 
-    def go_on(self, answer: object) -> None:
-        """Give the flow what it wanted."""
+    def resume(self, answer: object) -> None:
+        """Go on with the answer to what the flow wanted."""
         self._step(lambda: self._flow.send(answer))
 
     def throw(self, error: Exception) -> None:
-        """Tell the flow that its request failed."""
+        """Go on with the error of what the flow wanted."""
         self._step(lambda: self._flow.throw(error))
 
     def _step(self, step: Callable[[], Request[Any] | Sleep]) -> None:

@@ -13,7 +13,7 @@ from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.call import MAX_REDIRECTS
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.senders import OFF_LOOP
+from airflow_provider.execution.http.senders import MAX_INLINE_BODY
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Request, Route, send
 from tests.unit.execution.http.requests import PLACE, REF, REQUESTS, get
 from tests.unit.senders import Driver
@@ -200,9 +200,9 @@ def test_an_object_that_is_no_list_of_executions_is_not_an_empty_list(
 
 def test_a_long_answer_is_read_like_a_short_one(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
     """The async sender parses it off the event loop."""
-    names = [f"pipeline {number} {'x' * 1_000}" for number in range(OFF_LOOP // 1_000)]
+    names = [f"pipeline {number} {'x' * 1_000}" for number in range(MAX_INLINE_BODY // 1_000)]
     emulator.faults.add(Fault("body", body={"pipelines": [{"id": 1, "name": name} for name in names]}))
-    emulator.faults.add(Fault("body", body={"pipelines": [{"id": "s3cr3t-canary" * (OFF_LOOP // 10)}]}))
+    emulator.faults.add(Fault("body", body={"pipelines": [{"id": "s3cr3t-canary" * (MAX_INLINE_BODY // 10)}]}))
 
     def flow() -> Flow[list[Any]]:
         answer = yield from send(get())

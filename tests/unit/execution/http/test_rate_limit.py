@@ -130,15 +130,15 @@ def test_a_refusal_pauses_those_too_that_queue_already(emulator: Emulator, endpo
 
 def test_a_late_answer_does_not_end_the_pause_after_a_refusal() -> None:
     limit = RateLimit()
-    limit.note(429, {"retry-after": "30"})
-    limit.note(200, {"x-rate-limit-remaining": "50", "x-rate-limit-reset": str(_clock.now() + 60)})
-    assert limit.take() == limit.refused() == 30.0
+    limit.observe(429, {"retry-after": "30"})
+    limit.observe(200, {"x-rate-limit-remaining": "50", "x-rate-limit-reset": str(_clock.now() + 60)})
+    assert limit.take() == limit.refused_for() == 30.0
 
 
 def test_refusals_that_say_nothing_pause_longer_only_if_nothing_was_answered_between_them(clock: VirtualClock) -> None:
     limit, pauses = RateLimit(), []
     for status in (429, 429, 429, 200, 429):
-        pauses.append(limit.note(status, {}))
+        pauses.append(limit.observe(status, {}))
         clock.advance(MAX_WAIT)
     assert pauses == [1.0, 2.0, 4.0, None, 1.0]
 
@@ -146,7 +146,7 @@ def test_refusals_that_say_nothing_pause_longer_only_if_nothing_was_answered_bet
 def test_of_answers_that_overtake_each_other_the_one_with_less_left_counts() -> None:
     limit, reset = RateLimit(), str(_clock.now() + 30)
     for left in ("2", "0", "1"):
-        limit.note(200, {"x-rate-limit-remaining": left, "x-rate-limit-reset": reset})
+        limit.observe(200, {"x-rate-limit-remaining": left, "x-rate-limit-reset": reset})
     assert limit.take() == 30.0
 
 
