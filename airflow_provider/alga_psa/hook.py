@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
-from airflow_provider.alga_psa.api.error_texts import AlgaPsaDialect
+from airflow_provider.alga_psa.api.error_texts import AlgaPsaApiErrors
 from airflow_provider.alga_psa.ref import is_uuid
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, ServerError
-from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.hook import ExecutionHook
 from airflow_provider.execution.model.request import Flow
 
@@ -38,7 +38,7 @@ class AlgaPsaHook(ExecutionHook):
     conn_type = "alga_psa"
     hook_name = "AlgaPSA"
     title = "AlgaPSA"
-    dialect: ClassVar[Dialect] = AlgaPsaDialect()
+    api_errors: ClassVar[ApiErrors] = AlgaPsaApiErrors()
 
     def __init__(self, alga_psa_conn_id: str = default_conn_name) -> None:
         super().__init__(alga_psa_conn_id)

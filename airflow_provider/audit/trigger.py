@@ -53,7 +53,7 @@ class AuditTrigger(BaseTrigger):
         """In a thread: importing and reading take too long for the loop that all triggers share."""
         from airflow.sdk import ObjectStoragePath
 
-        import airflow_provider.execution.http.transport  # noqa: F401
+        import airflow_provider.execution.http.senders  # noqa: F401
         from airflow_provider.audit.collect.collector import collect, source_of
         from airflow_provider.audit.collect.spool import Spool
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound
-from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.hook import ExecutionHook
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ else:
 REGIONS = {"us": "https://api.buddy.works", "eu": "https://api.eu.buddy.works"}
 
 
-class BuddyDialect(Dialect):
+class BuddyApiErrors(ApiErrors):
     """How Buddy words its errors."""
 
     def error_text(self, body: bytes) -> str | None:
@@ -68,7 +68,7 @@ class BuddyHook(ExecutionHook):
     conn_type = "buddy"
     hook_name = "Buddy"
     title = "Buddy"
-    dialect: ClassVar[Dialect] = BuddyDialect()
+    api_errors: ClassVar[ApiErrors] = BuddyApiErrors()
 
     def __init__(self, buddy_conn_id: str = default_conn_name, *, workspace: str | None = None, project: str | None = None) -> None:
         super().__init__(buddy_conn_id)

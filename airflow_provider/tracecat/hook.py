@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, Forbidden
-from airflow_provider.execution.http.endpoint import Dialect, Login
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Login
 from airflow_provider.execution.http.hook import ExecutionHook
-from airflow_provider.tracecat.api.error_texts import TracecatDialect
+from airflow_provider.tracecat.api.error_texts import TracecatApiErrors
 from airflow_provider.tracecat.ref import TracecatRef
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class TracecatHook(ExecutionHook):
     conn_type = "tracecat"
     hook_name = "Tracecat"
     title = "Tracecat"
-    dialect: ClassVar[Dialect] = TracecatDialect()
+    api_errors: ClassVar[ApiErrors] = TracecatApiErrors()
 
     def __init__(self, tracecat_conn_id: str = default_conn_name, *, workspace_id: str | None = None) -> None:
         super().__init__(tracecat_conn_id)

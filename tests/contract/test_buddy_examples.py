@@ -16,8 +16,9 @@ from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.mapping import snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint
-from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.outputs import OutputPolicy
 from airflow_provider.execution.results.result_of import make_result
@@ -145,7 +146,7 @@ def test_no_field_is_excused_in_vain(example: dict[str, Any]) -> None:
 def test_the_example_is_read_over_a_socket(example: dict[str, Any]) -> None:
     """By the same flow that tasks use, with the example in place of the emulator's own answer."""
     with Emulator() as emulator:
-        endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, (), Dialect())
+        endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, (), ApiErrors())
         emulator.faults.add(Fault("body", body=example["response"], headers=example.get("headers", {}), path="/action_executions/"))
         with Sender(endpoint) as sender:
             action = sender.run(requests.get_action_execution(f"{REF}/{example['response']['url'].rsplit('/', 1)[1]}"))

@@ -19,14 +19,15 @@ from pydantic import BaseModel
 
 from airflow_provider import errors
 from airflow_provider.alga_psa.api import routes as alga_psa
-from airflow_provider.alga_psa.api.error_texts import AlgaPsaDialect
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login
-from airflow_provider.execution.http.transport import AsyncSender, Sender
+from airflow_provider.alga_psa.api.error_texts import AlgaPsaApiErrors
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint, Login
+from airflow_provider.execution.http.senders import AsyncSender, Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Route, send
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.api import routes as tracecat
-from airflow_provider.tracecat.api.error_texts import TracecatDialect
+from airflow_provider.tracecat.api.error_texts import TracecatApiErrors
 from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 from airflow_provider.tracecat.executions.mapping import snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef, in_path
@@ -34,7 +35,7 @@ from tests import virtual_clock
 from tests.contract.replay import FIXTURES, SHARED, Exchange, Replay, match, query_of, recorded, replaying, routes_of
 
 ROUTES = {"tracecat": routes_of(tracecat), "alga_psa": routes_of(alga_psa)}
-DIALECTS: dict[str, Dialect] = {"tracecat": TracecatDialect(), "alga_psa": AlgaPsaDialect()}
+API_ERRORS: dict[str, ApiErrors] = {"tracecat": TracecatApiErrors(), "alga_psa": AlgaPsaApiErrors()}
 LEAST = {"tracecat": 18, "alga_psa": 12}
 """Fixtures of routes that are called, at least."""
 LEAST_SHARED = {"tracecat": 150, "alga_psa": 60}
@@ -84,7 +85,7 @@ def test_most_routes_were_recorded(system: str) -> None:
 
 def endpoint(system: str, replay: Replay, login: Login | None = None) -> Endpoint:
     headers = () if login else (("authorization", f"Bearer {CREDENTIAL}"),)
-    return Endpoint(system, system, f"{system}_default", replay.url, headers, DIALECTS[system], timeout=60.0, login=login)
+    return Endpoint(system, system, f"{system}_default", replay.url, headers, API_ERRORS[system], timeout=60.0, login=login)
 
 
 def run(kind: str, endpoint: Endpoint, flow: Flow[Any]) -> Any:

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout
 
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault
-from airflow_provider.execution.http import transport
+from airflow_provider.execution.http import retrying
 from airflow_provider.tracecat.executions import adapter as tracecat_system
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, OPERATOR_MODES, SENSOR_MODES, Bench
@@ -26,7 +26,7 @@ NAMES = ["buddy", "tracecat", "alga_psa"]
 
 @pytest.fixture(autouse=True)
 def _fewer_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(retrying, "MAX_ATTEMPTS", 2)
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def cancel_cell(row: Row, system: Adapter) -> str:
 @pytest.mark.parametrize(("row", "system", "mode"), CANCELS, indirect=["system"])
 def test_a_cancel_request_that_goes_wrong(row: Row, system: Adapter, mode: str, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the task's timeout: it is sent again where that may help, else the error says that the execution may go on."""
-    monkeypatch.setattr(transport, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(retrying, "MAX_ATTEMPTS", 3)
     faults.keep_running()
     cell = cancel_cell(row, system)
     play = row.plays[-1]

@@ -17,9 +17,10 @@ from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
+from airflow_provider.execution.http.call import Call, Response
+from airflow_provider.execution.http.carrier_httpx import httpx_request
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.hook import ExecutionHook
-from airflow_provider.execution.http.transport import _Call, _for_httpx
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Request
 from airflow_provider.execution.results.outcome import judge
@@ -78,9 +79,9 @@ def record(endpoint: Endpoint, flow: Flow[Any], kept: dict[str, bytearray]) -> A
 
 
 def fetch(endpoint: Endpoint, request: Request[Any]) -> bytearray:
-    call = _Call(endpoint, request)
+    call = Call(endpoint, request)
     with httpx.Client(verify=False, trust_env=False) as client:
-        return bytearray(client.send(_for_httpx(call.outgoing())).content)
+        return bytearray(client.send(httpx_request(call.outgoing())).content)
 
 
 def drive(endpoint: Endpoint, flow: Flow[Any], body_of: BodyOf) -> Any:
@@ -92,7 +93,7 @@ def drive(endpoint: Endpoint, flow: Flow[Any], body_of: BodyOf) -> Any:
                 step = flow.send(None)
                 continue
             try:
-                answer = _Call(endpoint, step).answer(200, {}, body_of(step))
+                answer = Call(endpoint, step).parse(Response(200, {}, body_of(step)))
             except ExecutionApiError as error:
                 step = flow.throw(error)
             else:

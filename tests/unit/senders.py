@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import AsyncSender, Sender
+from airflow_provider.execution.http.senders import AsyncSender, Sender
 from airflow_provider.execution.model.request import Flow, Request, send
 from tests.virtual_clock import VirtualClock
 

@@ -19,7 +19,7 @@ from tests.virtual_clock import VirtualClock
 PACKAGE = Path(airflow_provider.__file__).parent
 
 EXCEPTIONS = {
-    "execution/http/transport.py": {"anyio.move_on_after": "a limit on real sockets"},
+    "execution/http/senders.py": {"anyio.move_on_after": "a limit on real sockets"},
     "emulator/exchange.py": {"asyncio.wait(timeout)": "waits for the client's socket"},
     "emulator/server.py": {
         "asyncio.wait_for": "the ticks of uvicorn",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.api_errors import ApiErrors
 
 MAX_ISSUES = 5
 
@@ -30,7 +30,7 @@ NO_SUCH_ROUTE = (
 )
 
 
-class AlgaPsaDialect(Dialect):
+class AlgaPsaApiErrors(ApiErrors):
     """
     How AlgaPSA words its errors.
 

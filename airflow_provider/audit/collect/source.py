@@ -31,7 +31,7 @@ from airflow_provider.execution.model.request import Flow
 if TYPE_CHECKING:
     from airflow_provider.execution.http.endpoint import Endpoint
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.http.transport import AsyncSender
+    from airflow_provider.execution.http.senders import AsyncSender
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""One look at a list of executions, shared by all that watch it: what one of them asks, the others get without asking again."""
+"""A list of executions as seen at one moment, shared by all its watchers: each request is sent once for all of them."""
 
 from __future__ import annotations
 
@@ -21,92 +21,92 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_PAGES = 20
-"""Pages of a list that one look reads at most."""
-PATIENCE = 30.0
-"""Seconds for which the last read of an ended execution bears an API that fails."""
-GRACE = 5.0
-"""Seconds for which it bears answers 404."""
+"""Maximum number of pages that are read."""
+API_FAILURE_BUDGET = 30.0
+"""Seconds for which the final read of an ended execution tolerates a failing API."""
+NOT_FOUND_GRACE = 5.0
+"""Seconds for which it tolerates 404s."""
 
 
-class Look:
+class Listing:
     """
     A list of executions as seen at one moment.
 
     :param where: the system's own criteria.
-    :param memo: what the system remembers from look to look.
-    :param bound: the executions that started at this moment or later are listed; epoch seconds.
-    :param moment: of the look; epoch seconds.
+    :param memo: what the system remembers from one list to the next.
+    :param bound: executions that started at this moment or later are listed; epoch seconds.
+    :param moment: when the list was read; epoch seconds; by default now.
     """
 
     def __init__(self, hook: ExecutionHook, where: Mapping[str, Any], memo: Memo, bound: float, moment: float | None = None) -> None:
         self.moment = _clock.now() if moment is None else moment
         self.bound = bound
         self.shown_at = _clock.monotonic()
-        """When it was handed to those that watch."""
+        """When it was passed to the watchers; monotonic seconds."""
         self.hook = hook
         self._where = where
         self._memo = memo
-        self._answers: dict[Hashable, asyncio.Task[Any]] = {}
+        self._results: dict[Hashable, asyncio.Task[Any]] = {}
         self._on_persisted: list[Callable[[], Awaitable[None]]] = []
 
     async def items(self, bound: float) -> list[Snapshot]:
         """
-        The executions that started at ``bound`` or later, as summaries; a page may bring older ones along.
+        The executions that started at ``bound`` or later, as summaries. There may be older ones among them, from the last page.
 
-        :raises ConfigurationError: if what is watched is not there, or too much to be listed.
+        :raises ConfigurationError: if what is watched does not exist, or is too much to list.
         """
         bound = min(bound, self.bound)
-        return await self._ask(("list", bound), lambda system: _listed(system, self._where, self._memo, bound))
+        return await self._once(("list", bound), lambda system: _listed(system, self._where, self._memo, bound))
 
     async def read(self, ref: str) -> Snapshot:
         """
         An execution as it is now.
 
-        :raises NotFound: if there is none any longer.
+        :raises NotFound: if it does not exist any more.
         """
-        return await self._ask(("read", ref), lambda system: system.read(ref))
+        return await self._once(("read", ref), lambda system: system.read(ref))
 
     async def details(self, ref: str) -> Snapshot:
         """
-        An ended execution with everything.
+        An ended execution with its outputs.
 
-        :raises NotFound: if there is none any longer.
+        :raises NotFound: if it does not exist any more.
         """
-        return await self._ask(("details", ref), lambda system: final_read(system, ref, (), PATIENCE, GRACE))
+        return await self._once(("details", ref), lambda system: final_read(system, ref, (), API_FAILURE_BUDGET, NOT_FOUND_GRACE))
 
     async def fits(self, filters: Mapping[str, Any], item: Snapshot) -> bool | None:
-        """Whether an execution of the list meets ``filters`` as well; None if that can't be told yet."""
+        """Whether an execution of the list matches ``filters``; None if that is not known yet."""
         where = {**self._where, **filters}
-        return await self._ask(("fits", json.dumps(filters, sort_keys=True), item.ref), lambda system: system.matches(where, item))
+        return await self._once(("fits", json.dumps(filters, sort_keys=True), item.ref), lambda system: system.matches(where, item))
 
-    def when_persisted(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Do something once Airflow has stored the events that come of this look."""
-        self._on_persisted.append(act)
+    def when_persisted(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call ``callback`` once Airflow has stored the events of this list."""
+        self._on_persisted.append(callback)
 
     async def persisted(self) -> None:
-        """Airflow has stored them."""
-        for act in self._on_persisted:
-            await act()
+        """Call the callbacks: Airflow has stored the events."""
+        for callback in self._on_persisted:
+            await callback()
 
-    async def _ask(self, what: Hashable, flow: Callable[[ExecutionAdapter], Flow[T]]) -> T:
-        """Ask once, for all: in a task of its own, since whoever asked first may be taken away before the answer comes."""
-        if what not in self._answers:
+    async def _once(self, key: Hashable, flow: Callable[[ExecutionAdapter], Flow[T]]) -> T:
+        """Run a flow once for all watchers. In a task of its own: the first watcher may be cancelled before the result is there."""
+        if key not in self._results:
             task = asyncio.create_task(self.hook.arun_flow(flow(self.hook.adapter())))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._answers[what] = task
-        answer: T = await asyncio.shield(self._answers[what])
-        return answer
+            self._results[key] = task
+        result: T = await asyncio.shield(self._results[key])
+        return result
 
 
 def _listed(system: ExecutionAdapter, where: Mapping[str, Any], memo: Memo, bound: float) -> Flow[list[Snapshot]]:
-    """List from the newest end as far as needed."""
+    """Read the list from its newest end as far back as needed."""
     memo["oldest"] = bound
-    pages, at = system.listed(where, memo), None
+    pages, position = system.listed(where, memo), None
     items: list[Snapshot] = []
     for _ in range(MAX_PAGES):
-        some, at = yield from pages(at)
-        items += some
-        dated = [utc(item.started_at).timestamp() for item in some if item.started_at]
-        if at is None or (dated and max(dated) < bound - SKEW):
+        page, position = yield from pages(position)
+        items += page
+        dated = [utc(item.started_at).timestamp() for item in page if item.started_at]
+        if position is None or (dated and max(dated) < bound - SKEW):
             return items
     return items

@@ -1,4 +1,4 @@
-"""A request and its answer on their way, whichever library carries them."""
+"""What sends single requests, over whichever HTTP library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 class Outgoing(NamedTuple):
     """
-    A request, all its headers but ``Host`` and ``Content-Length`` included.
+    A request with all its headers, except for ``Host`` and ``Content-Length``.
 
     :param url: in ASCII, as it goes over the wire.
     :param timeout: seconds for connecting, and for each wait for data.
@@ -22,19 +22,19 @@ class Outgoing(NamedTuple):
 
 
 class Body(Protocol):
-    """What is still to come of an answer, as it comes."""
+    """The chunks of a body, as they are received."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     async def aclose(self) -> None:
-        """Read no more of it."""
+        """Stop reading."""
 
 
 class Incoming(NamedTuple):
     """
-    An answer whose headers are there.
+    A response whose headers have been received.
 
-    :param headers: whatever the case of their names.
+    :param headers: names in any case.
     """
 
     status: int
@@ -43,10 +43,10 @@ class Incoming(NamedTuple):
 
 
 class Carrier(Protocol):
-    """Sends one request as it is, follows nothing, repeats nothing, raises httpx's errors."""
+    """Sends single requests as they are: follows no redirect, repeats nothing, and raises the errors of httpx."""
 
     async def send(self, request: Outgoing) -> Incoming:
-        """Send it, and give the answer as soon as its headers are there."""
+        """Send a request; returns as soon as the headers of the response have been received."""
 
     async def aclose(self) -> None:
         """Close all sockets."""

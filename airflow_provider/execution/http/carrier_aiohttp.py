@@ -1,7 +1,7 @@
 """
-Waits over aiohttp: its parser is in C, so that a poll takes a fraction of the processor time that it takes over httpx's own transport.
+Sending requests with aiohttp. Its parser is written in C, so that a poll takes a fraction of the processor time that it takes with httpx.
 
-Imported by nobody but the async sender, and only where aiohttp is installed (extra ``aiohttp``).
+Only the async sender imports this module, and only if aiohttp is installed (extra ``aiohttp``).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from yarl import URL
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
 
 if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14):
-    raise ImportError("aiohttp 3.14 or later is needed")  # older ones bound the headers of an answer less
+    raise ImportError("aiohttp 3.14 or later is needed")  # older versions limit the headers of a response less
 
-LONGEST_HEADER = 64 * 1024
-"""Bytes of one header of an answer: addresses that are signed, and policies, may be longer than the 8 KiB that aiohttp takes."""
+MAX_HEADER_SIZE = 64 * 1024
+"""Maximum bytes of one response header. Signed addresses and policies may be longer than aiohttp's default of 8 KiB."""
 
 
 class AiohttpCarrier:
     """
-    Sends what httpx would send, but for the case and the order of header names, and raises httpx's errors. Goes through no proxy.
+    Sends what httpx would send, except for the case and the order of header names, and raises the errors of httpx. Supports no proxies.
 
-    To be made on the event loop that it is used on.
+    Make it on the event loop that it is used on.
 
-    :param verify: how servers are to prove who they are.
+    :param verify: how to check the certificates of servers.
     :param keep_alive: seconds that an idle connection is kept.
     """
 
@@ -43,35 +43,35 @@ class AiohttpCarrier:
             ssl=verify,
             limit=0,  # the sender has its own
             keepalive_timeout=keep_alive,
-            # As httpx looks names up: by the system's means, and anew for each connection, since an API may have moved.
+            # Like httpx: with the resolver of the system, and again for each connection, since the address of an API may change.
             resolver=aiohttp.ThreadedResolver(),
             use_dns_cache=False,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_once,),
+            middlewares=(_translate_errors,),
             skip_auto_headers=("content-type",),  # the others are in each request
             auto_decompress=False,
-            max_line_size=LONGEST_HEADER,
-            max_field_size=LONGEST_HEADER,
+            max_line_size=MAX_HEADER_SIZE,
+            max_field_size=MAX_HEADER_SIZE,
         )
 
     async def send(self, request: Outgoing) -> Incoming:
-        """As :meth:`.Carrier.send`."""
+        """See :meth:`.Carrier.send`."""
         scheme, _, rest = request.url.partition("://")
         authority, _, target = rest.partition("/")
         answer = await self._session.request(
             request.method,
-            URL.build(scheme=scheme, authority=authority, path=f"/{target}", encoded=True),  # yarl would read it as it thinks best
-            headers={"host": authority, **request.headers},  # aiohttp would leave out a dot at the end of a name
+            URL.build(scheme=scheme, authority=authority, path=f"/{target}", encoded=True),  # else yarl would normalize it
+            headers={"host": authority, **request.headers},  # aiohttp would strip a trailing dot of the host name
             data=request.content,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=request.timeout, sock_read=request.timeout),
         )
         raw = answer.raw_headers
-        usual = len({name.lower() for name, _ in raw}) == len(raw) and all(value.isascii() for _, value in raw)
-        return Incoming(answer.status, answer.headers if usual else httpx.Headers(raw), _Body(answer))
+        is_simple = len({name.lower() for name, _ in raw}) == len(raw) and all(value.isascii() for _, value in raw)
+        return Incoming(answer.status, answer.headers if is_simple else httpx.Headers(raw), _Body(answer))
 
     async def aclose(self) -> None:
         """Close all sockets."""
@@ -79,7 +79,7 @@ class AiohttpCarrier:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Connections that have got bytes nobody asked for are not used again: these would be taken for the next request's answer."""
+    """Does not reuse a connection that has received unexpected bytes: they would be taken for the response to the next request."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -109,11 +109,11 @@ class _Body:
         return chunk
 
     async def aclose(self) -> None:
-        self._answer.close()  # a connection whose answer was read to its end is in the pool again already
+        self._answer.close()  # if the body was read to its end, the connection is back in the pool already
 
 
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Word errors here already: aiohttp itself sends a GET again if it knows the error of a connection that was used before."""
+async def _translate_errors(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Translate errors below aiohttp's own retry: it would send a GET again after some errors on a reused connection."""
     with _errors_of_httpx():
         return await send(request)
 
@@ -121,9 +121,9 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
     """
-    Tell of an error what httpx would tell; above all, whether the request can have been sent.
+    Raise the error that httpx would raise, above all so that it is known whether the request can have been sent.
 
-    In words of our own, where aiohttp's may quote the address or the answer.
+    With a text of our own where aiohttp's may quote the address or the response.
     """
     try:
         yield

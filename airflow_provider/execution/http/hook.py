@@ -1,4 +1,4 @@
-"""What the hooks of all systems share: from an Airflow connection to a sender, sync and async."""
+"""The base of all hooks: from an Airflow connection to a sender, sync and async."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login, base_url
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from typing_extensions import Self
 
-    from airflow_provider.execution.http.transport import AsyncSender, Sender
+    from airflow_provider.execution.http.senders import AsyncSender, Sender
 
 T = TypeVar("T")
 Extra = Mapping[str, Any]
@@ -30,20 +31,22 @@ Extra = Mapping[str, Any]
 
 class ExecutionHook(BaseHook):
     """
-    Base of the systems' hooks.
+    Base of the hooks.
 
-    Public methods come in twins: ``get_x`` for tasks, ``aget_x`` for triggers and other async code; both run the same flow.
-    A hook holds sockets once used: close it, or use it as a context manager.
+    Public methods come in pairs that run the same flow: ``get_x`` for tasks, ``aget_x`` for triggers and other async code.
+    A hook that was used holds open sockets: close it, or use it as a context manager.
 
     :param conn_id: Airflow connection.
     """
 
     conn_type: ClassVar[str]
-    """Connection type, and short name of the system."""
+    """Connection type, which is also the short name of the system."""
     title: ClassVar[str]
     """The system's name in texts."""
     default_base_url: ClassVar[str | None] = None
-    dialect: ClassVar[Dialect] = Dialect()
+    """Base URL for a connection without host; None if it needs one."""
+    api_errors: ClassVar[ApiErrors] = ApiErrors()
+    """How the API words its errors."""
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()
@@ -56,21 +59,22 @@ class ExecutionHook(BaseHook):
     @abstractmethod
     def adapter(self, **view: object) -> ExecutionAdapter:
         """
-        The flows of this hook's system.
+        The adapter of this hook's system.
 
-        :param view: what of an execution they are to look at, in the system's own words; all of it by default.
+        :param view: the part of an execution to look at, as arguments of the adapter; all of it by default.
         """
 
     @abstractmethod
     def credentials(self, connection: Connection, extra: Extra) -> dict[str, str]:
         """
-        Headers that prove who we are.
+        The headers that hold the credential.
 
+        :param extra: the extra field of the connection.
         :raises ConfigurationError: if the connection holds no credential.
         """
 
     def login(self, connection: Connection, extra: Extra) -> Login | None:
-        """How to get a session, for a connection whose credential is a login instead of a header."""
+        """How to begin a session, for a connection whose credential is a login instead of a header; else None."""
         return None
 
     def default_host(self, extra: Extra) -> str | None:
@@ -78,7 +82,7 @@ class ExecutionHook(BaseHook):
         return self.default_base_url
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments that rebuild this hook in a trigger; JSON, no secrets."""
+        """Keyword arguments to make this hook again in a trigger: JSON, without secrets."""
         return {"conn_id": self.conn_id}
 
     def _resolve(self, connection: Connection, extra: Extra) -> Endpoint:
@@ -87,7 +91,7 @@ class ExecutionHook(BaseHook):
             raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
         if connection.schema not in (None, "", "http", "https"):
             raise ConfigurationError(
-                f"Connection {self.conn_id!r}: its schema field is neither http nor https. In a URI, a path prefix belongs to the host, "
+                f"Connection {self.conn_id!r}: its schema field is neither http nor https. In a URI, a path prefix belongs into the host, "
                 "percent-encoded; the JSON form is easier."
             )
         address = base_url(host, schema=connection.schema, port=connection.port)
@@ -95,7 +99,7 @@ class ExecutionHook(BaseHook):
         if extra.get("verify_tls") in (False, "false", "False", "0"):
             verify = False
             warnings.warn(
-                f"Connection {self.conn_id!r} switches TLS verification off: anybody on the way can read its token. Use ca_bundle.",
+                f"Connection {self.conn_id!r} switches TLS verification off: anyone on the network path can read its token. Use ca_bundle.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -107,7 +111,7 @@ class ExecutionHook(BaseHook):
             conn_id=self.conn_id,
             base_url=address,
             headers=tuple(sorted(self.credentials(connection, extra).items())),
-            dialect=self.dialect,
+            api_errors=self.api_errors,
             login=self.login(connection, extra),
             verify=verify,
             timeout=self._number(extra, "request_timeout", 30.0),
@@ -127,7 +131,7 @@ class ExecutionHook(BaseHook):
             raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number {bound}.")
         return number
 
-    def _unknown(self) -> ConnectionMissing:
+    def _missing_connection(self) -> ConnectionMissing:
         return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.conn_type!r}.")
 
     def open(self) -> None:
@@ -141,8 +145,12 @@ class ExecutionHook(BaseHook):
             self._sender = self.new_sender(self._pause)
 
     def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:
-        """A sender of its own, such as for cancelling from a signal handler while another is in the middle of a request."""
-        from airflow_provider.execution.http.transport import Sender
+        """
+        Make a sender besides the hook's own: for a cancel in another thread while the hook's own is in the middle of a request.
+
+        :param pause: sleeps between the requests of a flow; gets seconds.
+        """
+        from airflow_provider.execution.http.senders import Sender
 
         if self._endpoint is None:
             self._endpoint = self._read()
@@ -152,15 +160,19 @@ class ExecutionHook(BaseHook):
         try:
             connection = self.get_connection(self.conn_id)
         except AirflowNotFoundException:
-            raise self._unknown() from None
+            raise self._missing_connection() from None
         return self._resolve(connection, connection.extra_dejson)
 
     def pause_with(self, pause: Callable[[float], None]) -> None:
-        """Sleep by ``pause`` between the requests of a flow: a task that may be killed must be able to end it."""
+        """
+        Replace the sleep between the requests of a flow, so that a task that is killed can end it.
+
+        :param pause: gets seconds.
+        """
         self._pause = pause
 
     def run_flow(self, flow: Flow[T]) -> T:
-        """Run a flow to its end."""
+        """Run a flow to its end, and return its result."""
         self.open()
         assert self._sender is not None
         return self._sender.run(flow)
@@ -168,25 +180,25 @@ class ExecutionHook(BaseHook):
     @asynccontextmanager
     async def asender(self, *, shared: bool = True) -> AsyncIterator[AsyncSender]:
         """
-        The sender shared by everything that uses this connection on the running event loop.
+        The sender that all users of this connection on the running event loop share.
 
-        :param shared: False for one of its own, that queues behind nobody.
+        :param shared: False for a separate one, whose requests do not queue behind those of others.
         """
-        from airflow_provider.execution.http.transport import AsyncSender
+        from airflow_provider.execution.http.senders import AsyncSender
 
         endpoint = await self.aopen()
         async with AsyncSender.shared(endpoint, self._aread) if shared else AsyncSender.own(endpoint) as sender:
             yield sender
 
     async def ahold(self) -> AsyncSender:
-        """The same shared sender, until its ``release()``: for waits, thousands of which last for hours, and each costs memory."""
-        from airflow_provider.execution.http.transport import AsyncSender
+        """The same shared sender, until its ``release()``. For the thousands of waits of a triggerer: saves memory."""
+        from airflow_provider.execution.http.senders import AsyncSender
 
         return await AsyncSender.hold(await self.aopen(), self._aread)
 
     async def aopen(self) -> Endpoint:
         """
-        Read the connection; done by itself on first use.
+        Read the connection. Not needed: the first use does it as well.
 
         :raises ConfigurationError: if the connection is missing or unusable.
         """
@@ -198,32 +210,32 @@ class ExecutionHook(BaseHook):
         try:
             connection = await self.aget_connection(self.conn_id)
         except AirflowNotFoundException:
-            raise self._unknown() from None
+            raise self._missing_connection() from None
         return self._resolve(connection, await connection.aextra_dejson())
 
     async def arun_flow(self, flow: Flow[T]) -> T:
-        """Run a flow to its end. For many calls in a row, hold :meth:`asender` open around them."""
+        """Run a flow to its end, and return its result. For many calls in a row, hold :meth:`asender` open around them."""
         async with self.asender() as sender:
             return await sender.run(flow)
 
     def each(self, pages: Pages[T]) -> Iterator[T]:
-        """The items of a long list; a page is read when its first item is asked for."""
-        at = None
+        """The items of a paged list. A page is read when its first item is needed."""
+        position = None
         while True:
-            items, at = self.run_flow(pages(at))
+            items, position = self.run_flow(pages(position))
             yield from items
-            if at is None:
+            if position is None:
                 return
 
     async def aeach(self, pages: Pages[T]) -> AsyncIterator[T]:
-        """Async twin of :meth:`each`."""
-        at = None
+        """See :meth:`each`."""
+        position = None
         async with self.asender() as sender:
             while True:
-                items, at = await sender.run(pages(at))
+                items, position = await sender.run(pages(position))
                 for item in items:
                     yield item
-                if at is None:
+                if position is None:
                     return
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ class StartedExecutionTrigger(BaseTrigger):
 
     def _make(self, ti: Any) -> TriggererWait:
         """In a thread: it imports, and templates may ask Airflow."""
-        import airflow_provider.execution.http.transport  # noqa: F401
+        import airflow_provider.execution.http.senders  # noqa: F401
 
         # How many tasks are mapped over a result is told to Airflow by workers only.
         self.ends_here = self.ends_here and next(ti.task.iter_mapped_dependants(), None) is None

@@ -21,7 +21,7 @@ from airflow_provider.execution.model.snapshot import see
 if TYPE_CHECKING:
     from airflow_provider.execution.attempt.note import Note
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.http.transport import Sender
+    from airflow_provider.execution.http.senders import Sender
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.tasks.attempt import Attempt

@@ -1,101 +1,99 @@
-"""Searches of one triggerer that read the same list: what one of them has asked, the others take as well."""
+"""Searches of one triggerer that read the same list share its answers: what one of them has requested, the others use as well."""
 
 from __future__ import annotations
 
 import asyncio
-import weakref
 from contextvars import Context
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
+from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.request import Flow, Request, Route
 
 T = TypeVar("T")
 Key = tuple[Route[Any], str, tuple[tuple[str, str], ...]]
+"""Route, path and query of a request."""
 
-MOST = 1_000
-"""Questions that are remembered at most: addresses of later pages may be new ones at each look."""
+MAX_REMEMBERED = 1_000
+"""Maximum number of requests that are remembered: the addresses of further pages may be different at each look."""
 
 
-class _Asked:
-    """A question: who asked it, None if several did; when it was sent last; and its answer, while others may take it."""
+class _Shared:
+    """A request that searches send: by which of them; when it was sent last; and its answer, while others may use it."""
 
-    __slots__ = ("answer", "at", "by")
+    __slots__ = ("answer", "only_by", "sent_at")
 
-    def __init__(self, by: object) -> None:
-        self.by: int | None = id(by)
-        self.at = 0.0
+    def __init__(self, search: object) -> None:
+        self.only_by: int | None = id(search)
+        """The search that sends it, or None if several do."""
+        self.sent_at = 0.0
         self.answer: asyncio.Task[Any] | None = None
 
 
-class Searches:
+class SharedRequests:
     """
-    The questions of all searches on one connection, for as long as there are any.
+    The requests of all searches on one connection and event loop, as long as there are any.
 
-    Answers are kept only while several searches ask for the same, and no longer than the most patient of them takes them.
+    Answers are kept only while several searches send the same request, and no longer than the search that sent it accepts them.
     """
 
-    _shared: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[AsyncSender, Searches]]] = weakref.WeakKeyDictionary()
+    _registry: ClassVar[PerLoopRegistry[AsyncSender, SharedRequests]] = PerLoopRegistry()
 
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender
-        self._asked: dict[Key, _Asked] = {}
-        self._members = 0
+        self._requests: dict[Key, _Shared] = {}
 
     @classmethod
-    def join(cls, sender: AsyncSender) -> Searches:
+    def join(cls, sender: AsyncSender) -> SharedRequests:
         """Take part, until :meth:`leave`."""
-        searches = cls._shared.setdefault(asyncio.get_running_loop(), {}).setdefault(sender, cls(sender))
-        searches._members += 1
-        return searches
+        return cls._registry.hold(sender, lambda: cls(sender))
 
     def leave(self) -> None:
-        """The last to leave ends what is under way."""
-        self._members -= 1
-        if not self._members:
-            del self._shared[asyncio.get_running_loop()][self._sender]
-            for asked in self._asked.values():
-                if asked.answer is not None:
-                    asked.answer.cancel()
+        """Take part no longer. The last one to leave cancels the requests that are under way."""
+        if self._registry.release(self._sender):
+            for shared in self._requests.values():
+                if shared.answer is not None:
+                    shared.answer.cancel()
 
-    async def run(self, flow: Flow[T], by: object, seconds: float) -> T:
+    async def run(self, flow: Flow[T], search: object, max_age: float) -> T:
         """
         Run one look of a search.
 
-        :param by: whose look it is. :param seconds: how old an answer may be that another search has got.
+        :param search: whose look it is.
+        :param max_age: how many seconds ago another search may have sent a request whose answer is used.
         """
-        return await self._sender.run(flow, partial(self._send, by, seconds))
+        return await self._sender.run(flow, partial(self._send, search, max_age))
 
-    async def _send(self, by: object, seconds: float, request: Request[Any]) -> Any:
+    async def _send(self, search: object, max_age: float, request: Request[Any]) -> Any:
         if request.route.method != "GET" or request.url is not None or request.part is not None:
             return await self._sender.send(request)
-        asked = self._question((request.route, request.path, request.query), by)
-        if asked.by == id(by):
+        shared = self._remembered((request.route, request.path, request.query), search)
+        if shared.only_by == id(search):
             return await self._sender.send(request)
-        asked.by = None
-        if asked.answer is None or (asked.answer.done() and _clock.monotonic() - asked.at > seconds):
-            # Without the context of the task that happens to ask: it is nobody's own.
-            asked.answer = Context().run(asyncio.create_task, self._sender.send(request))
-            asked.at = _clock.monotonic()
-            asked.answer.add_done_callback(partial(self._answered, asked, seconds))
+        shared.only_by = None
+        if shared.answer is None or (shared.answer.done() and _clock.monotonic() - shared.sent_at > max_age):
+            # Not in the context of the task that happens to be first: the request belongs to all of them.
+            shared.answer = Context().run(asyncio.create_task, self._sender.send(request))
+            shared.sent_at = _clock.monotonic()
+            shared.answer.add_done_callback(partial(self._answered, shared, max_age))
         try:
-            return await asyncio.shield(asked.answer)
+            return await asyncio.shield(shared.answer)
         except ExecutionApiError as error:
             raise error.anew() from None
 
-    def _question(self, key: Key, by: object) -> _Asked:
-        if key not in self._asked and len(self._asked) >= MOST:
-            self._asked = {key: asked for key, asked in self._asked.items() if asked.answer is not None}
-        return self._asked.setdefault(key, _Asked(by))
+    def _remembered(self, key: Key, search: object) -> _Shared:
+        if key not in self._requests and len(self._requests) >= MAX_REMEMBERED:
+            self._requests = {key: shared for key, shared in self._requests.items() if shared.answer is not None}
+        return self._requests.setdefault(key, _Shared(search))
 
-    def _answered(self, asked: _Asked, seconds: float, answer: asyncio.Task[Any]) -> None:
+    def _answered(self, shared: _Shared, max_age: float, answer: asyncio.Task[Any]) -> None:
         if not answer.cancelled():
-            answer.exception()  # whoever waits for it is told; there may be nobody any more
-        _clock.call_later(seconds, partial(self._forget, asked, answer))
+            answer.exception()  # those that wait for it get the error; there may be none left
+        _clock.call_later(max_age, partial(self._forget, shared, answer))
 
-    def _forget(self, asked: _Asked, answer: asyncio.Task[Any]) -> None:
-        if asked.answer is answer:
-            asked.answer = None
+    def _forget(self, shared: _Shared, answer: asyncio.Task[Any]) -> None:
+        if shared.answer is answer:
+            shared.answer = None

@@ -20,7 +20,7 @@ from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchSta
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.http.transport import AsyncSender
+    from airflow_provider.execution.http.senders import AsyncSender
     from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.phase import Phase
     from airflow_provider.execution.model.snapshot import Snapshot
@@ -162,7 +162,7 @@ class ExecutionTrigger(BaseTrigger):
 
     def _load(self) -> tuple[ExecutionHook, ExecutionAdapter]:
         """Import the system's hook, models and HTTP client: in a thread, since that takes too long for the loop that all triggers share."""
-        import airflow_provider.execution.http.transport  # noqa: F401
+        import airflow_provider.execution.http.senders  # noqa: F401
 
         hook = resolve_name(self.hook)(**self.hook_arguments)
         return hook, hook.adapter(**self.view)

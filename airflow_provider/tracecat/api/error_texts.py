@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.api_errors import ApiErrors
 
 HINTS = {
     401: "The service account key is unknown, revoked or disabled, or this installation has no service accounts: a plain one takes a "
@@ -16,7 +16,7 @@ HINTS = {
 }
 
 
-class TracecatDialect(Dialect):
+class TracecatApiErrors(ApiErrors):
     """Errors under ``detail`` (text, list or object), ``message``, or ``error.message``."""
 
     retry_500 = True

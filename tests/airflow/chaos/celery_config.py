@@ -11,10 +11,10 @@ from airflow.sdk.execution_time import task_runner
 
 from airflow_provider.alga_psa.executions import adapter as alga_psa
 from airflow_provider.buddy.executions import adapter as buddy
-from airflow_provider.execution.http import transport
+from airflow_provider.execution.http import senders
 from airflow_provider.execution.waiting import trigger
 from airflow_provider.tracecat.executions import adapter as tracecat
 
-__all__ = ["CELERY_CONFIG", "alga_psa", "buddy", "task_runner", "tracecat", "transport", "trigger"]
+__all__ = ["CELERY_CONFIG", "alga_psa", "buddy", "senders", "task_runner", "tracecat", "trigger"]
 
 CELERY_CONFIG = DEFAULT_CELERY_CONFIG

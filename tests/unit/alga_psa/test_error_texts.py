@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider import errors
-from airflow_provider.alga_psa.api.error_texts import MAX_ISSUES, AlgaPsaDialect
+from airflow_provider.alga_psa.api.error_texts import MAX_ISSUES, AlgaPsaApiErrors
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.emulator import Emulator, Fault
 from tests.unit.alga_psa.conftest import EXECUTION, RECORDINGS, RULE
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[AlgaPsaHook], Any]] = {
 
 
 def text(body: Any) -> str | None:
-    return AlgaPsaDialect().error_text(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return AlgaPsaApiErrors().error_text(body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("recording", BAD)

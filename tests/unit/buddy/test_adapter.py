@@ -20,12 +20,12 @@ from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.logs import PAGE as LOG_PAGE
 from airflow_provider.buddy.executions.logs import TAIL
 from airflow_provider.buddy.executions.mapping import PHASES, phase_of, snapshot_of
-from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import LastAnswer
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
@@ -37,7 +37,7 @@ REF = BuddyRef("demo", "shop", 1, 7)
 @pytest.fixture
 def sender(emulator: Emulator) -> Iterator[Sender]:
     headers = (("authorization", f"Bearer {emulator.buddy.token}"),)
-    endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, headers, BuddyDialect(), timeout=60.0)
+    endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, headers, BuddyApiErrors(), timeout=60.0)
     with Sender(endpoint) as sender:
         yield sender
 

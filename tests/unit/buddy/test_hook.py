@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider import errors
-from airflow_provider.buddy.hook import REGIONS, BuddyDialect, BuddyHook
+from airflow_provider.buddy.hook import REGIONS, BuddyApiErrors, BuddyHook
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline, Variable
 from tests import virtual_clock
@@ -406,7 +406,7 @@ def test_the_web_address_in_place_of_the_apis(emulator: Emulator, connect: Calla
     ],
 )
 def test_how_buddy_words_its_errors(body: bytes, text: str | None) -> None:
-    assert BuddyDialect().error_text(body) == text
+    assert BuddyApiErrors().error_text(body) == text
 
 
 def test_a_refusal_names_the_scopes_there_are_and_those_needed(hook: BuddyHook, emulator: Emulator, ended: str) -> None:

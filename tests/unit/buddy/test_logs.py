@@ -14,10 +14,10 @@ from airflow_provider import errors
 from airflow_provider.buddy.api import models
 from airflow_provider.buddy.executions import logs
 from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
-from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.snapshot import Cursor
 from tests.unit.buddy.log_server import ACTION, STEP, TOKEN, LogServer
 from tests.unit.servers import free_port, serving
@@ -29,7 +29,7 @@ RUNNING = LogOf(REF, STEP, ACTION, ended=False)
 
 def sender_of(server: LogServer) -> Sender:
     headers = (("authorization", f"Bearer {TOKEN}"),)
-    return Sender(Endpoint("buddy", "Buddy", "c", server.url, headers, BuddyDialect(), timeout=60.0))
+    return Sender(Endpoint("buddy", "Buddy", "c", server.url, headers, BuddyApiErrors(), timeout=60.0))
 
 
 @pytest.fixture

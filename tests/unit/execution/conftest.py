@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.emulator import Emulator
 from airflow_provider.execution.http.endpoint import Endpoint
 from tests.unit.senders import KINDS, OVER, Driver, send_over
@@ -25,7 +25,7 @@ def endpoint_of(base_url: str, token: str = "emulator-token", **fields: object) 
             "conn_id": "buddy_default",
             "base_url": base_url,
             "headers": (("authorization", f"Bearer {token}"),),
-            "dialect": BuddyDialect(),
+            "api_errors": BuddyApiErrors(),
             "timeout": 60.0,  # real seconds: where a limit is the subject, the test says so
             **fields,
         }

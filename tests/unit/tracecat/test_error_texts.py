@@ -11,7 +11,7 @@ from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.tracecat import ServiceKey, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.tracecat.api.error_texts import TracecatDialect
+from airflow_provider.tracecat.api.error_texts import TracecatApiErrors
 from airflow_provider.tracecat.hook import TracecatHook
 
 REF = "wf_7wG6ZFwlUmPT8YtnWfZo1I/exec_50vreC4NIDSu5D4cA9FSqx"
@@ -52,7 +52,7 @@ ODD: list[bytes] = [
 
 @pytest.mark.parametrize(("status", "body", "text"), BODIES, ids=str)
 def test_the_message_is_found(hook: TracecatHook, emulator: Emulator, status: int, body: Any, text: str | None) -> None:
-    assert TracecatDialect().error_text(json.dumps(body).encode()) == text
+    assert TracecatApiErrors().error_text(json.dumps(body).encode()) == text
     emulator.faults.add(Fault("status", status=status, body=body, times=None))
     with pytest.raises(errors.StatusError) as raised:
         hook.get_execution(REF)
@@ -67,7 +67,7 @@ def test_the_message_is_found(hook: TracecatHook, emulator: Emulator, status: in
 
 @pytest.mark.parametrize("body", ODD, ids=lambda body: str(body[:30]))
 def test_odd_bodies_are_no_message(body: bytes) -> None:
-    assert TracecatDialect().error_text(body) is None
+    assert TracecatApiErrors().error_text(body) is None
 
 
 @pytest.mark.parametrize("detail", [
@@ -90,7 +90,7 @@ def test_odd_lists_of_problems_are_survived(hook: TracecatHook, emulator: Emulat
     ],
 )  # fmt: skip
 def test_when_a_session_is_over(status: int, body: bytes, over: bool) -> None:
-    assert TracecatDialect().logged_out(status, body) is over
+    assert TracecatApiErrors().logged_out(status, body) is over
 
 
 def test_a_500_is_worth_repeating_where_that_does_no_harm(hook: TracecatHook, emulator: Emulator, tracecat: Tracecat) -> None:

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider.errors import Forbidden, NotFound
-from airflow_provider.execution.asset_watching.listing import Look
-from airflow_provider.execution.asset_watching.memory import MAX_ACTIVE, MAX_SEEN, MISSES, Ends, mark
-from airflow_provider.execution.asset_watching.trigger import APART, MAX_EVENT, MAX_READS, STALE, ExecutionFinishedTrigger, event_of
+from airflow_provider.execution.asset_watching.event import MAX_EVENT, event_of
+from airflow_provider.execution.asset_watching.listing import Listing
+from airflow_provider.execution.asset_watching.memory import MAX_ACTIVE, MAX_MISSES, MAX_SEEN, EndMemory, mark
+from airflow_provider.execution.asset_watching.trigger import LAST_EVENT_DELAY, MAX_AGE, MAX_READS, ExecutionFinishedTrigger
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Sleep
@@ -211,7 +212,7 @@ class Triggerer:
         self.trigger = trigger or Watcher()
         self.trigger.asset_state_store = store  # type: ignore[assignment]
         self.events: list[dict[str, Any]] = []
-        self._looks: asyncio.Queue[Look] = asyncio.Queue()
+        self._looks: asyncio.Queue[Listing] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._upto: float | None = None
         self._memo: Memo = {}
@@ -221,16 +222,16 @@ class Triggerer:
         async for event in self.trigger.filter_shared_stream(self._stream()):
             self.events.append(event.payload)
 
-    async def _stream(self) -> AsyncIterator[Look]:
+    async def _stream(self) -> AsyncIterator[Listing]:
         while True:
             self._idle.set()
             yield await self._looks.get()
 
-    async def look(self, *, deep: bool = False) -> tuple[list[dict[str, Any]], Look]:
+    async def look(self, *, deep: bool = False) -> tuple[list[dict[str, Any]], Listing]:
         """One look; the events that come of it."""
         now, before = self.remote.now, len(self.events)
         bound = now - CATCH_UP - SKEW if deep or self._upto is None else self._upto
-        look = Look(ModelHook(self.remote), {}, self._memo, bound, now)  # type: ignore[arg-type]
+        look = Listing(ModelHook(self.remote), {}, self._memo, bound, now)  # type: ignore[arg-type]
         self._upto = now
         await self._idle.wait()
         self._idle.clear()
@@ -463,10 +464,10 @@ def test_a_deleted_one_is_given_up_after_some_looks() -> None:
         case = Case("a")
         await case.look()
         del case.remote.executions["a"]
-        for _ in range(MISSES):
-            assert "a" in dict(case.triggerer.trigger._ends.active)  # type: ignore[union-attr]
+        for _ in range(MAX_MISSES):
+            assert "a" in dict(case.triggerer.trigger._memory.active)  # type: ignore[union-attr]
             assert await case.look() == []
-        assert case.triggerer.trigger._ends.active == {}  # type: ignore[union-attr]
+        assert case.triggerer.trigger._memory.active == {}  # type: ignore[union-attr]
 
     run(play)
 
@@ -515,7 +516,7 @@ def test_an_end_that_is_over_by_the_time_it_is_read_is_none() -> None:
         case.again("a")
         case.remote.lag, case.remote.disorder = 10.5, 1  # still shows the end
         assert await case.look() == []
-        assert "a" in case.triggerer.trigger._ends.active  # type: ignore[union-attr]
+        assert "a" in case.triggerer.trigger._memory.active  # type: ignore[union-attr]
         case.end("a")
         case.remote.lag = 0.0
         assert await case.look() == ["a"]
@@ -567,7 +568,7 @@ def test_the_last_of_several_events_comes_later(clock: VirtualClock) -> None:
         assert [event["ref"] for event in case.triggerer.events] == ["b", "c"]
         assert clock.passed == 0.0
         assert await looking == ["b", "c", "a"]
-        assert clock.passed == APART
+        assert clock.passed == LAST_EVENT_DELAY
 
     run(play)
 
@@ -577,8 +578,8 @@ def test_a_look_that_waited_long_is_passed_over_for_the_next_one() -> None:
         case = Case("a")
         await case.look()
         case.end("a")
-        stale = Look(ModelHook(case.remote), {}, {}, START, case.remote.now)  # type: ignore[arg-type]
-        stale.shown_at -= 2 * STALE
+        stale = Listing(ModelHook(case.remote), {}, {}, START, case.remote.now)  # type: ignore[arg-type]
+        stale.shown_at -= 2 * MAX_AGE
         case.remote.asked.clear()
         case.triggerer._idle.clear()
         case.triggerer._looks.put_nowait(stale)
@@ -673,7 +674,7 @@ def test_a_look_is_asked_once_whoever_wants_it_and_survives_who_asked_first() ->
                 await asyncio.sleep(0)
                 return await super().arun_flow(flow)
 
-        look = Look(Counting(Remote()), {}, {}, START, START)  # type: ignore[arg-type]
+        look = Listing(Counting(Remote()), {}, {}, START, START)  # type: ignore[arg-type]
         first = asyncio.create_task(look.items(START))
         await asyncio.sleep(0)
         first.cancel()
@@ -689,40 +690,40 @@ def test_a_look_is_asked_once_whoever_wants_it_and_survives_who_asked_first() ->
 
 
 def test_the_memory_is_json_and_bounded() -> None:
-    ends = Ends(START)
+    ends = EndMemory(START)
     for number in range(MAX_SEEN + 10):
-        ends.told(snapshot(f"workspace/project/89/{number}", finished=START + number), now=START)
-    news, _ = ends.listed((snapshot(f"run/{number}", Phase.RUNNING) for number in range(MAX_ACTIVE + 10)), START, CATCH_UP)
+        ends.mark_reported(snapshot(f"workspace/project/89/{number}", finished=START + number), now=START)
+    news, _ = ends.take_list((snapshot(f"run/{number}", Phase.RUNNING) for number in range(MAX_ACTIVE + 10)), START, CATCH_UP)
     assert news == []
     ends.forget(START, CATCH_UP)
     assert (len(ends.seen), len(ends.active)) == (MAX_SEEN, MAX_ACTIVE)
-    again = Ends.load(json.loads(json.dumps(ends.dump())))
+    again = EndMemory.load(json.loads(json.dumps(ends.dump())))
     assert again == ends
     assert len(json.dumps(ends.dump())) < 64 * 1024
     old = [snapshot(f"workspace/project/89/{number}", finished=START + number) for number in range(MAX_SEEN + 10)]
-    assert ends.listed(old, START, CATCH_UP)[0] == [], "what was forgotten is no news"
-    assert ends.listed([snapshot("new", finished=START + MAX_SEEN + 11)], START, CATCH_UP)[0] != []
+    assert ends.take_list(old, START, CATCH_UP)[0] == [], "what was forgotten is no news"
+    assert ends.take_list([snapshot("new", finished=START + MAX_SEEN + 11)], START, CATCH_UP)[0] != []
 
 
 @pytest.mark.parametrize("stored", [None, "text", {}, {"since": "then"}, {"seen": {}}])
 def test_a_strange_memory_is_none(stored: Any) -> None:
-    assert Ends.load(stored) is None
+    assert EndMemory.load(stored) is None
 
 
 def test_one_that_still_runs_is_awaited_and_no_news() -> None:
-    ends, item = Ends(START), snapshot("a", Phase.RUNNING)
-    assert ends.listed([item], START, CATCH_UP) == ([], [])
-    assert ends.read(item, START, CATCH_UP) is False
+    ends, item = EndMemory(START), snapshot("a", Phase.RUNNING)
+    assert ends.take_list([item], START, CATCH_UP) == ([], [])
+    assert ends.take(item, START, CATCH_UP) is False
     assert list(ends.active) == ["a"]
 
 
 def test_an_end_without_times_is_told_once_for_as_long_as_it_is_shown() -> None:
-    ends, item = Ends(START), snapshot("a", Phase.SKIPPED, None)
-    assert ends.listed([item], START, CATCH_UP)[0] == [item]
-    ends.told(item, now=START)
+    ends, item = EndMemory(START), snapshot("a", Phase.SKIPPED, None)
+    assert ends.take_list([item], START, CATCH_UP)[0] == [item]
+    ends.mark_reported(item, now=START)
     for day in range(1, 5):
         now = START + day * CATCH_UP / 2
-        assert ends.listed([item], now, CATCH_UP)[0] == []
+        assert ends.take_list([item], now, CATCH_UP)[0] == []
         ends.forget(now, CATCH_UP)
     assert mark(item) in ends.seen
 

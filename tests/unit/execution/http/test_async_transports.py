@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_provider import errors
-from airflow_provider.execution.http.transport import MAX_ATTEMPTS, AsyncSender, Sender
+from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
+from airflow_provider.execution.http.senders import AsyncSender, Sender
 from airflow_provider.execution.model.request import Flow, Part, Request, Route, send
 from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of
@@ -508,8 +509,9 @@ from types import ModuleType
 airflow = sys.modules["airflow"] = sys.modules["airflow.sdk"] = sys.modules["airflow.sdk.exceptions"] = ModuleType("airflow")
 airflow.AirflowException = airflow.AirflowFailException = Exception  # all of it takes seconds
 
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.senders import AsyncSender
 assert "aiohttp" not in sys.modules
 
 class Watching:
@@ -519,7 +521,7 @@ class Watching:
 
 async def main():
     sys.meta_path.insert(0, Watching())
-    async with AsyncSender.shared(Endpoint("model", "Model", "one", "http://127.0.0.1:1", (), Dialect())) as sender:
+    async with AsyncSender.shared(Endpoint("model", "Model", "one", "http://127.0.0.1:1", (), ApiErrors())) as sender:
         print(type(sender._carrier).__name__)
 
 asyncio.run(main())

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.http.endpoint import Dialect, Endpoint, base_url, origin
+from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.endpoint import Endpoint, base_url, origin
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_same_origin(one: str, other: str, same: bool) -> None:
 
 def test_an_endpoint_shows_no_credentials_and_differs_by_them() -> None:
     def make(token: str) -> Endpoint:
-        return Endpoint("buddy", "Buddy", "c", "https://a", (("authorization", token),), Dialect())
+        return Endpoint("buddy", "Buddy", "c", "https://a", (("authorization", token),), ApiErrors())
 
     assert "s3cr3t-canary" not in repr(make("s3cr3t-canary"))
     assert make("a") == make("a")
@@ -102,6 +103,6 @@ def test_an_endpoint_shows_no_credentials_and_differs_by_them() -> None:
 
 
 def test_an_api_that_says_nothing_useful() -> None:
-    assert Dialect().error_text(b'{"errors": []}') is None
-    assert Dialect().hint(403, {}) is None
-    assert Dialect().retry_500 is False
+    assert ApiErrors().error_text(b'{"errors": []}') is None
+    assert ApiErrors().hint(403, {}) is None
+    assert ApiErrors().retry_500 is False

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
-from airflow_provider.execution.http.transport import KEEP_ALIVE, AsyncSender
+from airflow_provider.execution.http.senders import KEEP_ALIVE, AsyncSender
 from airflow_provider.execution.model.request import Flow, Part, Request, Route, send
 from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of

@@ -12,7 +12,9 @@ from airflow_provider.buddy.api import models, routes
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import FIRST_PAUSE, MAX_ATTEMPTS, MAX_WAIT, AsyncSender
+from airflow_provider.execution.http.rate_limit import FIRST_PAUSE, MAX_WAIT
+from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
+from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.request import Flow, Request, send
 from tests import virtual_clock
 from tests.unit.senders import Driver

@@ -16,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
-from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.transport import AsyncSender
+from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Sleep
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 from airflow_provider.execution.waiting.shared_polling import (
-    DETAIL_SECONDS,
-    DETAILS_PER_ROUND,
-    FALSE_NEWS,
+    DEPTH_SEARCH_SECONDS,
+    MAX_FALSE_ALARMS,
     MAX_PAGES,
-    SEARCH_SECONDS,
+    OWN_LOOK_SECONDS,
+    OWN_LOOKS_PER_ROUND,
     Poller,
     looks,
 )
@@ -227,7 +227,7 @@ def policy(**given: Any) -> WatchPolicy:
 
 
 def a_sender(conn_id: str = "one") -> AsyncSender:
-    endpoint = Endpoint("model", "Model", conn_id, "https://model.invalid", (), BuddyDialect())
+    endpoint = Endpoint("model", "Model", conn_id, "https://model.invalid", (), BuddyApiErrors())
     return AsyncSender(endpoint, None)  # type: ignore[arg-type]  # the model's flows send nothing
 
 
@@ -286,7 +286,7 @@ def follow(remote: Remote, waits: list[Wait]) -> None:
     async def work() -> None:
         system, sender = Model(remote), a_sender()
         await asyncio.gather(*(wait.run(system, sender) for wait in waits))
-        assert not Poller._shared.get(asyncio.get_running_loop()), "a poller is left behind its last wait"
+        assert len(Poller._registry) == 0, "a poller is left behind its last wait"
 
     run(work())
 
@@ -364,7 +364,7 @@ def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[Wait]
         since = max([wait.starts, *(moment for moment, _ in execution.states if moment <= wait.ended)])
         late = wait.ended - since
         # How long a list may say that there is no news although there is: until the wait looks for itself in any case.
-        untrue = 1.2 * DETAIL_SECONDS + len(waits) / DETAILS_PER_ROUND * 30 if execution.frozen_at < wait.ended else 0.0
+        untrue = 1.2 * OWN_LOOK_SECONDS + len(waits) / OWN_LOOKS_PER_ROUND * 30 if execution.frozen_at < wait.ended else 0.0
         bound = 1.1 * wait.gap(wait.ended - wait.starts) + remote.lag + untrue + trouble + 15.0 + 30 * LATENCY
         assert wait.error is None
         if wait.end == "ended":  # as it has read itself, and not before
@@ -392,11 +392,11 @@ def test_requests_are_no_more_than_waits_alone_would_send_and_a_few_pages(scene:
         until = wait.ended or wait.starts + (wait.leaves or 0.0)
         alone = wait.looks_of_its_own(until)
         news = len(remote.executions[wait.ref].states) + len(remote.outages)
-        assert sum(ref == wait.ref for _, ref in remote.reads) <= (FALSE_NEWS + 1) * (alone + news)
+        assert sum(ref == wait.ref for _, ref in remote.reads) <= (MAX_FALSE_ALARMS + 1) * (alone + news)
         allowed += alone
     firsts = sum(number == 0 for _, number in remote.pages)
     assert firsts <= allowed + len(waits)
-    assert len(remote.pages) <= 2 * firsts + min(MAX_PAGES, len(waits)) * (last / SEARCH_SECONDS + 1)
+    assert len(remote.pages) <= 2 * firsts + min(MAX_PAGES, len(waits)) * (last / DEPTH_SEARCH_SECONDS + 1)
     assert remote.asked_by <= {"nobody"}, "the poller runs in the context of a wait"
 
 
@@ -422,7 +422,7 @@ def test_one_request_a_round_answers_for_all() -> None:
     alone = waits[0].looks_of_its_own(2 * HOUR)
     assert len(remote.pages) <= alone + 5
     # At first, at the end, and now and then, since a list need not show all that there is to know.
-    assert len(remote.reads) <= 50 * (2 + 2 * HOUR / DETAIL_SECONDS / 0.8)
+    assert len(remote.reads) <= 50 * (2 + 2 * HOUR / OWN_LOOK_SECONDS / 0.8)
 
 
 def test_a_lone_wait_looks_for_itself() -> None:
@@ -445,7 +445,7 @@ def test_waits_that_the_list_does_not_show_ask_for_no_list() -> None:
     waits = [Wait(ref, starts=0.7 * int(ref)) for ref in remote.executions]
     follow(remote, waits)
     alone = waits[0].looks_of_its_own(end)
-    assert first_pages(remote) <= alone + end / SEARCH_SECONDS + 10
+    assert first_pages(remote) <= alone + end / DEPTH_SEARCH_SECONDS + 10
     assert len(remote.reads) <= 40 * (alone + 3)
 
 
@@ -463,7 +463,7 @@ def test_pages_are_read_as_far_as_they_save_requests() -> None:
     follow(remote, waits)
     deep = [moment for moment, number in remote.pages if number > 1]
     assert all(number < 7 for _, number in remote.pages)
-    assert len(deep) <= 5 * (HOUR / SEARCH_SECONDS + 1)
+    assert len(deep) <= 5 * (HOUR / DEPTH_SEARCH_SECONDS + 1)
     assert sum(ref == "last" for _, ref in remote.reads) > 100
 
 
@@ -475,14 +475,14 @@ def test_further_pages_that_save_nothing_are_read_by_searches_only() -> None:
     first, second, *further = (sum(page == number for _, page in remote.pages) for number in range(7))
     assert first == second
     assert len(set(further)) == 1
-    assert HOUR / SEARCH_SECONDS / 2 < further[0] < 0.7 * first
+    assert HOUR / DEPTH_SEARCH_SECONDS / 2 < further[0] < 0.7 * first
 
 
 def test_many_that_come_at_once_are_looked_for_on_further_pages_soon() -> None:
     """Not by the next search only, that is a minute later: until then, each would ask for itself."""
     remote = Remote(running(*[600.0] * 300), page=30)
     follow(remote, [Wait(ref, starts=0.0 if int(ref) < 60 else 15.0) for ref in remote.executions])
-    assert sum(45.0 <= moment < 0.9 * SEARCH_SECONDS for moment, _ in remote.reads) < MAX_PAGES
+    assert sum(45.0 <= moment < 0.9 * DEPTH_SEARCH_SECONDS for moment, _ in remote.reads) < MAX_PAGES
 
 
 def test_few_that_no_page_shows_are_not_searched_for_in_every_round() -> None:
@@ -491,7 +491,7 @@ def test_few_that_no_page_shows_are_not_searched_for_in_every_round() -> None:
     hidden = {str(n): Execution(str(n), [(0.0, Phase.RUNNING), (end, Phase.SUCCEEDED)], True) for n in range(20, 50)}
     remote = Remote(running(*[end] * 20) | hidden | others, page=15)
     follow(remote, [Wait(str(n)) for n in range(50)])
-    assert sum(number > 1 for _, number in remote.pages) <= MAX_PAGES * (end / SEARCH_SECONDS + 1)
+    assert sum(number > 1 for _, number in remote.pages) <= MAX_PAGES * (end / DEPTH_SEARCH_SECONDS + 1)
 
 
 def test_an_execution_that_is_shown_twice_has_news_if_either_says_so() -> None:
@@ -509,7 +509,7 @@ def test_a_list_that_is_wrong_about_an_execution_is_not_believed_for_long() -> N
     remote.executions["2"].frozen_at = 1.0
     waits = [Wait("0", interval=10.0), Wait("1", interval=10.0), Wait("2", starts=5.0, interval=600.0)]
     follow(remote, waits)
-    assert sum(ref == "2" for _, ref in remote.reads) <= (1 + FALSE_NEWS) * waits[2].looks_of_its_own(HOUR)
+    assert sum(ref == "2" for _, ref in remote.reads) <= (1 + MAX_FALSE_ALARMS) * waits[2].looks_of_its_own(HOUR)
 
 
 def test_a_list_that_is_refused_ends_no_wait() -> None:
@@ -535,7 +535,7 @@ def test_while_nobody_is_answered_few_ask(kind: str) -> None:
     assert all(wait.end == "ended" and wait.ended <= 2_040.0 for wait in waits)
     rounds = 500.0 / 25.0
     meanwhile = sum(1_000.0 <= moment < 1_500.0 for moment, _ in remote.reads)
-    assert meanwhile <= DETAILS_PER_ROUND * 2 * rounds
+    assert meanwhile <= OWN_LOOKS_PER_ROUND * 2 * rounds
     assert all(any(kind in line for line in wait.log.said) for wait in waits), "each wait says what keeps it waiting"
     afterwards = sum(1_500.0 <= moment < 1_990.0 for moment, _ in remote.reads)
     assert afterwards <= (0 if kind == "429" else 100) + 100
@@ -567,7 +567,7 @@ def test_a_list_that_fails_is_read_again_some_time_later(kind: str, caplog: pyte
     assert set(meanwhile) == set(remote.executions), "waits looked for themselves"
     again = [moment for moment, _ in remote.pages if moment > 1_000.0]
     assert min(again) <= 1_700.0
-    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 20 * (1 + 3.5 * HOUR / DETAIL_SECONDS / 0.8)
+    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 20 * (1 + 3.5 * HOUR / OWN_LOOK_SECONDS / 0.8)
     assert len(caplog.records) == (2 if kind == "bug" else 0)
 
 
@@ -589,9 +589,9 @@ def test_a_round_that_breaks_ends_no_wait(caplog: pytest.LogCaptureFixture) -> N
     assert set(meanwhile) == set(remote.executions), "waits looked for themselves"
     assert len(meanwhile) <= 40 * 800.0 / 20.0, "no more often than each alone would"
     assert any(moment > 1_000.0 for moment, _ in remote.pages)
-    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 40 * (1 + 3.5 * HOUR / DETAIL_SECONDS / 0.8)
+    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 40 * (1 + 3.5 * HOUR / OWN_LOOK_SECONDS / 0.8)
     assert caplog.records
-    assert all("begins anew" in record.message for record in caplog.records)
+    assert all("is started again" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize("trouble", ["it hangs", "it breaks"])

@@ -1,0 +1,362 @@
+"""One attempt at a request: what to send, and what the response means. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import urlencode, urljoin
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_provider import __version__, _clock
+from airflow_provider.errors import (
+    ConfigurationError,
+    Conflict,
+    ExecutionApiError,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    RateLimited,
+    ServerError,
+    StatusError,
+    TransportError,
+    Unauthorized,
+    one_line,
+)
+from airflow_provider.execution.http.carrier import Outgoing
+from airflow_provider.execution.http.endpoint import Endpoint, Login, origin
+from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, retry_after_seconds, seconds_until_reset
+from airflow_provider.execution.model.request import UNCHANGED, Request, Route
+from airflow_provider.execution.results.redaction import clean
+
+T = TypeVar("T")
+
+USER_AGENT = f"airflow-provider-executions/{__version__}"
+MAX_REDIRECTS = 3
+MAX_TIMEOUTS = 10
+"""Maximum duration of one attempt, in timeouts of the connection: a server that sends byte by byte can't hold a task."""
+MAX_URL_LENGTH = 65_536
+"""Maximum length of a URL in characters, as in httpx."""
+MAX_ERROR_BODY = 16 * 1024
+"""A body below this many bytes is searched for an error that was sent with a success status."""
+
+ADVICE = {
+    400: "Check the arguments of the task.",
+    401: "Check the token in the connection's password field.",
+    403: "Give the credential the permission that this route takes.",
+    404: "Check the ids, and that the credential may see the object.",
+    429: "The rate limit is used up: raise poll_interval, or run fewer tasks on this connection at once.",
+}
+"""What to do about an error status, where the system itself has no better advice."""
+ERRORS: dict[int, type[StatusError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
+
+
+class Response(NamedTuple):
+    """
+    A response that was read to its end, or as far as wanted.
+
+    :param headers: names in any case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytearray
+
+
+class Call(Generic[T]):
+    """
+    One attempt at a request: what to send, and what the response means. No I/O.
+
+    :param cookie: of the session in use, if there is one.
+    :raises ProtocolError: if the remote side gave an address that is not http(s).
+    """
+
+    def __init__(self, endpoint: Endpoint, request: Request[T], cookie: str | None = None) -> None:
+        self.endpoint = endpoint
+        self.cookie = cookie
+        self.request = request
+        self.url = request.url or endpoint.base_url + request.path
+        self.redirects = 0
+        self.refused_for: float | None = None
+        """Seconds for which the rate limit pauses the connection after this response, if it was a refusal."""
+        self.time_limit = MAX_TIMEOUTS * endpoint.timeout
+        self._deadline = _clock.monotonic() + self.time_limit
+        if request.url is not None:
+            try:
+                origin(request.url)
+            except ConfigurationError:
+                raise ProtocolError(f"{self.subject} leads to something that is not http(s).", **self.fields) from None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Keyword arguments of every error about this call."""
+        return {"system": self.endpoint.system, "ref": self.request.ref, "route": str(self.request.route)}
+
+    @property
+    def subject(self) -> str:
+        """The request, for texts."""
+        execution = f" (execution {self.request.ref})" if self.request.ref else ""
+        return f"{self.endpoint.title}: {self.request.route}{execution}"
+
+    @property
+    def at_own_origin(self) -> bool:
+        """Whether the request goes to the connection's own origin."""
+        base = self.endpoint.base_url
+        return self.url.startswith(f"{base}/") or origin(self.url) == origin(base)
+
+    def outgoing(self) -> Outgoing:
+        """
+        The request as it is sent. Credentials go to the connection's own origin only.
+
+        :raises httpx.InvalidURL: if the address can't be sent.
+        """
+        request, endpoint = self.request, self.endpoint
+        headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": USER_AGENT}
+        if request.route.answer is bytearray:
+            headers["accept"] = "*/*"
+        if request.part is not None:
+            headers |= {"range": str(request.part), "accept-encoding": "identity"}
+        if self.at_own_origin:
+            headers.update(endpoint.headers)
+            if self.cookie:
+                headers["cookie"] = self.cookie
+        if request.url is None and not self.redirects:
+            url = _encoded_base(endpoint.base_url) + request.path
+            url += f"?{urlencode(request.query)}" if request.query else ""
+        else:
+            url = _encoded(self.url)
+        if len(url) > MAX_URL_LENGTH:
+            raise httpx.InvalidURL("too long")
+        content = None
+        if request.body is not None:
+            headers["content-type"] = "application/json"
+            content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        elif request.form is not None:
+            headers["content-type"] = "application/x-www-form-urlencoded"
+            content = urlencode(request.form).encode()
+        return Outgoing(request.route.method, url, headers, content, endpoint.timeout)
+
+    def follow_redirect(self, status: int, headers: Mapping[str, str]) -> bool:
+        """
+        Move this call to the target of a redirect. Only GETs are followed: a write might take effect twice.
+
+        :returns: whether it was a redirect.
+        :raises ProtocolError: if it is not followed.
+        """
+        if status not in (301, 302, 303, 307, 308):
+            return False
+        target = headers.get("location", "")
+        if self.request.route.method != "GET" or not target or self.redirects >= MAX_REDIRECTS:
+            raise ProtocolError(
+                f"{self.subject} was redirected (HTTP {status}), which is not followed here. Check the host of the connection.",
+                status=status,
+                **self.fields,
+            )
+        self.redirects += 1
+        try:
+            self.url = urljoin(self.url, target)
+            origin(self.url)
+        except (ConfigurationError, ValueError):
+            raise self._bad_redirect() from None
+        return True
+
+    def logged_out(self, response: Response) -> bool:
+        """Whether the session is over, so that a new login may help."""
+        if self.endpoint.login is None or response.status < 400 or not self.at_own_origin:
+            return False
+        return self.endpoint.api_errors.logged_out(response.status, bytes(response.body))
+
+    def check_size(self, size: int) -> None:
+        """
+        Check a body that is being read.
+
+        :param size: bytes so far.
+        :raises ProtocolError: if it is larger than its route allows.
+        :raises TransportError: if it takes too long.
+        """
+        if size > self.request.route.max_body:
+            raise ProtocolError(
+                f"{self.subject} answered more than {self.request.route.max_body} bytes; the rest was not read.",
+                **self.fields,
+            )
+        if _clock.monotonic() > self._deadline:
+            raise self.too_slow()
+
+    def seconds_to_wait(self, limit: RateLimit) -> float:
+        """
+        How long the rate limit holds this call back.
+
+        :raises RateLimited: if that is too long to wait here, and the request is not urgent.
+        """
+        wait = limit.take()
+        if wait > MAX_WAIT and self.request.route.urgent:
+            return 0.0
+        if wait > MAX_WAIT:
+            raise RateLimited(
+                f"{self.subject} was not sent: the API's rate limit is used up for {wait:.0f} s more.", retry_after=wait, **self.fields
+            )
+        return wait
+
+    def too_slow(self) -> TransportError:
+        """The error of a call that takes longer than its time limit."""
+        return TransportError(f"{self.subject} took longer than {self.time_limit:g} s to answer.", **self.fields)
+
+    def error_of(self, error: Exception) -> ExecutionApiError:
+        """Turn an error of httpx into ours."""
+        bad_url = isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol))
+        # httpx reads the location header although it does not follow it.
+        if "location header" in str(error) or (bad_url and _is_url(self.url)):
+            return self._bad_redirect()
+        if bad_url:
+            return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
+        sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        if isinstance(error, httpx.TimeoutException):
+            advice = f"No answer within {self.endpoint.timeout:g} s."
+        elif _is_tls_error(error):
+            advice = "Check the certificate; a private one needs the connection's ca_bundle."
+        else:
+            advice = "Check that the API can be reached from here."
+        reason = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the response
+        return TransportError(f"{self.subject} got no answer: {reason}. {advice}", sent=sent, **self.fields)
+
+    def parse(self, response: Response) -> T:
+        """
+        Turn a response into the type of the route.
+
+        :raises StatusError: for an error status, or an error that was sent with a success status.
+        :raises ProtocolError: for a body that does not match the API's contract.
+        """
+        status, _, body = response
+        if status == 416 and self.request.part is not None:
+            return bytearray()  # type: ignore[return-value]
+        if not 200 <= status < 300:
+            raise self._status_error(response)
+        last = self.request.last
+        if last is not None and last.is_same(body):
+            return UNCHANGED  # type: ignore[no-any-return]
+        answer = self.request.route.answer
+        if answer is bytearray:
+            return body  # type: ignore[return-value]
+        if len(body) < MAX_ERROR_BODY and b'"error' in body and (text := self.endpoint.api_errors.error_text(bytes(body))):
+            raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
+        is_html = body.lstrip()[:1] == b"<"
+        if answer is None and not is_html:
+            return None  # type: ignore[return-value]
+        # Some answers may be too long to be parsed in one go: their types bring a parser of their own.
+        parse_body = getattr(answer, "from_body", None) or _type_adapter(answer).validate_json
+        try:
+            parsed: T = parse_body(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "body"
+            advice = " It looks like an HTML page: is the connection's host the API's address?" if is_html else ""
+            raise ProtocolError(
+                f"{self.subject} answered something that is not what the API's contract says, at {field}: {first['msg']}.{advice}",
+                status=status,
+                **self.fields,
+            ) from None
+        if last is not None:
+            last.note(body)
+        return parsed
+
+    def _clean(self, text: str) -> str:
+        """Remote text for an error: it may be hostile, or echo our credential."""
+        credentials = [value.removeprefix("Bearer ") for _, value in self.endpoint.headers]
+        credentials += [pair.partition("=")[2] for pair in (self.cookie or "").split("; ")]
+        if self.endpoint.login is not None:
+            credentials += [value for name, value in self.endpoint.login.form if name == "password"]
+        return one_line(clean(text, credentials), 500)
+
+    def _bad_redirect(self) -> ProtocolError:
+        return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)
+
+    def _status_error(self, response: Response) -> StatusError:
+        """
+        The error of an error status.
+
+        :raises ProtocolError: instead, if it comes from another origin.
+        """
+        status, headers, body = response
+        api_errors = self.endpoint.api_errors
+        reason = self._clean(api_errors.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
+        if self.redirects and not self.at_own_origin and self.request.url is None:
+            raise ProtocolError(
+                f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
+                **self.fields,
+            )
+        advice = api_errors.hint(status, headers) or ADVICE.get(status, "")
+        message = f"{self.subject} answered {status}: {reason.rstrip('.')}. {advice}"
+        request_id = self._clean(headers.get("x-request-id", "")) or None
+        fields = {**self.fields, "status": status, "request_id": request_id, "reason": reason}
+        if status not in (408, 429) and status < 500:
+            return ERRORS.get(status, StatusError)(message, **fields)
+        wait = retry_after_seconds(headers.get("retry-after"))
+        if wait is None and status == 429:
+            wait = seconds_until_reset(headers) if self.refused_for is None else self.refused_for
+        return (RateLimited if status == 429 else ServerError)(message, retry_after=wait, **fields)
+
+
+class LoginCall(Call[str]):
+    """The request that begins a session. Its result is the session's cookie."""
+
+    def __init__(self, endpoint: Endpoint, login: Login) -> None:
+        super().__init__(endpoint, Request(Route("POST", login.path, bytearray), login.path, form=login.form))
+
+    def parse(self, response: Response) -> str:
+        """
+        Read the session's cookie, whatever its name, together with the cookies that a proxy before the server may add.
+
+        :raises Unauthorized: if the login is refused.
+        :raises ProtocolError: if the response sets no cookie.
+        """
+        status = response.status
+        if status in (400, 401, 403, 404, 405, 422):
+            raise Unauthorized(
+                f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). "
+                "Check its login and password, and that the server allows logins by password.",
+                status=status,
+                **self.fields,
+            )
+        if not 200 <= status < 300:
+            raise self._status_error(response)
+        pairs = [line.partition(";")[0].strip() for line in httpx.Headers(response.headers).get_list("set-cookie")]
+        cookies = [pair for pair in pairs if re.fullmatch(r"[!-:<>-~]+=[!-:<-~]*[!#-:<-~][!-:<-~]*", pair)]
+        if not cookies:
+            raise ProtocolError(f"{self.subject} answered without a session.", status=status, **self.fields)
+        return "; ".join(cookies)
+
+
+@lru_cache(maxsize=256)
+def _type_adapter(answer: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answer)
+
+
+def _encoded(url: str) -> str:
+    """A URL in ASCII, as httpx encodes it."""
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}{parsed.raw_path.decode()}"
+
+
+@lru_cache(maxsize=64)
+def _encoded_base(url: str) -> str:
+    """All URLs of a connection begin with the same base, and the rest of them is encoded already."""
+    return _encoded(url).removesuffix("/")
+
+
+def _is_url(url: str) -> bool:
+    try:
+        return bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
+
+
+def _is_tls_error(error: Exception) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None

@@ -1,0 +1,130 @@
+"""The rate limit that all requests of one sender share."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timezone
+from math import isnan
+
+from airflow_provider import _clock
+
+MAX_WAIT = 60.0
+"""Maximum seconds that one request waits for the rate limit or between attempts. Whether to wait longer is up to the caller."""
+MAX_HINT = 3_600.0
+"""Maximum seconds that a ``Retry-After`` or reset header is taken to mean."""
+FIRST_PAUSE = 1.0
+"""Seconds that a connection pauses after a 429 without a hint; doubled after each further one in a row."""
+SPREAD_BELOW = 0.25
+"""Share of the rate limit below which requests are spread over the remaining time."""
+
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """Read a ``Retry-After`` header: seconds, or an HTTP date."""
+    if not value:
+        return None
+    try:
+        wait = float(value)
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        wait = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - _clock.now()
+    return None if isnan(wait) else min(max(wait, 0.0), MAX_HINT)
+
+
+def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds until ``X-Rate-Limit-Reset`` (epoch seconds), or None without a usable one."""
+    try:
+        wait = float(headers.get("x-rate-limit-reset", "")) - _clock.now()
+    except ValueError:
+        return None
+    return None if isnan(wait) else min(max(wait, 0.0), MAX_HINT)
+
+
+class RateLimit:
+    """
+    The rate limit that all requests of one sender share, as far as responses tell about it.
+
+    A refusal pauses all of them. To avoid one, requests are spread over the remaining time once little is left of the limit.
+    """
+
+    def __init__(self) -> None:
+        self._paused_until = self._empty_until = self._next_slot = 0.0
+        self._refusals = 0
+        """Refusals without a hint, in a row."""
+        self._highest = 0
+        """The most that any response said was left: an estimate of the whole limit."""
+        self._spacing = 0.0
+        self._under_way = 0
+        self._window, self._reported, self._left, self._resets_at = "", 0, 0, 0.0
+
+    def observe(self, status: int, headers: Mapping[str, str]) -> float | None:
+        """
+        Learn from a response.
+
+        :returns: seconds for which no request should be sent, if the response is a refusal.
+        """
+        now, until_reset = _clock.monotonic(), seconds_until_reset(headers)
+        remaining = headers.get("x-rate-limit-remaining", "").strip()
+        pause = self._pause(now, retry_after_seconds(headers.get("retry-after")), until_reset) if status == 429 else None
+        if pause:
+            self._paused_until = max(self._paused_until, now + pause)
+        elif remaining.isdecimal():
+            self._count(now, int(remaining), headers.get("x-rate-limit-reset", ""), until_reset)
+        if status != 429 and now >= self._paused_until:
+            self._refusals = 0
+        return pause
+
+    def _count(self, now: float, left: int, window: str, until_reset: float | None) -> None:
+        """Learn how many requests are left until the limit is reset."""
+        if window and window == self._window:
+            left = min(left, self._reported)  # responses may overtake each other
+        self._window, self._reported, self._resets_at = window, left, now + min(until_reset or 0.0, MAX_WAIT)
+        self._left = left - max(self._under_way - 1, 0)  # those under way may not be counted yet
+        self._highest = max(self._highest, left)
+        self._spacing = 0.0
+        if until_reset is not None and 0 < left < SPREAD_BELOW * self._highest:
+            self._spacing = until_reset / left
+        else:
+            self._next_slot = 0.0
+        self._empty_until = 0.0 if left else self._resets_at  # bounded by MAX_WAIT: the reset may be nonsense
+
+    def _pause(self, now: float, retry_after: float | None, until_reset: float | None) -> float:
+        """As the refusal says. If it says nothing: longer each time; refusals within one pause count as one."""
+        if retry_after is not None:
+            return retry_after
+        if until_reset is not None:
+            return until_reset
+        if now < self._paused_until:
+            return self._paused_until - now
+        self._refusals += 1
+        return min(FIRST_PAUSE * 2.0 ** min(self._refusals - 1, 10), MAX_WAIT)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Count a request as under way from when it was given its slot: no response counts it yet."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    def refused_for(self) -> float:
+        """Seconds until requests are allowed again. A late response to a request from before a refusal does not end the pause."""
+        return max(max(self._paused_until, self._empty_until) - _clock.monotonic(), 0.0)
+
+    def take(self) -> float:
+        """
+        Take the next slot for a request, unless it is more than :data:`MAX_WAIT` away.
+
+        :returns: seconds until the slot.
+        """
+        now = _clock.monotonic()
+        slot = max(now + self.refused_for(), self._next_slot, self._resets_at if self._left < 1 else 0.0)
+        if slot - now <= MAX_WAIT:
+            self._left -= 1  # no response counts it yet
+            self._next_slot = slot + self._spacing if self._spacing else self._next_slot
+        return slot - now
