@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.levels import Persona
-from airflow_provider.audit.rule import Rule  # noqa: TID253 # no DAG file imports this
 from airflow_provider.audit.rules import all_rules  # noqa: TID253
+from airflow_provider.audit.rules.rule import Rule  # noqa: TID253 # no DAG file imports this
+from airflow_provider.audit.settings.levels import Persona  # noqa: TID253
 
 MARK = "<!-- rules -->"
 """What is replaced in ``audit_rules.md``."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider import _clock
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.facts import Fact
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.settings import AuditSettings, load_settings
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.facts.facts import Fact
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings, load_settings
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
 
 GOOD, USAGE, NOT_READ, INCOMPLETE = 0, 2, 3, 4
@@ -124,8 +124,8 @@ def _settings(given: argparse.Namespace) -> AuditSettings:
 
 
 def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
+    from airflow_provider.audit.airflow_task.task import judge
     from airflow_provider.audit.collect.collector import collected
-    from airflow_provider.audit.task import judge
 
     now = _clock.utc_now()
     window = _window(given, now) if given.since or given.executions else None
@@ -151,7 +151,7 @@ def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logg
 
 
 def _window(given: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
-    from airflow_provider.audit.task import window
+    from airflow_provider.audit.airflow_task.task import window
     from airflow_provider.execution.arguments import moment
 
     span = _SPAN.fullmatch(given.since or "")
@@ -180,7 +180,7 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
 
 def _facts_in(name: str) -> Iterator[Fact]:
     """The facts of a file; what is no record is an error, since nobody would miss it."""
-    from airflow_provider.audit.export import facts_of, read_records
+    from airflow_provider.audit.records.export import facts_of, read_records
 
     number = 0
     with ExitStack() as stack:

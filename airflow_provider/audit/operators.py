@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context, ObjectStoragePath
 
+    from airflow_provider.audit.airflow_task.task import AuditSummary
     from airflow_provider.audit.collect.spool import Spool
-    from airflow_provider.audit.task import AuditSummary
 
 
 class AuditCollectOperator(BaseOperator):
@@ -71,7 +71,7 @@ class AuditCollectOperator(BaseOperator):
         """
         import asyncio
 
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.collect.collector import collect, sources_of
 
         task.settings_of(self.settings)  # before anything is read
@@ -104,7 +104,7 @@ class AuditCollectOperator(BaseOperator):
         return self._conclude(context, spool)
 
     def _defer(self, wanted: list[dict[str, Any]], spool: Spool) -> NoReturn:
-        from airflow_provider.audit.trigger import AuditTrigger
+        from airflow_provider.audit.airflow_task.trigger import AuditTrigger
 
         trigger = AuditTrigger(wanted=wanted, spool=str(spool.folder), header=spool.header, note=spool.note)
         self.defer(trigger=trigger, method_name="execute_complete")
@@ -112,7 +112,7 @@ class AuditCollectOperator(BaseOperator):
 
     def _spool(self, context: Context) -> Spool:
         """What an earlier try, or the triggerer, has read; or a new one, with the window that all tries share."""
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.collect.spool import Spool
 
         folder: ObjectStoragePath | Path = (
@@ -133,17 +133,17 @@ class AuditCollectOperator(BaseOperator):
         return [{**one, **spool.note} for one in spool.header["wanted"]]
 
     def _state(self, context: Context) -> Any:
-        from airflow_provider.audit import task
-        from airflow_provider.audit.state import State
+        from airflow_provider.audit.airflow_task import task
+        from airflow_provider.audit.airflow_task.state import State
 
         return State.load(task.folder_of(self.reports_path, context, run=False) / "state.json")
 
     def _conclude(self, context: Context, spool: Spool) -> AuditSummary:
         from airflow.sdk import ObjectStoragePath
 
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
+        from airflow_provider.audit.airflow_task.state import Done
         from airflow_provider.audit.collect.collector import facts_in
-        from airflow_provider.audit.state import Done
 
         state, run_id = self._state(context), context["ti"].run_id
         before = state.before(run_id)
@@ -271,7 +271,7 @@ class AuditExecutionsOperator(AuditCollectOperator):
 
     def window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
         """The window to audit."""
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
 
         return task.window(self.since, self.until, last, now)
 
@@ -321,7 +321,7 @@ class AuditReportOperator(BaseOperator):
         :raises AuditFailed: on findings above the line; the same is then in the XCom ``audit``.
         :raises ConfigurationError: if a report can't be read, or a setting makes no sense.
         """
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
 
         settings, line = task.settings_of(self.settings), task.fail_line(self.fail_on)
         if line is not None:
@@ -351,7 +351,7 @@ class AuditReportOperator(BaseOperator):
     def _folder(self, context: Context, paths: Sequence[str]) -> ObjectStoragePath:
         from airflow.sdk import ObjectStoragePath
 
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
         from airflow_provider.execution.outputs import safe_name
 
         if self.reports_path:

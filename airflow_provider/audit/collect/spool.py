@@ -18,7 +18,7 @@ from airflow_provider import _clock
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider.audit.export import Record
+    from airflow_provider.audit.records.export import Record
 
     Folder = ObjectStoragePath | Path
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from airflow_provider.audit import result_json
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.reports import html, markdown, sarif, table
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.reports import html, markdown, result_json, sarif, table
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.errors import ConfigurationError
 
 FORMATS: dict[str, tuple[str, Callable[[AuditResult, AuditSettings], str]]] = {

@@ -15,14 +15,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.finding import Finding
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.outcome import Status
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.finding import Finding
 from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, accepted_as, href, overview, rule_of, state_of, when
 from airflow_provider.audit.reports.plots import plots_of
-from airflow_provider.audit.rule import Rule
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
 MOST_SHOWN = 2_000

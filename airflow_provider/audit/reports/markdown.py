@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.finding import NEW, Finding
-from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.finding import NEW, Finding
 from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, Overview, accepted_as, href, overview, rule_of, state_of, when
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
 MOST_SHOWN = 500

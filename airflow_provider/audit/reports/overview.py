@@ -9,11 +9,11 @@ from functools import lru_cache
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.finding import NEW, UNCHANGED, Finding
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.rule import Rule
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding
 from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.system import web_link
 
 SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA", "audit": "Audit"}

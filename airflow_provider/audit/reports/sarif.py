@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.facts import Subject
-from airflow_provider.audit.finding import NEW, Finding
-from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.finding import NEW, Finding
+from airflow_provider.audit.facts.facts import Subject
 from airflow_provider.audit.reports.overview import accepted_as, href, rule_of
-from airflow_provider.audit.rule import Rule
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.remote_text import clean
 from airflow_provider.provider_info import get_provider_info
 

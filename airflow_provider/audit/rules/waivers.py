@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts import WaiverFacts
-from airflow_provider.audit.levels import Confidence, Severity
-from airflow_provider.audit.outcome import Outcome, fail, not_applicable
-from airflow_provider.audit.rule import rule
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.facts.facts import WaiverFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.model import AuditSettings
 
 
 @rule(

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from airflow_provider import _clock
-from airflow_provider.audit import result_json
-from airflow_provider.audit.baseline import Baseline
 from airflow_provider.audit.collect import collector, source
 from airflow_provider.audit.collect.collector import collected, facts_in
 from airflow_provider.audit.collect.spool import Spool
-from airflow_provider.audit.engine import AuditResult, audit
-from airflow_provider.audit.facts import ActionFacts, ExecutionFacts, GapFacts
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.engine import AuditResult, audit
+from airflow_provider.audit.facts.facts import ActionFacts, ExecutionFacts, GapFacts
+from airflow_provider.audit.reports import result_json
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized

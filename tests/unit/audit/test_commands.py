@@ -6,12 +6,12 @@ import base64
 
 import pytest
 
-from airflow_provider.audit.commands import MOST, parse
-from airflow_provider.audit.facts import Commands
-from airflow_provider.audit.image_reference import parse_image
-from airflow_provider.audit.levels import Confidence
-from airflow_provider.audit.secret_shapes import looks_random, shapes_in
-from airflow_provider.audit.secret_values import secrets_shaped
+from airflow_provider.audit.analysis.images.reference import parse_image
+from airflow_provider.audit.analysis.secrets.shapes import looks_random, shapes_in
+from airflow_provider.audit.analysis.secrets.values import secrets_shaped
+from airflow_provider.audit.analysis.shell.script import MOST, parse
+from airflow_provider.audit.facts.facts import Commands
+from airflow_provider.audit.settings.levels import Confidence
 
 
 def shape(text: str, shell: str | None = None) -> list[list[str]]:

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.audit import engine
-from airflow_provider.audit.baseline import Baseline
-from airflow_provider.audit.document import parse
-from airflow_provider.audit.engine import Audit, AuditResult
-from airflow_provider.audit.evidence import hidden
-from airflow_provider.audit.export import facts_of
-from airflow_provider.audit.facts import ActionFacts, GapFacts, Subject
-from airflow_provider.audit.finding import NEW, UNCHANGED
-from airflow_provider.audit.levels import Persona, Severity
-from airflow_provider.audit.outcome import Outcome, Status, fail
-from airflow_provider.audit.rule import REGISTRY, Rule
+from airflow_provider.audit.engine import engine
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.engine import Audit, AuditResult
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED
+from airflow_provider.audit.engine.waivers import Waiver, WaiverFile, Waivers
+from airflow_provider.audit.facts.counting import SAMPLE, Windows
+from airflow_provider.audit.facts.facts import ActionFacts, GapFacts, Subject
+from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.audit.waivers import Waiver, WaiverFile, Waivers
-from airflow_provider.audit.window import SAMPLE, Windows
+from airflow_provider.audit.rules.evidence import hidden
+from airflow_provider.audit.rules.outcome import Outcome, Status, fail
+from airflow_provider.audit.rules.rule import REGISTRY, Rule
+from airflow_provider.audit.settings.document import parse
+from airflow_provider.audit.settings.levels import Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.errors import ConfigurationError
 
 all_rules()

@@ -7,11 +7,12 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider.audit.facts import ExecutionFacts
-from airflow_provider.audit.outcome import Status
-from airflow_provider.audit.rule import Rule
+from airflow_provider.audit import rules
+from airflow_provider.audit.facts.facts import ExecutionFacts
 from airflow_provider.audit.rules import MODULES, all_rules
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.model import AuditSettings
 from tests.unit.audit.samples import ROOT, Sample, samples
 
 RULES = all_rules()
@@ -81,4 +82,4 @@ def test_a_sample_judged_twice_has_the_same_fingerprints(sample: Sample) -> None
 
 def test_samples_and_modules_belong_to_rules() -> None:
     assert {path.name for path in ROOT.iterdir()} == {rule.id for rule in RULES}
-    assert {rule.check.__module__.rpartition(".")[2] for rule in RULES} == set(MODULES)
+    assert {rule.check.__module__.removeprefix(f"{rules.__name__}.") for rule in RULES} == set(MODULES)

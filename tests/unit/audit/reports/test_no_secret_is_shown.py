@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.audit.engine import AuditResult, audit
-from airflow_provider.audit.export import facts_of
+from airflow_provider.audit.engine.engine import AuditResult, audit
+from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.reports import FORMATS, text_of
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.settings.model import AuditSettings
 from tests.unit.audit.reports.results import NOW, record
 
 PASSWORD = "Pa55w0rd.Qz9!kkTT"

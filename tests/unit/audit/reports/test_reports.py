@@ -14,11 +14,11 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from airflow_provider.audit import reports, result_json
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.reports import FORMATS, markdown, plots, table, text_of, write
+from airflow_provider.audit import reports
+from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.reports import FORMATS, markdown, plots, result_json, table, text_of, write
 from airflow_provider.audit.reports.overview import overview
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.errors import ConfigurationError
 from tests.unit.audit.reports.results import HOSTILE, MARK, SETTINGS, as_document, everything, hostile
 

@@ -1,0 +1,1 @@
+"""What the audit operators do while they run."""

@@ -1,0 +1,261 @@
+"""What the audit operators do in the worker: where things are kept, which window is audited, judging, joining, writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from airflow_provider import _clock
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.engine import Audit, AuditResult
+from airflow_provider.audit.engine.finding import NEW
+from airflow_provider.audit.engine.waivers import Waivers
+from airflow_provider.audit.facts.facts import Fact, GapFacts, Subject
+from airflow_provider.audit.reports import FORMATS, result_json, text_of
+from airflow_provider.audit.settings.document import described
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings, FailLine, load_settings
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.arguments import moment
+from airflow_provider.execution.outputs import safe_name
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
+
+FIRST_WINDOW = timedelta(hours=24)
+"""Audited by a task that has never audited before."""
+
+
+class AuditSummary(TypedDict):
+    """What an audit task returns: counts and paths, no findings."""
+
+    findings: str
+    """Path of the JSON report, which ``AuditReportOperator`` takes."""
+    reports: dict[str, str]
+    """Format to path."""
+    since: str | None
+    """Window of executions, ISO 8601, UTC; None for configuration."""
+    until: str | None
+    counts: dict[str, int]
+    """Severity to number of findings that are not waived."""
+    new: int
+    fixed: int
+    waived: int
+    gaps: int
+    """Things that could not be read."""
+    subjects: dict[str, int]
+    """Kind to number of what was judged."""
+    complete: bool
+    """Whether everything could be read, and every rule gave an answer."""
+    summary: str
+    """The counts in a line of Markdown."""
+
+
+def folder_of(base: str, context: Context, *, run: bool) -> ObjectStoragePath:
+    """A task's own folder below ``base``; of one run of it, or for what outlives runs."""
+    from airflow.sdk import ObjectStoragePath
+
+    ti = context["ti"]
+    folder = ObjectStoragePath(base) / safe_name(ti.dag_id) / safe_name(ti.task_id)
+    if ti.map_index is not None and ti.map_index >= 0:
+        folder = folder / str(ti.map_index)
+    return folder / safe_name(ti.run_id) if run else folder
+
+
+def private_folder(context: Context) -> Path:
+    """
+    A folder of this run of the task that only this user of the machine can read, for records, which hold secrets.
+
+    :raises ConfigurationError: if somebody else has made it.
+    """
+    ti = context["ti"]
+    base = Path(tempfile.gettempdir()) / f"airflow-audit-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    found = base.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigurationError(f"{base} is open to others, so no records are kept there. Remove it, or give spool_path.")
+    return base / "~".join(safe_name(str(part)) for part in (ti.dag_id, ti.task_id, ti.map_index, ti.run_id))
+
+
+def window(since: datetime | str | None, until: datetime | str | None, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """
+    The window to audit: from the end of the last one to now, unless the arguments say otherwise.
+
+    :param last: end of the last successful audit of the task.
+    :raises ConfigurationError: if it is empty or upside down.
+    """
+    end = moment(until, "until") or now
+    begin = moment(since, "since") or last or end - FIRST_WINDOW
+    if begin >= end:
+        raise ConfigurationError(
+            f"The audit's window is empty: it would begin at {begin.isoformat()} and end at {end.isoformat()}. "
+            "Under Airflow's cron schedules data intervals have no width: leave since and until out, or anchor them on dag_run.run_after."
+        )
+    return begin, end
+
+
+def settings_of(given: str | Mapping[str, Any] | None) -> AuditSettings:
+    """
+    Read settings: a file's path, or values.
+
+    :raises ConfigurationError: naming the key, and the line of a file.
+    """
+    if given is None or isinstance(given, str):
+        return load_settings(given or None)
+    try:
+        return AuditSettings.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise ConfigurationError(f"settings: {described(first)}") from None
+
+
+def judge(
+    facts: Iterable[Fact],
+    settings: AuditSettings,
+    *,
+    now: datetime,
+    since: datetime | None,
+    until: datetime | None,
+    waivers: str | None,
+    baseline: ObjectStoragePath | Path | None,
+    progress: Callable[[int, int], None] = lambda facts, findings: None,
+) -> AuditResult:
+    """
+    Ask all rules about all facts.
+
+    :param waivers: path of a file.
+    :param progress: called now and then with how many facts were judged and how much was found.
+    :raises ConfigurationError: if waivers or baseline can't be read.
+    """
+    accepted = Waivers.load(waivers, now.astimezone(ZoneInfo(settings.time_zone)).date()) if waivers else None
+    known = None
+    if baseline is not None and baseline.exists():
+        known = Baseline.from_json(baseline.read_text(encoding="utf-8"))
+    audit = Audit(settings, now=now, since=since, until=until, waivers=accepted, baseline=known)
+    found = 0
+    for number, fact in enumerate(facts, 1):
+        found += len(audit.feed(fact))
+        if number % 5_000 == 0:
+            progress(number, found)
+    return audit.finish()
+
+
+def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
+    """One result out of several."""
+    joined = AuditResult(now)
+    joined.since = min((one.since for one in results if one.since), default=None)
+    joined.until = max((one.until for one in results if one.until), default=None)
+    seen: set[tuple[str, str]] = set()
+    for one in results:
+        for finding in one.findings:
+            if (mark := (finding.fingerprint, finding.subject.conn_id)) not in seen:
+                seen.add(mark)
+                joined.findings.append(finding)
+        joined.fixed += one.fixed
+        joined.gaps += one.gaps
+        joined.gaps_omitted += one.gaps_omitted
+        joined.errors += one.errors
+        joined.errors_omitted += one.errors_omitted
+        joined.windows += one.windows
+        joined.subjects.update(one.subjects)
+        joined.findings_omitted.update(one.findings_omitted)
+        for rule, outcomes in one.outcomes.items():
+            joined.outcomes.setdefault(rule, Counter()).update(outcomes)
+        for rule, reasons in one.reasons.items():
+            joined.reasons.setdefault(rule, Counter()).update(reasons)
+    joined.findings.sort(key=lambda item: (-item.severity.rank, -item.confidence.rank, item.rule, item.subject.id, item.path))
+    joined.baseline = Baseline.of(joined.findings)
+    return joined
+
+
+def missing(what: object) -> AuditResult:
+    """The result of an audit that has none: a gap."""
+    result = AuditResult(_clock.utc_now())
+    name = f"report {what}"
+    result.gaps.append(GapFacts(subject=Subject(name, "report", name, "audit", ""), reason="The task that was to make it gave none."))
+    return result
+
+
+def fail_line(given: str | Mapping[str, Any] | None) -> FailLine | None:
+    """
+    On which findings to fail: a severity, or ``severity``, ``confidence`` and ``new_only``; None for never.
+
+    :raises ConfigurationError: if it is something else.
+    """
+    if given is None or given == "":
+        return None
+    try:
+        return FailLine.model_validate({"severity": given} if isinstance(given, str) else dict(given))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise ConfigurationError(f"fail_on: {described(first)}") from None
+
+
+def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePath, formats: Sequence[str]) -> AuditSummary:
+    """
+    Write the reports.
+
+    :param formats: of the reports; ``json`` is always among them.
+    :raises ConfigurationError: if one is not known.
+    """
+    wanted = dict.fromkeys(("json", *formats))
+    texts = {name: text_of(name, result, settings) for name in wanted}
+    folder.mkdir(parents=True, exist_ok=True)
+    reports: dict[str, str] = {}
+    for name, text in texts.items():
+        path = folder / FORMATS[name][0]
+        path.write_text(text, encoding="utf-8")
+        reports[name] = str(path)
+    return summary_of(result, reports)
+
+
+def summary_of(result: AuditResult, reports: dict[str, str]) -> AuditSummary:
+    """Counts and paths."""
+    counts = Counter(finding.severity for finding in result.findings if finding.waiver is None)
+    counts.update(result.findings_omitted)
+    new = sum(finding.state == NEW and finding.waiver is None for finding in result.findings)
+    waived = sum(finding.waiver is not None for finding in result.findings)
+    gaps = len(result.gaps) + result.gaps_omitted
+    by_severity = {str(severity): counts[severity] for severity in reversed(Severity)}
+    text = ", ".join(f"**{count} {severity}**" for severity, count in by_severity.items() if count) or "**no findings**"
+    more = [f"{count} {word}" for count, word in ((new, "new"), (len(result.fixed), "fixed"), (waived, "waived"), (gaps, "gaps")) if count]
+    return AuditSummary(
+        findings=reports["json"],
+        reports=reports,
+        since=result.since.isoformat() if result.since else None,
+        until=result.until.isoformat() if result.until else None,
+        counts=by_severity,
+        new=new,
+        fixed=len(result.fixed),
+        waived=waived,
+        gaps=gaps,
+        subjects=dict(result.subjects),
+        complete=result.complete,
+        summary=f"Audit: {text}" + (f" ({', '.join(more)})" if more else ""),
+    )
+
+
+def read_result(path: str) -> AuditResult:
+    """
+    Read a JSON report.
+
+    :raises ConfigurationError: if there is none, or it is something else.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    file = ObjectStoragePath(path)
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} can't be read as a report: {type(error).__name__}.") from error
+    return result_json.load(data)

@@ -1,0 +1,1 @@
+"""Secrets: recognised by shape or by name."""

@@ -1,0 +1,1 @@
+"""The engine: asks rules about facts and turns their answers into findings."""

@@ -1,0 +1,56 @@
+"""What the last audit found, to tell what is new and what is fixed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.errors import ConfigurationError
+
+SCHEMA, VERSION = "airflow-provider-executions/audit-baseline", 1
+
+
+@dataclass
+class Baseline:
+    """
+    Findings of the last audit, by fingerprint.
+
+    Only a question that was answered again can be fixed: what could not be read this time stays in the baseline, and executions that
+    have left the window simply go.
+    """
+
+    findings: dict[str, Finding] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    """Subject to digest of pipelines and actions as they were."""
+
+    @classmethod
+    def from_json(cls, text: str) -> Baseline:
+        """
+        Read what :meth:`to_json` wrote.
+
+        :raises ConfigurationError: if it is something else.
+        """
+        try:
+            data = json.loads(text)
+            if (data["schema"], data["version"]) != (SCHEMA, VERSION):
+                raise ValueError("schema")
+            return cls.of((Finding.from_json(item) for item in data["findings"]), data.get("definitions") or {})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"This is no audit baseline of version {VERSION}.") from error
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], definitions: Mapping[str, str] | None = None) -> Baseline:
+        """Make one of findings, and of how things are set."""
+        return cls({finding.fingerprint: finding for finding in findings}, dict(definitions or {}))
+
+    def to_json(self) -> str:
+        """Text to keep until the next audit."""
+        found: list[dict[str, Any]] = [{**finding.as_json(), "state": None} for _, finding in sorted(self.findings.items())]
+        kept = {"schema": SCHEMA, "version": VERSION, "findings": found, "definitions": dict(sorted(self.definitions.items()))}
+        return json.dumps(kept, ensure_ascii=False, indent=1)
+
+    def __contains__(self, finding: Finding) -> bool:
+        return finding.fingerprint in self.findings

@@ -1,0 +1,269 @@
+"""Rules over a stream of facts. What is kept: findings up to a number, and counts; nothing else grows with the stream."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of
+from airflow_provider.audit.engine.waivers import Waivers, waived_as
+from airflow_provider.audit.facts.changes import digest
+from airflow_provider.audit.facts.counting import Windows
+from airflow_provider.audit.facts.facts import ActionFacts, ChangeFacts, ExecutionFacts, Fact, GapFacts, PipelineFacts, WindowFacts
+from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.rules.outcome import Fail, NotApplicable, NotAvailable, Status
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.execution.remote_text import clean
+
+MOST_FINDINGS = 20_000
+MOST_REASONS = 20
+MOST_ERRORS = 100
+MOST_GAPS = 1_000
+OUTCOMES_AT_ONCE = 1_000
+"""Of one rule on one fact: a huge field can't flood the report."""
+
+
+@dataclass(frozen=True)
+class RuleError:
+    """A rule that broke. ``where`` is file and line: the text of the exception may hold remote data."""
+
+    rule: str
+    subject: str
+    error: str
+    where: str
+
+
+@dataclass
+class AuditResult:
+    """
+    What an audit came to.
+
+    :param outcomes: by rule, how often each status. Waived findings count as ``waived`` where all of a fact's are.
+    :param reasons: by rule, why something was not available, how often; the commonest.
+    :param subjects: how many of each kind were judged.
+    :param fixed: findings of the baseline that are gone.
+    :param findings_omitted: how many were found beyond ``MOST_FINDINGS``, by severity.
+    :param baseline: for the next audit.
+    :param windows: the facts behind plots of durations and failure rates.
+    """
+
+    started_at: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    findings: list[Finding] = field(default_factory=list)
+    fixed: list[Finding] = field(default_factory=list)
+    outcomes: dict[str, Counter[Status]] = field(default_factory=dict)
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    subjects: Counter[str] = field(default_factory=Counter)
+    gaps: list[GapFacts] = field(default_factory=list)
+    gaps_omitted: int = 0
+    errors: list[RuleError] = field(default_factory=list)
+    errors_omitted: int = 0
+    findings_omitted: Counter[Severity] = field(default_factory=Counter)
+    baseline: Baseline = field(default_factory=Baseline)
+    windows: list[WindowFacts] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read, and every rule gave an answer."""
+        return not self.gaps and not self.errors
+
+    def failing(self, settings: AuditSettings) -> list[Finding]:
+        """The findings on which the audit fails: not waived, at or above the line, new if that is asked for."""
+        line = settings.fail_on
+        return [
+            finding
+            for finding in self.findings
+            if finding.waiver is None
+            and line.holds(finding.severity, finding.confidence)
+            and not (line.new_only and finding.state == UNCHANGED)
+        ]
+
+
+class Audit:
+    """
+    An audit under way: :meth:`feed` it facts, then :meth:`finish`.
+
+    :param now: time of the audit, UTC.
+    :param since, until: window of executions. Those before it are only counted, for comparison.
+    :param baseline: None: there is none, and findings have no state.
+    :param rules: None for all.
+    """
+
+    def __init__(
+        self,
+        settings: AuditSettings,
+        *,
+        now: datetime,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        waivers: Waivers | None = None,
+        baseline: Baseline | None = None,
+        rules: Sequence[Rule] | None = None,
+    ) -> None:
+        self._settings, self._now = settings, now
+        self._waivers, self._known = waivers, baseline
+        wanted = all_rules() if rules is None else rules
+        self._rules = [rule for rule in wanted if settings.of(rule.id).enabled and settings.persona.reaches(rule.persona)]
+        self._chosen: dict[tuple[type[Fact], str], list[Rule]] = {}
+        self._windows = Windows(since, until) if since and until else None
+        self._definitions: dict[str, str] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+        """Pipelines whose actions are all known, and those."""
+        self._asked: dict[str, bool] = {}
+        """Fingerprints of the baseline whose question was answered again."""
+        self._seen_before = _by_question(baseline)
+        self.result = AuditResult(now, since, until)
+        for rule in self._rules:
+            self.result.outcomes[rule.id] = Counter()
+
+    def feed(self, fact: Fact) -> list[Finding]:
+        """
+        Judge one fact.
+
+        :returns: what was found, waived findings included.
+        """
+        if isinstance(fact, GapFacts):
+            if len(self.result.gaps) < MOST_GAPS:
+                self.result.gaps.append(replace(fact, subject=cleaned(fact.subject), reason=clean(fact.reason)))
+            else:
+                self.result.gaps_omitted += 1
+            return []
+        if isinstance(fact, ExecutionFacts) and self._windows is not None:
+            self._windows.add(fact)
+            ended = fact.finished_at or (fact.started_at if fact.phase.ended else None)
+            if ended is not None and ended < self._windows.since:
+                return []  # of the window before
+        self.result.subjects[fact.subject.kind] += 1
+        found = self._ask(fact)
+        if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed:
+            found += self._ask(self._change(fact))
+        return found
+
+    def _ask(self, fact: Fact) -> list[Finding]:
+        return [finding for rule in self._rules_for(fact) for finding in self._judge(rule, fact)]
+
+    def _change(self, fact: PipelineFacts | ActionFacts) -> ChangeFacts:
+        subject, known = fact.subject, self._known.definitions if self._known else {}
+        self._definitions[subject.id] = now = digest(fact)
+        if isinstance(fact, PipelineFacts) and fact.actions is not None:
+            self._listed[subject.id] = frozenset(f"{subject.id}/action/{action.id}" for action in fact.actions)
+        return ChangeFacts(subject=subject, seen_at=fact.seen_at, before=known.get(subject.id), now=now, compared=bool(known))
+
+    def finish(self) -> AuditResult:
+        """Judge windows and waivers, then say what is fixed."""
+        if self._windows is not None:
+            self.result.windows = list(self._windows.facts(self._now))
+            for window in self.result.windows:
+                self.feed(window)
+        if self._waivers is not None:
+            for waiver in self._waivers.facts(self._now):
+                self.feed(waiver)
+        result = self.result
+        result.findings.sort(key=lambda item: (-item.severity.rank, -item.confidence.rank, item.rule, item.subject.id, item.path))
+        current = {finding.fingerprint: finding for finding in result.findings}
+        carried: list[Finding] = []
+        for mark, finding in (self._known.findings if self._known else {}).items():
+            if mark in current or self._asked.get(mark) is True:
+                continue
+            if mark in self._asked or self._gone(finding.subject.id):
+                result.fixed.append(finding)
+            elif finding.subject.kind not in ("execution", "window"):  # not asked, or without an answer
+                carried.append(finding)
+        passing = {rule.id for rule in self._rules if rule.on is ChangeFacts}
+        lasting = [finding for finding in result.findings if finding.rule not in passing]
+        before = {id: text for id, text in (self._known.definitions if self._known else {}).items() if not self._gone(id)}
+        result.baseline = Baseline.of([*carried, *lasting], {**before, **self._definitions})
+        return result
+
+    def _gone(self, subject: str) -> bool:
+        """Whether it is an action that its pipeline no longer has."""
+        pipeline, action, _ = subject.rpartition("/action/")
+        return bool(action) and subject not in self._listed.get(pipeline, (subject,))
+
+    def _rules_for(self, fact: Fact) -> list[Rule]:
+        key = (type(fact), fact.subject.system)
+        if key not in self._chosen:
+            self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
+        return self._chosen[key]
+
+    def _judge(self, rule: Rule, fact: Fact) -> list[Finding]:
+        fails: list[Fail] = []
+        status = Status.PASS
+        try:
+            for number, outcome in enumerate(rule.check(fact, self._settings)):
+                if number >= OUTCOMES_AT_ONCE:
+                    break
+                if isinstance(outcome, Fail):
+                    if self._settings.persona.reaches(outcome.persona or rule.persona):
+                        fails.append(outcome)
+                elif isinstance(outcome, NotAvailable):
+                    status = Status.NOT_AVAILABLE
+                    self._reason(rule, outcome.reason)
+                elif status is Status.PASS and isinstance(outcome, NotApplicable):
+                    status = Status.NOT_APPLICABLE
+            found = [self._finding(rule, fact, item) for item in fails]
+        except Exception as error:  # a rule's bug costs its own answer, not the audit
+            self._broken(rule, fact, error)
+            found, status = [], Status.NOT_AVAILABLE
+        found = [item for item in found if self._settings.report.holds(item.severity, item.confidence)]
+        if found:
+            status = Status.WAIVED if all(item.waiver for item in found) else Status.FAIL
+        self.result.outcomes[rule.id][status] += 1
+        self._compare(rule, fact, found, answered=status is not Status.NOT_AVAILABLE)
+        for item in found:
+            if len(self.result.findings) < MOST_FINDINGS:
+                self.result.findings.append(item)
+            else:
+                self.result.findings_omitted[item.severity] += 1
+        return found
+
+    def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
+        wanted = self._settings.of(rule.id)
+        finding = finding_of(rule, fact.subject, outcome, wanted.severity, wanted.confidence)
+        waiver = self._waivers.covering(finding) if self._waivers else None
+        state = None if self._known is None else UNCHANGED if finding in self._known else NEW
+        return replace(finding, state=state, waiver=waived_as(waiver) if waiver else None)
+
+    def _compare(self, rule: Rule, fact: Fact, found: Iterable[Finding], *, answered: bool) -> None:
+        """Note which findings of the baseline this answer is about: True, still there; False, gone."""
+        before = self._seen_before.get((rule.id, fact.subject.id), ())
+        if before:
+            now = {finding.fingerprint for finding in found}
+            self._asked.update({mark: mark in now for mark in before if answered or mark in now})
+
+    def _reason(self, rule: Rule, reason: str) -> None:
+        reasons = self.result.reasons.setdefault(rule.id, Counter())
+        text = clean(reason, limit=200)
+        reasons[text if text in reasons or len(reasons) < MOST_REASONS else "other reasons"] += 1
+
+    def _broken(self, rule: Rule, fact: Fact, error: Exception) -> None:
+        self._reason(rule, f"the rule itself broke: {type(error).__name__}")
+        if len(self.result.errors) >= MOST_ERRORS:
+            self.result.errors_omitted += 1
+            return
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        self.result.errors.append(RuleError(rule.id, clean(fact.subject.id), type(error).__name__, where))
+
+
+def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:
+    asked: dict[tuple[str, str], list[str]] = {}
+    for mark, finding in (baseline.findings if baseline else {}).items():
+        asked.setdefault((finding.rule, finding.subject.id), []).append(mark)
+    return asked
+
+
+def audit(facts: Iterable[Fact], settings: AuditSettings, **arguments: object) -> AuditResult:
+    """Judge all of these facts; further arguments as :class:`Audit` takes them."""
+    under_way = Audit(settings, **arguments)  # type: ignore[arg-type]
+    for fact in facts:
+        under_way.feed(fact)
+    return under_way.finish()

@@ -1,0 +1,111 @@
+"""A finding: what a report says is wrong, recognisable in the next audit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider.audit.facts.facts import Subject
+from airflow_provider.audit.rules.evidence import Evidence
+from airflow_provider.audit.rules.outcome import Fail
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.system import web_link
+
+NEW, UNCHANGED = "new", "unchanged"
+LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    All texts are clean: on one line, without secrets. They are still not escaped for HTML or Markdown.
+
+    :param fingerprint: hash of rule, subject, field path and evidence: no times.
+    :param state: ``new`` or ``unchanged`` against the baseline; None without one.
+    :param waiver: why it is accepted, if it is: reason, text, owner, expires.
+    """
+
+    rule: str
+    severity: Severity
+    confidence: Confidence
+    persona: Persona
+    subject: Subject
+    path: str
+    message: str
+    evidence: Evidence
+    fingerprint: str
+    state: str | None = None
+    waiver: dict[str, str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, as in a JSON report (``schema_version`` is the report's)."""
+        return {
+            "rule": self.rule,
+            "severity": self.severity.value,
+            "confidence": self.confidence.value,
+            "persona": self.persona.value,
+            "subject": subject_as_json(self.subject),
+            "path": self.path,
+            "message": self.message,
+            "evidence": {"text": self.evidence.text, "secret": self.evidence.secret},
+            "fingerprint": self.fingerprint,
+            "state": self.state,
+            "waiver": self.waiver,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Finding:
+        """Read what :meth:`as_json` wrote."""
+        return cls(
+            **{
+                **data,
+                "severity": Severity(data["severity"]),
+                "confidence": Confidence(data["confidence"]),
+                "persona": Persona(data["persona"]),
+                "subject": Subject(**data["subject"]),
+                "evidence": Evidence(**data["evidence"]),
+            }
+        )
+
+
+def subject_as_json(subject: Subject) -> dict[str, str | None]:
+    """Plain data of a subject."""
+    return {name: getattr(subject, name) for name in ("id", "kind", "title", "system", "conn_id", "url")}
+
+
+def cleaned(subject: Subject) -> Subject:
+    """A subject fit to be shown: its title is remote text, its address may not be one."""
+    title = clean(subject.title, limit=LONGEST_TITLE)
+    return Subject(clean(subject.id), subject.kind, title, subject.system, subject.conn_id, web_link(subject.url))
+
+
+def finding_of(
+    rule: Rule, subject: Subject, outcome: Fail, severity: Severity | None = None, confidence: Confidence | None = None
+) -> Finding:
+    """
+    Make a finding of what a rule said.
+
+    :param severity, confidence: what the settings want instead.
+    """
+    about = cleaned(subject)
+    path = clean(outcome.path, limit=LONGEST_TITLE)
+    return Finding(
+        rule=rule.id,
+        severity=severity or outcome.severity or rule.severity,
+        confidence=confidence or outcome.confidence or rule.confidence,
+        persona=outcome.persona or rule.persona,
+        subject=about,
+        path=path,
+        message=clean(outcome.message),
+        evidence=outcome.evidence,
+        fingerprint=fingerprint(rule.id, about.id, path, outcome.evidence.text),
+    )
+
+
+def fingerprint(rule: str, subject: str, path: str, evidence: str) -> str:
+    """Hash of what makes a finding the same one in the next audit: 32 hexadecimal digits."""
+    parts = (rule, subject, path, " ".join(evidence.split()))
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,51 @@
+"""What has changed in a definition since the last audit, by hashes: the last one keeps no values, some of which are secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from typing import Any
+
+from airflow_provider.audit.facts.facts import HIDDEN, ActionFacts, PipelineFacts, Variable
+
+HASH = 8
+"""Hexadecimal digits for each field."""
+MOST, LONGEST = 500, 64
+"""Fields, and characters of their names: those of unknown fields are remote text."""
+_NOT_SET = frozenset({
+    "subject", "given", "seen_at", "pipeline", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
+    "create_date", "paused", "current_revision", "last_execution_status", "last_execution_revision", "last_execution_date",
+})  # fmt: skip
+"""What nobody sets, or what running sets."""
+
+
+def digest(facts: PipelineFacts | ActionFacts) -> str:
+    """Each field that is set, with a hash of its value: ``name=hash``, apart by blanks. A field that is null counts as not there."""
+    values = {field.name: getattr(facts, field.name) for field in fields(facts)} | dict(facts.other)
+    if isinstance(facts, PipelineFacts):
+        values["actions"] = None if facts.actions is None else sorted(action.id for action in facts.actions)
+    there = [(_word(name), value) for name, value in sorted(values.items()) if value and name not in _NOT_SET]
+    return " ".join(f"{name}={_hash(value)}" for name, value in there[:MOST])
+
+
+def changed(before: str, now: str) -> list[str]:
+    """The fields that two digests differ in; those that not every token may see only if both have them."""
+    old, new = (dict(part.split("=") for part in text.split()) for text in (before, now))
+    unseen = HIDDEN - (old.keys() & new.keys())
+    return sorted(name for name in (old.keys() | new.keys()) - unseen if old.get(name) != new.get(name))
+
+
+def _word(name: str) -> str:
+    return "".join(character if character.isalnum() or character in "_.-" else "_" for character in name[:LONGEST])
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Variable):  # the same value may be encrypted anew for each answer
+        return [value.key, None if value.encrypted else value.value, value.encrypted, value.type, value.defaults, value.settable]
+    return str(value)

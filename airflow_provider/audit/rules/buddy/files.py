@@ -1,0 +1,202 @@
+"""As whom Buddy actions run, and which files they see and keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from posixpath import normpath
+
+from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+
+@rule(
+    "BDY017",
+    "runs-as-root",
+    "Runs as root",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.MEDIUM,
+    reads=("run_as_user",),
+    needs=("EXECUTION_INFO",),
+)
+def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The commands run as root. Without a user it is the image's own, which is not known here: told at persona strict only.
+
+    Why:
+    Whatever gets into the container, a package with a script in it for one, is root there, and nearer to the machine.
+
+    Mend:
+    Name another user that the image has.
+
+    Before:
+    {"run_as_user": "root"}
+
+    After:
+    {"run_as_user": "node"}
+    """
+    user = (action.run_as_user or "").strip().lower()
+    if not action.gives("run_as_user"):
+        yield not_available("run_as_user is not visible")
+    elif not user and action.type != "RUN_DOCKER_CONTAINER":
+        yield not_applicable("no container")
+    elif not user:
+        yield not_available("the image's own user is not known")
+        message = "It runs as the image's own user, mostly root."
+        yield fail("run_as_user", None, message, severity=Severity.LOW, confidence=Confidence.LOW, persona=Persona.STRICT)
+    elif re.search(r"[$%{]", user):
+        yield not_available("run_as_user holds a variable")
+    elif re.fullmatch(r"root|(?:uid=)?0+", user.partition(":")[0].strip()):
+        yield fail("run_as_user", action.run_as_user, "The commands run as root.")
+
+
+@rule(
+    "BDY018",
+    "volume-outside-pipeline",
+    "Volume mapping leaves the pipeline file system",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.MEDIUM,
+    reads=("volume_mappings", "working_directory", "execute_commands"),
+    needs=("EXECUTION_INFO",),
+)
+def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A directory is mounted that is not the pipeline's: by ``..``, the machine's own directories, or the socket of Docker; or something is
+    mounted over a system directory of the container. Mounts of that socket by ``docker run`` in commands count too.
+
+    Why:
+    Who has the socket of Docker is root on the machine. What lies over a system directory replaces the container's programs.
+
+    Mend:
+    Map directories of the pipeline's file system to directories of the application only.
+
+    Before:
+    {"volume_mappings": ["/var/run/docker.sock:/var/run/docker.sock"]}
+
+    After:
+    {"volume_mappings": ["/build:/app/build"]}
+    """
+    if not action.gives("volume_mappings", "working_directory"):
+        yield not_available("volume_mappings is not visible")
+        return
+    for number, mapping in enumerate(action.volume_mappings):
+        yield from _mapping(f"volume_mappings[{number}]", mapping)
+    directory = (action.working_directory or "").strip()
+    if directory and _over_system(directory):
+        message = "The pipeline's file system is mounted over a system directory."
+        yield fail("working_directory", directory, message, severity=Severity.MEDIUM)
+    for script in action.scripts():
+        if "docker" in script.text or "podman" in script.text or "nerdctl" in script.text:
+            seen: set[str] = set()
+            for path, command in script.every_command():
+                runs = command.name in ("docker", "podman", "nerdctl") and {"run", "create"} & set(command.arguments)
+                if runs and path not in seen and any(_SOCKET.search(text) for text in command.arguments):
+                    seen.add(path)
+                    yield fail(path, f"{command.name} run with the socket", "The socket of the container engine is mounted.")
+
+
+_SOCKET = re.compile(r"(?:docker|containerd|podman|crio|cri-o|buildkitd)(?:-\w+)?\.sock(?![\w.-])|pipe[/\\\\]+docker_engine", re.IGNORECASE)
+_OF_SOCKETS = frozenset({"/var/run", "/run", "/var/run/docker", "/run/docker", "/run/containerd", "/run/podman"})
+_OF_THE_MACHINE = re.compile(
+    r"/(?:etc|proc|sys|dev|root|boot|usr|s?bin|lib(?:32|64)?|var/lib/(?:docker|kubelet|containerd)|var/log|var/run|run|home)(?:/|$)"
+)
+_SYSTEM = frozenset({
+    "/", "/etc", "/root", "/var", "/var/run", "/run", "/proc", "/sys", "/dev", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib",
+    "/usr/local", "/usr/local/bin", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/var/lib", "/var/lib/docker", "/etc/passwd",
+    "/etc/shadow", "/etc/group", "/etc/sudoers", "/etc/sudoers.d", "/etc/ssh", "/etc/profile", "/etc/profile.d",
+    "/etc/ld.so.preload", "/root/.ssh",
+})  # fmt: skip
+_BELOW_SYSTEM = re.compile(r"/(?:proc|sys|boot|etc/cron[\w.]*|etc/sudoers\.d|etc/ssh|root/\.ssh|var/run/secrets|dev(?!/shm(?:/|$)))/")
+
+
+def _mapping(path: str, mapping: str) -> Iterator[Outcome]:
+    text = mapping.strip()
+    if _SOCKET.search(text):
+        yield fail(path, text, "The socket of the container engine is mounted.", confidence=Confidence.HIGH)
+        return
+    windows = re.match(r"[A-Za-z]:[\\/][^:]*", text)
+    left = windows[0] if windows else text.partition(":")[0]
+    right = text[len(left) + 1 :].partition(":")[0]
+    place = _clean(left)
+    if place in _OF_SOCKETS and left.strip():
+        yield fail(path, text, "The directory of the container engine's socket is mounted.")
+    elif _leaves(left):
+        yield fail(path, text, "The mapping leaves the pipeline's file system.", confidence=Confidence.HIGH)
+    elif windows or re.match(r"~|\$\{?HOME", left) or _OF_THE_MACHINE.match(place):
+        yield fail(path, text, "A directory of the machine seems to be mounted.")
+    elif right and _over_system(right):
+        yield fail(path, text, "Something is mounted over a system directory of the container.", severity=Severity.MEDIUM)
+
+
+def _clean(path: str) -> str:
+    return normpath(re.sub(r"/+", "/", path.strip())) if path.strip() else ""
+
+
+def _leaves(path: str) -> bool:
+    """Whether it climbs above where it starts. ``a/../b`` does not."""
+    depth = 0
+    for part in path.replace("\\", "/").split("/"):
+        depth += -1 if part == ".." else 0 if part in ("", ".") else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def _over_system(path: str) -> bool:
+    place = _clean(path)
+    return place in _SYSTEM or bool(_BELOW_SYSTEM.match(f"{place}/"))
+
+
+@rule(
+    "BDY020",
+    "credentials-cached",
+    "Cached directory holds credentials",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.MEDIUM,
+    reads=("cached_dirs",),
+    needs=("EXECUTION_INFO",),
+)
+def credentials_cached(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A directory is kept in the cache in which programs keep keys and passwords, or a whole home directory.
+
+    Why:
+    The cache is shared by every execution, those of other branches too, and outlives what was put there for one.
+
+    Mend:
+    Keep packages only: ``~/.npm``, ``~/.m2/repository``, ``~/.cache/pip``.
+
+    Before:
+    {"cached_dirs": ["/root", "/root/.ssh"]}
+
+    After:
+    {"cached_dirs": ["/root/.npm", "/root/.cache/pip"]}
+    """
+    if not action.gives("cached_dirs"):
+        yield not_available("cached_dirs is not visible")
+    for number, directory in enumerate(action.cached_dirs):
+        place = _clean(
+            re.sub(r"^(?:~|\$\{?HOME\}?|%USERPROFILE%|[A-Za-z]:/Users/[^/]+)(?=/|$)", "/root", directory.strip().replace("\\", "/"))
+        )
+        if _CREDENTIALS.search(place):
+            yield fail(f"cached_dirs[{number}]", directory, f"{directory} is a place of keys and passwords.")
+        elif _HOME.fullmatch(place):
+            yield fail(f"cached_dirs[{number}]", directory, f"{directory} is a whole home directory, or more.")
+
+
+_HOME = re.compile(r"/+|/root|/home(?:/[^/]+)?|/etc|/var/jenkins_home|/Users/[^/]+")
+_CREDENTIALS = re.compile(
+    r"(?:^|/)(?:\.ssh|\.aws|\.kube|\.gnupg|\.azure|\.netrc|_netrc|\.npmrc|\.pypirc|\.git-credentials|\.pgpass|\.my\.cnf|\.vault-token|\.boto|\.s3cfg"
+    r"|\.config/(?:gcloud|gh|hub|doctl|op|rclone)|\.gem/credentials|\.cargo/credentials(?:\.toml)?|\.m2/settings(?:-security)?\.xml"
+    r"|\.docker/config\.json|\.composer/auth\.json|\.terraform\.d/credentials[\w.]*|\.gradle/gradle\.properties|id_(?:rsa|ed25519|ecdsa|dsa))(?:/|$)"
+    r"|^/(?:root|home/[^/]+)/(?:\.docker|\.config)/?$|^/var/run/secrets(?:/|$)|^/run/secrets(?:/|$)"
+)

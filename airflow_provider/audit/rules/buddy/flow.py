@@ -1,0 +1,199 @@
+"""What Buddy actions do about errors, and which of them are switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.purpose import DEPLOYMENTS, purposes
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+
+@rule(
+    "BDY014",
+    "errors-ignored",
+    "Errors ignored",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("ignore_errors", "trigger_time", "name", "type", "execute_commands"),
+    needs=("EXECUTION_INFO",),
+)
+def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The execution goes on when the action fails, and may end as successful. Worse for what seems to be a test, a scan or a migration. Of
+    confidence low for a message, and for a deployment, to which the field does not apply.
+
+    Why:
+    A failed scan stops nothing; a failed migration is followed by the deployment that needs it.
+
+    Mend:
+    Turn ``ignore_errors`` off. Let one command fail quietly by ``|| true`` where that is what is meant.
+
+    Before:
+    {"name": "Security scan", "ignore_errors": true}
+
+    After:
+    {"name": "Security scan", "ignore_errors": false}
+    """
+    if not action.gives("ignore_errors"):
+        yield not_available("ignore_errors is not visible")
+    elif action.ignore_errors:
+        what = purposes(action)
+        if action.type in DEPLOYMENTS:
+            message = f"It is set, and does not apply to actions of type {action.type}."
+            yield fail("ignore_errors", True, message, severity=Severity.INFO, confidence=Confidence.LOW)
+        elif what & {"check", "change", "approval"}:
+            yield fail("ignore_errors", True, "Errors of a test, scan or change are ignored.", severity=Severity.HIGH)
+        elif "notice" in what:
+            message = "Errors of a message are ignored."
+            yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.LOW)
+        elif action.trigger_time in ("ON_FAILURE", "ON_TERMINATE", "ON_WARNING"):
+            message = "Errors are ignored in an action that runs when something has failed already."
+            yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.MEDIUM)
+        else:
+            yield fail("ignore_errors", True, "The execution goes on when the action fails.")
+
+
+@rule(
+    "BDY015",
+    "every-command-runs",
+    "All commands run regardless of failures",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("execute_every_command", "execute_commands", "setup_commands", "inline_commands"),
+    needs=("EXECUTION_INFO",),
+)
+def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    After a command that fails, those behind it run all the same. Worse for what seems to deploy or migrate.
+
+    Why:
+    The second command rests on the first: after a failed build the old artefact is published.
+
+    Mend:
+    Turn ``execute_every_command`` off; put what has to run in any case into an action with the trigger ``ON_FAILURE``.
+
+    Before:
+    {"execute_commands": ["./migrate.sh", "./deploy.sh"], "execute_every_command": true}
+
+    After:
+    {"execute_commands": ["./migrate.sh", "./deploy.sh"], "execute_every_command": false}
+    """
+    if not action.gives("execute_every_command"):
+        yield not_available("execute_every_command is not visible")
+    elif action.execute_every_command:
+        lines = [
+            line for script in action.scripts() for line in script.text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+        ]
+        message = "Commands go on after one that failed."
+        if len(lines) < 2:
+            yield fail("execute_every_command", True, message, severity=Severity.LOW, confidence=Confidence.MEDIUM)
+        else:
+            yield fail("execute_every_command", True, message, severity=Severity.HIGH if "change" in purposes(action) else None)
+
+
+@rule(
+    "BDY024",
+    "disabled-guard",
+    "Disabled guard",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.MEDIUM,
+    reads=("disabled", "name", "trigger_time", "type"),
+    needs=("EXECUTION_INFO",),
+)
+def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    An approval, a test or a scan is switched off.
+
+    Why:
+    It was switched off for one run, and nobody switched it on again: what it was to stop goes through.
+
+    Mend:
+    Switch it on, or delete it if it is really not needed.
+
+    Before:
+    {"type": "WAIT_FOR_APPLY", "name": "Approve release", "disabled": true}
+
+    After:
+    {"type": "WAIT_FOR_APPLY", "name": "Approve release", "disabled": false}
+    """
+    if not action.gives("disabled"):
+        yield not_available("disabled is not visible")
+        return
+    what = purposes(action)
+    approval = "approval" in what or action.trigger_time == "ON_WAIT_FOR_APPROVE"
+    if not approval and "check" not in what:
+        yield not_applicable("it seems to be no approval, test or scan")
+    elif action.disabled:
+        kind = "An approval" if approval else "A test or scan"
+        yield fail("disabled", True, f"{kind} is switched off.")
+
+
+@rule(
+    "BDY025",
+    "conflicting-fields",
+    "Unused or conflicting fields",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.INFO,
+    confidence=Confidence.HIGH,
+    reads=(
+        "run_only_on_first_failure",
+        "trigger_time",
+        "docker_build_action_id",
+        "docker_build_action_name",
+        "docker_image_name",
+        "package",
+        "image_location",
+        "region",
+        "docker_registry",
+        "mount_filesystem_disable",
+        "volume_mappings",
+    ),
+    needs=("EXECUTION_INFO",),
+)
+def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A field is set that can never apply, since another one says otherwise.
+
+    Why:
+    Who reads it believes what is not so: that an action runs on failures, that an image is the one just built.
+
+    Mend:
+    Clear the field, or set the other one to what was meant.
+
+    Before:
+    {"trigger_time": "ON_EVERY_EXECUTION", "run_only_on_first_failure": true}
+
+    After:
+    {"trigger_time": "ON_FAILURE", "run_only_on_first_failure": true}
+    """
+    if not action.gives("trigger_time", "run_only_on_first_failure", "image_location"):
+        yield not_available("the fields are not visible")
+        return
+    where, registry = action.image_location, action.docker_registry
+    if action.run_only_on_first_failure and action.trigger_time not in (None, "ON_FAILURE"):
+        yield fail("run_only_on_first_failure", True, f"It applies to the trigger ON_FAILURE only, not to {action.trigger_time}.")
+    for field in ("docker_build_action_id", "docker_build_action_name"):
+        if (value := getattr(action, field)) and where not in (None, "ACTION"):
+            yield fail(field, value, f"The image comes from {where}, not from an action.")
+            break
+    if action.package and where not in (None, "PACKAGE_REGISTRY"):
+        yield fail("package", action.package, f"The image comes from {where}, not from a package.")
+    if action.docker_image_name and where in ("ACTION", "PACKAGE_REGISTRY"):
+        what = "an action" if where == "ACTION" else "a package"
+        yield fail("docker_image_name", action.docker_image_name, f"The image comes from {what}, not from a registry.")
+    if action.region and registry not in (None, "AMAZON_ECR", "GOOGLE_ARTIFACT_REGISTRY"):
+        yield fail("region", action.region, f"The registry {registry} has no regions.")
+    if action.mount_filesystem_disable and action.volume_mappings:
+        message = "The pipeline's file system is not mounted, so there is nothing to map."
+        yield fail("volume_mappings", " ".join(action.volume_mappings), message, confidence=Confidence.MEDIUM)

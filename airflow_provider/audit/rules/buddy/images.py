@@ -1,0 +1,534 @@
+"""Which images Buddy actions run in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from airflow_provider.audit.analysis.images.reference import parse_image
+from airflow_provider.audit.analysis.secrets.values import is_reference, secret_in
+from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.rules.evidence import hidden
+from airflow_provider.audit.rules.outcome import Fail, Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+
+@rule(
+    "BDY001",
+    "floating-image-tag",
+    "Floating or missing image tag",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=("docker_image_name", "docker_image_tag", "image_location"),
+    needs=("EXECUTION_INFO",),
+    uses=("images.floating_tags",),
+    references=("https://docs.docker.com/build/building/best-practices/#pin-base-image-versions",),
+)
+def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The action runs in an image that is named by no tag, or by one that is known to move: ``images.floating_tags``, also with the name of a
+    variant behind it, such as ``lts-alpine``. A tag without any number is only likely to move. At persona strict: by no digest.
+
+    Why:
+    Another image may come under the same name tomorrow. A run can't be repeated then, and who can push to the tag can run code in
+    the pipeline.
+
+    Mend:
+    Name a version, or better the digest, which is the only name that can't move.
+
+    Before:
+    {"docker_image_name": "library/node", "docker_image_tag": "latest"}
+
+    After:
+    {"docker_image_name": "library/node", "docker_image_tag": "sha256:5c76d05034644fa8ecc9c2aa84e0a83cd981d0ef13af5455b87b9adf5b216561"}
+    """
+    if action.image_location in ("ACTION", "PACKAGE_REGISTRY"):
+        yield not_applicable("the image comes from an action or the package registry")
+    elif not action.gives("docker_image_name"):
+        yield not_available("docker_image_name is not visible")
+    elif not (action.docker_image_name or "").strip():
+        yield not_applicable("there is no image")
+    else:
+        yield from _pinned(action.docker_image_name or "", action.docker_image_tag, settings, "docker_image_tag")
+
+
+def _pinned(name: str, given: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
+    image = parse_image(name, given)
+    tag = image.tag if image else (given or "").strip().lstrip(":") or None
+    if (image and image.digest) or "@sha256:" in f"{name}{given}" or (tag or "").startswith("sha256:"):
+        return
+    shown = image.name if image else shown_address(name)
+    if tag is None:
+        if image is None:
+            yield not_available("the image's name is no reference, or holds a variable")
+        else:
+            yield fail(path, None, f"{shown} is named without a tag, so it is latest.")
+        return
+    confidence = floats(tag, image.repository if image else "", settings)
+    if confidence is not None:
+        yield fail(path, tag, f"The tag {tag} of {shown} moves.", confidence=confidence)
+    elif _VARIABLE.search(tag):
+        yield not_available("the image's tag holds a variable")
+    else:
+        yield fail(path, tag, f"{shown}:{tag} is not named by its digest.", persona=Persona.STRICT, severity=Severity.LOW)
+
+
+def floats(tag: str, repository: str, settings: AuditSettings) -> Confidence | None:
+    """How sure it is that a tag moves; None if it seems to be a version, a commit, a date, or is not known."""
+    text = tag.strip().lower()
+    words = [word for word in re.split(r"[-_.+/]", text) if word]
+    if text in settings.images.floating_tags or (words and words[0] in settings.images.floating_tags and not re.search(r"\d", text)):
+        return Confidence.HIGH
+    if "latest" in words:
+        return Confidence.HIGH if words[-1] == "latest" or words[0] == "latest" else Confidence.MEDIUM
+    if re.search(r"\d", text) or _VARIABLE.search(text) or re.fullmatch(r"[0-9a-f]{7,64}", text):
+        return None
+    if repository.rpartition("/")[2] in _CODENAMED:
+        return None  # bookworm is the version of debian
+    return Confidence.MEDIUM
+
+
+_VARIABLE = re.compile(r"[$%{]")
+_CODENAMED = frozenset({"debian", "ubuntu", "buildpack-deps"})
+
+
+@rule(
+    "BDY002",
+    "mutable-image-source",
+    "Image comes from a mutable earlier source",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.LOW,
+    confidence=Confidence.MEDIUM,
+    reads=("image_location", "docker_build_action_id", "docker_build_action_name", "package", "version"),
+    needs=("EXECUTION_INFO",),
+    uses=("images.floating_tags",),
+)
+def mutable_image_source(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The image is built by an action that is not there or is switched off, or comes from a package without an exact version.
+
+    Why:
+    What runs is then whatever was left by an earlier run or published last, and nobody sees the change in this action.
+
+    Mend:
+    Point to an enabled action of the same pipeline; name one version of the package.
+
+    Before:
+    {"image_location": "PACKAGE_REGISTRY", "package": "tools", "version": "latest"}
+
+    After:
+    {"image_location": "PACKAGE_REGISTRY", "package": "tools", "version": "1.4.2"}
+    """
+    if action.image_location == "PACKAGE_REGISTRY":
+        version = (action.version or "").strip()
+        if not version:
+            yield fail("version", action.version, "The package is named without a version.")
+        elif _RANGE.search(version) or floats(version, "", settings) is Confidence.HIGH:
+            yield fail("version", version, f"{version} is not one version.")
+        elif _VARIABLE.search(version):
+            yield not_available("the version holds a variable")
+    elif action.image_location == "ACTION":
+        yield from _built_by(action)
+    else:
+        yield not_applicable("the image comes from a registry")
+
+
+_RANGE = re.compile(r"[*^~<>|,\s]|(?:^|\.)[xX](?:\.|$)")
+
+
+def _built_by(action: ActionFacts) -> Iterator[Outcome]:
+    number, name = action.docker_build_action_id, action.docker_build_action_name
+    path = "docker_build_action_name" if number is None and name else "docker_build_action_id"
+    if number is None and not name:
+        yield fail(path, None, "No action is named that builds the image.")
+    elif action.pipeline.actions is None:
+        yield not_available("the pipeline's other actions were not read")
+    else:
+        found = [other for other in action.pipeline.actions if (other.id == str(number) if number is not None else other.name == name)]
+        if not found:
+            yield fail(path, number if number is not None else name, "The action that builds the image is not in the pipeline.")
+        elif all(other.disabled for other in found):
+            yield fail(path, found[0].id, f"The action {found[0].name} that builds the image is switched off.")
+
+
+@rule(
+    "BDY003",
+    "plain-http-registry",
+    "Registry over plain HTTP",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=("insecure_registry", "registry", "docker_image_name"),
+    needs=("EXECUTION_INFO",),
+)
+def plain_http_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The registry is spoken to without TLS, or without a check of its certificate. A registry on the same machine is left alone.
+
+    Why:
+    Whoever is on the way can read the login and put another image in the place of yours.
+
+    Mend:
+    Give the registry a certificate and turn ``insecure_registry`` off.
+
+    Before:
+    {"registry": "registry.example.com:5000", "insecure_registry": true}
+
+    After:
+    {"registry": "registry.example.com", "insecure_registry": false}
+    """
+    if not action.gives("insecure_registry", "registry"):
+        yield not_available("insecure_registry and registry are not visible")
+        return
+    registry = (action.registry or "").strip()
+    image = (action.docker_image_name or "").strip()
+    address = registry or (image if re.match(r"https?://|[^/]+[.:][^/]*/|localhost/", image) else "")
+    if _HERE.match(address):
+        return
+    unused = action.image_location in ("ACTION", "PACKAGE_REGISTRY")
+    if action.insecure_registry:
+        message = "The registry is used without TLS."
+        yield fail("insecure_registry", shown_address(address) or True, message, confidence=Confidence.MEDIUM if unused else None)
+    elif address.lower().startswith("http://"):
+        path = "registry" if registry else "docker_image_name"
+        yield fail(path, shown_address(address), "The registry's address is plain HTTP.")
+
+
+_HERE = re.compile(r"(?:https?://)?(?:[^/@]*@)?(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|[\w.-]+\.localhost)(?=[:/]|$)", re.IGNORECASE)
+
+
+def shown_address(address: str) -> str:
+    """An address without what may be a login in it."""
+    return re.sub(r"(?<=//)[^/@]*@|^[^/@]*@", "", address.partition("?")[0])
+
+
+@rule(
+    "BDY004",
+    "registry-credential-in-action",
+    "Registry credential stored in the action",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.MEDIUM,
+    reads=("login", "password", "integration"),
+    needs=("EXECUTION_INFO",),
+)
+def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The password of the registry is kept in the action itself, not in an integration or a variable.
+
+    Why:
+    Each copy has to be changed when the password is, and whoever may read the pipeline may read it.
+
+    Mend:
+    Use an integration, or a variable that is encrypted.
+
+    Before:
+    {"login": "ci", "password": "***"}
+
+    After:
+    {"integration": {"identifier": "registry"}, "login": null, "password": null}
+    """
+    if not action.gives("password"):
+        yield not_available("password is not visible")
+        return
+    password = (action.password or "").strip()
+    if not password or password.startswith("$") or re.fullmatch(r"\{\{.*\}\}|%\w+%|\$\{\{.*", password):
+        return
+    ciphertext = is_reference(password)
+    yield fail(
+        "password",
+        "set",
+        "A password of the registry is stored in the action" + (", encrypted." if ciphertext else "."),
+        severity=Severity.LOW if ciphertext else None,
+        confidence=Confidence.LOW if action.integration or ciphertext else None,
+    )
+
+
+@rule(
+    "BDY005",
+    "unlisted-registry",
+    "Image from an unlisted registry",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("registry", "docker_registry", "region", "docker_image_name", "image_location"),
+    needs=("EXECUTION_INFO",),
+    uses=("images.registries",),
+)
+def unlisted_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The image comes from a registry, or a part of one, that is not among ``images.registries``.
+
+    Why:
+    Anyone can publish under a name that looks like a known one. A list keeps to those whom you trust.
+
+    Mend:
+    Copy the image into an allowed registry, or add its registry to the list.
+
+    Before:
+    {"docker_image_name": "ghcr.io/somebody/node", "docker_image_tag": "22.11.0"}
+
+    After:
+    {"docker_image_name": "registry.example.com/library/node", "docker_image_tag": "22.11.0"}
+    """
+    allowed = {_registry_name(name) for name in settings.images.registries}
+    if not allowed:
+        yield not_applicable("no list of registries is set")
+    elif action.image_location in ("ACTION", "PACKAGE_REGISTRY"):
+        yield not_applicable("the image comes from an action or the package registry")
+    elif not action.gives("docker_image_name", "registry"):
+        yield not_available("docker_image_name is not visible")
+    elif not (action.docker_image_name or "").strip():
+        yield not_applicable("there is no image")
+    elif (place := _place(action)) is None:
+        yield not_available("the image's name is no reference, or holds a variable")
+    elif not any(place == name or place.startswith(f"{name}/") for name in allowed):
+        host = place.partition("/")[0]
+        like = get_close_matches(host, {name.partition("/")[0] for name in allowed} - {host}, 1, 0.85)
+        yield fail(
+            "docker_image_name",
+            place,
+            f"{place} is not in an allowed registry" + (f"; it looks like {like[0]}." if like else "."),
+            severity=Severity.HIGH if like else None,
+        )
+
+
+_HUBS = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com", "registry.docker.io"})
+_KNOWN = {
+    "DOCKER_HUB": "docker.io",
+    "GOOGLE_GCR": "gcr.io",
+    "GIT_HUB_CONTAINER_REGISTRY": "ghcr.io",
+    "DIGITAL_OCEAN_CONTAINER_REGISTRY": "registry.digitalocean.com",
+}
+
+
+def _registry_name(name: str) -> str:
+    text = re.sub(r"^https?://", "", name.strip().lower()).rstrip("/*").removesuffix("/v1").removesuffix("/v2")
+    host, slash, path = text.partition("/")
+    return f"{'docker.io' if host in _HUBS else host}{slash}{path}"
+
+
+def _place(action: ActionFacts) -> str | None:
+    """Registry and repository."""
+    name = re.sub(r"^https?://", "", (action.docker_image_name or "").strip())
+    image = parse_image(name)
+    if image is None:
+        return None
+    host = name.partition("/")[0]
+    named = "/" in name and ("." in host or ":" in host or host == "localhost")
+    registry = shown_address(re.sub(r"^https?://", "", (action.registry or "").strip())).rstrip("/")
+    if named or (action.image_location == "PUBLIC_REGISTRY" and not registry):
+        return _registry_name(image.name)
+    base = registry or _KNOWN.get(action.docker_registry or "")
+    if not base and action.docker_registry == "AMAZON_ECR":
+        base = f"dkr.ecr.{action.region or 'any'}.amazonaws.com"
+    if not base and action.docker_registry == "GOOGLE_ARTIFACT_REGISTRY":
+        base = f"{action.region}-docker.pkg.dev" if action.region else "docker.pkg.dev"
+    if base and ("$" in base or "{" in base):
+        return None
+    if not base:
+        return _registry_name(image.name)
+    hub = _registry_name(base) == "docker.io"
+    return f"{_registry_name(base)}/{image.repository if hub else name.partition('@')[0].rpartition(':')[0] or name}".lower()
+
+
+@rule(
+    "BDY006",
+    "image-pull-failures-ignored",
+    "Image pull failures ignored",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("ignore_image_pull_failures",),
+    needs=("EXECUTION_INFO",),
+)
+def image_pull_failures_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    If the image can't be pulled, the one that is still in the cache is taken, without a word.
+
+    Why:
+    An old image runs, unpatched for months perhaps, while the pipeline is green.
+
+    Mend:
+    Turn it off; mirror the image into a registry of your own if the public one is often out of reach.
+
+    Before:
+    {"docker_image_name": "library/node", "ignore_image_pull_failures": true}
+
+    After:
+    {"docker_image_name": "library/node", "ignore_image_pull_failures": false}
+    """
+    if not action.gives("ignore_image_pull_failures"):
+        yield not_available("ignore_image_pull_failures is not visible")
+    elif action.ignore_image_pull_failures:
+        yield fail("ignore_image_pull_failures", True, "An image from the cache runs unnoticed if the pull fails.")
+
+
+@rule(
+    "BDY007",
+    "base-image-from-cache",
+    "Base image always from cache",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.LOW,
+    confidence=Confidence.MEDIUM,
+    reads=("cache_base_image", "docker_image_name", "docker_image_tag"),
+    needs=("EXECUTION_INFO",),
+    uses=("images.floating_tags",),
+)
+def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The image is kept in the cache, and its tag moves: which of the images of that name runs is not known. At persona strict: any image in
+    the cache that is not named by its digest.
+
+    Why:
+    Mended images do not arrive, and two runners may run two different ones.
+
+    Mend:
+    Name the image by its digest; the cache is then harmless. Or turn ``cache_base_image`` off.
+
+    Before:
+    {"docker_image_name": "library/node", "docker_image_tag": "latest", "cache_base_image": true}
+
+    After:
+    {"docker_image_name": "library/node", "docker_image_tag": "22.11.0", "cache_base_image": false}
+    """
+    if not action.gives("cache_base_image"):
+        yield not_available("cache_base_image is not visible")
+    elif action.cache_base_image and action.docker_image_name and action.image_location not in ("ACTION", "PACKAGE_REGISTRY"):
+        for outcome in _pinned(action.docker_image_name, action.docker_image_tag, settings, "cache_base_image"):
+            if isinstance(outcome, Fail):
+                strict = outcome.persona is Persona.STRICT
+                yield fail(
+                    "cache_base_image",
+                    True,
+                    "The image stays in the cache" + (", whatever its tag means by now." if not strict else "."),
+                    severity=Severity.INFO if strict else None,
+                    persona=outcome.persona,
+                )
+
+
+@rule(
+    "BDY022",
+    "service-unpinned-or-default-password",
+    "Service container unpinned, or with a default password",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.MEDIUM,
+    reads=("services[].type", "services[].version", "services[].variables", "services[].password"),
+    needs=("EXECUTION_INFO",),
+    uses=("images.floating_tags",),
+)
+def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A container beside the action, such as a database, has no fixed version, or a password that everybody knows or that stands there in
+    plain text. The shape of services is not documented, so all of their fields are looked at.
+
+    Why:
+    Tests run against another version tomorrow; a known password is open to whatever else runs in that network.
+
+    Mend:
+    Name a version; give the password by an encrypted variable.
+
+    Before:
+    {"services": [{"type": "MYSQL", "version": "latest", "password": "root"}]}
+
+    After:
+    {"services": [{"type": "MYSQL", "version": "8.0.36", "password": "$MYSQL_PASSWORD"}]}
+    """
+    if not action.gives("services"):
+        yield not_available("services is not visible")
+    for number, service in enumerate(action.services):
+        path = f"services[{number}]"
+        if isinstance(service, str):
+            yield from (item for item in _pinned(service, None, settings, path) if not _only_strict(item))
+        elif isinstance(service, Mapping):
+            yield from _version_of_service(service, path, settings)
+            yield from _passwords_of_service(service, path)
+
+
+def _only_strict(item: Outcome) -> bool:
+    return isinstance(item, Fail) and item.persona is Persona.STRICT
+
+
+def _version_of_service(service: Mapping[str, Any], path: str, settings: AuditSettings) -> Iterator[Outcome]:
+    key = next((key for key in ("version", "docker_image_tag", "image_tag", "tag") if service.get(key)), None)
+    name = next((str(service[key]) for key in ("image", "docker_image_name", "docker_image", "image_name") if service.get(key)), None)
+    if name and (":" in name.rpartition("/")[2] or "@" in name) and key is None:
+        yield from (item for item in _pinned(name, None, settings, f"{path}.image") if not _only_strict(item))
+    elif key is None:
+        yield fail(f"{path}.version", None, f"The service {service.get('type') or name or number_of(path)} has no version.")
+    elif _VARIABLE.search(version := str(service[key]).strip()):
+        yield not_available("the version of a service holds a variable")
+    elif floats(version, "", settings):
+        yield fail(f"{path}.{key}", version, f"The version {version} of the service {service.get('type') or name} moves.")
+
+
+def number_of(path: str) -> str:
+    """The number within brackets at the end of a path."""
+    return path.rpartition("[")[2].rstrip("]")
+
+
+_OPEN = frozenset({"mysql_allow_empty_password", "mariadb_allow_empty_root_password", "allow_empty_password", "allow_anonymous_login"})
+_COMMON = frozenset({
+    "root", "admin", "password", "passwd", "pass", "postgres", "mysql", "mariadb", "guest", "test", "testing", "secret",
+    "changeme", "change_me", "example", "default", "user", "rabbitmq", "mongo", "redis", "elastic", "minio", "minioadmin", "sa",
+    "toor", "qwerty", "letmein", "welcome", "admin123", "password1", "password123", "root123", "test123", "12345", "123456",
+    "1234", "12345678", "123456789",
+})  # fmt: skip
+_PASSWORD = re.compile(r"(?:^|[_.-])(?:pass(?:word|wd)?|pwd|secret)$|password$", re.IGNORECASE)
+
+
+def _passwords_of_service(service: Mapping[str, Any], path: str) -> Iterator[Outcome]:
+    for key, place, value in _values(service, path):
+        text = str(value).strip()
+        if (key.lower() in _OPEN and text.lower() in ("yes", "true", "1")) or (
+            key.lower() == "postgres_host_auth_method" and text.lower() == "trust"
+        ):
+            yield fail(place, f"{key} {text}", "The service takes anybody without a password.")
+        elif not text or text.lower() in ("true", "false") or is_reference(text):
+            continue
+        elif _PASSWORD.search(key) and text.lower() in _COMMON:
+            yield fail(place, hidden("default password", text), "The service has a password that everybody knows.")
+        elif secret := secret_in(key, text, entropy=False):
+            shaped = secret.kind != "Value of a secret's name"
+            yield fail(
+                place,
+                hidden(secret.kind, secret.value),
+                "A password of the service stands there in plain text.",
+                confidence=secret.confidence if shaped else Confidence.LOW,
+                severity=None if shaped else Severity.LOW,
+            )
+
+
+def _values(item: Any, path: str, key: str = "", depth: int = 0) -> Iterator[tuple[str, str, Any]]:
+    """Every value with its name: members of objects, ``{"key": ..., "value": ...}``, and ``NAME=value`` in lists."""
+    if depth > 6 or item is None:
+        return
+    if isinstance(item, Mapping):
+        if isinstance(item.get("key"), str) and "value" in item:
+            if not item.get("encrypted"):
+                yield item["key"], f"{path}.value", item["value"] if item["value"] is not None else ""
+            return
+        for name, value in item.items():
+            yield from _values(value, f"{path}.{name}", str(name), depth + 1)
+    elif isinstance(item, (list, tuple)):
+        for number, value in enumerate(item):
+            if isinstance(value, str) and (match := re.fullmatch(r"(\w+)=(.*)", value, re.DOTALL)):
+                yield match[1], f"{path}[{number}]", match[2]
+            else:
+                yield from _values(value, f"{path}[{number}]", key, depth + 1)
+    else:
+        yield key, path, item

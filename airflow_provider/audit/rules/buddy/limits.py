@@ -1,0 +1,96 @@
+"""How long Buddy actions may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.purpose import GATES, purposes
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+
+@rule(
+    "BDY013",
+    "no-timeout",
+    "No timeout",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("timeout",),
+    needs=("EXECUTION_INFO",),
+    uses=("limits.action_timeout",),
+)
+def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The action has no time limit, or one above ``limits.action_timeout``. Buddy leaves out what is null, so no timeout is an absent one too.
+
+    Why:
+    An action that hangs keeps its place in the queue, and others wait behind it, until a person notices.
+
+    Mend:
+    Set a timeout that is a few times what the action takes.
+
+    Before:
+    {"name": "Build", "timeout": null}
+
+    After:
+    {"name": "Build", "timeout": 1800}
+    """
+    if action.type in GATES:
+        yield not_applicable("a gate")
+    elif not action.gives("timeout"):
+        yield not_available("timeout is not visible")
+    elif not action.timeout or action.timeout < 0:
+        yield fail("timeout", action.timeout, "There is no time limit.")
+    elif action.timeout > (most := settings.limits.action_timeout.total_seconds()):
+        yield fail("timeout", action.timeout, f"The time limit of {action.timeout} s is above the allowed {most:.0f} s.")
+
+
+@rule(
+    "BDY016",
+    "retry-storm-configured",
+    "Retry storm by configuration",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.LOW,
+    confidence=Confidence.HIGH,
+    reads=("retry_count", "retry_interval", "timeout"),
+    needs=("EXECUTION_INFO",),
+    uses=("limits.retries", "limits.retry_time"),
+)
+def retry_storm_configured(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The action is tried again too often, for too long, without a pause, or although it changes something that a second try may change twice.
+
+    Why:
+    What is down stays down under a storm of tries, and the pipeline is busy for hours. Half a migration, tried again, may do harm.
+
+    Mend:
+    Few retries with a pause between them, and a timeout so that all together stay short. None for what must not run twice.
+
+    Before:
+    {"retry_count": 10, "retry_interval": 0, "timeout": 3600}
+
+    After:
+    {"retry_count": 2, "retry_interval": 60, "timeout": 600}
+    """
+    if not action.gives("retry_count", "retry_interval", "timeout"):
+        yield not_available("retry_count, retry_interval or timeout is not visible")
+        return
+    count, pause = action.retry_count or 0, action.retry_interval
+    if count <= 0:
+        return
+    if count > settings.limits.retries:
+        yield fail("retry_count", count, f"{count} retries are more than the allowed {settings.limits.retries}.")
+    elif action.timeout and (total := (count + 1) * action.timeout + count * (pause or 0)) > settings.limits.retry_time.total_seconds():
+        yield fail("retry_count", f"{count} x {action.timeout} s", f"All tries together may take {total} s.")
+    if not pause or pause < 0:
+        unset = pause is None
+        yield fail("retry_interval", pause, "There is no pause between tries.", confidence=Confidence.MEDIUM if unset else None)
+    if "change" in purposes(action):
+        message = "It seems to deploy, migrate or publish, and is tried again."
+        yield fail("retry_count", f"{count} for a change", message, severity=Severity.MEDIUM, confidence=Confidence.MEDIUM)

@@ -1,0 +1,1 @@
+"""Rules about what executions of the three systems did."""

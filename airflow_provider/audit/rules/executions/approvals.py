@@ -1,0 +1,203 @@
+"""Approvals that were none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from airflow_provider.audit.facts.facts import ExecutionFacts, Person, seconds
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.purpose import APPROVALS
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.audit.settings.model import DAYS, AuditSettings, WorkingHours
+from airflow_provider.execution.phase import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who answered what, and when."""
+
+    place: str
+    field: str
+    what: str
+    person: Person | None
+    asked_at: datetime | None
+    answered_at: datetime | None
+
+    @property
+    def path(self) -> str:
+        """Of the person."""
+        return f"{self.place}.{self.field}"
+
+
+def approvals(execution: ExecutionFacts) -> list[Approval]:
+    """All that were given in this execution."""
+    found = [
+        Approval(step.path, "approver_id", step.name, step.approver, step.started_at, step.approved_at)
+        for step in execution.steps
+        if step.approver or step.approved_at
+    ]
+    if execution.tracecat is not None:
+        found += [
+            Approval(item.path, "actor", item.action_ref or "interaction", item.actor, item.created_at, item.answered_at)
+            for item in execution.tracecat.interactions
+            if item.status == "completed"
+        ]
+    return found
+
+
+@rule(
+    "EXE006",
+    "self-approved",
+    "Self-approved approval",
+    on=ExecutionFacts,
+    systems=("buddy", "tracecat"),
+    severity=Severity.HIGH,
+    confidence=Confidence.MEDIUM,
+    reads=("approver_id", "outputted_variables[].BUDDY_APPROVING_ACTOR", "creator", "interactions[].actor", "events[].role"),
+    needs=("EXECUTION_INFO", "workflow:read"),
+    uses=("people.approvers",),
+)
+def self_approved(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    Who approved the execution is who started it, or is not among ``people.approvers``, if anybody is named there. Of confidence low: only
+    the names are known, and they are equal.
+
+    Why:
+    Four eyes see more than two; with two, one stolen account is enough for a release.
+
+    Mend:
+    Tick *prevent self-approval* at the gate, or name its approvers; start by a service account and approve as a person.
+
+    Before:
+    {"creator": {"id": 7}, "action_executions": [{"approver_id": 7}]}
+
+    After:
+    {"creator": {"id": 7}, "action_executions": [{"approver_id": 9}]}
+    """
+    given = [approval for approval in approvals(execution) if approval.person is not None]
+    if not given:
+        if execution.detailed:
+            yield not_applicable("nothing was approved")
+        else:
+            yield not_available("who approved was not read")
+    for approval in given:
+        person = approval.person
+        assert person is not None
+        who = person.name or person.id
+        allowed = settings.people.approvers
+        if execution.starter is None:
+            yield not_available("who started it is not known")
+        elif (sure := _same(person, execution.starter)) is not None:
+            yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, and had started it.", confidence=sure)
+            continue
+        if allowed and not person.is_one_of(allowed):
+            yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, and is not among those allowed to.")
+
+
+def _same(one: Person, other: Person) -> Confidence | None:
+    if one.id is not None and other.id is not None:
+        return Confidence.MEDIUM if one.id.casefold() == other.id.casefold() else None
+    return Confidence.LOW if one.name and other.name and one.name.casefold() == other.name.casefold() else None
+
+
+@rule(
+    "EXE007",
+    "hasty-approval",
+    "Approval faster than a person reads, or outside working hours",
+    on=ExecutionFacts,
+    systems=("buddy", "tracecat"),
+    severity=Severity.LOW,
+    confidence=Confidence.MEDIUM,
+    persona=Persona.FORENSIC,
+    reads=("approval_date", "start_date", "interactions[].created_at", "interactions[].updated_at"),
+    needs=("EXECUTION_INFO", "workflow:read"),
+    uses=("limits.approval_least", "working_hours", "time_zone"),
+)
+def hasty_approval(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The approval came sooner than anybody can have looked (``limits.approval_least``), or outside working hours (confidence low).
+
+    Why:
+    A stamp without a look is no approval; an approval at night may be somebody else's.
+
+    Mend:
+    Ask who approved. Give approvers something to look at, such as the difference and the test results, in the gate's comment.
+
+    Before:
+    {"start_date": "2026-03-10T10:00:00Z", "approval_date": "2026-03-10T10:00:01Z"}
+
+    After:
+    {"start_date": "2026-03-10T10:00:00Z", "approval_date": "2026-03-10T10:04:30Z"}
+    """
+    given = approvals(execution)
+    if not given:
+        yield not_applicable("nothing was approved")
+    zone = ZoneInfo(settings.time_zone)
+    for approval in given:
+        path = f"{approval.place}.approval_date" if approval.field == "approver_id" else f"{approval.place}.updated_at"
+        if approval.answered_at is None:
+            yield not_available("when it was approved is not told")
+            continue
+        took = seconds(approval.asked_at, approval.answered_at)
+        if took is not None and 0 <= took < settings.limits.approval_least.total_seconds():
+            yield fail(path, f"{approval.what} at once", f"{approval.what} was approved after {took:.1f} s.")
+        if not _at_work(approval.answered_at.astimezone(zone), settings.working_hours):
+            message = f"{approval.what} was approved outside working hours."
+            yield fail(path, f"{approval.what} outside working hours", message, confidence=Confidence.LOW)
+
+
+def _at_work(when: datetime, hours: WorkingHours) -> bool:
+    if DAYS[when.weekday()] not in hours.days:
+        return False
+    if hours.start <= hours.end:
+        return hours.start <= when.time() < hours.end
+    return when.time() >= hours.start or when.time() < hours.end  # past midnight
+
+
+@rule(
+    "EXE008",
+    "approval-skipped",
+    "Approval that was passed by",
+    on=ExecutionFacts,
+    systems=("buddy",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.LOW,
+    reads=("action_executions[].status", "action_executions[].action.type", "approver_id", "approval_date"),
+    needs=("EXECUTION_INFO",),
+)
+def approval_skipped(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    An approval action did not run, and what comes after it did; or it went through, and no approver is named.
+
+    Why:
+    A condition, or a selection of actions at the start (``actions_to_run``), leads around the gate.
+
+    Mend:
+    Look at the conditions of the approval action: they should not be weaker than those of what it guards.
+
+    Before:
+    [{"action": {"type": "WAIT_FOR_APPLY"}, "status": "SKIPPED"}, {"action": {"name": "Deploy"}, "status": "SUCCESSFUL"}]
+
+    After:
+    [{"action": {"type": "WAIT_FOR_APPLY"}, "status": "SUCCESSFUL", "approver_id": 9}, {"action": {"name": "Deploy"}}]
+    """
+    gates = [(number, step) for number, step in enumerate(execution.steps) if step.type in APPROVALS]
+    if not gates:
+        if execution.steps or execution.detailed:
+            yield not_applicable("there is no approval")
+        else:
+            yield not_available("the steps were not read")
+    for number, step in gates:
+        failed = any(other.phase in (Phase.FAILED, Phase.TIMED_OUT, Phase.CANCELLED) for other in execution.steps[:number])
+        went_on = any(other.phase not in (Phase.SKIPPED, Phase.QUEUED, Phase.UNKNOWN) for other in execution.steps[number + 1 :])
+        if step.phase is Phase.SKIPPED and went_on and not failed:
+            yield fail(f"{step.path}.status", f"{step.name} {step.status}", f"{step.name} is {step.status}, and it went on behind it.")
+        elif step.phase is Phase.SUCCEEDED and not step.approver and not step.approved_at:
+            if execution.detailed:
+                yield fail(f"{step.path}.approver_id", step.name, f"{step.name} went through, and nobody is named who approved.")
+            else:
+                yield not_available("who approved was not read")

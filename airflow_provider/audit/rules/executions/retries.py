@@ -1,0 +1,164 @@
+"""Executions and steps that are tried again and again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from airflow_provider.audit.facts.facts import ExecutionFacts, RunFacts, StepFacts, WindowFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.execution.phase import Phase
+
+MANY = 100
+"""Attempts from which on a limit is none."""
+
+
+@rule(
+    "EXE013",
+    "retry-storm",
+    "Retry storm",
+    on=RunFacts,
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=(
+        "events[].action_error.message",
+        "events[].event_group.current_attempt",
+        "action_executions[].action.id",
+        "to_revision",
+        "passed_variables",
+        "automation_rule_id",
+        "trigger_data",
+    ),
+    needs=("EXECUTION_INFO", "workflow:read", "automation:read"),
+    uses=("limits.attempts", "limits.repeats"),
+)
+def retry_storm(facts: RunFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A step was tried more than ``limits.attempts`` times in one execution; or a definition was started more than ``limits.repeats`` times
+    in the window with the same inputs, and many of its executions failed (confidence medium: they did not). Tracecat tells attempts only
+    in the text of a failure, AlgaPSA not at all. Buddy's scheduled executions are no repetition.
+
+    Why:
+    It costs money and keeps others waiting, and hammers on a remote that has trouble already.
+
+    Mend:
+    Retry fewer times, with a growing pause, and only what may pass the next time. Look for who starts it: two schedulers, a retried task.
+
+    Before:
+    {"action_error": {"message": "[ACTIONS.lookup -> execute_action] (Attempt 40) 503"}}
+
+    After:
+    {"action_error": {"message": "[ACTIONS.lookup -> execute_action] (Attempt 3) 503"}}
+    """
+    if isinstance(facts, WindowFacts):
+        yield from _repeated(facts, settings.limits.repeats)
+    elif isinstance(facts, ExecutionFacts):
+        yield from _attempts(facts, settings.limits.attempts)
+
+
+def _repeated(window: WindowFacts, most: int) -> Iterator[Outcome]:
+    for key, count, first in window.current.repeats:
+        if count > most:
+            failing = window.current.failed * 2 >= count
+            message = f"It was started {count} times with the same inputs, first as {first}."
+            yield fail("current.repeats", key, message, confidence=None if failing else Confidence.MEDIUM)
+
+
+def _attempts(execution: ExecutionFacts, most: int) -> Iterator[Outcome]:
+    if execution.alga_psa is not None:
+        yield not_applicable("attempts are not told")
+        return
+    if not execution.steps:
+        yield not_available("the steps were not read")
+    elif execution.tracecat is not None and all(step.attempt is None for step in execution.steps):
+        yield not_available("attempts are told in failures only")
+    turns: defaultdict[str, list[StepFacts]] = defaultdict(list)
+    for step in execution.steps:
+        if step.attempt is not None and step.attempt > most:
+            yield fail(f"{step.path}.current_attempt", step.name, f"{step.name} was tried {step.attempt} times.")
+        if execution.buddy is not None and step.definition is not None and step.phase in (Phase.FAILED, Phase.TIMED_OUT):
+            turns[step.definition].append(step)
+    for failed in turns.values():
+        if len(failed) > most:
+            message = f"{failed[0].name} failed {len(failed)} times in one execution."
+            yield fail(
+                f"{failed[0].path}.status", failed[0].name, message, confidence=Confidence.MEDIUM
+            )  # or a loop, each turn of which failed
+
+
+@rule(
+    "EXE014",
+    "unlimited-retries",
+    "Unlimited retries allowed",
+    on=ExecutionFacts,
+    systems=("tracecat",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("events[].event_group.retry_policy", "events[].workflow_timeout"),
+    needs=("workflow:read",),
+)
+def unlimited_retries(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    An action may be tried for ever: its policy has no number of attempts, or one of a hundred and more, no condition to end them, and the
+    workflow has no time limit.
+
+    Why:
+    A remote that is gone for good keeps the execution running for good, and is called for ever.
+
+    Mend:
+    Set ``max_attempts`` to what is useful, or ``retry_until``.
+
+    Before:
+    {"retry_policy": {"max_attempts": 0, "timeout": 300, "retry_until": null}}
+
+    After:
+    {"retry_policy": {"max_attempts": 5, "timeout": 300, "retry_until": null}}
+    """
+    part = execution.tracecat
+    if part is None or part.events is None:
+        yield not_available("the history was not read")
+        return
+    for step in execution.steps:
+        if step.max_attempts is None or 1 <= step.max_attempts < MANY or step.retry_until or part.workflow_timeout:
+            continue
+        allowed = "without end" if step.max_attempts < 1 else f"{step.max_attempts} times"
+        message = f"{step.name} may be tried {allowed}."
+        yield fail(f"{step.path}.retry_policy.max_attempts", f"{step.definition} {step.max_attempts}", message)
+
+
+@rule(
+    "EXE023",
+    "long-history",
+    "History close to its limit",
+    on=ExecutionFacts,
+    systems=("tracecat",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.MEDIUM,
+    reads=("history_length",),
+    needs=("workflow:read",),
+    uses=("limits.history_length",),
+)
+def long_history(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The execution's history has more events than ``limits.history_length``.
+
+    Why:
+    A worker reads the whole history to go on, so it gets slower; at the server's limit (51,200 events by default) the execution is ended.
+
+    Mend:
+    Loop over fewer items, or give parts of the work to child workflows, each with a history of its own.
+
+    Before:
+    {"history_length": 48211}
+
+    After:
+    {"history_length": 812}
+    """
+    length = execution.tracecat.history_length if execution.tracecat else None
+    if length is None:
+        yield not_available("the length of the history is not told")
+    elif length > settings.limits.history_length:
+        yield fail("history_length", "too long", f"Its history has {length} events.")

@@ -1,0 +1,119 @@
+"""
+A rule: one pure function of a fact and the settings, and what is to be said about it.
+
+Its docstring is its documentation: a first paragraph (what), then sections headed ``Why:``, ``Mend:``, ``Before:`` and ``After:``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from airflow_provider.audit.facts.facts import Fact
+from airflow_provider.audit.rules.outcome import Outcome
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+F = TypeVar("F", bound=Fact)
+Check = Callable[[F, AuditSettings], Iterable[Outcome]]
+SYSTEMS = ("buddy", "tracecat", "alga_psa")
+SECTIONS = ("Why", "Mend", "Before", "After")
+_HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):[ ]*\n?", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    What :func:`rule` was told, and its function.
+
+    :param on: type of the facts that it judges.
+    :param reads: fields of the API that it looks at, by system where they differ.
+    :param needs: scopes or permissions without which these fields are not visible.
+    :param uses: settings that it heeds, as dotted names.
+    :param docs: ``what``, ``why``, ``mend``, ``before``, ``after``.
+    """
+
+    id: str
+    slug: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    persona: Persona
+    on: type[Fact]
+    systems: tuple[str, ...]
+    reads: tuple[str, ...]
+    needs: tuple[str, ...]
+    uses: tuple[str, ...]
+    references: tuple[str, ...]
+    since: str
+    docs: dict[str, str]
+    check: Callable[[Any, AuditSettings], Iterable[Outcome]]
+
+    def applies(self, fact: Fact) -> bool:
+        """Whether it has anything to say about facts such as this."""
+        return isinstance(fact, self.on) and (fact.subject.system in self.systems or fact.subject.system == "audit")
+
+
+REGISTRY: dict[str, Rule] = {}
+"""Rules by id. :func:`airflow_provider.audit.rules.all_rules` loads them."""
+
+
+def rule(
+    id: str,
+    slug: str,
+    title: str,
+    *,
+    on: type[F],
+    severity: Severity,
+    confidence: Confidence,
+    reads: Sequence[str],
+    persona: Persona = Persona.DEFAULT,
+    systems: Sequence[str] = SYSTEMS,
+    needs: Sequence[str] = (),
+    uses: Sequence[str] = (),
+    references: Sequence[str] = (),
+    since: str = "0.2.0",
+) -> Callable[[Check[F]], Check[F]]:
+    """
+    Make a function a rule; parameters as in :class:`Rule`. The function itself stays as it is.
+
+    :raises ValueError: if id or slug is taken or malformed, or a section of the docstring is missing.
+    """
+
+    def register(check: Check[F]) -> Check[F]:
+        if not re.fullmatch(r"[A-Z]{3}\d{3}", id) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
+            raise ValueError(f"{id} {slug}: an id looks like BDY001, a slug like floating-image-tag.")
+        if any(known.id == id or known.slug == slug for known in REGISTRY.values()):
+            raise ValueError(f"{id} {slug}: there is such a rule already.")
+        REGISTRY[id] = Rule(
+            id=id,
+            slug=slug,
+            title=title,
+            severity=severity,
+            confidence=confidence,
+            persona=persona,
+            on=on,
+            systems=tuple(systems),
+            reads=tuple(reads),
+            needs=tuple(needs),
+            uses=tuple(uses),
+            references=tuple(references),
+            since=since,
+            docs=_docs(id, check),
+            check=check,
+        )
+        return check
+
+    return register
+
+
+def _docs(id: str, check: Callable[..., object]) -> dict[str, str]:
+    what, *parts = _HEADING.split(inspect.getdoc(check) or "")
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    docs = {"what": what.strip(), **{name.lower(): inspect.cleandoc(sections.get(name, "")).strip() for name in SECTIONS}}
+    if missing := [name for name, text in docs.items() if not text]:
+        raise ValueError(f"{id}: the docstring of {check.__name__} lacks {', '.join(missing)}.")
+    return docs
