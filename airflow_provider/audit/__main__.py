@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow_provider import _clock
 from airflow_provider.audit.engine.engine import AuditResult
-from airflow_provider.audit.facts.facts import Fact
+from airflow_provider.audit.facts.fact import Fact
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings, load_settings
 from airflow_provider.errors import ConfigurationError, ExecutionApiError

@@ -20,7 +20,8 @@ from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit, AuditResult
 from airflow_provider.audit.engine.finding import NEW
 from airflow_provider.audit.engine.waivers import Waivers
-from airflow_provider.audit.facts.facts import Fact, GapFacts, Subject
+from airflow_provider.audit.facts.fact import Fact, Subject
+from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.reports import FORMATS, result_json, text_of
 from airflow_provider.audit.settings.document import described
 from airflow_provider.audit.settings.levels import Severity

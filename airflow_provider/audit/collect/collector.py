@@ -16,7 +16,8 @@ from airflow_provider import _clock
 from airflow_provider.audit.collect import alga_psa, buddy, tracecat
 from airflow_provider.audit.collect.source import Reader, Source, Unit, Window, all_of
 from airflow_provider.audit.collect.spool import Spool
-from airflow_provider.audit.facts.facts import Fact, GapFacts, Subject
+from airflow_provider.audit.facts.fact import Fact, Subject
+from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.records.export import Record, facts_of
 from airflow_provider.errors import ConfigurationError
 

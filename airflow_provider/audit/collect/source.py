@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from airflow_provider import _clock
-from airflow_provider.audit.facts.facts import Connection
+from airflow_provider.audit.facts.fact import Connection
 from airflow_provider.errors import (
     ConnectionMissing,
     ExecutionApiError,

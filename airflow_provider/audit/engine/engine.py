@@ -12,9 +12,14 @@ from pathlib import Path
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of
 from airflow_provider.audit.engine.waivers import Waivers, waived_as
-from airflow_provider.audit.facts.changes import digest
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.change import ChangeFacts, digest
 from airflow_provider.audit.facts.counting import Windows
-from airflow_provider.audit.facts.facts import ActionFacts, ChangeFacts, ExecutionFacts, Fact, GapFacts, PipelineFacts, WindowFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts
+from airflow_provider.audit.facts.fact import Fact
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.pipeline import PipelineFacts
+from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import Fail, NotApplicable, NotAvailable, Status
 from airflow_provider.audit.rules.rule import Rule

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider.audit.facts.facts import Subject
+from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.rules.evidence import Evidence
 from airflow_provider.audit.rules.outcome import Fail
 from airflow_provider.audit.rules.rule import Rule

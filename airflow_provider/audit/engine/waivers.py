@@ -14,7 +14,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from airflow_provider.audit.engine.finding import Finding
-from airflow_provider.audit.facts.facts import Subject, WaiverFacts
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.facts.waiver import WaiverFacts
 from airflow_provider.audit.settings.document import read
 from airflow_provider.audit.settings.rule_names import RuleId
 

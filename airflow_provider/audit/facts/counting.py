@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
-from airflow_provider.audit.facts.facts import Counted, Definition, ExecutionFacts, Subject, WindowFacts
+from airflow_provider.audit.facts.execution import Definition, ExecutionFacts
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.facts.window import Counted, WindowFacts
 from airflow_provider.execution.phase import Phase
 
 SAMPLE = 256

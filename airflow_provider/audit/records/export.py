@@ -17,19 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider import _clock
 from airflow_provider.alga_psa import models as alga_psa
-from airflow_provider.audit.facts.changes import digest
-from airflow_provider.audit.facts.facts import (
-    ActionFacts,
-    ChangeFacts,
-    Connection,
-    Counted,
-    Definition,
-    Fact,
-    GapFacts,
-    Subject,
-    WaiverFacts,
-    WindowFacts,
-)
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.change import ChangeFacts, digest
+from airflow_provider.audit.facts.execution import Definition
+from airflow_provider.audit.facts.fact import Connection, Fact, Subject
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.waiver import WaiverFacts
+from airflow_provider.audit.facts.window import Counted, WindowFacts
 from airflow_provider.audit.records import from_alga_psa, from_buddy, from_tracecat
 from airflow_provider.buddy import action_models
 from airflow_provider.buddy import models as buddy

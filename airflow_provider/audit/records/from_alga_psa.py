@@ -7,17 +7,8 @@ from typing import Any
 
 from airflow_provider.alga_psa import models
 from airflow_provider.alga_psa.snapshot import MARKER_KEY, is_dry_run, phase_of, snapshot_of
-from airflow_provider.audit.facts.facts import (
-    AlgaPsaPart,
-    Connection,
-    Definition,
-    ExecutionFacts,
-    LogLine,
-    Person,
-    StepFacts,
-    Subject,
-    Variable,
-)
+from airflow_provider.audit.facts.execution import AlgaPsaPart, Definition, ExecutionFacts, LogLine, StepFacts
+from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
 

@@ -11,22 +11,12 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from airflow_provider.audit.facts.facts import (
-    ActionFacts,
-    ActionSummary,
-    BuddyPart,
-    Connection,
-    Definition,
-    ExecutionFacts,
-    LogLine,
-    Person,
-    PipelineFacts,
-    StepFacts,
-    Subject,
-    Variable,
-)
+from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
+from airflow_provider.audit.facts.execution import BuddyPart, Definition, ExecutionFacts, LogLine, StepFacts
+from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
+from airflow_provider.audit.facts.pipeline import ActionSummary, PipelineFacts
 from airflow_provider.buddy import models
-from airflow_provider.buddy.action_models import ActionDefinition, RunDockerContainer
+from airflow_provider.buddy.action_models import ActionDefinition
 from airflow_provider.buddy.snapshot import phase_of
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
@@ -34,16 +24,6 @@ from airflow_provider.execution.result import utc
 LOG_LINES = 1_000
 """Kept of each step."""
 _MARKER = re.compile(r"\[(airflow-[0-9a-f]{20})\]")
-_PLAIN = frozenset(field.name for field in fields(ActionFacts)) - {
-    "subject", "given", "seen_at", "pipeline", "detailed", "id", "name", "integration", "variables", "other", "type",
-}  # fmt: skip
-
-
-class _Shared(RunDockerContainer):
-    """Fields that actions of other types may have in common with it."""
-
-    type: str | None = None  # type: ignore[assignment]
-    commands: models.ManyOf[str] = []
 
 
 def pipeline_facts(
@@ -94,8 +74,7 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
     """
     extra = dict(action.model_extra or {})
     shared = _shared(extra)
-    sources = [(source, _PLAIN & source.model_fields_set & type(source).model_fields.keys()) for source in (action, shared)]
-    values = {name: _frozen(getattr(source, name)) for source, names in sources for name in names}
+    known = {name: getattr(action, name) for name in action.model_fields_set & type(action).model_fields.keys()}
     number = str(action.id)
     name = action.name or f"action {number}"
     place = f"buddy:{pipeline.workspace}/{pipeline.project}/{pipeline.id}/action/{number}"
@@ -107,21 +86,21 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
         detailed=detailed,
         id=number,
         name=name,
-        type=action.type,
+        config=shared.model_copy(update=known),
         integration=action.integration.identifier if action.integration else None,
         variables=tuple(_variable(item) for item in action.variables),
         other={name: value for name, value in extra.items() if name not in shared.model_fields_set},
-        **values,
     )
 
 
-def _shared(extra: Mapping[str, Any]) -> _Shared:
-    known = {name: value for name, value in extra.items() if name in _PLAIN}
+def _shared(extra: Mapping[str, Any]) -> ActionConfiguration:
+    """The fields of Run Docker Container that an action of another type has as well, as far as they have the documented type."""
+    known = {name: value for name, value in extra.items() if name in ActionConfiguration.model_fields}
     try:
-        return _Shared.model_validate(known)
+        return ActionConfiguration.model_validate(known)
     except ValidationError as error:
         wrong = {problem["loc"][0] for problem in error.errors(include_url=False, include_input=False)}
-        return _Shared.model_validate({name: value for name, value in known.items() if name not in wrong})
+        return ActionConfiguration.model_validate({name: value for name, value in known.items() if name not in wrong})
 
 
 def execution_facts(
@@ -246,14 +225,6 @@ def host_of(url: str) -> str:
 
 def _variable(item: models.Variable) -> Variable:
     return Variable(item.key, item.value, item.encrypted, item.type, item.defaults, item.settable)
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, models.Model):
-        return value.model_dump(mode="json", exclude_unset=True)
-    return value
 
 
 def _person(who: models.Named | None) -> Person | None:

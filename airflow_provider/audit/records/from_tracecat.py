@@ -7,18 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.facts import (
-    Connection,
-    Definition,
-    Event,
-    ExecutionFacts,
-    Interaction,
-    Person,
-    StepFacts,
-    Subject,
-    TracecatPart,
-    Variable,
-)
+from airflow_provider.audit.facts.execution import Definition, Event, ExecutionFacts, Interaction, StepFacts, TracecatPart
+from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
 from airflow_provider.tracecat import models

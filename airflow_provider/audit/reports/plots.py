@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from airflow_provider.audit.facts.facts import Counted, WindowFacts
+from airflow_provider.audit.facts.window import Counted, WindowFacts
 
 MOST_PLOTTED = 100
 WIDTH = 160

@@ -11,7 +11,9 @@ from typing import Any
 
 from airflow_provider.audit.engine.engine import AuditResult, RuleError
 from airflow_provider.audit.engine.finding import Finding, subject_as_json
-from airflow_provider.audit.facts.facts import Counted, GapFacts, Subject, WindowFacts
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.window import Counted, WindowFacts
 from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import Status

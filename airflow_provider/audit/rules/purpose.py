@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from airflow_provider.audit.analysis.secrets.values import LONGEST_NAME
-from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.facts.action import ActionFacts
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 GATES = ("WAIT_FOR_APPLY", "WAIT_FOR_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "SLEEP")
@@ -70,13 +70,13 @@ def purposes(action: ActionFacts) -> frozenset[str]:
     """
     words = {word.lower() for word in _WORDS.findall(action.name[:LONGEST_NAME])}
     found = {purpose for purpose, names in _NAMES.items() if words & names}
-    if action.type in _NOTICES:
+    if action.config.type in _NOTICES:
         found.add("notice")
-    if action.type in _CHECK_TYPES:
+    if action.config.type in _CHECK_TYPES:
         found.add("check")
-    if action.type in _CHANGE_TYPES:
+    if action.config.type in _CHANGE_TYPES:
         found.add("change")
-    if action.type in APPROVALS:
+    if action.config.type in APPROVALS:
         found.add("approval")
     for script in action.scripts():
         found |= {purpose for purpose, pattern in _COMMANDS.items() if pattern.search(script.text)}

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_provider.audit.facts.facts import Fact
+from airflow_provider.audit.facts.fact import Fact
 from airflow_provider.audit.rules.outcome import Outcome
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.audit.settings.rule_names import NAMES
 
 F = TypeVar("F", bound=Fact)
 Check = Callable[[F, AuditSettings], Iterable[Outcome]]
@@ -63,7 +64,6 @@ REGISTRY: dict[str, Rule] = {}
 
 def rule(
     id: str,
-    slug: str,
     title: str,
     *,
     on: type[F],
@@ -80,17 +80,17 @@ def rule(
     """
     Make a function a rule; parameters as in :class:`Rule`. The function itself stays as it is.
 
-    :raises ValueError: if id or slug is taken or malformed, or a section of the docstring is missing.
+    :raises ValueError: if the id has no name or is taken, or a section of the docstring is missing.
     """
 
     def register(check: Check[F]) -> Check[F]:
-        if not re.fullmatch(r"[A-Z]{3}\d{3}", id) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
-            raise ValueError(f"{id} {slug}: an id looks like BDY001, a slug like floating-image-tag.")
-        if any(known.id == id or known.slug == slug for known in REGISTRY.values()):
-            raise ValueError(f"{id} {slug}: there is such a rule already.")
+        if id not in NAMES:
+            raise ValueError(f"{id} has no name in settings/rule_names.py.")
+        if id in REGISTRY:
+            raise ValueError(f"{id}: there is such a rule already.")
         REGISTRY[id] = Rule(
             id=id,
-            slug=slug,
+            slug=NAMES[id],
             title=title,
             severity=severity,
             confidence=confidence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.facts import WaiverFacts
+from airflow_provider.audit.facts.waiver import WaiverFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -13,7 +13,6 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @rule(
     "AUD001",
-    "expired-waiver",
     "Expired waiver",
     on=WaiverFacts,
     systems=("audit",),
@@ -43,7 +42,6 @@ def expired_waiver(waiver: WaiverFacts, settings: AuditSettings) -> Iterator[Out
 
 @rule(
     "AUD002",
-    "unused-waiver",
     "Unused waiver",
     on=WaiverFacts,
     systems=("audit",),

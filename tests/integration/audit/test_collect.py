@@ -22,7 +22,9 @@ from airflow_provider.audit.collect.collector import collected, facts_in
 from airflow_provider.audit.collect.spool import Spool
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import AuditResult, audit
-from airflow_provider.audit.facts.facts import ActionFacts, ExecutionFacts, GapFacts
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts
+from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.reports import result_json
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
@@ -65,7 +67,7 @@ def test_every_action_of_every_pipeline_is_read_in_detail(emulator: Emulator, sp
     pipelines(emulator, 2, project="two")
     read = facts(spool(CONFIGURATION), ActionFacts)
     assert len(read) == 124
-    assert all(action.docker_image_name == "node" for action in read)
+    assert all(action.config.docker_image_name == "node" for action in read)
     assert max(asked(emulator).values()) == 1
 
 

@@ -19,7 +19,8 @@ import pytest
 from airflow_provider.audit.collect.collector import facts_in
 from airflow_provider.audit.engine.engine import Audit, AuditResult
 from airflow_provider.audit.engine.finding import Finding
-from airflow_provider.audit.facts.facts import ActionFacts, ExecutionFacts
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.settings.levels import Confidence
 from airflow_provider.audit.settings.model import AuditSettings

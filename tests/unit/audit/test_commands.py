@@ -10,7 +10,7 @@ from airflow_provider.audit.analysis.images.reference import parse_image
 from airflow_provider.audit.analysis.secrets.shapes import looks_random, shapes_in
 from airflow_provider.audit.analysis.secrets.values import secrets_shaped
 from airflow_provider.audit.analysis.shell.script import MOST, parse
-from airflow_provider.audit.facts.facts import Commands
+from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.settings.levels import Confidence
 
 

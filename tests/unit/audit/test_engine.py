@@ -14,8 +14,10 @@ from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit, AuditResult
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED
 from airflow_provider.audit.engine.waivers import Waiver, WaiverFile, Waivers
+from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.counting import SAMPLE, Windows
-from airflow_provider.audit.facts.facts import ActionFacts, GapFacts, Subject
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.evidence import hidden
@@ -55,7 +57,7 @@ def run(*records: dict[str, Any], settings: AuditSettings | None = None, **argum
 
 
 def broken(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    raise ValueError(f"with remote data: {fact.password}")
+    raise ValueError(f"with remote data: {fact.config.password}")
     yield
 
 
@@ -65,7 +67,7 @@ def loud(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
 
 
 def leaky(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    yield fail("password", hidden("password", fact.password), "A password.")
+    yield fail("password", hidden("password", fact.config.password), "A password.")
 
 
 def test_a_rule_that_breaks_is_told_and_its_answer_is_not_available() -> None:

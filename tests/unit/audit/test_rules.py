@@ -8,11 +8,12 @@ from collections import Counter
 import pytest
 
 from airflow_provider.audit import rules
-from airflow_provider.audit.facts.facts import ExecutionFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.rules import MODULES, all_rules
 from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.audit.settings.rule_names import NAMES
 from tests.unit.audit.samples import ROOT, Sample, samples
 
 RULES = all_rules()
@@ -82,4 +83,6 @@ def test_a_sample_judged_twice_has_the_same_fingerprints(sample: Sample) -> None
 
 def test_samples_and_modules_belong_to_rules() -> None:
     assert {path.name for path in ROOT.iterdir()} == {rule.id for rule in RULES}
+    assert {rule.id: rule.slug for rule in RULES} == NAMES
+    assert all(re.fullmatch("[A-Z]{3}[0-9]{3}", id) and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) for id, name in NAMES.items())
     assert {rule.check.__module__.removeprefix(f"{rules.__name__}.") for rule in RULES} == set(MODULES)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.changes import changed
-from airflow_provider.audit.facts.facts import ChangeFacts
+from airflow_provider.audit.facts.change import ChangeFacts, changed
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -14,7 +13,6 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @rule(
     "BDY027",
-    "configuration-drift",
     "Configuration changed since the last audit",
     on=ChangeFacts,
     systems=("buddy",),

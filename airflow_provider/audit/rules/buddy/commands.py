@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from airflow_provider.audit.analysis.shell.downloads import Downloads, Run, only_asks
 from airflow_provider.audit.analysis.shell.script import Command
 from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
-from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
@@ -19,7 +19,6 @@ FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "
 
 @rule(
     "BDY010",
-    "download-into-shell",
     "Download piped into a shell",
     on=ActionFacts,
     systems=("buddy",),
@@ -70,7 +69,6 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
 
 @rule(
     "BDY011",
-    "tls-checks-off",
     "TLS checks switched off",
     on=ActionFacts,
     systems=("buddy",),
@@ -116,7 +114,6 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 
 @rule(
     "BDY021",
-    "entrypoint-fetches",
     "Entrypoint tampered with",
     on=ActionFacts,
     systems=("buddy",),
@@ -161,7 +158,6 @@ def _fetches(command: Command) -> bool:
 
 @rule(
     "BDY026",
-    "injection-from-variables",
     "Injection from user-controlled variables",
     on=ActionFacts,
     systems=("buddy",),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from posixpath import normpath
 
-from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
@@ -15,7 +15,6 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @rule(
     "BDY017",
-    "runs-as-root",
     "Runs as root",
     on=ActionFacts,
     systems=("buddy",),
@@ -40,10 +39,10 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
     After:
     {"run_as_user": "node"}
     """
-    user = (action.run_as_user or "").strip().lower()
+    user = (action.config.run_as_user or "").strip().lower()
     if not action.gives("run_as_user"):
         yield not_available("run_as_user is not visible")
-    elif not user and action.type != "RUN_DOCKER_CONTAINER":
+    elif not user and action.config.type != "RUN_DOCKER_CONTAINER":
         yield not_applicable("no container")
     elif not user:
         yield not_available("the image's own user is not known")
@@ -52,12 +51,11 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
     elif re.search(r"[$%{]", user):
         yield not_available("run_as_user holds a variable")
     elif re.fullmatch(r"root|(?:uid=)?0+", user.partition(":")[0].strip()):
-        yield fail("run_as_user", action.run_as_user, "The commands run as root.")
+        yield fail("run_as_user", action.config.run_as_user, "The commands run as root.")
 
 
 @rule(
     "BDY018",
-    "volume-outside-pipeline",
     "Volume mapping leaves the pipeline file system",
     on=ActionFacts,
     systems=("buddy",),
@@ -86,9 +84,9 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
     if not action.gives("volume_mappings", "working_directory"):
         yield not_available("volume_mappings is not visible")
         return
-    for number, mapping in enumerate(action.volume_mappings):
+    for number, mapping in enumerate(action.config.volume_mappings):
         yield from _mapping(f"volume_mappings[{number}]", mapping)
-    directory = (action.working_directory or "").strip()
+    directory = (action.config.working_directory or "").strip()
     if directory and _over_system(directory):
         message = "The pipeline's file system is mounted over a system directory."
         yield fail("working_directory", directory, message, severity=Severity.MEDIUM)
@@ -156,7 +154,6 @@ def _over_system(path: str) -> bool:
 
 @rule(
     "BDY020",
-    "credentials-cached",
     "Cached directory holds credentials",
     on=ActionFacts,
     systems=("buddy",),
@@ -183,7 +180,7 @@ def credentials_cached(action: ActionFacts, settings: AuditSettings) -> Iterator
     """
     if not action.gives("cached_dirs"):
         yield not_available("cached_dirs is not visible")
-    for number, directory in enumerate(action.cached_dirs):
+    for number, directory in enumerate(action.config.cached_dirs):
         place = _clean(
             re.sub(r"^(?:~|\$\{?HOME\}?|%USERPROFILE%|[A-Za-z]:/Users/[^/]+)(?=/|$)", "/root", directory.strip().replace("\\", "/"))
         )

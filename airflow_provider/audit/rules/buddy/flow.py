@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.purpose import DEPLOYMENTS, purposes
 from airflow_provider.audit.rules.rule import rule
@@ -14,7 +14,6 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @rule(
     "BDY014",
-    "errors-ignored",
     "Errors ignored",
     on=ActionFacts,
     systems=("buddy",),
@@ -42,17 +41,17 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     """
     if not action.gives("ignore_errors"):
         yield not_available("ignore_errors is not visible")
-    elif action.ignore_errors:
+    elif action.config.ignore_errors:
         what = purposes(action)
-        if action.type in DEPLOYMENTS:
-            message = f"It is set, and does not apply to actions of type {action.type}."
+        if action.config.type in DEPLOYMENTS:
+            message = f"It is set, and does not apply to actions of type {action.config.type}."
             yield fail("ignore_errors", True, message, severity=Severity.INFO, confidence=Confidence.LOW)
         elif what & {"check", "change", "approval"}:
             yield fail("ignore_errors", True, "Errors of a test, scan or change are ignored.", severity=Severity.HIGH)
         elif "notice" in what:
             message = "Errors of a message are ignored."
             yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.LOW)
-        elif action.trigger_time in ("ON_FAILURE", "ON_TERMINATE", "ON_WARNING"):
+        elif action.config.trigger_time in ("ON_FAILURE", "ON_TERMINATE", "ON_WARNING"):
             message = "Errors are ignored in an action that runs when something has failed already."
             yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.MEDIUM)
         else:
@@ -61,7 +60,6 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 
 @rule(
     "BDY015",
-    "every-command-runs",
     "All commands run regardless of failures",
     on=ActionFacts,
     systems=("buddy",),
@@ -88,7 +86,7 @@ def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator
     """
     if not action.gives("execute_every_command"):
         yield not_available("execute_every_command is not visible")
-    elif action.execute_every_command:
+    elif action.config.execute_every_command:
         lines = [
             line for script in action.scripts() for line in script.text.splitlines() if line.strip() and not line.lstrip().startswith("#")
         ]
@@ -101,7 +99,6 @@ def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator
 
 @rule(
     "BDY024",
-    "disabled-guard",
     "Disabled guard",
     on=ActionFacts,
     systems=("buddy",),
@@ -130,17 +127,16 @@ def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         yield not_available("disabled is not visible")
         return
     what = purposes(action)
-    approval = "approval" in what or action.trigger_time == "ON_WAIT_FOR_APPROVE"
+    approval = "approval" in what or action.config.trigger_time == "ON_WAIT_FOR_APPROVE"
     if not approval and "check" not in what:
         yield not_applicable("it seems to be no approval, test or scan")
-    elif action.disabled:
+    elif action.config.disabled:
         kind = "An approval" if approval else "A test or scan"
         yield fail("disabled", True, f"{kind} is switched off.")
 
 
 @rule(
     "BDY025",
-    "conflicting-fields",
     "Unused or conflicting fields",
     on=ActionFacts,
     systems=("buddy",),
@@ -180,20 +176,20 @@ def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator
     if not action.gives("trigger_time", "run_only_on_first_failure", "image_location"):
         yield not_available("the fields are not visible")
         return
-    where, registry = action.image_location, action.docker_registry
-    if action.run_only_on_first_failure and action.trigger_time not in (None, "ON_FAILURE"):
-        yield fail("run_only_on_first_failure", True, f"It applies to the trigger ON_FAILURE only, not to {action.trigger_time}.")
+    where, registry = action.config.image_location, action.config.docker_registry
+    if action.config.run_only_on_first_failure and action.config.trigger_time not in (None, "ON_FAILURE"):
+        yield fail("run_only_on_first_failure", True, f"It applies to the trigger ON_FAILURE only, not to {action.config.trigger_time}.")
     for field in ("docker_build_action_id", "docker_build_action_name"):
-        if (value := getattr(action, field)) and where not in (None, "ACTION"):
+        if (value := getattr(action.config, field)) and where not in (None, "ACTION"):
             yield fail(field, value, f"The image comes from {where}, not from an action.")
             break
-    if action.package and where not in (None, "PACKAGE_REGISTRY"):
-        yield fail("package", action.package, f"The image comes from {where}, not from a package.")
-    if action.docker_image_name and where in ("ACTION", "PACKAGE_REGISTRY"):
+    if action.config.package and where not in (None, "PACKAGE_REGISTRY"):
+        yield fail("package", action.config.package, f"The image comes from {where}, not from a package.")
+    if action.config.docker_image_name and where in ("ACTION", "PACKAGE_REGISTRY"):
         what = "an action" if where == "ACTION" else "a package"
-        yield fail("docker_image_name", action.docker_image_name, f"The image comes from {what}, not from a registry.")
-    if action.region and registry not in (None, "AMAZON_ECR", "GOOGLE_ARTIFACT_REGISTRY"):
-        yield fail("region", action.region, f"The registry {registry} has no regions.")
-    if action.mount_filesystem_disable and action.volume_mappings:
+        yield fail("docker_image_name", action.config.docker_image_name, f"The image comes from {what}, not from a registry.")
+    if action.config.region and registry not in (None, "AMAZON_ECR", "GOOGLE_ARTIFACT_REGISTRY"):
+        yield fail("region", action.config.region, f"The registry {registry} has no regions.")
+    if action.config.mount_filesystem_disable and action.config.volume_mappings:
         message = "The pipeline's file system is not mounted, so there is nothing to map."
-        yield fail("volume_mappings", " ".join(action.volume_mappings), message, confidence=Confidence.MEDIUM)
+        yield fail("volume_mappings", " ".join(action.config.volume_mappings), message, confidence=Confidence.MEDIUM)

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider.audit.analysis.images.reference import parse_image
 from airflow_provider.audit.analysis.secrets.values import is_reference, secret_in
-from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Fail, Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -19,7 +19,6 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @rule(
     "BDY001",
-    "floating-image-tag",
     "Floating or missing image tag",
     on=ActionFacts,
     systems=("buddy",),
@@ -48,14 +47,14 @@ def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"docker_image_name": "library/node", "docker_image_tag": "sha256:5c76d05034644fa8ecc9c2aa84e0a83cd981d0ef13af5455b87b9adf5b216561"}
     """
-    if action.image_location in ("ACTION", "PACKAGE_REGISTRY"):
+    if action.config.image_location in ("ACTION", "PACKAGE_REGISTRY"):
         yield not_applicable("the image comes from an action or the package registry")
     elif not action.gives("docker_image_name"):
         yield not_available("docker_image_name is not visible")
-    elif not (action.docker_image_name or "").strip():
+    elif not (action.config.docker_image_name or "").strip():
         yield not_applicable("there is no image")
     else:
-        yield from _pinned(action.docker_image_name or "", action.docker_image_tag, settings, "docker_image_tag")
+        yield from _pinned(action.config.docker_image_name or "", action.config.docker_image_tag, settings, "docker_image_tag")
 
 
 def _pinned(name: str, given: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
@@ -100,7 +99,6 @@ _CODENAMED = frozenset({"debian", "ubuntu", "buildpack-deps"})
 
 @rule(
     "BDY002",
-    "mutable-image-source",
     "Image comes from a mutable earlier source",
     on=ActionFacts,
     systems=("buddy",),
@@ -126,15 +124,15 @@ def mutable_image_source(action: ActionFacts, settings: AuditSettings) -> Iterat
     After:
     {"image_location": "PACKAGE_REGISTRY", "package": "tools", "version": "1.4.2"}
     """
-    if action.image_location == "PACKAGE_REGISTRY":
-        version = (action.version or "").strip()
+    if action.config.image_location == "PACKAGE_REGISTRY":
+        version = (action.config.version or "").strip()
         if not version:
-            yield fail("version", action.version, "The package is named without a version.")
+            yield fail("version", action.config.version, "The package is named without a version.")
         elif _RANGE.search(version) or floats(version, "", settings) is Confidence.HIGH:
             yield fail("version", version, f"{version} is not one version.")
         elif _VARIABLE.search(version):
             yield not_available("the version holds a variable")
-    elif action.image_location == "ACTION":
+    elif action.config.image_location == "ACTION":
         yield from _built_by(action)
     else:
         yield not_applicable("the image comes from a registry")
@@ -144,7 +142,7 @@ _RANGE = re.compile(r"[*^~<>|,\s]|(?:^|\.)[xX](?:\.|$)")
 
 
 def _built_by(action: ActionFacts) -> Iterator[Outcome]:
-    number, name = action.docker_build_action_id, action.docker_build_action_name
+    number, name = action.config.docker_build_action_id, action.config.docker_build_action_name
     path = "docker_build_action_name" if number is None and name else "docker_build_action_id"
     if number is None and not name:
         yield fail(path, None, "No action is named that builds the image.")
@@ -160,7 +158,6 @@ def _built_by(action: ActionFacts) -> Iterator[Outcome]:
 
 @rule(
     "BDY003",
-    "plain-http-registry",
     "Registry over plain HTTP",
     on=ActionFacts,
     systems=("buddy",),
@@ -188,13 +185,13 @@ def plain_http_registry(action: ActionFacts, settings: AuditSettings) -> Iterato
     if not action.gives("insecure_registry", "registry"):
         yield not_available("insecure_registry and registry are not visible")
         return
-    registry = (action.registry or "").strip()
-    image = (action.docker_image_name or "").strip()
+    registry = (action.config.registry or "").strip()
+    image = (action.config.docker_image_name or "").strip()
     address = registry or (image if re.match(r"https?://|[^/]+[.:][^/]*/|localhost/", image) else "")
     if _HERE.match(address):
         return
-    unused = action.image_location in ("ACTION", "PACKAGE_REGISTRY")
-    if action.insecure_registry:
+    unused = action.config.image_location in ("ACTION", "PACKAGE_REGISTRY")
+    if action.config.insecure_registry:
         message = "The registry is used without TLS."
         yield fail("insecure_registry", shown_address(address) or True, message, confidence=Confidence.MEDIUM if unused else None)
     elif address.lower().startswith("http://"):
@@ -212,7 +209,6 @@ def shown_address(address: str) -> str:
 
 @rule(
     "BDY004",
-    "registry-credential-in-action",
     "Registry credential stored in the action",
     on=ActionFacts,
     systems=("buddy",),
@@ -240,7 +236,7 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
     if not action.gives("password"):
         yield not_available("password is not visible")
         return
-    password = (action.password or "").strip()
+    password = (action.config.password or "").strip()
     if not password or password.startswith("$") or re.fullmatch(r"\{\{.*\}\}|%\w+%|\$\{\{.*", password):
         return
     ciphertext = is_reference(password)
@@ -255,7 +251,6 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
 
 @rule(
     "BDY005",
-    "unlisted-registry",
     "Image from an unlisted registry",
     on=ActionFacts,
     systems=("buddy",),
@@ -284,11 +279,11 @@ def unlisted_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[
     allowed = {_registry_name(name) for name in settings.images.registries}
     if not allowed:
         yield not_applicable("no list of registries is set")
-    elif action.image_location in ("ACTION", "PACKAGE_REGISTRY"):
+    elif action.config.image_location in ("ACTION", "PACKAGE_REGISTRY"):
         yield not_applicable("the image comes from an action or the package registry")
     elif not action.gives("docker_image_name", "registry"):
         yield not_available("docker_image_name is not visible")
-    elif not (action.docker_image_name or "").strip():
+    elif not (action.config.docker_image_name or "").strip():
         yield not_applicable("there is no image")
     elif (place := _place(action)) is None:
         yield not_available("the image's name is no reference, or holds a variable")
@@ -320,20 +315,20 @@ def _registry_name(name: str) -> str:
 
 def _place(action: ActionFacts) -> str | None:
     """Registry and repository."""
-    name = re.sub(r"^https?://", "", (action.docker_image_name or "").strip())
+    name = re.sub(r"^https?://", "", (action.config.docker_image_name or "").strip())
     image = parse_image(name)
     if image is None:
         return None
     host = name.partition("/")[0]
     named = "/" in name and ("." in host or ":" in host or host == "localhost")
-    registry = shown_address(re.sub(r"^https?://", "", (action.registry or "").strip())).rstrip("/")
-    if named or (action.image_location == "PUBLIC_REGISTRY" and not registry):
+    registry = shown_address(re.sub(r"^https?://", "", (action.config.registry or "").strip())).rstrip("/")
+    if named or (action.config.image_location == "PUBLIC_REGISTRY" and not registry):
         return _registry_name(image.name)
-    base = registry or _KNOWN.get(action.docker_registry or "")
-    if not base and action.docker_registry == "AMAZON_ECR":
-        base = f"dkr.ecr.{action.region or 'any'}.amazonaws.com"
-    if not base and action.docker_registry == "GOOGLE_ARTIFACT_REGISTRY":
-        base = f"{action.region}-docker.pkg.dev" if action.region else "docker.pkg.dev"
+    base = registry or _KNOWN.get(action.config.docker_registry or "")
+    if not base and action.config.docker_registry == "AMAZON_ECR":
+        base = f"dkr.ecr.{action.config.region or 'any'}.amazonaws.com"
+    if not base and action.config.docker_registry == "GOOGLE_ARTIFACT_REGISTRY":
+        base = f"{action.config.region}-docker.pkg.dev" if action.config.region else "docker.pkg.dev"
     if base and ("$" in base or "{" in base):
         return None
     if not base:
@@ -344,7 +339,6 @@ def _place(action: ActionFacts) -> str | None:
 
 @rule(
     "BDY006",
-    "image-pull-failures-ignored",
     "Image pull failures ignored",
     on=ActionFacts,
     systems=("buddy",),
@@ -371,13 +365,12 @@ def image_pull_failures_ignored(action: ActionFacts, settings: AuditSettings) ->
     """
     if not action.gives("ignore_image_pull_failures"):
         yield not_available("ignore_image_pull_failures is not visible")
-    elif action.ignore_image_pull_failures:
+    elif action.config.ignore_image_pull_failures:
         yield fail("ignore_image_pull_failures", True, "An image from the cache runs unnoticed if the pull fails.")
 
 
 @rule(
     "BDY007",
-    "base-image-from-cache",
     "Base image always from cache",
     on=ActionFacts,
     systems=("buddy",),
@@ -406,8 +399,12 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
     """
     if not action.gives("cache_base_image"):
         yield not_available("cache_base_image is not visible")
-    elif action.cache_base_image and action.docker_image_name and action.image_location not in ("ACTION", "PACKAGE_REGISTRY"):
-        for outcome in _pinned(action.docker_image_name, action.docker_image_tag, settings, "cache_base_image"):
+    elif (
+        action.config.cache_base_image
+        and action.config.docker_image_name
+        and action.config.image_location not in ("ACTION", "PACKAGE_REGISTRY")
+    ):
+        for outcome in _pinned(action.config.docker_image_name, action.config.docker_image_tag, settings, "cache_base_image"):
             if isinstance(outcome, Fail):
                 strict = outcome.persona is Persona.STRICT
                 yield fail(
@@ -421,7 +418,6 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
 
 @rule(
     "BDY022",
-    "service-unpinned-or-default-password",
     "Service container unpinned, or with a default password",
     on=ActionFacts,
     systems=("buddy",),
@@ -450,7 +446,7 @@ def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSet
     """
     if not action.gives("services"):
         yield not_available("services is not visible")
-    for number, service in enumerate(action.services):
+    for number, service in enumerate(action.config.services):
         path = f"services[{number}]"
         if isinstance(service, str):
             yield from (item for item in _pinned(service, None, settings, path) if not _only_strict(item))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.facts import ActionFacts
+from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.purpose import GATES, purposes
 from airflow_provider.audit.rules.rule import rule
@@ -14,7 +14,6 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @rule(
     "BDY013",
-    "no-timeout",
     "No timeout",
     on=ActionFacts,
     systems=("buddy",),
@@ -40,19 +39,18 @@ def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome
     After:
     {"name": "Build", "timeout": 1800}
     """
-    if action.type in GATES:
+    if action.config.type in GATES:
         yield not_applicable("a gate")
     elif not action.gives("timeout"):
         yield not_available("timeout is not visible")
-    elif not action.timeout or action.timeout < 0:
-        yield fail("timeout", action.timeout, "There is no time limit.")
-    elif action.timeout > (most := settings.limits.action_timeout.total_seconds()):
-        yield fail("timeout", action.timeout, f"The time limit of {action.timeout} s is above the allowed {most:.0f} s.")
+    elif not action.config.timeout or action.config.timeout < 0:
+        yield fail("timeout", action.config.timeout, "There is no time limit.")
+    elif action.config.timeout > (most := settings.limits.action_timeout.total_seconds()):
+        yield fail("timeout", action.config.timeout, f"The time limit of {action.config.timeout} s is above the allowed {most:.0f} s.")
 
 
 @rule(
     "BDY016",
-    "retry-storm-configured",
     "Retry storm by configuration",
     on=ActionFacts,
     systems=("buddy",),
@@ -81,13 +79,16 @@ def retry_storm_configured(action: ActionFacts, settings: AuditSettings) -> Iter
     if not action.gives("retry_count", "retry_interval", "timeout"):
         yield not_available("retry_count, retry_interval or timeout is not visible")
         return
-    count, pause = action.retry_count or 0, action.retry_interval
+    count, pause, limit = action.config.retry_count or 0, action.config.retry_interval, action.config.timeout
     if count <= 0:
         return
     if count > settings.limits.retries:
         yield fail("retry_count", count, f"{count} retries are more than the allowed {settings.limits.retries}.")
-    elif action.timeout and (total := (count + 1) * action.timeout + count * (pause or 0)) > settings.limits.retry_time.total_seconds():
-        yield fail("retry_count", f"{count} x {action.timeout} s", f"All tries together may take {total} s.")
+    elif (
+        action.config.timeout
+        and (total := (count + 1) * action.config.timeout + count * (pause or 0)) > settings.limits.retry_time.total_seconds()
+    ):
+        yield fail("retry_count", f"{count} x {limit} s", f"All tries together may take {total} s.")
     if not pause or pause < 0:
         unset = pause is None
         yield fail("retry_interval", pause, "There is no pause between tries.", confidence=Confidence.MEDIUM if unset else None)

@@ -19,7 +19,8 @@ from airflow_provider.audit.analysis.secrets.values import (
 from airflow_provider.audit.analysis.shell.downloads import CURL_VALUED, CURL_VALUED_LONG
 from airflow_provider.audit.analysis.shell.options import options
 from airflow_provider.audit.analysis.shell.script import SHELLS, Command, Pipeline, Word, base_name, shell_of
-from airflow_provider.audit.facts.facts import ActionFacts, Commands
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -31,7 +32,6 @@ FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "
 
 @rule(
     "BDY008",
-    "secret-in-variable",
     "Plain-text secret in variables",
     on=ActionFacts,
     systems=("buddy",),
@@ -84,7 +84,6 @@ def _is_no_secret(name: str, settings: AuditSettings) -> bool:
 
 @rule(
     "BDY009",
-    "secret-in-commands",
     "Plain-text secret in commands",
     on=ActionFacts,
     systems=("buddy",),
@@ -122,7 +121,7 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
                 seen.add((path, secret.value))
                 message = f"A secret stands in the commands: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
-    for number, value in enumerate(action.loop):
+    for number, value in enumerate(action.config.loop):
         for secret in secrets_shaped(value)[:1]:
             yield fail(
                 f"loop[{number}]",
@@ -249,7 +248,6 @@ def _reads_password(command: Command) -> bool:
 
 @rule(
     "BDY012",
-    "secret-printed",
     "Secret printed, or trace mode on",
     on=ActionFacts,
     systems=("buddy",),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.facts import Event, ExecutionFacts, Person
+from airflow_provider.audit.facts.execution import Event, ExecutionFacts
+from airflow_provider.audit.facts.fact import Person
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -16,7 +17,6 @@ END_EVENTS = ("WORKFLOW_EXECUTION_TERMINATED", "WORKFLOW_EXECUTION_CANCELED")
 
 @rule(
     "EXE005",
-    "terminated-by-whom",
     "Terminated by somebody unexpected, or by nobody known",
     on=ExecutionFacts,
     systems=("buddy", "tracecat"),
@@ -77,7 +77,6 @@ def _could_tell(execution: ExecutionFacts) -> bool:
 
 @rule(
     "EXE020",
-    "unexpected-actor",
     "Privileged or unexpected actor",
     on=ExecutionFacts,
     severity=Severity.MEDIUM,

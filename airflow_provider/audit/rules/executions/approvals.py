@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from airflow_provider.audit.facts.facts import ExecutionFacts, Person, seconds
+from airflow_provider.audit.facts.execution import ExecutionFacts
+from airflow_provider.audit.facts.fact import Person, seconds
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.purpose import APPROVALS
 from airflow_provider.audit.rules.rule import rule
@@ -51,7 +52,6 @@ def approvals(execution: ExecutionFacts) -> list[Approval]:
 
 @rule(
     "EXE006",
-    "self-approved",
     "Self-approved approval",
     on=ExecutionFacts,
     systems=("buddy", "tracecat"),
@@ -106,7 +106,6 @@ def _same(one: Person, other: Person) -> Confidence | None:
 
 @rule(
     "EXE007",
-    "hasty-approval",
     "Approval faster than a person reads, or outside working hours",
     on=ExecutionFacts,
     systems=("buddy", "tracecat"),
@@ -160,7 +159,6 @@ def _at_work(when: datetime, hours: WorkingHours) -> bool:
 
 @rule(
     "EXE008",
-    "approval-skipped",
     "Approval that was passed by",
     on=ExecutionFacts,
     systems=("buddy",),

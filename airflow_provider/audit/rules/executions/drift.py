@@ -7,7 +7,7 @@ from math import sqrt
 from statistics import median
 
 from airflow_provider.audit.facts.counting import TURN_SAMPLE
-from airflow_provider.audit.facts.facts import WindowFacts
+from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
@@ -26,7 +26,6 @@ def _usual(values: Sequence[float], drift: Drift) -> tuple[float, float]:
 
 @rule(
     "EXE003",
-    "duration-drift",
     "Duration drift",
     on=WindowFacts,
     severity=Severity.MEDIUM,
@@ -72,7 +71,6 @@ def duration_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[Out
 
 @rule(
     "EXE022",
-    "queue-time-drift",
     "Queue time drift",
     on=WindowFacts,
     systems=("tracecat",),
@@ -109,7 +107,6 @@ def queue_time_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[O
 
 @rule(
     "EXE004",
-    "failure-rate-drift",
     "Failure-rate drift",
     on=WindowFacts,
     severity=Severity.HIGH,
@@ -163,7 +160,6 @@ def _wilson(failed: int, total: int, z: float) -> tuple[float, float]:
 
 @rule(
     "EXE025",
-    "shadow-run",
     "Not started by Airflow, where Airflow starts executions",
     on=WindowFacts,
     systems=("buddy", "alga_psa"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.facts import AlgaPsaPart, ExecutionFacts
+from airflow_provider.audit.facts.execution import AlgaPsaPart, ExecutionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -14,7 +14,6 @@ from airflow_provider.execution.phase import Phase
 
 @rule(
     "EXE015",
-    "partial-success",
     "Partial success reported as success",
     on=ExecutionFacts,
     severity=Severity.HIGH,

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from airflow_provider.audit.facts.facts import BuddyPart, Connection, ExecutionFacts
+from airflow_provider.audit.facts.execution import BuddyPart, ExecutionFacts
+from airflow_provider.audit.facts.fact import Connection
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -18,7 +19,6 @@ _AT_WORK = (Phase.RUNNING, Phase.WAITING, Phase.STOPPING)
 
 @rule(
     "EXE012",
-    "orphaned-execution",
     "Execution without a parent rule, workflow or pipeline",
     on=ExecutionFacts,
     severity=Severity.MEDIUM,
@@ -75,7 +75,6 @@ _WEB = re.compile(r"https?://[^/?#]+/(?:[^?#]*/)?([^/?#]+)/([^/?#]+)/pipelines/p
 
 @rule(
     "EXE019",
-    "foreign-tenant",
     "Tenant or workspace mismatch",
     on=ExecutionFacts,
     severity=Severity.CRITICAL,
@@ -149,7 +148,6 @@ _STORES = (
 
 @rule(
     "EXE021",
-    "foreign-host",
     "Response host differs from the configured host",
     on=ExecutionFacts,
     systems=("buddy",),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from airflow_provider.alga_psa.snapshot import PHASES as ALGA_PSA
-from airflow_provider.audit.facts.facts import AlgaPsaPart, ExecutionFacts, StepFacts, seconds
+from airflow_provider.audit.facts.execution import AlgaPsaPart, ExecutionFacts, StepFacts
+from airflow_provider.audit.facts.fact import seconds
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -25,7 +26,6 @@ _END = {"buddy": "finish_date", "tracecat": "close_time", "alga_psa": "completed
 
 @rule(
     "EXE016",
-    "inconsistent-record",
     "Inconsistent record",
     on=ExecutionFacts,
     severity=Severity.LOW,
@@ -171,7 +171,6 @@ _EVENTS = {
 
 @rule(
     "EXE017",
-    "unknown-value",
     "Unknown status or field value",
     on=ExecutionFacts,
     severity=Severity.INFO,
@@ -243,7 +242,6 @@ _QUIET = ("WAIT_FOR_APPLY", "WAIT_FOR_VARIABLES", "SET_VARIABLES", "APPROVE_VT",
 
 @rule(
     "EXE026",
-    "log-gone",
     "Log retention gap",
     on=ExecutionFacts,
     systems=("buddy", "alga_psa"),

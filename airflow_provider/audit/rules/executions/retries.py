@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.facts import ExecutionFacts, RunFacts, StepFacts, WindowFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts, StepFacts
+from airflow_provider.audit.facts.fact import RunFacts
+from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -18,7 +20,6 @@ MANY = 100
 
 @rule(
     "EXE013",
-    "retry-storm",
     "Retry storm",
     on=RunFacts,
     severity=Severity.HIGH,
@@ -91,7 +92,6 @@ def _attempts(execution: ExecutionFacts, most: int) -> Iterator[Outcome]:
 
 @rule(
     "EXE014",
-    "unlimited-retries",
     "Unlimited retries allowed",
     on=ExecutionFacts,
     systems=("tracecat",),
@@ -131,7 +131,6 @@ def unlimited_retries(execution: ExecutionFacts, settings: AuditSettings) -> Ite
 
 @rule(
     "EXE023",
-    "long-history",
     "History close to its limit",
     on=ExecutionFacts,
     systems=("tracecat",),

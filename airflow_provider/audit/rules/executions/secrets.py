@@ -12,7 +12,8 @@ from typing import Any
 
 from airflow_provider.audit.analysis.secrets.shapes import LITERALS, Secret
 from airflow_provider.audit.analysis.secrets.values import names_secret, private_keys, secret_named, secrets_shaped, secrets_within
-from airflow_provider.audit.facts.facts import ExecutionFacts, Variable
+from airflow_provider.audit.facts.execution import ExecutionFacts
+from airflow_provider.audit.facts.fact import Variable
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -140,7 +141,6 @@ def _leaves(path: str, name: str, value: Any, left: list[int]) -> Iterator[Leaf]
 
 @rule(
     "EXE009",
-    "secret-in-output",
     "Secret in variables or results",
     on=ExecutionFacts,
     severity=Severity.CRITICAL,
@@ -216,7 +216,6 @@ def _plain(path: str, variables: Sequence[Variable]) -> Iterator[tuple[str, str,
 
 @rule(
     "EXE010",
-    "secret-in-log",
     "Secret or personal data in logs or errors",
     on=ExecutionFacts,
     severity=Severity.HIGH,

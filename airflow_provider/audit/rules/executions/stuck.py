@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from airflow_provider.audit.facts.facts import ExecutionFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
@@ -15,7 +15,6 @@ from airflow_provider.execution.phase import Phase
 
 @rule(
     "EXE001",
-    "stuck-execution",
     "Stuck execution",
     on=ExecutionFacts,
     severity=Severity.HIGH,
@@ -91,7 +90,6 @@ def _for(execution: ExecutionFacts, since: datetime) -> str:
 
 @rule(
     "EXE002",
-    "waiting-too-long",
     "Waiting for a person too long",
     on=ExecutionFacts,
     systems=("buddy", "tracecat"),

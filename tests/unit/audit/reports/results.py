@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit, AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waiver, Waivers
-from airflow_provider.audit.facts.facts import WindowFacts
+from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import fail

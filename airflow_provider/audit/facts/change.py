@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.facts import HIDDEN, ActionFacts, PipelineFacts, Variable
+from airflow_provider.audit.facts.action import HIDDEN, ActionFacts
+from airflow_provider.audit.facts.fact import NONE, Fact, Subject, Variable
+from airflow_provider.audit.facts.pipeline import PipelineFacts
 
 HASH = 8
 """Hexadecimal digits for each field."""
 MOST, LONGEST = 500, 64
 """Fields, and characters of their names: those of unknown fields are remote text."""
 _NOT_SET = frozenset({
-    "subject", "given", "seen_at", "pipeline", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
+    "subject", "given", "seen_at", "pipeline", "config", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
     "create_date", "paused", "current_revision", "last_execution_status", "last_execution_revision", "last_execution_date",
 })  # fmt: skip
 """What nobody sets, or what running sets."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ChangeFacts(Fact):
+    """
+    A definition now and in the last audit.
+
+    :param before: digest of then, see :func:`digest`; None if the last audit did not know it.
+    :param compared: whether there is a last audit to compare with.
+    """
+
+    subject: Subject
+    given: frozenset[str] = NONE
+    seen_at: datetime
+    before: str | None
+    now: str
+    compared: bool = True
+
+
 def digest(facts: PipelineFacts | ActionFacts) -> str:
     """Each field that is set, with a hash of its value: ``name=hash``, apart by blanks. A field that is null counts as not there."""
     values = {field.name: getattr(facts, field.name) for field in fields(facts)} | dict(facts.other)
-    if isinstance(facts, PipelineFacts):
+    if isinstance(facts, ActionFacts):
+        values = facts.config.model_dump(mode="json", exclude_unset=True) | values
+    else:
         values["actions"] = None if facts.actions is None else sorted(action.id for action in facts.actions)
     there = [(_word(name), value) for name, value in sorted(values.items()) if value and name not in _NOT_SET]
     return " ".join(f"{name}={_hash(value)}" for name, value in there[:MOST])

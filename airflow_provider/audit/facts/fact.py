@@ -1,0 +1,97 @@
+"""What all facts have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """
+    What a finding is about.
+
+    :param id: the same in every audit, such as ``buddy:workspace/project/89/action/123``. Waivers match it.
+    :param kind: ``action``, ``pipeline``, ``execution``, ``window`` (a definition's executions in a time), ``waiver``.
+    """
+
+    id: str
+    kind: str
+    title: str
+    system: str
+    conn_id: str
+    url: str | None = None
+
+
+class Given:
+    """Base of what knows which fields the answer held."""
+
+    __slots__ = ()
+    given: frozenset[str]
+
+    def gives(self, *names: str) -> bool:
+        """Whether the answer held all these fields, be it as null."""
+        return self.given.issuperset(names)
+
+
+class Fact(Given):
+    """Base of all that a rule can be asked about."""
+
+    __slots__ = ()
+    subject: Subject
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.subject.id!r})"
+
+
+class RunFacts(Fact):
+    """Base of what is about executions, one or many."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What the connection is set to, to compare answers with. None: not set, or not known."""
+
+    host: str | None = None
+    """Of the API, with the port if it is not the scheme's own."""
+    workspace: str | None = None
+    project: str | None = None
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who did something. ``kind`` as the system says, such as ``user`` or ``service``."""
+
+    id: str | None = None
+    name: str | None = None
+    kind: str | None = None
+
+    def is_one_of(self, names: frozenset[str]) -> bool:
+        """Whether the id or the name is among these."""
+        return self.id in names or self.name in names
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Variable:
+    """A variable, or another named value. ``encrypted`` is None where the answer says nothing of it."""
+
+    key: str
+    value: Any = None
+    encrypted: bool | None = None
+    type: str | None = None
+    defaults: str | None = None
+    settable: bool | None = None
+
+    def __repr__(self) -> str:
+        return f"Variable({self.key!r})"
+
+
+def seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds between two times; None if one is unknown."""
+    return None if start is None or end is None else (end - start).total_seconds()
