@@ -14,6 +14,8 @@ from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.buddy.action_models import RunDockerContainer
 from airflow_provider.buddy.models import ManyOf
 
+SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
+"""Fields that a shell runs."""
 HIDDEN = frozenset({"permissions"})
 """Fields of an action that are left out for a token that may not see them."""
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from airflow_provider.audit.analysis.shell.script import Assignment, Command, Pipeline, Script, parse
+from airflow_provider.audit.analysis.shell.parsing import parse
+from airflow_provider.audit.analysis.shell.script import Assignment, Command, Pipeline, Script
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ MODULES = (
     "buddy.images",
     "buddy.limits",
     "buddy.secrets",
+    "buddy.services",
     "executions.actors",
     "executions.approvals",
     "executions.drift",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from airflow_provider.audit.analysis.secrets.values import LONGEST_NAME
+from airflow_provider.audit.analysis.secrets.values import words_of
 from airflow_provider.audit.facts.action import ActionFacts
 
-_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 GATES = ("WAIT_FOR_APPLY", "WAIT_FOR_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "SLEEP")
 """Types that do no work, or are limited in themselves."""
 APPROVALS = ("WAIT_FOR_APPLY", "APPROVE_VT")
@@ -68,7 +67,7 @@ def purposes(action: ActionFacts) -> frozenset[str]:
 
     A guess where it comes from the name or the commands: rules say how sure they are.
     """
-    words = {word.lower() for word in _WORDS.findall(action.name[:LONGEST_NAME])}
+    words = set(words_of(action.name))
     found = {purpose for purpose, names in _NAMES.items() if words & names}
     if action.config.type in _NOTICES:
         found.add("notice")

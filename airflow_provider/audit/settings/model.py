@@ -31,6 +31,10 @@ def _days(names: frozenset[str]) -> frozenset[str]:
     return names
 
 
+def _matches(name: str, patterns: frozenset[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
 Names = Annotated[frozenset[str], PlainSerializer(sorted)]
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 """Seconds, or ISO 8601 such as ``PT2H``."""
@@ -97,6 +101,10 @@ class Secrets(Section):
     """Names of variables that are no secrets, whatever they look like. ``*`` and ``?`` are wildcards."""
     entropy: bool = True
     """Look for random-looking texts too, at confidence low."""
+
+    def excludes(self, name: str) -> bool:
+        """Whether a variable of this name is no secret."""
+        return _matches(name, self.names)
 
 
 class Limits(Section):
@@ -211,7 +219,7 @@ class AuditSettings(Section):
 
     def is_production(self, name: str) -> bool:
         """Whether a definition of this name is one that production hangs on."""
-        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.production)
+        return _matches(name, self.production)
 
     def of(self, rule: str) -> RuleSettings:
         """The settings of one rule."""

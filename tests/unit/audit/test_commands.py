@@ -9,7 +9,7 @@ import pytest
 from airflow_provider.audit.analysis.images.reference import parse_image
 from airflow_provider.audit.analysis.secrets.shapes import looks_random, shapes_in
 from airflow_provider.audit.analysis.secrets.values import secrets_shaped
-from airflow_provider.audit.analysis.shell.script import MOST, parse
+from airflow_provider.audit.analysis.shell.parsing import MOST, parse
 from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.settings.levels import Confidence
 

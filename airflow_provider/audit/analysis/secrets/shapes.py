@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -107,6 +107,10 @@ class Secret:
     kind: str
     value: str
     confidence: Confidence
+
+    def at_most(self, limit: Confidence) -> Secret:
+        """The same, no surer than the limit."""
+        return self if limit.reaches(self.confidence) else replace(self, confidence=limit)
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from airflow_provider.audit.analysis.secrets.shapes import IN_ADDRESS, MOST, Secret, looks_random, shapes_in
 from airflow_provider.audit.settings.levels import Confidence
 
+LONGEST_NAME = 200
+"""Characters of a name that are looked at."""
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SECRET = frozenset({
     "password", "passwd", "passphrase", "pwd", "passcode", "secret", "token", "apikey", "credential", "credentials", "authtoken",
@@ -103,9 +105,14 @@ _JWT_SAMPLE = "eyJzdWIiOiIxMjM0NTY3ODkwIiwi"
 """Of the token that every page about JSON web tokens shows."""
 
 
+def words_of(name: str) -> list[str]:
+    """The words that a name is made of, in lower case: of ``API_KEY`` and ``apiKey`` the same two."""
+    return [word.lower() for word in _WORDS.findall(name[:LONGEST_NAME])]
+
+
 def names_secret(name: str) -> bool:
     """Whether something of this name is a secret: ``DB_PASSWORD`` and ``apiKey``, not ``TOKEN_URL``, ``PASSWORD_LENGTH``, ``CACHE_KEY``."""
-    words = [word.lower() for word in _WORDS.findall(name[:LONGEST_NAME])]
+    words = words_of(name)
     at = next((n for n in reversed(range(len(words))) if _is_secret(words, n)), None)
     if at is None:
         return False
@@ -115,10 +122,6 @@ def names_secret(name: str) -> bool:
 def _is_secret(words: list[str], at: int) -> bool:
     word = words[at]
     return word in _SECRET or word.endswith(_SECRET_ENDS) or (word == "key" and at > 0 and words[at - 1] in _KEYS)
-
-
-LONGEST_NAME = 200
-"""Characters of a name that are looked at."""
 
 
 def is_reference(value: str) -> bool:

@@ -11,20 +11,8 @@ from typing import NamedTuple
 import tree_sitter
 import tree_sitter_bash
 
-from airflow_provider.audit.analysis.shell.script import (
-    Assignment,
-    Command,
-    Expansion,
-    Nested,
-    Pipeline,
-    Redirection,
-    Script,
-    Word,
-    inline_of,
-    operands_of,
-    scripts_within,
-    shell_of,
-)
+from airflow_provider.audit.analysis.shell.inner_shells import inline_of, operands_of, scripts_within, shell_of
+from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 
 DEEPEST = 3
 """Scripts in strings in scripts that are followed."""

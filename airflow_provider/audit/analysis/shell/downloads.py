@@ -6,44 +6,20 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from airflow_provider.audit.analysis.shell.options import options
-from airflow_provider.audit.analysis.shell.script import (
-    POWERSHELLS,
-    RUNNERS,
-    SHELLS,
-    Command,
-    Nested,
-    Pipeline,
-    Script,
-    Word,
-    base_name,
-    inline_of,
-    operands_of,
-    shell_of,
+from airflow_provider.audit.analysis.shell.fetching import (
+    POWERSHELL_FETCH,
+    URL,
+    host_of,
+    is_fetcher,
+    output_file,
+    prints,
+    saved_by,
+    to_a_file,
 )
+from airflow_provider.audit.analysis.shell.inner_shells import POWERSHELLS, RUNNERS, SHELLS, inline_of, operands_of, shell_of
+from airflow_provider.audit.analysis.shell.script import Command, Nested, Pipeline, Redirection, Script, Word, base_name
 
-CURL_VALUED = "AbcCdDeEFHhKmoPQrtTuUwxXyYz"
-CURL_VALUED_LONG = frozenset({
-    "--data", "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--json", "--form", "--form-string", "--header", "--user",
-    "--user-agent", "--referer", "--cookie", "--cookie-jar", "--url", "--url-query", "--output", "--request", "--write-out", "--config",
-    "--proxy", "--proxy-user", "--proxy-header", "--range", "--upload-file", "--oauth2-bearer", "--resolve", "--connect-to",
-})  # fmt: skip
-WGET_VALUED = "aoitTwQOPUeIXDABRl"
-_POWERSHELL_FETCH = frozenset(
-    {"iwr", "irm", "invoke-webrequest", "invoke-restmethod", "downloadstring", "downloaddata", "openread", "getstringasync"}
-)
-_SAVES = frozenset({"downloadfile", "start-bitstransfer"})
-_PLAIN_FETCH = frozenset({"http", "https", "xh", "lynx", "w3m", "fetch", "ftp", "links", "get", "lwp-request"})
-_CLOUD_FETCH = (
-    {"aws", "s3", "cp", "-"},
-    {"gsutil", "cat"},
-    {"gcloud", "storage", "cat"},
-    {"gh", "api"},
-    {"mc", "cat"},
-    {"gsutil", "cp", "-"},
-)
 _CODE = {
     "python": ("cm", ()),
     "node": ("ep", ("--eval", "--print")),
@@ -66,8 +42,6 @@ _SUMS = re.compile(
 )
 _SAYS = frozenset({"echo", "printf", "write-output", "write-host"})
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
-_PHP_COPY = re.compile(r"\bcopy\(\s*['\"](?:https?|ftp)://[^'\"]+['\"]\s*,\s*['\"]([^'\"]+)", re.IGNORECASE)
-_URL = re.compile(r"(?:https?|ftp)://[^\s\"'|)>]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,50 +100,36 @@ class Downloads:
 
     def _fetches(self, command: Command) -> str | None:
         """The name of a command whose standard output is what it fetched."""
-        name, arguments = self.name(command), command.arguments
-        if any(
-            item.operator in (">", ">>", "&>", ">|") and not item.target.text.startswith(("/dev/stdout", "/dev/fd", "&", ">("))
-            for item in command.redirections
-        ):
+        name = self.name(command)
+        if to_a_file(command):
             return None
-        if name == "curl":
-            given = list(options(arguments, CURL_VALUED, CURL_VALUED_LONG))
-            if any(option in ("-O", "--remote-name", "--remote-name-all") for option, _ in given):
-                return None
-            files = [value for option, value in given if option in ("-o", "--output")]
-            if any(option in ("-V", "--version", "-I", "--head") for option, _ in given) and not _URL.search(" ".join(arguments)):
-                return None
-            return name if all(file in ("-", "/dev/stdout") for file in files) else None
-        if name == "wget":
-            files = [value for option, value in options(arguments, WGET_VALUED) if option in ("-O", "--output-document")]
-            return name if files and all(file in ("-", "/dev/stdout") for file in files) else None
-        if name in _POWERSHELL_FETCH:
-            return None if any(_is_parameter(text, "-outfile") for text in arguments) else name
-        if name in _PLAIN_FETCH and (name != "fetch" or "-" in arguments):
-            return name
-        if name in ("aria2c", "nc", "ncat") and "|" not in arguments:
-            return name if name != "aria2c" else None
-        words = {name, *arguments}
-        if any(wanted <= words for wanted in _CLOUD_FETCH):
-            return name
-        if name in RUNNERS and (inner := next((base_name(text) for text in arguments if base_name(text) in ("curl", "wget")), None)):
+        if is_fetcher(name, command.arguments):
+            return name if prints(name, command.arguments) else None
+        if name in RUNNERS and (
+            inner := next((base_name(text) for text in command.arguments if base_name(text) in ("curl", "wget")), None)
+        ):
             return inner
-        if name in _SAYS or name == "cat":
-            for word in command.effective[1:]:
-                if (found := self._gives(word.nested)) or (found := self._holds(word)):
-                    return found
-            for redirection in command.redirections:
-                if found := self._gives(redirection.target.nested):
-                    return found
+        if (name in _SAYS or name == "cat") and (found := self._passed_on(command)):
+            return found
         if not command.words or command.words[-1].text.startswith("{") or name in RUNNERS or name in SHELLS:
             return self._gives(command.nested)
+        return None
+
+    def _passed_on(self, command: Command) -> str | None:
+        """What fetches in the words and redirections of a command that prints them."""
+        for word in command.effective[1:]:
+            if found := self._gives(word.nested) or self._holds(word):
+                return found
+        for redirection in command.redirections:
+            if found := self._gives(redirection.target.nested):
+                return found
         return None
 
     def _gives(self, nested: Iterable[Nested]) -> str | None:
         """What fetches within scripts whose output is used."""
         for inner in nested:
             for pipeline in inner.pipelines:
-                if pipeline.commands and _to_a_file(pipeline.commands[-1]):
+                if pipeline.commands and to_a_file(pipeline.commands[-1]):
                     continue
                 for command in pipeline.commands:
                     if found := self._fetches(command):
@@ -193,9 +153,9 @@ class Downloads:
                 yield Run(pipeline.commands[0].line, f"{source} {where}| {runner}", sure=sure)
                 return
             if found := self._fetches(command):
-                source, where = found, _host(command)
-            elif not number and self.name(command) == "wget" and not _output_file(command):
-                source, where = "wget", _host(command)
+                source, where = found, host_of(command)
+            elif not number and self.name(command) == "wget" and not output_file(command.arguments):
+                source, where = "wget", host_of(command)
                 if len(pipeline.commands) > 1 and (how := self._runs_input(pipeline.commands[-1])) is not None:
                     yield Run(command.line, f"wget {where}| {how[0]}", sure=False)
                 return
@@ -279,51 +239,73 @@ class Downloads:
 
     def _given(self, command: Command) -> Iterator[Run]:
         """Fetched code in the words and redirections of a command."""
-        name, words = self.name(command), command.effective
-        if not words:
-            return
+        if command.effective:
+            yield from self._into_process(command)
+            yield from self._as_name(command)
+            yield from self._as_script(command)
+            yield from self._as_program(command)
+            yield from self._as_expression(command)
+
+    def _into_process(self, command: Command) -> Iterator[Run]:
+        """``curl ... > >(sh)``."""
         if fetching := self._fetches(command):
             for item in command.redirections:
                 if item.operator == ">" and any(self._first_runs_input(part) for inner in item.target.nested for part in inner.pipelines):
-                    yield Run(command.line, f"{fetching} {_host(command)}> a shell")
-        first = words[0]
+                    yield Run(command.line, f"{fetching} {host_of(command)}> a shell")
+
+    def _as_name(self, command: Command) -> Iterator[Run]:
+        """``$(curl ...)`` where the name of a command is expected."""
+        first = command.effective[0]
         found = self._gives(item for item in first.nested if item.via == "command") or self._holds(first)
-        if found and re.match(r"\s*(?:\$|`)", first.text) and name not in ("curl", "wget"):
-            yield Run(command.line, f"{found} {_host(command)}in place of a command")
-        interpreter = _interpreter(name)
-        shell = shell_of(command)
-        if name == "source" or interpreter or shell:
+        if found and re.match(r"\s*(?:\$|`)", first.text) and self.name(command) not in ("curl", "wget"):
+            yield Run(command.line, f"{found} {host_of(command)}in place of a command")
+
+    def _as_script(self, command: Command) -> Iterator[Run]:
+        """``bash <(curl ...)``, ``bash <<< "$(curl ...)"``, ``deno run https://...``."""
+        name, words, shell = self.name(command), command.effective, shell_of(command)
+        if name == "source" or _interpreter(name) or shell:
             parts = [*words[1:2]] if name == "source" else [word for word in (shell or words)[1:] if not word.text.startswith("-")][:1]
             for word in parts if not shell or inline_of(shell) is None else ():
                 if found := self._gives(item for item in word.nested if item.via == "process"):
-                    yield Run(command.line, f"{base_name(words[0].text) or '.'} <({found} {_host(command)})")
+                    yield Run(command.line, f"{base_name(words[0].text) or '.'} <({found} {host_of(command)})")
             if self._runs_input(command):
                 for item in command.redirections:
-                    if item.operator.startswith("<"):
-                        found = self._gives(item.target.nested)
-                        if not found and item.operator in ("<<<", "<<", "<<-") and item.target.text.lstrip().startswith("$"):
-                            found = self._holds(item.target)
-                        if found:
-                            yield Run(command.line, f"{name} {item.operator} {found} {_host(command)}")
+                    if found := self._comes_in(item):
+                        yield Run(command.line, f"{name} {item.operator} {found} {host_of(command)}")
         if name == "deno" and _runs_address(command.arguments):
-            yield Run(command.line, f"{name} run {_host(command)}".strip(), sure=False)
-        if interpreter and not shell:
-            yield from self._as_program(command, interpreter, name)
-        if name in ("iex", "invoke-expression", "create", "invokescript"):
-            for word in words[1:]:
-                method = word.text.lower().lstrip(".")
-                if found := self._gives(word.nested) or self._holds(word) or (method if method in _POWERSHELL_FETCH else None):
-                    yield Run(command.line, f"{name} ({found} {_host(command)})")
+            yield Run(command.line, f"{name} run {host_of(command)}".strip(), sure=False)
 
-    def _as_program(self, command: Command, interpreter: str, name: str) -> Iterator[Run]:
+    def _comes_in(self, item: Redirection) -> str | None:
+        """What fetches the input that a redirection brings."""
+        if not item.operator.startswith("<"):
+            return None
+        if found := self._gives(item.target.nested):
+            return found
+        held = item.operator in ("<<<", "<<", "<<-") and item.target.text.lstrip().startswith("$")
+        return self._holds(item.target) if held else None
+
+    def _as_expression(self, command: Command) -> Iterator[Run]:
+        """``iex (irm ...)``."""
+        name = self.name(command)
+        if name in ("iex", "invoke-expression", "create", "invokescript"):
+            for word in command.effective[1:]:
+                method = word.text.lower().lstrip(".")
+                if found := self._gives(word.nested) or self._holds(word) or (method if method in POWERSHELL_FETCH else None):
+                    yield Run(command.line, f"{name} ({found} {host_of(command)})")
+
+    def _as_program(self, command: Command) -> Iterator[Run]:
+        """``python -c "$(curl ...)"``."""
+        name, words = self.name(command), command.effective
+        interpreter = _interpreter(name)
+        if interpreter is None or shell_of(command):
+            return
         letters, longs = _CODE[interpreter]
-        words = command.effective
         for word, following in itertools.pairwise(words):
             text = word.text
             if text in longs or (text[:1] == "-" and text[1:].isalpha() and text[-1] in letters):
                 found = self._gives(following.nested) or self._holds(following)
                 if found and re.match(r"\s*(?:\$|`)", following.text):
-                    yield Run(command.line, f"{name} {text} $({found} {_host(command)})")
+                    yield Run(command.line, f"{name} {text} $({found} {host_of(command)})")
                 elif re.search(
                     r"\b(?:exec|eval|system|Function)\b.*(?:urlopen|requests\.get|https?://|fetch\(|open-uri|file_get_contents)",
                     following.text,
@@ -344,14 +326,15 @@ class Downloads:
         )
         for command in pipeline.commands:
             name = self.name(command)
-            files = _files(command, name)
+            files = saved_by(name, command.arguments)
             if fetching is not None and name in ("tee", "sponge"):
                 files = [text for text in command.arguments if not text.startswith("-")]
-            if fetching is not None and _to_a_file(command):
-                files = [item.target.text for item in command.redirections if item.operator in (">", ">|", "&>")]
+            if fetching is not None:
+                redirected = [item.target.text for item in command.redirections if item.operator in (">", ">|", "&>")]
+                files = [file for file in redirected if not file.startswith(("&", "/dev/", ">("))] or files
             for file in files:
                 if file and not file.startswith("/dev/") and "--checksum" not in " ".join(command.arguments):
-                    self._saved[_base(file)] = f"{self.name(fetching) if fetching else name} {_host(fetching or command)}saves".strip()
+                    self._saved[_base(file)] = f"{self.name(fetching) if fetching else name} {host_of(fetching or command)}saves".strip()
 
     def _checks(self, pipeline: Pipeline, number: int) -> bool:
         command = pipeline.commands[number]
@@ -414,7 +397,7 @@ def _reads_program(interpreter: str, arguments: tuple[str, ...]) -> bool:
 
 def _runs_address(arguments: tuple[str, ...]) -> bool:
     """Whether ``deno run`` is given an address as its program."""
-    return arguments[:1] == ("run",) and bool(_URL.match(next((text for text in arguments[1:] if not text.startswith("-")), "")))
+    return arguments[:1] == ("run",) and bool(URL.match(next((text for text in arguments[1:] if not text.startswith("-")), "")))
 
 
 def _interpreter(name: str) -> str | None:
@@ -422,82 +405,5 @@ def _interpreter(name: str) -> str | None:
     return {"nodejs": "node", "pypy": "python"}.get(plain, plain) if plain in _CODE or plain in ("nodejs", "pypy") else None
 
 
-def _is_parameter(text: str, name: str) -> bool:
-    """Whether this is that parameter of PowerShell, which may be shortened."""
-    given = text.lower().partition(":")[0]
-    return len(given) > 3 and name.startswith(given)
-
-
-def _to_a_file(command: Command) -> bool:
-    return any(
-        item.operator in (">", ">>", ">|", "&>") and not item.target.text.startswith(("&", "/dev/", ">(")) for item in command.redirections
-    )
-
-
-def _output_file(command: Command) -> str | None:
-    return next((value for option, value in options(command.arguments, WGET_VALUED) if option in ("-O", "--output-document")), None)
-
-
-def _files(command: Command, name: str) -> list[str]:
-    """Where a command saves what it fetches."""
-    arguments = command.arguments
-    if name in ("curl", "wget") and any(_is_parameter(text, "-outfile") for text in arguments):
-        name = "iwr"  # as PowerShell calls it too
-    if name == "curl":
-        given = list(options(arguments, CURL_VALUED, CURL_VALUED_LONG))
-        files = [value for option, value in given if option in ("-o", "--output") and value != "-"]
-        return files + (
-            _of_addresses(arguments) if any(option in ("-O", "--remote-name", "--remote-name-all") for option, _ in given) else []
-        )
-    if name == "wget":
-        file = _output_file(command)
-        return _of_addresses(arguments) if file is None else [] if file == "-" else [file]
-    if name == "php":
-        return [match[1] for text in arguments for match in _PHP_COPY.finditer(text)]
-    if name == "lwp-download":
-        return list(arguments[1:2]) or _of_addresses(arguments)
-    if name == "aria2c":
-        return [value for option, value in options(arguments, "odxsjk") if option in ("-o", "--out")] or _of_addresses(arguments)
-    if name in _POWERSHELL_FETCH or name in _SAVES:
-        named = [
-            value for text, value in itertools.pairwise(arguments) if _is_parameter(text, "-outfile") or _is_parameter(text, "-destination")
-        ]
-        return named or (list(arguments[1:2]) if name in _SAVES else [])
-    return []
-
-
-def _of_addresses(arguments: Iterable[str]) -> list[str]:
-    return [text.partition("?")[0].partition("#")[0].rsplit("/", 1)[-1] for text in arguments if "://" in text or "/" in text]
-
-
 def _base(file: str) -> str:
     return file.strip("\"'").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-
-
-def _host(command: Command) -> str:
-    """Host of the first address in a command and a blank; empty if none is told."""
-    for text in _texts(command):
-        if match := _URL.search(text):
-            try:
-                return f"{urlsplit(match[0]).hostname or ''} ".lstrip()
-            except ValueError:
-                return ""
-    return ""
-
-
-def _texts(command: Command) -> Iterator[str]:
-    for word in command.words:
-        yield word.text
-    for item in command.redirections:
-        yield item.target.text
-
-
-def only_asks(command: Command) -> bool:
-    """Whether it only asks how something is: the machine itself, or without keeping the answer."""
-    addresses = [match[0] for text in command.arguments for match in _URL.finditer(text)]
-    here = [re.match(r"\w+://(?:localhost|127\.|\[::1\]|0\.0\.0\.0)", address) for address in addresses]
-    bare = any(re.match(r"(?:localhost|127\.0\.0\.1)(?:[:/]|$)", text) for text in command.arguments)
-    away = any(
-        value == "/dev/null" for option, value in options(command.arguments, CURL_VALUED, CURL_VALUED_LONG) if option in ("-o", "--output")
-    )
-    return (bool(addresses) and all(here)) or (bare and not addresses) or away or command.has("-I", "--head", "--spider")

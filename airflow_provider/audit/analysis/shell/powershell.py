@@ -10,17 +10,8 @@ from functools import lru_cache
 import tree_sitter
 import tree_sitter_powershell
 
-from airflow_provider.audit.analysis.shell.script import (
-    Assignment,
-    Command,
-    Expansion,
-    Nested,
-    Pipeline,
-    Redirection,
-    Script,
-    Word,
-    scripts_within,
-)
+from airflow_provider.audit.analysis.shell.inner_shells import scripts_within
+from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 
 DEEPEST = 3
 """Scripts in strings in scripts that are followed."""

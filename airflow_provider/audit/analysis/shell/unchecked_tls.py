@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
-from airflow_provider.audit.analysis.shell.downloads import CURL_VALUED, CURL_VALUED_LONG
+from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
 from airflow_provider.audit.analysis.shell.options import options
 from airflow_provider.audit.analysis.shell.script import Assignment, Command
 from airflow_provider.audit.settings.levels import Confidence
@@ -39,8 +40,11 @@ _INSECURE = frozenset({
     "snyk", "sentry-cli", "gh",
 })  # fmt: skip
 """Tools whose ``--insecure`` means that."""
-_OF_SOME = {"--plain-http": ("helm", "oras", "notation", "crane"), "-k": ("newman", "conda", "mamba")}
-"""Options that mean that in some tools only."""
+_PIP = frozenset({"pip", "pip3", "pipenv", "uv"})
+_WRITE = frozenset({
+    "echo", "printf", "grep", "egrep", "fgrep", "sed", "awk", "write-host", "write-output", "cat", "tee", "add-content", "set-content",
+})  # fmt: skip
+"""Commands whose arguments are text."""
 _LOOPBACK = re.compile(r"(?:^|//|@)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)(?=[:/\s]|$)", re.IGNORECASE)
 _REMOTE = re.compile(r"//(?!(?:[^/@\s]*@)?(?:localhost|127\.|\[::1\]|0\.0\.0\.0))\S")
 _PROPERTY = re.compile(
@@ -100,21 +104,7 @@ def by_assignment(assignment: Assignment) -> Confidence | None:
 def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     """Options and settings of a command that switch the checks off, each as what a report may show, and how sure that is."""
     name, arguments = command.name, command.arguments
-    if name in (
-        "echo",
-        "printf",
-        "grep",
-        "egrep",
-        "fgrep",
-        "sed",
-        "awk",
-        "write-host",
-        "write-output",
-        "cat",
-        "tee",
-        "add-content",
-        "set-content",
-    ):
+    if name in _WRITE:
         yield from _into_a_file(command)
         return
     here = _only_here(" ".join(arguments))
@@ -130,81 +120,83 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
             yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may hold a login
 
 
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """
+    An option that switches the check off, in lower case.
+
+    :param tools: the programs that it means that in; None for any.
+    :param values: the values that switch the check off; None for a switch, which any value but a false one turns on.
+    :param joined: whether the value is behind ``=``; else it may be the next word.
+    :param word: whether a switch is turned off by ``false`` as the next word.
+    """
+
+    key: re.Pattern[str]
+    tools: frozenset[str] | None = None
+    values: frozenset[str] | None = None
+    joined: bool = False
+    word: bool = False
+    confidence: Confidence = Confidence.HIGH
+
+    def shown(self, name: str, text: str, following: str) -> str | None:
+        """What a report may show of an option of a command; None if it does not switch the check off."""
+        key, equals, value = text.partition("=")
+        if (self.tools is not None and name not in self.tools) or not self.key.fullmatch(key):
+            return None
+        if self.values is None:
+            on = value not in _OFF if equals else not (self.word and following in ("false", "0"))
+            return key if on else None
+        value = value if equals or self.joined else following
+        return f"{key}={value}" if value in self.values else None
+
+
+_OPTIONS = (
+    _Option(_CLEAR, word=True),
+    _Option(_NEGATED, values=_OFF),
+    _Option(re.compile("--?insecure"), tools=_INSECURE),
+    _Option(re.compile("--?insecure"), confidence=Confidence.LOW),
+    _Option(re.compile("--plain-http"), tools=frozenset({"helm", "oras", "notation", "crane"})),
+    _Option(re.compile("-k"), tools=frozenset({"newman", "conda", "mamba"})),
+    _Option(re.compile("--verify"), tools=frozenset({"http", "https", "xh"}), values=_OFF),
+    _Option(re.compile("(?:-o)?acquire::https::verify-(?:peer|host)"), values=_OFF, joined=True),
+    _Option(re.compile("--setopt"), values=frozenset({"sslverify=0", "sslverify=false"}), joined=True),
+    _Option(re.compile("--ssl-mode"), values=frozenset({"disabled"})),
+    _Option(re.compile("validate_certs"), values=_OFF, joined=True),
+)
+_TEXTS = (
+    (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH),
+    (re.compile("sslmode=disable"), Confidence.MEDIUM),
+)
+"""Parts of arguments that switch the check off, such as a setting within an address."""
+
+
 def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
     lower = [text.lower() for text in arguments]
-    if name == "curl":
-        for option, _ in options(arguments, CURL_VALUED, CURL_VALUED_LONG):
-            if option in ("-k", "--insecure", "--proxy-insecure", "--doh-insecure"):
-                yield option, Confidence.HIGH
-        if _skips_check(lower):
-            yield "-SkipCertificateCheck", Confidence.HIGH
+    if own := _OWN_OPTIONS.get(name):
+        yield from own(arguments, lower)
         return
-    if name in ("wget", "wget2"):
-        if any(_no_check(text) for text in lower) or any(
-            "check_certificate=off" in text.replace(" ", "").replace("-", "_") for text in lower
-        ):
-            yield "--no-check-certificate", Confidence.HIGH
-        return
-    if name in ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"):
-        if _skips_check(lower):
-            yield "-SkipCertificateCheck", Confidence.HIGH
-        return
-    if name == "git":
-        yield from _of_git(lower)
-        return
-    if name in ("pip", "pip3", "pipenv") or (_CODE_RUNNERS.fullmatch(name) and lower[:2] == ["-m", "pip"]) or name == "uv":
+    if name in _PIP or (_CODE_RUNNERS.fullmatch(name) and lower[:2] == ["-m", "pip"]):
         yield from _of_pip(lower)
     if _CODE_RUNNERS.fullmatch(name):
-        for text in arguments:
-            if _IN_CODE.search(text):
-                yield "code without a check", Confidence.MEDIUM
-        if name.startswith("node") and any(text.startswith("--tls-reject-unauthorized=0") for text in lower):
-            yield "--tls-reject-unauthorized=0", Confidence.HIGH
-    for number, text in enumerate(lower):
+        yield from _in_code(name, arguments)
+    for text, original, following in zip(lower, arguments, [*lower[1:], ""], strict=False):
         if text == "--":
             break
-        key, equals, value = text.partition("=")
-        following = value if equals else (lower[number + 1] if number + 1 < len(lower) else "")
-        if _CLEAR.fullmatch(key) and not (equals and value in _OFF) and not (not equals and following in ("false", "0")):
-            yield key, Confidence.HIGH
-        elif _NEGATED.fullmatch(key) and following in _OFF:
-            yield f"{key}={following}", Confidence.HIGH
-        elif key in ("--insecure", "-insecure") and not (equals and value in _OFF):
-            yield key, Confidence.HIGH if name in _INSECURE else Confidence.LOW
-        elif name in _OF_SOME.get(key, ()) and not (equals and value in _OFF):
-            yield key, Confidence.HIGH
-        elif key == "--verify" and name in ("http", "https", "xh") and following in _OFF:
-            yield f"{key}={following}", Confidence.HIGH
-        elif _PROPERTY.fullmatch(arguments[number]):
-            yield arguments[number], Confidence.HIGH
-        elif (
-            key
-            in (
-                "acquire::https::verify-peer",
-                "-oacquire::https::verify-peer",
-                "acquire::https::verify-host",
-                "-oacquire::https::verify-host",
-            )
-            and value in _OFF
-        ):
-            yield f"{key}={value}", Confidence.HIGH
-        elif (key, value) in (("--setopt", "sslverify=0"), ("--setopt", "sslverify=false")) or (
-            key == "--ssl-mode" and following == "disabled"
-        ):
-            yield text, Confidence.HIGH
-        elif "ssl:verify-certificate no" in text or "sslmode=disable" in text or "ssl:verify-certificate false" in text:
-            yield "certificate not verified", Confidence.HIGH if "verify" in text else Confidence.MEDIUM
-        elif key == "validate_certs" and value in _OFF:
-            yield text, Confidence.HIGH
-    yield from _configured(name, lower)
-
-
-def _configured(name: str, lower: list[str]) -> Iterator[tuple[str, Confidence]]:
-    """``npm config set strict-ssl false`` and its like in other tools."""
+        shown = ((what, option.confidence) for option in _OPTIONS if (what := option.shown(name, text, following)))
+        if first := next(shown, None):
+            yield first
+        elif _PROPERTY.fullmatch(original):
+            yield original, Confidence.HIGH
+        elif within := next((confidence for pattern, confidence in _TEXTS if pattern.search(text)), None):
+            yield "certificate not verified", within
     joined = " ".join(lower)
-    if "--unset" in lower or " get " in f" {joined} ":
-        return
-    settings = {
+    if (setting := _SETTINGS.get(name)) and "--unset" not in lower and " get " not in f" {joined} " and (match := setting.search(joined)):
+        yield match[0][:80], Confidence.HIGH
+
+
+_SETTINGS = {
+    name: re.compile(pattern)
+    for name, pattern in {
         "npm": r"(?:config )?set (?:.* )?strict-ssl[= ]false", "pnpm": r"(?:config )?set (?:.* )?strict-ssl[= ]false",
         "yarn": r"config set (?:.* )?(?:strict-ssl|enablestrictssl) false", "conda": r"config .*ssl_verify[= ](?:false|no)",
         "composer": r"config .*(?:disable-tls[= ]true|secure-http[= ]false)",
@@ -213,12 +205,44 @@ def _configured(name: str, lower: list[str]) -> Iterator[tuple[str, Confidence]]
         "pip": r"config .*set .*trusted-host .+", "pip3": r"config .*set .*trusted-host .+", "aws": r"configure set .*verify_ssl false",
         "cf": r"(?:login|api) .*--skip-ssl-validation", "go": r"env -w .*(?:goinsecure=\S+|goflags=\S*-insecure)",
         "openstack": r".*--insecure\b",
-    }  # fmt: skip
-    if name in settings and (match := re.search(settings[name], joined)):
-        yield match[0][:80], Confidence.HIGH
+    }.items()
+}  # fmt: skip
+"""``npm config set strict-ssl false`` and its like in other tools."""
 
 
-def _of_git(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+def _of_curl(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    for option, _ in options(arguments, CURL_VALUED, CURL_VALUED_LONG):
+        if option in ("-k", "--insecure", "--proxy-insecure", "--doh-insecure"):
+            yield option, Confidence.HIGH
+    yield from _of_powershell(arguments, lower)
+
+
+def _of_powershell(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``-SkipCertificateCheck``, which may be shortened, and is not ``:$false``."""
+    for text, value in pairwise((*lower, "")):
+        if len(text) > len("-skipc") and "-skipcertificatecheck".startswith(text.rstrip(":")) and value not in ("$false", "false"):
+            yield "-SkipCertificateCheck", Confidence.HIGH
+            return
+
+
+def _of_wget(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``--no-check-certificate``, which may be shortened."""
+    for text in lower:
+        long = len(text) >= len("--no-check") and "--no-check-certificate".startswith(text.partition("=")[0])
+        if long or "check_certificate=off" in text.replace(" ", "").replace("-", "_"):
+            yield "--no-check-certificate", Confidence.HIGH
+            return
+
+
+def _in_code(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
+    for text in arguments:
+        if _IN_CODE.search(text):
+            yield "code without a check", Confidence.MEDIUM
+    if name.startswith("node") and any(text.lower().startswith("--tls-reject-unauthorized=0") for text in arguments):
+        yield "--tls-reject-unauthorized=0", Confidence.HIGH
+
+
+def _of_git(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
     """``-c http.sslVerify=false`` before the subcommand, or ``git config ... http.<address>.sslVerify false``."""
     for number, text in enumerate(lower):
         if text == "config":
@@ -240,6 +264,18 @@ def _of_pip(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
         if key in ("--trusted-host", "--allow-insecure-host"):
             host = value if equals else (lower[number + 1] if number + 1 < len(lower) else "")
             yield key, Confidence.LOW if _only_here(f"//{host}") else Confidence.HIGH
+
+
+_OWN_OPTIONS: dict[str, Callable[[tuple[str, ...], list[str]], Iterator[tuple[str, Confidence]]]] = {
+    "curl": _of_curl,
+    "wget": _of_wget,
+    "wget2": _of_wget,
+    "git": _of_git,
+    **dict.fromkeys(
+        ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"), _of_powershell
+    ),
+}
+"""Programs whose options are read in a way of their own, and only so."""
 
 
 def _container_variables(name: str, arguments: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -265,15 +301,3 @@ def _into_a_file(command: Command) -> Iterator[tuple[str, Confidence]]:
 
 def _only_here(text: str) -> bool:
     return bool(_LOOPBACK.search(text)) and not _REMOTE.search(text)
-
-
-def _no_check(text: str) -> bool:
-    return len(text) >= len("--no-check") and "--no-check-certificate".startswith(text.partition("=")[0])
-
-
-def _skips_check(lower: list[str]) -> bool:
-    """Whether PowerShell's ``-SkipCertificateCheck``, which may be shortened, is given and not ``:$false``."""
-    return any(
-        len(text) > len("-skipc") and "-skipcertificatecheck".startswith(text.rstrip(":")) and value not in ("$false", "false")
-        for text, value in pairwise((*lower, ""))
-    )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider.audit.analysis.shell.downloads import Downloads, Run, only_asks
+from airflow_provider.audit.analysis.shell.downloads import Downloads, Run
+from airflow_provider.audit.analysis.shell.fetching import only_asks
 from airflow_provider.audit.analysis.shell.script import Command
 from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
-from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
-
-FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
 
 
 @rule(
@@ -24,7 +23,7 @@ FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "
     systems=("buddy",),
     severity=Severity.HIGH,
     confidence=Confidence.HIGH,
-    reads=(*FIELDS, "shell"),
+    reads=(*SCRIPT_FIELDS, "shell"),
     needs=("EXECUTION_INFO",),
 )
 def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
@@ -44,7 +43,7 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
     After:
     {"execute_commands": ["curl -sSO https://get.example.com/1.4.2/tool.sh", "echo \"$SUM  tool.sh\" | sha256sum -c -", "bash tool.sh"]}
     """
-    if not action.gives(*FIELDS):
+    if not action.gives(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
@@ -74,7 +73,7 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
     systems=("buddy",),
     severity=Severity.HIGH,
     confidence=Confidence.HIGH,
-    reads=(*FIELDS, "variables"),
+    reads=(*SCRIPT_FIELDS, "variables"),
     needs=("EXECUTION_INFO",),
 )
 def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
@@ -94,7 +93,7 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     After:
     {"execute_commands": ["curl --cacert ca.pem https://registry.example.com/v2/"]}
     """
-    if not action.gives(*FIELDS):
+    if not action.gives(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
@@ -164,7 +163,7 @@ def _fetches(command: Command) -> bool:
     severity=Severity.HIGH,
     confidence=Confidence.LOW,
     persona=Persona.STRICT,
-    reads=(*FIELDS, "variables"),
+    reads=(*SCRIPT_FIELDS, "variables"),
     needs=("EXECUTION_INFO",),
 )
 def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
@@ -184,7 +183,7 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
     After:
     {"execute_commands": ["git checkout \"$BUDDY_EXECUTION_BRANCH\" --"]}
     """
-    if not action.gives(*FIELDS):
+    if not action.gives(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     scripts = [script for script in action.scripts() if (script.shell or "").upper() != "POWERSHELL"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any
 
 from airflow_provider.audit.analysis.images.reference import parse_image
-from airflow_provider.audit.analysis.secrets.values import is_reference, secret_in
+from airflow_provider.audit.analysis.secrets.values import is_reference
 from airflow_provider.audit.facts.action import ActionFacts
-from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Fail, Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
@@ -54,10 +52,16 @@ def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator
     elif not (action.config.docker_image_name or "").strip():
         yield not_applicable("there is no image")
     else:
-        yield from _pinned(action.config.docker_image_name or "", action.config.docker_image_tag, settings, "docker_image_tag")
+        yield from pinned(action.config.docker_image_name or "", action.config.docker_image_tag, settings, "docker_image_tag")
 
 
-def _pinned(name: str, given: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
+def pinned(name: str, given: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
+    """
+    Judge whether an image is named by a version or a digest.
+
+    :param given: its tag, if that is in a field of its own.
+    :param path: the field to report.
+    """
     image = parse_image(name, given)
     tag = image.tag if image else (given or "").strip().lstrip(":") or None
     if (image and image.digest) or "@sha256:" in f"{name}{given}" or (tag or "").startswith("sha256:"):
@@ -72,7 +76,7 @@ def _pinned(name: str, given: str | None, settings: AuditSettings, path: str) ->
     confidence = floats(tag, image.repository if image else "", settings)
     if confidence is not None:
         yield fail(path, tag, f"The tag {tag} of {shown} moves.", confidence=confidence)
-    elif _VARIABLE.search(tag):
+    elif VARIABLE.search(tag):
         yield not_available("the image's tag holds a variable")
     else:
         yield fail(path, tag, f"{shown}:{tag} is not named by its digest.", persona=Persona.STRICT, severity=Severity.LOW)
@@ -86,14 +90,14 @@ def floats(tag: str, repository: str, settings: AuditSettings) -> Confidence | N
         return Confidence.HIGH
     if "latest" in words:
         return Confidence.HIGH if words[-1] == "latest" or words[0] == "latest" else Confidence.MEDIUM
-    if re.search(r"\d", text) or _VARIABLE.search(text) or re.fullmatch(r"[0-9a-f]{7,64}", text):
+    if re.search(r"\d", text) or VARIABLE.search(text) or re.fullmatch(r"[0-9a-f]{7,64}", text):
         return None
     if repository.rpartition("/")[2] in _CODENAMED:
         return None  # bookworm is the version of debian
     return Confidence.MEDIUM
 
 
-_VARIABLE = re.compile(r"[$%{]")
+VARIABLE = re.compile(r"[$%{]")
 _CODENAMED = frozenset({"debian", "ubuntu", "buildpack-deps"})
 
 
@@ -130,7 +134,7 @@ def mutable_image_source(action: ActionFacts, settings: AuditSettings) -> Iterat
             yield fail("version", action.config.version, "The package is named without a version.")
         elif _RANGE.search(version) or floats(version, "", settings) is Confidence.HIGH:
             yield fail("version", version, f"{version} is not one version.")
-        elif _VARIABLE.search(version):
+        elif VARIABLE.search(version):
             yield not_available("the version holds a variable")
     elif action.config.image_location == "ACTION":
         yield from _built_by(action)
@@ -404,7 +408,7 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
         and action.config.docker_image_name
         and action.config.image_location not in ("ACTION", "PACKAGE_REGISTRY")
     ):
-        for outcome in _pinned(action.config.docker_image_name, action.config.docker_image_tag, settings, "cache_base_image"):
+        for outcome in pinned(action.config.docker_image_name, action.config.docker_image_tag, settings, "cache_base_image"):
             if isinstance(outcome, Fail):
                 strict = outcome.persona is Persona.STRICT
                 yield fail(
@@ -414,117 +418,3 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
                     severity=Severity.INFO if strict else None,
                     persona=outcome.persona,
                 )
-
-
-@rule(
-    "BDY022",
-    "Service container unpinned, or with a default password",
-    on=ActionFacts,
-    systems=("buddy",),
-    severity=Severity.MEDIUM,
-    confidence=Confidence.MEDIUM,
-    reads=("services[].type", "services[].version", "services[].variables", "services[].password"),
-    needs=("EXECUTION_INFO",),
-    uses=("images.floating_tags",),
-)
-def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    """
-    A container beside the action, such as a database, has no fixed version, or a password that everybody knows or that stands there in
-    plain text. The shape of services is not documented, so all of their fields are looked at.
-
-    Why:
-    Tests run against another version tomorrow; a known password is open to whatever else runs in that network.
-
-    Mend:
-    Name a version; give the password by an encrypted variable.
-
-    Before:
-    {"services": [{"type": "MYSQL", "version": "latest", "password": "root"}]}
-
-    After:
-    {"services": [{"type": "MYSQL", "version": "8.0.36", "password": "$MYSQL_PASSWORD"}]}
-    """
-    if not action.gives("services"):
-        yield not_available("services is not visible")
-    for number, service in enumerate(action.config.services):
-        path = f"services[{number}]"
-        if isinstance(service, str):
-            yield from (item for item in _pinned(service, None, settings, path) if not _only_strict(item))
-        elif isinstance(service, Mapping):
-            yield from _version_of_service(service, path, settings)
-            yield from _passwords_of_service(service, path)
-
-
-def _only_strict(item: Outcome) -> bool:
-    return isinstance(item, Fail) and item.persona is Persona.STRICT
-
-
-def _version_of_service(service: Mapping[str, Any], path: str, settings: AuditSettings) -> Iterator[Outcome]:
-    key = next((key for key in ("version", "docker_image_tag", "image_tag", "tag") if service.get(key)), None)
-    name = next((str(service[key]) for key in ("image", "docker_image_name", "docker_image", "image_name") if service.get(key)), None)
-    if name and (":" in name.rpartition("/")[2] or "@" in name) and key is None:
-        yield from (item for item in _pinned(name, None, settings, f"{path}.image") if not _only_strict(item))
-    elif key is None:
-        yield fail(f"{path}.version", None, f"The service {service.get('type') or name or number_of(path)} has no version.")
-    elif _VARIABLE.search(version := str(service[key]).strip()):
-        yield not_available("the version of a service holds a variable")
-    elif floats(version, "", settings):
-        yield fail(f"{path}.{key}", version, f"The version {version} of the service {service.get('type') or name} moves.")
-
-
-def number_of(path: str) -> str:
-    """The number within brackets at the end of a path."""
-    return path.rpartition("[")[2].rstrip("]")
-
-
-_OPEN = frozenset({"mysql_allow_empty_password", "mariadb_allow_empty_root_password", "allow_empty_password", "allow_anonymous_login"})
-_COMMON = frozenset({
-    "root", "admin", "password", "passwd", "pass", "postgres", "mysql", "mariadb", "guest", "test", "testing", "secret",
-    "changeme", "change_me", "example", "default", "user", "rabbitmq", "mongo", "redis", "elastic", "minio", "minioadmin", "sa",
-    "toor", "qwerty", "letmein", "welcome", "admin123", "password1", "password123", "root123", "test123", "12345", "123456",
-    "1234", "12345678", "123456789",
-})  # fmt: skip
-_PASSWORD = re.compile(r"(?:^|[_.-])(?:pass(?:word|wd)?|pwd|secret)$|password$", re.IGNORECASE)
-
-
-def _passwords_of_service(service: Mapping[str, Any], path: str) -> Iterator[Outcome]:
-    for key, place, value in _values(service, path):
-        text = str(value).strip()
-        if (key.lower() in _OPEN and text.lower() in ("yes", "true", "1")) or (
-            key.lower() == "postgres_host_auth_method" and text.lower() == "trust"
-        ):
-            yield fail(place, f"{key} {text}", "The service takes anybody without a password.")
-        elif not text or text.lower() in ("true", "false") or is_reference(text):
-            continue
-        elif _PASSWORD.search(key) and text.lower() in _COMMON:
-            yield fail(place, hidden("default password", text), "The service has a password that everybody knows.")
-        elif secret := secret_in(key, text, entropy=False):
-            shaped = secret.kind != "Value of a secret's name"
-            yield fail(
-                place,
-                hidden(secret.kind, secret.value),
-                "A password of the service stands there in plain text.",
-                confidence=secret.confidence if shaped else Confidence.LOW,
-                severity=None if shaped else Severity.LOW,
-            )
-
-
-def _values(item: Any, path: str, key: str = "", depth: int = 0) -> Iterator[tuple[str, str, Any]]:
-    """Every value with its name: members of objects, ``{"key": ..., "value": ...}``, and ``NAME=value`` in lists."""
-    if depth > 6 or item is None:
-        return
-    if isinstance(item, Mapping):
-        if isinstance(item.get("key"), str) and "value" in item:
-            if not item.get("encrypted"):
-                yield item["key"], f"{path}.value", item["value"] if item["value"] is not None else ""
-            return
-        for name, value in item.items():
-            yield from _values(value, f"{path}.{name}", str(name), depth + 1)
-    elif isinstance(item, (list, tuple)):
-        for number, value in enumerate(item):
-            if isinstance(value, str) and (match := re.fullmatch(r"(\w+)=(.*)", value, re.DOTALL)):
-                yield match[1], f"{path}[{number}]", match[2]
-            else:
-                yield from _values(value, f"{path}[{number}]", key, depth + 1)
-    else:
-        yield key, path, item

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -181,7 +180,7 @@ def secret_in_output(execution: ExecutionFacts, settings: AuditSettings) -> Iter
 
 
 def _secret_of(name: str, text: str, settings: AuditSettings) -> Secret | None:
-    if any(fnmatchcase(name.lower(), pattern.lower()) for pattern in settings.secrets.names):
+    if settings.secrets.excludes(name):
         return None
     found = []
     if _named(name) and not _PAGING.search(name) and len(text) <= PIECE and (secret := secret_named(name, text)):
@@ -301,7 +300,7 @@ def _in_texts(texts: Sequence[tuple[str, str]], *, strict: bool) -> Iterator[tup
 def _less_sure(secret: Secret) -> Secret:
     """What only has a name may be an example, or a token that opens nothing."""
     sure = secret.kind not in ("Value of a secret's name", _HEADER)
-    return secret if sure else Secret(secret.kind, secret.value, min(secret.confidence, Confidence.MEDIUM, key=lambda level: level.rank))
+    return secret if sure else secret.at_most(Confidence.MEDIUM)
 
 
 _CARD, _ACCOUNT, _INSURED, _MAIL = "payment card", "bank account", "social security number", "e-mail address"
