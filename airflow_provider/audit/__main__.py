@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider import _clock
-from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.facts.fact import Fact
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings, load_settings

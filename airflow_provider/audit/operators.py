@@ -71,10 +71,10 @@ class AuditCollectOperator(BaseOperator):
         """
         import asyncio
 
-        from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.collect.collector import collect, sources_of
+        from airflow_provider.audit.settings.model import load_settings
 
-        task.settings_of(self.settings)  # before anything is read
+        load_settings(self.settings)  # before anything is read
         spool = self._spool(context)
         wanted = self._complete(spool)
         try:
@@ -144,10 +144,11 @@ class AuditCollectOperator(BaseOperator):
         from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.airflow_task.state import Done
         from airflow_provider.audit.collect.collector import facts_in
+        from airflow_provider.audit.settings.model import load_settings
 
         state, run_id = self._state(context), context["ti"].run_id
         before = state.before(run_id)
-        settings = task.settings_of(self.settings)
+        settings = load_settings(self.settings)
         times = [datetime.fromisoformat(spool.note[name]) if spool.note else None for name in ("since", "until")]
         self.log.info("Judging %d records.", spool.count)
         result = task.judge(
@@ -322,13 +323,15 @@ class AuditReportOperator(BaseOperator):
         :raises ConfigurationError: if a report can't be read, or a setting makes no sense.
         """
         from airflow_provider.audit.airflow_task import task
+        from airflow_provider.audit.engine.result import join, missing
+        from airflow_provider.audit.settings.model import load_settings
 
-        settings, line = task.settings_of(self.settings), task.fail_line(self.fail_on)
+        settings, line = load_settings(self.settings), task.fail_line(self.fail_on)
         if line is not None:
             settings = settings.model_copy(update={"fail_on": line})
         paths = [report.get("findings") if isinstance(report, Mapping) else report for report in self.reports]
         folder = self._folder(context, [str(path) for path in paths if path])
-        result = task.join([task.read_result(str(path)) if path else task.missing(path) for path in paths], _clock.utc_now())
+        result = join([task.read_result(str(path)) if path else missing(path) for path in paths], _clock.utc_now())
         summary = task.store(result, settings, folder, self.formats)
         self.log.info("%s", summary["summary"])
         for kind, path in summary["reports"].items():

@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
-
-from airflow_provider import _clock
 from airflow_provider.audit.engine.baseline import Baseline
-from airflow_provider.audit.engine.engine import Audit, AuditResult
+from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import NEW
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.engine.waivers import Waivers
-from airflow_provider.audit.facts.fact import Fact, Subject
-from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.fact import Fact
 from airflow_provider.audit.reports import FORMATS, result_json, text_of
-from airflow_provider.audit.settings.document import described
+from airflow_provider.audit.settings.document import validated
 from airflow_provider.audit.settings.levels import Severity
-from airflow_provider.audit.settings.model import AuditSettings, FailLine, load_settings
+from airflow_provider.audit.settings.model import AuditSettings, FailLine
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.arguments import moment
 from airflow_provider.execution.outputs import safe_name
@@ -105,21 +102,6 @@ def window(since: datetime | str | None, until: datetime | str | None, last: dat
     return begin, end
 
 
-def settings_of(given: str | Mapping[str, Any] | None) -> AuditSettings:
-    """
-    Read settings: a file's path, or values.
-
-    :raises ConfigurationError: naming the key, and the line of a file.
-    """
-    if given is None or isinstance(given, str):
-        return load_settings(given or None)
-    try:
-        return AuditSettings.model_validate(dict(given))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise ConfigurationError(f"settings: {described(first)}") from None
-
-
 def judge(
     facts: Iterable[Fact],
     settings: AuditSettings,
@@ -129,13 +111,13 @@ def judge(
     until: datetime | None,
     waivers: str | None,
     baseline: ObjectStoragePath | Path | None,
-    progress: Callable[[int, int], None] = lambda facts, findings: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> AuditResult:
     """
     Ask all rules about all facts.
 
     :param waivers: path of a file.
-    :param progress: called now and then with how many facts were judged and how much was found.
+    :param progress: see :meth:`~airflow_provider.audit.engine.engine.Audit.judge`.
     :raises ConfigurationError: if waivers or baseline can't be read.
     """
     accepted = Waivers.load(waivers, now.astimezone(ZoneInfo(settings.time_zone)).date()) if waivers else None
@@ -143,48 +125,7 @@ def judge(
     if baseline is not None and baseline.exists():
         known = Baseline.from_json(baseline.read_text(encoding="utf-8"))
     audit = Audit(settings, now=now, since=since, until=until, waivers=accepted, baseline=known)
-    found = 0
-    for number, fact in enumerate(facts, 1):
-        found += len(audit.feed(fact))
-        if number % 5_000 == 0:
-            progress(number, found)
-    return audit.finish()
-
-
-def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
-    """One result out of several."""
-    joined = AuditResult(now)
-    joined.since = min((one.since for one in results if one.since), default=None)
-    joined.until = max((one.until for one in results if one.until), default=None)
-    seen: set[tuple[str, str]] = set()
-    for one in results:
-        for finding in one.findings:
-            if (mark := (finding.fingerprint, finding.subject.conn_id)) not in seen:
-                seen.add(mark)
-                joined.findings.append(finding)
-        joined.fixed += one.fixed
-        joined.gaps += one.gaps
-        joined.gaps_omitted += one.gaps_omitted
-        joined.errors += one.errors
-        joined.errors_omitted += one.errors_omitted
-        joined.windows += one.windows
-        joined.subjects.update(one.subjects)
-        joined.findings_omitted.update(one.findings_omitted)
-        for rule, outcomes in one.outcomes.items():
-            joined.outcomes.setdefault(rule, Counter()).update(outcomes)
-        for rule, reasons in one.reasons.items():
-            joined.reasons.setdefault(rule, Counter()).update(reasons)
-    joined.findings.sort(key=lambda item: (-item.severity.rank, -item.confidence.rank, item.rule, item.subject.id, item.path))
-    joined.baseline = Baseline.of(joined.findings)
-    return joined
-
-
-def missing(what: object) -> AuditResult:
-    """The result of an audit that has none: a gap."""
-    result = AuditResult(_clock.utc_now())
-    name = f"report {what}"
-    result.gaps.append(GapFacts(subject=Subject(name, "report", name, "audit", ""), reason="The task that was to make it gave none."))
-    return result
+    return audit.judge(facts, progress)
 
 
 def fail_line(given: str | Mapping[str, Any] | None) -> FailLine | None:
@@ -195,11 +136,7 @@ def fail_line(given: str | Mapping[str, Any] | None) -> FailLine | None:
     """
     if given is None or given == "":
         return None
-    try:
-        return FailLine.model_validate({"severity": given} if isinstance(given, str) else dict(given))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise ConfigurationError(f"fail_on: {described(first)}") from None
+    return validated(FailLine, {"severity": given} if isinstance(given, str) else given, "fail_on")
 
 
 def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePath, formats: Sequence[str]) -> AuditSummary:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from airflow_provider.audit.engine.baseline import Baseline
-from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
+from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waivers, waived_as
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
@@ -19,11 +20,9 @@ from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.facts.fact import Fact
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.pipeline import PipelineFacts
-from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import Fail, NotApplicable, NotAvailable, Status
 from airflow_provider.audit.rules.rule import Rule
-from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
@@ -31,65 +30,10 @@ MOST_FINDINGS = 20_000
 MOST_REASONS = 20
 MOST_ERRORS = 100
 MOST_GAPS = 1_000
+PROGRESS_EVERY = 5_000
+"""Facts."""
 OUTCOMES_AT_ONCE = 1_000
 """Of one rule on one fact: a huge field can't flood the report."""
-
-
-@dataclass(frozen=True)
-class RuleError:
-    """A rule that broke. ``where`` is file and line: the text of the exception may hold remote data."""
-
-    rule: str
-    subject: str
-    error: str
-    where: str
-
-
-@dataclass
-class AuditResult:
-    """
-    What an audit came to.
-
-    :param outcomes: by rule, how often each status. Waived findings count as ``waived`` where all of a fact's are.
-    :param reasons: by rule, why something was not available, how often; the commonest.
-    :param subjects: how many of each kind were judged.
-    :param fixed: findings of the baseline that are gone.
-    :param findings_omitted: how many were found beyond ``MOST_FINDINGS``, by severity.
-    :param baseline: for the next audit.
-    :param windows: the facts behind plots of durations and failure rates.
-    """
-
-    started_at: datetime
-    since: datetime | None = None
-    until: datetime | None = None
-    findings: list[Finding] = field(default_factory=list)
-    fixed: list[Finding] = field(default_factory=list)
-    outcomes: dict[str, Counter[Status]] = field(default_factory=dict)
-    reasons: dict[str, Counter[str]] = field(default_factory=dict)
-    subjects: Counter[str] = field(default_factory=Counter)
-    gaps: list[GapFacts] = field(default_factory=list)
-    gaps_omitted: int = 0
-    errors: list[RuleError] = field(default_factory=list)
-    errors_omitted: int = 0
-    findings_omitted: Counter[Severity] = field(default_factory=Counter)
-    baseline: Baseline = field(default_factory=Baseline)
-    windows: list[WindowFacts] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything could be read, and every rule gave an answer."""
-        return not self.gaps and not self.errors
-
-    def failing(self, settings: AuditSettings) -> list[Finding]:
-        """The findings on which the audit fails: not waived, at or above the line, new if that is asked for."""
-        line = settings.fail_on
-        return [
-            finding
-            for finding in self.findings
-            if finding.waiver is None
-            and line.holds(finding.severity, finding.confidence)
-            and not (line.new_only and finding.state == UNCHANGED)
-        ]
 
 
 class Audit:
@@ -162,6 +106,19 @@ class Audit:
             self._listed[subject.id] = frozenset(f"{subject.id}/action/{action.id}" for action in fact.actions)
         return ChangeFacts(subject=subject, seen_at=fact.seen_at, before=known.get(subject.id), now=now, compared=bool(known))
 
+    def judge(self, facts: Iterable[Fact], progress: Callable[[int, int], None] | None = None) -> AuditResult:
+        """
+        Judge all of these facts, and finish.
+
+        :param progress: called now and then with the number of facts judged so far and the number of findings.
+        """
+        findings = 0
+        for number, fact in enumerate(facts, 1):
+            findings += len(self.feed(fact))
+            if progress is not None and number % PROGRESS_EVERY == 0:
+                progress(number, findings)
+        return self.finish()
+
     def finish(self) -> AuditResult:
         """Judge windows and waivers, then say what is fixed."""
         if self._windows is not None:
@@ -172,7 +129,7 @@ class Audit:
             for waiver in self._waivers.facts(self._now):
                 self.feed(waiver)
         result = self.result
-        result.findings.sort(key=lambda item: (-item.severity.rank, -item.confidence.rank, item.rule, item.subject.id, item.path))
+        result.findings.sort(key=worst_first)
         current = {finding.fingerprint: finding for finding in result.findings}
         carried: list[Finding] = []
         for mark, finding in (self._known.findings if self._known else {}).items():
@@ -264,11 +221,3 @@ def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:
     for mark, finding in (baseline.findings if baseline else {}).items():
         asked.setdefault((finding.rule, finding.subject.id), []).append(mark)
     return asked
-
-
-def audit(facts: Iterable[Fact], settings: AuditSettings, **arguments: object) -> AuditResult:
-    """Judge all of these facts; further arguments as :class:`Audit` takes them."""
-    under_way = Audit(settings, **arguments)  # type: ignore[arg-type]
-    for fact in facts:
-        under_way.feed(fact)
-    return under_way.finish()

@@ -109,3 +109,8 @@ def fingerprint(rule: str, subject: str, path: str, evidence: str) -> str:
     """Hash of what makes a finding the same one in the next audit: 32 hexadecimal digits."""
     parts = (rule, subject, path, " ".join(evidence.split()))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def worst_first(finding: Finding) -> tuple[int, int, str, str, str]:
+    """Sort key of reports."""
+    return -finding.severity.rank, -finding.confidence.rank, finding.rule, finding.subject.id, finding.path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports import html, markdown, result_json, sarif, table
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.errors import ConfigurationError

@@ -15,8 +15,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from airflow_provider.audit.engine.engine import AuditResult
 from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, accepted_as, href, overview, rule_of, state_of, when
 from airflow_provider.audit.reports.plots import plots_of
 from airflow_provider.audit.rules.outcome import Status

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from airflow_provider.audit.engine.engine import AuditResult
 from airflow_provider.audit.engine.finding import NEW, Finding
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, Overview, accepted_as, href, overview, rule_of, state_of, when
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings

@@ -9,8 +9,8 @@ from functools import lru_cache
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from airflow_provider.audit.engine.engine import AuditResult
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.engine.engine import AuditResult, RuleError
 from airflow_provider.audit.engine.finding import Finding, subject_as_json
+from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.window import Counted, WindowFacts

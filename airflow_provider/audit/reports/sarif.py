@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider.audit.engine.engine import AuditResult
 from airflow_provider.audit.engine.finding import NEW, Finding
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.reports.overview import accepted_as, href, rule_of
 from airflow_provider.audit.rules.rule import Rule

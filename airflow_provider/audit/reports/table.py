@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports.overview import overview, state_of
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.remote_text import clean

@@ -70,6 +70,20 @@ def _place(problem: Mapping[str, Any]) -> Key:
     return tuple(part for part in problem["loc"] if part != "[key]")  # pydantic's word for a key that is wrong itself
 
 
+def validated(kind: type[M], values: Mapping[str, Any], name: str) -> M:
+    """
+    Make a model of values that a program gives.
+
+    :param name: of the argument.
+    :raises ConfigurationError: naming the key.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise ConfigurationError(f"{name}: {described(first)}") from None
+
+
 def described(problem: Mapping[str, Any]) -> str:
     """What is wrong where, of one of pydantic's errors."""
     text = "there is no such key" if problem["type"] == "extra_forbidden" else str(problem["msg"]).removeprefix("Value error, ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
-from airflow_provider.audit.settings.document import read
+from airflow_provider.audit.settings.document import read, validated
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.rule_names import RuleId
 
@@ -229,12 +230,13 @@ class AuditSettings(Section):
 _AS_IT_IS = RuleSettings()
 
 
-def load_settings(path: str | Path | None = None, **changes: Any) -> AuditSettings:
+def load_settings(source: str | Path | Mapping[str, Any] | None = None) -> AuditSettings:
     """
-    Read settings from a file, if there is one.
+    Read settings.
 
-    :param changes: whole sections or values that go before those of the file.
-    :raises ConfigurationError: with file, line and key.
+    :param source: path of a file, or a dict of the same shape; the defaults without.
+    :raises ConfigurationError: naming the key, and file and line of a file.
     """
-    settings = read(path, AuditSettings) if path else AuditSettings()
-    return AuditSettings.model_validate({**settings.model_dump(), **changes}) if changes else settings
+    if isinstance(source, Mapping):
+        return validated(AuditSettings, source, "settings")
+    return read(source, AuditSettings) if source else AuditSettings()

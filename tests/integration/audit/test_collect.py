@@ -21,7 +21,8 @@ from airflow_provider.audit.collect import collector, source
 from airflow_provider.audit.collect.collector import collected, facts_in
 from airflow_provider.audit.collect.spool import Spool
 from airflow_provider.audit.engine.baseline import Baseline
-from airflow_provider.audit.engine.engine import AuditResult, audit
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.facts.gap import GapFacts
@@ -52,7 +53,7 @@ def facts(spool: Spool, kind: type) -> list[Any]:
 
 def judged(spool: Spool, baseline: Baseline | None = None) -> AuditResult:
     now = _clock.utc_now()
-    return audit(facts_in(spool), AuditSettings(), now=now, since=now - timedelta(hours=24), until=now, baseline=baseline)
+    return Audit(AuditSettings(), now=now, since=now - timedelta(hours=24), until=now, baseline=baseline).judge(facts_in(spool))
 
 
 def gaps(spool: Spool) -> dict[str, str]:

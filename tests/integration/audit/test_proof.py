@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from airflow_provider.audit.collect.collector import facts_in
-from airflow_provider.audit.engine.engine import Audit, AuditResult
+from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.rules import all_rules

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_provider.audit.engine.engine import Audit, AuditResult
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.rules.rule import REGISTRY

@@ -11,8 +11,9 @@ import pytest
 
 from airflow_provider.audit.engine import engine
 from airflow_provider.audit.engine.baseline import Baseline
-from airflow_provider.audit.engine.engine import Audit, AuditResult
+from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.engine.waivers import Waiver, WaiverFile, Waivers
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.counting import SAMPLE, Windows

@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider.audit.engine.baseline import Baseline
-from airflow_provider.audit.engine.engine import Audit, AuditResult, RuleError
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waiver, Waivers
 from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.records.export import facts_of

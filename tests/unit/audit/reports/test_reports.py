@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from airflow_provider.audit import reports
-from airflow_provider.audit.engine.engine import AuditResult
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports import FORMATS, markdown, plots, result_json, table, text_of, write
 from airflow_provider.audit.reports.overview import overview
 from airflow_provider.audit.settings.levels import Severity

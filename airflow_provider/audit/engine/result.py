@@ -1,0 +1,111 @@
+"""The result of an audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from airflow_provider import _clock
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.finding import UNCHANGED, Finding, worst_first
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.window import WindowFacts
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+
+@dataclass(frozen=True)
+class RuleError:
+    """A rule that broke. ``where`` is file and line: the text of the exception may hold remote data."""
+
+    rule: str
+    subject: str
+    error: str
+    where: str
+
+
+@dataclass
+class AuditResult:
+    """
+    What an audit came to.
+
+    :param outcomes: by rule, how often each status. Waived findings count as ``waived`` where all of a fact's are.
+    :param reasons: by rule, why something was not available, how often; the commonest.
+    :param subjects: how many of each kind were judged.
+    :param fixed: findings of the baseline that are gone.
+    :param findings_omitted: how many were found beyond ``MOST_FINDINGS``, by severity.
+    :param baseline: for the next audit.
+    :param windows: the facts behind plots of durations and failure rates.
+    """
+
+    started_at: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    findings: list[Finding] = field(default_factory=list)
+    fixed: list[Finding] = field(default_factory=list)
+    outcomes: dict[str, Counter[Status]] = field(default_factory=dict)
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    subjects: Counter[str] = field(default_factory=Counter)
+    gaps: list[GapFacts] = field(default_factory=list)
+    gaps_omitted: int = 0
+    errors: list[RuleError] = field(default_factory=list)
+    errors_omitted: int = 0
+    findings_omitted: Counter[Severity] = field(default_factory=Counter)
+    baseline: Baseline = field(default_factory=Baseline)
+    windows: list[WindowFacts] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read, and every rule gave an answer."""
+        return not self.gaps and not self.errors
+
+    def failing(self, settings: AuditSettings) -> list[Finding]:
+        """The findings on which the audit fails: not waived, at or above the line, new if that is asked for."""
+        line = settings.fail_on
+        return [
+            finding
+            for finding in self.findings
+            if finding.waiver is None
+            and line.holds(finding.severity, finding.confidence)
+            and not (line.new_only and finding.state == UNCHANGED)
+        ]
+
+
+def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
+    """One result out of several."""
+    joined = AuditResult(now)
+    joined.since = min((one.since for one in results if one.since), default=None)
+    joined.until = max((one.until for one in results if one.until), default=None)
+    seen: set[tuple[str, str]] = set()
+    for one in results:
+        for finding in one.findings:
+            if (mark := (finding.fingerprint, finding.subject.conn_id)) not in seen:
+                seen.add(mark)
+                joined.findings.append(finding)
+        joined.fixed += one.fixed
+        joined.gaps += one.gaps
+        joined.gaps_omitted += one.gaps_omitted
+        joined.errors += one.errors
+        joined.errors_omitted += one.errors_omitted
+        joined.windows += one.windows
+        joined.subjects.update(one.subjects)
+        joined.findings_omitted.update(one.findings_omitted)
+        for rule, outcomes in one.outcomes.items():
+            joined.outcomes.setdefault(rule, Counter()).update(outcomes)
+        for rule, reasons in one.reasons.items():
+            joined.reasons.setdefault(rule, Counter()).update(reasons)
+    joined.findings.sort(key=worst_first)
+    joined.baseline = Baseline.of(joined.findings)
+    return joined
+
+
+def missing(what: object) -> AuditResult:
+    """The result of an audit that has none: a gap."""
+    result = AuditResult(_clock.utc_now())
+    name = f"report {what}"
+    result.gaps.append(GapFacts(subject=Subject(name, "report", name, "audit", ""), reason="The task that was to make it gave none."))
+    return result
