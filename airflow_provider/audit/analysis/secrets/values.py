@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider.audit.analysis.secrets.shapes import IN_ADDRESS, MOST, Secret, looks_random, shapes_in
+from airflow_provider._token_shapes import IN_ADDRESS
+from airflow_provider.audit.analysis.secrets.shapes import MOST, Secret, looks_random, shapes_in
 from airflow_provider.audit.settings.levels import Confidence
 
 LONGEST_NAME = 200
