@@ -33,7 +33,7 @@ def _group(prefix: str, rules: list[Rule]) -> Iterator[str]:
 def _rule(rule: Rule) -> Iterator[str]:
     docs = {name: text.replace("``", "`") for name, text in rule.docs.items()}
     yield from (f"({rule.id.lower()})=", f"### {rule.id} {rule.title}", "", docs["what"], "")
-    yield from ("**Why.** " + docs["why"], "", "**How to mend it.** " + docs["mend"], "")
+    yield from ("**Why.** " + docs["why"], "", "**How to fix it.** " + docs["fix"], "")
     for name in ("before", "after"):
         yield from (f"{name.capitalize()}:", "", "```text", rule.docs[name], "```", "")
     facts = {

@@ -1,4 +1,4 @@
-"""Audits without a scheduler: exported JSON, or what a connection leads to. ``python -m airflow_provider.audit --help`` says how."""
+"""Audits without a scheduler, of exported JSON or of connections. See ``python -m airflow_provider.audit --help``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ WORST = {Severity.INFO: 11, Severity.LOW: 12, Severity.MEDIUM: 13, Severity.HIGH
 _SPAN = re.compile(r"(\d{1,5})([hd])")
 _EXIT_CODES = """
 exit codes:
-  0   nothing at or above the fail line
-  2   arguments, settings, waivers, baseline or input make no sense
-  3   an API is away or refuses the credential
-  4   with --fail-on-gaps: not everything could be read or judged
-  11  to 15: the worst finding at or above the fail line is info, low, medium, high, critical
+  0   no finding at or above the fail line
+  2   invalid arguments, settings, waivers, baseline or input
+  3   an API is unavailable or rejects the credential
+  4   with --fail-on-gaps: not everything could be read or checked
+  11 to 15  the most severe finding at or above the fail line is info, low, medium, high, critical
 """
 
 
@@ -38,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run an audit.
 
-    :param arguments: those of the command line by default.
+    :param arguments: by default those of the command line.
     :returns: the exit code.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
     if not (given.files or given.configuration or given.executions):
-        parser.error("nothing to audit: give files, --configuration or --executions")
+        parser.error("nothing to audit: specify files, --configuration or --executions")
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     log = logging.getLogger("airflow_provider.audit")
     log.setLevel(logging.INFO if given.verbose else logging.WARNING)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _logs_on_standard_error() -> Iterator[None]:
-    """Airflow's loggers got hold of standard output when they were imported, but that is for the report."""
+    """Redirect Airflow's loggers, which write to standard output, since that is for the report."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider.audit",
-        description="Audit exported JSON, or what Airflow connections lead to.",
+        description="Audit exported JSON, or the systems behind Airflow connections.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,25 +94,25 @@ def _parser() -> argparse.ArgumentParser:
         help="the pipelines of a Buddy connection; scope: workspace[/project[/pipeline]]. May be repeated",
     )  # fmt: skip
     read.add_argument(
-        "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="what a connection has executed. May be repeated"
+        "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="the executions of a connection. May be repeated"
     )
-    read.add_argument("--since", metavar="TIME", help="begin of the window: ISO 8601, or a span before its end such as 36h or 7d")
-    read.add_argument("--until", metavar="TIME", help="its end: ISO 8601; now by default")
-    judge = parser.add_argument_group("how to judge")
+    read.add_argument("--since", metavar="TIME", help="start of the window: ISO 8601, or a duration before its end such as 36h or 7d")
+    read.add_argument("--until", metavar="TIME", help="end of the window: ISO 8601; by default now")
+    judge = parser.add_argument_group("how to check")
     judge.add_argument("--settings", metavar="FILE", help="TOML or YAML")
     judge.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
     judge.add_argument(
-        "--baseline", metavar="FILE", help="what an earlier --save-baseline has written: tells what is new and what is fixed"
+        "--baseline", metavar="FILE", help="file written by an earlier --save-baseline, to find out what is new and what is fixed"
     )
-    judge.add_argument("--save-baseline", metavar="FILE", help="for the next time")
+    judge.add_argument("--save-baseline", metavar="FILE", help="write a baseline for the next audit")
     judge.add_argument(
-        "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; the settings' fail_on by default"
+        "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; by default fail_on of the settings"
     )
-    judge.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or judged")
+    judge.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or checked")
     out = parser.add_argument_group("what to write")
     out.add_argument("--format", choices=list(FORMATS), default="table")
-    out.add_argument("--output", metavar="FILE", help="standard output by default")
-    out.add_argument("--verbose", action="store_true", help="tell the progress on standard error")
+    out.add_argument("--output", metavar="FILE", help="by default standard output")
+    out.add_argument("--verbose", action="store_true", help="log the progress to standard error")
     return parser
 
 
@@ -130,9 +130,9 @@ def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logg
     now = _clock.utc_now()
     window = _window(given, now) if given.since or given.executions else None
     if given.until and window is None:
-        raise ConfigurationError("--until has no meaning without --since or --executions.")
+        raise ConfigurationError("--until requires --since or --executions.")
     if given.baseline and not Path(given.baseline).is_file():
-        raise ConfigurationError(f"--baseline: there is no file {given.baseline}.")
+        raise ConfigurationError(f"--baseline: the file {given.baseline} does not exist.")
     wanted = [_wanted(text, None) for text in given.configuration] + [_wanted(text, window) for text in given.executions]
     with ExitStack() as stack:
         facts: list[Iterator[Fact]] = [_facts_in(name) for name in given.files]
@@ -146,7 +146,7 @@ def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logg
             until=window[1] if window else None,
             waivers=given.waivers,
             baseline=Path(given.baseline) if given.baseline else None,
-            progress=lambda count, found: log.info("Judged %d facts: %d findings.", count, found),
+            progress=lambda count, found: log.info("Checked %d facts: %d findings.", count, found),
         )
 
 
@@ -171,7 +171,9 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
     try:
         system = BaseHook.get_connection(conn_id).conn_type
     except AirflowNotFoundException:
-        raise ConfigurationError(f"Airflow finds no connection {conn_id!r}. Create it, or set AIRFLOW_CONN_{conn_id.upper()}.") from None
+        raise ConfigurationError(
+            f"Connection {conn_id!r} does not exist in Airflow. Create it, or set AIRFLOW_CONN_{conn_id.upper()}."
+        ) from None
     wanted: dict[str, Any] = {"system": system, "conn_id": conn_id}
     if window is None:
         return {**wanted, **buddy.place_of(scope or None)}
@@ -179,7 +181,7 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
 
 
 def _facts_in(name: str) -> Iterator[Fact]:
-    """The facts of a file; what is no record is an error, since nobody would miss it."""
+    """The facts of a file. Invalid records are errors, since skipped ones would go unnoticed."""
     from airflow_provider.audit.records.export import facts_of, read_records
 
     number = 0

@@ -1,1 +1,1 @@
-"""What the audit operators do while they run."""
+"""The run time of the audit operators."""

@@ -1,4 +1,4 @@
-"""What an audit remembers from run to run, in a small file beside its reports."""
+"""The state of an audit between runs, in a small file next to its reports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 SCHEMA, VERSION = "airflow-provider-executions/audit-state", 1
 KEPT = 50
-"""Audits remembered."""
+"""Maximum number of audits."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """An audit that has ended well. ``until``: end of its window, ISO 8601; None for one of configuration."""
+    """A successful audit. ``until``: end of its window, ISO 8601; None for an audit of configuration."""
 
     run_id: str
     until: str | None
@@ -41,9 +41,9 @@ class State:
     @classmethod
     def load(cls, path: ObjectStoragePath) -> State:
         """
-        Read it; empty if there is none.
+        Read the state; empty if there is none.
 
-        :raises ConfigurationError: if the file is something else.
+        :raises ConfigurationError: if the file has another format.
         """
         if not path.exists():
             return cls()
@@ -53,16 +53,16 @@ class State:
                 raise ValueError("schema")
             return cls([Done(**item) for item in data["audits"]])
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{path} is no state of an audit of version {VERSION}. Remove it to begin anew.") from error
+            raise ConfigurationError(f"{path} is not the state of an audit of version {VERSION}. Remove it to start over.") from error
 
     def before(self, run_id: str) -> Done | None:
-        """The audit before that of a run: a run that is cleared compares with the same one as the first time."""
+        """The audit before a run. A cleared run compares with the same audit as at first."""
         runs = [done.run_id for done in self.audits]
         earlier = self.audits[: runs.index(run_id)] if run_id in runs else self.audits
         return earlier[-1] if earlier else None
 
     def add(self, done: Done) -> None:
-        """Note an audit, in the place of an earlier one of the same run."""
+        """Add an audit; replaces an earlier one of the same run."""
         runs = [one.run_id for one in self.audits]
         if done.run_id in runs:
             self.audits[runs.index(done.run_id)] = done
@@ -70,7 +70,7 @@ class State:
             self.audits = [*self.audits, done][-KEPT:]
 
     def save(self, path: ObjectStoragePath) -> None:
-        """Write it."""
+        """Write the state."""
         path.parent.mkdir(parents=True, exist_ok=True)
         data = {"schema": SCHEMA, "version": VERSION, "audits": [asdict(done) for done in self.audits]}
         path.write_text(json.dumps(data, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the audit operators do in the worker: where things are kept, which window is audited, judging, joining, writing."""
+"""The audit operators in the worker: folders, window, checks, reports."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
 FIRST_WINDOW = timedelta(hours=24)
-"""Audited by a task that has never audited before."""
+"""The window of the first audit of a task."""
 
 
 class AuditSummary(TypedDict):
-    """What an audit task returns: counts and paths, no findings."""
+    """The return value of an audit task: counts and paths, no findings."""
 
     findings: str
     """Path of the JSON report, which ``AuditReportOperator`` takes."""
     reports: dict[str, str]
-    """Format to path."""
+    """Path of each report, by format."""
     since: str | None
     """Window of executions, ISO 8601, UTC; None for configuration."""
     until: str | None
     counts: dict[str, int]
-    """Severity to number of findings that are not waived."""
+    """Number of findings that are not waived, by severity."""
     new: int
     fixed: int
     waived: int
     gaps: int
-    """Things that could not be read."""
+    """Number of things that could not be read."""
     subjects: dict[str, int]
-    """Kind to number of what was judged."""
+    """Number of checked subjects, by kind."""
     complete: bool
-    """Whether everything could be read, and every rule gave an answer."""
+    """Whether everything could be read, and no rule failed."""
     summary: str
-    """The counts in a line of Markdown."""
+    """The counts as one line of Markdown."""
 
 
 def folder_of(base: str, context: Context, *, run: bool) -> ObjectStoragePath:
-    """A task's own folder below ``base``; of one run of it, or for what outlives runs."""
+    """The folder of a task below ``base``; with ``run`` that of the run."""
     from airflow.sdk import ObjectStoragePath
 
     ti = context["ti"]
@@ -72,32 +72,32 @@ def folder_of(base: str, context: Context, *, run: bool) -> ObjectStoragePath:
 
 def private_folder(context: Context) -> Path:
     """
-    A folder of this run of the task that only this user of the machine can read, for records, which hold secrets.
+    A folder for records of this run that only the current user of the machine can read, since records contain secrets.
 
-    :raises ConfigurationError: if somebody else has made it.
+    :raises ConfigurationError: if others can access it.
     """
     ti = context["ti"]
     base = Path(tempfile.gettempdir()) / f"airflow-audit-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
     found = base.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ConfigurationError(f"{base} is open to others, so no records are kept there. Remove it, or give spool_path.")
+        raise ConfigurationError(f"{base} is accessible to others, so no records are stored there. Remove it, or set spool_path.")
     return base / "~".join(safe_name(str(part)) for part in (ti.dag_id, ti.task_id, ti.map_index, ti.run_id))
 
 
 def window(since: datetime | str | None, until: datetime | str | None, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
     """
-    The window to audit: from the end of the last one to now, unless the arguments say otherwise.
+    The window to audit: by default from the end of the last one to now.
 
     :param last: end of the last successful audit of the task.
-    :raises ConfigurationError: if it is empty or upside down.
+    :raises ConfigurationError: if it is empty or ends before it begins.
     """
     end = moment(until, "until") or now
     begin = moment(since, "since") or last or end - FIRST_WINDOW
     if begin >= end:
         raise ConfigurationError(
             f"The audit's window is empty: it would begin at {begin.isoformat()} and end at {end.isoformat()}. "
-            "Under Airflow's cron schedules data intervals have no width: leave since and until out, or anchor them on dag_run.run_after."
+            "Under Airflow's cron schedules data intervals have no length: omit since and until, or base them on dag_run.run_after."
         )
     return begin, end
 
@@ -114,7 +114,7 @@ def judge(
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditResult:
     """
-    Ask all rules about all facts.
+    Check all facts by all rules.
 
     :param waivers: path of a file.
     :param progress: see :meth:`~airflow_provider.audit.engine.engine.Audit.judge`.
@@ -130,9 +130,9 @@ def judge(
 
 def fail_line(given: str | Mapping[str, Any] | None) -> FailLine | None:
     """
-    On which findings to fail: a severity, or ``severity``, ``confidence`` and ``new_only``; None for never.
+    The fail line: a severity, or ``severity``, ``confidence`` and ``new_only``; None for never.
 
-    :raises ConfigurationError: if it is something else.
+    :raises ConfigurationError: if it is invalid.
     """
     if given is None or given == "":
         return None
@@ -143,8 +143,8 @@ def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePat
     """
     Write the reports.
 
-    :param formats: of the reports; ``json`` is always among them.
-    :raises ConfigurationError: if one is not known.
+    :param formats: of the reports; ``json`` is always written.
+    :raises ConfigurationError: if a format is unknown.
     """
     wanted = dict.fromkeys(("json", *formats))
     texts = {name: text_of(name, result, settings) for name in wanted}
@@ -187,7 +187,7 @@ def read_result(path: str) -> AuditResult:
     """
     Read a JSON report.
 
-    :raises ConfigurationError: if there is none, or it is something else.
+    :raises ConfigurationError: if it does not exist or has another format.
     """
     from airflow.sdk import ObjectStoragePath
 

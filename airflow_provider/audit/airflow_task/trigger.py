@@ -1,4 +1,4 @@
-"""Collecting without a worker slot: the triggerer reads the APIs into the spool, the worker judges."""
+"""Collecting without a worker slot: the triggerer reads the APIs into the spool, the worker checks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one
 
 class AuditTrigger(BaseTrigger):
     """
-    Reads what is to be audited into a spool, then sends one event: ``{error}``.
+    Reads the data to audit into a spool, then sends one event: ``{error}``.
 
-    Another triggerer goes on where the first one stopped. Parsing and writing of anything large happens in threads.
+    Another triggerer continues where the first one stopped. Large parsing and writing jobs run in threads.
 
-    :param wanted: what to read, as of :data:`airflow_provider.audit.collect.collector.Wanted`.
-    :param spool: folder, as of ``ObjectStoragePath``.
+    :param wanted: what to read, see :data:`airflow_provider.audit.collect.collector.Wanted`.
+    :param spool: folder, a path for ``ObjectStoragePath``.
     :param header, note: of the spool.
     """
 
@@ -35,7 +35,7 @@ class AuditTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Read. Every end is an event, errors included: an end without event would lose its reason."""
+        """Read. Errors are sent as events too, since a failed trigger would lose its reason."""
         error: dict[str, Any] | None = None
         try:
             collect, sources, spool = await asyncio.to_thread(self._load)
@@ -45,12 +45,12 @@ class AuditTrigger(BaseTrigger):
         except Exception as failure:
             self.log.exception("The collection stopped.")
             error = ExecutionInterrupted(
-                f"The collection stopped ({type(failure).__name__}: {one_line(failure, 300)}); a retry goes on behind what was read."
+                f"The collection stopped ({type(failure).__name__}: {one_line(failure, 300)}); a retry continues where it stopped."
             ).to_event()
         yield TriggerEvent({"error": error})  # type: ignore[no-untyped-call]
 
     def _load(self) -> tuple[Any, list[Any], Any]:
-        """In a thread: importing and reading take too long for the loop that all triggers share."""
+        """Runs in a thread: importing and reading would block the event loop that all triggers share."""
         from airflow.sdk import ObjectStoragePath
 
         import airflow_provider.execution.transport  # noqa: F401

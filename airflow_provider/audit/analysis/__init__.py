@@ -1,1 +1,1 @@
-"""Parsers of what fields hold, which know nothing of audits: scripts, secrets, image references."""
+"""Analysis of field values, independent of audits: scripts, secrets, image references."""

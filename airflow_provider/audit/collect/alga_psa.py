@@ -1,4 +1,4 @@
-"""Reading AlgaPSA: what its executions came to."""
+"""Reading executions of AlgaPSA."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class AlgaPsaSource(Source):
 
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """
-        The executions of the window, and older ones that have not ended.
+        The executions of the window, and older unfinished ones.
 
-        A list holds whole executions, logs and all, so none is read by itself. Times are compared here, not by the server's filter: see
+        Lists contain complete executions with logs, so none is read separately. Times are compared here, not by the server's filter, see
         :func:`airflow_provider.alga_psa.flows.find_started`.
         """
         endpoint = await self.hook.aopen()
@@ -55,7 +55,7 @@ class AlgaPsaSource(Source):
         if "*" not in self.rules:
             wanted = [item.rule_id for item in (self._known or {}).values() if matches(self.rules, item.rule_id, item.name)]
             if literal(self.rules) and not wanted:
-                gaps += self.gap(", ".join(self.rules), "rule", Gap("No rule of this tenant has this name."))
+                gaps += self.gap(", ".join(self.rules), "rule", Gap("This tenant has no rule of this name."))
         units = [
             Unit(f"{self.conn_id} {rule or '*'} {status or 'window'}", partial(self._list, rule, status))
             for rule in wanted
@@ -64,7 +64,7 @@ class AlgaPsaSource(Source):
         return [*told(self.key, gaps), *units]
 
     async def _rules(self, gaps: list[str]) -> dict[str, models.Rule] | None:
-        """All rules by id; None if they can't be listed, so that nobody takes one for deleted."""
+        """All rules by id; None if they can't be listed, so that no rule counts as deleted."""
         found: dict[str, models.Rule] = {}
         pages, at = flows.rules(), None
         while True:

@@ -1,4 +1,4 @@
-"""Reading Buddy: how its actions are configured, and what its executions came to."""
+"""Reading configuration and executions of Buddy."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
 
 LOOK_BACK = timedelta(days=7)
-"""How old an execution may be that still goes on: Buddy's lists can't be asked for those."""
+"""Maximum age of unfinished executions that are found: Buddy's lists can't be filtered by status."""
 LOG_LINES = 1_000
-"""Read of a log that comes on a page of its own."""
+"""Maximum number of lines read of a log on a separate page."""
 
 
 class BuddySource(Source):
@@ -70,7 +70,7 @@ class BuddySource(Source):
         return f"{self.conn_id} {self.workspace or ''}/{','.join(self.projects)}/{','.join(self.pipelines)}"
 
     async def units(self, reader: Reader) -> Sequence[Unit]:
-        """One for each pipeline, and one for what could not be listed."""
+        """One for each pipeline, and one for lists that could not be read."""
         endpoint = await self.hook.aopen()
         workspace = self.workspace or self.hook._the("workspace")
         self._workspace, self._endpoint, self._reader = workspace, endpoint, reader
@@ -113,7 +113,7 @@ class BuddySource(Source):
                 break
         if literal(self.projects):
             for name in missing:
-                gaps += self.gap(f"{self._workspace}/{project}/{name}", "pipeline", Gap("The token sees no such pipeline."))
+                gaps += self.gap(f"{self._workspace}/{project}/{name}", "pipeline", Gap("The token can see no such pipeline."))
         return found
 
     # -- configuration
@@ -142,7 +142,7 @@ class BuddySource(Source):
                     whole.append(answer)
         fields: dict[str, Any] = {"workspace": self._workspace, "project": project, "data": pipeline, "actions": whole, **short}
         if whole is not None and not isinstance(actions, Gap) and len(whole) < len(actions):
-            fields["listed"] = actions  # what is hidden is there all the same
+            fields["listed"] = actions  # hidden actions exist too
         lines.append(await asyncio.to_thread(self.line, "buddy.pipeline", **fields))
         yield Chunk(lines)
 
@@ -216,13 +216,15 @@ def _ended(item: models.Execution) -> datetime | None:
 
 def place_of(scope: str | None) -> dict[str, Any]:
     """
-    Arguments of a source from a scope: ``workspace[/project[/pipeline]]``, with wildcards behind the workspace.
+    Arguments of a source from a scope: ``workspace[/project[/pipeline]]``, with wildcards in project and pipeline.
 
     :raises ConfigurationError: if it has more parts.
     """
     parts = [part.strip() for part in (scope or "").split("/")] if scope else []
     if len(parts) > 3 or not all(parts):
-        raise ConfigurationError(f"Buddy: {scope!r} is no scope. It looks like workspace/project/pipeline, or less.", system="buddy")
+        raise ConfigurationError(
+            f"Buddy: {scope!r} is not a scope such as workspace, workspace/project or workspace/project/pipeline.", system="buddy"
+        )
     names: dict[str, Any] = {}
     if parts:
         names["workspace"] = parts[0]

@@ -1,4 +1,4 @@
-"""Reading Tracecat: what its executions came to."""
+"""Reading executions of Tracecat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAGE = 100
 KEPT = 1_000
-"""Executions remembered as read: one that was reset is listed with each of its runs."""
+"""Number of executions remembered as read: a reset execution is listed with each of its runs."""
 
 
 class TracecatSource(Source):
@@ -45,11 +45,11 @@ class TracecatSource(Source):
         return f"{self.conn_id} {self.hook.workspace_id or ''}/{','.join(self.workflows)}"
 
     async def units(self, reader: Reader) -> Sequence[Unit]:
-        """The executions that have ended, and those that have not; or two for each workflow, if only some are wanted."""
+        """One for finished executions and one for running ones; if workflows are selected, two for each workflow."""
         endpoint = await self.hook.aopen()
         self._reader, self._workspace = reader, self.hook._workspace()
         self._about = self.connection(endpoint, workspace=self._workspace)
-        # As in refs: the connection's own goes without saying.
+        # As in refs, the workspace of the connection is omitted.
         self._elsewhere = self._workspace if self._workspace != str(self.hook._extra.get("workspace_id") or "").lower() else None
         self._public = await self._public_address()
         gaps: list[str] = []
@@ -61,7 +61,7 @@ class TracecatSource(Source):
             wanted += [name for name in self.workflows if is_workflow_id(name) and name not in wanted]
             if literal(self.workflows) and not wanted:
                 names = ", ".join(self.workflows)
-                gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("No workflow that the credential may see has this name."))
+                gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("The credential can see no workflow of this name."))
         units = [
             Unit(f"{self.conn_id} {self._workspace}/{workflow or '*'} {what}", partial(self._search, what, workflow))
             for workflow in wanted
@@ -74,7 +74,7 @@ class TracecatSource(Source):
         return "" if isinstance(info, Gap) else (info.public_app_url or "").rstrip("/")
 
     async def _workflows(self, gaps: list[str]) -> dict[str, models.Workflow] | None:
-        """All workflows by id; None if they can't be listed, so that nobody takes one for deleted."""
+        """All workflows by id; None if they can't be listed, so that no workflow counts as deleted."""
         found: dict[str, models.Workflow] = {}
         pages, cursor = flows.workflows(self._workspace), None
         while True:
@@ -164,7 +164,9 @@ def place_of(scope: str | None) -> tuple[str | None, dict[str, Any]]:
         return None, {}
     parts = [part.strip() for part in scope.split("/")]
     if len(parts) > 2 or not all(parts):
-        raise ConfigurationError(f"Tracecat: {scope!r} is no scope. It looks like workspace/workflow, or one of both.", system="tracecat")
+        raise ConfigurationError(
+            f"Tracecat: {scope!r} is not a scope such as workspace, workflow or workspace/workflow.", system="tracecat"
+        )
     if len(parts) == 2:
         return parts[0], {"workflows": [parts[1]]}
     is_workspace = len(parts[0]) == 36 and is_workflow_id(parts[0])  # a UUID

@@ -1,1 +1,1 @@
-"""The engine: asks rules about facts and turns their answers into findings."""
+"""The engine: checks facts by rules and turns the outcomes into findings."""

@@ -1,4 +1,4 @@
-"""What the last audit found, to tell what is new and what is fixed."""
+"""The findings of the previous audit, to determine which are new and which are fixed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SCHEMA, VERSION = "airflow-provider-executions/audit-baseline", 1
 @dataclass
 class Baseline:
     """
-    Findings of the last audit, by fingerprint.
+    Findings of the previous audit, by fingerprint.
 
-    Only a question that was answered again can be fixed: what could not be read this time stays in the baseline, and executions that
-    have left the window simply go.
+    A finding is only fixed if its rule was checked again for the same subject: findings about data that could not be read this time stay
+    in the baseline. Findings about executions that have left the window are dropped.
     """
 
     findings: dict[str, Finding] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
-    """Subject to digest of pipelines and actions as they were."""
+    """Digest of each pipeline and action, by subject."""
 
     @classmethod
     def from_json(cls, text: str) -> Baseline:
         """
         Read what :meth:`to_json` wrote.
 
-        :raises ConfigurationError: if it is something else.
+        :raises ConfigurationError: if it has another format.
         """
         try:
             data = json.loads(text)
@@ -39,15 +39,15 @@ class Baseline:
                 raise ValueError("schema")
             return cls.of((Finding.from_json(item) for item in data["findings"]), data.get("definitions") or {})
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"This is no audit baseline of version {VERSION}.") from error
+            raise ConfigurationError(f"This is not an audit baseline of version {VERSION}.") from error
 
     @classmethod
     def of(cls, findings: Iterable[Finding], definitions: Mapping[str, str] | None = None) -> Baseline:
-        """Make one of findings, and of how things are set."""
+        """Make a baseline of findings, and of digests of definitions."""
         return cls({finding.fingerprint: finding for finding in findings}, dict(definitions or {}))
 
     def to_json(self) -> str:
-        """Text to keep until the next audit."""
+        """The baseline as text, for the next audit."""
         found: list[dict[str, Any]] = [{**finding.as_json(), "state": None} for _, finding in sorted(self.findings.items())]
         kept = {"schema": SCHEMA, "version": VERSION, "findings": found, "definitions": dict(sorted(self.definitions.items()))}
         return json.dumps(kept, ensure_ascii=False, indent=1)

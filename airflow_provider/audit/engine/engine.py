@@ -1,4 +1,4 @@
-"""Rules over a stream of facts. What is kept: findings up to a number, and counts; nothing else grows with the stream."""
+"""Checks a stream of facts by rules. Only findings, up to a limit, and counts are kept, so memory does not grow with the stream."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ MOST_GAPS = 1_000
 PROGRESS_EVERY = 5_000
 """Facts."""
 OUTCOMES_AT_ONCE = 1_000
-"""Of one rule on one fact: a huge field can't flood the report."""
+"""Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
 
 
 class Audit:
     """
-    An audit under way: :meth:`feed` it facts, then :meth:`finish`.
+    A running audit: :meth:`feed` it facts, then :meth:`finish`.
 
     :param now: time of the audit, UTC.
-    :param since, until: window of executions. Those before it are only counted, for comparison.
-    :param baseline: None: there is none, and findings have no state.
+    :param since, until: window of executions. Earlier ones are only counted, for comparison.
+    :param baseline: None for none; findings then have no state.
     :param rules: None for all.
     """
 
@@ -65,9 +65,9 @@ class Audit:
         self._windows = Windows(since, until) if since and until else None
         self._definitions: dict[str, str] = {}
         self._listed: dict[str, frozenset[str]] = {}
-        """Pipelines whose actions are all known, and those."""
+        """The actions of each pipeline whose actions are all known."""
         self._asked: dict[str, bool] = {}
-        """Fingerprints of the baseline whose question was answered again."""
+        """Fingerprints of the baseline that were checked again, and whether they are still found."""
         self._seen_before = _by_question(baseline)
         self.result = AuditResult(now, since, until)
         for rule in self._rules:
@@ -75,9 +75,9 @@ class Audit:
 
     def feed(self, fact: Fact) -> list[Finding]:
         """
-        Judge one fact.
+        Check one fact.
 
-        :returns: what was found, waived findings included.
+        :returns: the findings, including waived ones.
         """
         if isinstance(fact, GapFacts):
             if len(self.result.gaps) < MOST_GAPS:
@@ -89,7 +89,7 @@ class Audit:
             self._windows.add(fact)
             ended = fact.finished_at or (fact.started_at if fact.phase.ended else None)
             if ended is not None and ended < self._windows.since:
-                return []  # of the window before
+                return []  # of the previous window
         self.result.subjects[fact.subject.kind] += 1
         found = self._ask(fact)
         if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed:
@@ -108,9 +108,9 @@ class Audit:
 
     def judge(self, facts: Iterable[Fact], progress: Callable[[int, int], None] | None = None) -> AuditResult:
         """
-        Judge all of these facts, and finish.
+        Check all facts, and finish.
 
-        :param progress: called now and then with the number of facts judged so far and the number of findings.
+        :param progress: called from time to time with the number of checked facts and the number of findings.
         """
         findings = 0
         for number, fact in enumerate(facts, 1):
@@ -120,7 +120,7 @@ class Audit:
         return self.finish()
 
     def finish(self) -> AuditResult:
-        """Judge windows and waivers, then say what is fixed."""
+        """Check windows and waivers, then determine the fixed findings."""
         if self._windows is not None:
             self.result.windows = list(self._windows.facts(self._now))
             for window in self.result.windows:
@@ -137,7 +137,7 @@ class Audit:
                 continue
             if mark in self._asked or self._gone(finding.subject.id):
                 result.fixed.append(finding)
-            elif finding.subject.kind not in ("execution", "window"):  # not asked, or without an answer
+            elif finding.subject.kind not in ("execution", "window"):  # not checked, or not available
                 carried.append(finding)
         passing = {rule.id for rule in self._rules if rule.on is ChangeFacts}
         lasting = [finding for finding in result.findings if finding.rule not in passing]
@@ -146,7 +146,7 @@ class Audit:
         return result
 
     def _gone(self, subject: str) -> bool:
-        """Whether it is an action that its pipeline no longer has."""
+        """Whether it is an action that was deleted from its pipeline."""
         pipeline, action, _ = subject.rpartition("/action/")
         return bool(action) and subject not in self._listed.get(pipeline, (subject,))
 
@@ -172,7 +172,7 @@ class Audit:
                 elif status is Status.PASS and isinstance(outcome, NotApplicable):
                     status = Status.NOT_APPLICABLE
             found = [self._finding(rule, fact, item) for item in fails]
-        except Exception as error:  # a rule's bug costs its own answer, not the audit
+        except Exception as error:  # a bug in a rule must not stop the audit
             self._broken(rule, fact, error)
             found, status = [], Status.NOT_AVAILABLE
         found = [item for item in found if self._settings.report.holds(item.severity, item.confidence)]
@@ -195,7 +195,7 @@ class Audit:
         return replace(finding, state=state, waiver=waived_as(waiver) if waiver else None)
 
     def _compare(self, rule: Rule, fact: Fact, found: Iterable[Finding], *, answered: bool) -> None:
-        """Note which findings of the baseline this answer is about: True, still there; False, gone."""
+        """Note which findings of the baseline were checked: True if still found, False if not."""
         before = self._seen_before.get((rule.id, fact.subject.id), ())
         if before:
             now = {finding.fingerprint for finding in found}
@@ -207,7 +207,7 @@ class Audit:
         reasons[text if text in reasons or len(reasons) < MOST_REASONS else "other reasons"] += 1
 
     def _broken(self, rule: Rule, fact: Fact, error: Exception) -> None:
-        self._reason(rule, f"the rule itself broke: {type(error).__name__}")
+        self._reason(rule, f"the rule failed: {type(error).__name__}")
         if len(self.result.errors) >= MOST_ERRORS:
             self.result.errors_omitted += 1
             return

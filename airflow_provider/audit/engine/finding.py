@@ -1,4 +1,4 @@
-"""A finding: what a report says is wrong, recognisable in the next audit."""
+"""A finding: a fault that an audit reports, with a fingerprint that identifies it in the next audit."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LONGEST_TITLE = 200
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    All texts are clean: on one line, without secrets. They are still not escaped for HTML or Markdown.
+    All texts are cleaned: one line, without secrets. They are not escaped for HTML or Markdown.
 
-    :param fingerprint: hash of rule, subject, field path and evidence: no times.
-    :param state: ``new`` or ``unchanged`` against the baseline; None without one.
-    :param waiver: why it is accepted, if it is: reason, text, owner, expires.
+    :param fingerprint: hash of rule, subject, field path and evidence.
+    :param state: ``new`` or ``unchanged`` compared with the baseline; None without one.
+    :param waiver: reason, text, owner and expiry date of the waiver that covers it, if any.
     """
 
     rule: str
@@ -41,7 +41,7 @@ class Finding:
     waiver: dict[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, as in a JSON report (``schema_version`` is the report's)."""
+        """Plain data, as in a JSON report."""
         return {
             "rule": self.rule,
             "severity": self.severity.value,
@@ -77,7 +77,7 @@ def subject_as_json(subject: Subject) -> dict[str, str | None]:
 
 
 def cleaned(subject: Subject) -> Subject:
-    """A subject fit to be shown: its title is remote text, its address may not be one."""
+    """A subject that can be shown: its title is remote text, its URL may be invalid."""
     title = clean(subject.title, limit=LONGEST_TITLE)
     return Subject(clean(subject.id), subject.kind, title, subject.system, subject.conn_id, web_link(subject.url))
 
@@ -86,9 +86,9 @@ def finding_of(
     rule: Rule, subject: Subject, outcome: Fail, severity: Severity | None = None, confidence: Confidence | None = None
 ) -> Finding:
     """
-    Make a finding of what a rule said.
+    Make a finding of the outcome of a rule.
 
-    :param severity, confidence: what the settings want instead.
+    :param severity, confidence: overrides from the settings.
     """
     about = cleaned(subject)
     path = clean(outcome.path, limit=LONGEST_TITLE)
@@ -106,7 +106,7 @@ def finding_of(
 
 
 def fingerprint(rule: str, subject: str, path: str, evidence: str) -> str:
-    """Hash of what makes a finding the same one in the next audit: 32 hexadecimal digits."""
+    """Hash that identifies a finding in the next audit: 32 hexadecimal digits."""
     parts = (rule, subject, path, " ".join(evidence.split()))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -20,7 +20,7 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 @dataclass(frozen=True)
 class RuleError:
-    """A rule that broke. ``where`` is file and line: the text of the exception may hold remote data."""
+    """An exception in a rule. ``where`` is file and line; the message is left out, since it may contain remote data."""
 
     rule: str
     subject: str
@@ -31,15 +31,15 @@ class RuleError:
 @dataclass
 class AuditResult:
     """
-    What an audit came to.
+    The result of an audit.
 
-    :param outcomes: by rule, how often each status. Waived findings count as ``waived`` where all of a fact's are.
-    :param reasons: by rule, why something was not available, how often; the commonest.
-    :param subjects: how many of each kind were judged.
-    :param fixed: findings of the baseline that are gone.
-    :param findings_omitted: how many were found beyond ``MOST_FINDINGS``, by severity.
+    :param outcomes: number of facts by rule and status. A fact counts as ``waived`` if all its findings are waived.
+    :param reasons: the most common reasons for *not available* by rule, and their numbers.
+    :param subjects: number of checked subjects of each kind.
+    :param fixed: findings of the baseline that are no longer found.
+    :param findings_omitted: number of findings beyond ``MOST_FINDINGS``, by severity.
     :param baseline: for the next audit.
-    :param windows: the facts behind plots of durations and failure rates.
+    :param windows: facts for the plots of durations and failure rates.
     """
 
     started_at: datetime
@@ -60,11 +60,11 @@ class AuditResult:
 
     @property
     def complete(self) -> bool:
-        """Whether everything could be read, and every rule gave an answer."""
+        """Whether everything could be read, and no rule failed."""
         return not self.gaps and not self.errors
 
     def failing(self, settings: AuditSettings) -> list[Finding]:
-        """The findings on which the audit fails: not waived, at or above the line, new if that is asked for."""
+        """The findings that fail the audit: not waived, at or above the fail line, and new if only those count."""
         line = settings.fail_on
         return [
             finding
@@ -76,7 +76,7 @@ class AuditResult:
 
 
 def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
-    """One result out of several."""
+    """Join several results into one."""
     joined = AuditResult(now)
     joined.since = min((one.since for one in results if one.since), default=None)
     joined.until = max((one.until for one in results if one.until), default=None)
@@ -104,8 +104,8 @@ def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
 
 
 def missing(what: object) -> AuditResult:
-    """The result of an audit that has none: a gap."""
+    """The result for an audit without a report: a gap."""
     result = AuditResult(_clock.utc_now())
     name = f"report {what}"
-    result.gaps.append(GapFacts(subject=Subject(name, "report", name, "audit", ""), reason="The task that was to make it gave none."))
+    result.gaps.append(GapFacts(subject=Subject(name, "report", name, "audit", ""), reason="The audit task returned no report."))
     return result

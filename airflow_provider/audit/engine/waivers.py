@@ -1,4 +1,4 @@
-"""Findings that somebody has accepted, for a reason and a time."""
+"""Waivers: findings that are accepted, for a reason and until a date."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Reason(str, Enum):
-    """Why a finding may stay."""
+    """Why a finding is accepted."""
 
     ACCEPTED_RISK = "accepted_risk"
     FALSE_POSITIVE = "false_positive"
     MITIGATED = "mitigated"
-    """Something else guards against it."""
+    """Another measure protects against it."""
     PLANNED = "planned"
-    """It will be mended by the expiry date."""
+    """It will be fixed by the expiry date."""
     TEST_DATA = "test_data"
 
 
 class Waiver(BaseModel):
-    """One accepted finding, or several alike. It no longer holds on the day after ``expires``."""
+    """Accepts one finding, or several similar ones, up to and including the day ``expires``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +50,7 @@ class Waiver(BaseModel):
     """Glob over the field path; None for any."""
 
     def covers(self, finding: Finding) -> bool:
-        """Whether it is about this finding, expired or not."""
+        """Whether it matches a finding, expired or not."""
         return (
             self.rule == finding.rule
             and _glob(self.subject).match(finding.subject.id) is not None
@@ -60,7 +60,7 @@ class Waiver(BaseModel):
 
 @lru_cache(maxsize=4096)
 def _glob(pattern: str) -> re.Pattern[str]:
-    """``*`` and ``?``; square brackets mean themselves, since paths have them."""
+    """Wildcards are ``*`` and ``?``; square brackets are literal, since paths contain them."""
     return re.compile(translate(pattern.replace("[", "[[]")))
 
 
@@ -74,7 +74,7 @@ class WaiverFile(BaseModel):
 
 class Waivers:
     """
-    Waivers on one day, and which of them were needed.
+    Waivers on one day, and which of them were used.
 
     :param today: the day of the audit, in its time zone.
     """
@@ -97,7 +97,7 @@ class Waivers:
         return cls(read(path, WaiverFile).waivers, today)
 
     def covering(self, finding: Finding) -> Waiver | None:
-        """The waiver that holds for a finding today. An expired one is noted as needed, but does not hold."""
+        """The waiver that covers a finding today. An expired one counts as used, but does not cover it."""
         holding = None
         for number in self._by_rule.get(finding.rule, ()):
             waiver = self._waivers[number]
@@ -108,7 +108,7 @@ class Waivers:
         return holding
 
     def facts(self, seen_at: datetime) -> Iterator[WaiverFacts]:
-        """What rules are to judge of the waivers, after everything else."""
+        """Facts about the waivers, after everything else was checked."""
         for waiver, used in zip(self._waivers, self._used, strict=True):
             name = f"{waiver.rule} {waiver.subject}"
             yield WaiverFacts(
@@ -124,5 +124,5 @@ class Waivers:
 
 
 def waived_as(waiver: Waiver) -> dict[str, str]:
-    """What a finding says of the waiver that covers it."""
+    """The data of a waiver that a finding holds."""
     return {"reason": waiver.reason.value, "text": waiver.text, "owner": waiver.owner, "expires": waiver.expires.isoformat()}

@@ -1,6 +1,6 @@
 """
-What rules look at: frozen facts, made of API answers by ``records``.
+Facts that rules check: frozen, made of API answers by ``records``.
 
-Times are UTC, durations seconds. ``given`` names the fields that the answer held, be it as null: a field that is not in it was not
-visible, and what depends on it is *not available*. Facts hold values as they came, secrets too, so their repr shows none.
+Times are UTC, durations are in seconds. ``given`` names the fields that the answer contained, even as null: other fields were not visible,
+and rules that depend on them are *not available*. Facts contain values unchanged, including secrets, so their repr shows no values.
 """

@@ -1,4 +1,4 @@
-"""How a Buddy action is configured."""
+"""Configuration of a Buddy action."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from airflow_provider.buddy.models import ManyOf
 SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
 """Fields that a shell runs."""
 HIDDEN = frozenset({"permissions"})
-"""Fields of an action that are left out for a token that may not see them."""
+"""Fields of an action that are omitted if the token has no permission."""
 
 
 class ActionConfiguration(RunDockerContainer):
-    """An action of any type: one of another type fills the fields that it shares with this one."""
+    """An action of any type. Other types fill the fields that they share with Run Docker Container."""
 
     type: str | None = None  # type: ignore[assignment]
     commands: ManyOf[str] = []
@@ -31,11 +31,11 @@ class ActionConfiguration(RunDockerContainer):
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ActionFacts(Fact):
     """
-    How a Buddy action is configured.
+    The configuration of a Buddy action.
 
-    :param detailed: whether it was read on its own, not as the short form within something else.
+    :param detailed: whether it was read on its own, not in its short form as part of something else.
     :param config: its fields, named as in the API.
-    :param other: fields that ``config`` does not hold, or whose type is not the documented one, as they came.
+    :param other: fields that ``config`` does not have, or whose type is not the documented one, unchanged.
     """
 
     subject: Subject
@@ -52,15 +52,14 @@ class ActionFacts(Fact):
 
     def gives(self, *names: str) -> bool:
         """
-        Whether the answer held all these fields, be it as null.
+        Whether the answer contained all these fields, even as null.
 
-        Buddy's answers leave null fields out, so one that is absent from an action read on its own is null; but for those that a token
-        may not see.
+        Buddy omits null fields, so a missing field of an action that was read on its own is null, except those that need a permission.
         """
         return super().gives(*(name for name in names if name in HIDDEN or not self.detailed))
 
     def scripts(self) -> tuple[Commands, ...]:
-        """Every field that a shell runs and that is not empty."""
+        """All fields that a shell runs and that are not empty."""
         return self._scripts
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What has changed in a definition since the last audit, by hashes: the last one keeps no values, some of which are secrets."""
+"""Changes of a definition since the last audit, by hashes: values are not stored, since some are secrets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from airflow_provider.audit.facts.pipeline import PipelineFacts
 HASH = 8
 """Hexadecimal digits for each field."""
 MOST, LONGEST = 500, 64
-"""Fields, and characters of their names: those of unknown fields are remote text."""
+"""Maximum number of fields, and of characters of a name: names of unknown fields are remote text."""
 _NOT_SET = frozenset({
     "subject", "given", "seen_at", "pipeline", "config", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
     "create_date", "paused", "current_revision", "last_execution_status", "last_execution_revision", "last_execution_date",
 })  # fmt: skip
-"""What nobody sets, or what running sets."""
+"""Fields that nobody sets, or that a run sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -28,8 +28,8 @@ class ChangeFacts(Fact):
     """
     A definition now and in the last audit.
 
-    :param before: digest of then, see :func:`digest`; None if the last audit did not know it.
-    :param compared: whether there is a last audit to compare with.
+    :param before: its digest then, see :func:`digest`; None if it is new.
+    :param compared: whether there is a previous audit to compare with.
     """
 
     subject: Subject
@@ -41,7 +41,7 @@ class ChangeFacts(Fact):
 
 
 def digest(facts: PipelineFacts | ActionFacts) -> str:
-    """Each field that is set, with a hash of its value: ``name=hash``, apart by blanks. A field that is null counts as not there."""
+    """Each field that is set, with a hash of its value: ``name=hash``, separated by spaces. Null fields are omitted."""
     values = {field.name: getattr(facts, field.name) for field in fields(facts)} | dict(facts.other)
     if isinstance(facts, ActionFacts):
         values = facts.config.model_dump(mode="json", exclude_unset=True) | values
@@ -52,7 +52,7 @@ def digest(facts: PipelineFacts | ActionFacts) -> str:
 
 
 def changed(before: str, now: str) -> list[str]:
-    """The fields that two digests differ in; those that not every token may see only if both have them."""
+    """The fields that differ between two digests. Fields that need a permission only count if both have them."""
     old, new = (dict(part.split("=") for part in text.split()) for text in (before, now))
     unseen = HIDDEN - (old.keys() & new.keys())
     return sorted(name for name in (old.keys() | new.keys()) - unseen if old.get(name) != new.get(name))
@@ -68,6 +68,6 @@ def _hash(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Variable):  # the same value may be encrypted anew for each answer
+    if isinstance(value, Variable):  # the same value may have a new ciphertext in each answer
         return [value.key, None if value.encrypted else value.value, value.encrypted, value.type, value.defaults, value.settable]
     return str(value)

@@ -31,9 +31,9 @@ class Commands:
     @cached_property
     def parsed(self) -> tuple[tuple[int, Script], ...]:
         """
-        What is in it, each with the number of lines before it.
+        The parsed script, with the number of lines before it.
 
-        One script; where the whole is no valid syntax, each element on its own too: a stray quote must not hide what comes after it.
+        One script; if the whole has syntax errors, each element on its own, so that a stray quote does not hide what follows.
         """
         whole = parse(self.text, self.shell)
         if not whole.broken or len(self.lines) < 2:
@@ -42,7 +42,7 @@ class Commands:
 
     @property
     def cut(self) -> bool:
-        """Whether it is so long that only the first part was looked at."""
+        """Whether it is so long that only its first part was parsed."""
         return any(script.cut for _, script in self.parsed)
 
     @cached_property
@@ -50,7 +50,7 @@ class Commands:
         return list(accumulate((line.count("\n") + 1 for line in self.lines), initial=1))
 
     def every_pipeline(self) -> Iterator[tuple[str, Pipeline]]:
-        """All pipelines, each with the path of the element that it is in."""
+        """All pipelines, each with the path of its element."""
         for before, script in self.parsed:
             for pipeline in script.every_pipeline():
                 yield self.path_at(before + pipeline.line), pipeline
@@ -62,18 +62,18 @@ class Commands:
                 yield self.path_at(before + command.line), command
 
     def every_assignment(self) -> Iterator[tuple[str, Assignment]]:
-        """All variables that are set, likewise."""
+        """All assignments, likewise."""
         for before, script in self.parsed:
             for assignment in script.assignments:
                 yield self.path_at(before + assignment.line), assignment
 
     def path_at(self, line: int) -> str:
-        """Path of the element that a line of :attr:`text` (from 1) is in."""
+        """Path of the element that contains a line of :attr:`text` (from 1)."""
         return self.path if self.block else f"{self.path}[{bisect_right(self._starts, line) - 1}]"
 
 
 def in_one_line(entrypoint: str) -> str:
-    """An entrypoint as a shell would be told it, where it is a JSON list of words."""
+    """An entrypoint as a shell command; it may be a JSON list of words."""
     try:
         words = json.loads(entrypoint) if entrypoint.lstrip().startswith("[") else None
     except ValueError:

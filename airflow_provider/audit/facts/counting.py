@@ -1,4 +1,4 @@
-"""Executions added up by definition, in a space that does not grow with their number."""
+"""Counts of executions by definition, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from airflow_provider.audit.facts.window import Counted, WindowFacts
 from airflow_provider.execution.phase import Phase
 
 SAMPLE = 256
-"""Durations kept of each definition and window."""
+"""Maximum number of durations kept for each definition and window."""
 EXTREMES = 3
 REPEATS = 64
-"""Different inputs counted at the same time."""
+"""Maximum number of different inputs counted at the same time."""
 TURN_SAMPLE = 512
-"""Ends kept in order of start, to count turns."""
+"""Maximum number of outcomes kept, in order of start, to count changes between success and failure."""
 _MARKED_IN = {"buddy": "comment", "alga_psa": "trigger_data"}
-"""Where a correlation value would be."""
+"""The field of the correlation value."""
 
 
 @dataclass
 class Sample:
-    """An even sample of a stream: those whose hash is smallest. So it depends neither on order nor on chance, nor on reading twice."""
+    """A uniform sample of a stream: the values with the smallest hashes, so it is independent of order, chance and duplicates."""
 
     kept: list[tuple[int, str, float]] = field(default_factory=list)
 
     def add(self, name: str, value: float) -> None:
-        """Take a value in, or not."""
+        """Add a value, if it belongs to the sample."""
         key = -int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
         if len(self.kept) < SAMPLE:
             heapq.heappush(self.kept, (key, name, value))
@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass
 class Count:
-    """One definition in one window, while it is being counted."""
+    """Running counts of one definition in one window."""
 
     since: datetime
     until: datetime
@@ -83,7 +83,7 @@ class Count:
             del self.longest[EXTREMES:], self.shortest[EXTREMES:]
         if key := inputs_of(execution):
             count, first = self.repeats.get(key, (0, execution.ref))
-            if count == 0 and len(self.repeats) >= REPEATS:  # frequent ones survive: Misra and Gries
+            if count == 0 and len(self.repeats) >= REPEATS:  # Misra-Gries: frequent inputs survive
                 self.repeats = {name: (number - 1, ref) for name, (number, ref) in self.repeats.items() if number > 1}
             else:
                 self.repeats[key] = (count + 1, first)
@@ -107,9 +107,9 @@ class Count:
 
 
 def inputs_of(execution: ExecutionFacts) -> str | None:
-    """Hash of what an execution was started with: revision and variables, or trigger data; None if that is not known."""
+    """Hash of the inputs of an execution: revision and variables, or trigger data; None if unknown."""
     if execution.buddy is not None and execution.buddy.triggered_on == "SCHEDULE":
-        return None  # the same again is what a schedule is for
+        return None  # a schedule repeats the same inputs on purpose
     if execution.buddy is not None and execution.buddy.revision:
         passed = sorted({(variable.key, str(variable.value)) for step in execution.steps for variable in step.passed})
         what: object = [execution.buddy.revision, execution.buddy.branch, passed]
@@ -122,9 +122,9 @@ def inputs_of(execution: ExecutionFacts) -> str | None:
 
 class Windows:
     """
-    All definitions in the window and the one before it.
+    All definitions in the current and the previous window.
 
-    :param since, until: the window, UTC. The one before it is as long.
+    :param since, until: the current window, UTC. The previous one has the same length.
     """
 
     def __init__(self, since: datetime, until: datetime) -> None:
@@ -133,7 +133,7 @@ class Windows:
         self._counts: dict[str, tuple[Subject, Definition, Count, Count]] = {}
 
     def add(self, execution: ExecutionFacts) -> None:
-        """Count an execution where it belongs; one outside both windows, or without definition or start, nowhere."""
+        """Count an execution in its window. Executions outside both windows, or without definition or start, are ignored."""
         definition, started = execution.definition, execution.queued_at or execution.started_at
         if definition is None or started is None or not self.before <= started < self.until:
             return

@@ -13,7 +13,7 @@ from airflow_provider.execution.phase import Phase
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What an execution is a run of. ``exists``: None if nobody looked."""
+    """The definition that an execution is a run of. ``exists`` is None if it was not looked up."""
 
     id: str
     name: str
@@ -25,11 +25,11 @@ class Definition:
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StepFacts(Given):
     """
-    One step: a Buddy action execution, a Tracecat action in one stream, an AlgaPSA action that the answer names.
+    One step: a Buddy action execution, a Tracecat action in one stream, an AlgaPSA action in the answer.
 
-    :param path: where the step is in the answer, for field paths of findings.
-    :param tolerated: its failure does not fail the execution; None if that is not told.
-    :param max_attempts: 0 means without limit.
+    :param path: of the step in the answer, for field paths of findings.
+    :param tolerated: its failure does not fail the execution; None if unknown.
+    :param max_attempts: 0 for no limit.
     :param retry_until: condition that ends its retries.
     """
 
@@ -71,7 +71,7 @@ class StepFacts(Given):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of a log. ``path`` says where in the answer it is."""
+    """A line of a log. ``path`` is its place in the answer."""
 
     path: str
     text: str
@@ -81,7 +81,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class BuddyPart:
-    """What only a Buddy execution has."""
+    """Fields of Buddy executions only."""
 
     workspace: str
     project: str
@@ -96,7 +96,7 @@ class BuddyPart:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """A person's part in a Tracecat execution."""
+    """A person's interaction with a Tracecat execution."""
 
     path: str
     action_ref: str | None
@@ -110,7 +110,7 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of a Tracecat history that says who did it, or that something went wrong."""
+    """An event of a Tracecat history that has an actor or a failure."""
 
     id: int
     type: str | None
@@ -123,21 +123,21 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TracecatPart:
-    """What only a Tracecat execution has. ``events`` is None if the history was not read."""
+    """Fields of Tracecat executions only. ``events`` is None if the history was not read."""
 
     workspace: str | None
     history_length: int | None = None
     trigger_type: str | None = None
     execution_type: str | None = None
     workflow_timeout: float | None = None
-    """Seconds; None: without limit, or not known (see ``events``)."""
+    """Seconds; None if there is no limit, or if it is unknown (see ``events``)."""
     events: tuple[Event, ...] | None = None
     interactions: tuple[Interaction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AlgaPsaPart:
-    """What only an AlgaPSA execution has."""
+    """Fields of AlgaPSA executions only."""
 
     tenant: str | None = None
     trigger_data: Mapping[str, Any] = field(default_factory=dict)
@@ -153,17 +153,17 @@ class AlgaPsaPart:
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ExecutionFacts(RunFacts):
     """
-    One execution of any of the three systems. Exactly one of the three last parts is there.
+    One execution of any of the three systems. Exactly one of the last three fields is set.
 
-    :param seen_at: when the answer was given: the *now* of rules about age.
+    :param seen_at: when the answer was received: *now* for rules about age.
     :param detailed: whether each step was read on its own (Buddy: variables, errors, actors and logs are only there).
-    :param queued_at, executed_at: when it was accepted, and when its work began, where the system tells both.
-    :param progressed_at: when it was last seen to move, as far as known.
+    :param queued_at, executed_at: when it was accepted, and when its work began, if the system reports both.
+    :param progressed_at: time of the last known progress.
     :param starter: None if unknown; see ``given`` (``starter``).
     :param outputs: of the execution as a whole (Tracecat: result, AlgaPSA: execution_context).
-    :param logs: at most so many lines as the collector keeps; ``logs_read`` says whether the log was read at all.
-    :param log_hosts: hosts of the addresses in the answer, by field path.
-    :param marker: this provider's own correlation value, if it is there.
+    :param logs: the last lines, as far as the collector keeps them; ``logs_read`` tells whether the log was read.
+    :param log_hosts: hosts of the URLs in the answer, by field path.
+    :param marker: this provider's correlation value, if any.
     """
 
     subject: Subject
@@ -204,5 +204,5 @@ class ExecutionFacts(RunFacts):
 
     @property
     def queue_time(self) -> float | None:
-        """Seconds in the queue, where the system tells."""
+        """Seconds in the queue; None if the system does not report it."""
         return seconds(self.queued_at, self.executed_at)

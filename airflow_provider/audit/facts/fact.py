@@ -1,4 +1,4 @@
-"""What all facts have in common."""
+"""Base classes and common parts of facts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NONE: frozenset[str] = frozenset()
 @dataclass(frozen=True, slots=True)
 class Subject:
     """
-    What a finding is about.
+    The subject of a finding.
 
     :param id: the same in every audit, such as ``buddy:workspace/project/89/action/123``. Waivers match it.
-    :param kind: ``action``, ``pipeline``, ``execution``, ``window`` (a definition's executions in a time), ``waiver``.
+    :param kind: ``action``, ``pipeline``, ``execution``, ``window`` (the executions of a definition in a window), ``waiver``.
     """
 
     id: str
@@ -27,18 +27,18 @@ class Subject:
 
 
 class Given:
-    """Base of what knows which fields the answer held."""
+    """Base of data that knows which fields the answer contained."""
 
     __slots__ = ()
     given: frozenset[str]
 
     def gives(self, *names: str) -> bool:
-        """Whether the answer held all these fields, be it as null."""
+        """Whether the answer contained all these fields, even as null."""
         return self.given.issuperset(names)
 
 
 class Fact(Given):
-    """Base of all that a rule can be asked about."""
+    """Base of everything that rules check."""
 
     __slots__ = ()
     subject: Subject
@@ -48,17 +48,17 @@ class Fact(Given):
 
 
 class RunFacts(Fact):
-    """Base of what is about executions, one or many."""
+    """Base of facts about one or many executions."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What the connection is set to, to compare answers with. None: not set, or not known."""
+    """Configuration of the connection, to compare answers with. None: not set, or unknown."""
 
     host: str | None = None
-    """Of the API, with the port if it is not the scheme's own."""
+    """Host of the API, with the port if it is not the default port."""
     workspace: str | None = None
     project: str | None = None
     tenant: str | None = None
@@ -66,20 +66,20 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who did something. ``kind`` as the system says, such as ``user`` or ``service``."""
+    """A person or service that did something. ``kind`` as the system reports it, such as ``user`` or ``service``."""
 
     id: str | None = None
     name: str | None = None
     kind: str | None = None
 
     def is_one_of(self, names: frozenset[str]) -> bool:
-        """Whether the id or the name is among these."""
+        """Whether the id or the name is one of these."""
         return self.id in names or self.name in names
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Variable:
-    """A variable, or another named value. ``encrypted`` is None where the answer says nothing of it."""
+    """A variable or another named value. ``encrypted`` is None if the answer does not contain it."""
 
     key: str
     value: Any = None

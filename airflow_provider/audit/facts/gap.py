@@ -9,7 +9,7 @@ from airflow_provider.audit.facts.fact import NONE, Fact, Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class GapFacts(Fact):
-    """Something that could not be read, and why: no permission, an error. Nothing below it was judged."""
+    """Something that could not be read, and why: no permission, an error. Nothing below it was checked."""
 
     subject: Subject
     given: frozenset[str] = NONE

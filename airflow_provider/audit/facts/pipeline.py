@@ -26,8 +26,8 @@ class PipelineFacts(Fact):
     A Buddy pipeline.
 
     :param detailed: whether it was read on its own, not as the short form within a list.
-    :param actions: all its actions in their order; None if they are not known.
-    :param other: fields that no attribute here holds, as they came.
+    :param actions: all its actions in their order; None if unknown.
+    :param other: all other fields, unchanged.
     """
 
     subject: Subject

@@ -1,4 +1,4 @@
-"""A waiver, after the audit that it was for."""
+"""A waiver, after the audit that used it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider.audit.facts.fact import NONE, Fact, Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class WaiverFacts(Fact):
-    """A waiver, after the audit that it was for."""
+    """A waiver, after the audit that used it."""
 
     subject: Subject
     given: frozenset[str] = NONE

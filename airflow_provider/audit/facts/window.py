@@ -14,13 +14,13 @@ from airflow_provider.execution.phase import Phase
 @dataclass(frozen=True, slots=True)
 class Counted:
     """
-    A definition's executions that started in a time, in a space that does not grow with their number.
+    Counts of a definition's executions that started in a window.
 
-    :param durations, queue_times: seconds, sorted; an even sample of at most ``window.SAMPLE`` of those that succeeded (durations).
-    :param longest, shortest: ``(seconds, ref, url)`` of the extremes among those that succeeded.
-    :param turns: how often a success followed a failure or the other way round, in order of start.
+    :param durations, queue_times: seconds, sorted; a uniform sample of at most ``counting.SAMPLE``. Durations are of successful executions.
+    :param longest, shortest: ``(seconds, ref, url)`` of the extremes of the successful executions.
+    :param turns: number of changes between success and failure, in order of start.
     :param repeats: ``(key hash, count, first ref)`` of starts with equal inputs (same revision and variables, same trigger data).
-    :param marked, unmarked: how many have this provider's correlation value, and how many have none although it would be seen.
+    :param marked, unmarked: number of executions with this provider's correlation value, and without it although it would be visible.
     """
 
     since: datetime
@@ -37,23 +37,23 @@ class Counted:
 
     @property
     def total(self) -> int:
-        """How many executions."""
+        """Number of executions."""
         return sum(self.phases.values())
 
     @property
     def failed(self) -> int:
-        """How many failed or ran into the remote's time limit."""
+        """Number of executions that failed or timed out."""
         return self.phases.get(Phase.FAILED, 0) + self.phases.get(Phase.TIMED_OUT, 0)
 
     @property
     def judged(self) -> int:
-        """How many ended one way or the other: what a failure rate is a part of."""
+        """Number of executions that succeeded or failed: the denominator of the failure rate."""
         return self.failed + self.phases.get(Phase.SUCCEEDED, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class WindowFacts(RunFacts):
-    """A definition's executions in the window and in the one before it, of equal length."""
+    """A definition's executions in the current and the previous window, of equal length."""
 
     subject: Subject
     given: frozenset[str] = NONE

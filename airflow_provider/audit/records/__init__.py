@@ -1,1 +1,1 @@
-"""Exported records: API answers in files, and the facts that they hold."""
+"""Exported records: API answers in files, and their facts."""

@@ -1,8 +1,8 @@
 """
-API answers in files: what a collector keeps, what ``python -m airflow_provider.audit`` reads, what the samples of rules are.
+The export format: API answers in files, written by collectors, read by ``python -m airflow_provider.audit``, used as samples of rules.
 
-A file holds one record on each line (``.jsonl``), a list of records, or one record. A record names its ``kind``, and holds the API's
-own answer under ``data``, besides what the answer does not say: where it comes from and when it was given (``seen_at``).
+A file contains one record per line (``.jsonl``), a list of records, or one record. A record has a ``kind``, the answer of the API as
+``data``, and what the answer does not contain: its origin and the time when it was received (``seen_at``).
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _ACTION: TypeAdapter[action_models.AnyAction] = TypeAdapter(action_models.AnyAct
 
 def facts_of(record: Record) -> Iterator[Fact]:
     """
-    Give the facts of one record; a pipeline with its actions gives several.
+    Yield the facts of one record: several for a pipeline with its actions.
 
-    :raises ConfigurationError: if the record is not what its kind says.
+    :raises ConfigurationError: if the record does not match its kind.
     """
     kind = record.get("kind") if isinstance(record, Mapping) else None
     read = _KINDS.get(kind or "")
     if read is None:
-        raise ConfigurationError(f"A record of kind {str(kind)[:80]!r} is not known; there are {', '.join(_KINDS)}.")
+        raise ConfigurationError(f"Unknown kind of record {str(kind)[:80]!r}; known are {', '.join(_KINDS)}.")
     try:
         yield from map(_apart, read(record)) if record.get("apart") else read(record)
     except ValidationError as error:
@@ -56,13 +56,13 @@ def facts_of(record: Record) -> Iterator[Fact]:
         raise ConfigurationError(f"A record of kind {kind}: {where or 'data'}: {first['msg']}.") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"A record of kind {kind} lacks {error}." if isinstance(error, KeyError) else f"A record of kind {kind} is malformed."
+            f"A record of kind {kind} has no {error}." if isinstance(error, KeyError) else f"A record of kind {kind} is malformed."
         ) from None
 
 
 def read_records(file: IO[str]) -> Iterator[Record]:
     """
-    Read a file record by record: JSON lines without reading it whole, else a list or one record.
+    Read the records of a file: JSON lines one by one, or a list, or one record.
 
     :raises ConfigurationError: naming the line.
     """
@@ -75,11 +75,11 @@ def read_records(file: IO[str]) -> Iterator[Record]:
             yield from whole
         elif whole is not None:
             yield whole
-    except json.JSONDecodeError:  # spread over lines
+    except json.JSONDecodeError:  # on several lines
         try:
             data = json.loads(first + file.read())
         except json.JSONDecodeError as error:
-            raise ConfigurationError(f"Line {error.lineno} is no JSON: {error.msg}.") from None
+            raise ConfigurationError(f"Line {error.lineno} is not valid JSON: {error.msg}.") from None
         yield from data if isinstance(data, list) else [data]
         return
     for number, line in enumerate(lines, 2):
@@ -87,11 +87,11 @@ def read_records(file: IO[str]) -> Iterator[Record]:
             try:
                 yield json.loads(line)
             except json.JSONDecodeError as error:
-                raise ConfigurationError(f"Line {number} is no JSON: {error.msg}.") from None
+                raise ConfigurationError(f"Line {number} is not valid JSON: {error.msg}.") from None
 
 
 def _apart(fact: F) -> F:
-    """The same fact, with the connection in the id of its subject, since another connection of this audit may have such an id as well."""
+    """The same fact, with the connection in the id of its subject, since another connection of this audit may have the same id."""
     subject = fact.subject
     system, _, place = subject.id.partition(":")
     return replace(fact, subject=replace(subject, id=f"{system}@{subject.conn_id}:{place}"))  # type: ignore[type-var]

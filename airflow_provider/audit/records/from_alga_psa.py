@@ -1,4 +1,4 @@
-"""AlgaPSA's answers as facts."""
+"""Facts of answers of AlgaPSA."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def execution_facts(
     """
     Make facts of an execution.
 
-    :param rule: the rule that it is a run of, if it was read.
-    :param rule_exists: False if there is none of that id; None if nobody looked.
+    :param rule: its rule, if it was read.
+    :param rule_exists: False if the rule does not exist; None if it was not looked up.
     """
     id, rule_id = execution.execution_id, execution.automation_rule_id
     name = (rule.name if rule else None) or f"rule {rule_id}"

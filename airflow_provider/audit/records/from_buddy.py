@@ -1,4 +1,4 @@
-"""Buddy's answers as facts."""
+"""Facts of answers of Buddy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
 
 LOG_LINES = 1_000
-"""Kept of each step."""
+"""Maximum number of lines kept of each step."""
 _MARKER = re.compile(r"\[(airflow-[0-9a-f]{20})\]")
 
 
@@ -40,7 +40,7 @@ def pipeline_facts(
     Make facts of a pipeline.
 
     :param detailed: whether it was read on its own.
-    :param actions: all its actions, in whatever form, if they were listed.
+    :param actions: all its actions, in any form, if they were listed.
     """
     held = {field.name for field in fields(PipelineFacts)}
     name = pipeline.name or f"pipeline {pipeline.id}"
@@ -68,9 +68,9 @@ def pipeline_facts(
 
 def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed: bool = True) -> ActionFacts:
     """
-    Make facts of an action's definition, of whatever type. A field that has not the documented type goes into ``other``.
+    Make facts of the definition of an action of any type. Fields without the documented type go into ``other``.
 
-    :param detailed: whether the action was read on its own; else an absent field is one that was not visible.
+    :param detailed: whether the action was read on its own; otherwise missing fields were not visible.
     """
     extra = dict(action.model_extra or {})
     shared = _shared(extra)
@@ -94,7 +94,7 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
 
 
 def _shared(extra: Mapping[str, Any]) -> ActionConfiguration:
-    """The fields of Run Docker Container that an action of another type has as well, as far as they have the documented type."""
+    """The fields that an action of another type shares with Run Docker Container, if they have the documented type."""
     known = {name: value for name, value in extra.items() if name in ActionConfiguration.model_fields}
     try:
         return ActionConfiguration.model_validate(known)
@@ -127,7 +127,7 @@ def execution_facts(
     detailed = details is not None and all(item.id in read for _, item in steps)
     phase, phases = phase_of(execution.status), {phase_of(item.status) for _, item in steps}
     if phase is Phase.RUNNING and Phase.WAITING in phases and Phase.RUNNING not in phases:
-        phase = Phase.WAITING  # a gate may show in the step only
+        phase = Phase.WAITING  # only the step may show that it waits for approval
     marker = _MARKER.search(execution.comment or "")
     moved = [time for _, item in steps for time in (item.finish_date, item.start_date) if time]
     times = [utc(time) for time in moved]
@@ -215,7 +215,7 @@ def _hosts(execution: models.Execution, steps: Iterable[tuple[str, models.Action
 
 
 def host_of(url: str) -> str:
-    """The host of an address, with its port; empty if it is no address."""
+    """The host of a URL, with its port; empty if the URL is invalid."""
     try:
         parts = urlsplit(url)
         return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
@@ -240,7 +240,7 @@ def _utc(time: datetime | None) -> datetime | None:
 
 
 def definition_of(pipeline: Mapping[str, Any]) -> Definition:
-    """A pipeline as executions know it: from the answer, or ``{"id": 89}`` with ``"exists": false`` where there is none any longer."""
+    """The definition of an execution: from the answer, or ``{"id": 89}`` with ``"exists": false`` if the pipeline was deleted."""
     number = str(pipeline.get("id"))
     name = pipeline.get("name") or f"pipeline {number}"
     return Definition(

@@ -1,4 +1,4 @@
-"""Tracecat's answers as facts."""
+"""Facts of answers of Tracecat."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def execution_facts(
     """
     Make facts of an execution.
 
-    :param execution: the compact view; a summary of a list has neither steps nor interactions.
-    :param workspace: its id, if it is not the connection's.
-    :param history: the full view, which alone has roles, attempts and time limits.
-    :param workflow_exists: False if there is none of that id; None if nobody looked.
+    :param execution: the compact view, or a summary of a list, which has no steps and interactions.
+    :param workspace: its id, if it is not that of the connection.
+    :param history: the full view; only it has roles, attempts and time limits.
+    :param workflow_exists: False if the workflow does not exist; None if it was not looked up.
     """
     rows = execution.events if isinstance(execution, (models.State, models.CompactExecution)) else []
     pending = execution.interactions if isinstance(execution, (models.State, models.CompactExecution)) else []
@@ -121,12 +121,12 @@ def _step(number: int, row: models.RowState, tries: _Tries | None) -> StepFacts:
 
 
 _Tries = tuple[int | None, int | None, str | None]
-"""Attempts made, attempts allowed, condition that ends them."""
+"""Number of attempts, maximum number of attempts, end condition."""
 _ATTEMPT = re.compile(r"\(Attempt (\d{1,9})\)")
 
 
 def _attempt(failure: models.Failure | None) -> int | None:
-    """The attempt that failed: told in the text only."""
+    """The attempt that failed, which only the text contains."""
     match = _ATTEMPT.search((failure and failure.message) or "")
     return int(match[1]) if match else None
 
@@ -149,7 +149,7 @@ def _attempts(history: models.Execution) -> dict[str, _Tries]:
 
 
 def _all_of(failure: models.Failure | None) -> str | None:
-    """Every text of a failure: the shortest one may leave out what another one shows."""
+    """All texts of a failure, since each may contain something that the others do not."""
     texts = () if failure is None else (failure.message, failure.root_cause_message, (failure.model_extra or {}).get("cause"))
     return "\n".join(dict.fromkeys(str(text) for text in texts if text)) or None
 

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: style and script are in it, and its own policy forbids it to ask for more."""
+"""One self-contained HTML page: it embeds its style and script, and its content security policy forbids loading anything else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
 MOST_SHOWN = 2_000
-"""Findings on the page: more than that no browser filters well, and nobody reads."""
+"""Maximum number of findings on the page, so that filtering stays fast."""
 FOLDER = Path(__file__).parent
 STATES = ("new", "known", "open", "accepted", "fixed")
 
@@ -69,7 +69,7 @@ def text(result: AuditResult, settings: AuditSettings) -> str:
 
 
 def _groups(findings: Iterable[Finding]) -> list[Group]:
-    """By rule, in the order of the worst finding of each."""
+    """Grouped by rule, the rule with the most severe finding first."""
     groups: dict[str, Group] = {}
     for finding in findings:
         group = groups.setdefault(finding.rule, Group(finding.rule, rule_of(finding.rule), finding.severity, []))
@@ -78,7 +78,7 @@ def _groups(findings: Iterable[Finding]) -> list[Group]:
 
 
 def prose(text: str) -> Markup:
-    """Our own documentation: what stands in backticks is code, between asterisks stressed."""
+    """Documentation of rules as HTML: backticks mark code, asterisks emphasis."""
     marked = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", str(escape(" ".join(text.split()))))
     return Markup(re.sub(r"(?<!\w)\*(\w[^*]*)\*(?!\w)", r"<em>\1</em>", marked))  # noqa: S704 # escaped
 

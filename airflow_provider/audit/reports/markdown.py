@@ -1,7 +1,7 @@
 """
-Markdown: a whole report, and a few lines for notifiers.
+Markdown: a full report, and a summary of a few lines for notifiers.
 
-Remote text stands in code spans or is escaped, so that it can't mark up, link, or call anyone.
+Remote text is put into code spans or escaped, so that it can't add markup, links or mentions.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MOST_SHOWN = 500
 MOST_SUMMARISED = 10
 LONGEST_TITLE = 80
 SUMMARY_CHARACTERS = 2_000
-"""What Discord takes; other notifiers take more."""
+"""The limit of Discord; other notifiers accept more."""
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!$]|(?<=\{)%|%(?=\})")
 
 
 def code(text: object) -> str:
-    """A code span, in which nothing has a meaning; template braces are drawn apart."""
+    """A code span. Template braces are separated, so that no template engine reads them."""
     shown = re.sub(r"\{(?=[{%#])|[}%#](?=\})", r"\g<0> ", clean(text)).replace("|", "¦").strip() or "-"
     fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
     pad = " " if "`" in (shown[0], shown[-1]) else ""
@@ -34,28 +34,28 @@ def code(text: object) -> str:
 
 
 def prose(text: object) -> str:
-    """A text in which all marks are themselves, addresses are no links, and nobody is called."""
+    """Escaped text, without markup, links or mentions."""
     escaped = _SPECIAL.sub(r"\\\g<0>", clean(text))
     return escaped.replace("://", r"\://").replace("www.", r"www\.").replace("@", "@\N{WORD JOINER}")
 
 
 def linked(title: str, url: str | None) -> str:
-    """A name, with a link where there is a page."""
+    """A name, with a link if there is a page."""
     link = href(url)
     return f"[{code(title)}](<{link}>)" if link else code(title)
 
 
 def text(result: AuditResult, settings: AuditSettings) -> str:
-    """The whole report."""
+    """The full report."""
     seen = overview(result)
     return "\n".join([*_head(result, seen, settings), *_findings(seen), *_rest(result, seen)]) + "\n"
 
 
 def summary(result: AuditResult, limit: int = SUMMARY_CHARACTERS) -> str:
     """
-    The counts and the worst rules, those with new findings first.
+    The counts and the most severe rules, those with new findings first.
 
-    :param limit: characters.
+    :param limit: maximum number of characters.
     """
     seen = overview(result)
     lines = [f"**Audit: {seen.counts}**" + (f" ({seen.changes})" if seen.changes else "")]
@@ -90,8 +90,8 @@ def _head(result: AuditResult, seen: Overview, settings: AuditSettings) -> Itera
     yield f"Audited {when(result.started_at, settings.time_zone)}."
     if result.since and result.until:
         yield f"Executions from {when(result.since, settings.time_zone)} to {when(result.until, settings.time_zone)}."
-    judged = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in sorted(result.subjects.items())]
-    yield f"Judged: {', '.join(judged) or 'nothing'}."
+    checked = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in sorted(result.subjects.items())]
+    yield f"Checked: {', '.join(checked) or 'nothing'}."
     if seen.by_system:
         yield ""
         yield f"| System | {' | '.join(map(str, WORST_FIRST))} |"
@@ -114,8 +114,8 @@ def _of_rule(id: str, findings: list[Finding]) -> Iterator[str]:
     rule = rule_of(id)
     yield from ("", f"### {id} {rule.title if rule else ''}".rstrip(), "")
     if rule:
-        why, mend = (" ".join(rule.docs[name].replace("``", "`").split()) for name in ("why", "mend"))
-        yield from (f"{why}", "", f"**How to mend it:** {mend}", "")
+        why, fix = (" ".join(rule.docs[name].replace("``", "`").split()) for name in ("why", "fix"))
+        yield from (f"{why}", "", f"**How to fix it:** {fix}", "")
     yield from _lines(findings)
 
 
@@ -137,12 +137,12 @@ def _rest(result: AuditResult, seen: Overview) -> Iterator[str]:
             where = f"{linked(finding.subject.title, finding.subject.url)} {code(finding.path)}"
             yield f"- **{finding.severity}** {finding.rule} {where}: {prose(accepted_as(finding))}"
     if seen.gaps:
-        yield from ("", "## Not readable", "", "Nothing of this was judged.", "")
+        yield from ("", "## Not read", "", "The following could not be read, so it was not checked.", "")
         for gap in result.gaps[:MOST_SHOWN]:
             yield f"- {code(gap.subject.id)}: {prose(gap.reason)}"
         if seen.gaps > MOST_SHOWN:
             yield f"- and {seen.gaps - min(len(result.gaps), MOST_SHOWN)} more"
     if result.errors:
-        yield from ("", "## Rules that broke", "")
+        yield from ("", "## Rule errors", "")
         for error in result.errors:
             yield f"- {error.rule} on {code(error.subject)}: {code(error.error)} at {code(error.where)}"

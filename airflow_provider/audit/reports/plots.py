@@ -1,4 +1,4 @@
-"""Durations and failure rates of the window beside those of the one before it, as numbers to draw."""
+"""Coordinates of the plots of durations and failure rates."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from airflow_provider.audit.facts.window import Counted, WindowFacts
 
 MOST_PLOTTED = 100
 WIDTH = 160
-"""Of a plot, in its own units."""
+"""Width of a plot, in SVG units."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box plot: positions on the plot; the whiskers are the 5th and the 95th hundredth."""
+    """Positions of a box plot; the whiskers are the 5th and 95th percentile."""
 
     low: float
     first: float
@@ -27,7 +27,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Rate:
-    """A share: width of its bar, and in words."""
+    """A rate: width of its bar, and as text."""
 
     width: float
     text: str
@@ -35,16 +35,16 @@ class Rate:
 
 @dataclass(frozen=True)
 class Plot:
-    """One definition."""
+    """The plots of one definition."""
 
     window: WindowFacts
     boxes: tuple[Box | None, Box | None]
-    """Now and before."""
+    """Current and previous window."""
     rates: tuple[Rate | None, Rate | None]
 
 
 def plots_of(windows: Sequence[WindowFacts]) -> list[Plot]:
-    """The definitions that failed most, then those that ran most."""
+    """Definitions with the most failures first, then those with the most executions."""
     ran = [window for window in windows if window.current.total]
     ran.sort(key=lambda window: (-window.current.failed, -window.current.total, window.definition.name))
     return [_plot(window) for window in ran[:MOST_PLOTTED]]
@@ -83,7 +83,7 @@ def _rate(counted: Counted) -> Rate | None:
 
 
 def lasting(seconds: float) -> str:
-    """A duration for people: its two largest units."""
+    """A duration in readable form: its two largest units."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

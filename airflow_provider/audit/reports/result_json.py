@@ -1,4 +1,4 @@
-"""An audit's result as JSON and back: what audit tasks hand to each other."""
+"""An audit's result as JSON and back, which audit tasks pass to each other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA, VERSION = "airflow-provider-executions/audit-result", 1
 
 
 def dump(result: AuditResult) -> dict[str, Any]:
-    """Plain data, as ``reports/audit-result-1.schema.json`` says."""
+    """Plain data, see ``reports/audit-result-1.schema.json``."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -51,9 +51,8 @@ def dump(result: AuditResult) -> dict[str, Any]:
 
 
 def _described(result: AuditResult) -> dict[str, Any]:
-    """What is to be said about the rules that were asked; not of those that only a later version has."""
+    """Documentation of the rules that were checked, except those that only a later version has."""
     rules = {rule.id: rule for rule in all_rules() if rule.id in result.outcomes}
-    names = ("what", "why", "mend")
     return {
         id: {
             "slug": rule.slug,
@@ -62,7 +61,9 @@ def _described(result: AuditResult) -> dict[str, Any]:
             "confidence": rule.confidence.value,
             "persona": rule.persona.value,
             "systems": list(rule.systems),
-            **{name: rule.docs[name] for name in names},
+            "what": rule.docs["what"],
+            "why": rule.docs["why"],
+            "mend": rule.docs["fix"],
             "references": list(rule.references),
         }
         for id, rule in rules.items()
@@ -97,7 +98,7 @@ def load(data: Mapping[str, Any]) -> AuditResult:
     """
     Read what :func:`dump` wrote.
 
-    :raises ConfigurationError: if it is something else.
+    :raises ConfigurationError: if it has another format.
     """
     try:
         if (data["schema"], data["version"]) != (SCHEMA, VERSION):
@@ -116,5 +117,5 @@ def load(data: Mapping[str, Any]) -> AuditResult:
         windows = [fact for record in data["windows"] for fact in facts_of(record)]
         result.windows = [window for window in windows if isinstance(window, WindowFacts)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"This is no audit result of version {VERSION}.") from error
+        raise ConfigurationError(f"This is not an audit result of version {VERSION}.") from error
     return result

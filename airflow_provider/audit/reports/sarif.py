@@ -22,7 +22,7 @@ FINGERPRINT = "auditFinding/v1"
 NAME = "airflow-provider-executions"
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note", Severity.INFO: "note"}
 _SCORES = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.5", Severity.LOW: "3.0", Severity.INFO: "0.0"}
-"""What GitHub sorts by, on the scale of CVSS."""
+"""CVSS scores, by which GitHub sorts."""
 
 
 def text(result: AuditResult) -> str:
@@ -31,7 +31,7 @@ def text(result: AuditResult) -> str:
 
 
 def log(result: AuditResult) -> dict[str, Any]:
-    """The report as plain data: one run. Findings that are fixed are in it with the baseline state ``absent``."""
+    """The report as plain data: one run. Fixed findings have the baseline state ``absent``."""
     found_by = {finding.rule for finding in (*result.findings, *result.fixed)}
     ids = sorted({*result.outcomes, *found_by, *(error.rule for error in result.errors)})
     index = {id: number for number, id in enumerate(ids)}
@@ -59,8 +59,8 @@ def _rule(id: str, rule: Rule | None) -> dict[str, Any]:
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": plain["what"]},
         "help": {
-            "text": f"{plain['what']}\n\nWhy: {plain['why']}\n\nHow to mend it: {plain['mend']}",
-            "markdown": f"{docs['what']}\n\n**Why:** {docs['why']}\n\n**How to mend it:** {docs['mend']}\n\n"
+            "text": f"{plain['what']}\n\nWhy: {plain['why']}\n\nHow to fix it: {plain['fix']}",
+            "markdown": f"{docs['what']}\n\n**Why:** {docs['why']}\n\n**How to fix it:** {docs['fix']}\n\n"
             f"Before:\n\n```\n{rule.docs['before']}\n```\n\nAfter:\n\n```\n{rule.docs['after']}\n```\n"
             + "".join(f"\n- <{link}>" for link in rule.references),
         },
@@ -103,7 +103,7 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
 
 
 def _location(subject: Subject, path: str) -> dict[str, Any]:
-    """GitHub takes no result without a file: the subject's id becomes one."""
+    """GitHub rejects results without a file, so the id of the subject serves as one."""
     system, _, place = subject.id.partition(":")
     uri = "/".join(quote(part, safe="", errors="replace") for part in (system, *place.split("/")) if part.strip("."))
     return {
@@ -116,7 +116,7 @@ def _invocation(result: AuditResult, index: dict[str, int]) -> dict[str, Any]:
     told: list[dict[str, Any]] = [
         {
             "level": "error",
-            "message": {"text": _plain(f"{error.rule} broke on {error.subject}: {error.error} at {error.where}")},
+            "message": {"text": _plain(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}")},
             "associatedRule": {"id": error.rule, "index": index[error.rule]},
         }
         for error in result.errors
@@ -130,5 +130,5 @@ def _utc(time: datetime) -> str:
 
 
 def _plain(message: str) -> str:
-    """Without what viewers take for a link or a placeholder."""
+    """Without links and placeholders."""
     return re.sub(r"\{(\d+)\}", r"{{\1}}", clean(message).replace("](", r"\]("))

@@ -15,7 +15,7 @@ from airflow_provider.execution.remote_text import clean
 
 MOST_SHOWN = 500
 WIDTH = 160
-"""Characters of a line where there is no terminal to ask."""
+"""Characters of a line without a terminal."""
 _STYLES = {
     Severity.CRITICAL: "bold white on red",
     Severity.HIGH: "bold red",
@@ -26,14 +26,14 @@ _STYLES = {
 
 
 def text(result: AuditResult) -> str:
-    """The table without colours."""
+    """The table without colors."""
     file = io.StringIO()
     show(result, Console(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return file.getvalue()
 
 
 def show(result: AuditResult, console: Console) -> None:
-    """Print the table, then what could not be read, then the counts."""
+    """Print the table, then gaps and rule errors, then the counts."""
     seen = overview(result)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("Severity", "Rule", "Subject", "Where", "What"):
@@ -55,6 +55,6 @@ def show(result: AuditResult, console: Console) -> None:
     for gap in result.gaps[:MOST_SHOWN]:
         console.print(Text(f"Not read: {clean(gap.subject.id)}: {clean(gap.reason)}", style="yellow"))
     for error in result.errors:
-        console.print(Text(clean(f"{error.rule} broke on {error.subject}: {error.error} at {error.where}"), style="yellow"))
+        console.print(Text(clean(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}"), style="yellow"))
     changes = f" ({seen.changes})" if seen.changes else ""
-    console.print(Text(f"{seen.counts.capitalize()}{changes}. Judged: {sum(result.subjects.values())}.", style="bold"))
+    console.print(Text(f"{seen.counts.capitalize()}{changes}. Checked: {sum(result.subjects.values())}.", style="bold"))

@@ -1,4 +1,4 @@
-"""The rules, one module for each theme. They are loaded when they are asked for, each module by its name here."""
+"""The rules, one module for each topic. Modules are loaded when the rules are needed."""
 
 from __future__ import annotations
 

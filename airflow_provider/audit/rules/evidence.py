@@ -1,4 +1,4 @@
-"""Proof that can be shown: cleaned text, or of a secret its kind and a short hash, by which it is recognised in the next audit."""
+"""Evidence that can be shown: cleaned text; for a secret its kind and a short hash, which identifies it in the next audit."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from airflow_provider.execution.remote_text import clean
 
 LIMIT = 300
-"""Characters of evidence."""
+"""Maximum number of characters."""
 HASH = 8
-"""Hexadecimal digits: enough to tell secrets of one installation apart, too few to look one up."""
+"""Hexadecimal digits: enough to distinguish the secrets of one installation, too few to look one up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a report may show. ``secret``: the text stands for a value that is not in it."""
+    """Text that a report may show. ``secret``: it stands for a value that it does not contain."""
 
     text: str
     secret: bool = False
 
 
 def shown(value: object) -> Evidence:
-    """Any value, cleaned; what is secret by its shape is masked."""
+    """Any value, cleaned; secrets of a known format are masked."""
     return Evidence("null" if value is None else clean(str(value), limit=LIMIT))
 
 
 def hidden(kind: str, value: object) -> Evidence:
     """
-    Stand for a secret.
+    Evidence for a secret, without its value.
 
-    :param kind: what it is, in words, such as ``private key``.
+    :param kind: such as ``private key``.
     """
     digest = hashlib.sha256(str(value).encode("utf-8", "surrogatepass")).hexdigest()
     return Evidence(f"{clean(kind, limit=80)} (sha256 {digest[:HASH]}…)", secret=True)

@@ -1,4 +1,4 @@
-"""What a rule can say of a fact. Saying nothing means: it passed."""
+"""The outcomes of a rule for a fact. No outcome means: passed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 
 
 class Status(str, Enum):
-    """What came of one rule on one fact."""
+    """The result of one rule for one fact."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -25,7 +25,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Something is wrong at ``path``. Severity, confidence and persona of None are the rule's own."""
+    """A fault at ``path``. None for severity, confidence or persona means the rule's own."""
 
     path: str
     evidence: Evidence
@@ -37,14 +37,14 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class NotAvailable:
-    """It can't be told."""
+    """The rule can't tell, because data is missing."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
-    """The question does not arise."""
+    """The rule does not apply to this fact."""
 
     reason: str = ""
 
@@ -62,21 +62,21 @@ def fail(
     persona: Persona | None = None,
 ) -> Fail:
     """
-    Say that something is wrong.
+    Report a fault.
 
     :param path: the field, such as ``execute_commands[2]``.
-    :param evidence: what was found there; it makes up the fingerprint, so no times, ages or counts that differ from audit to audit.
-        Text is cleaned; what is secret goes through :func:`~airflow_provider.audit.rules.evidence.hidden` first.
-    :param message: one sentence for a person, with numbers if they help. Not in the fingerprint.
+    :param evidence: what was found there; part of the fingerprint, so without times, ages or counts that differ between audits.
+        Text is cleaned; pass secrets through :func:`~airflow_provider.audit.rules.evidence.hidden` first.
+    :param message: one sentence for people, with numbers if they help. Not part of the fingerprint.
     """
     return Fail(path, evidence if isinstance(evidence, Evidence) else shown(evidence), message, severity, confidence, persona)
 
 
 def not_available(reason: str) -> NotAvailable:
-    """Say that it can't be told; ``reason`` is the same text for the same cause, so that it can be counted."""
+    """Report that the rule can't tell. Use the same ``reason`` for the same cause, since reasons are counted."""
     return NotAvailable(reason)
 
 
 def not_applicable(reason: str = "") -> NotApplicable:
-    """Say that the question does not arise."""
+    """Report that the rule does not apply."""
     return NotApplicable(reason)

@@ -1,4 +1,4 @@
-"""What an action is for, as far as its type, its name and its commands tell."""
+"""The purpose of an action, derived from its type, name and commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider.audit.analysis.secrets.values import words_of
 from airflow_provider.audit.facts.action import ActionFacts
 
 GATES = ("WAIT_FOR_APPLY", "WAIT_FOR_VARIABLES", "SET_VARIABLES", "APPROVE_VT", "SLEEP")
-"""Types that do no work, or are limited in themselves."""
+"""Types that do no work, or have a limit of their own."""
 APPROVALS = ("WAIT_FOR_APPLY", "APPROVE_VT")
 DEPLOYMENTS = frozenset({
     "TRANSFER", "FTP", "FTPS", "SFTP", "RSYNC", "WEB_DAV", "AMAZON_S3", "DO_SPACES", "GCS", "AZURE", "AZURE_STORAGE", "RACKSPACE", "HEROKU",
@@ -63,9 +63,9 @@ _COMMANDS = {
 
 def purposes(action: ActionFacts) -> frozenset[str]:
     """
-    Say what it does, of ``change`` (deploys, migrates, publishes), ``check`` (tests, scans), ``approval``, ``notice``.
+    Give the purposes of an action: ``change`` (deploys, migrates, publishes), ``check`` (tests, scans), ``approval``, ``notice``.
 
-    A guess where it comes from the name or the commands: rules say how sure they are.
+    Purposes derived from the name or the commands are a guess.
     """
     words = set(words_of(action.name))
     found = {purpose for purpose, names in _NAMES.items() if words & names}

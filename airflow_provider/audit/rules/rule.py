@@ -1,7 +1,7 @@
 """
-A rule: one pure function of a fact and the settings, and what is to be said about it.
+A rule: a pure function of a fact and the settings, with its documentation.
 
-Its docstring is its documentation: a first paragraph (what), then sections headed ``Why:``, ``Mend:``, ``Before:`` and ``After:``.
+Its docstring is its documentation: a first paragraph (what), then sections headed ``Why:``, ``Fix:``, ``Before:`` and ``After:``.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from airflow_provider.audit.settings.rule_names import NAMES
 F = TypeVar("F", bound=Fact)
 Check = Callable[[F, AuditSettings], Iterable[Outcome]]
 SYSTEMS = ("buddy", "tracecat", "alga_psa")
-SECTIONS = ("Why", "Mend", "Before", "After")
+SECTIONS = ("Why", "Fix", "Before", "After")
 _HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):[ ]*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Rule:
     """
-    What :func:`rule` was told, and its function.
+    A rule.
 
-    :param on: type of the facts that it judges.
-    :param reads: fields of the API that it looks at, by system where they differ.
-    :param needs: scopes or permissions without which these fields are not visible.
-    :param uses: settings that it heeds, as dotted names.
-    :param docs: ``what``, ``why``, ``mend``, ``before``, ``after``.
+    :param on: type of the facts that it checks.
+    :param reads: fields of the API that it reads.
+    :param needs: scopes or permissions that are required to see these fields.
+    :param uses: settings that it uses, as dotted names.
+    :param docs: ``what``, ``why``, ``fix``, ``before``, ``after``.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Rule:
     check: Callable[[Any, AuditSettings], Iterable[Outcome]]
 
     def applies(self, fact: Fact) -> bool:
-        """Whether it has anything to say about facts such as this."""
+        """Whether it checks facts of this type and system."""
         return isinstance(fact, self.on) and (fact.subject.system in self.systems or fact.subject.system == "audit")
 
 
@@ -78,7 +78,7 @@ def rule(
     since: str = "0.2.0",
 ) -> Callable[[Check[F]], Check[F]]:
     """
-    Make a function a rule; parameters as in :class:`Rule`. The function itself stays as it is.
+    Register a function as a rule. For the parameters see :class:`Rule`. The function is returned unchanged.
 
     :raises ValueError: if the id has no name or is taken, or a section of the docstring is missing.
     """
@@ -87,7 +87,7 @@ def rule(
         if id not in NAMES:
             raise ValueError(f"{id} has no name in settings/rule_names.py.")
         if id in REGISTRY:
-            raise ValueError(f"{id}: there is such a rule already.")
+            raise ValueError(f"{id} is registered already.")
         REGISTRY[id] = Rule(
             id=id,
             slug=NAMES[id],

@@ -1,1 +1,1 @@
-"""What an organisation allows, and the levels that settings and findings are expressed in."""
+"""Settings of an organisation, and the levels that settings and findings use."""

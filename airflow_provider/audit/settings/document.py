@@ -1,4 +1,4 @@
-"""Settings and waivers as people write them, TOML or YAML; an error names file, line and key."""
+"""Files of settings and waivers, TOML or YAML. Errors name file, line and key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(path: str | Path, model: type[M]) -> M:
     """
     Read a file as a model. ``.toml`` is TOML, ``.yaml``, ``.yml`` and ``.json`` are YAML.
 
-    :raises ConfigurationError: if it can't be read, is malformed, or is not what the model says.
+    :raises ConfigurationError: if it can't be read, is malformed, or does not match the model.
     """
     file = Path(path)
     try:
@@ -39,19 +39,19 @@ def parse(text: str, model: type[M], name: str, *, toml: bool) -> M:
     """
     Read a text as a model.
 
-    :param name: what errors call it.
-    :raises ConfigurationError: as :func:`read`.
+    :param name: used in errors.
+    :raises ConfigurationError: see :func:`read`.
     """
     try:
         data = tomllib.loads(text) if toml else yaml.safe_load(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name} is no TOML: {error}.") from error
+        raise ConfigurationError(f"{name} is not valid TOML: {error}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{name}{where} is no YAML: {getattr(error, 'problem', None) or 'malformed'}.") from error
+        raise ConfigurationError(f"{name}{where} is not valid YAML: {getattr(error, 'problem', None) or 'malformed'}.") from error
     if not isinstance(data, Mapping) and data is not None:
-        raise ConfigurationError(f"{name} must hold keys and values.")
+        raise ConfigurationError(f"{name} must contain keys and values.")
     try:
         return model.model_validate(data or {})
     except ValidationError as error:
@@ -67,12 +67,12 @@ def _told(name: str, lines: Mapping[Key, int], problem: Mapping[str, Any]) -> st
 
 
 def _place(problem: Mapping[str, Any]) -> Key:
-    return tuple(part for part in problem["loc"] if part != "[key]")  # pydantic's word for a key that is wrong itself
+    return tuple(part for part in problem["loc"] if part != "[key]")  # how pydantic marks an invalid key
 
 
 def validated(kind: type[M], values: Mapping[str, Any], name: str) -> M:
     """
-    Make a model of values that a program gives.
+    Make a model of values in memory.
 
     :param name: of the argument.
     :raises ConfigurationError: naming the key.
@@ -85,9 +85,9 @@ def validated(kind: type[M], values: Mapping[str, Any], name: str) -> M:
 
 
 def described(problem: Mapping[str, Any]) -> str:
-    """What is wrong where, of one of pydantic's errors."""
-    text = "there is no such key" if problem["type"] == "extra_forbidden" else str(problem["msg"]).removeprefix("Value error, ")
-    return f"{'.'.join(str(part) for part in _place(problem)) or 'the whole'}: {text}."
+    """Place and message of a pydantic error."""
+    text = "unknown key" if problem["type"] == "extra_forbidden" else str(problem["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in _place(problem)) or 'the document'}: {text}."
 
 
 def _yaml_lines(text: str) -> dict[Key, int]:
@@ -110,7 +110,7 @@ def _yaml_lines(text: str) -> dict[Key, int]:
 
 
 def _toml_lines(text: str) -> dict[Key, int]:
-    """No TOML reader keeps positions of keys; the grammar does."""
+    """Line of each key. TOML parsers do not keep positions, but the grammar does."""
     import tree_sitter
     import tree_sitter_toml
 
@@ -124,7 +124,7 @@ def _toml_lines(text: str) -> dict[Key, int]:
         return (next(iter(tomllib.loads(f"{raw} = 1"))),)
 
     def into(at: Key) -> Key:
-        """Behind the name of an array of tables comes the number of its latest table."""
+        """Append the index of the latest table to the name of an array of tables."""
         place: Key = ()
         for part in at:
             place = (*place, part)

@@ -1,4 +1,4 @@
-"""How bad a finding is, how sure the rule is of it, and who wants to hear of it."""
+"""Severity and confidence of findings, and the persona that they are reported to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Level(str, Enum):
-    """Base: members are ordered as they are written, the lowest first."""
+    """Base: members in ascending order."""
 
     @property
     def rank(self) -> int:
@@ -14,7 +14,7 @@ class Level(str, Enum):
         return list(type(self)).index(self)
 
     def reaches(self, line: Level) -> bool:
-        """Whether it is at or above a line of the same kind."""
+        """Whether it is at or above another level."""
         return self.rank >= line.rank
 
     def __str__(self) -> str:
@@ -22,7 +22,7 @@ class Level(str, Enum):
 
 
 class Severity(Level):
-    """What happens if nobody acts."""
+    """The impact if nobody acts."""
 
     INFO = "info"
     LOW = "low"
@@ -32,7 +32,7 @@ class Severity(Level):
 
 
 class Confidence(Level):
-    """How sure it is that a finding means what it says."""
+    """How certain it is that a finding is correct."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -40,7 +40,7 @@ class Confidence(Level):
 
 
 class Persona(Level):
-    """How much noise the reader bears: each hears what those before it hear, and more."""
+    """How much detail the reader wants: each persona includes the findings of those before it."""
 
     DEFAULT = "default"
     STRICT = "strict"

@@ -1,4 +1,4 @@
-"""What an organisation allows: data that rules are given. Every value has a default; an unknown key is an error."""
+"""Settings: what an organisation allows. Every value has a default; an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError("is no time zone; it looks like Europe/Berlin") from error
+        raise ValueError("is not a time zone such as Europe/Berlin") from error
     return name
 
 
@@ -51,7 +51,7 @@ class Images(Section):
     """Container images."""
 
     registries: Names = frozenset()
-    """Allowed registries, with a path if only that is (``docker.io/library``). Empty: any."""
+    """Allowed registries, with a path to allow only that path (``docker.io/library``). Empty: all."""
     floating_tags: Names = frozenset(
         {
             "latest",
@@ -96,77 +96,77 @@ class Images(Section):
 
 
 class Secrets(Section):
-    """What passes for no secret."""
+    """What counts as a secret."""
 
     names: Names = frozenset()
-    """Names of variables that are no secrets, whatever they look like. ``*`` and ``?`` are wildcards."""
+    """Names of variables that are not secrets. ``*`` and ``?`` are wildcards."""
     entropy: bool = True
-    """Look for random-looking texts too, at confidence low."""
+    """Also report random-looking values, at confidence low."""
 
     def excludes(self, name: str) -> bool:
-        """Whether a variable of this name is no secret."""
+        """Whether a variable of this name is not a secret."""
         return _matches(name, self.names)
 
 
 class Limits(Section):
-    """How long, how often, how large."""
+    """Limits of time, number and size."""
 
     action_timeout: Positive = timedelta(hours=2)
-    """Longest time limit that an action may have."""
+    """Maximum time limit of an action."""
     retries: int = Field(default=3, ge=0)
-    """Most retries that an action may have."""
+    """Maximum number of retries of an action."""
     retry_time: Positive = timedelta(hours=4)
-    """Longest time that all tries of an action may take together."""
+    """Maximum total time of all attempts of an action."""
     running: Positive = timedelta(hours=6)
-    """Age from which on an execution that runs is stuck."""
+    """Age at which a running execution counts as stuck."""
     queued: Positive = timedelta(hours=1)
-    """Age from which on an execution that waits for its turn is stuck."""
+    """Age at which a queued execution counts as stuck."""
     stopping: Positive = timedelta(minutes=15)
-    """Age from which on an execution that is being stopped is stuck."""
+    """Age at which an execution that is being stopped counts as stuck."""
     no_progress: Positive = timedelta(hours=1)
-    """Time without a sign of life from which on an execution that runs is stuck."""
+    """Time without progress after which a running execution counts as stuck."""
     waiting: Positive = timedelta(hours=24)
-    """How long an execution may wait for a person."""
+    """Maximum time that an execution may wait for a person."""
     approval_least: timedelta = timedelta(seconds=10)
-    """Time that a person takes at least to read what is approved."""
+    """Minimum time that a person needs for an approval."""
     attempts: int = Field(default=5, ge=1)
-    """Most attempts of one step."""
+    """Maximum number of attempts of one step."""
     repeats: int = Field(default=5, ge=1)
-    """Most executions with equal inputs in one window."""
+    """Maximum number of executions with the same inputs in one window."""
     history_length: int = Field(default=10_000, ge=1)
-    """Events that a Tracecat history may have."""
+    """Maximum number of events in a Tracecat history."""
 
 
 class Drift(Section):
     """What counts as a change in durations and failure rates."""
 
     least: int = Field(default=10, ge=2)
-    """Executions that both windows must have."""
+    """Minimum number of executions in each window."""
     deviations: float = Field(default=5.0, gt=0)
-    """How many median absolute deviations a duration may be off."""
+    """Allowed deviation of a duration, in median absolute deviations."""
     least_seconds: float = Field(default=60.0, ge=0)
-    """Differences below this many seconds are none."""
+    """Smaller differences, in seconds, are ignored."""
     z: float = Field(default=1.96, gt=0)
     """Width of the Wilson interval, in standard deviations."""
     turns: float = Field(default=0.5, gt=0, le=1)
-    """Share of neighbours with unlike ends from which on a definition is flapping."""
+    """Share of consecutive executions with different outcomes at which a definition counts as flaky."""
 
 
 class People(Section):
-    """Ids or names, as the systems tell them."""
+    """Ids or names, as the systems report them."""
 
     terminators: Names = frozenset()
-    """Who may terminate executions: ids, since no system tells names here. Empty: only a missing identity is told."""
+    """Who may terminate executions: ids, since no system reports names here. Empty: only an unknown person is reported."""
     approvers: Names = frozenset()
-    """Who may approve. Empty: anyone but the starter."""
+    """Who may approve. Empty: anyone except the person who started the execution."""
     starters: Names = frozenset()
     """Who may start executions. Empty: anyone."""
     services: Names = frozenset()
-    """Which of them are service accounts."""
+    """Service accounts."""
 
 
 class WorkingHours(Section):
-    """When people are at work, in ``time_zone``."""
+    """Working hours, in ``time_zone``."""
 
     days: Annotated[Names, AfterValidator(_days)] = frozenset(DAYS[:5])
     start: time = time(7)
@@ -174,7 +174,7 @@ class WorkingHours(Section):
 
 
 class RuleSettings(Section):
-    """What is to be otherwise for one rule."""
+    """Overrides for one rule."""
 
     enabled: bool = True
     severity: Severity | None = None
@@ -182,13 +182,13 @@ class RuleSettings(Section):
 
 
 class Line(Section):
-    """Findings at or above both."""
+    """A minimum severity and confidence."""
 
     severity: Severity = Severity.INFO
     confidence: Confidence = Confidence.LOW
 
     def holds(self, severity: Severity, confidence: Confidence) -> bool:
-        """Whether a finding such as this is at or above the line."""
+        """Whether a finding is at or above the line."""
         return severity.reaches(self.severity) and confidence.reaches(self.confidence)
 
 
@@ -201,12 +201,12 @@ class FailLine(Line):
 
 
 class AuditSettings(Section):
-    """Everything. In a file each section is a table: ``[limits]``, ``[rules.EXE001]``."""
+    """All settings. In a file each section is a table: ``[limits]``, ``[rules.EXE001]``."""
 
     persona: Persona = Persona.DEFAULT
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     report: Line = Line()
-    """What is reported at all."""
+    """Findings below this line are not reported."""
     fail_on: FailLine = FailLine()
     images: Images = Images()
     secrets: Secrets = Secrets()
@@ -215,11 +215,11 @@ class AuditSettings(Section):
     people: People = People()
     working_hours: WorkingHours = WorkingHours()
     production: Names = frozenset({"*prod*", "*live*", "*release*", "*deploy*"})
-    """Names of pipelines, workflows and rules that production hangs on; ``*`` and ``?`` are wildcards, case does not count."""
+    """Names of pipelines, workflows and rules that affect production. ``*`` and ``?`` are wildcards, case is ignored."""
     rules: dict[RuleId, RuleSettings] = {}
 
     def is_production(self, name: str) -> bool:
-        """Whether a definition of this name is one that production hangs on."""
+        """Whether a definition of this name affects production."""
         return _matches(name, self.production)
 
     def of(self, rule: str) -> RuleSettings:
@@ -234,7 +234,7 @@ def load_settings(source: str | Path | Mapping[str, Any] | None = None) -> Audit
     """
     Read settings.
 
-    :param source: path of a file, or a dict of the same shape; the defaults without.
+    :param source: path of a file, or a dict of the same structure; None for the defaults.
     :raises ConfigurationError: naming the key, and file and line of a file.
     """
     if isinstance(source, Mapping):

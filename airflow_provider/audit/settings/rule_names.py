@@ -1,4 +1,4 @@
-"""The rules that there are, as settings and waivers name them: a misspelt id would switch nothing off and cover nothing, in silence."""
+"""Ids and names of all rules. Settings and waivers are validated by them, since a misspelt id would silently have no effect."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ NAMES = {
     "EXE025": "shadow-run",
     "EXE026": "log-gone",
 }
-"""Id and name of each rule. It stands here, below the rules, because rules are given the settings."""
+"""Name of each rule by id. It is here, below the rules, because rules import the settings."""
 
 
 def _known(id: str) -> str:
     if id not in NAMES:
         ids = {**{id: id for id in NAMES}, **{name.upper(): id for id, name in NAMES.items()}}
         close = get_close_matches(id.upper(), ids, 1)
-        raise ValueError(f"there is no rule {id[:80]!r}" + (f"; did you mean {ids[close[0]]}" if close else ""))
+        raise ValueError(f"unknown rule {id[:80]!r}" + (f"; did you mean {ids[close[0]]}" if close else ""))
     return id
 
 
 RuleId = Annotated[str, AfterValidator(_known)]
-"""The id of a rule that there is."""
+"""The id of an existing rule."""

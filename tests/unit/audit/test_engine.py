@@ -225,11 +225,11 @@ def test_a_gap_makes_the_audit_incomplete() -> None:
 @pytest.mark.parametrize(
     ("text", "toml", "told"),
     [
-        ("[limits]\nretries = 3\n\n[people]\nterminator = ['a']\n", True, "s, line 5, people.terminator: there is no such key."),
+        ("[limits]\nretries = 3\n\n[people]\nterminator = ['a']\n", True, "s, line 5, people.terminator: unknown key."),
         ("limits:\n  retries: 3\n  attempts: many\n", False, "s, line 3, limits.attempts: Input should be a valid integer"),
         ("[rules.EXE001]\nseverity = 'awful'\n", True, "s, line 2, rules.EXE001.severity:"),
-        ("[limits\n", True, "s is no TOML: "),
-        ("a: [\n", False, "s, line 2 is no YAML: "),
+        ("[limits\n", True, "s is not valid TOML: "),
+        ("a: [\n", False, "s, line 2 is not valid YAML: "),
         ("time_zone: Mars\n", False, "s, line 1, time_zone:"),
     ],
 )

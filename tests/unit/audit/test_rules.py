@@ -40,7 +40,7 @@ def test_a_rule_about_executions_has_a_failing_sample_for_each_of_its_systems(ru
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_a_rule_is_documented(rule: Rule) -> None:
-    assert all(rule.docs[part] for part in ("what", "why", "mend", "before", "after"))
+    assert all(rule.docs[part] for part in ("what", "why", "fix", "before", "after"))
     assert rule.docs["before"] != rule.docs["after"]
     assert rule.title
     assert not rule.title.endswith(".")

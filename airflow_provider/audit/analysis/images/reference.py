@@ -1,4 +1,4 @@
-"""References to container images, taken apart as registries do it."""
+"""References to container images, parsed as registries do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from docker_image.reference import InvalidReference, Reference  # type: ignore[import-untyped]
 
 MOST = 512
-"""Characters of a reference: registries allow 255 for the name."""
+"""Maximum number of characters of a reference: registries allow 255 for the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class ImageReference:
 
 def parse_image(name: str, tag: str | None = None) -> ImageReference | None:
     """
-    Take a reference apart; None if it is none, such as one with variables in it.
+    Parse a reference; None if it is invalid, for example because it contains variables.
 
-    :param tag: a tag or digest given apart; it goes before one in ``name``.
+    :param tag: a separate tag or digest; it overrides one in ``name``.
     """
     text = name.strip()
     if len(text) > MOST:

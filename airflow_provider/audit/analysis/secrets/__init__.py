@@ -1,1 +1,1 @@
-"""Secrets: recognised by shape or by name."""
+"""Secrets: recognised by their format or by their name."""

@@ -1,4 +1,4 @@
-"""Texts that look like secrets: shapes of tokens and keys, by detect-secrets' plug-ins and a list of our own; randomness."""
+"""Texts that look like secrets: known formats of tokens and keys, by plug-ins of detect-secrets and our own list, and random texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider.audit.settings.levels import Confidence
 from airflow_provider.execution.remote_text import secret_shapes
 
 MOST = 16 * 1024
-"""Characters of one text that are looked at."""
+"""Maximum number of characters of one text that are checked."""
 _DETECTORS = (
     ("artifactory", "ArtifactoryDetector"),
     ("aws", "AWSKeyDetector"),
@@ -34,7 +34,7 @@ _DETECTORS = (
     ("twilio", "TwilioKeyDetector"),
 )
 LITERALS = (*(start for _, starts, _ in TOKENS for start in starts), *(part for _, part, _ in WITHIN))
-"""One of these is in each text that one of the shapes above is in."""
+"""Every text that matches one of the formats contains one of these."""
 _KINDS = (*(kind for kind, _, _ in TOKENS), *(kind for kind, _, _ in WITHIN))
 _SHAPE = re.compile(
     "|".join(
@@ -49,14 +49,14 @@ _RANDOM = (("high_entropy_strings", "Base64HighEntropyString"), ("high_entropy_s
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """Something that looks like a secret. ``kind`` in words; ``value`` is not to be shown."""
+    """Something that looks like a secret. ``value`` must not be shown."""
 
     kind: str
     value: str
     confidence: Confidence
 
     def at_most(self, limit: Confidence) -> Secret:
-        """The same, no surer than the limit."""
+        """The same, with at most this confidence."""
         return self if limit.reaches(self.confidence) else replace(self, confidence=limit)
 
 
@@ -69,9 +69,9 @@ def _plugins() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 
 def shapes_in(text: str) -> Iterator[Secret]:
-    """Secrets of known shapes within a text, whole, at confidence high: our own, those that this package masks anyway, detect-secrets'."""
+    """Complete secrets of known formats in a text, at confidence high: of our own list, of the masks of this package, of detect-secrets."""
     text = text[:MOST]
-    worth = any(literal in text for literal in LITERALS)  # many times faster than the search
+    worth = any(literal in text for literal in LITERALS)  # much faster than the regular expression
     found = [(_KINDS[(match.lastindex or 1) - 1], match[0]) for match in _SHAPE.finditer(text)] if worth else []
     found += [("Token or key", value) for value in secret_shapes(text)]
     found += [(str(plugin.secret_type), str(value)) for plugin in _plugins()[0] for value in plugin.analyze_string(text) if value]
@@ -84,7 +84,7 @@ def shapes_in(text: str) -> Iterator[Secret]:
 
 
 def looks_random(text: str) -> Secret | None:
-    """A whole value that looks random, at confidence low."""
+    """A value that looks random as a whole, at confidence low."""
     for plugin in _plugins()[1]:
         if _is_random(plugin, text):
             return Secret(str(plugin.secret_type), text, Confidence.LOW)

@@ -1,4 +1,4 @@
-"""Whether a named value is a secret in plain text, a reference to one, a placeholder, or something else that only has such a name."""
+"""Classifies named values: a secret in plain text, a reference, a placeholder, or a harmless value with a similar name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider.audit.analysis.secrets.shapes import MOST, Secret, looks_r
 from airflow_provider.audit.settings.levels import Confidence
 
 LONGEST_NAME = 200
-"""Characters of a name that are looked at."""
+"""Maximum number of characters of a name that are checked."""
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SECRET = frozenset({
     "password", "passwd", "passphrase", "pwd", "passcode", "secret", "token", "apikey", "credential", "credentials", "authtoken",
@@ -18,12 +18,12 @@ _SECRET = frozenset({
     "sshpass", "dbpass", "userpass", "storepass", "keypass",
 })  # fmt: skip
 _SECRET_ENDS = ("password", "passwd", "passphrase", "apikey", "clientsecret", "secretkey")
-"""Of words that are written together: ``SMTPPASSWORD``."""
+"""Endings of joined words: ``SMTPPASSWORD``."""
 _KEYS = frozenset({
     "api", "access", "private", "secret", "signing", "encryption", "master", "account", "auth", "storage", "license", "service",
     "deploy", "app", "admin", "ssh",
 })  # fmt: skip
-"""What makes a key a secret: ``API_KEY``, not ``CACHE_KEY``."""
+"""Words that make a key a secret: ``API_KEY``, not ``CACHE_KEY``."""
 _ABOUT = frozenset({
     "url", "uri", "endpoint", "host", "hostname", "port", "path", "paths", "file", "filename", "dir", "directory", "folder",
     "name", "names", "length", "len", "min", "max", "minimum", "maximum", "ttl", "expiry", "expire", "expires", "expiration",
@@ -37,13 +37,13 @@ _ABOUT = frozenset({
     "help", "list", "per", "status", "page", "form", "input", "env", "var", "variable", "refresh", "cache", "generator",
     "service", "namespace", "group", "role", "auth", "method", "cookie", "domain", "validation", "validator", "helper",
 })  # fmt: skip
-"""Words behind a secret's word that make it something about the secret."""
+"""Words after the word for a secret that name something else about it."""
 _ASKS = frozenset({
     "use", "has", "is", "require", "requires", "allow", "show", "hide", "skip", "no", "num", "count", "min", "max", "enable",
     "disable", "ask", "prompt", "check", "validate", "force", "with", "without", "public", "rotate", "generate", "test", "bypass",
     "existing",
 })  # fmt: skip
-"""Words before a secret's word that make it a question or a number."""
+"""Words before the word for a secret that make it a flag or a number."""
 _REFERENCE = re.compile(
     r"\$\{\{.*?\}\}|\$\{[^}]*\}|\$\([^)]*\)|\$env:\w+|\$[A-Z_][A-Z0-9_]+(?![a-z])|%[A-Z_][A-Z0-9_]*%|\{\{.*?\}\}|#\{[^}]*\}|<%.*?%>|`[^`]*`"
     r"|@[A-Z_]+@|__[A-Z0-9_]+__"
@@ -103,16 +103,16 @@ _DEFAULTS = frozenset({
     "token",
 })  # fmt: skip
 _JWT_SAMPLE = "eyJzdWIiOiIxMjM0NTY3ODkwIiwi"
-"""Of the token that every page about JSON web tokens shows."""
+"""Part of the example token on all pages about JSON web tokens."""
 
 
 def words_of(name: str) -> list[str]:
-    """The words that a name is made of, in lower case: of ``API_KEY`` and ``apiKey`` the same two."""
+    """The words of a name, in lower case: the same for ``API_KEY`` and ``apiKey``."""
     return [word.lower() for word in _WORDS.findall(name[:LONGEST_NAME])]
 
 
 def names_secret(name: str) -> bool:
-    """Whether something of this name is a secret: ``DB_PASSWORD`` and ``apiKey``, not ``TOKEN_URL``, ``PASSWORD_LENGTH``, ``CACHE_KEY``."""
+    """Whether this is the name of a secret: ``DB_PASSWORD`` and ``apiKey``, not ``TOKEN_URL``, ``PASSWORD_LENGTH``, ``CACHE_KEY``."""
     words = words_of(name)
     at = next((n for n in reversed(range(len(words))) if _is_secret(words, n)), None)
     if at is None:
@@ -126,7 +126,7 @@ def _is_secret(words: list[str], at: int) -> bool:
 
 
 def is_reference(value: str) -> bool:
-    """Whether a value is kept somewhere else: a variable, ciphertext, an address in a vault."""
+    """Whether a value refers to a secret elsewhere: a variable, ciphertext, a vault path."""
     text = value[:MOST].strip()
     if _WHOLE_REFERENCE.fullmatch(text):
         return True
@@ -135,7 +135,7 @@ def is_reference(value: str) -> bool:
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a value stands for one that is to be filled in, or is an example that is in every manual."""
+    """Whether a value is a placeholder or a well-known example."""
     text = value.strip()
     body = re.sub(r"^[A-Za-z]{2,8}[-_]", "", text)
     return (
@@ -168,7 +168,7 @@ def _strength(text: str) -> Confidence:
 
 
 def secrets_shaped(text: str) -> list[Secret]:
-    """The secrets of known shapes within a text, without those that are examples."""
+    """The secrets of known formats in a text, without examples."""
     if not _CANDIDATE.search(text[:MOST]):
         return []
     found = []
@@ -181,7 +181,7 @@ def secrets_shaped(text: str) -> list[Secret]:
             if ("-----BEGIN" in text or "PuTTY" in text) and not _HEADER_ONLY.search(text):
                 found.append(secret)
         elif "Azure Storage" in secret.kind and not re.search(r"account[_-]?key", text, re.IGNORECASE):
-            continue  # any 64 bytes in base64, such as a digest
+            continue  # may be any 64 bytes in base64, such as a digest
         elif not is_placeholder(value) and not is_reference(value) and _stands_alone(text, value):
             found.append(secret)
     return found
@@ -198,20 +198,20 @@ def _in_address(text: str, password: str) -> Confidence | None:
 
 
 def _stands_alone(text: str, value: str) -> bool:
-    """Whether it is not the middle of a longer word, such as a digest."""
+    """Whether it is not part of a longer word, such as a digest."""
     at = text.find(value)
     before, behind = text[at - 1 : at] if at > 0 else "", text[at + len(value) : at + len(value) + 1]
     return at < 0 or not ((before.isalnum() and value[:1].isalnum()) or (behind.isalnum() and value[-1:].isalnum()))
 
 
 def private_keys(text: str) -> Iterator[re.Match[str]]:
-    """Where private keys begin in a text of many lines, with at least a part of the key behind."""
+    """Private keys in a text of many lines: header and at least a part of the key."""
     if "PRIVATE KEY" in text:
         yield from _KEY_WITH_BODY.finditer(text)
 
 
 def secrets_within(text: str) -> list[Secret]:
-    """Secrets that a longer text assigns to names: connection strings, JSON, headers. Only those that are strong enough to be sure."""
+    """Secrets that a longer text assigns to names: connection strings, JSON, headers. Only strong values count."""
     found = []
     for match in _INSIDE.finditer(text[:MOST]):
         secret = secret_named(match["name"], match["value"])
@@ -232,9 +232,9 @@ def secrets_within(text: str) -> list[Secret]:
 
 def secret_in(name: str, value: str, *, entropy: bool) -> Secret | None:
     """
-    The surest secret that a named value is, or holds.
+    The secret in a named value with the highest confidence.
 
-    :param entropy: whether a random look is enough, at confidence low.
+    :param entropy: whether random-looking values count too, at confidence low.
     """
     if is_reference(value) or _PUBLIC.match(value):
         return None

@@ -1,1 +1,1 @@
-"""Scripts: their commands, and what these do."""
+"""Scripts: their commands, and what the commands do."""

@@ -1,4 +1,4 @@
-"""Scripts of sh and bash, by tree-sitter's grammar."""
+"""Parser of sh and bash scripts, based on tree-sitter's grammar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider.audit.analysis.shell.inner_shells import inline_of, operan
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 
 DEEPEST = 3
-"""Scripts in strings in scripts that are followed."""
+"""Maximum depth of scripts in strings in scripts."""
 _QUOTED = ("string", "raw_string", "ansi_c_string", "translated_string", "heredoc_body")
 _STATEMENTS = ("command", "declaration_command", "unset_command", "test_command")
 
@@ -30,7 +30,7 @@ def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Sc
     data = text.encode("utf-8", "replace")
     parts = [_Part(_root(data), first)]
     if b"<<" in data and (ends := _lost_line_ends(parts[0].root, data)):
-        # before a heredoc the grammar takes line ends within pipelines for blanks: each part on its own
+        # before a heredoc the grammar reads line ends in pipelines as spaces, so each part is parsed separately
         starts = [0, *(end + 1 for end in ends)]
         parts = [_Part(_root(data[a:b]), first + data.count(b"\n", 0, a)) for a, b in zip(starts, [*ends, len(data)], strict=True)]
     readers = [(part, _Reader(depth, part.first)) for part in parts]
@@ -49,7 +49,7 @@ def _root(data: bytes) -> tree_sitter.Node:
 
 
 def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
-    """Where line ends stand between the words of one command, without a backslash."""
+    """Positions of line ends without a backslash between the words of one command."""
     found = []
     waiting = [root]
     while waiting:
@@ -70,7 +70,7 @@ class _Reader:
         self.assignments: list[Assignment] = []
 
     def pipelines(self, root: tree_sitter.Node) -> Iterator[Pipeline]:
-        """Without recursion over the tree: hostile text can nest deeply."""
+        """Walks the tree without recursion, since hostile text can nest deeply."""
         waiting = [root]
         while waiting:
             node = waiting.pop()
@@ -84,7 +84,7 @@ class _Reader:
                 waiting.extend(reversed(node.named_children))
 
     def _piped(self, stages: tuple[Command, ...]) -> tuple[Command, ...]:
-        """The same, with the script that ``echo '...' | sh`` or ``cat <<EOF | sh`` gives a shell."""
+        """The same, with the script that ``echo '...' | sh`` or ``cat <<EOF | sh`` passes to a shell."""
         if len(stages) < 2 or self._depth >= DEEPEST:
             return stages
         first, *between, last = stages
@@ -152,7 +152,7 @@ class _Reader:
         return Command(command.words, command.line, command.assignments, command.redirections, command.nested + inner) if inner else command
 
     def _strings(self, command: Command) -> Iterator[Nested]:
-        """Scripts that a shell is given as text."""
+        """Scripts that are passed to a shell as text."""
         if self._depth >= DEEPEST:
             return
         for via, text, shell in scripts_within(command):

@@ -1,4 +1,4 @@
-"""Code that a script fetches and runs at once: what comes out of ``curl`` and goes into a shell, by whatever way."""
+"""Downloaded code that a script runs, for example by piping ``curl`` into a shell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CODE = {
     "deno": ("", ()),
     "bun": ("e", ("--eval",)),
 }
-"""Interpreters, with the options that bring the program, so that standard input is data."""
+"""Interpreters, with the options that pass a program, so that standard input is data."""
 _THROUGH = frozenset({
     "cat", "tee", "tr", "sed", "awk", "gawk", "grep", "egrep", "head", "tail", "cut", "sort", "uniq", "rev", "base64", "openssl",
     "gunzip", "gzip", "zcat", "xz", "bunzip2", "iconv", "dos2unix", "envsubst", "jq", "yq", "pv", "out-string", "select-object",
@@ -47,12 +47,12 @@ _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 @dataclass(frozen=True, slots=True)
 class Run:
     """
-    Fetched code that is run.
+    Downloaded code that is run.
 
     :param line: in its script.
-    :param shown: fetching and running commands and the host, without anything else of the line.
-    :param saved: it was saved first, and nothing was compared between.
-    :param sure: whether it is certain that it runs.
+    :param shown: names of the downloading and the running command and the host, without the rest of the line.
+    :param saved: it was saved first, and run without a check.
+    :param sure: whether it definitely runs.
     """
 
     line: int
@@ -62,7 +62,7 @@ class Run:
 
 
 class Downloads:
-    """What scripts of one action fetch; they are told in the order in which they run, since one may run what another saved."""
+    """Downloads of the scripts of one action. Pass the scripts in the order in which they run, since one may run what another saved."""
 
     def __init__(self) -> None:
         self._literals: dict[str, str] = {}
@@ -70,7 +70,7 @@ class Downloads:
         self._saved: dict[str, str] = {}
 
     def runs(self, script: Script) -> Iterator[Run]:
-        """Give each place where fetched code runs; a line may come more than once."""
+        """Yield each place where downloaded code runs; a line may occur more than once."""
         for assignment in script.assignments:
             if assignment.value.literal:
                 self._literals[assignment.name] = assignment.value.text
@@ -82,10 +82,10 @@ class Downloads:
                 yield from self._given(command)
             yield from self._after_saving(pipeline)
 
-    # What fetches
+    # What downloads
 
     def name(self, command: Command) -> str:
-        """What really runs, also where the name is in a variable, or asked of ``which``."""
+        """The name of the program, even if it comes from a variable or from ``which``."""
         words = command.effective
         if not words:
             return ""
@@ -99,7 +99,7 @@ class Downloads:
         return command.name
 
     def _fetches(self, command: Command) -> str | None:
-        """The name of a command whose standard output is what it fetched."""
+        """The name of a command that writes a download to standard output; None if it does not."""
         name = self.name(command)
         if to_a_file(command):
             return None
@@ -116,7 +116,7 @@ class Downloads:
         return None
 
     def _passed_on(self, command: Command) -> str | None:
-        """What fetches in the words and redirections of a command that prints them."""
+        """The name of a downloading command in the words and redirections of a command that prints them."""
         for word in command.effective[1:]:
             if found := self._gives(word.nested) or self._holds(word):
                 return found
@@ -126,7 +126,7 @@ class Downloads:
         return None
 
     def _gives(self, nested: Iterable[Nested]) -> str | None:
-        """What fetches within scripts whose output is used."""
+        """The name of a downloading command in nested scripts whose output is used."""
         for inner in nested:
             for pipeline in inner.pipelines:
                 if pipeline.commands and to_a_file(pipeline.commands[-1]):
@@ -161,7 +161,7 @@ class Downloads:
                 return
 
     def _runs_input(self, command: Command) -> tuple[str, bool] | None:
-        """Whether a command runs what comes in: its name, and whether that is sure."""
+        """The name of a command that runs its standard input, and whether that is certain; None if it does not."""
         name, words = self.name(command), command.effective
         if shell := shell_of(command) or (words if name in SHELLS else ()):
             return self._shell_runs_input(command, shell, name)
@@ -224,7 +224,7 @@ class Downloads:
         return None
 
     def _first_runs_input(self, pipeline: Pipeline, *, grouped: bool = False) -> tuple[str, bool] | None:
-        """As :meth:`_runs_input`, of the commands that share the input of what they are in."""
+        """Like :meth:`_runs_input`, for nested commands that share the input of their parent."""
         for number, command in enumerate(pipeline.commands):
             if found := self._runs_input(command):
                 return found
@@ -238,7 +238,7 @@ class Downloads:
         return None
 
     def _given(self, command: Command) -> Iterator[Run]:
-        """Fetched code in the words and redirections of a command."""
+        """Downloaded code in the words and redirections of a command."""
         if command.effective:
             yield from self._into_process(command)
             yield from self._as_name(command)
@@ -276,7 +276,7 @@ class Downloads:
             yield Run(command.line, f"{name} run {host_of(command)}".strip(), sure=False)
 
     def _comes_in(self, item: Redirection) -> str | None:
-        """What fetches the input that a redirection brings."""
+        """The name of the downloading command whose output a redirection passes in."""
         if not item.operator.startswith("<"):
             return None
         if found := self._gives(item.target.nested):
@@ -396,7 +396,7 @@ def _reads_program(interpreter: str, arguments: tuple[str, ...]) -> bool:
 
 
 def _runs_address(arguments: tuple[str, ...]) -> bool:
-    """Whether ``deno run`` is given an address as its program."""
+    """Whether ``deno run`` runs a URL."""
     return arguments[:1] == ("run",) and bool(URL.match(next((text for text in arguments[1:] if not text.startswith("-")), "")))
 
 

@@ -1,4 +1,4 @@
-"""Programs that fetch something from elsewhere: where they put it, and which host they ask."""
+"""Programs that download: where they save, and from which host."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _STANDARD_OUTPUT = frozenset({"-", "/dev/stdout"})
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """
-    The options of a program that fetches.
+    The options of a program that downloads.
 
-    :param valued, valued_long: those that take a value.
-    :param file: those that name the file to save in.
-    :param remote_name: those that save under the last part of the address.
-    :param about: those that ask about the program or the address only.
-    :param prints: whether it prints what it fetches unless a file is named.
+    :param valued, valued_long: options that take a value.
+    :param file: options that set the output file.
+    :param remote_name: options that save under the last part of the URL.
+    :param about: options that only ask for information.
+    :param prints: whether it writes to standard output by default.
     :param output: names of a file that mean standard output.
     """
 
@@ -68,12 +68,12 @@ _CLOUD_FETCH = (
     {"mc", "cat"},
     {"gsutil", "cp", "-"},
 )
-"""Words of commands that print what they fetch."""
+"""Words of commands that download to standard output."""
 _PHP_COPY = re.compile(r"\bcopy\(\s*['\"](?:https?|ftp)://[^'\"]+['\"]\s*,\s*['\"]([^'\"]+)", re.IGNORECASE)
 
 
 def is_fetcher(name: str, arguments: tuple[str, ...]) -> bool:
-    """Whether a command of this name fetches something, to wherever."""
+    """Whether a command downloads something."""
     if name in _FETCHERS or name in POWERSHELL_FETCH or name in _ALWAYS_PRINT or (name == "fetch" and "-" in arguments):
         return True
     words = {name, *arguments}
@@ -81,7 +81,7 @@ def is_fetcher(name: str, arguments: tuple[str, ...]) -> bool:
 
 
 def prints(name: str, arguments: tuple[str, ...]) -> bool:
-    """Whether a command that :func:`is_fetcher` writes what it fetches to standard output."""
+    """Whether a downloading command writes to standard output."""
     if name in POWERSHELL_FETCH:
         return not any(_is_parameter(text, "-outfile") for text in arguments)
     fetcher = _FETCHERS.get(name)
@@ -98,9 +98,9 @@ def prints(name: str, arguments: tuple[str, ...]) -> bool:
 
 
 def saved_by(name: str, arguments: tuple[str, ...]) -> list[str]:
-    """The files that a command saves what it fetches in."""
+    """The files that a command saves downloads in."""
     if name in ("curl", "wget") and any(_is_parameter(text, "-outfile") for text in arguments):
-        name = "iwr"  # as PowerShell calls it too
+        name = "iwr"  # aliases in PowerShell
     if fetcher := _FETCHERS.get(name):
         given = list(options(arguments, fetcher.valued, fetcher.valued_long))
         files = [value for option, value in given if option in fetcher.file]
@@ -117,13 +117,13 @@ def saved_by(name: str, arguments: tuple[str, ...]) -> list[str]:
 
 
 def output_file(arguments: tuple[str, ...]) -> str | None:
-    """The file that wget is told to save in."""
+    """The output file of wget."""
     wget = _FETCHERS["wget"]
     return next((value for option, value in options(arguments, wget.valued) if option in wget.file), None)
 
 
 def _is_parameter(text: str, name: str) -> bool:
-    """Whether this is that parameter of PowerShell, which may be shortened."""
+    """Whether this is the PowerShell parameter, which may be abbreviated."""
     given = text.lower().partition(":")[0]
     return len(given) > 3 and name.startswith(given)
 
@@ -133,7 +133,7 @@ def _of_addresses(arguments: Iterable[str]) -> list[str]:
 
 
 def to_a_file(command: Command) -> bool:
-    """Whether the output of a command goes into a file, not into what follows."""
+    """Whether the output of a command goes into a file."""
     return any(
         item.operator in (">", ">>", ">|", "&>") and not item.target.text.startswith(("&", "/dev/stdout", "/dev/fd", ">("))
         for item in command.redirections
@@ -141,7 +141,7 @@ def to_a_file(command: Command) -> bool:
 
 
 def host_of(command: Command) -> str:
-    """Host of the first address in a command and a blank; empty if there is none."""
+    """Host of the first URL in a command and a space; empty if there is none."""
     for text in _texts(command):
         if match := URL.search(text):
             try:
@@ -159,7 +159,7 @@ def _texts(command: Command) -> Iterator[str]:
 
 
 def only_asks(command: Command) -> bool:
-    """Whether it only asks how something is: the machine itself, or without keeping the answer."""
+    """Whether it is only a check, such as a request to localhost, or one that drops the answer."""
     addresses = [match[0] for text in command.arguments for match in URL.finditer(text)]
     local = [re.match(r"\w+://(?:localhost|127\.|\[::1\]|0\.0\.0\.0)", address) for address in addresses]
     bare = any(re.match(r"(?:localhost|127\.0\.0\.1)(?:[:/]|$)", text) for text in command.arguments)

@@ -1,4 +1,4 @@
-"""Shells that a command is or starts, and the scripts that they are given."""
+"""Shells that a command is or starts, and the scripts that are passed to them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RUNNERS = frozenset(
         "wsl",
     }
 )
-"""Commands among whose arguments a shell may stand that they run."""
+"""Commands that may run a shell that is among their arguments."""
 _TAKES_OPTION = re.compile(r"[-+][A-Za-z]*[oO]")
 _OWN_SHELL = re.compile(r"\$\{?(SHELL|BASH)\b")
 
 
 def scripts_within(command: Command) -> Iterator[tuple[str, str, str | None]]:
-    """The scripts that a command is given as text, each as how (``string``, ``heredoc``), text, and kind of shell."""
+    """The scripts that are passed to a command as text: how (``string``, ``heredoc``), text, and kind of shell."""
     name, words = command.name, command.effective
     if name in ("eval", "trap") and len(words) > 1:
         yield "string", " ".join(word.text for word in (words[1:] if name == "eval" else words[1:2])), None
@@ -57,7 +57,7 @@ def scripts_within(command: Command) -> Iterator[tuple[str, str, str | None]]:
 
 
 def shell_of(command: Command) -> tuple[Word, ...]:
-    """The words from the shell on that a command is, or that one such as ``docker run`` runs; empty if there is none."""
+    """The words of the shell that a command is, or that it runs, such as ``docker run``; empty if there is none."""
     words = command.effective
     if command.name in SHELLS or _OWN_SHELL.match(words[0].text if words else ""):
         return words
@@ -68,7 +68,7 @@ def shell_of(command: Command) -> tuple[Word, ...]:
 
 
 def inline_of(words: tuple[Word, ...]) -> str | None:
-    """The script that a shell is given by ``-c``."""
+    """The script of a shell's ``-c``."""
     powershell = base_name(words[0].text) in POWERSHELLS if words else False
     for at, word in enumerate(words[1:], 1):
         text = word.text.lower() if powershell else word.text
@@ -87,7 +87,7 @@ def inline_of(words: tuple[Word, ...]) -> str | None:
 
 
 def operands_of(words: tuple[Word, ...]) -> tuple[str, ...]:
-    """What a shell is given besides options: its script and the arguments of it. ``-s`` and ``-`` mean standard input: none."""
+    """The operands of a shell: a script and its arguments. Empty for ``-s`` and ``-``, which mean standard input."""
     rest = [word.text for word in words[1:]]
     while rest:
         text = rest.pop(0)
@@ -105,7 +105,7 @@ def operands_of(words: tuple[Word, ...]) -> tuple[str, ...]:
 
 
 def _remote(words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """What ``ssh host`` or ``watch`` is to run."""
+    """The command that ``ssh host`` or ``watch`` runs."""
     at = 1
     while at < len(words) and words[at].text.startswith("-"):
         at += 2 if len(words[at].text) == 2 and words[at].text[1] in "bcDEeFIiJLlmOopQRSWwn" else 1

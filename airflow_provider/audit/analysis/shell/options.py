@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 def options(arguments: Sequence[str], valued: str = "", long: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """
-    Give each option with what is, or may be, its value.
+    Yield each option with its value, or what may be its value.
 
-    :param valued: letters of the short options that take a value: in ``-fsSLok`` the file of curl's ``-o`` is ``k``. Of a long option
-        without ``=`` the value is the next word, whether it takes one or not.
-    :param long: those long options that do take one, so that the next word is no option.
+    :param valued: letters of the short options that take a value: in ``-fsSLok`` the file of curl's ``-o`` is ``k``. The value of a long
+        option without ``=`` is the next word, whether it takes one or not.
+    :param long: the long options that take a value, so that the next word is not an option.
     """
     at = 0
     while at < len(arguments):

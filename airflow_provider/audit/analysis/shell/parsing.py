@@ -1,4 +1,4 @@
-"""Texts as scripts."""
+"""Parsing of scripts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import lru_cache
 from airflow_provider.audit.analysis.shell.script import Script
 
 MOST = 256 * 1024
-"""Characters of a script that are parsed; :attr:`Script.cut` says if there are more."""
+"""Maximum number of characters of a script that are parsed, see :attr:`Script.cut`."""
 
 
 @lru_cache(maxsize=32)
 def parse(text: str, shell: str | None = None) -> Script:
     """
-    Take a script apart. Never fails: what can't be understood is left out, and ``broken`` says so.
+    Parse a script. Never fails: parts with syntax errors are left out, and ``broken`` is set.
 
     :param shell: ``SH``, ``BASH`` or ``POWERSHELL``; None for a shell like sh.
     """

@@ -1,4 +1,4 @@
-"""Secrets that commands are given: as an option, as an argument, or on standard input."""
+"""Secrets that are passed to commands: as an option, as an argument, or on standard input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONFIGURABLE = frozenset({"npm", "pnpm", "yarn", "aws", "git", "composer", "pip
 
 
 def passed_secrets(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    """What commands are given as secrets, each with a name for it."""
+    """Values that are passed to commands and may be secrets, each with a name."""
     for number, command in enumerate(pipeline.commands):
         yield from _by_name(command)
         yield from (("password", value) for value in _by_tool(command.name, command.arguments))
@@ -30,7 +30,7 @@ def passed_secrets(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 
 
 def _by_name(command: Command) -> Iterator[tuple[str, str]]:
-    """Values of options and variables that are secrets by their name."""
+    """Values of options and variables that have the name of a secret."""
     name, arguments = command.name, command.arguments
     configures = name in _CONFIGURABLE and "config" in "".join(arguments[:2])
     for text, following in pairwise((*arguments, "")):
@@ -60,11 +60,11 @@ def _on_input(command: Command, before: Command | None) -> Iterator[tuple[str, s
 @dataclass(frozen=True, slots=True)
 class _PasswordOption:
     """
-    Options whose value is, or holds, a password.
+    Options whose value is or contains a password.
 
     :param names: of the options.
     :param valued, valued_long: the options that take a value.
-    :param part: which part of the value is the password.
+    :param part: the part of the value that is the password.
     :param word: a word that must be among the arguments, such as a subcommand.
     """
 
@@ -108,7 +108,7 @@ _PREFIXES = {
     "openssl": "pass:",
     "sonar-scanner": "-Dsonar.login=",
 }
-"""How an argument begins that is a password from there on."""
+"""Prefixes of arguments that are followed by a password."""
 
 
 def _of_openssl(arguments: tuple[str, ...]) -> Iterator[str]:
@@ -146,7 +146,7 @@ _OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
 
 
 def _by_tool(name: str, arguments: tuple[str, ...]) -> Iterator[str]:
-    """Passwords in options and operands of programs that are known to take them there."""
+    """Passwords in options and operands of known programs."""
     if option := _OPTIONS.get(name):
         yield from option.values(arguments)
     if prefix := _PREFIXES.get(name):

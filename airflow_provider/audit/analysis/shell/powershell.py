@@ -1,4 +1,4 @@
-"""Scripts of PowerShell, by tree-sitter's grammar. Calls of methods and parts in brackets are commands within the command."""
+"""Parser of PowerShell scripts, based on tree-sitter's grammar. Method calls and parts in brackets are nested commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider.audit.analysis.shell.inner_shells import scripts_within
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 
 DEEPEST = 3
-"""Scripts in strings in scripts that are followed."""
+"""Maximum depth of scripts in strings in scripts."""
 
 _VARIABLE = re.compile(r"\$[\w:]+(?:\.\w+)*")
 _STRINGS = (
@@ -36,7 +36,8 @@ def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Sc
     Parse a script. ``first`` is the number of its first line.
 
     A method call ``(New-Object Net.WebClient).DownloadString(url)`` is a command named ``downloadstring`` with the call's arguments; an
-    expression that feeds a pipe is a command without words whose ``nested`` holds what it calls; a variable alone is ``Write-Output $it``.
+    expression at the start of a pipe is a command without words whose ``nested`` contains its calls; a lone variable is
+    ``Write-Output $it``.
     """
     root = tree_sitter.Parser(_language()).parse(text.encode("utf-8", "replace")).root_node
     reader = _Reader(depth, first)
@@ -50,7 +51,7 @@ class _Reader:
         self._within, self._first = depth, first
 
     def pipelines(self, root: tree_sitter.Node) -> Iterator[Pipeline]:
-        """Those below a node; not those within their commands."""
+        """The pipelines below a node, without nested ones."""
         waiting = [root]
         while waiting:
             node = waiting.pop()
@@ -146,7 +147,7 @@ def _variables(node: tree_sitter.Node) -> list[tree_sitter.Node]:
 
 
 def _find(node: tree_sitter.Node, *kinds: str) -> list[tree_sitter.Node]:
-    """Nodes of these kinds below a node, the outermost only."""
+    """The outermost nodes of these kinds below a node."""
     found: list[tree_sitter.Node] = []
     waiting = list(reversed(node.named_children))
     while waiting:

@@ -1,4 +1,4 @@
-"""Secrets that commands print, or that a shell shows when it traces what it runs."""
+"""Secrets that commands print, or that a shell shows in trace mode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FETCH_SECRETS = re.compile(
 
 
 def traces(command: Command) -> str | None:
-    """The command that makes the shell print each command with its values, in short; None if it does not."""
+    """The short form of a command that turns trace mode on; None if it does not."""
     arguments = command.arguments
     if command.name == "set":
         for at, text in enumerate(arguments):
@@ -58,14 +58,14 @@ def traces(command: Command) -> str | None:
 
 
 Printed = tuple[str, Confidence | None]
-"""What is printed, in short, and how sure that is; None: as sure as the rule is."""
+"""The short form of the command, and the confidence; None for that of the rule."""
 
 
 def printed_secrets(script: Script, encrypted: frozenset[str]) -> Iterator[tuple[Command, str, Confidence | None]]:
     """
-    Give each command that prints a secret to the log.
+    Yield each command that prints a secret to the log.
 
-    :param encrypted: names of variables that are secrets, whatever their name.
+    :param encrypted: names of variables that are secrets regardless of their name.
     """
     captured = {id(item) for assignment in script.assignments for nested in assignment.value.nested for item in nested.pipelines}
     for pipeline, number in _visible(script.pipelines, captured):
@@ -75,7 +75,7 @@ def printed_secrets(script: Script, encrypted: frozenset[str]) -> Iterator[tuple
 
 
 def _visible(pipelines: Iterable[Pipeline], captured: set[int]) -> Iterator[tuple[Pipeline, int]]:
-    """Commands whose output is in the log: not those in ``$(...)``, before another command that takes it, or with a file to write to."""
+    """Commands whose output goes to the log, not into ``$(...)``, another command or a file."""
     waiting = [pipeline for pipeline in pipelines if id(pipeline) not in captured]
     while waiting:
         pipeline = waiting.pop(0)
@@ -91,7 +91,7 @@ def _visible(pipelines: Iterable[Pipeline], captured: set[int]) -> Iterator[tupl
 
 
 def _out_of_sight(command: Command) -> bool:
-    """Whether what a command prints goes into a file."""
+    """Whether the output of a command goes into a file."""
     return any(
         item.operator in (">", ">>", ">|", "&>", "&>>") and item.target.text not in ("/dev/stdout", "/dev/stderr", "/dev/tty", "&1", "&2")
         for item in command.redirections
@@ -121,7 +121,7 @@ def _by_printenv(command: Command, encrypted: frozenset[str], filtered: Confiden
 
 
 def _all_variables(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
-    """``env``, ``set``, ``export``, ``declare -x``: what prints all variables if it is given nothing else."""
+    """``env``, ``set``, ``export``, ``declare -x``: print all variables without arguments."""
     name, arguments = command.name, command.arguments
     if name == "env":
         every = not _operands(command) and not command.has("-i")
@@ -171,7 +171,7 @@ def _by_get_content(command: Command, encrypted: frozenset[str], filtered: Confi
 
 
 def _shows(word: Word, name: str) -> bool | None:
-    """Whether the word shows the variable's value; None for a part of it only."""
+    """Whether the word shows the value of the variable; None if only part of it."""
     plain = re.escape(name)
     if re.search(rf"\$(?:env:)?{plain}(?!\w)|\$\{{(?:env:)?{plain}(?:\}}|:?[-=?])", word.text, re.IGNORECASE):
         return True

@@ -1,4 +1,4 @@
-"""Scripts as rules see them: pipelines of simple commands, whatever the shell."""
+"""The model of a script, independent of the shell: pipelines of simple commands."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ WRAPPERS = {
     "chroot": frozenset(),
     "flock": frozenset("wE"),
 }
-"""Commands that run the command behind them, and their short options that take a value."""
+"""Commands that run another command, and their short options that take a value."""
 BEFORE = {"timeout": 1, "gosu": 1, "su-exec": 1, "chroot": 1, "flock": 1}
-"""How many arguments of a wrapper come before the command."""
+"""Number of arguments of a wrapper before the command."""
 LONG = frozenset(
     {"--user", "--group", "--host", "--prompt", "--chdir", "--unset", "--signal", "--kill-after", "--adjustment", "--max-args"}
 )
@@ -40,7 +40,7 @@ LONG = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A variable within a word. ``quoted``: it stays one word whatever it holds."""
+    """A variable in a word. ``quoted``: its value is not split into words."""
 
     name: str
     quoted: bool
@@ -51,9 +51,9 @@ class Word:
     """
     A word of a command.
 
-    :param text: without its quotes; expansions stay as they are written.
-    :param literal: whether the text is the value, without any expansion.
-    :param nested: what runs to make the value: command substitutions.
+    :param text: without quotes; expansions are unchanged.
+    :param literal: whether the text is the value, without expansions.
+    :param nested: command substitutions.
     """
 
     text: str
@@ -64,7 +64,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A variable that is set. ``exported``: for all commands that follow."""
+    """An assignment to a variable. ``exported``: visible to all following commands."""
 
     name: str
     value: Word
@@ -74,7 +74,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Redirection:
-    """``operator`` such as ``>``, ``<``, ``<<<``, ``2>``; of a heredoc the target is its body."""
+    """``operator`` such as ``>``, ``<``, ``<<<``, ``2>``; the target of a heredoc is its body."""
 
     operator: str
     target: Word
@@ -83,7 +83,7 @@ class Redirection:
 @dataclass(frozen=True, slots=True)
 class Nested:
     """
-    A script within a command.
+    A script in a command.
 
     :param via: ``group`` for a subshell, loop or branch that is part of a pipe, ``command`` for ``$(...)``, ``process`` for ``<(...)``,
         ``string`` for ``sh -c '...'`` and ``eval '...'``, ``heredoc`` for one that a shell reads.
@@ -111,11 +111,11 @@ class Command:
 
     @cached_property
     def effective(self) -> tuple[Word, ...]:
-        """The words from the name of what really runs on: behind ``sudo -E``, ``env A=b``, ``timeout 5``."""
+        """The words of the command that actually runs, without wrappers such as ``sudo -E``, ``env A=b``, ``timeout 5``."""
         words = self.words
         while words and (wrapper := base_name(words[0].text)) in WRAPPERS:
             if wrapper == "command" and len(words) > 1 and words[1].text in ("-v", "-V"):
-                break  # only says where it is
+                break  # only prints its path
             rest = _behind(words[1:], wrapper)
             if not rest:
                 break
@@ -124,20 +124,20 @@ class Command:
 
     @cached_property
     def name(self) -> str:
-        """What really runs, in lower case, without its path or ``.exe``; empty if there is none."""
+        """Name of the program that actually runs, in lower case, without path or ``.exe``; empty if there is none."""
         words = self.effective
         return base_name(words[0].text) if words else ""
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
-        """Texts of what follows the name."""
+        """The words after the name."""
         return tuple(word.text for word in self.effective[1:])
 
     def has(self, *options: str) -> bool:
         """
-        Whether one of these options is given: ``--insecure`` (``--insecure=...`` too), or ``-k``, which counts in ``-fsSk`` too.
+        Whether one of these options is set: ``--insecure`` (also ``--insecure=...``), or ``-k`` (also in ``-fsSk``).
 
-        Options behind ``--`` are none.
+        Words after ``--`` are not options.
         """
         for text in self.arguments:
             if text == "--":
@@ -180,7 +180,7 @@ def base_name(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Commands joined by ``|``: mostly one."""
+    """Commands joined by ``|``, usually one."""
 
     commands: tuple[Command, ...]
     line: int
@@ -191,8 +191,8 @@ class Script:
     """
     A parsed script.
 
-    :param pipelines: at the top and in loops, branches and functions, in the order in which they are written.
-    :param broken: whether parts were no valid syntax; the rest is still there.
+    :param pipelines: at the top level and in loops, branches and functions, in source order.
+    :param broken: whether parts have syntax errors; the rest is parsed.
     :param cut: whether only the first part was parsed.
     """
 
@@ -202,11 +202,11 @@ class Script:
     cut: bool = False
 
     def every_pipeline(self) -> Iterator[Pipeline]:
-        """All pipelines, those within commands behind the one that they are in."""
+        """All pipelines, nested ones after the one that contains them."""
         yield from _all(self.pipelines)
 
     def every_command(self) -> Iterator[Command]:
-        """All commands, those within commands too."""
+        """All commands, including nested ones."""
         for pipeline in self.every_pipeline():
             yield from pipeline.commands
 

@@ -1,4 +1,4 @@
-"""Where commands and variables switch the checks of TLS certificates off."""
+"""Commands and variables that disable the verification of TLS certificates."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OFF_WHEN_FALSE = frozenset({
     "node_tls_reject_unauthorized", "pythonhttpsverify", "npm_config_strict_ssl", "yarn_enable_strict_ssl",
     "consul_http_ssl_verify", "perl_lwp_ssl_verify_hostname", "bundle_ssl_verify_mode", "ldaptls_reqcert", "conda_ssl_verify",
 })  # fmt: skip
-"""Variables whose false value switches the check off."""
+"""Variables that disable verification if false."""
 OFF_WHEN_TRUE = frozenset({
     "git_ssl_no_verify", "vault_skip_verify", "nomad_skip_verify", "azure_cli_disable_connection_verification",
     "ansible_galaxy_ignore", "influx_skip_verify", "cloudsdk_auth_disable_ssl_validation", "mc_insecure",
 })  # fmt: skip
-"""Variables whose true value switches the check off."""
+"""Variables that disable verification if true."""
 _CLEAR = re.compile(
     r"--?(?:[a-z]+-)*(?:insecure-skip-(?:tls-)?verify|skip-tls-verify|tls-skip-verify|no-check-certificates?|no-verify-ssl|no-ssl-verify|no-verify-tls"
     r"|no-tls-verify|skip-ssl-verify|skip-ssl-validation|skip-cert-verify|skip-certificate-check|disable-ssl-verification|disable-tls-verification"
@@ -39,7 +39,7 @@ _INSECURE = frozenset({
     "regctl", "k6", "newman", "hg", "redis-cli", "xh", "flux", "conda", "mamba", "manifest-tool", "notation", "istioctl", "tsh",
     "snyk", "sentry-cli", "gh",
 })  # fmt: skip
-"""Tools whose ``--insecure`` means that."""
+"""Tools whose ``--insecure`` disables verification."""
 _PIP = frozenset({"pip", "pip3", "pipenv", "uv"})
 _WRITE = frozenset({
     "echo", "printf", "grep", "egrep", "fgrep", "sed", "awk", "write-host", "write-output", "cat", "tee", "add-content", "set-content",
@@ -67,14 +67,14 @@ _CODE_RUNNERS = re.compile(r"(?:python|node|ruby|perl|php|pypy)[\d.]*")
 
 
 def by_variable(name: str, value: str) -> Confidence | None:
-    """Whether an environment variable of this value switches the checks off."""
+    """Confidence that an environment variable with this value disables verification; None if it does not."""
     key, text = name.lower().removeprefix("env:"), value.strip().strip("\"'").lower()
     if key in OFF_WHEN_FALSE and text in _OFF:
         return Confidence.HIGH
     if key in OFF_WHEN_TRUE and text and text not in _OFF:
         return Confidence.HIGH if text in _ON else Confidence.MEDIUM
     if key == "git_ssl_no_verify" and text in ("0", "false"):
-        return Confidence.MEDIUM  # git looks only at whether it is set
+        return Confidence.MEDIUM  # git only checks whether it is set
     if key in ("pip_trusted_host", "uv_insecure_host") and text:
         return Confidence.LOW if _only_here(f"//{text}") else Confidence.HIGH
     if key in ("goinsecure",) and text:
@@ -91,7 +91,7 @@ def by_variable(name: str, value: str) -> Confidence | None:
 
 
 def by_assignment(assignment: Assignment) -> Confidence | None:
-    """The same of a variable that a script sets; PowerShell's certificate callback too."""
+    """The same for a variable that a script sets, and for PowerShell's certificate callback."""
     if "servercertificatevalidationcallback" in assignment.name.lower():
         return Confidence.HIGH if "true" in assignment.value.text.lower() else Confidence.MEDIUM
     if "skipcertificatecheck" in assignment.name.lower():
@@ -102,7 +102,7 @@ def by_assignment(assignment: Assignment) -> Confidence | None:
 
 
 def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
-    """Options and settings of a command that switch the checks off, each as what a report may show, and how sure that is."""
+    """Options and settings of a command that disable verification, in a form that a report may show, with the confidence."""
     name, arguments = command.name, command.arguments
     if name in _WRITE:
         yield from _into_a_file(command)
@@ -117,18 +117,18 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
         pairs += _container_variables(name, arguments)
     for key, value in pairs:
         if confidence_of := by_variable(key, value):
-            yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may hold a login
+            yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may contain a login
 
 
 @dataclass(frozen=True, slots=True)
 class _Option:
     """
-    An option that switches the check off, in lower case.
+    An option that disables verification, in lower case.
 
-    :param tools: the programs that it means that in; None for any.
-    :param values: the values that switch the check off; None for a switch, which any value but a false one turns on.
-    :param joined: whether the value is behind ``=``; else it may be the next word.
-    :param word: whether a switch is turned off by ``false`` as the next word.
+    :param tools: the programs that have it; None for any.
+    :param values: the values that disable verification; None for a switch, which is on unless its value is false.
+    :param joined: whether the value follows ``=``; otherwise it may be the next word.
+    :param word: whether ``false`` as the next word turns a switch off.
     """
 
     key: re.Pattern[str]
@@ -139,7 +139,7 @@ class _Option:
     confidence: Confidence = Confidence.HIGH
 
     def shown(self, name: str, text: str, following: str) -> str | None:
-        """What a report may show of an option of a command; None if it does not switch the check off."""
+        """The option in a form that a report may show; None if it does not disable verification."""
         key, equals, value = text.partition("=")
         if (self.tools is not None and name not in self.tools) or not self.key.fullmatch(key):
             return None
@@ -167,7 +167,7 @@ _TEXTS = (
     (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH),
     (re.compile("sslmode=disable"), Confidence.MEDIUM),
 )
-"""Parts of arguments that switch the check off, such as a setting within an address."""
+"""Parts of arguments that disable verification, such as a parameter of a URL."""
 
 
 def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
@@ -207,7 +207,7 @@ _SETTINGS = {
         "openstack": r".*--insecure\b",
     }.items()
 }  # fmt: skip
-"""``npm config set strict-ssl false`` and its like in other tools."""
+"""``npm config set strict-ssl false`` and similar commands of other tools."""
 
 
 def _of_curl(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
@@ -218,7 +218,7 @@ def _of_curl(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str
 
 
 def _of_powershell(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
-    """``-SkipCertificateCheck``, which may be shortened, and is not ``:$false``."""
+    """``-SkipCertificateCheck``, which may be abbreviated, unless it is ``:$false``."""
     for text, value in pairwise((*lower, "")):
         if len(text) > len("-skipc") and "-skipcertificatecheck".startswith(text.rstrip(":")) and value not in ("$false", "false"):
             yield "-SkipCertificateCheck", Confidence.HIGH
@@ -226,7 +226,7 @@ def _of_powershell(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tup
 
 
 def _of_wget(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
-    """``--no-check-certificate``, which may be shortened."""
+    """``--no-check-certificate``, which may be abbreviated."""
     for text in lower:
         long = len(text) >= len("--no-check") and "--no-check-certificate".startswith(text.partition("=")[0])
         if long or "check_certificate=off" in text.replace(" ", "").replace("-", "_"):
@@ -255,7 +255,7 @@ def _of_git(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str,
         if text.startswith("-c") and (match := re.fullmatch(r"http\..*sslverify=(.*)", given)) and match[1].strip("\"'") in _OFF:
             yield "http.sslVerify=false", Confidence.HIGH
         elif number and not text.startswith("-") and not lower[number - 1].startswith("-"):
-            return  # behind the subcommand
+            return  # after the subcommand
 
 
 def _of_pip(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
@@ -275,11 +275,11 @@ _OWN_OPTIONS: dict[str, Callable[[tuple[str, ...], list[str]], Iterator[tuple[st
         ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"), _of_powershell
     ),
 }
-"""Programs whose options are read in a way of their own, and only so."""
+"""Programs with special handling of options."""
 
 
 def _container_variables(name: str, arguments: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What ``docker run -e A=b`` and ``docker build --build-arg A=b`` hand over."""
+    """What ``docker run -e A=b`` and ``docker build --build-arg A=b`` pass on."""
     if name not in ("docker", "podman", "nerdctl", "kubectl"):
         return []
     found = [(text, following) for text, following in pairwise(arguments) if text in ("-e", "--env", "--build-arg")]
@@ -288,7 +288,7 @@ def _container_variables(name: str, arguments: tuple[str, ...]) -> list[tuple[st
 
 
 def _into_a_file(command: Command) -> Iterator[tuple[str, Confidence]]:
-    """A tool's own settings file that is written."""
+    """Writes to the settings file of a tool."""
     files = [item.target.text for item in command.redirections if item.operator in (">", ">>")] + list(
         command.arguments[:1] if command.name == "tee" else ()
     )

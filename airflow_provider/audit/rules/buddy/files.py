@@ -1,4 +1,4 @@
-"""As whom Buddy actions run, and which files they see and keep."""
+"""The user that Buddy actions run as, and the files that they mount and cache."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The commands run as root. Without a user it is the image's own, which is not known here: told at persona strict only.
+    The commands run as root. If no user is set, the image's default user applies, which the audit does not know: this is reported at
+    persona strict only.
 
     Why:
-    Whatever gets into the container, a package with a script in it for one, is root there, and nearer to the machine.
+    Anything that gets into the container, such as a package with an install script, is root there and one step closer to the host.
 
-    Mend:
-    Name another user that the image has.
+    Fix:
+    Set another user that exists in the image.
 
     Before:
     {"run_as_user": "root"}
@@ -45,8 +46,8 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
     elif not user and action.config.type != "RUN_DOCKER_CONTAINER":
         yield not_applicable("no container")
     elif not user:
-        yield not_available("the image's own user is not known")
-        message = "It runs as the image's own user, mostly root."
+        yield not_available("the image's default user is not known")
+        message = "It runs as the image's default user, usually root."
         yield fail("run_as_user", None, message, severity=Severity.LOW, confidence=Confidence.LOW, persona=Persona.STRICT)
     elif re.search(r"[$%{]", user):
         yield not_available("run_as_user holds a variable")
@@ -66,14 +67,14 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
 )
 def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A directory is mounted that is not the pipeline's: by ``..``, the machine's own directories, or the socket of Docker; or something is
-    mounted over a system directory of the container. Mounts of that socket by ``docker run`` in commands count too.
+    A mapping mounts something outside the pipeline file system: a path with ``..``, a host directory, or the Docker socket; or it mounts
+    over a system directory of the container. Mounts of the Docker socket by ``docker run`` in commands count too.
 
     Why:
-    Who has the socket of Docker is root on the machine. What lies over a system directory replaces the container's programs.
+    Access to the Docker socket is root access to the host. A mount over a system directory replaces the container's programs.
 
-    Mend:
-    Map directories of the pipeline's file system to directories of the application only.
+    Fix:
+    Only map directories of the pipeline file system to directories of the application.
 
     Before:
     {"volume_mappings": ["/var/run/docker.sock:/var/run/docker.sock"]}
@@ -88,7 +89,7 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
         yield from _mapping(f"volume_mappings[{number}]", mapping)
     directory = (action.config.working_directory or "").strip()
     if directory and _over_system(directory):
-        message = "The pipeline's file system is mounted over a system directory."
+        message = "The pipeline file system is mounted over a system directory."
         yield fail("working_directory", directory, message, severity=Severity.MEDIUM)
     for script in action.scripts():
         if "docker" in script.text or "podman" in script.text or "nerdctl" in script.text:
@@ -126,9 +127,9 @@ def _mapping(path: str, mapping: str) -> Iterator[Outcome]:
     if place in _OF_SOCKETS and left.strip():
         yield fail(path, text, "The directory of the container engine's socket is mounted.")
     elif _leaves(left):
-        yield fail(path, text, "The mapping leaves the pipeline's file system.", confidence=Confidence.HIGH)
+        yield fail(path, text, "The mapping leaves the pipeline file system.", confidence=Confidence.HIGH)
     elif windows or re.match(r"~|\$\{?HOME", left) or _OF_THE_MACHINE.match(place):
-        yield fail(path, text, "A directory of the machine seems to be mounted.")
+        yield fail(path, text, "A host directory seems to be mounted.")
     elif right and _over_system(right):
         yield fail(path, text, "Something is mounted over a system directory of the container.", severity=Severity.MEDIUM)
 
@@ -138,7 +139,7 @@ def _clean(path: str) -> str:
 
 
 def _leaves(path: str) -> bool:
-    """Whether it climbs above where it starts. ``a/../b`` does not."""
+    """Whether it leaves the directory it starts in. ``a/../b`` does not."""
     depth = 0
     for part in path.replace("\\", "/").split("/"):
         depth += -1 if part == ".." else 0 if part in ("", ".") else 1
@@ -164,13 +165,13 @@ def _over_system(path: str) -> bool:
 )
 def credentials_cached(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A directory is kept in the cache in which programs keep keys and passwords, or a whole home directory.
+    A cached directory is one where programs store keys and passwords, or a whole home directory.
 
     Why:
-    The cache is shared by every execution, those of other branches too, and outlives what was put there for one.
+    All executions share the cache, including those of other branches, and it outlives the execution that wrote to it.
 
-    Mend:
-    Keep packages only: ``~/.npm``, ``~/.m2/repository``, ``~/.cache/pip``.
+    Fix:
+    Cache packages only: ``~/.npm``, ``~/.m2/repository``, ``~/.cache/pip``.
 
     Before:
     {"cached_dirs": ["/root", "/root/.ssh"]}
@@ -185,7 +186,7 @@ def credentials_cached(action: ActionFacts, settings: AuditSettings) -> Iterator
             re.sub(r"^(?:~|\$\{?HOME\}?|%USERPROFILE%|[A-Za-z]:/Users/[^/]+)(?=/|$)", "/root", directory.strip().replace("\\", "/"))
         )
         if _CREDENTIALS.search(place):
-            yield fail(f"cached_dirs[{number}]", directory, f"{directory} is a place of keys and passwords.")
+            yield fail(f"cached_dirs[{number}]", directory, f"{directory} holds keys and passwords.")
         elif _HOME.fullmatch(place):
             yield fail(f"cached_dirs[{number}]", directory, f"{directory} is a whole home directory, or more.")
 

@@ -1,4 +1,4 @@
-"""What Buddy actions do about errors, and which of them are switched off."""
+"""How Buddy actions handle errors, and which actions are disabled."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution goes on when the action fails, and may end as successful. Worse for what seems to be a test, a scan or a migration. Of
-    confidence low for a message, and for a deployment, to which the field does not apply.
+    The execution continues when the action fails, and may end as successful. Severity is higher for an action that seems to be a test, a
+    scan or a migration. Confidence is low for a notification, and for a deployment, to which the field does not apply.
 
     Why:
-    A failed scan stops nothing; a failed migration is followed by the deployment that needs it.
+    A failed scan does not stop a release; a failed migration is followed by the deployment that needs it.
 
-    Mend:
-    Turn ``ignore_errors`` off. Let one command fail quietly by ``|| true`` where that is what is meant.
+    Fix:
+    Turn ``ignore_errors`` off. To let a single command fail, append ``|| true`` to it.
 
     Before:
     {"name": "Security scan", "ignore_errors": true}
@@ -49,13 +49,13 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         elif what & {"check", "change", "approval"}:
             yield fail("ignore_errors", True, "Errors of a test, scan or change are ignored.", severity=Severity.HIGH)
         elif "notice" in what:
-            message = "Errors of a message are ignored."
+            message = "Errors of a notification are ignored."
             yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.LOW)
         elif action.config.trigger_time in ("ON_FAILURE", "ON_TERMINATE", "ON_WARNING"):
-            message = "Errors are ignored in an action that runs when something has failed already."
+            message = "Errors are ignored in an action that runs after a failure."
             yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.MEDIUM)
         else:
-            yield fail("ignore_errors", True, "The execution goes on when the action fails.")
+            yield fail("ignore_errors", True, "The execution continues when the action fails.")
 
 
 @rule(
@@ -70,13 +70,13 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 )
 def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    After a command that fails, those behind it run all the same. Worse for what seems to deploy or migrate.
+    After a failed command the following commands still run. Severity is higher for an action that seems to deploy or migrate.
 
     Why:
-    The second command rests on the first: after a failed build the old artefact is published.
+    Commands depend on the ones before them: after a failed build the old artefact is published.
 
-    Mend:
-    Turn ``execute_every_command`` off; put what has to run in any case into an action with the trigger ``ON_FAILURE``.
+    Fix:
+    Turn ``execute_every_command`` off; move commands that must run after a failure into an action with the trigger ``ON_FAILURE``.
 
     Before:
     {"execute_commands": ["./migrate.sh", "./deploy.sh"], "execute_every_command": true}
@@ -90,7 +90,7 @@ def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator
         lines = [
             line for script in action.scripts() for line in script.text.splitlines() if line.strip() and not line.lstrip().startswith("#")
         ]
-        message = "Commands go on after one that failed."
+        message = "Commands run after one that failed."
         if len(lines) < 2:
             yield fail("execute_every_command", True, message, severity=Severity.LOW, confidence=Confidence.MEDIUM)
         else:
@@ -109,13 +109,13 @@ def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator
 )
 def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An approval, a test or a scan is switched off.
+    An approval, a test or a scan is disabled.
 
     Why:
-    It was switched off for one run, and nobody switched it on again: what it was to stop goes through.
+    It was probably disabled for one run and never enabled again. What it should stop goes through.
 
-    Mend:
-    Switch it on, or delete it if it is really not needed.
+    Fix:
+    Enable it, or delete it if it is not needed.
 
     Before:
     {"type": "WAIT_FOR_APPLY", "name": "Approve release", "disabled": true}
@@ -132,7 +132,7 @@ def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         yield not_applicable("it seems to be no approval, test or scan")
     elif action.config.disabled:
         kind = "An approval" if approval else "A test or scan"
-        yield fail("disabled", True, f"{kind} is switched off.")
+        yield fail("disabled", True, f"{kind} is disabled.")
 
 
 @rule(
@@ -159,13 +159,13 @@ def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 )
 def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A field is set that can never apply, since another one says otherwise.
+    A field is set that has no effect because of another field.
 
     Why:
-    Who reads it believes what is not so: that an action runs on failures, that an image is the one just built.
+    It misleads readers: the action seems to run on failures, or the image seems to be the one just built.
 
-    Mend:
-    Clear the field, or set the other one to what was meant.
+    Fix:
+    Clear the field, or correct the other one.
 
     Before:
     {"trigger_time": "ON_EVERY_EXECUTION", "run_only_on_first_failure": true}
@@ -191,5 +191,5 @@ def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator
     if action.config.region and registry not in (None, "AMAZON_ECR", "GOOGLE_ARTIFACT_REGISTRY"):
         yield fail("region", action.config.region, f"The registry {registry} has no regions.")
     if action.config.mount_filesystem_disable and action.config.volume_mappings:
-        message = "The pipeline's file system is not mounted, so there is nothing to map."
+        message = "The pipeline file system is not mounted, so there is nothing to map."
         yield fail("volume_mappings", " ".join(action.config.volume_mappings), message, confidence=Confidence.MEDIUM)

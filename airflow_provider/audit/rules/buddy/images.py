@@ -1,4 +1,4 @@
-"""Which images Buddy actions run in."""
+"""The images that Buddy actions run in."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The action runs in an image that is named by no tag, or by one that is known to move: ``images.floating_tags``, also with the name of a
-    variant behind it, such as ``lts-alpine``. A tag without any number is only likely to move. At persona strict: by no digest.
+    The image has no tag, or a tag that is known to move: one of ``images.floating_tags``, also with a variant appended, such as
+    ``lts-alpine``. Confidence is medium for other tags without a number. Persona strict: the image is not pinned by its digest.
 
     Why:
-    Another image may come under the same name tomorrow. A run can't be repeated then, and who can push to the tag can run code in
+    The same name may refer to another image tomorrow. Runs are then not reproducible, and anyone who can push to the tag can run code in
     the pipeline.
 
-    Mend:
-    Name a version, or better the digest, which is the only name that can't move.
+    Fix:
+    Use a version, or better the digest, which always refers to the same image.
 
     Before:
     {"docker_image_name": "library/node", "docker_image_tag": "latest"}
@@ -69,21 +69,21 @@ def pinned(name: str, given: str | None, settings: AuditSettings, path: str) -> 
     shown = image.name if image else shown_address(name)
     if tag is None:
         if image is None:
-            yield not_available("the image's name is no reference, or holds a variable")
+            yield not_available("the image's name is not a valid reference, or contains a variable")
         else:
-            yield fail(path, None, f"{shown} is named without a tag, so it is latest.")
+            yield fail(path, None, f"{shown} has no tag, so latest is used.")
         return
     confidence = floats(tag, image.repository if image else "", settings)
     if confidence is not None:
         yield fail(path, tag, f"The tag {tag} of {shown} moves.", confidence=confidence)
     elif VARIABLE.search(tag):
-        yield not_available("the image's tag holds a variable")
+        yield not_available("the image's tag contains a variable")
     else:
-        yield fail(path, tag, f"{shown}:{tag} is not named by its digest.", persona=Persona.STRICT, severity=Severity.LOW)
+        yield fail(path, tag, f"{shown}:{tag} is not pinned by its digest.", persona=Persona.STRICT, severity=Severity.LOW)
 
 
 def floats(tag: str, repository: str, settings: AuditSettings) -> Confidence | None:
-    """How sure it is that a tag moves; None if it seems to be a version, a commit, a date, or is not known."""
+    """Confidence that a tag moves; None if it seems to be a version, a commit or a date, or is unknown."""
     text = tag.strip().lower()
     words = [word for word in re.split(r"[-_.+/]", text) if word]
     if text in settings.images.floating_tags or (words and words[0] in settings.images.floating_tags and not re.search(r"\d", text)):
@@ -114,13 +114,13 @@ _CODENAMED = frozenset({"debian", "ubuntu", "buildpack-deps"})
 )
 def mutable_image_source(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The image is built by an action that is not there or is switched off, or comes from a package without an exact version.
+    The image is built by an action that does not exist or is disabled, or comes from a package without an exact version.
 
     Why:
-    What runs is then whatever was left by an earlier run or published last, and nobody sees the change in this action.
+    The action then runs whatever an earlier run left or somebody published last, and the change is not visible in this action.
 
-    Mend:
-    Point to an enabled action of the same pipeline; name one version of the package.
+    Fix:
+    Refer to an enabled action of the same pipeline; set one version of the package.
 
     Before:
     {"image_location": "PACKAGE_REGISTRY", "package": "tools", "version": "latest"}
@@ -131,11 +131,11 @@ def mutable_image_source(action: ActionFacts, settings: AuditSettings) -> Iterat
     if action.config.image_location == "PACKAGE_REGISTRY":
         version = (action.config.version or "").strip()
         if not version:
-            yield fail("version", action.config.version, "The package is named without a version.")
+            yield fail("version", action.config.version, "The package has no version.")
         elif _RANGE.search(version) or floats(version, "", settings) is Confidence.HIGH:
-            yield fail("version", version, f"{version} is not one version.")
+            yield fail("version", version, f"{version} is not an exact version.")
         elif VARIABLE.search(version):
-            yield not_available("the version holds a variable")
+            yield not_available("the version contains a variable")
     elif action.config.image_location == "ACTION":
         yield from _built_by(action)
     else:
@@ -149,7 +149,7 @@ def _built_by(action: ActionFacts) -> Iterator[Outcome]:
     number, name = action.config.docker_build_action_id, action.config.docker_build_action_name
     path = "docker_build_action_name" if number is None and name else "docker_build_action_id"
     if number is None and not name:
-        yield fail(path, None, "No action is named that builds the image.")
+        yield fail(path, None, "The action that builds the image is not set.")
     elif action.pipeline.actions is None:
         yield not_available("the pipeline's other actions were not read")
     else:
@@ -157,7 +157,7 @@ def _built_by(action: ActionFacts) -> Iterator[Outcome]:
         if not found:
             yield fail(path, number if number is not None else name, "The action that builds the image is not in the pipeline.")
         elif all(other.disabled for other in found):
-            yield fail(path, found[0].id, f"The action {found[0].name} that builds the image is switched off.")
+            yield fail(path, found[0].id, f"The action {found[0].name} that builds the image is disabled.")
 
 
 @rule(
@@ -172,12 +172,12 @@ def _built_by(action: ActionFacts) -> Iterator[Outcome]:
 )
 def plain_http_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The registry is spoken to without TLS, or without a check of its certificate. A registry on the same machine is left alone.
+    The registry is used without TLS, or without verifying its certificate. A registry on localhost is not reported.
 
     Why:
-    Whoever is on the way can read the login and put another image in the place of yours.
+    Anyone on the network path can read the login and replace the image.
 
-    Mend:
+    Fix:
     Give the registry a certificate and turn ``insecure_registry`` off.
 
     Before:
@@ -207,7 +207,7 @@ _HERE = re.compile(r"(?:https?://)?(?:[^/@]*@)?(?:localhost|127\.\d+\.\d+\.\d+|\
 
 
 def shown_address(address: str) -> str:
-    """An address without what may be a login in it."""
+    """An address without a possible login in it."""
     return re.sub(r"(?<=//)[^/@]*@|^[^/@]*@", "", address.partition("?")[0])
 
 
@@ -223,13 +223,13 @@ def shown_address(address: str) -> str:
 )
 def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The password of the registry is kept in the action itself, not in an integration or a variable.
+    The registry password is stored in the action itself, not in an integration or a variable.
 
     Why:
-    Each copy has to be changed when the password is, and whoever may read the pipeline may read it.
+    Every copy has to be changed with the password, and everyone who can read the pipeline can read it.
 
-    Mend:
-    Use an integration, or a variable that is encrypted.
+    Fix:
+    Use an integration or an encrypted variable.
 
     Before:
     {"login": "ci", "password": "***"}
@@ -247,7 +247,7 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
     yield fail(
         "password",
         "set",
-        "A password of the registry is stored in the action" + (", encrypted." if ciphertext else "."),
+        "A registry password is stored in the action" + (", encrypted." if ciphertext else "."),
         severity=Severity.LOW if ciphertext else None,
         confidence=Confidence.LOW if action.integration or ciphertext else None,
     )
@@ -266,12 +266,12 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
 )
 def unlisted_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The image comes from a registry, or a part of one, that is not among ``images.registries``.
+    The image comes from a registry, or a path in a registry, that is not listed in ``images.registries``.
 
     Why:
-    Anyone can publish under a name that looks like a known one. A list keeps to those whom you trust.
+    Anyone can publish an image under a name that resembles a known one. A list restricts images to sources that you trust.
 
-    Mend:
+    Fix:
     Copy the image into an allowed registry, or add its registry to the list.
 
     Before:
@@ -290,7 +290,7 @@ def unlisted_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[
     elif not (action.config.docker_image_name or "").strip():
         yield not_applicable("there is no image")
     elif (place := _place(action)) is None:
-        yield not_available("the image's name is no reference, or holds a variable")
+        yield not_available("the image's name is not a valid reference, or contains a variable")
     elif not any(place == name or place.startswith(f"{name}/") for name in allowed):
         host = place.partition("/")[0]
         like = get_close_matches(host, {name.partition("/")[0] for name in allowed} - {host}, 1, 0.85)
@@ -353,13 +353,13 @@ def _place(action: ActionFacts) -> str | None:
 )
 def image_pull_failures_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    If the image can't be pulled, the one that is still in the cache is taken, without a word.
+    If the image can't be pulled, the cached one is used without any message.
 
     Why:
-    An old image runs, unpatched for months perhaps, while the pipeline is green.
+    An old image runs, possibly unpatched for months, while the pipeline is green.
 
-    Mend:
-    Turn it off; mirror the image into a registry of your own if the public one is often out of reach.
+    Fix:
+    Turn it off; mirror the image into your own registry if the public one is often unavailable.
 
     Before:
     {"docker_image_name": "library/node", "ignore_image_pull_failures": true}
@@ -370,7 +370,7 @@ def image_pull_failures_ignored(action: ActionFacts, settings: AuditSettings) ->
     if not action.gives("ignore_image_pull_failures"):
         yield not_available("ignore_image_pull_failures is not visible")
     elif action.config.ignore_image_pull_failures:
-        yield fail("ignore_image_pull_failures", True, "An image from the cache runs unnoticed if the pull fails.")
+        yield fail("ignore_image_pull_failures", True, "A cached image runs silently if the pull fails.")
 
 
 @rule(
@@ -386,14 +386,14 @@ def image_pull_failures_ignored(action: ActionFacts, settings: AuditSettings) ->
 )
 def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The image is kept in the cache, and its tag moves: which of the images of that name runs is not known. At persona strict: any image in
-    the cache that is not named by its digest.
+    The image is cached, and its tag moves: which image of that name runs is unknown. Persona strict: any cached image that is not pinned
+    by its digest.
 
     Why:
-    Mended images do not arrive, and two runners may run two different ones.
+    Patched images are not used, and two runners may run different images.
 
-    Mend:
-    Name the image by its digest; the cache is then harmless. Or turn ``cache_base_image`` off.
+    Fix:
+    Pin the image by its digest, which makes the cache harmless, or turn ``cache_base_image`` off.
 
     Before:
     {"docker_image_name": "library/node", "docker_image_tag": "latest", "cache_base_image": true}
@@ -414,7 +414,7 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
                 yield fail(
                     "cache_base_image",
                     True,
-                    "The image stays in the cache" + (", whatever its tag means by now." if not strict else "."),
+                    "The image stays in the cache" + (", whatever its tag refers to now." if not strict else "."),
                     severity=Severity.INFO if strict else None,
                     persona=outcome.persona,
                 )

@@ -1,4 +1,4 @@
-"""How long Buddy actions may take."""
+"""Time limits and retries of Buddy actions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The action has no time limit, or one above ``limits.action_timeout``. Buddy leaves out what is null, so no timeout is an absent one too.
+    The action has no time limit, or one above ``limits.action_timeout``. Buddy omits null fields, so a missing timeout means none.
 
     Why:
-    An action that hangs keeps its place in the queue, and others wait behind it, until a person notices.
+    An action that hangs blocks the queue until somebody notices.
 
-    Mend:
-    Set a timeout that is a few times what the action takes.
+    Fix:
+    Set a timeout of a few times the usual duration of the action.
 
     Before:
     {"name": "Build", "timeout": null}
@@ -62,13 +62,13 @@ def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome
 )
 def retry_storm_configured(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The action is tried again too often, for too long, without a pause, or although it changes something that a second try may change twice.
+    The action is retried too often, for too long, without a pause, or although it makes a change that a retry may make twice.
 
     Why:
-    What is down stays down under a storm of tries, and the pipeline is busy for hours. Half a migration, tried again, may do harm.
+    Constant retries keep an overloaded service down and the pipeline busy for hours. Retrying half a migration may do harm.
 
-    Mend:
-    Few retries with a pause between them, and a timeout so that all together stay short. None for what must not run twice.
+    Fix:
+    Use few retries with a pause between them, and a timeout that limits the total time. Do not retry actions that must not run twice.
 
     Before:
     {"retry_count": 10, "retry_interval": 0, "timeout": 3600}
@@ -88,10 +88,10 @@ def retry_storm_configured(action: ActionFacts, settings: AuditSettings) -> Iter
         action.config.timeout
         and (total := (count + 1) * action.config.timeout + count * (pause or 0)) > settings.limits.retry_time.total_seconds()
     ):
-        yield fail("retry_count", f"{count} x {limit} s", f"All tries together may take {total} s.")
+        yield fail("retry_count", f"{count} x {limit} s", f"All attempts together may take {total} s.")
     if not pause or pause < 0:
         unset = pause is None
-        yield fail("retry_interval", pause, "There is no pause between tries.", confidence=Confidence.MEDIUM if unset else None)
+        yield fail("retry_interval", pause, "There is no pause between retries.", confidence=Confidence.MEDIUM if unset else None)
     if "change" in purposes(action):
-        message = "It seems to deploy, migrate or publish, and is tried again."
+        message = "It seems to deploy, migrate or publish, and is retried."
         yield fail("retry_count", f"{count} for a change", message, severity=Severity.MEDIUM, confidence=Confidence.MEDIUM)

@@ -1,4 +1,4 @@
-"""Secrets that stand in Buddy actions, or get into their logs."""
+"""Secrets in Buddy actions and their logs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A variable that is not encrypted holds a secret: by its name (``DB_PASSWORD``), or by the shape of its value (keys, tokens, passwords in
-    addresses). References, placeholders and examples are none. Of confidence low: weak values, and those that only look random.
+    A variable that is not encrypted contains a secret, recognised by its name (``DB_PASSWORD``) or by its value (keys, tokens, passwords in
+    URLs). References, placeholders and examples are not reported. Confidence is low for weak values and for random-looking ones.
 
     Why:
-    Whoever may read the pipeline may read it, and it goes into logs and exports unmasked.
+    Everyone who can read the pipeline can read it, and it appears unmasked in logs and exports.
 
-    Mend:
-    Make the secret invalid, set a new one, and tick *encrypted*. A value that is no secret can be named in ``secrets.names``.
+    Fix:
+    Revoke the secret, set a new one, and tick *encrypted*. List variables that are not secrets in ``secrets.names``.
 
     Before:
     {"variables": [{"key": "DB_PASSWORD", "value": "correct-h0rse", "encrypted": false}]}
@@ -62,12 +62,12 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
             if value is None or (isinstance(value, (bool, int, float)) and not names_secret(variable.key)):
                 continue
             if len(str(value)) > MOST:
-                yield not_available("a value is too long to be looked at whole")
+                yield not_available("a value is too long to be checked completely")
             if secret := secret_in(variable.key, str(value), entropy=settings.secrets.entropy):
                 yield fail(
                     f"variables[{number}].{field}",
                     hidden(secret.kind, secret.value),
-                    f"{variable.key} holds a secret and is not encrypted.",
+                    f"{variable.key} contains a secret and is not encrypted.",
                     confidence=secret.confidence,
                 )
                 break
@@ -86,13 +86,13 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
 )
 def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A command holds a secret: of a known shape (confidence high), or as the value of a variable, option or header that is one by its name.
+    A command contains a secret: in a known format (confidence high), or as the value of a variable, option or header with a secret's name.
 
     Why:
-    Whoever may read the pipeline may read it, and the log may show the command.
+    Everyone who can read the pipeline can read it, and the log may show the command.
 
-    Mend:
-    Make the secret invalid, set a new one as an encrypted variable, and use ``$NAME`` in the command.
+    Fix:
+    Revoke the secret, set a new one as an encrypted variable, and use ``$NAME`` in the command.
 
     Before:
     {"execute_commands": ["curl -u ci:correct-h0rse https://example.com"]}
@@ -104,26 +104,26 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be looked at whole")
+        yield not_available("the commands are too long to be checked completely")
     for script in action.scripts():
         seen: set[tuple[str, str]] = set()
         for path, secret in _secrets_of(script, settings):
             if not any(path == where and (secret.value in value or value in secret.value) for where, value in seen):
                 seen.add((path, secret.value))
-                message = f"A secret stands in the commands: {secret.kind}."
+                message = f"The commands contain a secret: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
     for number, value in enumerate(action.config.loop):
         for secret in secrets_shaped(value)[:1]:
             yield fail(
                 f"loop[{number}]",
                 hidden(secret.kind, secret.value),
-                f"A secret stands in the loop: {secret.kind}.",
+                f"The loop contains a secret: {secret.kind}.",
                 confidence=secret.confidence,
             )
 
 
 def _secrets_of(script: Commands, settings: AuditSettings) -> Iterator[tuple[str, Secret]]:
-    """The surest first."""
+    """Those with the highest confidence first."""
     for match in private_keys(script.text):
         yield script.path_at(script.text.count("\n", 0, match.start()) + 1), Secret("Private Key", match[0], Confidence.HIGH)
     for number, line in enumerate(script.text.split("\n"), 1):
@@ -159,14 +159,15 @@ _WORTH = re.compile(r"pass|pwd|secret|token|key|bearer|basic", re.IGNORECASE)
 )
 def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The commands print all variables, one that is a secret by its name or is encrypted, a file of secrets, or what they fetch from a vault;
-    or the shell prints each command with its values (``set -x``). What goes into a file or into another command is not printed.
+    The commands print all variables, a variable that is encrypted or has a secret's name, a credentials file, or a secret from a vault; or
+    the shell prints each command with its values (``set -x``). Output that goes into a file or another command is not reported.
 
     Why:
-    The log is kept, is read by more people than the variables, and is fetched by others, such as Airflow. Masking misses what is encoded.
+    Logs are kept, are readable by more people than the variables, and are copied to other systems such as Airflow. Masking misses encoded
+    values.
 
-    Mend:
-    Print whether it is set, not what it is: ``echo "${TOKEN:+set}"``. Turn tracing on for the lines that need it only.
+    Fix:
+    Print whether it is set, not its value: ``echo "${TOKEN:+set}"``. Only turn tracing on for the lines that need it.
 
     Before:
     {"execute_commands": ["set -x", "echo $API_TOKEN"]}
@@ -178,14 +179,14 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be looked at whole")
+        yield not_available("the commands are too long to be checked completely")
     encrypted = frozenset(variable.key for variable in action.variables if variable.encrypted)
     for commands in action.scripts():
         seen: set[tuple[str, str]] = set()
         for path, what, confidence in _printed(commands, encrypted):
             if (path, what) not in seen:
                 seen.add((path, what))
-                yield fail(path, what, f"The log will show it: {what}.", confidence=confidence)
+                yield fail(path, what, f"The log will show a secret: {what}.", confidence=confidence)
 
 
 def _printed(commands: Commands, encrypted: frozenset[str]) -> Iterator[tuple[str, str, Confidence | None]]:

@@ -1,4 +1,4 @@
-"""Containers beside Buddy actions, such as databases."""
+"""Service containers of Buddy actions, such as databases."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from airflow_provider.audit.settings.model import AuditSettings
 )
 def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A container beside the action, such as a database, has no fixed version, or a password that everybody knows or that stands there in
-    plain text. The shape of services is not documented, so all of their fields are looked at.
+    A service container, such as a database, has no fixed version, or a default password, or a password in plain text. The fields of
+    services are not documented, so all of them are checked.
 
     Why:
-    Tests run against another version tomorrow; a known password is open to whatever else runs in that network.
+    Tests may run against another version tomorrow; a default password lets anything in the same network in.
 
-    Mend:
-    Name a version; give the password by an encrypted variable.
+    Fix:
+    Set a version; pass the password in an encrypted variable.
 
     Before:
     {"services": [{"type": "MYSQL", "version": "latest", "password": "root"}]}
@@ -68,7 +68,7 @@ def _version_of_service(service: Mapping[str, Any], path: str, settings: AuditSe
         number = path.rpartition("[")[2].rstrip("]")
         yield fail(f"{path}.version", None, f"The service {service.get('type') or name or number} has no version.")
     elif VARIABLE.search(version := str(service[key]).strip()):
-        yield not_available("the version of a service holds a variable")
+        yield not_available("the version of a service contains a variable")
     elif floats(version, "", settings):
         yield fail(f"{path}.{key}", version, f"The version {version} of the service {service.get('type') or name} moves.")
 
@@ -89,17 +89,17 @@ def _passwords_of_service(service: Mapping[str, Any], path: str) -> Iterator[Out
         if (key.lower() in _OPEN and text.lower() in ("yes", "true", "1")) or (
             key.lower() == "postgres_host_auth_method" and text.lower() == "trust"
         ):
-            yield fail(place, f"{key} {text}", "The service takes anybody without a password.")
+            yield fail(place, f"{key} {text}", "The service accepts connections without a password.")
         elif not text or text.lower() in ("true", "false") or is_reference(text):
             continue
         elif _PASSWORD.search(key) and text.lower() in _COMMON:
-            yield fail(place, hidden("default password", text), "The service has a password that everybody knows.")
+            yield fail(place, hidden("default password", text), "The service has a default password.")
         elif secret := secret_in(key, text, entropy=False):
             shaped = secret.kind != "Value of a secret's name"
             yield fail(
                 place,
                 hidden(secret.kind, secret.value),
-                "A password of the service stands there in plain text.",
+                "The service has a password in plain text.",
                 confidence=secret.confidence if shaped else Confidence.LOW,
                 severity=None if shaped else Severity.LOW,
             )

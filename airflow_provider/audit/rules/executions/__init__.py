@@ -1,1 +1,1 @@
-"""Rules about what executions of the three systems did."""
+"""Rules about executions of the three systems."""

@@ -1,4 +1,4 @@
-"""Who did what in an execution."""
+"""The people and services that act on an execution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END_EVENTS = ("WORKFLOW_EXECUTION_TERMINATED", "WORKFLOW_EXECUTION_CANCELED")
 
 @rule(
     "EXE005",
-    "Terminated by somebody unexpected, or by nobody known",
+    "Terminated by an unexpected or unknown person",
     on=ExecutionFacts,
     systems=("buddy", "tracecat"),
     severity=Severity.MEDIUM,
@@ -28,13 +28,13 @@ END_EVENTS = ("WORKFLOW_EXECUTION_TERMINATED", "WORKFLOW_EXECUTION_CANCELED")
 )
 def terminated_by_whom(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution was cut off by somebody who is not among ``people.terminators``, or nobody knows by whom.
+    The execution was terminated by somebody who is not in ``people.terminators``, or it is unknown by whom.
 
     Why:
-    Who can stop a run can stop a scan, a migration halfway, or a deployment between two servers. It has to be known who did.
+    Terminating an execution can stop a scan, or leave a migration or a deployment half done. It must be traceable.
 
-    Mend:
-    Ask the person; add the ids of those who may to ``people.terminators``; take the right to run from others.
+    Fix:
+    Ask the person; add the ids of those who are allowed to ``people.terminators``; revoke the run permission of others.
 
     Before:
     {"status": "TERMINATED", "terminator_id": null}
@@ -50,14 +50,14 @@ def terminated_by_whom(execution: ExecutionFacts, settings: AuditSettings) -> It
     if not acts:
         if _could_tell(execution):
             path = "terminator_id" if execution.buddy else "events"
-            yield fail(path, None, "It was terminated, and nobody knows by whom.", severity=Severity.HIGH)
+            yield fail(path, None, "It was terminated, and the record does not say by whom.", severity=Severity.HIGH)
         else:
-            yield not_available("who terminated it was not read")
+            yield not_available("the person who terminated it was not read")
     for path, person in acts:
         allowed = settings.people.terminators
         if allowed and not person.is_one_of(allowed):
             who = person.name or person.id
-            yield fail(path, person.id or who, f"It was terminated by {who}, who is not among those allowed to.", severity=severity)
+            yield fail(path, person.id or who, f"It was terminated by {who}, who is not in people.terminators.", severity=severity)
 
 
 def _terminators(execution: ExecutionFacts) -> Iterator[tuple[str, Person]]:
@@ -72,7 +72,7 @@ def _terminators(execution: ExecutionFacts) -> Iterator[tuple[str, Person]]:
 def _could_tell(execution: ExecutionFacts) -> bool:
     if execution.tracecat is not None:
         return any(event.type in END_EVENTS and event.actor for event in execution.tracecat.events or ())
-    return execution.detailed and bool(execution.steps)  # a field that is missing is null there
+    return execution.detailed and bool(execution.steps)  # a missing field means null there
 
 
 @rule(
@@ -87,14 +87,14 @@ def _could_tell(execution: ExecutionFacts) -> bool:
 )
 def unexpected_actor(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    Who started the execution is not among ``people.starters``; is a service that is not among ``people.services``, or a person who uses an
-    account that is; or acted with an administrator's access. What nobody has named is not judged.
+    The execution was started by somebody who is not in ``people.starters``, by a service that is not in ``people.services``, or by a person
+    using an account that is; or it acted with administrator access. Empty lists are not checked.
 
     Why:
-    A service account in a person's hands, or a person's key in a service, leaves no trace of who it was, and has more rights than needed.
+    A person using a service account, or a service using a person's key, can't be traced, and has more permissions than needed.
 
-    Mend:
-    Give each service an account of its own with the rights it needs, and name it in ``people.services``.
+    Fix:
+    Give each service its own account with the permissions that it needs, and list it in ``people.services``.
 
     Before:
     {"role": {"type": "user", "user_id": "ci-bot"}}
@@ -107,20 +107,20 @@ def unexpected_actor(execution: ExecutionFacts, settings: AuditSettings) -> Iter
     for event in privileged[:1]:
         yield fail(f"events[{event.id}].role.access_level", event.access_level, f"It acted with the access level {event.access_level}.")
     if not people.starters and not people.services:
-        yield not_applicable("nobody is named in people.starters or people.services")
+        yield not_applicable("people.starters and people.services are empty")
         return
     if starter is None or (starter.id is None and starter.name is None):
-        yield not_available("who started it is not known")
+        yield not_available("the person who started it is unknown")
         return
     path = {"buddy": "creator", "tracecat": "events[].role", "alga_psa": "execution_context.triggered_by"}[execution.system]
     who = starter.name or starter.id
     service = (starter.kind or "").startswith("service")
     if people.starters and not starter.is_one_of(people.starters | people.services):
-        yield fail(path, starter.id or who, f"It was started by {who}, who is not among those expected to.")
+        yield fail(path, starter.id or who, f"It was started by {who}, who is not in people.starters.")
     elif people.services and service and not starter.is_one_of(people.services):
-        yield fail(path, starter.id or who, f"It was started by the service {who}, which is not among those named.")
+        yield fail(path, starter.id or who, f"It was started by the service {who}, which is not in people.services.")
     elif starter.kind == "user" and starter.is_one_of(people.services):
-        yield fail(path, starter.id or who, f"It was started by a person as {who}, which is an account of a service.")
+        yield fail(path, starter.id or who, f"It was started by a person as {who}, which is a service account.")
 
 
 def _privileged(event: Event) -> bool:

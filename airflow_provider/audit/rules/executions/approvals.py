@@ -1,4 +1,4 @@
-"""Approvals that were none."""
+"""Approvals of executions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider.execution.phase import Phase
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who answered what, and when."""
+    """An answered approval."""
 
     place: str
     field: str
@@ -30,12 +30,12 @@ class Approval:
 
     @property
     def path(self) -> str:
-        """Of the person."""
+        """Field path of the person."""
         return f"{self.place}.{self.field}"
 
 
 def approvals(execution: ExecutionFacts) -> list[Approval]:
-    """All that were given in this execution."""
+    """The approvals of an execution."""
     found = [
         Approval(step.path, "approver_id", step.name, step.approver, step.started_at, step.approved_at)
         for step in execution.steps
@@ -63,14 +63,14 @@ def approvals(execution: ExecutionFacts) -> list[Approval]:
 )
 def self_approved(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    Who approved the execution is who started it, or is not among ``people.approvers``, if anybody is named there. Of confidence low: only
-    the names are known, and they are equal.
+    The execution was approved by the person who started it, or by somebody who is not in ``people.approvers``, if that list is not empty.
+    Confidence is low if only the names are known and are equal.
 
     Why:
-    Four eyes see more than two; with two, one stolen account is enough for a release.
+    A second person catches mistakes; with self-approval a single stolen account is enough for a release.
 
-    Mend:
-    Tick *prevent self-approval* at the gate, or name its approvers; start by a service account and approve as a person.
+    Fix:
+    Tick *prevent self-approval* in the approval action, or set its approvers; start with a service account and approve as a person.
 
     Before:
     {"creator": {"id": 7}, "action_executions": [{"approver_id": 7}]}
@@ -83,19 +83,19 @@ def self_approved(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
         if execution.detailed:
             yield not_applicable("nothing was approved")
         else:
-            yield not_available("who approved was not read")
+            yield not_available("the approver was not read")
     for approval in given:
         person = approval.person
         assert person is not None
         who = person.name or person.id
         allowed = settings.people.approvers
         if execution.starter is None:
-            yield not_available("who started it is not known")
+            yield not_available("the person who started it is unknown")
         elif (sure := _same(person, execution.starter)) is not None:
-            yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, and had started it.", confidence=sure)
+            yield fail(approval.path, person.id or who, f"{who} started the execution and approved {approval.what}.", confidence=sure)
             continue
         if allowed and not person.is_one_of(allowed):
-            yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, and is not among those allowed to.")
+            yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, but is not in people.approvers.")
 
 
 def _same(one: Person, other: Person) -> Confidence | None:
@@ -118,13 +118,13 @@ def _same(one: Person, other: Person) -> Confidence | None:
 )
 def hasty_approval(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The approval came sooner than anybody can have looked (``limits.approval_least``), or outside working hours (confidence low).
+    The approval came faster than a person can review (``limits.approval_least``), or outside working hours (confidence low).
 
     Why:
-    A stamp without a look is no approval; an approval at night may be somebody else's.
+    An approval without a review is worthless; an approval at night may come from somebody else.
 
-    Mend:
-    Ask who approved. Give approvers something to look at, such as the difference and the test results, in the gate's comment.
+    Fix:
+    Ask the approver. Give approvers something to review in the action's comment, such as the changes and the test results.
 
     Before:
     {"start_date": "2026-03-10T10:00:00Z", "approval_date": "2026-03-10T10:00:01Z"}
@@ -139,7 +139,7 @@ def hasty_approval(execution: ExecutionFacts, settings: AuditSettings) -> Iterat
     for approval in given:
         path = f"{approval.place}.approval_date" if approval.field == "approver_id" else f"{approval.place}.updated_at"
         if approval.answered_at is None:
-            yield not_available("when it was approved is not told")
+            yield not_available("the time of the approval is unknown")
             continue
         took = seconds(approval.asked_at, approval.answered_at)
         if took is not None and 0 <= took < settings.limits.approval_least.total_seconds():
@@ -159,7 +159,7 @@ def _at_work(when: datetime, hours: WorkingHours) -> bool:
 
 @rule(
     "EXE008",
-    "Approval that was passed by",
+    "Approval bypassed",
     on=ExecutionFacts,
     systems=("buddy",),
     severity=Severity.MEDIUM,
@@ -169,13 +169,13 @@ def _at_work(when: datetime, hours: WorkingHours) -> bool:
 )
 def approval_skipped(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An approval action did not run, and what comes after it did; or it went through, and no approver is named.
+    An approval action did not run but the following actions did; or it succeeded without an approver.
 
     Why:
-    A condition, or a selection of actions at the start (``actions_to_run``), leads around the gate.
+    A condition, or a selection of actions at the start (``actions_to_run``), bypasses the approval.
 
-    Mend:
-    Look at the conditions of the approval action: they should not be weaker than those of what it guards.
+    Fix:
+    Check the conditions of the approval action: it must run whenever the actions that it guards run.
 
     Before:
     [{"action": {"type": "WAIT_FOR_APPLY"}, "status": "SKIPPED"}, {"action": {"name": "Deploy"}, "status": "SUCCESSFUL"}]
@@ -193,9 +193,9 @@ def approval_skipped(execution: ExecutionFacts, settings: AuditSettings) -> Iter
         failed = any(other.phase in (Phase.FAILED, Phase.TIMED_OUT, Phase.CANCELLED) for other in execution.steps[:number])
         went_on = any(other.phase not in (Phase.SKIPPED, Phase.QUEUED, Phase.UNKNOWN) for other in execution.steps[number + 1 :])
         if step.phase is Phase.SKIPPED and went_on and not failed:
-            yield fail(f"{step.path}.status", f"{step.name} {step.status}", f"{step.name} is {step.status}, and it went on behind it.")
+            yield fail(f"{step.path}.status", f"{step.name} {step.status}", f"{step.name} is {step.status}, but following steps ran.")
         elif step.phase is Phase.SUCCEEDED and not step.approver and not step.approved_at:
             if execution.detailed:
-                yield fail(f"{step.path}.approver_id", step.name, f"{step.name} went through, and nobody is named who approved.")
+                yield fail(f"{step.path}.approver_id", step.name, f"{step.name} succeeded without an approver.")
             else:
-                yield not_available("who approved was not read")
+                yield not_available("the approver was not read")

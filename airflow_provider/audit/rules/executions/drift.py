@@ -1,4 +1,4 @@
-"""What has changed from one window of executions to the next."""
+"""Changes between two windows of executions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings, Drift
 
 _NORMAL = 1.4826
-"""Median absolute deviations in a standard deviation of the normal distribution."""
+"""Standard deviation of a normal distribution, in median absolute deviations."""
 
 
 def _usual(values: Sequence[float], drift: Drift) -> tuple[float, float]:
-    """The median, and how far from it a value may be, in seconds."""
+    """The median and the allowed deviation from it, in seconds."""
     middle = median(values)
     spread = median(abs(value - middle) for value in values) * _NORMAL
     return middle, max(spread * drift.deviations, drift.least_seconds)
@@ -36,14 +36,14 @@ def _usual(values: Sequence[float], drift: Drift) -> tuple[float, float]:
 )
 def duration_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    Executions that succeeded took much longer or shorter than in the window before: the median is off by more than so many median absolute
-    deviations. Single executions that are off are told at confidence low.
+    Successful executions took much longer or shorter than in the previous window: the median differs by more than
+    ``drift.deviations`` median absolute deviations. Single outliers are reported with confidence low.
 
     Why:
-    Longer: it will run into its limit soon. Shorter: work was skipped, such as tests that were not found.
+    Longer durations soon hit a time limit. Shorter ones may mean that work was skipped, such as tests that were not found.
 
-    Mend:
-    Compare an execution of each window, step by step. If the new time is right, the next window takes it for granted.
+    Fix:
+    Compare one execution of each window, step by step. If the new duration is correct, the next audit accepts it.
 
     Before:
     {"previous": {"durations": [300, 310, 305]}, "current": {"durations": [900, 905, 910]}}
@@ -60,12 +60,12 @@ def duration_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[Out
         change = median(now) - middle
         if abs(change) > room:
             longer = "longer" if change > 0 else "shorter"
-            yield fail("current.durations", longer, f"They take {median(now):.0f} s instead of {middle:.0f} s.")
+            yield fail("current.durations", longer, f"The median duration is {median(now):.0f} s instead of {middle:.0f} s.")
             return
     for field, extremes in (("longest", window.current.longest), ("shortest", window.current.shortest)):
         for took, ref, _ in extremes:
             if (took - middle if field == "longest" else middle - took) > room:
-                message = f"Execution {ref} took {took:.0f} s, others {middle:.0f} s."
+                message = f"Execution {ref} took {took:.0f} s, the median is {middle:.0f} s."
                 yield fail(f"current.{field}", ref, message, confidence=Confidence.LOW)
 
 
@@ -82,13 +82,13 @@ def duration_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[Out
 )
 def queue_time_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    Executions wait longer for their turn than in the window before. Buddy and AlgaPSA do not tell when the work began.
+    Executions wait longer in the queue than in the previous window. Buddy and AlgaPSA do not report when the work began.
 
     Why:
-    There are too few workers, or something else keeps them busy: the job itself is not to blame.
+    There are too few workers, or other work keeps them busy: the job itself is not the cause.
 
-    Mend:
-    Add workers, or move what keeps them busy to another time.
+    Fix:
+    Add workers, or move other work to another time.
 
     Before:
     {"previous": {"queue_times": [1, 2, 1]}, "current": {"queue_times": [240, 260, 250]}}
@@ -98,11 +98,11 @@ def queue_time_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[O
     """
     now, before = window.current.queue_times, window.previous.queue_times
     if min(len(now), len(before)) < settings.drift.least:
-        yield not_available("too few executions tell their time in the queue")
+        yield not_available("too few executions report their time in the queue")
         return
     middle, room = _usual(before, settings.drift)
     if median(now) - middle > room:
-        yield fail("current.queue_times", "longer", f"They wait {median(now):.0f} s for their turn instead of {middle:.0f} s.")
+        yield fail("current.queue_times", "longer", f"The median time in the queue is {median(now):.0f} s instead of {middle:.0f} s.")
 
 
 @rule(
@@ -117,14 +117,14 @@ def queue_time_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[O
 )
 def failure_rate_drift(window: WindowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    More executions fail than in the window before: the Wilson intervals of both rates do not meet (confidence low: the new rate is beyond
-    the old interval, but they meet). Or success and failure take turns, which is told as severity medium.
+    More executions fail than in the previous window: the Wilson intervals of both rates do not overlap (confidence low: they overlap, but
+    the new rate is outside the old interval). Or success and failure alternate (severity medium).
 
     Why:
-    Each single failure looks like chance. What fails every other time is retried until it passes, and hides real errors.
+    Each single failure looks like chance. A flaky execution is retried until it passes, which hides real errors.
 
-    Mend:
-    Look for what changed between the windows. What flaps has a race, a shared resource or a remote that is not always there.
+    Fix:
+    Find out what changed between the windows. Usual causes of flakiness are races, shared resources and unreliable services.
 
     Before:
     {"previous": {"phases": {"SUCCEEDED": 98, "FAILED": 2}}, "current": {"phases": {"SUCCEEDED": 60, "FAILED": 40}}}
@@ -137,21 +137,21 @@ def failure_rate_drift(window: WindowFacts, settings: AuditSettings) -> Iterator
         yield not_available("too few executions ended")
         return
     if before.judged < drift.least:
-        yield not_available("too few executions ended in the window before")
+        yield not_available("too few executions ended in the previous window")
     else:
         rate, most = now.failed / now.judged, _wilson(before.failed, before.judged, drift.z)[1]
         if rate > most:
             apart = _wilson(now.failed, now.judged, drift.z)[0] > most
-            message = f"{now.failed} of {now.judged} failed, in the window before {before.failed} of {before.judged}."
+            message = f"{now.failed} of {now.judged} failed; in the previous window {before.failed} of {before.judged}."
             yield fail("current.phases", "more fail", message, confidence=None if apart else Confidence.LOW)
     pairs = min(now.judged, TURN_SAMPLE) - 1
     if now.failed and pairs > 0 and now.turns / pairs >= drift.turns:
-        message = f"Success and failure take turns: {now.turns} times in {pairs + 1} executions."
+        message = f"Success and failure alternate: {now.turns} times in {pairs + 1} executions."
         yield fail("current.turns", "flapping", message, severity=Severity.MEDIUM)
 
 
 def _wilson(failed: int, total: int, z: float) -> tuple[float, float]:
-    """Between what the real rate is, in all likelihood."""
+    """The Wilson interval of a rate."""
     rate, square = failed / total, z * z / total
     middle = (rate + square / 2) / (1 + square)
     half = z / (1 + square) * sqrt(rate * (1 - rate) / total + square / total / 4)
@@ -171,14 +171,14 @@ def _wilson(failed: int, total: int, z: float) -> tuple[float, float]:
 )
 def shadow_run(window: WindowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    Some executions of a pipeline or rule carry this provider's correlation value, others do not: somebody else starts it as well. Tracecat
-    has no place for such a value.
+    Some executions of a pipeline or rule have this provider's correlation value, others do not: somebody else starts it too. Tracecat has
+    no field for such a value.
 
     Why:
-    Airflow thinks that it knows when this ran, and with what. Two owners start it twice, or at the wrong time.
+    Airflow is supposed to know when this ran and with what inputs. Two owners start it twice, or at the wrong time.
 
-    Mend:
-    Take the other trigger away: a schedule in Buddy, a webhook, a colleague's habit; or leave Airflow out of it.
+    Fix:
+    Remove the other trigger: a schedule in Buddy, a webhook, manual starts; or do not start it from Airflow.
 
     Before:
     {"current": {"marked": 24, "unmarked": 3}}
@@ -190,4 +190,4 @@ def shadow_run(window: WindowFacts, settings: AuditSettings) -> Iterator[Outcome
         message = f"{window.current.unmarked} of {window.current.marked + window.current.unmarked} executions were not started by Airflow."
         yield fail("current.unmarked", "not started by Airflow", message)
     elif not window.current.marked and not window.current.unmarked:
-        yield not_available("the place of the correlation value was not read")
+        yield not_available("the field of the correlation value was not read")

@@ -1,4 +1,4 @@
-"""How executions ended."""
+"""Outcomes of executions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from airflow_provider.execution.phase import Phase
 )
 def partial_success(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution succeeded, yet steps of it failed or never ran. In Buddy a step counts too whose errors are ignored and that tells one,
-    whatever its status. Of confidence medium: a step was cancelled; low: the same action succeeded later on.
+    The execution succeeded although steps failed or did not run. In Buddy, a step with an ignored error counts too, whatever its status.
+    Confidence is medium if a step was cancelled, and low if the same action succeeded later.
 
     Why:
-    Whoever looks at the status alone, a person or the next task, takes the work for done.
+    A person or a task that only checks the status assumes that the work is done.
 
-    Mend:
-    Let the failure fail the execution (Buddy: ``ignore_errors`` off), or handle it and say so. In Airflow: ``on_partial="fail"``.
+    Fix:
+    Let the failure fail the execution (Buddy: ``ignore_errors`` off), or handle it explicitly. In Airflow: ``on_partial="fail"``.
 
     Before:
     {"status": "completed", "actions_total": 5, "actions_successful": 3, "actions_failed": 2}
@@ -60,7 +60,7 @@ def _counters(execution: ExecutionFacts, part: AlgaPsaPart) -> Iterator[Outcome]
     if part.dry_run:
         yield not_applicable("a dry run")
     elif failed is not None and failed > 0:
-        yield fail("actions_failed", failed, f"It is completed, but {failed:g} of its actions failed.")
+        yield fail("actions_failed", failed, f"It is completed, but {failed:g} actions failed.")
     elif total is None or done is None or failed is None:
         yield not_available("the counters are not visible")
     elif done + failed < total:
@@ -79,7 +79,7 @@ def _steps(execution: ExecutionFacts) -> Iterator[Outcome]:
                 f"{step.path}.status",
                 f"{step.name} {step.status}",
                 f"It succeeded although {step.name} is {step.status}.",
-                confidence=Confidence.LOW if again else confidence,  # a retry that helped, or another turn of a loop
+                confidence=Confidence.LOW if again else confidence,  # a successful retry, or another iteration of a loop
             )
         elif step.tolerated and step.error:
             yield fail(f"{step.path}.error_message", f"{step.name} {step.status}", f"{step.name} ended with an error that is ignored.")

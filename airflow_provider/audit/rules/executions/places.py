@@ -1,4 +1,4 @@
-"""Where executions belong, and where answers come from."""
+"""The definition, tenant and host that executions belong to."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _AT_WORK = (Phase.RUNNING, Phase.WAITING, Phase.STOPPING)
 )
 def orphaned_execution(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    What the execution is a run of is gone; or it, or the action, was switched off and works on all the same. Of confidence low: the action
-    is switched off now, but its step has ended.
+    The definition of the execution no longer exists; or the definition or an action is disabled, but still runs. Confidence is low if the
+    action is disabled now, but its step has ended.
 
     Why:
-    Nobody looks after what has no definition any longer: nobody is told of its failure, nobody can change what it does.
+    Nobody maintains an execution without a definition: nobody is notified of failures, and nobody can change what it does.
 
-    Mend:
-    Cancel it if it still works. Delete definitions when nothing of them runs.
+    Fix:
+    Cancel it if it is still running. Only delete definitions that have no running executions.
 
     Before:
     {"status": "running", "automation_rule_id": "a rule that is not there"}
@@ -48,17 +48,17 @@ def orphaned_execution(execution: ExecutionFacts, settings: AuditSettings) -> It
         {"buddy": "pipeline", "tracecat": "workflow_id", "alga_psa": "automation_rule_id"}[execution.system],
     )
     if definition is None:
-        yield fail(field, None, "It does not say of what it is a run.")
+        yield fail(field, None, "The record names no definition.")
     elif definition.exists is False:
-        yield fail(field, definition.id, f"There is no {field.partition('_id')[0].replace('_', ' ')} {definition.id} any longer.")
+        yield fail(field, definition.id, f"There is no {field.partition('_id')[0].replace('_', ' ')} {definition.id} anymore.")
     elif definition.exists is None:
-        yield not_available("nobody looked whether its definition is still there")
+        yield not_available("its definition was not looked up")
     if execution.buddy is None:
         if definition is not None and definition.disabled and execution.system == "alga_psa" and execution.phase is Phase.RUNNING:
-            yield fail("status", definition.id, f"{definition.name} is switched off, and runs.", confidence=Confidence.MEDIUM)
-        return  # a workflow that is offline runs all the same: that is for its webhook
+            yield fail("status", definition.id, f"{definition.name} is disabled, but runs.", confidence=Confidence.MEDIUM)
+        return  # an offline workflow may run: only its webhook is off
     if definition is not None and definition.disabled and execution.phase in _AT_WORK:
-        yield fail("status", definition.id, f"{definition.name} is switched off, and runs.")
+        yield fail("status", definition.id, f"{definition.name} is disabled, but runs.")
     for step in execution.steps:
         if step.disabled and step.phase not in (Phase.SKIPPED, Phase.QUEUED, Phase.UNKNOWN):
             works = step.phase in _AT_WORK
@@ -84,13 +84,13 @@ _WEB = re.compile(r"https?://[^/?#]+/(?:[^?#]*/)?([^/?#]+)/([^/?#]+)/pipelines/p
 )
 def foreign_tenant(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The answer is about another tenant, workspace or project than the connection is set to.
+    The answer belongs to another tenant, workspace or project than the connection is configured for.
 
     Why:
-    It is the wrong key, or the remote mixes up customers: others' data is read, and perhaps ours by others.
+    The key is wrong, or the remote system mixes up customers: foreign data is read, and perhaps others read yours.
 
-    Mend:
-    Compare the key with the connection's tenant or workspace. If they fit, tell the vendor.
+    Fix:
+    Compare the key with the tenant or workspace of the connection. If they match, report it to the vendor.
 
     Before:
     {"connection": {"tenant": "11bb..."}, "data": {"tenant": "99ff..."}}
@@ -105,13 +105,13 @@ def foreign_tenant(execution: ExecutionFacts, settings: AuditSettings) -> Iterat
         compared += 1
         if _plain(found) != _plain(wanted) and _plain(found) not in told:
             told.add(_plain(found))
-            yield fail(path, found, f"The answer is about {found}, the connection is set to {wanted}.")
+            yield fail(path, found, f"The answer belongs to {found}, the connection is configured for {wanted}.")
     if not compared:
-        yield not_available("the answer or the connection names no tenant or workspace")
+        yield not_available("the answer or the connection has no tenant or workspace")
 
 
 def _places(execution: ExecutionFacts) -> Iterator[tuple[str, str | None, str | None]]:
-    """Path, what the answer says, what it should say."""
+    """Path, value in the answer, expected value."""
     connection = execution.connection or Connection()
     if execution.alga_psa is not None:
         yield "tenant", execution.alga_psa.tenant, connection.tenant
@@ -143,7 +143,7 @@ _STORES = (
     ".amazonaws.com", ".googleapis.com", ".blob.core.windows.net", ".digitaloceanspaces.com", ".r2.cloudflarestorage.com",
     ".backblazeb2.com", ".wasabisys.com",
 )  # fmt: skip
-"""Where logs may be kept, behind addresses that need no credential."""
+"""Object stores that may hold logs, at URLs that need no credential."""
 
 
 @rule(
@@ -158,14 +158,14 @@ _STORES = (
 )
 def foreign_host(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An address in the answer leads to a host that is neither the connection's, nor its web pages', nor the vendor's; for logs also not a
+    A URL in the answer has a host that is neither that of the connection, nor of its web pages, nor of the vendor; for logs also not a
     well-known object store.
 
     Why:
-    Somebody stands between us and the vendor, such as a look-alike proxy. Whoever follows such an address hands over the token.
+    There may be a malicious proxy between Airflow and the vendor. A client that follows such a URL discloses its token.
 
-    Mend:
-    Set the connection to the vendor's own host, and change the token. This provider never sends it to another host.
+    Fix:
+    Set the connection to the vendor's host, and replace the token. This provider never sends it to another host.
 
     Before:
     {"connection": {"host": "api.buddy.works"}, "data": {"url": "https://api-buddy.example.net/workspaces/..."}}
@@ -175,14 +175,14 @@ def foreign_host(execution: ExecutionFacts, settings: AuditSettings) -> Iterator
     """
     home = execution.connection.host if execution.connection else None
     if not home:
-        yield not_available("the connection's host is not known")
+        yield not_available("the host of the connection is unknown")
         return
     told = set()
     for path, host in execution.log_hosts.items():
         field = path.rpartition(".")[2]
         if host and (field, host) not in told and not _at_home(_name(host), _name(home), field):
             told.add((field, host))
-            yield fail(path, host, f"{field} leads to {host}, the connection to {home}.")
+            yield fail(path, host, f"{field} has the host {host}, the connection {home}.")
 
 
 def _name(host: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether what systems say of executions can be so."""
+"""Inconsistent, unknown and missing values in records of executions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from airflow_provider.tracecat.snapshot import PHASES as TRACECAT
 from airflow_provider.tracecat.snapshot import ROW_PHASES
 
 SKEW = 60.0
-"""Seconds that the clocks of two machines may be apart."""
+"""Tolerated difference of two machines' clocks, in seconds."""
 ROUNDING = 1.0
-"""Seconds that a duration may differ from its times by rounding."""
+"""Tolerated rounding difference of a duration, in seconds."""
 _END = {"buddy": "finish_date", "tracecat": "close_time", "alga_psa": "completed_at"}
 
 
@@ -48,15 +48,15 @@ _END = {"buddy": "finish_date", "tracecat": "close_time", "alga_psa": "completed
 )
 def inconsistent_record(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The record contradicts itself: an end before the start, an end without a time, a duration that does not fit, a failure that says
-    nothing, counts that do not add up, a step that is done and goes on. What clocks that differ by a minute, or rounding, explain is of
-    confidence low.
+    The record contradicts itself: an end before the start, an end without a time, a wrong duration, a failure without an error, counts
+    that do not add up, a finished step that is still running. Confidence is low for differences that rounding or clock skew of a minute
+    can explain.
 
     Why:
-    Durations and rates made of it are wrong. It is often the first sign of a change in the API, or of a record that was written by hand.
+    Durations and rates derived from it are wrong. It is often the first sign of an API change or of a manipulated record.
 
-    Mend:
-    Report it to the vendor with the execution's address. Do not build reports on the field until it is explained.
+    Fix:
+    Report it to the vendor with the URL of the execution. Do not rely on the field until it is explained.
 
     Before:
     {"status": "completed", "started_at": "2026-03-10T01:00:00Z", "completed_at": "2026-03-09T23:00:00Z"}
@@ -64,7 +64,7 @@ def inconsistent_record(execution: ExecutionFacts, settings: AuditSettings) -> I
     After:
     {"status": "completed", "started_at": "2026-03-10T01:00:00Z", "completed_at": "2026-03-10T01:00:05Z"}
     """
-    if execution.phase.ended:  # else an end may be left over from before a retry
+    if execution.phase.ended:  # otherwise an end may be left over from before a retry
         yield from _backwards(execution.started_at, execution.finished_at, _END[execution.system], SKEW)
         yield from _without_end(execution)
         if execution.alga_psa is not None:
@@ -77,7 +77,7 @@ def inconsistent_record(execution: ExecutionFacts, settings: AuditSettings) -> I
                 yield from _backwards(step.started_at, step.finished_at, f"{step.path}.finish_date", SKEW)
             else:
                 yield from _done(step, execution.seen_at)
-        elif step.phase.ended:  # a loop's row mixes the times of its turns
+        elif step.phase.ended:  # the row of a loop mixes the times of its iterations
             yield from _backwards(step.started_at, step.finished_at, f"{step.path}.close_time", float("inf"))
 
 
@@ -91,60 +91,60 @@ def _backwards(start: datetime | None, end: datetime | None, path: str, skew: fl
 def _without_end(execution: ExecutionFacts) -> Iterator[Outcome]:
     field = _END[execution.system]
     if execution.finished_at is not None or execution.phase is Phase.SKIPPED:
-        return  # what was skipped may have no times at all
+        return  # a skipped execution may have no times at all
     if not execution.detailed and not execution.gives(field):
-        yield not_available("the end is not in the short form")
+        yield not_available("the short form has no end")
         return
     sure = execution.phase is not Phase.CANCELLED or execution.started_at is not None
-    yield fail(field, None, f"It is {execution.status}, and has no end.", confidence=None if sure else Confidence.LOW)
+    yield fail(field, None, f"It is {execution.status}, but has no end time.", confidence=None if sure else Confidence.LOW)
 
 
 def _says_nothing(execution: ExecutionFacts) -> Iterator[Outcome]:
     if not execution.detailed:
-        yield not_available("errors are not in the short form")
+        yield not_available("the short form has no errors")
     elif execution.buddy is not None and not any(step.phase in (Phase.FAILED, Phase.TIMED_OUT) for step in execution.steps):
         if not execution.error:
-            yield fail("action_executions", "no failed step", "It failed, and no step of it did.", confidence=Confidence.MEDIUM)
+            yield fail("action_executions", "no failed step", "It failed, but no step failed.", confidence=Confidence.MEDIUM)
     elif not execution.error and not any(step.error for step in execution.steps):
-        yield fail("error_message", None, "It failed, and does not say why.", confidence=Confidence.LOW)
+        yield fail("error_message", None, "It failed without an error message.", confidence=Confidence.LOW)
 
 
 def _done(step: StepFacts, now: datetime) -> Iterator[Outcome]:
     if step.progress is None or step.progress < 100 or step.phase is Phase.UNKNOWN:
         return
-    moved = seconds(step.finished_at or step.started_at, now)  # the last moment of a step looks the same
+    moved = seconds(step.finished_at or step.started_at, now)  # the last moment of a step looks like this
     sure = step.phase is Phase.RUNNING and moved is not None and moved > SKEW
-    message = f"{step.name} is done to {step.progress:g} %, and {step.status}."
+    message = f"{step.name} has {step.progress:g} % progress, but is {step.status}."
     yield fail(f"{step.path}.progress", f"{step.name} {step.status}", message, confidence=None if sure else Confidence.LOW)
 
 
 def _alga_psa(execution: ExecutionFacts, part: AlgaPsaPart) -> Iterator[Outcome]:
     took = execution.duration
     if part.duration_ms is not None and part.duration_ms < 0:
-        yield fail("duration_ms", "negative", "It took less than no time.")
+        yield fail("duration_ms", "negative", "Its duration is negative.")
     elif part.duration_ms is not None and took is not None and took >= 0:
         off = abs(part.duration_ms / 1000 - took)
         if off > ROUNDING:
-            message = f"It says that it took {part.duration_ms / 1000:g} s, its times say {took:g} s."
+            message = f"Its duration is {part.duration_ms / 1000:g} s, but its times are {took:g} s apart."
             sure = off > 10 * ROUNDING and off > took / 10
             yield fail("duration_ms", "other than its times", message, confidence=None if sure else Confidence.LOW)
     if execution.phase is Phase.FAILED and not execution.error:
         if execution.detailed or execution.gives("error_message"):
-            yield fail("error_message", None, "It failed, and does not say why.")
+            yield fail("error_message", None, "It failed without an error message.")
         else:
-            yield not_available("errors are not in the short form")
+            yield not_available("the short form has no errors")
     elif execution.phase is Phase.FAILED and part.failed_action_index is None and part.actions_failed:
-        message = "Actions of it failed, and it does not say which."
+        message = "Actions failed, but the record does not say which."
         yield fail("failed_action_index", None, message, confidence=Confidence.MEDIUM)
     elif execution.phase is Phase.FAILED and (part.failed_action_index or 0) > (part.actions_total or float("inf")):
-        message = f"It has {part.actions_total:g} actions, and number {part.failed_action_index:g} of them failed."
+        message = f"It has {part.actions_total:g} actions, but the failed one has the index {part.failed_action_index:g}."
         yield fail("failed_action_index", "beyond the last", message)
     counts = (part.actions_total, part.actions_successful, part.actions_failed)
     total, good, bad = counts
     if any(count is not None and count < 0 for count in counts):
-        yield fail("actions_total", "negative", "A count of actions is below zero.")
+        yield fail("actions_total", "negative", "A number of actions is negative.")
     elif total is not None and (good or 0) + (bad or 0) > total:
-        yield fail("actions_total", "too few", f"It has {total:g} actions, and {(good or 0) + (bad or 0):g} of them ended.")
+        yield fail("actions_total", "too few", f"It has {total:g} actions, but {(good or 0) + (bad or 0):g} ended.")
 
 
 _WAITS = ("WAITING_FOR_APPLY", "WAITING_FOR_VARIABLES", "WAITING_FOR_SETTABLE_VARIABLES", "WAITING_FOR_VT_SESSION")
@@ -192,13 +192,13 @@ _EVENTS = {
 )
 def unknown_value(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A status, or another field with a closed list of values, has one that this version does not know.
+    A status, or another field with a fixed set of values, has a value that this version does not know.
 
     Why:
-    The API has grown. An unknown status is never taken for an end, so waiting for such an execution goes on until its time limit.
+    The API has changed. An unknown status never counts as an end, so a task waits for such an execution until its timeout.
 
-    Mend:
-    Look for a newer version of this provider, or report the value.
+    Fix:
+    Upgrade this provider, or report the value.
 
     Before:
     {"status": "PAUSED_BY_POLICY"}
@@ -210,7 +210,7 @@ def unknown_value(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
     for path, value, known in _enums(execution):
         if value is not None and value not in known and (key := (path.rpartition(".")[2], value)) not in told:
             told.add(key)
-            yield fail(path, value, f"The value {value} is not known.")
+            yield fail(path, value, f"The value {value} is unknown.")
 
 
 def _enums(execution: ExecutionFacts) -> Iterator[tuple[str, str | None, set[str]]]:
@@ -252,13 +252,13 @@ _QUIET = ("WAIT_FOR_APPLY", "WAIT_FOR_VARIABLES", "SET_VARIABLES", "APPROVE_VT",
 )
 def log_gone(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution, or a step of it, did work and has ended, and there is no log of it. Tracecat keeps none at all.
+    The execution or one of its steps ran and has ended, but there is no log. Tracecat does not keep logs.
 
     Why:
-    What other rules need as proof is gone, and nobody can say later what happened.
+    Other rules lack evidence, and nobody can find out later what happened.
 
-    Mend:
-    Keep logs for as long as your rules ask, or have them copied by the task that waits (``AuditReportOperator`` keeps the findings only).
+    Fix:
+    Keep logs for as long as your policy requires, or copy them in the task that waits. ``AuditReportOperator`` only keeps findings.
 
     Before:
     {"status": "SUCCESSFUL", "log": []}
@@ -267,14 +267,14 @@ def log_gone(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Out
     {"status": "SUCCESSFUL", "log": ["Uploading...", "Done"]}
     """
     if execution.phase not in (Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT):
-        yield not_applicable("it has not ended with work")
+        yield not_applicable("it has not ended, or did not run")
     elif not execution.logs_read:
         yield not_available("the log was not read")
     elif execution.alga_psa is not None:
         if execution.alga_psa.dry_run:
             yield not_applicable("a dry run")
         elif not execution.logs:
-            yield fail("logs", None, "There is no log of it.")
+            yield fail("logs", None, "There is no log.")
     else:
         logged = {line.path.rpartition(".")[0] for line in execution.logs}
         for step in execution.steps:

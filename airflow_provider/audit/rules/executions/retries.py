@@ -1,4 +1,4 @@
-"""Executions and steps that are tried again and again."""
+"""Retries of executions and steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.phase import Phase
 
 MANY = 100
-"""Attempts from which on a limit is none."""
+"""A limit of this many attempts counts as no limit."""
 
 
 @rule(
@@ -38,15 +38,15 @@ MANY = 100
 )
 def retry_storm(facts: RunFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A step was tried more than ``limits.attempts`` times in one execution; or a definition was started more than ``limits.repeats`` times
-    in the window with the same inputs, and many of its executions failed (confidence medium: they did not). Tracecat tells attempts only
-    in the text of a failure, AlgaPSA not at all. Buddy's scheduled executions are no repetition.
+    A step was attempted more than ``limits.attempts`` times in one execution; or a definition was started more than ``limits.repeats``
+    times in the window with the same inputs. Confidence of the latter is medium unless many of its executions failed. Tracecat reports
+    attempts only in the text of a failure, AlgaPSA not at all. Scheduled executions of Buddy do not count.
 
     Why:
-    It costs money and keeps others waiting, and hammers on a remote that has trouble already.
+    It costs money, delays other work, and overloads a remote system that already has problems.
 
-    Mend:
-    Retry fewer times, with a growing pause, and only what may pass the next time. Look for who starts it: two schedulers, a retried task.
+    Fix:
+    Retry fewer times, with a growing pause, and only errors that may be temporary. Find out what starts it: two schedulers, a retried task.
 
     Before:
     {"action_error": {"message": "[ACTIONS.lookup -> execute_action] (Attempt 40) 503"}}
@@ -70,16 +70,16 @@ def _repeated(window: WindowFacts, most: int) -> Iterator[Outcome]:
 
 def _attempts(execution: ExecutionFacts, most: int) -> Iterator[Outcome]:
     if execution.alga_psa is not None:
-        yield not_applicable("attempts are not told")
+        yield not_applicable("attempts are not reported")
         return
     if not execution.steps:
         yield not_available("the steps were not read")
     elif execution.tracecat is not None and all(step.attempt is None for step in execution.steps):
-        yield not_available("attempts are told in failures only")
+        yield not_available("attempts are only reported in failures")
     turns: defaultdict[str, list[StepFacts]] = defaultdict(list)
     for step in execution.steps:
         if step.attempt is not None and step.attempt > most:
-            yield fail(f"{step.path}.current_attempt", step.name, f"{step.name} was tried {step.attempt} times.")
+            yield fail(f"{step.path}.current_attempt", step.name, f"{step.name} was attempted {step.attempt} times.")
         if execution.buddy is not None and step.definition is not None and step.phase in (Phase.FAILED, Phase.TIMED_OUT):
             turns[step.definition].append(step)
     for failed in turns.values():
@@ -87,7 +87,7 @@ def _attempts(execution: ExecutionFacts, most: int) -> Iterator[Outcome]:
             message = f"{failed[0].name} failed {len(failed)} times in one execution."
             yield fail(
                 f"{failed[0].path}.status", failed[0].name, message, confidence=Confidence.MEDIUM
-            )  # or a loop, each turn of which failed
+            )  # or a loop, each iteration of which failed
 
 
 @rule(
@@ -102,14 +102,14 @@ def _attempts(execution: ExecutionFacts, most: int) -> Iterator[Outcome]:
 )
 def unlimited_retries(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An action may be tried for ever: its policy has no number of attempts, or one of a hundred and more, no condition to end them, and the
-    workflow has no time limit.
+    An action may be retried forever: its retry policy has no maximum of attempts, or one of a hundred or more, and no end condition, and
+    the workflow has no timeout.
 
     Why:
-    A remote that is gone for good keeps the execution running for good, and is called for ever.
+    If the remote service is gone for good, the execution never ends and calls it forever.
 
-    Mend:
-    Set ``max_attempts`` to what is useful, or ``retry_until``.
+    Fix:
+    Set a reasonable ``max_attempts``, or ``retry_until``.
 
     Before:
     {"retry_policy": {"max_attempts": 0, "timeout": 300, "retry_until": null}}
@@ -125,7 +125,7 @@ def unlimited_retries(execution: ExecutionFacts, settings: AuditSettings) -> Ite
         if step.max_attempts is None or 1 <= step.max_attempts < MANY or step.retry_until or part.workflow_timeout:
             continue
         allowed = "without end" if step.max_attempts < 1 else f"{step.max_attempts} times"
-        message = f"{step.name} may be tried {allowed}."
+        message = f"{step.name} may be attempted {allowed}."
         yield fail(f"{step.path}.retry_policy.max_attempts", f"{step.definition} {step.max_attempts}", message)
 
 
@@ -145,10 +145,11 @@ def long_history(execution: ExecutionFacts, settings: AuditSettings) -> Iterator
     The execution's history has more events than ``limits.history_length``.
 
     Why:
-    A worker reads the whole history to go on, so it gets slower; at the server's limit (51,200 events by default) the execution is ended.
+    A worker reads the whole history to continue, so it gets slower; at the server's limit (51,200 events by default) the execution is
+    terminated.
 
-    Mend:
-    Loop over fewer items, or give parts of the work to child workflows, each with a history of its own.
+    Fix:
+    Loop over fewer items, or move parts of the work to child workflows, which have their own history.
 
     Before:
     {"history_length": 48211}
@@ -158,6 +159,6 @@ def long_history(execution: ExecutionFacts, settings: AuditSettings) -> Iterator
     """
     length = execution.tracecat.history_length if execution.tracecat else None
     if length is None:
-        yield not_available("the length of the history is not told")
+        yield not_available("the length of the history is not reported")
     elif length > settings.limits.history_length:
         yield fail("history_length", "too long", f"Its history has {length} events.")

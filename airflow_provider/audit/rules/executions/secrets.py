@@ -1,4 +1,4 @@
-"""Secrets in what executions give out and write down."""
+"""Secrets in variables, results and logs of executions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 
 MOST_VALUES = 20_000
-"""Values of one execution that are looked at."""
+"""Maximum number of values of one execution that are checked."""
 PIECE = 4_000
-"""Characters of a long text around what may be a secret."""
+"""Number of characters of a long text that are checked around a possible secret."""
 _LITERALS = (
     *LITERALS,
     "AKIA", "ASIA", "ABIA", "ACCA", "A3T", "AKC", "eyJ", "xox", "hooks.slack", "AIza", "k_live_", "k_test_", "npm_", "pypi-",
@@ -44,9 +44,9 @@ _PATTERNS = tuple(
     )
 )
 """
-What the slow search for known shapes could find something in, so that most text is passed over.
+A quick pre-check for the slow search for known formats, which skips most text.
 
-Each begins with a literal where it can, and stands alone: so the search runs at the speed of memory.
+Separate patterns that begin with a literal where possible are the fastest.
 """
 _NAMES = tuple(
     re.compile(pattern)
@@ -58,17 +58,17 @@ _NAMES = tuple(
         *(rf"{name}\s+[\w.~+/=-]{{12}}" for name in ("bearer", "basic", "token")),
     )
 )
-"""The same for secrets that have a name, in lower case."""
+"""The same for secrets with a name, in lower case."""
 _PAGING = re.compile(
     r"(?:next|page|paging|cursor|continuation|sync|csrf|xsrf|idempotency|delta|resume|skip)[\w -]{0,20}token", re.IGNORECASE
 )
-"""Tokens that open nothing."""
+"""Tokens that grant no access."""
 _HEADER = "Authorization header"
 _named = lru_cache(maxsize=4_096)(names_secret)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A short text as it is; of a long one the parts around what may be a secret."""
+    """A short text unchanged; for a long one the parts around possible secrets."""
     if len(text) <= PIECE:
         yield text
         return
@@ -83,7 +83,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _secrets_in(text: str) -> Iterator[Secret]:
-    """Secrets within a text, the surest first."""
+    """Secrets in a text, those with the highest confidence first."""
     for piece in _pieces(text):
         if _is_shaped(piece):
             for secret in secrets_shaped(piece):
@@ -109,7 +109,7 @@ def _is_named(text: str) -> bool:
 
 
 def _worth(text: str) -> bool:
-    """Whether a closer look is worth its time."""
+    """Whether the slow search may find something."""
     return _is_shaped(text) or _is_named(text)
 
 
@@ -118,7 +118,7 @@ Leaf = tuple[str, str, str]
 
 
 def _leaves(path: str, name: str, value: Any, left: list[int]) -> Iterator[Leaf]:
-    """The texts of a JSON value, each with the key nearest to it; ``left`` counts down how many are still looked at."""
+    """The texts of a JSON value, each with its nearest key. ``left`` counts down the number of values that may still be checked."""
     waiting = [(path, name, value)]
     while waiting and left[0] > 0:
         path, name, value = waiting.pop()
@@ -150,14 +150,14 @@ def _leaves(path: str, name: str, value: Any, left: list[int]) -> Iterator[Leaf]
 )
 def secret_in_output(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    What was passed to the execution or a step, or came out of it, holds a secret in plain text: by its name, or by the shape of its value.
-    References, placeholders and masked values are none. A random look alone is not enough here, as results are full of random ids.
+    A variable or a result of the execution or a step contains a secret in plain text, recognised by its name or by the format of its value.
+    References, placeholders and masked values are not reported, nor are values that only look random, since results often contain ids.
 
     Why:
-    Results are kept, shown in web pages, and handed on: to the next step, to notifications, to Airflow's XCom.
+    Results are stored, shown in web pages, and passed on to the next step, to notifications, and to Airflow's XCom.
 
-    Mend:
-    Make the secret invalid. Hand on where it is kept, not what it is; encrypt variables (Buddy), mask outputs (Tracecat: ``mask_output``).
+    Fix:
+    Revoke the secret. Pass on a reference to it, not its value; encrypt variables (Buddy), mask outputs (Tracecat: ``mask_output``).
 
     Before:
     {"outputted_variables": [{"key": "DB_PASSWORD", "value": "correct-h0rse"}]}
@@ -173,10 +173,10 @@ def secret_in_output(execution: ExecutionFacts, settings: AuditSettings) -> Iter
             secret = _secret_of(key, text, settings)
             if secret is not None and (path, secret.value) not in told:
                 told.add((path, secret.value))
-                message = f"{key} holds a secret: {secret.kind}."
+                message = f"{key} contains a secret: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
     if left[0] <= 0:
-        yield not_available("only a part of the values was looked at")
+        yield not_available("only some of the values were checked")
 
 
 def _secret_of(name: str, text: str, settings: AuditSettings) -> Secret | None:
@@ -192,7 +192,7 @@ def _secret_of(name: str, text: str, settings: AuditSettings) -> Secret | None:
 
 
 def _values(execution: ExecutionFacts) -> Iterator[tuple[str, str, Any]]:
-    """Path, name and value of all that went in and came out."""
+    """Path, name and value of all variables and results."""
     if execution.alga_psa is not None:
         yield from ((f"execution_context.{item.key}", item.key, item.value) for item in execution.outputs)
         yield from ((f"trigger_data.{key}", str(key), value) for key, value in execution.alga_psa.trigger_data.items())
@@ -225,14 +225,14 @@ def _plain(path: str, variables: Sequence[Variable]) -> Iterator[tuple[str, str,
 )
 def secret_in_log(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A line of the log, an error message or a stack holds a secret: of a known shape (confidence high), or as the value of a name; or the
-    number of a payment card or bank account. E-mail addresses count at persona strict. At most the last 1,000 lines of each log are read.
+    A log line, an error message or a stack trace contains a secret, in a known format (confidence high) or as the value of a name, or the
+    number of a payment card or bank account. Persona strict: also e-mail addresses. At most the last 1,000 lines of each log are read.
 
     Why:
-    Logs are kept for long, are sent to other systems, Airflow among them, and are read by many.
+    Logs are kept for long, copied to other systems such as Airflow, and read by many people.
 
-    Mend:
-    Make the secret invalid, and have the program not print it. Masking is the second line only: it misses what is encoded.
+    Fix:
+    Revoke the secret, and change the program so that it does not print it. Masking is only a safety net: it misses encoded values.
 
     Before:
     {"log": ["Authorization: Bearer eyJhbGciOi..."]}
@@ -248,7 +248,7 @@ def secret_in_log(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
             continue
         told.add(secret.value)
         personal = secret.kind in _PERSONAL
-        what = f"It shows personal data: {secret.kind}." if personal else f"It shows a secret: {secret.kind}."
+        what = f"It contains personal data: {secret.kind}." if personal else f"It contains a secret: {secret.kind}."
         mail = secret.kind == _MAIL
         yield fail(
             path,
@@ -279,7 +279,7 @@ def _texts(execution: ExecutionFacts) -> Iterator[tuple[str, str]]:
 
 
 def _in_texts(texts: Sequence[tuple[str, str]], *, strict: bool) -> Iterator[tuple[str, Secret]]:
-    """Everything at once first: most logs hold nothing, and are done with that."""
+    """Checks the whole text first, since most logs contain nothing."""
     whole = "\n".join(text for _, text in texts)
     starts = list(accumulate((len(text) + 1 for _, text in texts), initial=0))
     for match in private_keys(whole):
@@ -298,7 +298,7 @@ def _in_texts(texts: Sequence[tuple[str, str]], *, strict: bool) -> Iterator[tup
 
 
 def _less_sure(secret: Secret) -> Secret:
-    """What only has a name may be an example, or a token that opens nothing."""
+    """A secret that is recognised only by its name may be an example or a harmless token."""
     sure = secret.kind not in ("Value of a secret's name", _HEADER)
     return secret if sure else secret.at_most(Confidence.MEDIUM)
 
@@ -314,7 +314,7 @@ _ADDRESS = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*\.[a-z]{2,1
 
 
 def _personal(text: str) -> Iterator[tuple[int, str, str]]:
-    """Where numbers of persons stand: position, kind, number."""
+    """Personal numbers in a text: position, kind, number."""
     for kind, pattern in _NUMBERS:
         for match in pattern.finditer(text):
             before, behind = text[max(match.start() - 1, 0) : match.start()], text[match.end() : match.end() + 1]
@@ -333,5 +333,5 @@ def _luhn(digits: Iterable[str]) -> bool:
 
 
 def _remainder(account: str) -> int:
-    """Of the check digits of an IBAN."""
+    """Remainder of an IBAN, which is 1 if its check digits are right."""
     return int("".join(str(int(character, 36)) for character in account[4:] + account[:4])) % 97

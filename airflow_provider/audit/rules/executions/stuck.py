@@ -1,4 +1,4 @@
-"""Executions that do not get on."""
+"""Executions that make no progress."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from airflow_provider.execution.phase import Phase
 )
 def stuck_execution(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution has been running, queued or stopping for longer than its limit. Of confidence medium or low: it is within the limit, but
-    has not been seen to move; a single long step looks the same.
+    The execution has been running, queued or stopping for longer than its limit. Confidence is medium or low if it is within the limit, but
+    shows no progress; a single long step looks the same.
 
     Why:
-    It holds workers, and executions behind it wait. Whoever waits for its end waits for ever.
+    It blocks workers and the executions queued behind it. Tasks that wait for its end wait forever.
 
-    Mend:
-    Cancel it, find out what it waits for, and give its actions a time limit. Raise ``limits.running`` where such a time is normal.
+    Fix:
+    Cancel it, find out what it waits for, and give its actions a time limit. Raise ``limits.running`` if such a duration is normal.
 
     Before:
     {"status": "INPROGRESS", "start_date": "2026-03-01T01:00:00Z", "finish_date": null}
@@ -45,20 +45,20 @@ def stuck_execution(execution: ExecutionFacts, settings: AuditSettings) -> Itera
     elif execution.phase is Phase.WAITING:
         yield not_applicable("it waits for a person")
     elif execution.phase is Phase.UNKNOWN:
-        yield not_available("its status is not known")
+        yield not_available("its status is unknown")
     elif (began := _began(execution)) is None:
-        yield not_available("when it began is not told")
+        yield not_available("its start time is not reported")
     elif execution.phase is Phase.STOPPING:
         yield from _stopping(execution, began, settings.limits.stopping, settings.limits.running)
     elif execution.phase is Phase.QUEUED:
         if execution.seen_at - began > settings.limits.queued:
-            yield fail("status", execution.status, f"It has been waiting for its turn for {_for(execution, began)}.")
+            yield fail("status", execution.status, f"It has been queued for {_for(execution, began)}.")
     elif execution.seen_at - began > settings.limits.running:
         yield fail("status", execution.status, f"It has been running for {_for(execution, began)}.")
     else:
         moved = execution.progressed_at or began
         if execution.seen_at - moved > settings.limits.no_progress:
-            message = f"It has not moved for {_for(execution, moved)}."
+            message = f"It has made no progress for {_for(execution, moved)}."
             yield fail("status", execution.status, message, confidence=_sure(execution))
 
 
@@ -71,13 +71,15 @@ def _stopping(execution: ExecutionFacts, began: datetime, limit: timedelta, most
     told = max((step.terminated_at for step in execution.steps if step.terminated_at), default=None)
     since = told or max(execution.progressed_at or began, began)
     if execution.seen_at - since > limit:
-        sure = told is not None or (execution.detailed and execution.seen_at - began > most)  # a long step does not move either
-        message = f"It has been stopping for {_for(execution, since)}." if told else "It is being stopped, and has not moved for long."
+        sure = told is not None or (execution.detailed and execution.seen_at - began > most)  # a long step makes no progress either
+        message = (
+            f"It has been stopping for {_for(execution, since)}." if told else "It is being stopped, but has made no progress for long."
+        )
         yield fail("status", execution.status, message, confidence=None if sure else Confidence.MEDIUM)
 
 
 def _sure(execution: ExecutionFacts) -> Confidence:
-    """A step that takes long gives no sign of life in Buddy, nor does an AlgaPSA execution without a log."""
+    """A long step in Buddy shows no progress, nor does an AlgaPSA execution without a log."""
     if execution.buddy is not None:
         works = not execution.detailed or any(step.phase is Phase.RUNNING for step in execution.steps)
         return Confidence.LOW if works else Confidence.MEDIUM
@@ -101,13 +103,13 @@ def _for(execution: ExecutionFacts, since: datetime) -> str:
 )
 def waiting_too_long(execution: ExecutionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution waits for a person: to approve, to give variables, to answer, and nobody came in time.
+    The execution waits for a person to approve, to set variables or to answer, and nobody did in time.
 
     Why:
-    What waits was meant to be done: a release is not out, an alert is not looked at. Behind it the queue grows.
+    Work is not done: a release is not published, an alert is not handled. The queue behind it grows.
 
-    Mend:
-    Answer or cancel it; tell people when something waits (``BuddyWaitForApprovalOperator``), and name more than one of them.
+    Fix:
+    Answer or cancel it; notify people when something waits (``BuddyWaitForApprovalOperator``), and name more than one approver.
 
     Before:
     {"status": "WAITING_FOR_APPLY", "start_date": "2026-03-01T01:00:00Z"}
@@ -122,9 +124,9 @@ def waiting_too_long(execution: ExecutionFacts, settings: AuditSettings) -> Iter
         if since is not None and execution.seen_at - since > settings.limits.waiting:
             yield fail(path, kind, f"It has been waiting for a person ({kind}) for {_for(execution, since)}.")
         elif until is not None and execution.seen_at > until:
-            yield fail(path, kind, f"It waits for a person ({kind}), and the time for an answer is over.", confidence=Confidence.MEDIUM)
+            yield fail(path, kind, f"It waits for a person ({kind}), but the time to answer has expired.", confidence=Confidence.MEDIUM)
         elif since is None:
-            yield not_available("since when it waits is not told")
+            yield not_available("the begin of the wait is not reported")
 
 
 def _waits(execution: ExecutionFacts) -> Iterator[tuple[str, str, datetime | None, datetime | None]]:

@@ -76,12 +76,12 @@ def test_a_hostile_text_brings_no_control_characters(bad: AuditResult, format: s
 
 
 def test_an_unknown_format_is_an_error(result: AuditResult) -> None:
-    with pytest.raises(ConfigurationError, match="'docx' is none; there are json"):
+    with pytest.raises(ConfigurationError, match="'docx' is unknown; available are json"):
         text_of("docx", result)
 
 
 def test_something_else_is_no_json_report() -> None:
-    with pytest.raises(ConfigurationError, match="no audit result"):
+    with pytest.raises(ConfigurationError, match="not an audit result"):
         text_of("html", {"schema": "other"})
 
 
@@ -136,7 +136,7 @@ def test_sarif_results_point_at_rules_with_help(result: AuditResult) -> None:
     for one in run["results"]:
         rule = rules[one["ruleIndex"]]
         assert rule["id"] == one["ruleId"]
-        assert "How to mend it" in rule["help"]["text"]
+        assert "How to fix it" in rule["help"]["text"]
         assert "```" in rule["help"]["markdown"]
 
 
@@ -260,7 +260,7 @@ def test_the_page_asks_for_nothing(result: AuditResult) -> None:
 def test_findings_beyond_the_most_are_said_to_be_left_out(result: AuditResult, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider.audit.reports.html.MOST_SHOWN", 2)
     left = len(result.findings) - 2
-    assert f"{left} more findings, none of them worse, are not on this page." in text_of("html", result)
+    assert f"{left} more findings of the same or lower severity are not on this page." in text_of("html", result)
 
 
 @pytest.mark.parametrize(
