@@ -42,26 +42,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: the exit code.
     """
     parser = _parser()
-    given = parser.parse_args(arguments)
-    if not (given.files or given.configuration or given.executions):
+    options = parser.parse_args(arguments)
+    if not (options.files or options.configuration or options.executions):
         parser.error("nothing to audit: specify files, --configuration or --executions")
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     log = logging.getLogger("airflow_provider.audit")
-    log.setLevel(logging.INFO if given.verbose else logging.WARNING)
+    log.setLevel(logging.INFO if options.verbose else logging.WARNING)
     try:
         with _logs_on_standard_error():
-            settings = _settings(given)
-            result = _audit(given, settings, log)
-        _report(given, settings, result)
-        if given.save_baseline:
-            Path(given.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
+            settings = _settings(options)
+            result = _audit(options, settings, log)
+        _report(options, settings, result)
+        if options.save_baseline:
+            Path(options.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
     except ConfigurationError as error:
         return _refused(error, USAGE)
     except ExecutionApiError as error:
         return _refused(error, NOT_READ)
     except OSError as error:
         return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
-    return _code(result, settings, given)
+    return _code(result, settings, options)
 
 
 @contextmanager
@@ -116,26 +116,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(given: argparse.Namespace) -> AuditSettings:
-    settings = load_settings(given.settings)
-    if given.fail_on and given.fail_on != "never":
-        settings = settings.model_copy(update={"fail_on": settings.fail_on.model_copy(update={"severity": Severity(given.fail_on)})})
+def _settings(options: argparse.Namespace) -> AuditSettings:
+    settings = load_settings(options.settings)
+    if options.fail_on and options.fail_on != "never":
+        settings = settings.model_copy(update={"fail_on": settings.fail_on.model_copy(update={"severity": Severity(options.fail_on)})})
     return settings
 
 
-def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
+def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
     from airflow_provider.audit.airflow_task.task import judge
     from airflow_provider.audit.collect.collector import collected
 
     now = _clock.utc_now()
-    window = _window(given, now) if given.since or given.executions else None
-    if given.until and window is None:
+    window = _window(options, now) if options.since or options.executions else None
+    if options.until and window is None:
         raise ConfigurationError("--until requires --since or --executions.")
-    if given.baseline and not Path(given.baseline).is_file():
-        raise ConfigurationError(f"--baseline: the file {given.baseline} does not exist.")
-    wanted = [_wanted(text, None) for text in given.configuration] + [_wanted(text, window) for text in given.executions]
+    if options.baseline and not Path(options.baseline).is_file():
+        raise ConfigurationError(f"--baseline: the file {options.baseline} does not exist.")
+    wanted = [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
     with ExitStack() as stack:
-        facts: list[Iterator[Fact]] = [_facts_in(name) for name in given.files]
+        facts: list[Iterator[Fact]] = [_facts_in(name) for name in options.files]
         if wanted:
             facts.append(stack.enter_context(collected(wanted, log)))
         return judge(
@@ -144,20 +144,20 @@ def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logg
             now=now,
             since=window[0] if window else None,
             until=window[1] if window else None,
-            waivers=given.waivers,
-            baseline=Path(given.baseline) if given.baseline else None,
-            progress=lambda count, found: log.info("Checked %d facts: %d findings.", count, found),
+            waivers=options.waivers,
+            baseline=Path(options.baseline) if options.baseline else None,
+            progress=lambda count, findings: log.info("Checked %d facts: %d findings.", count, findings),
         )
 
 
-def _window(given: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
+def _window(options: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
     from airflow_provider.audit.airflow_task.task import window
     from airflow_provider.execution.arguments import moment
 
-    span = _SPAN.fullmatch(given.since or "")
+    span = _SPAN.fullmatch(options.since or "")
     if span is None:
-        return window(given.since, given.until, None, now)
-    end = moment(given.until, "--until") or now
+        return window(options.since, options.until, None, now)
+    end = moment(options.until, "--until") or now
     return window(end - timedelta(hours=int(span[1]) * (24 if span[2] == "d" else 1)), end, None, now)
 
 
@@ -196,25 +196,25 @@ def _facts_in(name: str) -> Iterator[Fact]:
             raise ConfigurationError(f"{name}{where}: {error}") from None
 
 
-def _report(given: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:
+def _report(options: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:
     from airflow_provider.audit.reports import table, write
 
-    if given.output:
-        with Path(given.output).open("w", encoding="utf-8") as file:
-            write(given.format, result, file, settings)
-    elif given.format == "table":
+    if options.output:
+        with Path(options.output).open("w", encoding="utf-8") as file:
+            write(options.format, result, file, settings)
+    elif options.format == "table":
         from rich.console import Console
 
         table.show(result, Console(width=None if sys.stdout.isatty() else table.WIDTH))
     else:
-        write(given.format, result, sys.stdout, settings)
+        write(options.format, result, sys.stdout, settings)
 
 
-def _code(result: AuditResult, settings: AuditSettings, given: argparse.Namespace) -> int:
-    failing = [] if given.fail_on == "never" else result.failing(settings)
+def _code(result: AuditResult, settings: AuditSettings, options: argparse.Namespace) -> int:
+    failing = [] if options.fail_on == "never" else result.failing(settings)
     if failing:
         return max(WORST[finding.severity] for finding in failing)
-    return INCOMPLETE if given.fail_on_gaps and not result.complete else GOOD
+    return INCOMPLETE if options.fail_on_gaps and not result.complete else GOOD
 
 
 def _refused(error: object, code: int) -> int:

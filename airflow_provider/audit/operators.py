@@ -82,8 +82,8 @@ class AuditCollectOperator(BaseOperator):
                 self._defer(wanted, spool)
             if self.deferrable:
                 self.log.info("Reading in the worker, since spool_path is not set.")
-            for one in wanted:
-                self.log.info("Reading %s of connection %r.", "executions" if "since" in one else "configuration", one["conn_id"])
+            for scope in wanted:
+                self.log.info("Reading %s of connection %r.", "executions" if "since" in scope else "configuration", scope["conn_id"])
             asyncio.run(collect(sources_of(wanted), spool, self.log))
         except ExecutionApiError as error:
             self._drop_if_last(context, spool, error)
@@ -130,7 +130,7 @@ class AuditCollectOperator(BaseOperator):
         return []
 
     def _complete(self, spool: Spool) -> list[dict[str, Any]]:
-        return [{**one, **spool.note} for one in spool.header["wanted"]]
+        return [{**scope, **spool.note} for scope in spool.header["wanted"]]
 
     def _state(self, context: Context) -> Any:
         from airflow_provider.audit.airflow_task import task
@@ -258,7 +258,7 @@ class AuditExecutionsOperator(AuditCollectOperator):
         :raises ConfigurationError: if a target is invalid.
         :raises ConnectionMissing: if there is no such connection.
         """
-        found = []
+        scopes = []
         if isinstance(self.targets, (str, Mapping)) or not self.targets:
             raise ConfigurationError("targets must be a list of dicts such as {'conn_id': 'buddy_default', 'scope': 'workspace/project'}.")
         for target in self.targets:
@@ -268,8 +268,8 @@ class AuditExecutionsOperator(AuditCollectOperator):
                 system = BaseHook.get_connection(str(target["conn_id"])).conn_type
             except AirflowNotFoundException:
                 raise ConnectionMissing(f"Connection {target['conn_id']!r} does not exist in Airflow. Create it.") from None
-            found.append({"system": system, "conn_id": target["conn_id"], "scope": target.get("scope") or None})
-        return found
+            scopes.append({"system": system, "conn_id": target["conn_id"], "scope": target.get("scope") or None})
+        return scopes
 
     def _window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
         """The window to audit."""
@@ -368,6 +368,6 @@ class AuditReportOperator(BaseOperator):
 def _tell_assets(operator: BaseOperator, context: Context, summary: AuditSummary) -> None:
     """Add the result of the audit to the events of the task's outlets."""
     names = ("counts", "new", "fixed", "waived", "gaps", "complete", "findings")
-    told: dict[str, Any] = {"event": "audit completed", **{name: value for name, value in summary.items() if name in names}}
+    extra: dict[str, Any] = {"event": "audit completed", **{name: value for name, value in summary.items() if name in names}}
     for outlet in operator.outlets:
-        context["outlet_events"][outlet].extra.update(told)
+        context["outlet_events"][outlet].extra.update(extra)

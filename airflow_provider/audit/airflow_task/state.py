@@ -63,7 +63,7 @@ class State:
 
     def add(self, done: Done) -> None:
         """Add an audit; replaces an earlier one of the same run."""
-        runs = [one.run_id for one in self.audits]
+        runs = [audit.run_id for audit in self.audits]
         if done.run_id in runs:
             self.audits[runs.index(done.run_id)] = done
         else:

@@ -79,8 +79,8 @@ def private_folder(context: Context) -> Path:
     ti = context["ti"]
     base = Path(tempfile.gettempdir()) / f"airflow-audit-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
-    found = base.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = base.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise ConfigurationError(f"{base} is accessible to others, so no records are stored there. Remove it, or set spool_path.")
     return base / "~".join(safe_name(str(part)) for part in (ti.dag_id, ti.task_id, ti.map_index, ti.run_id))
 
@@ -121,22 +121,22 @@ def judge(
     :raises ConfigurationError: if waivers or baseline can't be read.
     """
     accepted = Waivers.load(waivers, now.astimezone(ZoneInfo(settings.time_zone)).date()) if waivers else None
-    known = None
+    previous = None
     if baseline is not None and baseline.exists():
-        known = Baseline.from_json(baseline.read_text(encoding="utf-8"))
-    audit = Audit(settings, now=now, since=since, until=until, waivers=accepted, baseline=known)
+        previous = Baseline.from_json(baseline.read_text(encoding="utf-8"))
+    audit = Audit(settings, now=now, since=since, until=until, waivers=accepted, baseline=previous)
     return audit.judge(facts, progress)
 
 
-def fail_line(given: str | Mapping[str, Any] | None) -> FailLine | None:
+def fail_line(value: str | Mapping[str, Any] | None) -> FailLine | None:
     """
     The fail line: a severity, or ``severity``, ``confidence`` and ``new_only``; None for never.
 
     :raises ConfigurationError: if it is invalid.
     """
-    if given is None or given == "":
+    if value is None or value == "":
         return None
-    return validated(FailLine, {"severity": given} if isinstance(given, str) else given, "fail_on")
+    return validated(FailLine, {"severity": value} if isinstance(value, str) else value, "fail_on")
 
 
 def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePath, formats: Sequence[str]) -> AuditSummary:
@@ -146,8 +146,8 @@ def store(result: AuditResult, settings: AuditSettings, folder: ObjectStoragePat
     :param formats: of the reports; ``json`` is always written.
     :raises ConfigurationError: if a format is unknown.
     """
-    wanted = dict.fromkeys(("json", *formats))
-    texts = {name: text_of(name, result, settings) for name in wanted}
+    names = dict.fromkeys(("json", *formats))
+    texts = {name: text_of(name, result, settings) for name in names}
     folder.mkdir(parents=True, exist_ok=True)
     reports: dict[str, str] = {}
     for name, text in texts.items():
@@ -166,7 +166,9 @@ def summary_of(result: AuditResult, reports: dict[str, str]) -> AuditSummary:
     gaps = len(result.gaps) + result.gaps_omitted
     by_severity = {str(severity): counts[severity] for severity in reversed(Severity)}
     text = ", ".join(f"**{count} {severity}**" for severity, count in by_severity.items() if count) or "**no findings**"
-    more = [f"{count} {word}" for count, word in ((new, "new"), (len(result.fixed), "fixed"), (waived, "waived"), (gaps, "gaps")) if count]
+    changes = [
+        f"{count} {word}" for count, word in ((new, "new"), (len(result.fixed), "fixed"), (waived, "waived"), (gaps, "gaps")) if count
+    ]
     return AuditSummary(
         findings=reports["json"],
         reports=reports,
@@ -179,7 +181,7 @@ def summary_of(result: AuditResult, reports: dict[str, str]) -> AuditSummary:
         gaps=gaps,
         subjects=dict(result.subjects),
         complete=result.complete,
-        summary=f"Audit: {text}" + (f" ({', '.join(more)})" if more else ""),
+        summary=f"Audit: {text}" + (f" ({', '.join(changes)})" if changes else ""),
     )
 
 

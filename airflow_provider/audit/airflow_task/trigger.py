@@ -57,4 +57,4 @@ class AuditTrigger(BaseTrigger):
         from airflow_provider.audit.collect.collector import collect, source_of
         from airflow_provider.audit.collect.spool import Spool
 
-        return collect, [source_of(one) for one in self.wanted], Spool(ObjectStoragePath(self.spool), self.header, self.note)
+        return collect, [source_of(scope) for scope in self.wanted], Spool(ObjectStoragePath(self.spool), self.header, self.note)

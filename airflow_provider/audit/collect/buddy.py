@@ -85,36 +85,36 @@ class BuddySource(Source):
     async def _projects(self, gaps: list[str]) -> list[str]:
         if literal(self.projects):
             return self.projects
-        found: list[str] = []
-        pages, at = flows.projects(self._workspace), None
+        names: list[str] = []
+        pages, page = flows.projects(self._workspace), None
         while True:
-            answer = await self._reader.ask("list of projects", pages(at))
+            answer = await self._reader.ask("list of projects", pages(page))
             if isinstance(answer, Gap):
                 gaps += self.gap(self._workspace, "workspace", answer)
-                return found
-            items, at = answer
-            found += [item.name for item in items if item.name and matches(self.projects, item.name, item.display_name)]
-            if at is None:
-                return found
+                return names
+            items, page = answer
+            names += [item.name for item in items if item.name and matches(self.projects, item.name, item.display_name)]
+            if page is None:
+                return names
 
     async def _pipelines(self, project: str, gaps: list[str]) -> list[models.Pipeline]:
-        found: list[models.Pipeline] = []
+        pipelines: list[models.Pipeline] = []
         missing = [pattern for pattern in self.pipelines if literal([pattern])]
-        pages, at = flows.pipelines(self._workspace, project), None
+        pages, page = flows.pipelines(self._workspace, project), None
         while True:
-            answer = await self._reader.ask("list of pipelines", pages(at))
+            answer = await self._reader.ask("list of pipelines", pages(page))
             if isinstance(answer, Gap):
                 gaps += self.gap(f"{self._workspace}/{project}", "project", answer)
-                return found
-            items, at = answer
-            found += [item for item in items if matches(self.pipelines, item.id, item.identifier, item.name)]
+                return pipelines
+            items, page = answer
+            pipelines += [item for item in items if matches(self.pipelines, item.id, item.identifier, item.name)]
             missing = [one for one in missing if not any(matches([one], item.id, item.identifier, item.name) for item in items)]
-            if at is None:
+            if page is None:
                 break
         if literal(self.projects):
             for name in missing:
                 gaps += self.gap(f"{self._workspace}/{project}/{name}", "pipeline", Gap("The token can see no such pipeline."))
-        return found
+        return pipelines
 
     # -- configuration
 

@@ -72,7 +72,7 @@ def sources_of(wanted: Sequence[Wanted]) -> list[Source]:
     :raises ConfigurationError: if a scope or a connection is invalid.
     :raises ConnectionMissing: if there is no such connection.
     """
-    sources = [source_of(one) for one in wanted]
+    sources = [source_of(scope) for scope in wanted]
     for source in sources:
         source.hook.open()
         source.hook.close()
@@ -114,8 +114,8 @@ class Progress:
         took, count = max(now - self.began, 0.001), self.spool.count
         rate, requests = (count - self._before) / took, sum(reader.requests for reader in self.readers)
         fresh = self.share - (self._first / self.total if self.total else 0.0)
-        left = took / fresh * (1 - self.share) if fresh > 0 else None
-        ahead = "" if last or left is None else f"; about {left:.0f} s left"
+        remaining = took / fresh * (1 - self.share) if fresh > 0 else None
+        ahead = "" if last or remaining is None else f"; about {remaining:.0f} s left"
         self.log.info(
             "Read %d records, %d of %d parts (%.0f %%), %.0f records/s, %d requests%s.",
             count, self.done, self.total, 100 * self.share, rate, requests, ahead,

@@ -120,8 +120,8 @@ class Reader:
             self._failed = 0
             if route not in self._opened:
                 self._refused[route] += 1
-            more = f" No further {route} is requested." if self._refused[route] == CLOSED else ""
-            return Gap(f"{error}{more}")
+            consequence = f" No further {route} is requested." if self._refused[route] == CLOSED else ""
+            return Gap(f"{error}{consequence}")
         except ExecutionApiError as error:
             self._failed += 1
             away = not isinstance(error, ProtocolError) and not (isinstance(error, StatusError) and (error.status or 0) < 429)
@@ -192,7 +192,7 @@ def _plain(value: Any) -> Any:
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run concurrently; the first error cancels the others, so that none of them outlives the sender."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in work]
     try:
         return await asyncio.gather(*tasks)
     finally:

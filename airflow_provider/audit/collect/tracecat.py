@@ -54,17 +54,17 @@ class TracecatSource(Source):
         self._public = await self._public_address()
         gaps: list[str] = []
         self._known = await self._workflows(gaps)
-        wanted: list[str | None] = [None]
+        workflows: list[str | None] = [None]
         if "*" not in self.workflows:
-            known = (self._known or {}).values()
-            wanted = [item.id for item in known if matches(self.workflows, item.id, item.alias, item.title)]
-            wanted += [name for name in self.workflows if is_workflow_id(name) and name not in wanted]
-            if literal(self.workflows) and not wanted:
+            listed = (self._known or {}).values()
+            workflows = [item.id for item in listed if matches(self.workflows, item.id, item.alias, item.title)]
+            workflows += [name for name in self.workflows if is_workflow_id(name) and name not in workflows]
+            if literal(self.workflows) and not workflows:
                 names = ", ".join(self.workflows)
                 gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("The credential can see no workflow of this name."))
         units = [
             Unit(f"{self.conn_id} {self._workspace}/{workflow or '*'} {what}", partial(self._search, what, workflow))
-            for workflow in wanted
+            for workflow in workflows
             for what in ("ended", "running")
         ]
         return [*told(self.key, gaps), *units]
@@ -75,7 +75,7 @@ class TracecatSource(Source):
 
     async def _workflows(self, gaps: list[str]) -> dict[str, models.Workflow] | None:
         """All workflows by id; None if they can't be listed, so that no workflow counts as deleted."""
-        found: dict[str, models.Workflow] = {}
+        workflows: dict[str, models.Workflow] = {}
         pages, cursor = flows.workflows(self._workspace), None
         while True:
             answer = await self._reader.ask("list of workflows", pages(cursor))
@@ -83,9 +83,9 @@ class TracecatSource(Source):
                 gaps += self.gap(f"{self._workspace}/workflows", "workspace", answer)
                 return None
             items, cursor = answer
-            found |= {item.id: item for item in items}
+            workflows |= {item.id: item for item in items}
             if cursor is None:
-                return found
+                return workflows
 
     async def _search(self, what: str, workflow: str | None, at: Any) -> AsyncIterator[Chunk]:
         query: dict[str, Any] = {"workflow_id": workflow, "limit": PAGE, "start_time_to": _moment(self.window.until)}
@@ -121,9 +121,9 @@ class TracecatSource(Source):
             return []
         fields: dict[str, Any] = {"connection": self._about, "workspace": self._elsewhere, "data": item}
         ref = TracecatRef.parse(item.id)
-        known = None if self._known is None else self._known.get(item.workflow_id or ref.workflow)
-        if known is not None:
-            fields["workflow"] = {"id": known.id, "title": known.title, "alias": known.alias, "status": known.status}
+        workflow = None if self._known is None else self._known.get(item.workflow_id or ref.workflow)
+        if workflow is not None:
+            fields["workflow"] = {"id": workflow.id, "title": workflow.title, "alias": workflow.alias, "status": workflow.status}
         elif self._known is not None:
             fields["workflow_exists"] = False
         if self._public:

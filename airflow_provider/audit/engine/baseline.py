@@ -48,8 +48,8 @@ class Baseline:
 
     def to_json(self) -> str:
         """The baseline as text, for the next audit."""
-        found: list[dict[str, Any]] = [{**finding.as_json(), "state": None} for _, finding in sorted(self.findings.items())]
-        kept = {"schema": SCHEMA, "version": VERSION, "findings": found, "definitions": dict(sorted(self.definitions.items()))}
+        findings: list[dict[str, Any]] = [{**finding.as_json(), "state": None} for _, finding in sorted(self.findings.items())]
+        kept = {"schema": SCHEMA, "version": VERSION, "findings": findings, "definitions": dict(sorted(self.definitions.items()))}
         return json.dumps(kept, ensure_ascii=False, indent=1)
 
     def __contains__(self, finding: Finding) -> bool:

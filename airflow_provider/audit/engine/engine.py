@@ -91,10 +91,10 @@ class Audit:
             if ended is not None and ended < self._windows.since:
                 return []  # of the previous window
         self.result.subjects[fact.subject.kind] += 1
-        found = self._ask(fact)
+        findings = self._ask(fact)
         if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed:
-            found += self._ask(self._change(fact))
-        return found
+            findings += self._ask(self._change(fact))
+        return findings
 
     def _ask(self, fact: Fact) -> list[Finding]:
         return [finding for rule in self._rules_for(fact) for finding in self._judge(rule, fact)]
@@ -171,34 +171,34 @@ class Audit:
                     self._reason(rule, outcome.reason)
                 elif status is Status.PASS and isinstance(outcome, NotApplicable):
                     status = Status.NOT_APPLICABLE
-            found = [self._finding(rule, fact, item) for item in fails]
+            findings = [self._finding(rule, fact, item) for item in fails]
         except Exception as error:  # a bug in a rule must not stop the audit
             self._broken(rule, fact, error)
-            found, status = [], Status.NOT_AVAILABLE
-        found = [item for item in found if self._settings.report.holds(item.severity, item.confidence)]
-        if found:
-            status = Status.WAIVED if all(item.waiver for item in found) else Status.FAIL
+            findings, status = [], Status.NOT_AVAILABLE
+        findings = [item for item in findings if self._settings.report.holds(item.severity, item.confidence)]
+        if findings:
+            status = Status.WAIVED if all(item.waiver for item in findings) else Status.FAIL
         self.result.outcomes[rule.id][status] += 1
-        self._compare(rule, fact, found, answered=status is not Status.NOT_AVAILABLE)
-        for item in found:
+        self._compare(rule, fact, findings, answered=status is not Status.NOT_AVAILABLE)
+        for item in findings:
             if len(self.result.findings) < MOST_FINDINGS:
                 self.result.findings.append(item)
             else:
                 self.result.findings_omitted[item.severity] += 1
-        return found
+        return findings
 
     def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
-        wanted = self._settings.of(rule.id)
-        finding = finding_of(rule, fact.subject, outcome, wanted.severity, wanted.confidence)
+        overrides = self._settings.of(rule.id)
+        finding = finding_of(rule, fact.subject, outcome, overrides.severity, overrides.confidence)
         waiver = self._waivers.covering(finding) if self._waivers else None
         state = None if self._known is None else UNCHANGED if finding in self._known else NEW
         return replace(finding, state=state, waiver=waived_as(waiver) if waiver else None)
 
-    def _compare(self, rule: Rule, fact: Fact, found: Iterable[Finding], *, answered: bool) -> None:
+    def _compare(self, rule: Rule, fact: Fact, findings: Iterable[Finding], *, answered: bool) -> None:
         """Note which findings of the baseline were checked: True if still found, False if not."""
         before = self._seen_before.get((rule.id, fact.subject.id), ())
         if before:
-            now = {finding.fingerprint for finding in found}
+            now = {finding.fingerprint for finding in findings}
             self._asked.update({mark: mark in now for mark in before if answered or mark in now})
 
     def _reason(self, rule: Rule, reason: str) -> None:
@@ -217,7 +217,7 @@ class Audit:
 
 
 def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:
-    asked: dict[tuple[str, str], list[str]] = {}
+    marks: dict[tuple[str, str], list[str]] = {}
     for mark, finding in (baseline.findings if baseline else {}).items():
-        asked.setdefault((finding.rule, finding.subject.id), []).append(mark)
-    return asked
+        marks.setdefault((finding.rule, finding.subject.id), []).append(mark)
+    return marks

@@ -78,25 +78,25 @@ class AuditResult:
 def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:
     """Join several results into one."""
     joined = AuditResult(now)
-    joined.since = min((one.since for one in results if one.since), default=None)
-    joined.until = max((one.until for one in results if one.until), default=None)
-    seen: set[tuple[str, str]] = set()
-    for one in results:
-        for finding in one.findings:
-            if (mark := (finding.fingerprint, finding.subject.conn_id)) not in seen:
-                seen.add(mark)
+    joined.since = min((result.since for result in results if result.since), default=None)
+    joined.until = max((result.until for result in results if result.until), default=None)
+    marks: set[tuple[str, str]] = set()
+    for result in results:
+        for finding in result.findings:
+            if (mark := (finding.fingerprint, finding.subject.conn_id)) not in marks:
+                marks.add(mark)
                 joined.findings.append(finding)
-        joined.fixed += one.fixed
-        joined.gaps += one.gaps
-        joined.gaps_omitted += one.gaps_omitted
-        joined.errors += one.errors
-        joined.errors_omitted += one.errors_omitted
-        joined.windows += one.windows
-        joined.subjects.update(one.subjects)
-        joined.findings_omitted.update(one.findings_omitted)
-        for rule, outcomes in one.outcomes.items():
+        joined.fixed += result.fixed
+        joined.gaps += result.gaps
+        joined.gaps_omitted += result.gaps_omitted
+        joined.errors += result.errors
+        joined.errors_omitted += result.errors_omitted
+        joined.windows += result.windows
+        joined.subjects.update(result.subjects)
+        joined.findings_omitted.update(result.findings_omitted)
+        for rule, outcomes in result.outcomes.items():
             joined.outcomes.setdefault(rule, Counter()).update(outcomes)
-        for rule, reasons in one.reasons.items():
+        for rule, reasons in result.reasons.items():
             joined.reasons.setdefault(rule, Counter()).update(reasons)
     joined.findings.sort(key=worst_first)
     joined.baseline = Baseline.of(joined.findings)

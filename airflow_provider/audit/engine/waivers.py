@@ -113,7 +113,7 @@ class Waivers:
             name = f"{waiver.rule} {waiver.subject}"
             yield WaiverFacts(
                 subject=Subject(f"waiver:{waiver.rule}:{waiver.subject}", "waiver", f"Waiver of {name}", "audit", ""),
-                given=frozenset(Waiver.model_fields),
+                fields=frozenset(Waiver.model_fields),
                 seen_at=seen_at,
                 rule=waiver.rule,
                 glob=waiver.subject,

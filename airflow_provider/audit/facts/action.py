@@ -39,7 +39,7 @@ class ActionFacts(Fact):
     """
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     seen_at: datetime
     pipeline: PipelineFacts
     detailed: bool = True
@@ -50,13 +50,13 @@ class ActionFacts(Fact):
     variables: tuple[Variable, ...] = ()
     other: Mapping[str, Any] = field(default_factory=dict)
 
-    def gives(self, *names: str) -> bool:
+    def has_fields(self, *names: str) -> bool:
         """
         Whether the answer contained all these fields, even as null.
 
         Buddy omits null fields, so a missing field of an action that was read on its own is null, except those that need a permission.
         """
-        return super().gives(*(name for name in names if name in HIDDEN or not self.detailed))
+        return super().has_fields(*(name for name in names if name in HIDDEN or not self.detailed))
 
     def scripts(self) -> tuple[Commands, ...]:
         """All fields that a shell runs and that are not empty."""

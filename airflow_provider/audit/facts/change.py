@@ -17,7 +17,7 @@ HASH = 8
 MOST, LONGEST = 500, 64
 """Maximum number of fields, and of characters of a name: names of unknown fields are remote text."""
 _NOT_SET = frozenset({
-    "subject", "given", "seen_at", "pipeline", "config", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
+    "subject", "fields", "seen_at", "pipeline", "config", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
     "create_date", "paused", "current_revision", "last_execution_status", "last_execution_revision", "last_execution_date",
 })  # fmt: skip
 """Fields that nobody sets, or that a run sets."""
@@ -33,7 +33,7 @@ class ChangeFacts(Fact):
     """
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     seen_at: datetime
     before: str | None
     now: str
@@ -47,8 +47,8 @@ def digest(facts: PipelineFacts | ActionFacts) -> str:
         values = facts.config.model_dump(mode="json", exclude_unset=True) | values
     else:
         values["actions"] = None if facts.actions is None else sorted(action.id for action in facts.actions)
-    there = [(_word(name), value) for name, value in sorted(values.items()) if value and name not in _NOT_SET]
-    return " ".join(f"{name}={_hash(value)}" for name, value in there[:MOST])
+    pairs = [(_word(name), value) for name, value in sorted(values.items()) if value and name not in _NOT_SET]
+    return " ".join(f"{name}={_hash(value)}" for name, value in pairs[:MOST])
 
 
 def changed(before: str, now: str) -> list[str]:

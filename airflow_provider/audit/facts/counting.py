@@ -69,7 +69,7 @@ class Count:
         self.phases[execution.phase] += 1
         self.marked += execution.marker is not None
         place = _MARKED_IN.get(execution.system)
-        self.unmarked += execution.marker is None and place is not None and (execution.detailed or execution.gives(place))
+        self.unmarked += execution.marker is None and place is not None and (execution.detailed or execution.has_fields(place))
         if execution.queue_time is not None:
             self.queue_times.add(execution.ref, execution.queue_time)
         if execution.phase in (Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT):
@@ -99,7 +99,7 @@ class Count:
             queue_times=self.queue_times.values,
             longest=tuple(self.longest),
             shortest=tuple(self.shortest),
-            turns=sum(one is not other for one, other in pairwise(ends)),
+            turns=sum(first is not other for first, other in pairwise(ends)),
             repeats=tuple((key, count, ref) for key, (count, ref) in sorted(self.repeats.items()) if count > 1),
             marked=self.marked,
             unmarked=self.unmarked,
@@ -112,12 +112,12 @@ def inputs_of(execution: ExecutionFacts) -> str | None:
         return None  # a schedule repeats the same inputs on purpose
     if execution.buddy is not None and execution.buddy.revision:
         passed = sorted({(variable.key, str(variable.value)) for step in execution.steps for variable in step.passed})
-        what: object = [execution.buddy.revision, execution.buddy.branch, passed]
+        inputs: object = [execution.buddy.revision, execution.buddy.branch, passed]
     elif execution.alga_psa is not None and execution.alga_psa.trigger_data:
-        what = {key: value for key, value in execution.alga_psa.trigger_data.items() if key != "airflow_marker"}
+        inputs = {key: value for key, value in execution.alga_psa.trigger_data.items() if key != "airflow_marker"}
     else:
         return None
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Windows:
@@ -156,7 +156,7 @@ class Windows:
         for subject, definition, current, previous in self._counts.values():
             yield WindowFacts(
                 subject=subject,
-                given=frozenset({"current", "previous"}),
+                fields=frozenset({"current", "previous"}),
                 seen_at=seen_at,
                 system=subject.system,
                 conn_id=subject.conn_id,

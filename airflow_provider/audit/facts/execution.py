@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.fact import NONE, Connection, Given, Person, RunFacts, Subject, Variable, seconds
+from airflow_provider.audit.facts.fact import NONE, Answer, Connection, Person, RunFacts, Subject, Variable, seconds
 from airflow_provider.execution.phase import Phase
 
 
@@ -23,7 +23,7 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StepFacts(Given):
+class StepFacts(Answer):
     """
     One step: a Buddy action execution, a Tracecat action in one stream, an AlgaPSA action in the answer.
 
@@ -38,7 +38,7 @@ class StepFacts(Given):
     name: str
     status: str
     phase: Phase
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     type: str | None = None
     definition: str | None = None
     disabled: bool | None = None
@@ -159,7 +159,7 @@ class ExecutionFacts(RunFacts):
     :param detailed: whether each step was read on its own (Buddy: variables, errors, actors and logs are only there).
     :param queued_at, executed_at: when it was accepted, and when its work began, if the system reports both.
     :param progressed_at: time of the last known progress.
-    :param starter: None if unknown; see ``given`` (``starter``).
+    :param starter: None if unknown; see ``fields`` (``starter``).
     :param outputs: of the execution as a whole (Tracecat: result, AlgaPSA: execution_context).
     :param logs: the last lines, as far as the collector keeps them; ``logs_read`` tells whether the log was read.
     :param log_hosts: hosts of the URLs in the answer, by field path.
@@ -167,7 +167,7 @@ class ExecutionFacts(RunFacts):
     """
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     seen_at: datetime
     system: str
     conn_id: str

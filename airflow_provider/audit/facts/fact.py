@@ -26,18 +26,18 @@ class Subject:
     url: str | None = None
 
 
-class Given:
+class Answer:
     """Base of data that knows which fields the answer contained."""
 
     __slots__ = ()
-    given: frozenset[str]
+    fields: frozenset[str]
 
-    def gives(self, *names: str) -> bool:
+    def has_fields(self, *names: str) -> bool:
         """Whether the answer contained all these fields, even as null."""
-        return self.given.issuperset(names)
+        return self.fields.issuperset(names)
 
 
-class Fact(Given):
+class Fact(Answer):
     """Base of everything that rules check."""
 
     __slots__ = ()

@@ -12,5 +12,5 @@ class GapFacts(Fact):
     """Something that could not be read, and why: no permission, an error. Nothing below it was checked."""
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     reason: str

@@ -31,7 +31,7 @@ class PipelineFacts(Fact):
     """
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     seen_at: datetime
     detailed: bool = True
     id: int

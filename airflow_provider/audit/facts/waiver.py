@@ -13,7 +13,7 @@ class WaiverFacts(Fact):
     """A waiver, after the audit that used it."""
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     seen_at: datetime
     rule: str
     glob: str

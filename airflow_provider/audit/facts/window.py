@@ -56,7 +56,7 @@ class WindowFacts(RunFacts):
     """A definition's executions in the current and the previous window, of equal length."""
 
     subject: Subject
-    given: frozenset[str] = NONE
+    fields: frozenset[str] = NONE
     seen_at: datetime
     system: str
     conn_id: str

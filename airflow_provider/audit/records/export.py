@@ -106,8 +106,8 @@ def _seen_at(record: Record) -> datetime:
 
 
 def _connection(record: Record) -> Connection | None:
-    given = record.get("connection")
-    return Connection(**given) if given else None
+    data = record.get("connection")
+    return Connection(**data) if data else None
 
 
 def _buddy_pipeline(record: Record) -> Iterator[Fact]:
@@ -191,7 +191,7 @@ def _window(record: Record) -> Iterator[Fact]:
             str(record.get("conn_id") or ""),
             definition.url,
         ),
-        given=frozenset({"current", "previous"}),
+        fields=frozenset({"current", "previous"}),
         seen_at=_seen_at(record),
         system=record["system"],
         conn_id=str(record.get("conn_id") or ""),
@@ -226,7 +226,7 @@ def _gap(record: Record) -> Iterator[Fact]:
 def _waiver(record: Record) -> Iterator[Fact]:
     data = record["data"]
     subject = Subject(f"waiver:{data['rule']}:{data['glob']}", "waiver", f"Waiver of {data['rule']} {data['glob']}", "audit", "")
-    yield WaiverFacts(subject=subject, given=frozenset(data), seen_at=_seen_at(record), **data)
+    yield WaiverFacts(subject=subject, fields=frozenset(data), seen_at=_seen_at(record), **data)
 
 
 _KINDS: dict[str, Callable[[Record], Iterator[Fact]]] = {

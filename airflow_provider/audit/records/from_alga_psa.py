@@ -34,7 +34,7 @@ def execution_facts(
     name = (rule.name if rule else None) or f"rule {rule_id}"
     exists = True if rule else rule_exists
     definition = None if rule_id is None else Definition(rule_id, name, None, exists, None if rule is None else rule.status != "active")
-    given = execution.model_fields_set
+    fields = execution.model_fields_set
     starter = execution.execution_context.get("triggered_by")
     phase = phase_of(execution.status)
     logs, first = execution.logs[-LOG_LINES:], max(len(execution.logs) - LOG_LINES, 0)
@@ -42,7 +42,7 @@ def execution_facts(
     times = [utc(entry.timestamp) for entry in execution.logs if isinstance(entry.timestamp, datetime)]
     return ExecutionFacts(
         subject=Subject(f"alga_psa:{id}", "execution", f"{name} {id[:8]}", "alga_psa", conn_id),
-        given=frozenset(given | ({"starter"} if starter else set())),
+        fields=frozenset(fields | ({"starter"} if starter else set())),
         seen_at=utc(seen_at),
         system="alga_psa",
         conn_id=conn_id,
@@ -50,7 +50,7 @@ def execution_facts(
         definition=definition,
         status=execution.status,
         phase=phase,
-        detailed="execution_context" in given,
+        detailed="execution_context" in fields,
         started_at=None if execution.started_at is None else utc(execution.started_at),
         finished_at=None if execution.completed_at is None else utc(execution.completed_at),
         progressed_at=max(times, default=None),
@@ -60,7 +60,7 @@ def execution_facts(
         steps=_steps(execution, phase),
         outputs=tuple(Variable(str(key), value) for key, value in execution.execution_context.items()),
         logs=tuple(_line(number, entry) for number, entry in enumerate(logs, first)),
-        logs_read="logs" in given,
+        logs_read="logs" in fields,
         connection=connection,
         alga_psa=AlgaPsaPart(
             tenant=execution.tenant,

@@ -46,7 +46,7 @@ def pipeline_facts(
     name = pipeline.name or f"pipeline {pipeline.id}"
     return PipelineFacts(
         subject=Subject(f"buddy:{workspace}/{project}/{pipeline.id}", "pipeline", name, "buddy", conn_id, pipeline.html_url),
-        given=frozenset(pipeline.model_fields_set),
+        fields=frozenset(pipeline.model_fields_set),
         seen_at=seen_at,
         detailed=detailed,
         id=pipeline.id,
@@ -74,19 +74,19 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
     """
     extra = dict(action.model_extra or {})
     shared = _shared(extra)
-    known = {name: getattr(action, name) for name in action.model_fields_set & type(action).model_fields.keys()}
+    own = {name: getattr(action, name) for name in action.model_fields_set & type(action).model_fields.keys()}
     number = str(action.id)
     name = action.name or f"action {number}"
     place = f"buddy:{pipeline.workspace}/{pipeline.project}/{pipeline.id}/action/{number}"
     return ActionFacts(
         subject=Subject(place, "action", f"{pipeline.name} / {name}", "buddy", pipeline.subject.conn_id, action.html_url),
-        given=frozenset(action.model_fields_set),
+        fields=frozenset(action.model_fields_set),
         seen_at=pipeline.seen_at,
         pipeline=pipeline,
         detailed=detailed,
         id=number,
         name=name,
-        config=shared.model_copy(update=known),
+        config=shared.model_copy(update=own),
         integration=action.integration.identifier if action.integration else None,
         variables=tuple(_variable(item) for item in action.variables),
         other={name: value for name, value in extra.items() if name not in shared.model_fields_set},
@@ -138,7 +138,7 @@ def execution_facts(
     )
     return ExecutionFacts(
         subject=Subject(f"buddy:{ref}", "execution", f"{definition.name} #{execution.id}", "buddy", conn_id, execution.html_url),
-        given=frozenset(execution.model_fields_set | ({"starter"} if execution.creator else set())),
+        fields=frozenset(execution.model_fields_set | ({"starter"} if execution.creator else set())),
         seen_at=utc(seen_at),
         system="buddy",
         conn_id=conn_id,
@@ -184,7 +184,7 @@ def _step(path: str, item: models.ActionExecution) -> StepFacts:
         name=action.name or (f"action {action.id}" if action.id is not None else "action"),
         status=item.status,
         phase=phase_of(item.status),
-        given=frozenset(item.model_fields_set | {f"action.{name}" for name in action.model_fields_set}),
+        fields=frozenset(item.model_fields_set | {f"action.{name}" for name in action.model_fields_set}),
         type=action.type,
         definition=None if action.id is None else str(action.id),
         disabled=action.disabled,

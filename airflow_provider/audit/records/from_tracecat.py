@@ -53,13 +53,13 @@ def execution_facts(
     phase = phase_of(execution.status)
     if phase is Phase.RUNNING and any(item.status == "pending" for item in pending):
         phase = Phase.WAITING
-    given = set(execution.model_fields_set) | ({"history"} if history else set()) | ({"starter"} if start else set())
+    fields = set(execution.model_fields_set) | ({"history"} if history else set()) | ({"starter"} if start else set())
     attempts = {} if history is None else _attempts(history)
     failure = next((_all_of(row.action_error) for row in rows if row.action_ref == FAILED and row.action_error), None)
     result = next((row.action_result for row in rows if row.action_ref == COMPLETED and isinstance(row, models.Row)), None)
     return ExecutionFacts(
         subject=Subject(f"tracecat:{ref}", "execution", f"{name} {parsed.execution[-8:]}", "tracecat", conn_id, url),
-        given=frozenset(given),
+        fields=frozenset(fields),
         seen_at=utc(seen_at),
         system="tracecat",
         conn_id=conn_id,
@@ -107,7 +107,7 @@ def _step(number: int, row: models.RowState, tries: _Tries | None) -> StepFacts:
         name=row.action_ref or row.action_name or "child workflow",
         status=status,
         phase=ROW_PHASES.get(status, Phase.UNKNOWN),
-        given=frozenset(row.model_fields_set),
+        fields=frozenset(row.model_fields_set),
         type=row.action_name,
         definition=row.action_ref,
         started_at=_utc(row.start_time or row.schedule_time),
@@ -132,20 +132,20 @@ def _attempt(failure: models.Failure | None) -> int | None:
 
 
 def _attempts(history: models.Execution) -> dict[str, _Tries]:
-    found: dict[str, _Tries] = {}
+    attempts: dict[str, _Tries] = {}
     for event in history.events:
         group = event.event_group
         if group and group.action_ref:
             policy = group.retry_policy
             most = policy.get("max_attempts") if isinstance(policy, Mapping) else None
             until = policy.get("retry_until") if isinstance(policy, Mapping) else None
-            before = found.get(group.action_ref, (None, None, None))
-            found[group.action_ref] = (
+            before = attempts.get(group.action_ref, (None, None, None))
+            attempts[group.action_ref] = (
                 _attempt(event.failure) or group.current_attempt or before[0],
                 most if isinstance(most, int) else before[1],
                 _text(until or None) or before[2],
             )
-    return found
+    return attempts
 
 
 def _all_of(failure: models.Failure | None) -> str | None:

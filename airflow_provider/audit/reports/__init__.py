@@ -32,8 +32,8 @@ def text_of(format: str, result: AuditResult | Mapping[str, Any], settings: Audi
     """
     if format not in FORMATS:
         raise ConfigurationError(f"formats: {format!r} is unknown; available are {', '.join(FORMATS)}.")
-    found = result_json.load(result) if isinstance(result, Mapping) else result
-    text = FORMATS[format][1](found, settings or AuditSettings())
+    audit = result_json.load(result) if isinstance(result, Mapping) else result
+    text = FORMATS[format][1](audit, settings or AuditSettings())
     return text.encode("utf-8", "replace").decode()  # JSON may contain lone surrogates, which can't be written
 
 

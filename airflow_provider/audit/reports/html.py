@@ -43,16 +43,16 @@ class Group:
 
 def text(result: AuditResult, settings: AuditSettings) -> str:
     """The page."""
-    seen, shown = overview(result), result.findings[:MOST_SHOWN]
+    numbers, shown = overview(result), result.findings[:MOST_SHOWN]
     style, script = (_part(name) for name in ("page.css", "page.js"))
     states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MOST_SHOWN]))
     return _template().render(
         result=result,
-        seen=seen,
+        seen=numbers,
         settings=settings,
         groups=_groups(shown),
         fixed=result.fixed[:MOST_SHOWN],
-        omitted=seen.total + len(seen.accepted) - len(shown),
+        omitted=numbers.total + len(numbers.accepted) - len(shown),
         failing=len(result.failing(settings)),
         severities=WORST_FIRST,
         shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MOST_SHOWN])),

@@ -47,8 +47,8 @@ def linked(title: str, url: str | None) -> str:
 
 def text(result: AuditResult, settings: AuditSettings) -> str:
     """The full report."""
-    seen = overview(result)
-    return "\n".join([*_head(result, seen, settings), *_findings(seen), *_rest(result, seen)]) + "\n"
+    numbers = overview(result)
+    return "\n".join([*_head(result, numbers, settings), *_findings(numbers), *_rest(result, numbers)]) + "\n"
 
 
 def summary(result: AuditResult, limit: int = SUMMARY_CHARACTERS) -> str:
@@ -57,57 +57,56 @@ def summary(result: AuditResult, limit: int = SUMMARY_CHARACTERS) -> str:
 
     :param limit: maximum number of characters.
     """
-    seen = overview(result)
-    lines = [f"**Audit: {seen.counts}**" + (f" ({seen.changes})" if seen.changes else "")]
+    numbers = overview(result)
+    lines = [f"**Audit: {numbers.counts}**" + (f" ({numbers.changes})" if numbers.changes else "")]
     groups: dict[tuple[Severity, str], list[Finding]] = {}
-    for finding in seen.open:
+    for finding in numbers.open:
         groups.setdefault((finding.severity, finding.rule), []).append(finding)
-    told, left = len(lines[0]), seen.total
-    for (severity, id), found in sorted(groups.items(), key=lambda item: all(one.state != NEW for one in item[1]))[:MOST_SUMMARISED]:
-        line = _summarised(severity, id, found)
-        if told + len(line) > limit - len("\n- and 1,000,000 more\n"):
+    length, left = len(lines[0]), numbers.total
+    for (severity, id), findings in sorted(groups.items(), key=lambda item: all(one.state != NEW for one in item[1]))[:MOST_SUMMARISED]:
+        line = _summarised(severity, id, findings)
+        if length + len(line) > limit - len("\n- and 1,000,000 more\n"):
             break
         lines.append(line)
-        told, left = told + 1 + len(line), left - len(found)
+        length, left = length + 1 + len(line), left - len(findings)
     return "\n".join([*lines, f"- and {left} more"] if left else lines) + "\n"
 
 
-def _summarised(severity: Severity, id: str, found: list[Finding]) -> str:
-    rule, new = rule_of(id), [finding for finding in found if finding.state == NEW]
-    first = (new or found)[0].subject
-    count = f"{len(found)}, {len(new)} new" if new else f"{len(found)}"
+def _summarised(severity: Severity, id: str, findings: list[Finding]) -> str:
+    rule, new = rule_of(id), [finding for finding in findings if finding.state == NEW]
+    first = (new or findings)[0].subject
+    count = f"{len(findings)}, {len(new)} new" if new else f"{len(findings)}"
     title = first.title if len(first.title) <= LONGEST_TITLE else f"{first.title[:LONGEST_TITLE]}…"
-    return (
-        f"- **{severity}** {id}{f' {rule.title}' if rule else ''} ({count}): {linked(title, first.url)}{', ...' if len(found) > 1 else ''}"
-    )
+    name = f"{id} {rule.title}" if rule else id
+    return f"- **{severity}** {name} ({count}): {linked(title, first.url)}{', ...' if len(findings) > 1 else ''}"
 
 
-def _head(result: AuditResult, seen: Overview, settings: AuditSettings) -> Iterator[str]:
+def _head(result: AuditResult, numbers: Overview, settings: AuditSettings) -> Iterator[str]:
     yield "# Audit report"
     yield ""
-    yield f"**{seen.counts}**" + (f" ({seen.changes})" if seen.changes else "")
+    yield f"**{numbers.counts}**" + (f" ({numbers.changes})" if numbers.changes else "")
     yield ""
     yield f"Audited {when(result.started_at, settings.time_zone)}."
     if result.since and result.until:
         yield f"Executions from {when(result.since, settings.time_zone)} to {when(result.until, settings.time_zone)}."
     checked = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in sorted(result.subjects.items())]
     yield f"Checked: {', '.join(checked) or 'nothing'}."
-    if seen.by_system:
+    if numbers.by_system:
         yield ""
         yield f"| System | {' | '.join(map(str, WORST_FIRST))} |"
         yield f"|---|{'--:|' * len(WORST_FIRST)}"
-        for system, counts in sorted(seen.by_system.items()):
-            yield f"| {SYSTEMS.get(system, code(system))} | {' | '.join(str(counts[one]) for one in WORST_FIRST)} |"
+        for system, counts in sorted(numbers.by_system.items()):
+            yield f"| {SYSTEMS.get(system, code(system))} | {' | '.join(str(counts[severity]) for severity in WORST_FIRST)} |"
 
 
-def _findings(seen: Overview) -> Iterator[str]:
-    shown = seen.open[:MOST_SHOWN]
+def _findings(numbers: Overview) -> Iterator[str]:
+    shown = numbers.open[:MOST_SHOWN]
     for severity, group in groupby(shown, key=lambda finding: finding.severity):
         yield from ("", f"## {severity.value.capitalize()}")
-        for id, found in groupby(sorted(group, key=lambda finding: finding.rule), key=lambda finding: finding.rule):
-            yield from _of_rule(id, list(found))
-    if seen.total > len(shown):
-        yield from ("", f"{seen.total - len(shown)} more findings are in the JSON report.")
+        for id, findings in groupby(sorted(group, key=lambda finding: finding.rule), key=lambda finding: finding.rule):
+            yield from _of_rule(id, list(findings))
+    if numbers.total > len(shown):
+        yield from ("", f"{numbers.total - len(shown)} more findings are in the JSON report.")
 
 
 def _of_rule(id: str, findings: list[Finding]) -> Iterator[str]:
@@ -126,22 +125,22 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
         yield f"- {where}: {prose(finding.message)} Found: {code(finding.evidence.text)}. Confidence {finding.confidence}{state}."
 
 
-def _rest(result: AuditResult, seen: Overview) -> Iterator[str]:
+def _rest(result: AuditResult, numbers: Overview) -> Iterator[str]:
     if result.fixed:
         yield from ("", "## Fixed since the last audit", "")
         for finding in result.fixed[:MOST_SHOWN]:
             yield f"- {finding.rule} {linked(finding.subject.title, finding.subject.url)} {code(finding.path)}: {prose(finding.message)}"
-    if seen.accepted:
+    if numbers.accepted:
         yield from ("", "## Accepted", "")
-        for finding in seen.accepted[:MOST_SHOWN]:
+        for finding in numbers.accepted[:MOST_SHOWN]:
             where = f"{linked(finding.subject.title, finding.subject.url)} {code(finding.path)}"
             yield f"- **{finding.severity}** {finding.rule} {where}: {prose(accepted_as(finding))}"
-    if seen.gaps:
+    if numbers.gaps:
         yield from ("", "## Not read", "", "The following could not be read, so it was not checked.", "")
         for gap in result.gaps[:MOST_SHOWN]:
             yield f"- {code(gap.subject.id)}: {prose(gap.reason)}"
-        if seen.gaps > MOST_SHOWN:
-            yield f"- and {seen.gaps - min(len(result.gaps), MOST_SHOWN)} more"
+        if numbers.gaps > MOST_SHOWN:
+            yield f"- and {numbers.gaps - min(len(result.gaps), MOST_SHOWN)} more"
     if result.errors:
         yield from ("", "## Rule errors", "")
         for error in result.errors:

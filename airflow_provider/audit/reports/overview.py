@@ -51,7 +51,9 @@ class Overview:
     @property
     def counts(self) -> str:
         """For example ``2 critical, 5 high``."""
-        return ", ".join(f"{self.by_severity[one]} {one}" for one in WORST_FIRST if self.by_severity[one]) or "no findings"
+        return (
+            ", ".join(f"{self.by_severity[severity]} {severity}" for severity in WORST_FIRST if self.by_severity[severity]) or "no findings"
+        )
 
     @property
     def changes(self) -> str:
@@ -64,7 +66,7 @@ class Overview:
 def overview(result: AuditResult) -> Overview:
     """Count."""
     open_ = [finding for finding in result.findings if finding.waiver is None]
-    found = Overview(
+    numbers = Overview(
         open=open_,
         accepted=[finding for finding in result.findings if finding.waiver is not None],
         by_severity=Counter(finding.severity for finding in open_) + result.findings_omitted,
@@ -74,8 +76,8 @@ def overview(result: AuditResult) -> Overview:
         errors=len(result.errors) + result.errors_omitted,
     )
     for finding in open_:
-        found.by_system.setdefault(finding.subject.system, Counter())[finding.severity] += 1
-    return found
+        numbers.by_system.setdefault(finding.subject.system, Counter())[finding.severity] += 1
+    return numbers
 
 
 @lru_cache(maxsize=1)

@@ -51,11 +51,11 @@ def plots_of(windows: Sequence[WindowFacts]) -> list[Plot]:
 
 
 def _plot(window: WindowFacts) -> Plot:
-    both = (window.current, window.previous)
-    spreads = [_spread(counted.durations) for counted in both]
+    windows = (window.current, window.previous)
+    spreads = [_spread(counted.durations) for counted in windows]
     longest = max((spread[-1] for spread in spreads if spread), default=0.0) or 1.0
     now, before = (_box(spread, WIDTH / longest) for spread in spreads)
-    return Plot(window, (now, before), (_rate(both[0]), _rate(both[1])))
+    return Plot(window, (now, before), (_rate(windows[0]), _rate(windows[1])))
 
 
 def _spread(durations: Sequence[float]) -> list[float]:
@@ -64,7 +64,7 @@ def _spread(durations: Sequence[float]) -> list[float]:
     if len(durations) == 1:
         return [durations[0]] * 5
     twentieths = quantiles(durations, n=20, method="inclusive")
-    return [twentieths[at] for at in (0, 4, 9, 14, 18)]
+    return [twentieths[position] for position in (0, 4, 9, 14, 18)]
 
 
 def _box(spread: list[float], scale: float) -> Box | None:

@@ -38,8 +38,8 @@ def dump(result: AuditResult) -> dict[str, Any]:
         "until": result.until and result.until.isoformat(),
         "findings": [finding.as_json() for finding in result.findings],
         "fixed": [finding.as_json() for finding in result.fixed],
-        "outcomes": {rule: {str(status.value): count for status, count in found.items()} for rule, found in result.outcomes.items()},
-        "reasons": {rule: dict(found) for rule, found in result.reasons.items()},
+        "outcomes": {rule: {str(status.value): count for status, count in counts.items()} for rule, counts in result.outcomes.items()},
+        "reasons": {rule: dict(counts) for rule, counts in result.reasons.items()},
         "subjects": dict(result.subjects),
         "gaps": [{"subject": subject_as_json(gap.subject), "reason": gap.reason} for gap in result.gaps],
         "gaps_omitted": result.gaps_omitted,
@@ -107,8 +107,8 @@ def load(data: Mapping[str, Any]) -> AuditResult:
         result.since, result.until = (datetime.fromisoformat(data[name]) if data[name] else None for name in ("since", "until"))
         result.findings = [Finding.from_json(item) for item in data["findings"]]
         result.fixed = [Finding.from_json(item) for item in data["fixed"]]
-        result.outcomes = {rule: Counter({Status(name): n for name, n in found.items()}) for rule, found in data["outcomes"].items()}
-        result.reasons = {rule: Counter(found) for rule, found in data["reasons"].items()}
+        result.outcomes = {rule: Counter({Status(name): n for name, n in counts.items()}) for rule, counts in data["outcomes"].items()}
+        result.reasons = {rule: Counter(counts) for rule, counts in data["reasons"].items()}
         result.subjects = Counter(data["subjects"])
         result.gaps = [GapFacts(subject=Subject(**item["subject"]), reason=item["reason"]) for item in data["gaps"]]
         result.errors = [RuleError(**item) for item in data["errors"]]

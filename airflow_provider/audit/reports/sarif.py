@@ -36,14 +36,14 @@ def log(result: AuditResult) -> dict[str, Any]:
     ids = sorted({*result.outcomes, *found_by, *(error.rule for error in result.errors)})
     index = {id: number for number, id in enumerate(ids)}
     compared = bool(result.fixed) or any(finding.state for finding in result.findings)
-    found = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in result.findings]
-    found += [_result(finding, index, "absent") for finding in result.fixed]
+    results = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in result.findings]
+    results += [_result(finding, index, "absent") for finding in result.fixed]
     driver = {"name": NAME, "version": get_provider_info()["versions"][0], "rules": [_rule(id, rule_of(id)) for id in ids]}
     run = {
         "tool": {"driver": driver},
         "automationDetails": {"id": "audit/"},
         "invocations": [_invocation(result, index)],
-        "results": found,
+        "results": results,
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -52,7 +52,7 @@ def _rule(id: str, rule: Rule | None) -> dict[str, Any]:
     if rule is None:
         return {"id": id}
     docs = {name: rule.docs[name].replace("``", "`") for name in rule.docs}
-    plain = {name: one.replace("`", "") for name, one in docs.items()}
+    plain = {name: text.replace("`", "") for name, text in docs.items()}
     return {
         "id": id,
         "name": "".join(word.capitalize() for word in rule.slug.split("-")),
@@ -77,7 +77,7 @@ def _rule(id: str, rule: Rule | None) -> dict[str, Any]:
 def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[str, Any]:
     subject = finding.subject
     message = f"{subject.title}: {finding.message} ({finding.path}: {finding.evidence.text})"
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": index[finding.rule],
         "level": _LEVELS[finding.severity],
@@ -94,12 +94,12 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
         },
     }
     if link := href(subject.url):
-        found["hostedViewerUri"] = link
+        entry["hostedViewerUri"] = link
     if state is not None:
-        found["baselineState"] = state
+        entry["baselineState"] = state
     if finding.waiver is not None:
-        found["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(accepted_as(finding))}]
-    return found
+        entry["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(accepted_as(finding))}]
+    return entry
 
 
 def _location(subject: Subject, path: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _location(subject: Subject, path: str) -> dict[str, Any]:
 
 
 def _invocation(result: AuditResult, index: dict[str, int]) -> dict[str, Any]:
-    told: list[dict[str, Any]] = [
+    notifications: list[dict[str, Any]] = [
         {
             "level": "error",
             "message": {"text": _plain(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}")},
@@ -121,8 +121,8 @@ def _invocation(result: AuditResult, index: dict[str, int]) -> dict[str, Any]:
         }
         for error in result.errors
     ]
-    told += [{"level": "warning", "message": {"text": _plain(f"Not read: {gap.subject.id}: {gap.reason}")}} for gap in result.gaps]
-    return {"executionSuccessful": not result.errors, "startTimeUtc": _utc(result.started_at), "toolExecutionNotifications": told}
+    notifications += [{"level": "warning", "message": {"text": _plain(f"Not read: {gap.subject.id}: {gap.reason}")}} for gap in result.gaps]
+    return {"executionSuccessful": not result.errors, "startTimeUtc": _utc(result.started_at), "toolExecutionNotifications": notifications}
 
 
 def _utc(time: datetime) -> str:

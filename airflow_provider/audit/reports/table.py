@@ -34,11 +34,11 @@ def text(result: AuditResult) -> str:
 
 def show(result: AuditResult, console: Console) -> None:
     """Print the table, then gaps and rule errors, then the counts."""
-    seen = overview(result)
+    numbers = overview(result)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("Severity", "Rule", "Subject", "Where", "What"):
         table.add_column(name, overflow="fold", no_wrap=name in ("Severity", "Rule"))
-    for finding in seen.open[:MOST_SHOWN]:
+    for finding in numbers.open[:MOST_SHOWN]:
         new = Text(" new", style="green") if state_of(finding) == "new" else ""
         table.add_row(
             Text.assemble((str(finding.severity), _STYLES[finding.severity]), new),
@@ -47,14 +47,14 @@ def show(result: AuditResult, console: Console) -> None:
             Text(clean(finding.path)),
             Text(clean(f"{finding.message} ({finding.evidence.text})")),
         )
-    if seen.open:
+    if numbers.open:
         console.print(table)
-        if seen.total > MOST_SHOWN:
-            console.print(Text(f"{seen.total - min(len(seen.open), MOST_SHOWN)} more findings are in the JSON report."))
+        if numbers.total > MOST_SHOWN:
+            console.print(Text(f"{numbers.total - min(len(numbers.open), MOST_SHOWN)} more findings are in the JSON report."))
         console.print()
     for gap in result.gaps[:MOST_SHOWN]:
         console.print(Text(f"Not read: {clean(gap.subject.id)}: {clean(gap.reason)}", style="yellow"))
     for error in result.errors:
         console.print(Text(clean(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}"), style="yellow"))
-    changes = f" ({seen.changes})" if seen.changes else ""
-    console.print(Text(f"{seen.counts.capitalize()}{changes}. Checked: {sum(result.subjects.values())}.", style="bold"))
+    changes = f" ({numbers.changes})" if numbers.changes else ""
+    console.print(Text(f"{numbers.counts.capitalize()}{changes}. Checked: {sum(result.subjects.values())}.", style="bold"))

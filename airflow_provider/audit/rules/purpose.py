@@ -68,15 +68,15 @@ def purposes(action: ActionFacts) -> frozenset[str]:
     Purposes derived from the name or the commands are a guess.
     """
     words = set(words_of(action.name))
-    found = {purpose for purpose, names in _NAMES.items() if words & names}
+    purpose_names = {purpose for purpose, names in _NAMES.items() if words & names}
     if action.config.type in _NOTICES:
-        found.add("notice")
+        purpose_names.add("notice")
     if action.config.type in _CHECK_TYPES:
-        found.add("check")
+        purpose_names.add("check")
     if action.config.type in _CHANGE_TYPES:
-        found.add("change")
+        purpose_names.add("change")
     if action.config.type in APPROVALS:
-        found.add("approval")
+        purpose_names.add("approval")
     for script in action.scripts():
-        found |= {purpose for purpose, pattern in _COMMANDS.items() if pattern.search(script.text)}
-    return frozenset(found)
+        purpose_names |= {purpose for purpose, pattern in _COMMANDS.items() if pattern.search(script.text)}
+    return frozenset(purpose_names)

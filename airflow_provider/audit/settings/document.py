@@ -56,8 +56,8 @@ def parse(text: str, model: type[M], name: str, *, toml: bool) -> M:
         return model.model_validate(data or {})
     except ValidationError as error:
         lines = _toml_lines(text) if toml else _yaml_lines(text)
-        told = [_told(name, lines, problem) for problem in error.errors(include_url=False, include_input=False, include_context=False)]
-        raise ConfigurationError("\n".join(told)) from None
+        errors = [_told(name, lines, problem) for problem in error.errors(include_url=False, include_input=False, include_context=False)]
+        raise ConfigurationError("\n".join(errors)) from None
 
 
 def _told(name: str, lines: Mapping[Key, int], problem: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _toml_lines(text: str) -> dict[Key, int]:
     import tree_sitter_toml
 
     lines: dict[Key, int] = {}
-    seen: dict[Key, int] = {}
+    tables: dict[Key, int] = {}
 
     def names(node: tree_sitter.Node) -> Key:
         if node.type == "dotted_key":
@@ -128,8 +128,8 @@ def _toml_lines(text: str) -> dict[Key, int]:
         place: Key = ()
         for part in at:
             place = (*place, part)
-            if place in seen:
-                place = (*place, seen[place])
+            if place in tables:
+                place = (*place, tables[place])
         return place
 
     def pairs(node: tree_sitter.Node, at: Key) -> None:
@@ -158,7 +158,7 @@ def _toml_lines(text: str) -> dict[Key, int]:
             at = names(table.named_children[0])
             if table.type == "table_array_element":
                 place = (*into(at[:-1]), at[-1])
-                seen[place] = seen.get(place, -1) + 1
+                tables[place] = tables.get(place, -1) + 1
                 lines.setdefault(place, table.start_point[0] + 1)
             place = into(at)
             lines.setdefault(place, table.start_point[0] + 1)

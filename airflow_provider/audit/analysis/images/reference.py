@@ -35,12 +35,12 @@ def parse_image(name: str, tag: str | None = None) -> ImageReference | None:
     if len(text) > MOST:
         return None
     try:
-        given = Reference.parse_normalized_named(text)
+        reference = Reference.parse_normalized_named(text)
     except InvalidReference:
         return None
-    registry, repository = given.split_hostname()
-    own: str | None = given["tag"]
-    digest: str | None = given["digest"]
+    registry, repository = reference.split_hostname()
+    own: str | None = reference["tag"]
+    digest: str | None = reference["digest"]
     if tag and (tag := tag.strip().lstrip(":@")):
         own, digest = (own, tag) if ":" in tag else (tag, None)
         if "@" in tag:

@@ -72,13 +72,13 @@ def shapes_in(text: str) -> Iterator[Secret]:
     """Complete secrets of known formats in a text, at confidence high: of our own list, of the masks of this package, of detect-secrets."""
     text = text[:MOST]
     worth = any(literal in text for literal in LITERALS)  # much faster than the regular expression
-    found = [(_KINDS[(match.lastindex or 1) - 1], match[0]) for match in _SHAPE.finditer(text)] if worth else []
-    found += [("Token or key", value) for value in secret_shapes(text)]
-    found += [(str(plugin.secret_type), str(value)) for plugin in _plugins()[0] for value in plugin.analyze_string(text) if value]
-    known: list[str] = []
-    for kind, value in found:
-        if not any(value in other or other in value for other in known):
-            known.append(value)
+    candidates = [(_KINDS[(match.lastindex or 1) - 1], match[0]) for match in _SHAPE.finditer(text)] if worth else []
+    candidates += [("Token or key", value) for value in secret_shapes(text)]
+    candidates += [(str(plugin.secret_type), str(value)) for plugin in _plugins()[0] for value in plugin.analyze_string(text) if value]
+    values: list[str] = []
+    for kind, value in candidates:
+        if not any(value in other or other in value for other in values):
+            values.append(value)
             if kind != "Key in base64" or b"PRIVATE KEY" in base64.b64decode(value[: len(value) // 4 * 4]):
                 yield Secret(kind, value, Confidence.HIGH)
 

@@ -114,15 +114,15 @@ def words_of(name: str) -> list[str]:
 def names_secret(name: str) -> bool:
     """Whether this is the name of a secret: ``DB_PASSWORD`` and ``apiKey``, not ``TOKEN_URL``, ``PASSWORD_LENGTH``, ``CACHE_KEY``."""
     words = words_of(name)
-    at = next((n for n in reversed(range(len(words))) if _is_secret(words, n)), None)
-    if at is None:
+    position = next((n for n in reversed(range(len(words))) if _is_secret(words, n)), None)
+    if position is None:
         return False
-    return not any(word in _ABOUT for word in words[at + 1 :]) and not any(word in _ASKS for word in words[:at])
+    return not any(word in _ABOUT for word in words[position + 1 :]) and not any(word in _ASKS for word in words[:position])
 
 
-def _is_secret(words: list[str], at: int) -> bool:
-    word = words[at]
-    return word in _SECRET or word.endswith(_SECRET_ENDS) or (word == "key" and at > 0 and words[at - 1] in _KEYS)
+def _is_secret(words: list[str], position: int) -> bool:
+    word = words[position]
+    return word in _SECRET or word.endswith(_SECRET_ENDS) or (word == "key" and position > 0 and words[position - 1] in _KEYS)
 
 
 def is_reference(value: str) -> bool:
@@ -171,20 +171,20 @@ def secrets_shaped(text: str) -> list[Secret]:
     """The secrets of known formats in a text, without examples."""
     if not _CANDIDATE.search(text[:MOST]):
         return []
-    found = []
+    secrets = []
     for secret in shapes_in(text):
         value = secret.value
         if secret.kind in ("Basic Auth Credentials", IN_ADDRESS):
             if (confidence := _in_address(text, value)) is not None:
-                found.append(Secret(IN_ADDRESS, value, confidence))
+                secrets.append(Secret(IN_ADDRESS, value, confidence))
         elif "Private Key" in secret.kind or "PRIVATE KEY" in value:
             if ("-----BEGIN" in text or "PuTTY" in text) and not _HEADER_ONLY.search(text):
-                found.append(secret)
+                secrets.append(secret)
         elif "Azure Storage" in secret.kind and not re.search(r"account[_-]?key", text, re.IGNORECASE):
             continue  # may be any 64 bytes in base64, such as a digest
         elif not is_placeholder(value) and not is_reference(value) and _stands_alone(text, value):
-            found.append(secret)
-    return found
+            secrets.append(secret)
+    return secrets
 
 
 def _in_address(text: str, password: str) -> Confidence | None:
@@ -192,16 +192,16 @@ def _in_address(text: str, password: str) -> Confidence | None:
         return None
     match = re.search(rf"([a-z][a-z0-9+.-]*)://([^\s/]*?):{re.escape(password)}@([\w.-]*)", text, re.IGNORECASE)
     host = match[3].lower() if match else ""
-    here = host in ("localhost", "127.0.0.1") or host.endswith((".local", ".test", ".example"))
-    known = password.lower() in _DEFAULTS
-    return None if here and known else Confidence.LOW if here or known else Confidence.HIGH
+    local = host in ("localhost", "127.0.0.1") or host.endswith((".local", ".test", ".example"))
+    default = password.lower() in _DEFAULTS
+    return None if local and default else Confidence.LOW if local or default else Confidence.HIGH
 
 
 def _stands_alone(text: str, value: str) -> bool:
     """Whether it is not part of a longer word, such as a digest."""
-    at = text.find(value)
-    before, behind = text[at - 1 : at] if at > 0 else "", text[at + len(value) : at + len(value) + 1]
-    return at < 0 or not ((before.isalnum() and value[:1].isalnum()) or (behind.isalnum() and value[-1:].isalnum()))
+    start = text.find(value)
+    before, behind = text[start - 1 : start] if start > 0 else "", text[start + len(value) : start + len(value) + 1]
+    return start < 0 or not ((before.isalnum() and value[:1].isalnum()) or (behind.isalnum() and value[-1:].isalnum()))
 
 
 def private_keys(text: str) -> Iterator[re.Match[str]]:
@@ -212,7 +212,7 @@ def private_keys(text: str) -> Iterator[re.Match[str]]:
 
 def secrets_within(text: str) -> list[Secret]:
     """Secrets that a longer text assigns to names: connection strings, JSON, headers. Only strong values count."""
-    found = []
+    secrets = []
     for match in _INSIDE.finditer(text[:MOST]):
         secret = secret_named(match["name"], match["value"])
         if (
@@ -221,13 +221,13 @@ def secrets_within(text: str) -> list[Secret]:
             and not _CODE.search(secret.value)
             and re.search(r"[\d!@#%^&*+=~]", secret.value)
         ):
-            found.append(secret)
-    found += [secret for match in _NETRC.finditer(text[:MOST]) if (secret := secret_named("password", match["value"]))]
+            secrets.append(secret)
+    secrets += [secret for match in _NETRC.finditer(text[:MOST]) if (secret := secret_named("password", match["value"]))]
     for match in _HEADER.finditer(text[:MOST]):
         value = match["value"]
         if not is_placeholder(value) and _strength(value) is Confidence.HIGH:
-            found.append(Secret("Authorization header", value, Confidence.HIGH))
-    return found
+            secrets.append(Secret("Authorization header", value, Confidence.HIGH))
+    return secrets
 
 
 def secret_in(name: str, value: str, *, entropy: bool) -> Secret | None:
@@ -238,11 +238,11 @@ def secret_in(name: str, value: str, *, entropy: bool) -> Secret | None:
     """
     if is_reference(value) or _PUBLIC.match(value):
         return None
-    found = [*secrets_shaped(value), *secrets_within(value)]
+    secrets = [*secrets_shaped(value), *secrets_within(value)]
     if named := secret_named(name, value):
-        found.append(named)
-    if found:
-        return max(found, key=lambda secret: secret.confidence.rank)
+        secrets.append(named)
+    if secrets:
+        return max(secrets, key=lambda secret: secret.confidence.rank)
     text = value.strip()
     plain = _UUID.fullmatch(text) or _DIGEST.fullmatch(text) or _ADDRESS.fullmatch(text) or _PATH.fullmatch(text) or is_placeholder(text)
     return looks_random(text) if entropy and not plain else None

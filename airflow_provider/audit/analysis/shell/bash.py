@@ -50,7 +50,7 @@ def _root(data: bytes) -> tree_sitter.Node:
 
 def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
     """Positions of line ends without a backslash between the words of one command."""
-    found = []
+    ends = []
     waiting = [root]
     while waiting:
         node = waiting.pop()
@@ -59,9 +59,9 @@ def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
             for before, behind in itertools.pairwise(children):
                 end = data.find(b"\n", before.end_byte, behind.start_byte)
                 if end >= 0 and data[end - 1 : end] != b"\\":
-                    found.append(end)
+                    ends.append(end)
         waiting.extend(children)
-    return sorted(found)
+    return sorted(ends)
 
 
 class _Reader:
@@ -246,12 +246,12 @@ def _unescaped(text: str) -> str:
 def _plain(text: str) -> str:
     if "\\" not in text:
         return text
-    out, at = [], 0
-    while at < len(text):
-        if text[at] == "\\" and at + 1 < len(text):
-            out.append("" if text[at + 1] == "\n" else text[at + 1])
-            at += 2
+    out, position = [], 0
+    while position < len(text):
+        if text[position] == "\\" and position + 1 < len(text):
+            out.append("" if text[position + 1] == "\n" else text[position + 1])
+            position += 2
         else:
-            out.append(text[at])
-            at += 1
+            out.append(text[position])
+            position += 1
     return "".join(out)

@@ -109,8 +109,8 @@ class Downloads:
             inner := next((base_name(text) for text in command.arguments if base_name(text) in ("curl", "wget")), None)
         ):
             return inner
-        if (name in _SAYS or name == "cat") and (found := self._passed_on(command)):
-            return found
+        if (name in _SAYS or name == "cat") and (source := self._passed_on(command)):
+            return source
         if not command.words or command.words[-1].text.startswith("{") or name in RUNNERS or name in SHELLS:
             return self._gives(command.nested)
         return None
@@ -118,11 +118,11 @@ class Downloads:
     def _passed_on(self, command: Command) -> str | None:
         """The name of a downloading command in the words and redirections of a command that prints them."""
         for word in command.effective[1:]:
-            if found := self._gives(word.nested) or self._holds(word):
-                return found
+            if source := self._gives(word.nested) or self._holds(word):
+                return source
         for redirection in command.redirections:
-            if found := self._gives(redirection.target.nested):
-                return found
+            if source := self._gives(redirection.target.nested):
+                return source
         return None
 
     def _gives(self, nested: Iterable[Nested]) -> str | None:
@@ -132,11 +132,11 @@ class Downloads:
                 if pipeline.commands and to_a_file(pipeline.commands[-1]):
                     continue
                 for command in pipeline.commands:
-                    if found := self._fetches(command):
-                        return found
+                    if source := self._fetches(command):
+                        return source
                     hands_on = not command.words or self.name(command) in ("create", "getstring")
-                    if hands_on and (found := self._gives(command.nested)):
-                        return found
+                    if hands_on and (source := self._gives(command.nested)):
+                        return source
         return None
 
     def _holds(self, word: Word) -> str | None:
@@ -148,16 +148,16 @@ class Downloads:
         source: str | None = None
         where = ""
         for number, command in enumerate(pipeline.commands):
-            if source and (how := self._runs_input(command)) is not None:
-                runner, sure = how
-                yield Run(pipeline.commands[0].line, f"{source} {where}| {runner}", sure=sure)
+            if source and (run := self._runs_input(command)) is not None:
+                runner, certain = run
+                yield Run(pipeline.commands[0].line, f"{source} {where}| {runner}", sure=certain)
                 return
-            if found := self._fetches(command):
-                source, where = found, host_of(command)
+            if fetching := self._fetches(command):
+                source, where = fetching, host_of(command)
             elif not number and self.name(command) == "wget" and not output_file(command.arguments):
                 source, where = "wget", host_of(command)
-                if len(pipeline.commands) > 1 and (how := self._runs_input(pipeline.commands[-1])) is not None:
-                    yield Run(command.line, f"wget {where}| {how[0]}", sure=False)
+                if len(pipeline.commands) > 1 and (run := self._runs_input(pipeline.commands[-1])) is not None:
+                    yield Run(command.line, f"wget {where}| {run[0]}", sure=False)
                 return
 
     def _runs_input(self, command: Command) -> tuple[str, bool] | None:
@@ -189,8 +189,8 @@ class Downloads:
             for inner in command.nested:
                 if inner.via in ("process", "group", "string", "command"):
                     for pipeline in inner.pipelines:
-                        if found := self._first_runs_input(pipeline, grouped=inner.via == "group"):
-                            return found
+                        if runner := self._first_runs_input(pipeline, grouped=inner.via == "group"):
+                            return runner
         return None
 
     @staticmethod
@@ -219,15 +219,15 @@ class Downloads:
         for inner in command.nested:
             if inner.via == "string":
                 for pipeline in inner.pipelines:
-                    if found := self._first_runs_input(pipeline):
-                        return found
+                    if inner_runner := self._first_runs_input(pipeline):
+                        return inner_runner
         return None
 
     def _first_runs_input(self, pipeline: Pipeline, *, grouped: bool = False) -> tuple[str, bool] | None:
         """Like :meth:`_runs_input`, for nested commands that share the input of their parent."""
         for number, command in enumerate(pipeline.commands):
-            if found := self._runs_input(command):
-                return found
+            if runner := self._runs_input(command):
+                return runner
             name = self.name(command)
             if grouped and name == "eval":
                 return name, False
@@ -256,9 +256,9 @@ class Downloads:
     def _as_name(self, command: Command) -> Iterator[Run]:
         """``$(curl ...)`` where the name of a command is expected."""
         first = command.effective[0]
-        found = self._gives(item for item in first.nested if item.via == "command") or self._holds(first)
-        if found and re.match(r"\s*(?:\$|`)", first.text) and self.name(command) not in ("curl", "wget"):
-            yield Run(command.line, f"{found} {host_of(command)}in place of a command")
+        source = self._gives(item for item in first.nested if item.via == "command") or self._holds(first)
+        if source and re.match(r"\s*(?:\$|`)", first.text) and self.name(command) not in ("curl", "wget"):
+            yield Run(command.line, f"{source} {host_of(command)}in place of a command")
 
     def _as_script(self, command: Command) -> Iterator[Run]:
         """``bash <(curl ...)``, ``bash <<< "$(curl ...)"``, ``deno run https://...``."""
@@ -266,12 +266,12 @@ class Downloads:
         if name == "source" or _interpreter(name) or shell:
             parts = [*words[1:2]] if name == "source" else [word for word in (shell or words)[1:] if not word.text.startswith("-")][:1]
             for word in parts if not shell or inline_of(shell) is None else ():
-                if found := self._gives(item for item in word.nested if item.via == "process"):
-                    yield Run(command.line, f"{base_name(words[0].text) or '.'} <({found} {host_of(command)})")
+                if source := self._gives(item for item in word.nested if item.via == "process"):
+                    yield Run(command.line, f"{base_name(words[0].text) or '.'} <({source} {host_of(command)})")
             if self._runs_input(command):
                 for item in command.redirections:
-                    if found := self._comes_in(item):
-                        yield Run(command.line, f"{name} {item.operator} {found} {host_of(command)}")
+                    if source := self._comes_in(item):
+                        yield Run(command.line, f"{name} {item.operator} {source} {host_of(command)}")
         if name == "deno" and _runs_address(command.arguments):
             yield Run(command.line, f"{name} run {host_of(command)}".strip(), sure=False)
 
@@ -279,8 +279,8 @@ class Downloads:
         """The name of the downloading command whose output a redirection passes in."""
         if not item.operator.startswith("<"):
             return None
-        if found := self._gives(item.target.nested):
-            return found
+        if source := self._gives(item.target.nested):
+            return source
         held = item.operator in ("<<<", "<<", "<<-") and item.target.text.lstrip().startswith("$")
         return self._holds(item.target) if held else None
 
@@ -290,8 +290,8 @@ class Downloads:
         if name in ("iex", "invoke-expression", "create", "invokescript"):
             for word in command.effective[1:]:
                 method = word.text.lower().lstrip(".")
-                if found := self._gives(word.nested) or self._holds(word) or (method if method in POWERSHELL_FETCH else None):
-                    yield Run(command.line, f"{name} ({found} {host_of(command)})")
+                if source := self._gives(word.nested) or self._holds(word) or (method if method in POWERSHELL_FETCH else None):
+                    yield Run(command.line, f"{name} ({source} {host_of(command)})")
 
     def _as_program(self, command: Command) -> Iterator[Run]:
         """``python -c "$(curl ...)"``."""
@@ -303,9 +303,9 @@ class Downloads:
         for word, following in itertools.pairwise(words):
             text = word.text
             if text in longs or (text[:1] == "-" and text[1:].isalpha() and text[-1] in letters):
-                found = self._gives(following.nested) or self._holds(following)
-                if found and re.match(r"\s*(?:\$|`)", following.text):
-                    yield Run(command.line, f"{name} {text} $({found} {host_of(command)})")
+                source = self._gives(following.nested) or self._holds(following)
+                if source and re.match(r"\s*(?:\$|`)", following.text):
+                    yield Run(command.line, f"{name} {text} $({source} {host_of(command)})")
                 elif re.search(
                     r"\b(?:exec|eval|system|Function)\b.*(?:urlopen|requests\.get|https?://|fetch\(|open-uri|file_get_contents)",
                     following.text,

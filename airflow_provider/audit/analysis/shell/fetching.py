@@ -87,13 +87,13 @@ def prints(name: str, arguments: tuple[str, ...]) -> bool:
     fetcher = _FETCHERS.get(name)
     if fetcher is None:
         return True
-    given = list(options(arguments, fetcher.valued, fetcher.valued_long))
-    names = {option for option, _ in given}
+    pairs = list(options(arguments, fetcher.valued, fetcher.valued_long))
+    names = {option for option, _ in pairs}
     if not names.isdisjoint(fetcher.remote_name):
         return False
     if not names.isdisjoint(fetcher.about) and not URL.search(" ".join(arguments)):
         return False
-    files = [value for option, value in given if option in fetcher.file]
+    files = [value for option, value in pairs if option in fetcher.file]
     return fetcher.output.issuperset(files) if files else fetcher.prints
 
 
@@ -102,9 +102,9 @@ def saved_by(name: str, arguments: tuple[str, ...]) -> list[str]:
     if name in ("curl", "wget") and any(_is_parameter(text, "-outfile") for text in arguments):
         name = "iwr"  # aliases in PowerShell
     if fetcher := _FETCHERS.get(name):
-        given = list(options(arguments, fetcher.valued, fetcher.valued_long))
-        files = [value for option, value in given if option in fetcher.file]
-        by_address = any(option in fetcher.remote_name for option, _ in given) or not (files or fetcher.prints)
+        pairs = list(options(arguments, fetcher.valued, fetcher.valued_long))
+        files = [value for option, value in pairs if option in fetcher.file]
+        by_address = any(option in fetcher.remote_name for option, _ in pairs) or not (files or fetcher.prints)
         return [file for file in files if file != "-"] + (_of_addresses(arguments) if by_address else [])
     if name == "php":
         return [match[1] for text in arguments for match in _PHP_COPY.finditer(text)]
@@ -124,8 +124,8 @@ def output_file(arguments: tuple[str, ...]) -> str | None:
 
 def _is_parameter(text: str, name: str) -> bool:
     """Whether this is the PowerShell parameter, which may be abbreviated."""
-    given = text.lower().partition(":")[0]
-    return len(given) > 3 and name.startswith(given)
+    prefix = text.lower().partition(":")[0]
+    return len(prefix) > 3 and name.startswith(prefix)
 
 
 def _of_addresses(arguments: Iterable[str]) -> list[str]:

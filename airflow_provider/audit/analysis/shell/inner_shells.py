@@ -62,24 +62,24 @@ def shell_of(command: Command) -> tuple[Word, ...]:
     if command.name in SHELLS or _OWN_SHELL.match(words[0].text if words else ""):
         return words
     if command.name in RUNNERS:
-        at = next((n for n, word in enumerate(words) if n and base_name(word.text) in SHELLS), None)
-        return () if at is None else words[at:]
+        position = next((n for n, word in enumerate(words) if n and base_name(word.text) in SHELLS), None)
+        return () if position is None else words[position:]
     return ()
 
 
 def inline_of(words: tuple[Word, ...]) -> str | None:
     """The script of a shell's ``-c``."""
     powershell = base_name(words[0].text) in POWERSHELLS if words else False
-    for at, word in enumerate(words[1:], 1):
+    for position, word in enumerate(words[1:], 1):
         text = word.text.lower() if powershell else word.text
         if powershell and text in ("-c", "-command", "/c"):
-            return " ".join(item.text for item in words[at + 1 :])
+            return " ".join(item.text for item in words[position + 1 :])
         if not powershell and (text == "--command" or (text[:1] == "-" and text[1:].isalpha() and "c" in text)):
-            return words[at + 1].text if at + 1 < len(words) else None
+            return words[position + 1].text if position + 1 < len(words) else None
         if (
             not powershell
             and text[:1] not in "-+"
-            and not _TAKES_OPTION.fullmatch(words[at - 1].text)
+            and not _TAKES_OPTION.fullmatch(words[position - 1].text)
             and base_name(words[0].text) in SHELLS
         ):
             break
@@ -106,7 +106,7 @@ def operands_of(words: tuple[Word, ...]) -> tuple[str, ...]:
 
 def _remote(words: tuple[Word, ...]) -> tuple[Word, ...]:
     """The command that ``ssh host`` or ``watch`` runs."""
-    at = 1
-    while at < len(words) and words[at].text.startswith("-"):
-        at += 2 if len(words[at].text) == 2 and words[at].text[1] in "bcDEeFIiJLlmOopQRSWwn" else 1
-    return words[at + 1 :] if base_name(words[0].text) == "ssh" else words[at:]
+    position = 1
+    while position < len(words) and words[position].text.startswith("-"):
+        position += 2 if len(words[position].text) == 2 and words[position].text[1] in "bcDEeFIiJLlmOopQRSWwn" else 1
+    return words[position + 1 :] if base_name(words[0].text) == "ssh" else words[position:]

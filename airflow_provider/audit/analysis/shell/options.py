@@ -13,20 +13,20 @@ def options(arguments: Sequence[str], valued: str = "", long: Collection[str] = 
         option without ``=`` is the next word, whether it takes one or not.
     :param long: the long options that take a value, so that the next word is not an option.
     """
-    at = 0
-    while at < len(arguments):
-        text, following = arguments[at], arguments[at + 1] if at + 1 < len(arguments) else ""
-        at += 1
+    position = 0
+    while position < len(arguments):
+        text, following = arguments[position], arguments[position + 1] if position + 1 < len(arguments) else ""
+        position += 1
         if text == "--":
             return
         if text.startswith("--"):
             name, equals, value = text.partition("=")
             yield name, value if equals else following
-            at += name in long and not equals
+            position += name in long and not equals
         elif text.startswith("-"):
             for number, letter in enumerate(text[1:], 2):
                 if letter in valued:
                     yield f"-{letter}", text[number:] or following
-                    at += 0 if text[number:] else 1
+                    position += 0 if text[number:] else 1
                     break
                 yield f"-{letter}", ""

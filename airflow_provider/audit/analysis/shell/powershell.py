@@ -101,8 +101,8 @@ class _Reader:
 
     def _call(self, node: tree_sitter.Node) -> Command:
         name = next((_text(child) for child in node.named_children if child.type == "member_name"), "")
-        given = [child for part in node.named_children if part.type == "argument_list" for child in _find(part, "argument_expression")]
-        words = (Word(name), *(self._word(item) for item in given))
+        arguments = [child for part in node.named_children if part.type == "argument_list" for child in _find(part, "argument_expression")]
+        words = (Word(name), *(self._word(item) for item in arguments))
         rest = [child for child in node.named_children if child.type not in ("member_name", "argument_list")]
         nested = [inner for child in rest for inner in self._inner(child)]
         return Command(words, self._line(node), nested=(*nested, *(inner for word in words for inner in word.nested)))
@@ -148,15 +148,15 @@ def _variables(node: tree_sitter.Node) -> list[tree_sitter.Node]:
 
 def _find(node: tree_sitter.Node, *kinds: str) -> list[tree_sitter.Node]:
     """The outermost nodes of these kinds below a node."""
-    found: list[tree_sitter.Node] = []
+    nodes: list[tree_sitter.Node] = []
     waiting = list(reversed(node.named_children))
     while waiting:
         item = waiting.pop()
         if item.type in kinds:
-            found.append(item)
+            nodes.append(item)
         else:
             waiting.extend(reversed(item.named_children))
-    return found
+    return nodes
 
 
 def _text(node: tree_sitter.Node) -> str:

@@ -33,12 +33,12 @@ def traces(command: Command) -> str | None:
     """The short form of a command that turns trace mode on; None if it does not."""
     arguments = command.arguments
     if command.name == "set":
-        for at, text in enumerate(arguments):
+        for position, text in enumerate(arguments):
             if text in ("--", "-") or text[:1] not in "-+":
                 break
             if text[:1] == "-" and "x" in text[1:] and text[1:].isalpha():
                 return "set -x"
-            if text[:1] == "-" and text.endswith("o") and arguments[at + 1 : at + 2] == ("xtrace",):
+            if text[:1] == "-" and text.endswith("o") and arguments[position + 1 : position + 2] == ("xtrace",):
                 return "set -o xtrace"
         return "set -o xtrace" if re.search(r"(?:^| )-\w*o xtrace\b", " ".join(arguments)) else None
     if command.name == "set-psdebug" and any(text in ("1", "2") for text in arguments):
@@ -70,8 +70,8 @@ def printed_secrets(script: Script, encrypted: frozenset[str]) -> Iterator[tuple
     captured = {id(item) for assignment in script.assignments for nested in assignment.value.nested for item in nested.pipelines}
     for pipeline, number in _visible(script.pipelines, captured):
         command, rest = pipeline.commands[number], pipeline.commands[number + 1 :]
-        for what, confidence in _printed(command, rest, encrypted):
-            yield command, what, confidence
+        for shown, confidence in _printed(command, rest, encrypted):
+            yield command, shown, confidence
 
 
 def _visible(pipelines: Iterable[Pipeline], captured: set[int]) -> Iterator[tuple[Pipeline, int]]:
@@ -146,8 +146,8 @@ def _by_echo(command: Command, encrypted: frozenset[str], filtered: Confidence |
     for word in command.effective[1:]:
         for item in word.expansions:
             variable = item.name.removeprefix("env:").split("[")[0]
-            if (names_secret(variable) or variable in encrypted) and (how := _shows(word, variable)) is not False:
-                yield f"{command.name} ${variable}", Confidence.LOW if how is None else filtered
+            if (names_secret(variable) or variable in encrypted) and (whole := _shows(word, variable)) is not False:
+                yield f"{command.name} ${variable}", Confidence.LOW if whole is None else filtered
 
 
 def _by_cat(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:

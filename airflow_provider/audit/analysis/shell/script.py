@@ -158,19 +158,19 @@ def _letters(text: str) -> str:
 
 
 def _behind(words: tuple[Word, ...], wrapper: str) -> tuple[Word, ...]:
-    at = 0
-    while at < len(words):
-        text = words[at].text
+    position = 0
+    while position < len(words):
+        text = words[position].text
         if text == "--":
-            at += 1
+            position += 1
             break
         if text.startswith("-"):
-            at += 2 if (len(text) == 2 and text[1] in WRAPPERS[wrapper]) or text in LONG else 1
+            position += 2 if (len(text) == 2 and text[1] in WRAPPERS[wrapper]) or text in LONG else 1
         elif wrapper in ("env", "sudo", "doas") and "=" in text:
-            at += 1
+            position += 1
         else:
             break
-    return words[at + BEFORE.get(wrapper, 0) :]
+    return words[position + BEFORE.get(wrapper, 0) :]
 
 
 def base_name(text: str) -> str:

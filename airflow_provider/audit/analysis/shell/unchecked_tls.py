@@ -107,9 +107,9 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     if name in _WRITE:
         yield from _into_a_file(command)
         return
-    here = _only_here(" ".join(arguments))
-    for what, confidence in _off(name, arguments):
-        yield f"{name} {what}", Confidence.LOW if here else confidence
+    local = _only_here(" ".join(arguments))
+    for shown, confidence in _off(name, arguments):
+        yield f"{name} {shown}", Confidence.LOW if local else confidence
     if name in ("env", "cross-env", "export", "setx", "set", "setenvironmentvariable", "sudo", "declare"):
         pairs = [text.partition("=")[::2] for text in arguments if "=" in text] + [tuple(arguments[:2])] * (len(arguments) >= 2)
     else:
@@ -247,12 +247,14 @@ def _of_git(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str,
     for number, text in enumerate(lower):
         if text == "config":
             if not any(other.startswith(("--unset", "--get", "--list")) for other in lower):
-                key = next((at for at, other in enumerate(lower) if re.fullmatch(r"http\..*sslverify|http\.sslverify", other)), None)
+                key = next(
+                    (position for position, other in enumerate(lower) if re.fullmatch(r"http\..*sslverify|http\.sslverify", other)), None
+                )
                 if key is not None and "".join(lower[key + 1 : key + 2]).strip("\"'") in _OFF:
                     yield "http.sslVerify=false", Confidence.HIGH
             return
-        given = lower[number + 1] if text == "-c" and number + 1 < len(lower) else text.removeprefix("-c")
-        if text.startswith("-c") and (match := re.fullmatch(r"http\..*sslverify=(.*)", given)) and match[1].strip("\"'") in _OFF:
+        setting = lower[number + 1] if text == "-c" and number + 1 < len(lower) else text.removeprefix("-c")
+        if text.startswith("-c") and (match := re.fullmatch(r"http\..*sslverify=(.*)", setting)) and match[1].strip("\"'") in _OFF:
             yield "http.sslVerify=false", Confidence.HIGH
         elif number and not text.startswith("-") and not lower[number - 1].startswith("-"):
             return  # after the subcommand
@@ -282,9 +284,9 @@ def _container_variables(name: str, arguments: tuple[str, ...]) -> list[tuple[st
     """What ``docker run -e A=b`` and ``docker build --build-arg A=b`` pass on."""
     if name not in ("docker", "podman", "nerdctl", "kubectl"):
         return []
-    found = [(text, following) for text, following in pairwise(arguments) if text in ("-e", "--env", "--build-arg")]
-    found += [tuple(text.split("=", 1)) for text in arguments if text.startswith(("--env=", "--build-arg="))]  # type: ignore[misc]
-    return [(value.partition("=")[0], value.partition("=")[2]) for _, value in found]
+    pairs = [(text, following) for text, following in pairwise(arguments) if text in ("-e", "--env", "--build-arg")]
+    pairs += [tuple(text.split("=", 1)) for text in arguments if text.startswith(("--env=", "--build-arg="))]  # type: ignore[misc]
+    return [(value.partition("=")[0], value.partition("=")[2]) for _, value in pairs]
 
 
 def _into_a_file(command: Command) -> Iterator[tuple[str, Confidence]]:

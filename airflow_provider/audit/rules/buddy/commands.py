@@ -43,20 +43,20 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
     After:
     {"execute_commands": ["curl -sSO https://get.example.com/1.4.2/tool.sh", "echo \"$SUM  tool.sh\" | sha256sum -c -", "bash tool.sh"]}
     """
-    if not action.gives(*SCRIPT_FIELDS):
+    if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
         yield not_available("the commands are too long to be checked completely")
     downloads = Downloads()
     for commands in action.scripts():
-        found: dict[int, Run] = {}
+        runs: dict[int, Run] = {}
         for before, script in commands.parsed:
             for run in downloads.runs(script):
-                known = found.get(before + run.line)
-                if known is None or (run.sure and not known.sure):
-                    found[before + run.line] = run
-        for line, run in found.items():
+                previous = runs.get(before + run.line)
+                if previous is None or (run.sure and not previous.sure):
+                    runs[before + run.line] = run
+        for line, run in runs.items():
             yield fail(
                 commands.path_at(line),
                 run.shown,
@@ -93,19 +93,19 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     After:
     {"execute_commands": ["curl --cacert ca.pem https://registry.example.com/v2/"]}
     """
-    if not action.gives(*SCRIPT_FIELDS):
+    if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
         yield not_available("the commands are too long to be checked completely")
-    seen: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for commands in action.scripts():
-        found = [(path, what, sure) for path, command in commands.every_command() for what, sure in by_command(command)]
-        found += [(path, item.name, sure) for path, item in commands.every_assignment() if (sure := by_assignment(item))]
-        for path, what, sure in found:
-            if (path, what) not in seen:
-                seen.add((path, what))
-                yield fail(path, what, f"Certificates are not verified: {what}.", confidence=sure)
+        places = [(path, shown, certain) for path, command in commands.every_command() for shown, certain in by_command(command)]
+        places += [(path, item.name, certain) for path, item in commands.every_assignment() if (certain := by_assignment(item))]
+        for path, shown, certain in places:
+            if (path, shown) not in reported:
+                reported.add((path, shown))
+                yield fail(path, shown, f"Certificates are not verified: {shown}.", confidence=certain)
     for number, variable in enumerate(action.variables):
         if variable.value is not None and (confidence := by_variable(variable.key, str(variable.value))):
             yield fail(f"variables[{number}].value", variable.key, f"Certificates are not verified: {variable.key}.", confidence=confidence)
@@ -138,7 +138,7 @@ def entrypoint_fetches(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"entrypoint": "/usr/local/bin/start.sh"}
     """
-    if not action.gives("entrypoint"):
+    if not action.has_fields("entrypoint"):
         yield not_available("entrypoint is not visible")
         return
     for commands in action.scripts():
@@ -183,7 +183,7 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
     After:
     {"execute_commands": ["git checkout \"$BUDDY_EXECUTION_BRANCH\" --"]}
     """
-    if not action.gives(*SCRIPT_FIELDS):
+    if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     scripts = [script for script in action.scripts() if (script.shell or "").upper() != "POWERSHELL"]
@@ -191,15 +191,15 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
         yield not_applicable("there are no commands of a Unix shell")
     passed = {variable.key for variable in action.variables if variable.settable}
     for script in scripts:
-        seen: set[tuple[str, str]] = set()
+        reported: set[tuple[str, str]] = set()
         for path, command in script.every_command():
             if command.name in ("echo", "printf", "[[", "[", "export", "read", "test"):
                 continue
             for word in command.words:
                 for expansion in word.expansions:
                     name = expansion.name
-                    if not expansion.quoted and (_OF_A_PERSON.fullmatch(name) or name in passed) and (path, name) not in seen:
-                        seen.add((path, name))
+                    if not expansion.quoted and (_OF_A_PERSON.fullmatch(name) or name in passed) and (path, name) not in reported:
+                        reported.add((path, name))
                         yield fail(path, f"{command.name} ${name}", f"{name} is used without quotes by {command.name}.")
 
 

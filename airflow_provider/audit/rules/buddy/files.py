@@ -41,7 +41,7 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
     {"run_as_user": "node"}
     """
     user = (action.config.run_as_user or "").strip().lower()
-    if not action.gives("run_as_user"):
+    if not action.has_fields("run_as_user"):
         yield not_available("run_as_user is not visible")
     elif not user and action.config.type != "RUN_DOCKER_CONTAINER":
         yield not_applicable("no container")
@@ -82,7 +82,7 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
     After:
     {"volume_mappings": ["/build:/app/build"]}
     """
-    if not action.gives("volume_mappings", "working_directory"):
+    if not action.has_fields("volume_mappings", "working_directory"):
         yield not_available("volume_mappings is not visible")
         return
     for number, mapping in enumerate(action.config.volume_mappings):
@@ -93,11 +93,11 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
         yield fail("working_directory", directory, message, severity=Severity.MEDIUM)
     for script in action.scripts():
         if "docker" in script.text or "podman" in script.text or "nerdctl" in script.text:
-            seen: set[str] = set()
+            reported: set[str] = set()
             for path, command in script.every_command():
                 runs = command.name in ("docker", "podman", "nerdctl") and {"run", "create"} & set(command.arguments)
-                if runs and path not in seen and any(_SOCKET.search(text) for text in command.arguments):
-                    seen.add(path)
+                if runs and path not in reported and any(_SOCKET.search(text) for text in command.arguments):
+                    reported.add(path)
                     yield fail(path, f"{command.name} run with the socket", "The socket of the container engine is mounted.")
 
 
@@ -121,14 +121,14 @@ def _mapping(path: str, mapping: str) -> Iterator[Outcome]:
         yield fail(path, text, "The socket of the container engine is mounted.", confidence=Confidence.HIGH)
         return
     windows = re.match(r"[A-Za-z]:[\\/][^:]*", text)
-    left = windows[0] if windows else text.partition(":")[0]
-    right = text[len(left) + 1 :].partition(":")[0]
-    place = _clean(left)
-    if place in _OF_SOCKETS and left.strip():
+    source = windows[0] if windows else text.partition(":")[0]
+    right = text[len(source) + 1 :].partition(":")[0]
+    place = _clean(source)
+    if place in _OF_SOCKETS and source.strip():
         yield fail(path, text, "The directory of the container engine's socket is mounted.")
-    elif _leaves(left):
+    elif _leaves(source):
         yield fail(path, text, "The mapping leaves the pipeline file system.", confidence=Confidence.HIGH)
-    elif windows or re.match(r"~|\$\{?HOME", left) or _OF_THE_MACHINE.match(place):
+    elif windows or re.match(r"~|\$\{?HOME", source) or _OF_THE_MACHINE.match(place):
         yield fail(path, text, "A host directory seems to be mounted.")
     elif right and _over_system(right):
         yield fail(path, text, "Something is mounted over a system directory of the container.", severity=Severity.MEDIUM)
@@ -179,7 +179,7 @@ def credentials_cached(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"cached_dirs": ["/root/.npm", "/root/.cache/pip"]}
     """
-    if not action.gives("cached_dirs"):
+    if not action.has_fields("cached_dirs"):
         yield not_available("cached_dirs is not visible")
     for number, directory in enumerate(action.config.cached_dirs):
         place = _clean(

@@ -39,16 +39,16 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     After:
     {"name": "Security scan", "ignore_errors": false}
     """
-    if not action.gives("ignore_errors"):
+    if not action.has_fields("ignore_errors"):
         yield not_available("ignore_errors is not visible")
     elif action.config.ignore_errors:
-        what = purposes(action)
+        purpose = purposes(action)
         if action.config.type in DEPLOYMENTS:
             message = f"It is set, and does not apply to actions of type {action.config.type}."
             yield fail("ignore_errors", True, message, severity=Severity.INFO, confidence=Confidence.LOW)
-        elif what & {"check", "change", "approval"}:
+        elif purpose & {"check", "change", "approval"}:
             yield fail("ignore_errors", True, "Errors of a test, scan or change are ignored.", severity=Severity.HIGH)
-        elif "notice" in what:
+        elif "notice" in purpose:
             message = "Errors of a notification are ignored."
             yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.LOW)
         elif action.config.trigger_time in ("ON_FAILURE", "ON_TERMINATE", "ON_WARNING"):
@@ -84,7 +84,7 @@ def every_command_runs(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"execute_commands": ["./migrate.sh", "./deploy.sh"], "execute_every_command": false}
     """
-    if not action.gives("execute_every_command"):
+    if not action.has_fields("execute_every_command"):
         yield not_available("execute_every_command is not visible")
     elif action.config.execute_every_command:
         lines = [
@@ -123,12 +123,12 @@ def disabled_guard(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     After:
     {"type": "WAIT_FOR_APPLY", "name": "Approve release", "disabled": false}
     """
-    if not action.gives("disabled"):
+    if not action.has_fields("disabled"):
         yield not_available("disabled is not visible")
         return
-    what = purposes(action)
-    approval = "approval" in what or action.config.trigger_time == "ON_WAIT_FOR_APPROVE"
-    if not approval and "check" not in what:
+    purpose = purposes(action)
+    approval = "approval" in purpose or action.config.trigger_time == "ON_WAIT_FOR_APPROVE"
+    if not approval and "check" not in purpose:
         yield not_applicable("it seems to be no approval, test or scan")
     elif action.config.disabled:
         kind = "An approval" if approval else "A test or scan"
@@ -173,7 +173,7 @@ def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"trigger_time": "ON_FAILURE", "run_only_on_first_failure": true}
     """
-    if not action.gives("trigger_time", "run_only_on_first_failure", "image_location"):
+    if not action.has_fields("trigger_time", "run_only_on_first_failure", "image_location"):
         yield not_available("the fields are not visible")
         return
     where, registry = action.config.image_location, action.config.docker_registry
@@ -186,8 +186,8 @@ def conflicting_fields(action: ActionFacts, settings: AuditSettings) -> Iterator
     if action.config.package and where not in (None, "PACKAGE_REGISTRY"):
         yield fail("package", action.config.package, f"The image comes from {where}, not from a package.")
     if action.config.docker_image_name and where in ("ACTION", "PACKAGE_REGISTRY"):
-        what = "an action" if where == "ACTION" else "a package"
-        yield fail("docker_image_name", action.config.docker_image_name, f"The image comes from {what}, not from a registry.")
+        source = "an action" if where == "ACTION" else "a package"
+        yield fail("docker_image_name", action.config.docker_image_name, f"The image comes from {source}, not from a registry.")
     if action.config.region and registry not in (None, "AMAZON_ECR", "GOOGLE_ARTIFACT_REGISTRY"):
         yield fail("region", action.config.region, f"The registry {registry} has no regions.")
     if action.config.mount_filesystem_disable and action.config.volume_mappings:

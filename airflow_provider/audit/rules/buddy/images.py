@@ -47,7 +47,7 @@ def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator
     """
     if action.config.image_location in ("ACTION", "PACKAGE_REGISTRY"):
         yield not_applicable("the image comes from an action or the package registry")
-    elif not action.gives("docker_image_name"):
+    elif not action.has_fields("docker_image_name"):
         yield not_available("docker_image_name is not visible")
     elif not (action.config.docker_image_name or "").strip():
         yield not_applicable("there is no image")
@@ -55,16 +55,16 @@ def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator
         yield from pinned(action.config.docker_image_name or "", action.config.docker_image_tag, settings, "docker_image_tag")
 
 
-def pinned(name: str, given: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
+def pinned(name: str, tag_field: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
     """
     Judge whether an image is named by a version or a digest.
 
     :param given: its tag, if that is in a field of its own.
     :param path: the field to report.
     """
-    image = parse_image(name, given)
-    tag = image.tag if image else (given or "").strip().lstrip(":") or None
-    if (image and image.digest) or "@sha256:" in f"{name}{given}" or (tag or "").startswith("sha256:"):
+    image = parse_image(name, tag_field)
+    tag = image.tag if image else (tag_field or "").strip().lstrip(":") or None
+    if (image and image.digest) or "@sha256:" in f"{name}{tag_field}" or (tag or "").startswith("sha256:"):
         return
     shown = image.name if image else shown_address(name)
     if tag is None:
@@ -153,11 +153,11 @@ def _built_by(action: ActionFacts) -> Iterator[Outcome]:
     elif action.pipeline.actions is None:
         yield not_available("the pipeline's other actions were not read")
     else:
-        found = [other for other in action.pipeline.actions if (other.id == str(number) if number is not None else other.name == name)]
-        if not found:
+        builders = [other for other in action.pipeline.actions if (other.id == str(number) if number is not None else other.name == name)]
+        if not builders:
             yield fail(path, number if number is not None else name, "The action that builds the image is not in the pipeline.")
-        elif all(other.disabled for other in found):
-            yield fail(path, found[0].id, f"The action {found[0].name} that builds the image is disabled.")
+        elif all(other.disabled for other in builders):
+            yield fail(path, builders[0].id, f"The action {builders[0].name} that builds the image is disabled.")
 
 
 @rule(
@@ -186,7 +186,7 @@ def plain_http_registry(action: ActionFacts, settings: AuditSettings) -> Iterato
     After:
     {"registry": "registry.example.com", "insecure_registry": false}
     """
-    if not action.gives("insecure_registry", "registry"):
+    if not action.has_fields("insecure_registry", "registry"):
         yield not_available("insecure_registry and registry are not visible")
         return
     registry = (action.config.registry or "").strip()
@@ -237,7 +237,7 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
     After:
     {"integration": {"identifier": "registry"}, "login": null, "password": null}
     """
-    if not action.gives("password"):
+    if not action.has_fields("password"):
         yield not_available("password is not visible")
         return
     password = (action.config.password or "").strip()
@@ -285,7 +285,7 @@ def unlisted_registry(action: ActionFacts, settings: AuditSettings) -> Iterator[
         yield not_applicable("no list of registries is set")
     elif action.config.image_location in ("ACTION", "PACKAGE_REGISTRY"):
         yield not_applicable("the image comes from an action or the package registry")
-    elif not action.gives("docker_image_name", "registry"):
+    elif not action.has_fields("docker_image_name", "registry"):
         yield not_available("docker_image_name is not visible")
     elif not (action.config.docker_image_name or "").strip():
         yield not_applicable("there is no image")
@@ -367,7 +367,7 @@ def image_pull_failures_ignored(action: ActionFacts, settings: AuditSettings) ->
     After:
     {"docker_image_name": "library/node", "ignore_image_pull_failures": false}
     """
-    if not action.gives("ignore_image_pull_failures"):
+    if not action.has_fields("ignore_image_pull_failures"):
         yield not_available("ignore_image_pull_failures is not visible")
     elif action.config.ignore_image_pull_failures:
         yield fail("ignore_image_pull_failures", True, "A cached image runs silently if the pull fails.")
@@ -401,7 +401,7 @@ def base_image_from_cache(action: ActionFacts, settings: AuditSettings) -> Itera
     After:
     {"docker_image_name": "library/node", "docker_image_tag": "22.11.0", "cache_base_image": false}
     """
-    if not action.gives("cache_base_image"):
+    if not action.has_fields("cache_base_image"):
         yield not_available("cache_base_image is not visible")
     elif (
         action.config.cache_base_image

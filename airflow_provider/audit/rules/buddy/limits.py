@@ -41,7 +41,7 @@ def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome
     """
     if action.config.type in GATES:
         yield not_applicable("a gate")
-    elif not action.gives("timeout"):
+    elif not action.has_fields("timeout"):
         yield not_available("timeout is not visible")
     elif not action.config.timeout or action.config.timeout < 0:
         yield fail("timeout", action.config.timeout, "There is no time limit.")
@@ -76,7 +76,7 @@ def retry_storm_configured(action: ActionFacts, settings: AuditSettings) -> Iter
     After:
     {"retry_count": 2, "retry_interval": 60, "timeout": 600}
     """
-    if not action.gives("retry_count", "retry_interval", "timeout"):
+    if not action.has_fields("retry_count", "retry_interval", "timeout"):
         yield not_available("retry_count, retry_interval or timeout is not visible")
         return
     count, pause, limit = action.config.retry_count or 0, action.config.retry_interval, action.config.timeout

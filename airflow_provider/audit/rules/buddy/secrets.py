@@ -53,7 +53,7 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"variables": [{"key": "DB_PASSWORD", "value": "!encrypted kQ...", "encrypted": true}]}
     """
-    if not action.gives("variables"):
+    if not action.has_fields("variables"):
         yield not_available("variables is not visible")
     for number, variable in enumerate(action.variables):
         if variable.encrypted or variable.type == "SSH_PUBLIC_KEY" or settings.secrets.excludes(variable.key):
@@ -100,16 +100,16 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
     After:
     {"execute_commands": ["curl -u \"ci:$PASSWORD\" https://example.com"]}
     """
-    if not action.gives(*SCRIPT_FIELDS, "loop"):
+    if not action.has_fields(*SCRIPT_FIELDS, "loop"):
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
         yield not_available("the commands are too long to be checked completely")
     for script in action.scripts():
-        seen: set[tuple[str, str]] = set()
+        reported: set[tuple[str, str]] = set()
         for path, secret in _secrets_of(script, settings):
-            if not any(path == where and (secret.value in value or value in secret.value) for where, value in seen):
-                seen.add((path, secret.value))
+            if not any(path == where and (secret.value in value or value in secret.value) for where, value in reported):
+                reported.add((path, secret.value))
                 message = f"The commands contain a secret: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
     for number, value in enumerate(action.config.loop):
@@ -135,8 +135,8 @@ def _secrets_of(script: Commands, settings: AuditSettings) -> Iterator[tuple[str
             for secret in secrets_within(line):
                 yield script.path_at(number), secret.at_most(Confidence.MEDIUM)
     for path, assignment in script.every_assignment():
-        known = not assignment.value.literal or settings.secrets.excludes(assignment.name)
-        if not known and (found := secret_named(assignment.name, assignment.value.text)):
+        excluded = not assignment.value.literal or settings.secrets.excludes(assignment.name)
+        if not excluded and (found := secret_named(assignment.name, assignment.value.text)):
             yield path, found.at_most(Confidence.MEDIUM)
     for path, pipeline in script.every_pipeline():
         for name, value in passed_secrets(pipeline):
@@ -175,24 +175,24 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     After:
     {"execute_commands": ["echo \"token: ${API_TOKEN:+set}\""]}
     """
-    if not action.gives(*SCRIPT_FIELDS):
+    if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
     if any(script.cut for script in action.scripts()):
         yield not_available("the commands are too long to be checked completely")
     encrypted = frozenset(variable.key for variable in action.variables if variable.encrypted)
     for commands in action.scripts():
-        seen: set[tuple[str, str]] = set()
-        for path, what, confidence in _printed(commands, encrypted):
-            if (path, what) not in seen:
-                seen.add((path, what))
-                yield fail(path, what, f"The log will show a secret: {what}.", confidence=confidence)
+        reported: set[tuple[str, str]] = set()
+        for path, shown, confidence in _printed(commands, encrypted):
+            if (path, shown) not in reported:
+                reported.add((path, shown))
+                yield fail(path, shown, f"The log will show a secret: {shown}.", confidence=confidence)
 
 
 def _printed(commands: Commands, encrypted: frozenset[str]) -> Iterator[tuple[str, str, Confidence | None]]:
     for path, command in commands.every_command():
-        if what := traces(command):
-            yield path, what, None
+        if shown := traces(command):
+            yield path, shown, None
     for before, script in commands.parsed:
-        for command, what, confidence in printed_secrets(script, encrypted):
-            yield commands.path_at(before + command.line), what, confidence
+        for command, shown, confidence in printed_secrets(script, encrypted):
+            yield commands.path_at(before + command.line), shown, confidence

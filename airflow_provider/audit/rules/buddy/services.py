@@ -44,7 +44,7 @@ def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSet
     After:
     {"services": [{"type": "MYSQL", "version": "8.0.36", "password": "$MYSQL_PASSWORD"}]}
     """
-    if not action.gives("services"):
+    if not action.has_fields("services"):
         yield not_available("services is not visible")
     for number, service in enumerate(action.config.services):
         path = f"services[{number}]"

@@ -36,18 +36,18 @@ class Approval:
 
 def approvals(execution: ExecutionFacts) -> list[Approval]:
     """The approvals of an execution."""
-    found = [
+    answered = [
         Approval(step.path, "approver_id", step.name, step.approver, step.started_at, step.approved_at)
         for step in execution.steps
         if step.approver or step.approved_at
     ]
     if execution.tracecat is not None:
-        found += [
+        answered += [
             Approval(item.path, "actor", item.action_ref or "interaction", item.actor, item.created_at, item.answered_at)
             for item in execution.tracecat.interactions
             if item.status == "completed"
         ]
-    return found
+    return answered
 
 
 @rule(
@@ -78,30 +78,30 @@ def self_approved(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
     After:
     {"creator": {"id": 7}, "action_executions": [{"approver_id": 9}]}
     """
-    given = [approval for approval in approvals(execution) if approval.person is not None]
-    if not given:
+    answered = [approval for approval in approvals(execution) if approval.person is not None]
+    if not answered:
         if execution.detailed:
             yield not_applicable("nothing was approved")
         else:
             yield not_available("the approver was not read")
-    for approval in given:
+    for approval in answered:
         person = approval.person
         assert person is not None
         who = person.name or person.id
         allowed = settings.people.approvers
         if execution.starter is None:
             yield not_available("the person who started it is unknown")
-        elif (sure := _same(person, execution.starter)) is not None:
-            yield fail(approval.path, person.id or who, f"{who} started the execution and approved {approval.what}.", confidence=sure)
+        elif (confidence := _same(person, execution.starter)) is not None:
+            yield fail(approval.path, person.id or who, f"{who} started the execution and approved {approval.what}.", confidence=confidence)
             continue
         if allowed and not person.is_one_of(allowed):
             yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, but is not in people.approvers.")
 
 
-def _same(one: Person, other: Person) -> Confidence | None:
-    if one.id is not None and other.id is not None:
-        return Confidence.MEDIUM if one.id.casefold() == other.id.casefold() else None
-    return Confidence.LOW if one.name and other.name and one.name.casefold() == other.name.casefold() else None
+def _same(first: Person, other: Person) -> Confidence | None:
+    if first.id is not None and other.id is not None:
+        return Confidence.MEDIUM if first.id.casefold() == other.id.casefold() else None
+    return Confidence.LOW if first.name and other.name and first.name.casefold() == other.name.casefold() else None
 
 
 @rule(
@@ -132,11 +132,11 @@ def hasty_approval(execution: ExecutionFacts, settings: AuditSettings) -> Iterat
     After:
     {"start_date": "2026-03-10T10:00:00Z", "approval_date": "2026-03-10T10:04:30Z"}
     """
-    given = approvals(execution)
-    if not given:
+    answered = approvals(execution)
+    if not answered:
         yield not_applicable("nothing was approved")
     zone = ZoneInfo(settings.time_zone)
-    for approval in given:
+    for approval in answered:
         path = f"{approval.place}.approval_date" if approval.field == "approver_id" else f"{approval.place}.updated_at"
         if approval.answered_at is None:
             yield not_available("the time of the approval is unknown")

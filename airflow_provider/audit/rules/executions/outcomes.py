@@ -68,10 +68,10 @@ def _counters(execution: ExecutionFacts, part: AlgaPsaPart) -> Iterator[Outcome]
 
 
 def _steps(execution: ExecutionFacts) -> Iterator[Outcome]:
-    seen = False
+    later = False
     last_good = {step.definition: number for number, step in enumerate(execution.steps) if step.phase is Phase.SUCCEEDED}
     for number, step in enumerate(execution.steps):
-        seen = True
+        later = True
         if step.phase in (Phase.FAILED, Phase.TIMED_OUT, Phase.CANCELLED):
             again = execution.buddy is not None and step.definition is not None and last_good.get(step.definition, -1) > number
             confidence = Confidence.MEDIUM if step.phase is Phase.CANCELLED else None
@@ -83,5 +83,5 @@ def _steps(execution: ExecutionFacts) -> Iterator[Outcome]:
             )
         elif step.tolerated and step.error:
             yield fail(f"{step.path}.error_message", f"{step.name} {step.status}", f"{step.name} ended with an error that is ignored.")
-    if not seen:
+    if not later:
         yield not_available("the steps were not read")

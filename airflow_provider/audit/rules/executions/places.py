@@ -98,14 +98,14 @@ def foreign_tenant(execution: ExecutionFacts, settings: AuditSettings) -> Iterat
     After:
     {"connection": {"tenant": "11bb..."}, "data": {"tenant": "11bb..."}}
     """
-    compared, told = 0, set()
-    for path, found, wanted in _places(execution):
-        if found is None or wanted is None:
+    compared, any_named = 0, set()
+    for path, actual, expected in _places(execution):
+        if actual is None or expected is None:
             continue
         compared += 1
-        if _plain(found) != _plain(wanted) and _plain(found) not in told:
-            told.add(_plain(found))
-            yield fail(path, found, f"The answer belongs to {found}, the connection is configured for {wanted}.")
+        if _plain(actual) != _plain(expected) and _plain(actual) not in any_named:
+            any_named.add(_plain(actual))
+            yield fail(path, actual, f"The answer belongs to {actual}, the connection is configured for {expected}.")
     if not compared:
         yield not_available("the answer or the connection has no tenant or workspace")
 
@@ -116,15 +116,15 @@ def _places(execution: ExecutionFacts) -> Iterator[tuple[str, str | None, str | 
     if execution.alga_psa is not None:
         yield "tenant", execution.alga_psa.tenant, connection.tenant
     elif execution.tracecat is not None:
-        wanted = connection.workspace or execution.tracecat.workspace
+        expected = connection.workspace or execution.tracecat.workspace
         for event in execution.tracecat.events or ():
-            yield f"events[{event.id}].role.workspace_id", event.workspace, wanted
+            yield f"events[{event.id}].role.workspace_id", event.workspace, expected
     elif execution.buddy is not None:
         yield from _buddy_places(execution, execution.buddy, connection)
 
 
-def _buddy_places(execution: ExecutionFacts, asked: BuddyPart, connection: Connection) -> Iterator[tuple[str, str | None, str | None]]:
-    workspace, project = connection.workspace or asked.workspace, connection.project or asked.project
+def _buddy_places(execution: ExecutionFacts, place: BuddyPart, connection: Connection) -> Iterator[tuple[str, str | None, str | None]]:
+    workspace, project = connection.workspace or place.workspace, connection.project or place.project
     urls = [("url", execution.api_url), ("html_url", execution.url)]
     for step in execution.steps:
         urls += [(f"{step.path}.url", step.api_url), (f"{step.path}.html_url", step.url)]
@@ -177,11 +177,11 @@ def foreign_host(execution: ExecutionFacts, settings: AuditSettings) -> Iterator
     if not home:
         yield not_available("the host of the connection is unknown")
         return
-    told = set()
+    reported = set()
     for path, host in execution.log_hosts.items():
         field = path.rpartition(".")[2]
-        if host and (field, host) not in told and not _at_home(_name(host), _name(home), field):
-            told.add((field, host))
+        if host and (field, host) not in reported and not _at_home(_name(host), _name(home), field):
+            reported.add((field, host))
             yield fail(path, host, f"{field} has the host {host}, the connection {home}.")
 
 

@@ -92,7 +92,7 @@ def _without_end(execution: ExecutionFacts) -> Iterator[Outcome]:
     field = _END[execution.system]
     if execution.finished_at is not None or execution.phase is Phase.SKIPPED:
         return  # a skipped execution may have no times at all
-    if not execution.detailed and not execution.gives(field):
+    if not execution.detailed and not execution.has_fields(field):
         yield not_available("the short form has no end")
         return
     sure = execution.phase is not Phase.CANCELLED or execution.started_at is not None
@@ -129,7 +129,7 @@ def _alga_psa(execution: ExecutionFacts, part: AlgaPsaPart) -> Iterator[Outcome]
             sure = off > 10 * ROUNDING and off > took / 10
             yield fail("duration_ms", "other than its times", message, confidence=None if sure else Confidence.LOW)
     if execution.phase is Phase.FAILED and not execution.error:
-        if execution.detailed or execution.gives("error_message"):
+        if execution.detailed or execution.has_fields("error_message"):
             yield fail("error_message", None, "It failed without an error message.")
         else:
             yield not_available("the short form has no errors")
@@ -206,10 +206,10 @@ def unknown_value(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
     After:
     {"status": "INPROGRESS"}
     """
-    told = set()
-    for path, value, known in _enums(execution):
-        if value is not None and value not in known and (key := (path.rpartition(".")[2], value)) not in told:
-            told.add(key)
+    reported = set()
+    for path, value, values in _enums(execution):
+        if value is not None and value not in values and (key := (path.rpartition(".")[2], value)) not in reported:
+            reported.add(key)
             yield fail(path, value, f"The value {value} is unknown.")
 
 
@@ -219,9 +219,9 @@ def _enums(execution: ExecutionFacts) -> Iterator[tuple[str, str | None, set[str
         for line in execution.logs:
             yield f"{line.path}.level", line.level, _LEVELS
         return
-    known = _STEP_STATUSES[execution.system]
+    values = _STEP_STATUSES[execution.system]
     for step in execution.steps:
-        yield f"{step.path}.status", step.status, known
+        yield f"{step.path}.status", step.status, values
     if execution.buddy is not None:
         yield "triggered_on", execution.buddy.triggered_on, _TRIGGERS
         yield "priority", execution.buddy.priority, _PRIORITIES

@@ -167,12 +167,12 @@ def secret_in_output(execution: ExecutionFacts, settings: AuditSettings) -> Iter
     """
     if not execution.detailed and not execution.outputs and not any(step.outputs or step.passed for step in execution.steps):
         yield not_available("variables and results were not read")
-    left, told = [MOST_VALUES], set()
+    left, reported = [MOST_VALUES], set()
     for place, name, value in _values(execution):
         for path, key, text in _leaves(place, name, value, left):
             secret = _secret_of(key, text, settings)
-            if secret is not None and (path, secret.value) not in told:
-                told.add((path, secret.value))
+            if secret is not None and (path, secret.value) not in reported:
+                reported.add((path, secret.value))
                 message = f"{key} contains a secret: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
     if left[0] <= 0:
@@ -182,13 +182,13 @@ def secret_in_output(execution: ExecutionFacts, settings: AuditSettings) -> Iter
 def _secret_of(name: str, text: str, settings: AuditSettings) -> Secret | None:
     if settings.secrets.excludes(name):
         return None
-    found = []
+    secrets = []
     if _named(name) and not _PAGING.search(name) and len(text) <= PIECE and (secret := secret_named(name, text)):
-        found.append(secret)
+        secrets.append(secret)
     if len(text) >= 8 and _worth(text):
         telling = "uthorization" in text or "earer" in text or "Basic" in text
-        found += [secret if telling or secret.kind != _HEADER else _less_sure(secret) for secret in _secrets_in(text)]
-    return max(found, key=lambda secret: secret.confidence.rank, default=None)
+        secrets += [secret if telling or secret.kind != _HEADER else _less_sure(secret) for secret in _secrets_in(text)]
+    return max(secrets, key=lambda secret: secret.confidence.rank, default=None)
 
 
 def _values(execution: ExecutionFacts) -> Iterator[tuple[str, str, Any]]:
@@ -242,18 +242,18 @@ def secret_in_log(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
     """
     if not execution.logs_read and not (execution.tracecat is not None and execution.detailed):
         yield not_available("logs or errors were not read")
-    told: set[str] = set()
+    reported: set[str] = set()
     for path, secret in _in_texts(list(_texts(execution)), strict=settings.persona.reaches(Persona.STRICT)):
-        if any(secret.value in value or value in secret.value for value in told):
+        if any(secret.value in value or value in secret.value for value in reported):
             continue
-        told.add(secret.value)
+        reported.add(secret.value)
         personal = secret.kind in _PERSONAL
-        what = f"It contains personal data: {secret.kind}." if personal else f"It contains a secret: {secret.kind}."
+        message = f"It contains personal data: {secret.kind}." if personal else f"It contains a secret: {secret.kind}."
         mail = secret.kind == _MAIL
         yield fail(
             path,
             hidden(secret.kind, secret.value),
-            what,
+            message,
             confidence=secret.confidence,
             severity=Severity.LOW if mail else Severity.MEDIUM if personal else None,
             persona=Persona.STRICT if mail else None,

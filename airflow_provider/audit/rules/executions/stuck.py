@@ -68,12 +68,14 @@ def _began(execution: ExecutionFacts) -> datetime | None:
 
 
 def _stopping(execution: ExecutionFacts, began: datetime, limit: timedelta, most: timedelta) -> Iterator[Outcome]:
-    told = max((step.terminated_at for step in execution.steps if step.terminated_at), default=None)
-    since = told or max(execution.progressed_at or began, began)
+    stopped_at = max((step.terminated_at for step in execution.steps if step.terminated_at), default=None)
+    since = stopped_at or max(execution.progressed_at or began, began)
     if execution.seen_at - since > limit:
-        sure = told is not None or (execution.detailed and execution.seen_at - began > most)  # a long step makes no progress either
+        sure = stopped_at is not None or (execution.detailed and execution.seen_at - began > most)  # a long step makes no progress either
         message = (
-            f"It has been stopping for {_for(execution, since)}." if told else "It is being stopped, but has made no progress for long."
+            f"It has been stopping for {_for(execution, since)}."
+            if stopped_at
+            else "It is being stopped, but has made no progress for long."
         )
         yield fail("status", execution.status, message, confidence=None if sure else Confidence.MEDIUM)
 
