@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 SCHEMA, VERSION = "airflow-provider-executions/audit-state", 1
-KEPT = 50
+MAX_AUDITS = 50
 """Maximum number of audits."""
 
 
@@ -67,7 +67,7 @@ class State:
         if done.run_id in runs:
             self.audits[runs.index(done.run_id)] = done
         else:
-            self.audits = [*self.audits, done][-KEPT:]
+            self.audits = [*self.audits, done][-MAX_AUDITS:]
 
     def save(self, path: ObjectStoragePath) -> None:
         """Write the state."""

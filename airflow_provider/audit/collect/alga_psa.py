@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider import _clock
 from airflow_provider.alga_psa import flows, models
 from airflow_provider.alga_psa.snapshot import phase_of
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, literal, matches, share, told
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, literal, matches, share
 from airflow_provider.execution.result import utc
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class AlgaPsaSource(Source):
             for rule in rules
             for status in (None, *UNFINISHED)
         ]
-        return [*told(self.key, gaps), *units]
+        return [*gap_units(self.key, gaps), *units]
 
     async def _rules(self, gaps: list[str]) -> dict[str, models.Rule] | None:
         """All rules by id; None if they can't be listed, so that no rule counts as deleted."""

@@ -17,11 +17,11 @@ from airflow_provider.audit.collect.source import (
     Unit,
     Window,
     all_of,
+    gap_units,
     in_groups,
     literal,
     matches,
     share,
-    told,
 )
 from airflow_provider.buddy import action_models, flows, models
 from airflow_provider.buddy.ref import BuddyRef
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LOOK_BACK = timedelta(days=7)
 """Maximum age of unfinished executions that are found: Buddy's lists can't be filtered by status."""
-LOG_LINES = 1_000
+MAX_LOG_LINES = 1_000
 """Maximum number of lines read of a log on a separate page."""
 
 
@@ -80,7 +80,7 @@ class BuddySource(Source):
             for pipeline in await self._pipelines(project, gaps):
                 read = partial(self._configuration if self.window is None else self._executions, project, pipeline)
                 units.append(Unit(f"{self.conn_id} {workspace}/{project}/{pipeline.id}", read))
-        return [*told(self.key, gaps), *units]
+        return [*gap_units(self.key, gaps), *units]
 
     async def _projects(self, gaps: list[str]) -> list[str]:
         if literal(self.projects):
@@ -203,7 +203,7 @@ class BuddySource(Source):
     async def _step(self, ref: str) -> models.ActionExecution | Gap:
         step = await self._reader.ask("action execution", flows.get_action_execution(ref))
         if not isinstance(step, Gap) and step.log_url and not step.log:
-            log = await self._reader.ask("log", flows.get_logs(ref, 0, LOG_LINES))
+            log = await self._reader.ask("log", flows.get_logs(ref, 0, MAX_LOG_LINES))
             if not isinstance(log, Gap):
                 step.log = log
         return step

@@ -225,7 +225,7 @@ async def in_groups(
         yield Chunk(lines, ([following, list(known)] if following is not None else None) if last else [here, list(done)], so_far)
 
 
-def told(key: str, lines: list[str]) -> list[Unit]:
+def gap_units(key: str, lines: list[str]) -> list[Unit]:
     """A unit of the gaps found while listing the units."""
 
     async def read(at: Any) -> AsyncIterator[Chunk]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, in_groups, literal, matches, share, told
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, in_groups, literal, matches, share
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.result import utc
 from airflow_provider.tracecat import flows, models
@@ -67,7 +67,7 @@ class TracecatSource(Source):
             for workflow in workflows
             for what in ("ended", "running")
         ]
-        return [*told(self.key, gaps), *units]
+        return [*gap_units(self.key, gaps), *units]
 
     async def _public_address(self) -> str:
         info = await self._reader.ask("info", flows.get_info())

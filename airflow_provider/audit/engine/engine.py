@@ -12,7 +12,7 @@ from pathlib import Path
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
 from airflow_provider.audit.engine.result import AuditResult, RuleError
-from airflow_provider.audit.engine.waivers import Waivers, waived_as
+from airflow_provider.audit.engine.waivers import Waivers, waiver_data
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
 from airflow_provider.audit.facts.counting import Windows
@@ -26,13 +26,13 @@ from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
-MOST_FINDINGS = 20_000
-MOST_REASONS = 20
-MOST_ERRORS = 100
-MOST_GAPS = 1_000
+MAX_FINDINGS = 20_000
+MAX_REASONS = 20
+MAX_ERRORS = 100
+MAX_GAPS = 1_000
 PROGRESS_EVERY = 5_000
 """Facts."""
-OUTCOMES_AT_ONCE = 1_000
+MAX_OUTCOMES = 1_000
 """Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
 
 
@@ -80,7 +80,7 @@ class Audit:
         :returns: the findings, including waived ones.
         """
         if isinstance(fact, GapFacts):
-            if len(self.result.gaps) < MOST_GAPS:
+            if len(self.result.gaps) < MAX_GAPS:
                 self.result.gaps.append(replace(fact, subject=cleaned(fact.subject), reason=clean(fact.reason)))
             else:
                 self.result.gaps_omitted += 1
@@ -140,9 +140,9 @@ class Audit:
             elif finding.subject.kind not in ("execution", "window"):  # not checked, or not available
                 carried.append(finding)
         passing = {rule.id for rule in self._rules if rule.on is ChangeFacts}
-        lasting = [finding for finding in result.findings if finding.rule not in passing]
+        readable_duration = [finding for finding in result.findings if finding.rule not in passing]
         before = {id: text for id, text in (self._known.definitions if self._known else {}).items() if not self._gone(id)}
-        result.baseline = Baseline.of([*carried, *lasting], {**before, **self._definitions})
+        result.baseline = Baseline.of([*carried, *readable_duration], {**before, **self._definitions})
         return result
 
     def _gone(self, subject: str) -> bool:
@@ -161,7 +161,7 @@ class Audit:
         status = Status.PASS
         try:
             for number, outcome in enumerate(rule.check(fact, self._settings)):
-                if number >= OUTCOMES_AT_ONCE:
+                if number >= MAX_OUTCOMES:
                     break
                 if isinstance(outcome, Fail):
                     if self._settings.persona.reaches(outcome.persona or rule.persona):
@@ -181,7 +181,7 @@ class Audit:
         self.result.outcomes[rule.id][status] += 1
         self._compare(rule, fact, findings, answered=status is not Status.NOT_AVAILABLE)
         for item in findings:
-            if len(self.result.findings) < MOST_FINDINGS:
+            if len(self.result.findings) < MAX_FINDINGS:
                 self.result.findings.append(item)
             else:
                 self.result.findings_omitted[item.severity] += 1
@@ -192,7 +192,7 @@ class Audit:
         finding = finding_of(rule, fact.subject, outcome, overrides.severity, overrides.confidence)
         waiver = self._waivers.covering(finding) if self._waivers else None
         state = None if self._known is None else UNCHANGED if finding in self._known else NEW
-        return replace(finding, state=state, waiver=waived_as(waiver) if waiver else None)
+        return replace(finding, state=state, waiver=waiver_data(waiver) if waiver else None)
 
     def _compare(self, rule: Rule, fact: Fact, findings: Iterable[Finding], *, answered: bool) -> None:
         """Note which findings of the baseline were checked: True if still found, False if not."""
@@ -204,11 +204,11 @@ class Audit:
     def _reason(self, rule: Rule, reason: str) -> None:
         reasons = self.result.reasons.setdefault(rule.id, Counter())
         text = clean(reason, limit=200)
-        reasons[text if text in reasons or len(reasons) < MOST_REASONS else "other reasons"] += 1
+        reasons[text if text in reasons or len(reasons) < MAX_REASONS else "other reasons"] += 1
 
     def _broken(self, rule: Rule, fact: Fact, error: Exception) -> None:
         self._reason(rule, f"the rule failed: {type(error).__name__}")
-        if len(self.result.errors) >= MOST_ERRORS:
+        if len(self.result.errors) >= MAX_ERRORS:
             self.result.errors_omitted += 1
             return
         frames = traceback.extract_tb(error.__traceback__)

@@ -15,7 +15,7 @@ from airflow_provider.execution.remote_text import clean
 from airflow_provider.execution.system import web_link
 
 NEW, UNCHANGED = "new", "unchanged"
-LONGEST_TITLE = 200
+MAX_TITLE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def subject_as_json(subject: Subject) -> dict[str, str | None]:
 
 def cleaned(subject: Subject) -> Subject:
     """A subject that can be shown: its title is remote text, its URL may be invalid."""
-    title = clean(subject.title, limit=LONGEST_TITLE)
+    title = clean(subject.title, limit=MAX_TITLE)
     return Subject(clean(subject.id), subject.kind, title, subject.system, subject.conn_id, web_link(subject.url))
 
 
@@ -91,7 +91,7 @@ def finding_of(
     :param severity, confidence: overrides from the settings.
     """
     about = cleaned(subject)
-    path = clean(outcome.path, limit=LONGEST_TITLE)
+    path = clean(outcome.path, limit=MAX_TITLE)
     return Finding(
         rule=rule.id,
         severity=severity or outcome.severity or rule.severity,

@@ -37,7 +37,7 @@ class AuditResult:
     :param reasons: the most common reasons for *not available* by rule, and their numbers.
     :param subjects: number of checked subjects of each kind.
     :param fixed: findings of the baseline that are no longer found.
-    :param findings_omitted: number of findings beyond ``MOST_FINDINGS``, by severity.
+    :param findings_omitted: number of findings beyond ``MAX_FINDINGS``, by severity.
     :param baseline: for the next audit.
     :param windows: facts for the plots of durations and failure rates.
     """

@@ -123,6 +123,6 @@ class Waivers:
             )
 
 
-def waived_as(waiver: Waiver) -> dict[str, str]:
+def waiver_data(waiver: Waiver) -> dict[str, str]:
     """The data of a waiver that a finding holds."""
     return {"reason": waiver.reason.value, "text": waiver.text, "owner": waiver.owner, "expires": waiver.expires.isoformat()}

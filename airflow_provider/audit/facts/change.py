@@ -14,7 +14,7 @@ from airflow_provider.audit.facts.pipeline import PipelineFacts
 
 HASH = 8
 """Hexadecimal digits for each field."""
-MOST, LONGEST = 500, 64
+MAX_FIELDS, MAX_NAME = 500, 64
 """Maximum number of fields, and of characters of a name: names of unknown fields are remote text."""
 _NOT_SET = frozenset({
     "subject", "fields", "seen_at", "pipeline", "config", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
@@ -48,7 +48,7 @@ def digest(facts: PipelineFacts | ActionFacts) -> str:
     else:
         values["actions"] = None if facts.actions is None else sorted(action.id for action in facts.actions)
     pairs = [(_word(name), value) for name, value in sorted(values.items()) if value and name not in _NOT_SET]
-    return " ".join(f"{name}={_hash(value)}" for name, value in pairs[:MOST])
+    return " ".join(f"{name}={_hash(value)}" for name, value in pairs[:MAX_FIELDS])
 
 
 def changed(before: str, now: str) -> list[str]:
@@ -59,7 +59,7 @@ def changed(before: str, now: str) -> list[str]:
 
 
 def _word(name: str) -> str:
-    return "".join(character if character.isalnum() or character in "_.-" else "_" for character in name[:LONGEST])
+    return "".join(character if character.isalnum() or character in "_.-" else "_" for character in name[:MAX_NAME])
 
 
 def _hash(value: Any) -> str:

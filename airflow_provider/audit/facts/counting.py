@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from airflow_provider.audit.facts.execution import Definition, ExecutionFacts
 from airflow_provider.audit.facts.fact import Subject
-from airflow_provider.audit.facts.window import Counted, WindowFacts
+from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
 from airflow_provider.execution.phase import Phase
 
 SAMPLE = 256
@@ -49,7 +49,7 @@ class Sample:
 
 
 @dataclass
-class Count:
+class RunningCounts:
     """Running counts of one definition in one window."""
 
     since: datetime
@@ -88,10 +88,10 @@ class Count:
             else:
                 self.repeats[key] = (count + 1, first)
 
-    def frozen(self) -> Counted:
+    def frozen(self) -> WindowCounts:
         """The facts."""
         ends = [good for _, good in self.ends]
-        return Counted(
+        return WindowCounts(
             since=self.since,
             until=self.until,
             phases=dict(self.phases),
@@ -130,7 +130,7 @@ class Windows:
     def __init__(self, since: datetime, until: datetime) -> None:
         self.since, self.until = since, until
         self.before = since - (until - since)
-        self._counts: dict[str, tuple[Subject, Definition, Count, Count]] = {}
+        self._counts: dict[str, tuple[Subject, Definition, RunningCounts, RunningCounts]] = {}
 
     def add(self, execution: ExecutionFacts) -> None:
         """Count an execution in its window. Executions outside both windows, or without definition or start, are ignored."""
@@ -140,7 +140,7 @@ class Windows:
         name = self._name(execution, definition)
         if name not in self._counts:
             subject = Subject(f"{name}/window", "window", definition.name, execution.system, execution.conn_id, definition.url)
-            self._counts[name] = (subject, definition, Count(self.since, self.until), Count(self.before, self.since))
+            self._counts[name] = (subject, definition, RunningCounts(self.since, self.until), RunningCounts(self.before, self.since))
         _, _, current, previous = self._counts[name]
         (current if started >= self.since else previous).add(execution, started)
 

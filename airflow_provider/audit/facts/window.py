@@ -12,7 +12,7 @@ from airflow_provider.execution.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class WindowCounts:
     """
     Counts of a definition's executions that started in a window.
 
@@ -61,5 +61,5 @@ class WindowFacts(RunFacts):
     system: str
     conn_id: str
     definition: Definition
-    current: Counted
-    previous: Counted
+    current: WindowCounts
+    previous: WindowCounts

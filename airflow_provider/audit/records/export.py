@@ -23,7 +23,7 @@ from airflow_provider.audit.facts.execution import Definition
 from airflow_provider.audit.facts.fact import Connection, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.waiver import WaiverFacts
-from airflow_provider.audit.facts.window import Counted, WindowFacts
+from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
 from airflow_provider.audit.records import from_alga_psa, from_buddy, from_tracecat
 from airflow_provider.buddy import action_models
 from airflow_provider.buddy import models as buddy
@@ -201,13 +201,13 @@ def _window(record: Record) -> Iterator[Fact]:
     )
 
 
-def _counted(data: Record) -> Counted:
+def _counted(data: Record) -> WindowCounts:
     made = {
         key: tuple(tuple(item) if isinstance(item, list) else item for item in value)
         for key, value in data.items()
         if isinstance(value, list)
     }
-    return Counted(
+    return WindowCounts(
         **{
             **data,
             **made,

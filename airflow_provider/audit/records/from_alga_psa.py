@@ -12,7 +12,7 @@ from airflow_provider.audit.facts.fact import Connection, Person, Subject, Varia
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
 
-LOG_LINES = 1_000
+MAX_LOG_LINES = 1_000
 
 
 def execution_facts(
@@ -37,7 +37,7 @@ def execution_facts(
     fields = execution.model_fields_set
     starter = execution.execution_context.get("triggered_by")
     phase = phase_of(execution.status)
-    logs, first = execution.logs[-LOG_LINES:], max(len(execution.logs) - LOG_LINES, 0)
+    logs, first = execution.logs[-MAX_LOG_LINES:], max(len(execution.logs) - MAX_LOG_LINES, 0)
     marker = execution.trigger_data.get(MARKER_KEY)
     times = [utc(entry.timestamp) for entry in execution.logs if isinstance(entry.timestamp, datetime)]
     return ExecutionFacts(

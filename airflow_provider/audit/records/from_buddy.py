@@ -21,7 +21,7 @@ from airflow_provider.buddy.snapshot import phase_of
 from airflow_provider.execution.phase import Phase
 from airflow_provider.execution.result import utc
 
-LOG_LINES = 1_000
+MAX_LOG_LINES = 1_000
 """Maximum number of lines kept of each step."""
 _MARKER = re.compile(r"\[(airflow-[0-9a-f]{20})\]")
 
@@ -134,7 +134,7 @@ def execution_facts(
     lines = tuple(
         LogLine(f"{path}.log[{number}]", text)
         for path, item in steps
-        for number, text in enumerate(item.log[-LOG_LINES:], max(len(item.log) - LOG_LINES, 0))
+        for number, text in enumerate(item.log[-MAX_LOG_LINES:], max(len(item.log) - MAX_LOG_LINES, 0))
     )
     return ExecutionFacts(
         subject=Subject(f"buddy:{ref}", "execution", f"{definition.name} #{execution.id}", "buddy", conn_id, execution.html_url),

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from airflow_provider.audit.engine.finding import Finding
 from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, accepted_as, href, overview, rule_of, state_of, when
+from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, acceptance, href, overview, readable_time, rule_of, state_of
 from airflow_provider.audit.reports.plots import plots_of
 from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.rules.rule import Rule
@@ -25,7 +25,7 @@ from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
-MOST_SHOWN = 2_000
+MAX_SHOWN = 2_000
 """Maximum number of findings on the page, so that filtering stays fast."""
 FOLDER = Path(__file__).parent
 STATES = ("new", "known", "open", "accepted", "fixed")
@@ -43,19 +43,19 @@ class Group:
 
 def text(result: AuditResult, settings: AuditSettings) -> str:
     """The page."""
-    numbers, shown = overview(result), result.findings[:MOST_SHOWN]
+    numbers, shown = overview(result), result.findings[:MAX_SHOWN]
     style, script = (_part(name) for name in ("page.css", "page.js"))
-    states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MOST_SHOWN]))
+    states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MAX_SHOWN]))
     return _template().render(
         result=result,
         seen=numbers,
         settings=settings,
         groups=_groups(shown),
-        fixed=result.fixed[:MOST_SHOWN],
+        fixed=result.fixed[:MAX_SHOWN],
         omitted=numbers.total + len(numbers.accepted) - len(shown),
         failing=len(result.failing(settings)),
         severities=WORST_FIRST,
-        shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MOST_SHOWN])),
+        shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MAX_SHOWN])),
         states=[state for state in STATES if states[state]],
         systems=sorted({finding.subject.system for finding in (*shown, *result.fixed)}),
         plots=plots_of(result.windows),
@@ -88,7 +88,7 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": when, "state": state_of, "accepted": accepted_as}
+    names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": readable_time, "state": state_of, "accepted": acceptance}
     environment.filters.update(names, system=lambda name: SYSTEMS.get(name, name))
     return environment.get_template("page.html.jinja")
 

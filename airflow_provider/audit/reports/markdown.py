@@ -12,14 +12,24 @@ from itertools import groupby
 
 from airflow_provider.audit.engine.finding import NEW, Finding
 from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, Overview, accepted_as, href, overview, rule_of, state_of, when
+from airflow_provider.audit.reports.overview import (
+    SYSTEMS,
+    WORST_FIRST,
+    Overview,
+    acceptance,
+    href,
+    overview,
+    readable_time,
+    rule_of,
+    state_of,
+)
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.remote_text import clean
 
-MOST_SHOWN = 500
-MOST_SUMMARISED = 10
-LONGEST_TITLE = 80
+MAX_SHOWN = 500
+MAX_SUMMARISED = 10
+MAX_TITLE = 80
 SUMMARY_CHARACTERS = 2_000
 """The limit of Discord; other notifiers accept more."""
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&!$]|(?<=\{)%|%(?=\})")
@@ -63,7 +73,7 @@ def summary(result: AuditResult, limit: int = SUMMARY_CHARACTERS) -> str:
     for finding in numbers.open:
         groups.setdefault((finding.severity, finding.rule), []).append(finding)
     length, left = len(lines[0]), numbers.total
-    for (severity, id), findings in sorted(groups.items(), key=lambda item: all(one.state != NEW for one in item[1]))[:MOST_SUMMARISED]:
+    for (severity, id), findings in sorted(groups.items(), key=lambda item: all(one.state != NEW for one in item[1]))[:MAX_SUMMARISED]:
         line = _summarised(severity, id, findings)
         if length + len(line) > limit - len("\n- and 1,000,000 more\n"):
             break
@@ -76,7 +86,7 @@ def _summarised(severity: Severity, id: str, findings: list[Finding]) -> str:
     rule, new = rule_of(id), [finding for finding in findings if finding.state == NEW]
     first = (new or findings)[0].subject
     count = f"{len(findings)}, {len(new)} new" if new else f"{len(findings)}"
-    title = first.title if len(first.title) <= LONGEST_TITLE else f"{first.title[:LONGEST_TITLE]}…"
+    title = first.title if len(first.title) <= MAX_TITLE else f"{first.title[:MAX_TITLE]}…"
     name = f"{id} {rule.title}" if rule else id
     return f"- **{severity}** {name} ({count}): {linked(title, first.url)}{', ...' if len(findings) > 1 else ''}"
 
@@ -86,9 +96,9 @@ def _head(result: AuditResult, numbers: Overview, settings: AuditSettings) -> It
     yield ""
     yield f"**{numbers.counts}**" + (f" ({numbers.changes})" if numbers.changes else "")
     yield ""
-    yield f"Audited {when(result.started_at, settings.time_zone)}."
+    yield f"Audited {readable_time(result.started_at, settings.time_zone)}."
     if result.since and result.until:
-        yield f"Executions from {when(result.since, settings.time_zone)} to {when(result.until, settings.time_zone)}."
+        yield f"Executions from {readable_time(result.since, settings.time_zone)} to {readable_time(result.until, settings.time_zone)}."
     checked = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in sorted(result.subjects.items())]
     yield f"Checked: {', '.join(checked) or 'nothing'}."
     if numbers.by_system:
@@ -100,7 +110,7 @@ def _head(result: AuditResult, numbers: Overview, settings: AuditSettings) -> It
 
 
 def _findings(numbers: Overview) -> Iterator[str]:
-    shown = numbers.open[:MOST_SHOWN]
+    shown = numbers.open[:MAX_SHOWN]
     for severity, group in groupby(shown, key=lambda finding: finding.severity):
         yield from ("", f"## {severity.value.capitalize()}")
         for id, findings in groupby(sorted(group, key=lambda finding: finding.rule), key=lambda finding: finding.rule):
@@ -128,19 +138,19 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
 def _rest(result: AuditResult, numbers: Overview) -> Iterator[str]:
     if result.fixed:
         yield from ("", "## Fixed since the last audit", "")
-        for finding in result.fixed[:MOST_SHOWN]:
+        for finding in result.fixed[:MAX_SHOWN]:
             yield f"- {finding.rule} {linked(finding.subject.title, finding.subject.url)} {code(finding.path)}: {prose(finding.message)}"
     if numbers.accepted:
         yield from ("", "## Accepted", "")
-        for finding in numbers.accepted[:MOST_SHOWN]:
+        for finding in numbers.accepted[:MAX_SHOWN]:
             where = f"{linked(finding.subject.title, finding.subject.url)} {code(finding.path)}"
-            yield f"- **{finding.severity}** {finding.rule} {where}: {prose(accepted_as(finding))}"
+            yield f"- **{finding.severity}** {finding.rule} {where}: {prose(acceptance(finding))}"
     if numbers.gaps:
         yield from ("", "## Not read", "", "The following could not be read, so it was not checked.", "")
-        for gap in result.gaps[:MOST_SHOWN]:
+        for gap in result.gaps[:MAX_SHOWN]:
             yield f"- {code(gap.subject.id)}: {prose(gap.reason)}"
-        if numbers.gaps > MOST_SHOWN:
-            yield f"- and {numbers.gaps - min(len(result.gaps), MOST_SHOWN)} more"
+        if numbers.gaps > MAX_SHOWN:
+            yield f"- and {numbers.gaps - min(len(result.gaps), MAX_SHOWN)} more"
     if result.errors:
         yield from ("", "## Rule errors", "")
         for error in result.errors:

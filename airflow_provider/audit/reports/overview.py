@@ -97,7 +97,7 @@ def state_of(finding: Finding) -> str:
     return {NEW: "new", UNCHANGED: "known"}.get(finding.state or "", "open")
 
 
-def accepted_as(finding: Finding) -> str:
+def acceptance(finding: Finding) -> str:
     """Why, by whom and until when a finding is accepted; empty if it is not."""
     waiver = finding.waiver
     return f"{waiver['reason'].replace('_', ' ')}: {waiver['text']} ({waiver['owner']}, until {waiver['expires']})" if waiver else ""
@@ -109,6 +109,6 @@ def href(url: str | None) -> str | None:
     return quote(link, safe=":/?#@!$&'()*+,;=%~-._", errors="replace") if link else None
 
 
-def when(time: datetime | None, zone: str) -> str:
+def readable_time(time: datetime | None, zone: str) -> str:
     """A time in readable form."""
     return time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z") if time else ""

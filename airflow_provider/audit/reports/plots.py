@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from airflow_provider.audit.facts.window import Counted, WindowFacts
+from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
 
-MOST_PLOTTED = 100
+MAX_PLOTTED = 100
 WIDTH = 160
 """Width of a plot, in SVG units."""
 
@@ -47,7 +47,7 @@ def plots_of(windows: Sequence[WindowFacts]) -> list[Plot]:
     """Definitions with the most failures first, then those with the most executions."""
     ran = [window for window in windows if window.current.total]
     ran.sort(key=lambda window: (-window.current.failed, -window.current.total, window.definition.name))
-    return [_plot(window) for window in ran[:MOST_PLOTTED]]
+    return [_plot(window) for window in ran[:MAX_PLOTTED]]
 
 
 def _plot(window: WindowFacts) -> Plot:
@@ -71,10 +71,10 @@ def _box(spread: list[float], scale: float) -> Box | None:
     if not spread:
         return None
     low, first, middle, third, high = (round(value * scale, 1) for value in spread)
-    return Box(low, first, middle, third, high, lasting(spread[2]))
+    return Box(low, first, middle, third, high, readable_duration(spread[2]))
 
 
-def _rate(counted: Counted) -> Rate | None:
+def _rate(counted: WindowCounts) -> Rate | None:
     if not counted.judged:
         return None
     share = counted.failed / counted.judged
@@ -82,7 +82,7 @@ def _rate(counted: Counted) -> Rate | None:
     return Rate(round(share * WIDTH, 1), f"{percent} %")
 
 
-def lasting(seconds: float) -> str:
+def readable_duration(seconds: float) -> str:
     """A duration in readable form: its two largest units."""
     if seconds < 10:
         return f"{seconds:.1f} s"

@@ -13,7 +13,7 @@ from airflow_provider.audit.engine.finding import Finding, subject_as_json
 from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.gap import GapFacts
-from airflow_provider.audit.facts.window import Counted, WindowFacts
+from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
 from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import Status
@@ -89,7 +89,7 @@ def _window(window: WindowFacts) -> dict[str, Any]:
     }
 
 
-def _counted(counted: Counted) -> dict[str, Any]:
+def _counted(counted: WindowCounts) -> dict[str, Any]:
     times = {"since": counted.since.isoformat(), "until": counted.until.isoformat()}
     return {**asdict(counted), **times, "phases": {phase.value: count for phase, count in counted.phases.items()}}
 

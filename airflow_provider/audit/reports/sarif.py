@@ -11,7 +11,7 @@ from urllib.parse import quote
 from airflow_provider.audit.engine.finding import NEW, Finding
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.facts.fact import Subject
-from airflow_provider.audit.reports.overview import accepted_as, href, rule_of
+from airflow_provider.audit.reports.overview import acceptance, href, rule_of
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.remote_text import clean
@@ -98,7 +98,7 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
     if state is not None:
         entry["baselineState"] = state
     if finding.waiver is not None:
-        entry["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(accepted_as(finding))}]
+        entry["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(acceptance(finding))}]
     return entry
 
 

@@ -13,7 +13,7 @@ from airflow_provider.audit.reports.overview import overview, state_of
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.remote_text import clean
 
-MOST_SHOWN = 500
+MAX_SHOWN = 500
 WIDTH = 160
 """Characters of a line without a terminal."""
 _STYLES = {
@@ -38,7 +38,7 @@ def show(result: AuditResult, console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("Severity", "Rule", "Subject", "Where", "What"):
         table.add_column(name, overflow="fold", no_wrap=name in ("Severity", "Rule"))
-    for finding in numbers.open[:MOST_SHOWN]:
+    for finding in numbers.open[:MAX_SHOWN]:
         new = Text(" new", style="green") if state_of(finding) == "new" else ""
         table.add_row(
             Text.assemble((str(finding.severity), _STYLES[finding.severity]), new),
@@ -49,10 +49,10 @@ def show(result: AuditResult, console: Console) -> None:
         )
     if numbers.open:
         console.print(table)
-        if numbers.total > MOST_SHOWN:
-            console.print(Text(f"{numbers.total - min(len(numbers.open), MOST_SHOWN)} more findings are in the JSON report."))
+        if numbers.total > MAX_SHOWN:
+            console.print(Text(f"{numbers.total - min(len(numbers.open), MAX_SHOWN)} more findings are in the JSON report."))
         console.print()
-    for gap in result.gaps[:MOST_SHOWN]:
+    for gap in result.gaps[:MAX_SHOWN]:
         console.print(Text(f"Not read: {clean(gap.subject.id)}: {clean(gap.reason)}", style="yellow"))
     for error in result.errors:
         console.print(Text(clean(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}"), style="yellow"))

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider.audit.analysis.images.reference import parse_image
 from airflow_provider.audit.analysis.secrets.shapes import looks_random, shapes_in
 from airflow_provider.audit.analysis.secrets.values import secrets_shaped
-from airflow_provider.audit.analysis.shell.parsing import MOST, parse
+from airflow_provider.audit.analysis.shell.parsing import MAX_CHARACTERS, parse
 from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.settings.levels import Confidence
 
@@ -101,7 +101,7 @@ def test_no_text_breaks_the_parser(text: str, shell: str) -> None:
 
 @pytest.mark.long
 def test_only_the_first_part_of_a_huge_script_is_parsed() -> None:
-    assert parse("a\n" * MOST).cut
+    assert parse("a\n" * MAX_CHARACTERS).cut
 
 
 def test_a_line_of_the_script_leads_back_to_its_element() -> None:

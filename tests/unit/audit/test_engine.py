@@ -82,7 +82,7 @@ def test_a_rule_that_breaks_is_told_and_its_answer_is_not_available() -> None:
 
 def test_a_huge_field_cannot_flood_the_report() -> None:
     result = run(action(), rules=[made_up(loud)])
-    assert len(result.findings) == engine.OUTCOMES_AT_ONCE
+    assert len(result.findings) == engine.MAX_OUTCOMES
 
 
 @pytest.mark.long
@@ -93,10 +93,10 @@ def test_commands_too_long_to_be_looked_at_whole_are_no_pass(rule: str) -> None:
 
 
 def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MOST_FINDINGS", 10)
+    monkeypatch.setattr(engine, "MAX_FINDINGS", 10)
     result = run(action(), rules=[made_up(loud)])
     assert len(result.findings) == 10
-    assert result.findings_omitted == {Severity.MEDIUM: engine.OUTCOMES_AT_ONCE - 10}
+    assert result.findings_omitted == {Severity.MEDIUM: engine.MAX_OUTCOMES - 10}
 
 
 def test_a_secret_is_shown_by_its_kind_and_a_short_hash() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from docker_image.reference import InvalidReference, Reference  # type: ignore[import-untyped]
 
-MOST = 512
+MAX_CHARACTERS = 512
 """Maximum number of characters of a reference: registries allow 255 for the name."""
 
 
@@ -32,7 +32,7 @@ def parse_image(name: str, tag: str | None = None) -> ImageReference | None:
     :param tag: a separate tag or digest; it overrides one in ``name``.
     """
     text = name.strip()
-    if len(text) > MOST:
+    if len(text) > MAX_CHARACTERS:
         return None
     try:
         reference = Reference.parse_normalized_named(text)

@@ -14,7 +14,7 @@ from airflow_provider._token_shapes import TOKENS, WITHIN
 from airflow_provider.audit.settings.levels import Confidence
 from airflow_provider.execution.remote_text import secret_shapes
 
-MOST = 16 * 1024
+MAX_CHARACTERS = 16 * 1024
 """Maximum number of characters of one text that are checked."""
 _DETECTORS = (
     ("artifactory", "ArtifactoryDetector"),
@@ -70,7 +70,7 @@ def _plugins() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 def shapes_in(text: str) -> Iterator[Secret]:
     """Complete secrets of known formats in a text, at confidence high: of our own list, of the masks of this package, of detect-secrets."""
-    text = text[:MOST]
+    text = text[:MAX_CHARACTERS]
     worth = any(literal in text for literal in LITERALS)  # much faster than the regular expression
     candidates = [(_KINDS[(match.lastindex or 1) - 1], match[0]) for match in _SHAPE.finditer(text)] if worth else []
     candidates += [("Token or key", value) for value in secret_shapes(text)]

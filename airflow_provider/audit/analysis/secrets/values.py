@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from airflow_provider._token_shapes import IN_ADDRESS
-from airflow_provider.audit.analysis.secrets.shapes import MOST, Secret, looks_random, shapes_in
+from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret, looks_random, shapes_in
 from airflow_provider.audit.settings.levels import Confidence
 
-LONGEST_NAME = 200
+MAX_NAME = 200
 """Maximum number of characters of a name that are checked."""
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SECRET = frozenset({
@@ -108,7 +108,7 @@ _JWT_SAMPLE = "eyJzdWIiOiIxMjM0NTY3ODkwIiwi"
 
 def words_of(name: str) -> list[str]:
     """The words of a name, in lower case: the same for ``API_KEY`` and ``apiKey``."""
-    return [word.lower() for word in _WORDS.findall(name[:LONGEST_NAME])]
+    return [word.lower() for word in _WORDS.findall(name[:MAX_NAME])]
 
 
 def names_secret(name: str) -> bool:
@@ -127,7 +127,7 @@ def _is_secret(words: list[str], position: int) -> bool:
 
 def is_reference(value: str) -> bool:
     """Whether a value refers to a secret elsewhere: a variable, ciphertext, a vault path."""
-    text = value[:MOST].strip()
+    text = value[:MAX_CHARACTERS].strip()
     if _WHOLE_REFERENCE.fullmatch(text):
         return True
     rest, count = _REFERENCE.subn("", text)
@@ -147,7 +147,7 @@ def is_placeholder(value: str) -> bool:
 
 def secret_named(name: str, value: str) -> Secret | None:
     """A value that is a secret because of its name."""
-    text = value[:MOST].strip().strip("\"'")
+    text = value[:MAX_CHARACTERS].strip().strip("\"'")
     if not text or is_reference(text) or is_placeholder(text) or _PUBLIC.match(text) or not names_secret(name):
         return None
     if text.lower() in _WEAK:
@@ -169,7 +169,7 @@ def _strength(text: str) -> Confidence:
 
 def secrets_shaped(text: str) -> list[Secret]:
     """The secrets of known formats in a text, without examples."""
-    if not _CANDIDATE.search(text[:MOST]):
+    if not _CANDIDATE.search(text[:MAX_CHARACTERS]):
         return []
     secrets = []
     for secret in shapes_in(text):
@@ -213,7 +213,7 @@ def private_keys(text: str) -> Iterator[re.Match[str]]:
 def secrets_within(text: str) -> list[Secret]:
     """Secrets that a longer text assigns to names: connection strings, JSON, headers. Only strong values count."""
     secrets = []
-    for match in _INSIDE.finditer(text[:MOST]):
+    for match in _INSIDE.finditer(text[:MAX_CHARACTERS]):
         secret = secret_named(match["name"], match["value"])
         if (
             secret
@@ -222,8 +222,8 @@ def secrets_within(text: str) -> list[Secret]:
             and re.search(r"[\d!@#%^&*+=~]", secret.value)
         ):
             secrets.append(secret)
-    secrets += [secret for match in _NETRC.finditer(text[:MOST]) if (secret := secret_named("password", match["value"]))]
-    for match in _HEADER.finditer(text[:MOST]):
+    secrets += [secret for match in _NETRC.finditer(text[:MAX_CHARACTERS]) if (secret := secret_named("password", match["value"]))]
+    for match in _HEADER.finditer(text[:MAX_CHARACTERS]):
         value = match["value"]
         if not is_placeholder(value) and _strength(value) is Confidence.HIGH:
             secrets.append(Secret("Authorization header", value, Confidence.HIGH))

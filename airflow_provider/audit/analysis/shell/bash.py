@@ -14,7 +14,7 @@ import tree_sitter_bash
 from airflow_provider.audit.analysis.shell.inner_shells import inline_of, operands_of, scripts_within, shell_of
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 
-DEEPEST = 3
+MAX_DEPTH = 3
 """Maximum depth of scripts in strings in scripts."""
 _QUOTED = ("string", "raw_string", "ansi_c_string", "translated_string", "heredoc_body")
 _STATEMENTS = ("command", "declaration_command", "unset_command", "test_command")
@@ -85,7 +85,7 @@ class _Reader:
 
     def _piped(self, stages: tuple[Command, ...]) -> tuple[Command, ...]:
         """The same, with the script that ``echo '...' | sh`` or ``cat <<EOF | sh`` passes to a shell."""
-        if len(stages) < 2 or self._depth >= DEEPEST:
+        if len(stages) < 2 or self._depth >= MAX_DEPTH:
             return stages
         first, *between, last = stages
         shell = shell_of(last)
@@ -153,7 +153,7 @@ class _Reader:
 
     def _strings(self, command: Command) -> Iterator[Nested]:
         """Scripts that are passed to a shell as text."""
-        if self._depth >= DEEPEST:
+        if self._depth >= MAX_DEPTH:
             return
         for via, text, shell in scripts_within(command):
             yield self._script(via, text, command.line, shell)

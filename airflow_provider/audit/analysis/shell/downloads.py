@@ -74,12 +74,12 @@ class Downloads:
         for assignment in script.assignments:
             if assignment.value.literal:
                 self._literals[assignment.name] = assignment.value.text
-            if self._gives(assignment.value.nested):
+            if self._download_in(assignment.value.nested):
                 self._fetched.add(assignment.name)
         for pipeline in script.every_pipeline():
             yield from self._piped(pipeline)
             for command in pipeline.commands:
-                yield from self._given(command)
+                yield from self._in_command(command)
             yield from self._after_saving(pipeline)
 
     # What downloads
@@ -98,7 +98,7 @@ class Downloads:
             return base_name(match[1])
         return command.name
 
-    def _fetches(self, command: Command) -> str | None:
+    def _download_of(self, command: Command) -> str | None:
         """The name of a command that writes a download to standard output; None if it does not."""
         name = self.name(command)
         if to_a_file(command):
@@ -112,34 +112,34 @@ class Downloads:
         if (name in _SAYS or name == "cat") and (source := self._passed_on(command)):
             return source
         if not command.words or command.words[-1].text.startswith("{") or name in RUNNERS or name in SHELLS:
-            return self._gives(command.nested)
+            return self._download_in(command.nested)
         return None
 
     def _passed_on(self, command: Command) -> str | None:
         """The name of a downloading command in the words and redirections of a command that prints them."""
         for word in command.effective[1:]:
-            if source := self._gives(word.nested) or self._holds(word):
+            if source := self._download_in(word.nested) or self._download_held_by(word):
                 return source
         for redirection in command.redirections:
-            if source := self._gives(redirection.target.nested):
+            if source := self._download_in(redirection.target.nested):
                 return source
         return None
 
-    def _gives(self, nested: Iterable[Nested]) -> str | None:
+    def _download_in(self, nested: Iterable[Nested]) -> str | None:
         """The name of a downloading command in nested scripts whose output is used."""
         for inner in nested:
             for pipeline in inner.pipelines:
                 if pipeline.commands and to_a_file(pipeline.commands[-1]):
                     continue
                 for command in pipeline.commands:
-                    if source := self._fetches(command):
+                    if source := self._download_of(command):
                         return source
                     hands_on = not command.words or self.name(command) in ("create", "getstring")
-                    if hands_on and (source := self._gives(command.nested)):
+                    if hands_on and (source := self._download_in(command.nested)):
                         return source
         return None
 
-    def _holds(self, word: Word) -> str | None:
+    def _download_held_by(self, word: Word) -> str | None:
         return next((f"${item.name}" for item in word.expansions if item.name in self._fetched), None)
 
     # What runs it
@@ -152,7 +152,7 @@ class Downloads:
                 runner, certain = run
                 yield Run(pipeline.commands[0].line, f"{source} {where}| {runner}", sure=certain)
                 return
-            if fetching := self._fetches(command):
+            if fetching := self._download_of(command):
                 source, where = fetching, host_of(command)
             elif not number and self.name(command) == "wget" and not output_file(command.arguments):
                 source, where = "wget", host_of(command)
@@ -237,7 +237,7 @@ class Downloads:
                 return None
         return None
 
-    def _given(self, command: Command) -> Iterator[Run]:
+    def _in_command(self, command: Command) -> Iterator[Run]:
         """Downloaded code in the words and redirections of a command."""
         if command.effective:
             yield from self._into_process(command)
@@ -248,7 +248,7 @@ class Downloads:
 
     def _into_process(self, command: Command) -> Iterator[Run]:
         """``curl ... > >(sh)``."""
-        if fetching := self._fetches(command):
+        if fetching := self._download_of(command):
             for item in command.redirections:
                 if item.operator == ">" and any(self._first_runs_input(part) for inner in item.target.nested for part in inner.pipelines):
                     yield Run(command.line, f"{fetching} {host_of(command)}> a shell")
@@ -256,7 +256,7 @@ class Downloads:
     def _as_name(self, command: Command) -> Iterator[Run]:
         """``$(curl ...)`` where the name of a command is expected."""
         first = command.effective[0]
-        source = self._gives(item for item in first.nested if item.via == "command") or self._holds(first)
+        source = self._download_in(item for item in first.nested if item.via == "command") or self._download_held_by(first)
         if source and re.match(r"\s*(?:\$|`)", first.text) and self.name(command) not in ("curl", "wget"):
             yield Run(command.line, f"{source} {host_of(command)}in place of a command")
 
@@ -266,23 +266,23 @@ class Downloads:
         if name == "source" or _interpreter(name) or shell:
             parts = [*words[1:2]] if name == "source" else [word for word in (shell or words)[1:] if not word.text.startswith("-")][:1]
             for word in parts if not shell or inline_of(shell) is None else ():
-                if source := self._gives(item for item in word.nested if item.via == "process"):
+                if source := self._download_in(item for item in word.nested if item.via == "process"):
                     yield Run(command.line, f"{base_name(words[0].text) or '.'} <({source} {host_of(command)})")
             if self._runs_input(command):
                 for item in command.redirections:
-                    if source := self._comes_in(item):
+                    if source := self._download_from(item):
                         yield Run(command.line, f"{name} {item.operator} {source} {host_of(command)}")
         if name == "deno" and _runs_address(command.arguments):
             yield Run(command.line, f"{name} run {host_of(command)}".strip(), sure=False)
 
-    def _comes_in(self, item: Redirection) -> str | None:
+    def _download_from(self, item: Redirection) -> str | None:
         """The name of the downloading command whose output a redirection passes in."""
         if not item.operator.startswith("<"):
             return None
-        if source := self._gives(item.target.nested):
+        if source := self._download_in(item.target.nested):
             return source
         held = item.operator in ("<<<", "<<", "<<-") and item.target.text.lstrip().startswith("$")
-        return self._holds(item.target) if held else None
+        return self._download_held_by(item.target) if held else None
 
     def _as_expression(self, command: Command) -> Iterator[Run]:
         """``iex (irm ...)``."""
@@ -290,7 +290,11 @@ class Downloads:
         if name in ("iex", "invoke-expression", "create", "invokescript"):
             for word in command.effective[1:]:
                 method = word.text.lower().lstrip(".")
-                if source := self._gives(word.nested) or self._holds(word) or (method if method in POWERSHELL_FETCH else None):
+                if (
+                    source := self._download_in(word.nested)
+                    or self._download_held_by(word)
+                    or (method if method in POWERSHELL_FETCH else None)
+                ):
                     yield Run(command.line, f"{name} ({source} {host_of(command)})")
 
     def _as_program(self, command: Command) -> Iterator[Run]:
@@ -303,7 +307,7 @@ class Downloads:
         for word, following in itertools.pairwise(words):
             text = word.text
             if text in longs or (text[:1] == "-" and text[1:].isalpha() and text[-1] in letters):
-                source = self._gives(following.nested) or self._holds(following)
+                source = self._download_in(following.nested) or self._download_held_by(following)
                 if source and re.match(r"\s*(?:\$|`)", following.text):
                     yield Run(command.line, f"{name} {text} $({source} {host_of(command)})")
                 elif re.search(
@@ -322,7 +326,8 @@ class Downloads:
             if self._saved and (file := self._runs_file(command, pipeline, number)):
                 yield Run(command.line, f"{self._saved.pop(file)}, then runs {file}", saved=True, sure=False)
         fetching = next(
-            (command for command in pipeline.commands if self._fetches(command) or self.name(command) in ("wget", "curl", "aria2c")), None
+            (command for command in pipeline.commands if self._download_of(command) or self.name(command) in ("wget", "curl", "aria2c")),
+            None,
         )
         for command in pipeline.commands:
             name = self.name(command)

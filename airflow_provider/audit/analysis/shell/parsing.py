@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from airflow_provider.audit.analysis.shell.script import Script
 
-MOST = 256 * 1024
+MAX_CHARACTERS = 256 * 1024
 """Maximum number of characters of a script that are parsed, see :attr:`Script.cut`."""
 
 
@@ -21,4 +21,4 @@ def parse(text: str, shell: str | None = None) -> Script:
         from airflow_provider.audit.analysis.shell import powershell as grammar
     else:
         from airflow_provider.audit.analysis.shell import bash as grammar  # type: ignore[no-redef]
-    return grammar.parse(text[:MOST], cut=len(text) > MOST)
+    return grammar.parse(text[:MAX_CHARACTERS], cut=len(text) > MAX_CHARACTERS)

@@ -13,7 +13,7 @@ import tree_sitter_powershell
 from airflow_provider.audit.analysis.shell.inner_shells import scripts_within
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 
-DEEPEST = 3
+MAX_DEPTH = 3
 """Maximum depth of scripts in strings in scripts."""
 
 _VARIABLE = re.compile(r"\$[\w:]+(?:\.\w+)*")
@@ -86,7 +86,7 @@ class _Reader:
                         words.append(self._word(part))
         nested = tuple(inner for word in (*words, *(item.target for item in redirections)) for inner in word.nested)
         made = Command(tuple(words), self._line(node), (), tuple(redirections), nested)
-        return replace(made, nested=(*nested, *self._strings(made))) if self._within < DEEPEST else made
+        return replace(made, nested=(*nested, *self._strings(made))) if self._within < MAX_DEPTH else made
 
     def _strings(self, command: Command) -> Iterator[Nested]:
         for via, text, shell in scripts_within(command):

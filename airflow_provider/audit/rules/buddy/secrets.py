@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider.audit.analysis.secrets.shapes import MOST, Secret
+from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
 from airflow_provider.audit.analysis.secrets.values import (
     names_secret,
     private_keys,
@@ -61,7 +61,7 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
         for field, value in (("value", variable.value), ("defaults", variable.defaults)):
             if value is None or (isinstance(value, (bool, int, float)) and not names_secret(variable.key)):
                 continue
-            if len(str(value)) > MOST:
+            if len(str(value)) > MAX_CHARACTERS:
                 yield not_available("a value is too long to be checked completely")
             if secret := secret_in(variable.key, str(value), entropy=settings.secrets.entropy):
                 yield fail(

@@ -52,13 +52,13 @@ def stuck_execution(execution: ExecutionFacts, settings: AuditSettings) -> Itera
         yield from _stopping(execution, began, settings.limits.stopping, settings.limits.running)
     elif execution.phase is Phase.QUEUED:
         if execution.seen_at - began > settings.limits.queued:
-            yield fail("status", execution.status, f"It has been queued for {_for(execution, began)}.")
+            yield fail("status", execution.status, f"It has been queued for {_age(execution, began)}.")
     elif execution.seen_at - began > settings.limits.running:
-        yield fail("status", execution.status, f"It has been running for {_for(execution, began)}.")
+        yield fail("status", execution.status, f"It has been running for {_age(execution, began)}.")
     else:
         moved = execution.progressed_at or began
         if execution.seen_at - moved > settings.limits.no_progress:
-            message = f"It has made no progress for {_for(execution, moved)}."
+            message = f"It has made no progress for {_age(execution, moved)}."
             yield fail("status", execution.status, message, confidence=_sure(execution))
 
 
@@ -73,7 +73,7 @@ def _stopping(execution: ExecutionFacts, began: datetime, limit: timedelta, most
     if execution.seen_at - since > limit:
         sure = stopped_at is not None or (execution.detailed and execution.seen_at - began > most)  # a long step makes no progress either
         message = (
-            f"It has been stopping for {_for(execution, since)}."
+            f"It has been stopping for {_age(execution, since)}."
             if stopped_at
             else "It is being stopped, but has made no progress for long."
         )
@@ -88,7 +88,7 @@ def _sure(execution: ExecutionFacts) -> Confidence:
     return Confidence.LOW if execution.progressed_at is None else Confidence.MEDIUM
 
 
-def _for(execution: ExecutionFacts, since: datetime) -> str:
+def _age(execution: ExecutionFacts, since: datetime) -> str:
     return str(timedelta(seconds=int((execution.seen_at - since).total_seconds())))
 
 
@@ -124,7 +124,7 @@ def waiting_too_long(execution: ExecutionFacts, settings: AuditSettings) -> Iter
         yield not_applicable("it does not wait for a person")
     for path, kind, since, until in waits:
         if since is not None and execution.seen_at - since > settings.limits.waiting:
-            yield fail(path, kind, f"It has been waiting for a person ({kind}) for {_for(execution, since)}.")
+            yield fail(path, kind, f"It has been waiting for a person ({kind}) for {_age(execution, since)}.")
         elif until is not None and execution.seen_at > until:
             yield fail(path, kind, f"It waits for a person ({kind}), but the time to answer has expired.", confidence=Confidence.MEDIUM)
         elif since is None:

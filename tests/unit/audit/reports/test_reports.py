@@ -258,7 +258,7 @@ def test_the_page_asks_for_nothing(result: AuditResult) -> None:
 
 
 def test_findings_beyond_the_most_are_said_to_be_left_out(result: AuditResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.audit.reports.html.MOST_SHOWN", 2)
+    monkeypatch.setattr("airflow_provider.audit.reports.html.MAX_SHOWN", 2)
     left = len(result.findings) - 2
     assert f"{left} more findings of the same or lower severity are not on this page." in text_of("html", result)
 
@@ -267,7 +267,7 @@ def test_findings_beyond_the_most_are_said_to_be_left_out(result: AuditResult, m
     ("seconds", "text"), [(0.25, "0.2 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (5400, "1 h 30 min"), (90_000, "1 d 1 h")]
 )
 def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
-    assert plots.lasting(seconds) == text
+    assert plots.readable_duration(seconds) == text
 
 
 def test_plots_share_a_scale_between_now_and_before(result: AuditResult) -> None:
