@@ -98,17 +98,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     read.add_argument("--since", metavar="TIME", help="start of the window: ISO 8601, or a duration before its end such as 36h or 7d")
     read.add_argument("--until", metavar="TIME", help="end of the window: ISO 8601; by default now")
-    judge = parser.add_argument_group("how to check")
-    judge.add_argument("--settings", metavar="FILE", help="TOML or YAML")
-    judge.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
-    judge.add_argument(
+    check = parser.add_argument_group("how to check")
+    check.add_argument("--settings", metavar="FILE", help="TOML or YAML")
+    check.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
+    check.add_argument(
         "--baseline", metavar="FILE", help="file written by an earlier --save-baseline, to find out what is new and what is fixed"
     )
-    judge.add_argument("--save-baseline", metavar="FILE", help="write a baseline for the next audit")
-    judge.add_argument(
+    check.add_argument("--save-baseline", metavar="FILE", help="write a baseline for the next audit")
+    check.add_argument(
         "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; by default fail_on of the settings"
     )
-    judge.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or checked")
+    check.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or checked")
     out = parser.add_argument_group("what to write")
     out.add_argument("--format", choices=list(FORMATS), default="table")
     out.add_argument("--output", metavar="FILE", help="by default standard output")
@@ -124,7 +124,7 @@ def _settings(options: argparse.Namespace) -> AuditSettings:
 
 
 def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
-    from airflow_provider.audit.airflow_task.task import judge
+    from airflow_provider.audit.airflow_task.task import run_audit
     from airflow_provider.audit.collect.collector import collected
 
     now = _clock.utc_now()
@@ -138,7 +138,7 @@ def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Lo
         facts: list[Iterator[Fact]] = [_facts_in(name) for name in options.files]
         if wanted:
             facts.append(stack.enter_context(collected(wanted, log)))
-        return judge(
+        return run_audit(
             chain.from_iterable(facts),
             settings,
             now=now,

@@ -151,7 +151,7 @@ class AuditCollectOperator(BaseOperator):
         settings = load_settings(self.settings)
         times = [datetime.fromisoformat(spool.note[name]) if spool.note else None for name in ("since", "until")]
         self.log.info("Checking %d records.", spool.count)
-        result = task.judge(
+        result = task.run_audit(
             facts_in(spool),
             settings,
             now=_clock.utc_now(),

@@ -102,7 +102,7 @@ def window(since: datetime | str | None, until: datetime | str | None, last: dat
     return begin, end
 
 
-def judge(
+def run_audit(
     facts: Iterable[Fact],
     settings: AuditSettings,
     *,
@@ -117,7 +117,7 @@ def judge(
     Check all facts by all rules.
 
     :param waivers: path of a file.
-    :param progress: see :meth:`~airflow_provider.audit.engine.engine.Audit.judge`.
+    :param progress: see :meth:`~airflow_provider.audit.engine.engine.Audit.check_all`.
     :raises ConfigurationError: if waivers or baseline can't be read.
     """
     accepted = Waivers.load(waivers, now.astimezone(ZoneInfo(settings.time_zone)).date()) if waivers else None
@@ -125,7 +125,7 @@ def judge(
     if baseline is not None and baseline.exists():
         previous = Baseline.from_json(baseline.read_text(encoding="utf-8"))
     audit = Audit(settings, now=now, since=since, until=until, waivers=accepted, baseline=previous)
-    return audit.judge(facts, progress)
+    return audit.check_all(facts, progress)
 
 
 def fail_line(value: str | Mapping[str, Any] | None) -> FailLine | None:

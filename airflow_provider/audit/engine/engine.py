@@ -97,7 +97,7 @@ class Audit:
         return findings
 
     def _ask(self, fact: Fact) -> list[Finding]:
-        return [finding for rule in self._rules_for(fact) for finding in self._judge(rule, fact)]
+        return [finding for rule in self._rules_for(fact) for finding in self._check(rule, fact)]
 
     def _change(self, fact: PipelineFacts | ActionFacts) -> ChangeFacts:
         subject, known = fact.subject, self._known.definitions if self._known else {}
@@ -106,7 +106,7 @@ class Audit:
             self._listed[subject.id] = frozenset(f"{subject.id}/action/{action.id}" for action in fact.actions)
         return ChangeFacts(subject=subject, seen_at=fact.seen_at, before=known.get(subject.id), now=now, compared=bool(known))
 
-    def judge(self, facts: Iterable[Fact], progress: Callable[[int, int], None] | None = None) -> AuditResult:
+    def check_all(self, facts: Iterable[Fact], progress: Callable[[int, int], None] | None = None) -> AuditResult:
         """
         Check all facts, and finish.
 
@@ -156,7 +156,7 @@ class Audit:
             self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
         return self._chosen[key]
 
-    def _judge(self, rule: Rule, fact: Fact) -> list[Finding]:
+    def _check(self, rule: Rule, fact: Fact) -> list[Finding]:
         fails: list[Fail] = []
         status = Status.PASS
         try:

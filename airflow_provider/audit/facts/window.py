@@ -46,7 +46,7 @@ class WindowCounts:
         return self.phases.get(Phase.FAILED, 0) + self.phases.get(Phase.TIMED_OUT, 0)
 
     @property
-    def judged(self) -> int:
+    def ended(self) -> int:
         """Number of executions that succeeded or failed: the denominator of the failure rate."""
         return self.failed + self.phases.get(Phase.SUCCEEDED, 0)
 

@@ -75,9 +75,9 @@ def _box(spread: list[float], scale: float) -> Box | None:
 
 
 def _rate(counted: WindowCounts) -> Rate | None:
-    if not counted.judged:
+    if not counted.ended:
         return None
-    share = counted.failed / counted.judged
+    share = counted.failed / counted.ended
     percent = "<1" if 0 < share < 0.01 else f"{share:.0%}".rstrip("%")
     return Rate(round(share * WIDTH, 1), f"{percent} %")
 

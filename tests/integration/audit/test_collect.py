@@ -53,7 +53,7 @@ def facts(spool: Spool, kind: type) -> list[Any]:
 
 def judged(spool: Spool, baseline: Baseline | None = None) -> AuditResult:
     now = _clock.utc_now()
-    return Audit(AuditSettings(), now=now, since=now - timedelta(hours=24), until=now, baseline=baseline).judge(facts_in(spool))
+    return Audit(AuditSettings(), now=now, since=now - timedelta(hours=24), until=now, baseline=baseline).check_all(facts_in(spool))
 
 
 def gaps(spool: Spool) -> dict[str, str]:

@@ -57,7 +57,7 @@ def floating_image_tag(action: ActionFacts, settings: AuditSettings) -> Iterator
 
 def pinned(name: str, tag_field: str | None, settings: AuditSettings, path: str) -> Iterator[Outcome]:
     """
-    Judge whether an image is named by a version or a digest.
+    Check whether an image is named by a version or a digest.
 
     :param given: its tag, if that is in a field of its own.
     :param path: the field to report.

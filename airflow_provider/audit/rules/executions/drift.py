@@ -133,18 +133,18 @@ def failure_rate_drift(window: WindowFacts, settings: AuditSettings) -> Iterator
     {"previous": {"phases": {"SUCCEEDED": 98, "FAILED": 2}}, "current": {"phases": {"SUCCEEDED": 97, "FAILED": 3}}}
     """
     now, before, drift = window.current, window.previous, settings.drift
-    if now.judged < drift.least:
+    if now.ended < drift.least:
         yield not_available("too few executions ended")
         return
-    if before.judged < drift.least:
+    if before.ended < drift.least:
         yield not_available("too few executions ended in the previous window")
     else:
-        rate, most = now.failed / now.judged, _wilson(before.failed, before.judged, drift.z)[1]
+        rate, most = now.failed / now.ended, _wilson(before.failed, before.ended, drift.z)[1]
         if rate > most:
-            apart = _wilson(now.failed, now.judged, drift.z)[0] > most
-            message = f"{now.failed} of {now.judged} failed; in the previous window {before.failed} of {before.judged}."
+            apart = _wilson(now.failed, now.ended, drift.z)[0] > most
+            message = f"{now.failed} of {now.ended} failed; in the previous window {before.failed} of {before.ended}."
             yield fail("current.phases", "more fail", message, confidence=None if apart else Confidence.LOW)
-    pairs = min(now.judged, TURN_SAMPLE) - 1
+    pairs = min(now.ended, TURN_SAMPLE) - 1
     if now.failed and pairs > 0 and now.turns / pairs >= drift.turns:
         message = f"Success and failure alternate: {now.turns} times in {pairs + 1} executions."
         yield fail("current.turns", "flapping", message, severity=Severity.MEDIUM)
