@@ -76,7 +76,6 @@ class LogLine:
     path: str
     text: str
     level: str | None = None
-    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,7 @@ class BuddyPart:
     delay_until: datetime | None = None
     priority: str | None = None
     branch: str | None = None
-    tag: str | None = None
     revision: str | None = None
-    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,6 @@ class Event:
 
     id: int
     type: str | None
-    time: datetime | None = None
     actor: Person | None = None
     workspace: str | None = None
     access_level: str | None = None
@@ -183,7 +179,6 @@ class ExecutionFacts(RunFacts):
     executed_at: datetime | None = None
     finished_at: datetime | None = None
     progressed_at: datetime | None = None
-    progress: float | None = None
     starter: Person | None = None
     error: str | None = None
     marker: str | None = None

@@ -95,4 +95,4 @@ def _steps(execution: models.Execution, phase: Phase) -> tuple[StepFacts, ...]:
 
 def _line(number: int, entry: models.LogEntry) -> LogLine:
     text: Any = entry.message if not entry.metadata else f"{entry.message} {entry.metadata}"
-    return LogLine(f"logs[{number}]", text, entry.level, utc(entry.timestamp) if isinstance(entry.timestamp, datetime) else None)
+    return LogLine(f"logs[{number}]", text, entry.level)

@@ -167,9 +167,7 @@ def execution_facts(
             delay_until=_utc(execution.delay_until),
             priority=execution.priority,
             branch=_name(execution.branch),
-            tag=_name(execution.tag),
             revision=execution.to_revision.revision if execution.to_revision else None,
-            comment=execution.comment,
         ),
     )
 

@@ -166,7 +166,6 @@ def _event(event: models.Event) -> Event:
     return Event(
         id=event.event_id,
         type=event.event_type,
-        time=_utc(event.event_time),
         actor=Person(_text(id), None, _text(kind)) if role else None,
         workspace=_text(role.get("workspace_id")),
         access_level=_text(role.get("access_level")),

@@ -160,9 +160,9 @@ class _Reader:
 
     def _script(self, via: str, text: str, line: int, shell: str | None = None) -> Nested:
         if shell == "POWERSHELL":
-            from airflow_provider.audit.analysis.shell import powershell as commands_powershell
+            from airflow_provider.audit.analysis.shell import powershell
 
-            script = commands_powershell.parse(text, depth=self._depth + 1, first=line)
+            script = powershell.parse(text, depth=self._depth + 1, first=line)
         else:
             script = parse(text, depth=self._depth + 1, first=line)
         self.assignments += script.assignments

@@ -93,9 +93,9 @@ class _Reader:
             if shell == "POWERSHELL":
                 script = parse(text, depth=self._within + 1, first=command.line)
             else:
-                from airflow_provider.audit.analysis.shell import bash as commands_bash
+                from airflow_provider.audit.analysis.shell import bash
 
-                script = commands_bash.parse(text, depth=self._within + 1, first=command.line)
+                script = bash.parse(text, depth=self._within + 1, first=command.line)
             self.assignments += script.assignments
             yield Nested(via, script.pipelines)
 
