@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider.plain_text import plain
+from airflow_provider._text import plain
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,10 +57,15 @@ class ExecutionApiError(AirflowException):
         self.request_id = request_id
         self.url = url
 
+    def anew(self) -> Self:
+        """The same error without its traceback: one for each of several tasks that are told of it."""
+        return copy(self)
+
     def adding(self, text: str) -> Self:
-        """The same error, its message with one more sentence: what may be behind it, or what to do next."""
-        self.args = (one_line(f"{self} {text}"),)
-        return self
+        """A new error, its message with one more sentence: what may be behind it, or what to do next."""
+        error = self.anew()
+        error.args = (one_line(f"{self} {text}"),)
+        return error
 
     def to_event(self) -> dict[str, Any]:
         """Give the error as JSON, small enough to travel in a trigger's event."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.metadata import version as version_of
@@ -14,12 +15,12 @@ os.environ["AIRFLOW_HOME"] = str(Path(__file__).parent / "_build" / "airflow")
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
 
 # autodoc rewrites the annotations of classes that it documents; pydantic can build no model on such a class.
-import_module("airflow_provider.buddy.action_models")
+import_module("airflow_provider.buddy.api.action_models")
 import_module("airflow_provider.audit.airflow_task.task")
 for system in ("buddy", "tracecat", "alga_psa"):
     # Hooks import their models for type checkers only; without them, links can't tell one system's models from another's.
     hook = import_module(f"airflow_provider.{system}.hook")
-    hook.models = import_module(f"airflow_provider.{system}.models")
+    hook.models = import_module(f"airflow_provider.{system}.api.models")
 
 project = "airflow-provider-executions"
 release = version = version_of(project)
@@ -50,6 +51,20 @@ def _with_rules(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(reference.MARK, reference.reference())
 
 
+def _tests_below_tables(app: Any, name: str, source: list[str]) -> None:
+    """Move the column of tests, which takes half of the width, into a list below its table that can be opened."""
+    if name in ("behaviour", "faults"):
+        source[0] = re.sub(r"(?:^\|.*\| Test \|\n)(?:^\|.*\n)+", _with_tests_below, source[0], flags=re.MULTILINE)
+
+
+def _with_tests_below(table: re.Match[str]) -> str:
+    rows = [line.strip("|").split("|") for line in table[0].splitlines()]
+    narrow = "".join(f"|{'|'.join(row[:-1])}|\n" for row in rows)
+    tests = "".join(f"- {row[0].strip()}: {row[-1].strip()}\n" for row in rows[2:])
+    return f'{narrow}\n<details class="tests"><summary>Tests of this table</summary>\n\n{tests}\n</details>\n'
+
+
 def setup(app: Any) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     app.connect("source-read", _with_rules)
+    app.connect("source-read", _tests_below_tables)

@@ -1,7 +1,7 @@
 """
-Execute an AlgaPSA automation rule, use what it put out, and wait for an execution that an event in AlgaPSA starts.
+Execute an AlgaPSA automation rule, use its outputs, and wait for an execution that an event in AlgaPSA starts.
 
-Experimental: releases of AlgaPSA up to 1.4 can't store executions. On them this DAG fails and says so; on the emulator it runs.
+Experimental: releases of AlgaPSA up to 1.4 can't store executions. With them this DAG fails with an explanation; with the emulator it runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ with DAG(
     schedule=None,
     params={
         "rule": Param("triage", type="string", description="Rule to execute: its id or exact name"),
-        "follow_up": Param("", type="string", description="Rule whose next execution is waited for; empty: none"),
+        "follow_up": Param("", type="string", description="Rule whose next execution to wait for; empty: none"),
     },
     tags=["alga_psa", "example"],
     doc_md=__doc__,
@@ -31,7 +31,7 @@ with DAG(
         execution_data={"reason": "nightly", "run": "{{ run_id }}"},
         deferrable=True,  # wait in the triggerer, without a worker slot
         poll_interval=5,
-        timeout=timedelta(minutes=30),  # AlgaPSA can't cancel: afterwards the execution goes on
+        timeout=timedelta(minutes=30),  # AlgaPSA can't cancel: after this the execution continues
     )
     # [END execute_rule]
 

@@ -1,7 +1,7 @@
 """
-A release that an audit may block: the pipeline is audited first, and runs only if nothing of severity high is found in it.
+A release that an audit may block: the pipeline is audited first, and runs only if the audit has no finding of severity high.
 
-Set ``pipeline`` in the run's configuration to choose one.
+Set ``pipeline`` in the run's configuration to select the pipeline.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ with DAG(
         task_id="gate",
         reports=[audit.output],
         reports_path="{{ params.reports }}",
-        fail_on={"severity": "high", "confidence": "medium", "new_only": False},  # what is known already blocks as well
+        fail_on={"severity": "high", "confidence": "medium", "new_only": False},  # known findings block too
         fail_on_gaps=True,
     )
     release = BuddyRunPipelineOperator(task_id="release", pipeline="{{ params.pipeline }}", branch="main", deferrable=True, poll_interval=5)

@@ -2,7 +2,7 @@
 Run whenever an execution of a Buddy pipeline has succeeded, whoever started it: a person, a push, Buddy's own schedule.
 
 No task waits: the triggerer watches the pipeline, and each end is an event of an asset, on which this DAG is scheduled. While the DAG is
-paused nothing is watched; when it is unpaused, the ends of the last day are made up for.
+paused nothing is watched; when it is unpaused, it catches up on the ends of the last day.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ with DAG("buddy_asset", schedule=[release], tags=["buddy", "example"], doc_md=__
     # [START events]
     @task
     def announce(triggering_asset_events: Any = None) -> list[str]:
-        """One run may have come of several events; the same end may come twice, so it is told by what makes it one."""
+        """One run may have several events. The same end may arrive twice, so ends are identified by ref and end time."""
         ended = [event.extra["payload"] for event in triggering_asset_events[release]]
         once = {(end["ref"], end["finished_at"]): end for end in ended}
         texts = [f"{end['outputs'].get('IMAGE', 'nothing')} was released by {ref}, see {end['url']}" for (ref, _), end in once.items()]

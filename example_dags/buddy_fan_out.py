@@ -1,4 +1,4 @@
-"""Run a pipeline once for each of several customers, at most three at a time, and join what came out."""
+"""Run a pipeline once for each of several customers, at most three at a time, and combine the results."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
 A release with a gate: Buddy waits for a person before it deploys.
 
-``release`` starts the pipeline and ends when the gate is reached, without holding anything. ``approve`` is a required action in
-Airflow's own web interface: whoever answers there decides. Then the execution goes on, followed to its end, or is cancelled.
+``release`` starts the pipeline and ends when the gate is reached. ``approve`` is a required action in Airflow's own web interface:
+whoever answers there decides. Then the execution continues and a task waits for its end, or it is cancelled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with DAG(
         pipeline="{{ params.pipeline }}",
         deferrable=True,
         poll_interval=5,
-        on_waiting="succeed",  # "wait", the default, follows the execution through the gate, which a person opens in Buddy
+        on_waiting="succeed",  # "wait", the default, keeps waiting until a person opens the gate in Buddy
     )
     # [END until_the_gate]
 
@@ -42,7 +42,7 @@ with DAG(
     go_on = BuddyApproveExecutionOperator(
         task_id="go_on",
         ref=release.output["ref"],
-        buddy_conn_id="buddy_default",  # a connection of somebody else, if the gate forbids the approval of one's own executions
+        buddy_conn_id="buddy_default",  # another user's connection, if the gate forbids approving one's own executions
         deferrable=True,
         poll_interval=5,
         push_outputs=["URL"],

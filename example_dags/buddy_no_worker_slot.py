@@ -1,8 +1,8 @@
 """
 Wait for the nightly releases of several pipelines without any worker: the sensors start in the triggerer and end there.
 
-For a DAG that mostly waits, and waits often. Airflow loads the whole DAG for each such sensor, so keep the DAG small and let it have
-many runs rather than many tasks. A sensor whose release fails goes on in a worker, to tell why.
+For a DAG that mostly waits, and waits often. Airflow loads the whole DAG for each such sensor, so keep the DAG small and use many runs
+rather than many tasks. If a release fails, its sensor ends in a worker, which reports the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider.buddy.sensors import BuddyPipelineSensor
 
 with DAG(
     "buddy_no_worker_slot",
-    schedule=None,  # a cron expression, such as "0 22 * * *", for the releases of the night
+    schedule=None,  # a cron expression, such as "0 22 * * *", for nightly releases
     max_active_runs=16,
     tags=["buddy", "example"],
     doc_md=__doc__,

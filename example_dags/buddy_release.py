@@ -1,5 +1,5 @@
 """
-Run a Buddy pipeline, wait for it without a worker slot, and use what it put out.
+Run a Buddy pipeline, wait for it without a worker slot, and use its outputs.
 
 Set ``pipeline`` in the run's configuration to ``release-broken`` to see the branch for failures say what broke.
 """
@@ -30,7 +30,7 @@ with DAG(
         deferrable=True,  # wait in the triggerer, without a worker slot
         poll_interval=5,
         timeout=timedelta(minutes=30),
-        push_outputs=["IMAGE"],  # declared, hence required: a missing one fails the task
+        push_outputs=["IMAGE"],  # required: a missing output fails the task
     )
     # [END run_pipeline]
 
@@ -48,7 +48,7 @@ with DAG(
     @task(trigger_rule="one_failed")
     def say_what_broke(**context: Any) -> str:
         execution = context["ti"].xcom_pull(task_ids="release", key="execution")
-        if execution is None:  # it did not come to an execution: a refused token, say
+        if execution is None:  # nothing was started, for example because the token was refused
             return "release failed before there was an execution; its log says why"
         broken = [step["name"] for step in execution["steps"] if step["phase"] == "FAILED"]
         text = f"{execution['ref']} ended {execution['status']} in {', '.join(broken)}: {execution['error']}"

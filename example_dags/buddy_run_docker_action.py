@@ -1,4 +1,4 @@
-"""Look at a Run Docker Container action, run only that action of its pipeline, and use its log and its variables."""
+"""Read the definition of a Run Docker Container action, run only that action of its pipeline, and use its log and variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wait for a Buddy execution whose ref somebody else tells, such as the one that triggered this DAG run."""
+"""Wait for a Buddy execution by its ref, for example the execution that triggered this DAG run."""
 
 from __future__ import annotations
 

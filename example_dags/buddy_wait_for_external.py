@@ -1,8 +1,8 @@
 """
 Wait for an execution of a pipeline that somebody else starts: a person, a push, Buddy's own schedule.
 
-The search is anchored on the moment from which this DAG run may run, so that a retry, or a run that starts late, looks for the same
-execution. Not on the data interval: under Airflow 3's cron schedules it has no width, and manual runs have none.
+The search begins at the earliest time at which this DAG run may start, so a retry, or a run that starts late, searches for the same
+execution. It does not use the data interval: with Airflow 3's cron schedules it has zero width, and manual runs have none.
 """
 
 from __future__ import annotations

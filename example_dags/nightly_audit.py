@@ -1,8 +1,8 @@
 """
-Every night: how Buddy is configured, what has run in all three systems since the last audit, and what is wrong with it.
+Every night, audit how Buddy is configured and what has run in all three systems since the last audit.
 
-The two audits never fail because of what they find; ``report`` joins them and alone decides: it fails on new findings of severity high.
-Everything is kept below the folder ``reports``, from which the next audit also knows where this one ended, and what it found.
+The two audits never fail on findings. ``report`` merges them and decides: it fails on new findings of severity high.
+Everything is stored in the folder ``reports``. The next audit reads there where this one ended and what it found.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ with DAG(
         print(text)
         return text
 
-    # The run ends as its last tasks do: without this one, say_what_broke alone would make it a success.
+    # The last tasks decide the state of the run: without this one, say_what_broke alone would make it a success.
     announce(image=build.output["IMAGE"], severity=scan.output["severity"], told=tell.output)
     # [END announce]
 

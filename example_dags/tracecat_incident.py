@@ -1,4 +1,4 @@
-"""Enrich an alert by a Tracecat workflow, wait for one of its actions, and go by what it finds."""
+"""Enrich an alert with a Tracecat workflow, wait for one of its actions, and use the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with DAG(
         task_id="enrich",
         workflow="{{ params.workflow }}",
         inputs={"address": "{{ params.address }}"},
-        # correlation_key="airflow",  # a name that the workflow knows: finds the execution for certain after a crash
+        # correlation_key="airflow",  # a name that the workflow knows: identifies the execution reliably after a crash
         deferrable=True,
         poll_interval=5,
         timeout=timedelta(minutes=30),
@@ -37,7 +37,7 @@ with DAG(
     scored = TracecatActionSensor(
         task_id="scored",
         ref=enrich.output["ref"],
-        action_ref="score",
+        action="score",
         deferrable=True,
         poke_interval=5,
         timeout=timedelta(minutes=30).total_seconds(),

@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualClock | None]:
 @pytest.fixture(autouse=True)
 def _no_memory_of_earlier_emulators() -> None:
     """Where Tracecat's pages are is remembered for each address, and a later emulator may get the same port."""
-    if system := sys.modules.get("airflow_provider.tracecat.system"):
+    if system := sys.modules.get("airflow_provider.tracecat.executions.adapter"):
         system._PUBLIC.clear()
 
 

@@ -6,21 +6,21 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider.alga_psa.dialect import AlgaPsaDialect
+from airflow_provider._lazy import Lazy
+from airflow_provider.alga_psa.api.error_texts import AlgaPsaDialect
 from airflow_provider.alga_psa.ref import is_uuid
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, ServerError
-from airflow_provider.execution.endpoint import Dialect
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.route import Flow
+from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.execution.model.request import Flow
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider.alga_psa import flows, models
-    from airflow_provider.alga_psa.system import AlgaPsa
+    from airflow_provider.alga_psa.api import models, requests
+    from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter
 else:
-    flows = Lazy("airflow_provider.alga_psa.flows")
+    requests = Lazy("airflow_provider.alga_psa.api.requests")
 
 
 class AlgaPsaHook(ExecutionHook):
@@ -47,11 +47,11 @@ class AlgaPsaHook(ExecutionHook):
         """What rebuilds this hook in a trigger."""
         return {"alga_psa_conn_id": self.conn_id}
 
-    def system(self, **view: Any) -> AlgaPsa:
+    def adapter(self, **view: Any) -> AlgaPsaAdapter:
         """AlgaPSA's flows."""
-        from airflow_provider.alga_psa.system import AlgaPsa
+        from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter
 
-        return AlgaPsa(**view)
+        return AlgaPsaAdapter(**view)
 
     def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
         """The API key, and the tenant if one is given."""
@@ -71,11 +71,11 @@ class AlgaPsaHook(ExecutionHook):
 
         Source: ``GET /api/v1/automation/meta``.
         """
-        return self.run(flows.get_meta())
+        return self.run_flow(requests.get_meta())
 
     async def aget_meta(self) -> models.Meta:
         """Async twin of :meth:`get_meta`."""
-        return await self.arun(flows.get_meta())
+        return await self.arun_flow(requests.get_meta())
 
     def get_rules(self, page: int = 1) -> list[models.Rule]:
         """
@@ -83,11 +83,11 @@ class AlgaPsaHook(ExecutionHook):
 
         Source: ``GET /api/v1/automation/rules``.
         """
-        return self.run(flows.page_of_rules(page))
+        return self.run_flow(requests.page_of_rules(page))
 
     async def aget_rules(self, page: int = 1) -> list[models.Rule]:
         """Async twin of :meth:`get_rules`."""
-        return await self.arun(flows.page_of_rules(page))
+        return await self.arun_flow(requests.page_of_rules(page))
 
     def iter_rules(self) -> Iterator[models.Rule]:
         """
@@ -95,11 +95,11 @@ class AlgaPsaHook(ExecutionHook):
 
         Source: ``GET /api/v1/automation/rules``.
         """
-        yield from self.each(flows.rules())
+        yield from self.each(requests.rules())
 
     async def aiter_rules(self) -> AsyncIterator[models.Rule]:
         """Async twin of :meth:`iter_rules`."""
-        async for item in self.aeach(flows.rules()):
+        async for item in self.aeach(requests.rules()):
             yield item
 
     def get_rule(self, rule: str) -> models.Rule:
@@ -111,11 +111,11 @@ class AlgaPsaHook(ExecutionHook):
         :param rule: id or exact name.
         :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(flows.get_rule(rule))
+        return self.run_flow(requests.get_rule(rule))
 
     async def aget_rule(self, rule: str) -> models.Rule:
         """Async twin of :meth:`get_rule`."""
-        return await self.arun(flows.get_rule(rule))
+        return await self.arun_flow(requests.get_rule(rule))
 
     def get_rule_id(self, rule: str) -> str:
         """
@@ -125,11 +125,11 @@ class AlgaPsaHook(ExecutionHook):
 
         :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(flows.resolve_rule(rule))
+        return self.run_flow(requests.resolve_rule(rule))
 
     async def aget_rule_id(self, rule: str) -> str:
         """Async twin of :meth:`get_rule_id`."""
-        return await self.arun(flows.resolve_rule(rule))
+        return await self.arun_flow(requests.resolve_rule(rule))
 
     def get_execution(self, ref: str) -> models.Execution:
         """
@@ -140,11 +140,11 @@ class AlgaPsaHook(ExecutionHook):
         :param ref: its UUID.
         :raises NotFound: if there is none.
         """
-        return self.run(flows.get_execution(ref))
+        return self.run_flow(requests.get_execution(ref))
 
     async def aget_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`get_execution`."""
-        return await self.arun(flows.get_execution(ref))
+        return await self.arun_flow(requests.get_execution(ref))
 
     def list_executions(
         self,
@@ -177,7 +177,7 @@ class AlgaPsaHook(ExecutionHook):
             "has_errors": has_errors,
             "trigger_type": trigger_type,
         }
-        return self.run(flows.page_of_executions(page, **given))
+        return self.run_flow(requests.page_of_executions(page, **given))
 
     async def alist_executions(
         self,
@@ -199,7 +199,7 @@ class AlgaPsaHook(ExecutionHook):
             "has_errors": has_errors,
             "trigger_type": trigger_type,
         }
-        return await self.arun(flows.page_of_executions(page, **given))
+        return await self.arun_flow(requests.page_of_executions(page, **given))
 
     def iter_executions(self, **filters: Any) -> Iterator[models.Execution]:
         """
@@ -209,11 +209,11 @@ class AlgaPsaHook(ExecutionHook):
 
         :param filters: as of :meth:`list_executions`.
         """
-        yield from self.each(flows.executions(**filters))
+        yield from self.each(requests.executions(**filters))
 
     async def aiter_executions(self, **filters: Any) -> AsyncIterator[models.Execution]:
         """Async twin of :meth:`iter_executions`."""
-        async for item in self.aeach(flows.executions(**filters)):
+        async for item in self.aeach(requests.executions(**filters)):
             yield item
 
     def execute_rule(
@@ -235,7 +235,7 @@ class AlgaPsaHook(ExecutionHook):
         :param dry_run: only pretend; the execution is completed at once.
         :param override_conditions: execute a rule that is not active, too.
         """
-        return self.run(self._execute(rule, execution_data, dry_run, override_conditions))
+        return self.run_flow(self._execute(rule, execution_data, dry_run, override_conditions))
 
     async def aexecute_rule(
         self,
@@ -246,10 +246,10 @@ class AlgaPsaHook(ExecutionHook):
         override_conditions: bool = False,
     ) -> models.Execution:
         """Async twin of :meth:`execute_rule`."""
-        return await self.arun(self._execute(rule, execution_data, dry_run, override_conditions))
+        return await self.arun_flow(self._execute(rule, execution_data, dry_run, override_conditions))
 
     def _execute(self, rule: str, data: Mapping[str, Any] | None, dry_run: bool, override: bool) -> Flow[models.Execution]:
-        return flows.execute_rule(rule, data, dry_run=dry_run, override_conditions=override)
+        return requests.execute_rule(rule, data, dry_run=dry_run, override_conditions=override)
 
     def retry_execution(self, ref: str) -> models.Execution:
         """
@@ -260,11 +260,11 @@ class AlgaPsaHook(ExecutionHook):
         :returns: the execution, with the same id.
         :raises Conflict: if it is not failed.
         """
-        return self.run(flows.retry_execution(ref))
+        return self.run_flow(requests.retry_execution(ref))
 
     async def aretry_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`retry_execution`."""
-        return await self.arun(flows.retry_execution(ref))
+        return await self.arun_flow(requests.retry_execution(ref))
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the key and its permission to read; and tell whether this release can store executions at all."""
@@ -279,7 +279,7 @@ class AlgaPsaHook(ExecutionHook):
 
     def _storage(self) -> str:
         try:
-            self.run(flows.page_of_executions(1))
+            self.run_flow(requests.page_of_executions(1))
         except ServerError:
             return "But it can't list executions: this release cannot store them (releases up to 1.4 can't), so no task will succeed on it."
         except ExecutionApiError as error:

@@ -4,42 +4,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider._lazy import Lazy
+from airflow_provider.alga_psa.base import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
-from airflow_provider.alga_psa.task import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.acts import ExecutionGetOperator, ExecutionResumeOperator
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.tasks.existing import ExecutionGetOperator, ExecutionResumeOperator
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 
 if TYPE_CHECKING:
-    from airflow_provider.alga_psa import flows, snapshot
-    from airflow_provider.execution.route import Flow
-    from airflow_provider.execution.system import Snapshot
+    from typing_extensions import Unpack
+
+    from airflow_provider.alga_psa.api import requests
+    from airflow_provider.alga_psa.executions import mapping
+    from airflow_provider.alga_psa.hook import AlgaPsaHook
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.snapshot import Snapshot
+    from airflow_provider.execution.tasks.signatures import GetArguments, StartArguments
 else:
-    flows = Lazy("airflow_provider.alga_psa.flows")
-    snapshot = Lazy("airflow_provider.alga_psa.snapshot")
+    requests = Lazy("airflow_provider.alga_psa.api.requests")
+    mapping = Lazy("airflow_provider.alga_psa.executions.mapping")
 
 HOUR = timedelta(hours=1)
 
 
-class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
+@dataclass(frozen=True)
+class ExecutePlan:
+    """What :class:`AlgaPsaExecuteRuleOperator` executes: a rule's id, and the data without the marker."""
+
+    rule: str
+    data: dict[str, Any]
+
+
+class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", ExecutePlan]):
     """
-    Execute an AlgaPSA automation rule, wait for it, and hand its context on as outputs.
+    Execute an AlgaPSA automation rule exactly once, wait for it, and push its context to XCom as outputs.
 
     Source: ``POST /api/v1/automation/rules/{id}/execute``.
 
     AlgaPSA can't cancel an execution: when the task is ended, or ``timeout`` has passed, the execution goes on, and the log says so.
     ``timeout`` is one hour by default, since an execution may stay ``pending`` for ever on current releases.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param rule: id or exact name.
     :param execution_data: data for the execution, its ``trigger_data``. The key ``airflow_marker`` is added to it, by which a later try
         finds the execution. AlgaPSA keeps the data in plain text.
-    :param dry_run: only pretend; the execution is completed at once.
+    :param simulate: AlgaPSA's ``dry_run``: it only pretends, and the execution is completed at once.
     :param override_conditions: execute a rule that is not active, too.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
     """
@@ -52,44 +66,43 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
         *,
         rule: str,
         execution_data: Mapping[str, Any] | None = None,
-        dry_run: bool = False,
+        simulate: bool = False,
         override_conditions: bool = False,
         timeout: timedelta | float = HOUR,
         alga_psa_conn_id: str = "alga_psa_default",
-        **kwargs: Any,
+        **kwargs: Unpack[StartArguments],
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
         self.rule = rule
         self.execution_data = execution_data
-        self.only_pretend = dry_run  # dry_run is a method of Airflow's
+        self.simulate = simulate
         self.override_conditions = override_conditions
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def secrets(self) -> list[str]:
+    def _secrets(self) -> list[str]:
         """The texts in ``execution_data`` that are secret by their name or shape."""
-        from airflow_provider.execution.remote_text import secret_texts
+        from airflow_provider.execution.results.redaction import secret_texts
 
         return list(secret_texts(self.execution_data))
 
-    def plan(self, hook: Any) -> Flow[tuple[str, dict[str, Any]]]:
+    def _plan(self, hook: AlgaPsaHook) -> Flow[ExecutePlan]:
         """Check the data, find the rule."""
         data = self._data()
-        return (yield from flows.resolve_rule(self.rule)), data
+        return ExecutePlan((yield from requests.resolve_rule(self.rule)), data)
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: AlgaPsaHook, plan: ExecutePlan, marker: str) -> Flow[Snapshot]:
         """The one request that executes the rule; the marker goes beside the user's data."""
-        rule, data = plan
-        execution = yield from flows.execute_rule(
-            rule,
-            {**data, snapshot.MARKER_KEY: marker},
-            dry_run=bool(self.only_pretend),
+        execution = yield from requests.execute_rule(
+            plan.rule,
+            {**plan.data, mapping.MARKER_KEY: marker},
+            dry_run=bool(self.simulate),
             override_conditions=bool(self.override_conditions),
         )
-        return snapshot.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
+        return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
 
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    def _find(self, hook: AlgaPsaHook, plan: ExecutePlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the data."""
-        return (yield from flows.find_started(plan[0], marker, since))
+        return (yield from requests.find_started(plan.rule, marker, since))
 
     def _data(self) -> dict[str, Any]:
         """
@@ -100,8 +113,8 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
         data: Any = self.execution_data or {}
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
-        if snapshot.MARKER_KEY in data:
-            raise ConfigurationError(f"AlgaPSA: the key {snapshot.MARKER_KEY!r} of execution_data is taken by the marker of this operator.")
+        if mapping.MARKER_KEY in data:
+            raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is taken by the marker of this operator.")
         try:
             plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
@@ -109,13 +122,13 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
         return plain
 
 
-class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator):
+class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsaHook"]):
     """
-    Run a failed AlgaPSA execution again, wait for it, and hand its context on as outputs. It keeps its id.
+    Run a failed AlgaPSA execution again, wait for it, and push its context to XCom as outputs. It keeps its id.
 
     Source: ``POST /api/v1/automation/executions/{id}/retry``. Only executions that are ``failed`` can be retried.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -123,22 +136,29 @@ class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator):
 
     template_fields: Sequence[str] = ("alga_psa_conn_id", *ExecutionResumeOperator.template_fields)
 
-    def __init__(self, *, ref: str, timeout: timedelta | float = HOUR, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        ref: str,
+        timeout: timedelta | float = HOUR,
+        alga_psa_conn_id: str = "alga_psa_default",
+        **kwargs: Unpack[StartArguments],
+    ) -> None:
         super().__init__(ref=ref, timeout=timeout, **kwargs)
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def target(self) -> str:
+    def _execution(self) -> str:
         """The execution."""
         return parse_ref(self.ref)
 
 
-class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator):
+class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator["AlgaPsaHook"]):
     """
     Read an AlgaPSA execution as it is, without waiting for anything.
 
     Source: ``GET /api/v1/automation/executions/{id}``.
 
-    .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.existing.ExecutionGetOperator` for outputs and logs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -146,10 +166,10 @@ class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator):
 
     template_fields: Sequence[str] = ("alga_psa_conn_id", *ExecutionGetOperator.template_fields)
 
-    def __init__(self, *, ref: str, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Unpack[GetArguments]) -> None:
         super().__init__(ref=ref, **kwargs)
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def target(self) -> str:
+    def _execution(self) -> str:
         """The execution."""
         return parse_ref(self.ref)

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider.alga_psa.base import AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
-from airflow_provider.alga_psa.task import AlgaPsaTask
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.search_sensor import ExecutionSearchSensor
-from airflow_provider.execution.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
+from airflow_provider.execution.tasks.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.target import Target
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.search import Match
+    from typing_extensions import Unpack
+
+    from airflow_provider.alga_psa.hook import AlgaPsaHook
+    from airflow_provider.execution.tasks.signatures import SearchArguments, SensorArguments
 
 TRIGGER_TYPES = ("time_based", "event_based", "condition_based", "manual", "recurring", "webhook")
 
 
-class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor):
+class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor["AlgaPsaHook"]):
     """
     Wait for an AlgaPSA execution that somebody, or something, else started.
 
     Source: ``GET /api/v1/automation/executions/{id}``.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -35,17 +37,17 @@ class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor):
 
     template_fields: Sequence[str] = ("ref", "alga_psa_conn_id", *ExecutionSensor.template_fields)
 
-    def __init__(self, *, ref: str, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, alga_psa_conn_id: str = "alga_psa_default", **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(**kwargs)
         self.ref = ref
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def target(self, hook: ExecutionHook) -> str:
+    def _target(self, hook: AlgaPsaHook) -> Target:
         """The execution."""
-        return parse_ref(self.ref)
+        return Target(parse_ref(self.ref))
 
 
-class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor):
+class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
     """
     Wait for an execution of an AlgaPSA rule that somebody else, an event or a schedule starts: find it, then follow it to its end.
 
@@ -53,8 +55,8 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor):
 
     A retry in AlgaPSA sets an execution's start anew: it may come into the bounds by that.
 
-    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
-        :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
+        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param rule: id or exact name.
     :param trigger_type: only executions of this trigger type, such as ``event_based``.
@@ -73,21 +75,17 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor):
         trigger_type: str | None = None,
         trigger_data: Mapping[str, Any] | None = None,
         dry_runs: bool = False,
-        started_after: datetime | str | None = None,
-        started_before: datetime | str | None = None,
-        finished_after: datetime | str | None = None,
-        match: Match = "first",
         alga_psa_conn_id: str = "alga_psa_default",
-        **kwargs: Any,
+        **kwargs: Unpack[SearchArguments],
     ) -> None:
-        super().__init__(started_after=started_after, started_before=started_before, finished_after=finished_after, match=match, **kwargs)
+        super().__init__(**kwargs)
         self.rule = rule
         self.trigger_type = trigger_type
         self.trigger_data = trigger_data
         self.dry_runs = dry_runs
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: AlgaPsaHook) -> tuple[str, dict[str, Any]]:
         """Which rule, and which of its executions."""
         if not str(self.rule or "").strip():
             raise ConfigurationError("AlgaPSA: rule is empty. Give the rule's id or exact name.")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.tasks.arguments import one_of
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
@@ -19,8 +19,8 @@ class AlgaPsaRuleFinishedTrigger(ExecutionFinishedTrigger):
 
     Source: ``GET /api/v1/automation/executions``, then ``GET /api/v1/automation/executions/{id}`` of those that have ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
-        ``poll_interval``.
+    .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
+        ``phases``, ``catch_up`` and ``poll_interval``.
 
     :param rule: id or exact name.
     :param trigger_type: only executions of this trigger type, such as ``event_based``.

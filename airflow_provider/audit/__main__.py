@@ -152,7 +152,7 @@ def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Lo
 
 def _window(options: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
     from airflow_provider.audit.airflow_task.task import window
-    from airflow_provider.execution.arguments import moment
+    from airflow_provider.execution.tasks.arguments import moment
 
     span = _SPAN.fullmatch(options.since or "")
     if span is None:

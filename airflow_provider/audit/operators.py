@@ -356,7 +356,7 @@ class AuditReportOperator(BaseOperator):
         from airflow.sdk import ObjectStoragePath
 
         from airflow_provider.audit.airflow_task import task
-        from airflow_provider.execution.outputs import safe_name
+        from airflow_provider.execution.results.outputs import safe_name
 
         if self.reports_path:
             return task.folder_of(self.reports_path, context, run=True)

@@ -6,18 +6,18 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound
-from airflow_provider.execution.endpoint import Dialect
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.lazy import Lazy
+from airflow_provider.execution.http.endpoint import Dialect
+from airflow_provider.execution.http.hook import ExecutionHook
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider.buddy import action_models, flows, models
-    from airflow_provider.buddy.system import Buddy
+    from airflow_provider.buddy.api import action_models, models, requests
+    from airflow_provider.buddy.executions.adapter import BuddyAdapter
 else:
-    flows = Lazy("airflow_provider.buddy.flows")
+    requests = Lazy("airflow_provider.buddy.api.requests")
 
 REGIONS = {"us": "https://api.buddy.works", "eu": "https://api.eu.buddy.works"}
 
@@ -79,19 +79,19 @@ class BuddyHook(ExecutionHook):
         """What rebuilds this hook in a trigger."""
         return {"buddy_conn_id": self.conn_id, "workspace": self.workspace, "project": self.project}
 
-    def system(self, **view: Any) -> Buddy:
+    def adapter(self, **view: Any) -> BuddyAdapter:
         """
         Buddy's flows.
 
         :param view: ``action`` and ``which``, to look at one action of an execution only.
         """
         if view:
-            from airflow_provider.buddy.action_view import ActionView
+            from airflow_provider.buddy.executions.action_view import ActionView
 
             return ActionView(**view)
-        from airflow_provider.buddy.system import Buddy
+        from airflow_provider.buddy.executions.adapter import BuddyAdapter
 
-        return Buddy()
+        return BuddyAdapter()
 
     def default_host(self, extra: Mapping[str, Any]) -> str | None:
         """The region's address."""
@@ -133,11 +133,11 @@ class BuddyHook(ExecutionHook):
 
         Source: ``GET /workspaces``.
         """
-        return self.run(flows.list_workspaces())
+        return self.run_flow(requests.list_workspaces())
 
     async def aget_workspaces(self) -> list[models.Workspace]:
         """Async twin of :meth:`get_workspaces`."""
-        return await self.arun(flows.list_workspaces())
+        return await self.arun_flow(requests.list_workspaces())
 
     def get_workspace(self, workspace: str | None = None) -> models.Workspace:
         """
@@ -148,12 +148,12 @@ class BuddyHook(ExecutionHook):
         :param workspace: its handle; by default the hook's.
         """
         self.open()
-        return self.run(flows.get_workspace(workspace or self._the("workspace")))
+        return self.run_flow(requests.get_workspace(workspace or self._the("workspace")))
 
     async def aget_workspace(self, workspace: str | None = None) -> models.Workspace:
         """Async twin of :meth:`get_workspace`."""
         await self.aopen()
-        return await self.arun(flows.get_workspace(workspace or self._the("workspace")))
+        return await self.arun_flow(requests.get_workspace(workspace or self._the("workspace")))
 
     def get_project(self) -> models.Project:
         """
@@ -161,12 +161,12 @@ class BuddyHook(ExecutionHook):
 
         Source: ``GET /workspaces/:workspace/projects/:project_name``.
         """
-        return self.run(flows.get_project(*self.place()))
+        return self.run_flow(requests.get_project(*self.place()))
 
     async def aget_project(self) -> models.Project:
         """Async twin of :meth:`get_project`."""
         await self.aopen()
-        return await self.arun(flows.get_project(*self._place()))
+        return await self.arun_flow(requests.get_project(*self._place()))
 
     def get_variables(self, **scope: int | str) -> list[models.Variable]:
         """
@@ -178,12 +178,12 @@ class BuddyHook(ExecutionHook):
             variables of the workspace alone.
         """
         self.open()
-        return self.run(flows.list_variables(self._the("workspace"), scope))
+        return self.run_flow(requests.list_variables(self._the("workspace"), scope))
 
     async def aget_variables(self, **scope: int | str) -> list[models.Variable]:
         """Async twin of :meth:`get_variables`."""
         await self.aopen()
-        return await self.arun(flows.list_variables(self._the("workspace"), scope))
+        return await self.arun_flow(requests.list_variables(self._the("workspace"), scope))
 
     def get_variable(self, variable_id: int) -> models.Variable:
         """
@@ -192,12 +192,12 @@ class BuddyHook(ExecutionHook):
         Source: ``GET /workspaces/:workspace/variables/:variable_id``.
         """
         self.open()
-        return self.run(flows.get_variable(self._the("workspace"), variable_id))
+        return self.run_flow(requests.get_variable(self._the("workspace"), variable_id))
 
     async def aget_variable(self, variable_id: int) -> models.Variable:
         """Async twin of :meth:`get_variable`."""
         await self.aopen()
-        return await self.arun(flows.get_variable(self._the("workspace"), variable_id))
+        return await self.arun_flow(requests.get_variable(self._the("workspace"), variable_id))
 
     def get_pipeline(self, pipeline: int | str) -> models.Pipeline:
         """
@@ -208,12 +208,12 @@ class BuddyHook(ExecutionHook):
         :param pipeline: id, identifier or name.
         :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(flows.get_pipeline(*self.place(), pipeline))
+        return self.run_flow(requests.get_pipeline(*self.place(), pipeline))
 
     async def aget_pipeline(self, pipeline: int | str) -> models.Pipeline:
         """Async twin of :meth:`get_pipeline`."""
         await self.aopen()
-        return await self.arun(flows.get_pipeline(*self._place(), pipeline))
+        return await self.arun_flow(requests.get_pipeline(*self._place(), pipeline))
 
     def get_pipeline_id(self, pipeline: int | str) -> int:
         """
@@ -223,12 +223,12 @@ class BuddyHook(ExecutionHook):
 
         :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(flows.resolve_pipeline(*self.place(), pipeline))
+        return self.run_flow(requests.resolve_pipeline(*self.place(), pipeline))
 
     async def aget_pipeline_id(self, pipeline: int | str) -> int:
         """Async twin of :meth:`get_pipeline_id`."""
         await self.aopen()
-        return await self.arun(flows.resolve_pipeline(*self._place(), pipeline))
+        return await self.arun_flow(requests.resolve_pipeline(*self._place(), pipeline))
 
     def get_actions(self, pipeline: int | str) -> list[action_models.ActionDefinition]:
         """
@@ -238,16 +238,16 @@ class BuddyHook(ExecutionHook):
 
         :param pipeline: id, identifier or name.
         """
-        return self.run(flows.list_actions(*self.place(), pipeline))
+        return self.run_flow(requests.list_actions(*self.place(), pipeline))
 
     async def aget_actions(self, pipeline: int | str) -> list[action_models.ActionDefinition]:
         """Async twin of :meth:`get_actions`."""
         await self.aopen()
-        return await self.arun(flows.list_actions(*self._place(), pipeline))
+        return await self.arun_flow(requests.list_actions(*self._place(), pipeline))
 
     def get_action(self, pipeline: int | str, action: int | str) -> action_models.ActionDefinition:
         """
-        Read the definition of an action, by its type a :class:`~airflow_provider.buddy.action_models.RunDockerContainer` or a general
+        Read the definition of an action, by its type a :class:`~airflow_provider.buddy.api.action_models.RunDockerContainer` or a general
         one. It holds secrets (``login``, ``password``): never log it whole.
 
         Source: ``GET .../pipelines/:pipeline_id/actions/:action_id``.
@@ -256,12 +256,12 @@ class BuddyHook(ExecutionHook):
         :param action: id or name.
         :raises ConfigurationError: if there is none of that name, or several.
         """
-        return self.run(flows.get_action(*self.place(), pipeline, action))
+        return self.run_flow(requests.get_action(*self.place(), pipeline, action))
 
     async def aget_action(self, pipeline: int | str, action: int | str) -> action_models.ActionDefinition:
         """Async twin of :meth:`get_action`."""
         await self.aopen()
-        return await self.arun(flows.get_action(*self._place(), pipeline, action))
+        return await self.arun_flow(requests.get_action(*self._place(), pipeline, action))
 
     def get_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
         """
@@ -271,12 +271,12 @@ class BuddyHook(ExecutionHook):
 
         :param pipeline: id, identifier or name.
         """
-        return self.run(flows.page_of_executions(*self.place(), pipeline, page))
+        return self.run_flow(requests.page_of_executions(*self.place(), pipeline, page))
 
     async def aget_executions(self, pipeline: int | str, page: int = 1) -> list[models.Execution]:
         """Async twin of :meth:`get_executions`."""
         await self.aopen()
-        return await self.arun(flows.page_of_executions(*self._place(), pipeline, page))
+        return await self.arun_flow(requests.page_of_executions(*self._place(), pipeline, page))
 
     def get_execution(self, ref: str) -> models.Execution:
         """
@@ -286,11 +286,11 @@ class BuddyHook(ExecutionHook):
 
         :raises NotFound: if there is none, or the token may not see it.
         """
-        return self.run(flows.get_execution(ref))
+        return self.run_flow(requests.get_execution(ref))
 
     async def aget_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`get_execution`."""
-        return await self.arun(flows.get_execution(ref))
+        return await self.arun_flow(requests.get_execution(ref))
 
     def get_action_execution(self, ref: str) -> models.ActionExecution:
         """
@@ -300,11 +300,11 @@ class BuddyHook(ExecutionHook):
 
         :param ref: an execution's ref with ``/<action execution id>`` behind it.
         """
-        return self.run(flows.get_action_execution(ref))
+        return self.run_flow(requests.get_action_execution(ref))
 
     async def aget_action_execution(self, ref: str) -> models.ActionExecution:
         """Async twin of :meth:`get_action_execution`."""
-        return await self.arun(flows.get_action_execution(ref))
+        return await self.arun_flow(requests.get_action_execution(ref))
 
     def get_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
         """
@@ -317,11 +317,11 @@ class BuddyHook(ExecutionHook):
         :param offset: first line, from 0.
         :param limit: lines at most.
         """
-        return self.run(flows.get_logs(ref, offset, limit))
+        return self.run_flow(requests.get_logs(ref, offset, limit))
 
     async def aget_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
         """Async twin of :meth:`get_logs`."""
-        return await self.arun(flows.get_logs(ref, offset, limit))
+        return await self.arun_flow(requests.get_logs(ref, offset, limit))
 
     def get_token(self) -> models.Token:
         """
@@ -329,11 +329,11 @@ class BuddyHook(ExecutionHook):
 
         Source: ``GET /user/token``.
         """
-        return self.run(flows.get_token())
+        return self.run_flow(requests.get_token())
 
     async def aget_token(self) -> models.Token:
         """Async twin of :meth:`get_token`."""
-        return await self.arun(flows.get_token())
+        return await self.arun_flow(requests.get_token())
 
     def get_user(self) -> models.User:
         """
@@ -341,11 +341,11 @@ class BuddyHook(ExecutionHook):
 
         Source: ``GET /user``.
         """
-        return self.run(flows.get_user())
+        return self.run_flow(requests.get_user())
 
     async def aget_user(self) -> models.User:
         """Async twin of :meth:`get_user`."""
-        return await self.arun(flows.get_user())
+        return await self.arun_flow(requests.get_user())
 
     def run_pipeline(self, pipeline: int | str, body: Mapping[str, Any]) -> models.Execution:
         """
@@ -357,12 +357,12 @@ class BuddyHook(ExecutionHook):
         :param pipeline: id, identifier or name.
         :param body: as Buddy documents it, such as ``{"to_revision": {"revision": "HEAD"}, "branch": {"name": "main"}}``.
         """
-        return self.run(flows.run_pipeline(*self.place(), pipeline, body))
+        return self.run_flow(requests.run_pipeline(*self.place(), pipeline, body))
 
     async def arun_pipeline(self, pipeline: int | str, body: Mapping[str, Any]) -> models.Execution:
         """Async twin of :meth:`run_pipeline`."""
         await self.aopen()
-        return await self.arun(flows.run_pipeline(*self._place(), pipeline, body))
+        return await self.arun_flow(requests.run_pipeline(*self._place(), pipeline, body))
 
     def cancel_execution(self, ref: str) -> None:
         """
@@ -370,11 +370,11 @@ class BuddyHook(ExecutionHook):
 
         Source: ``PATCH .../executions/:execution_id`` with ``CANCEL``.
         """
-        self.run(self.system().cancel(ref))
+        self.run_flow(self.adapter().cancel(ref))
 
     async def acancel_execution(self, ref: str) -> None:
         """Async twin of :meth:`cancel_execution`."""
-        await self.arun(self.system().cancel(ref))
+        await self.arun_flow(self.adapter().cancel(ref))
 
     def retry_execution(self, ref: str) -> models.Execution:
         """
@@ -384,11 +384,11 @@ class BuddyHook(ExecutionHook):
 
         :returns: the execution; whether it has a new id is not documented.
         """
-        return self.run(flows.change_execution(ref, "RETRY"))
+        return self.run_flow(requests.change_execution(ref, "RETRY"))
 
     async def aretry_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`retry_execution`."""
-        return await self.arun(flows.change_execution(ref, "RETRY"))
+        return await self.arun_flow(requests.change_execution(ref, "RETRY"))
 
     def approve_execution(
         self, ref: str, operation: str = "APPLY", variables: Sequence[Mapping[str, Any]] = (), approve_action_id: str | None = None
@@ -402,13 +402,13 @@ class BuddyHook(ExecutionHook):
         :param variables: objects with ``key``, ``value`` and perhaps ``encrypted``.
         :param approve_action_id: id of the gate's action execution, where several wait at once.
         """
-        return self.run(flows.change_execution(ref, operation, variables, approve_action_id))
+        return self.run_flow(requests.change_execution(ref, operation, variables, approve_action_id))
 
     async def aapprove_execution(
         self, ref: str, operation: str = "APPLY", variables: Sequence[Mapping[str, Any]] = (), approve_action_id: str | None = None
     ) -> models.Execution:
         """Async twin of :meth:`approve_execution`."""
-        return await self.arun(flows.change_execution(ref, operation, variables, approve_action_id))
+        return await self.arun_flow(requests.change_execution(ref, operation, variables, approve_action_id))
 
     def iter_projects(self) -> Iterator[models.Project]:
         """
@@ -417,12 +417,12 @@ class BuddyHook(ExecutionHook):
         Source: ``GET /workspaces/:workspace/projects``.
         """
         self.open()
-        yield from self.each(flows.projects(self._the("workspace")))
+        yield from self.each(requests.projects(self._the("workspace")))
 
     async def aiter_projects(self) -> AsyncIterator[models.Project]:
         """Async twin of :meth:`iter_projects`."""
         await self.aopen()
-        async for item in self.aeach(flows.projects(self._the("workspace"))):
+        async for item in self.aeach(requests.projects(self._the("workspace"))):
             yield item
 
     def iter_pipelines(self) -> Iterator[models.Pipeline]:
@@ -431,12 +431,12 @@ class BuddyHook(ExecutionHook):
 
         Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines``.
         """
-        yield from self.each(flows.pipelines(*self.place()))
+        yield from self.each(requests.pipelines(*self.place()))
 
     async def aiter_pipelines(self) -> AsyncIterator[models.Pipeline]:
         """Async twin of :meth:`iter_pipelines`."""
         await self.aopen()
-        async for item in self.aeach(flows.pipelines(*self._place())):
+        async for item in self.aeach(requests.pipelines(*self._place())):
             yield item
 
     def iter_executions(self, pipeline: int | str) -> Iterator[models.Execution]:
@@ -447,12 +447,12 @@ class BuddyHook(ExecutionHook):
 
         :param pipeline: id, identifier or name.
         """
-        yield from self.each(flows.executions(*self.place(), pipeline))
+        yield from self.each(requests.executions(*self.place(), pipeline))
 
     async def aiter_executions(self, pipeline: int | str) -> AsyncIterator[models.Execution]:
         """Async twin of :meth:`iter_executions`."""
         await self.aopen()
-        async for item in self.aeach(flows.executions(*self._place(), pipeline)):
+        async for item in self.aeach(requests.executions(*self._place(), pipeline)):
             yield item
 
     def iter_logs(self, ref: str, offset: int = 0) -> Iterator[str]:
@@ -464,11 +464,11 @@ class BuddyHook(ExecutionHook):
         :param ref: an execution's ref with ``/<action execution id>`` behind it.
         :param offset: first line, from 0.
         """
-        yield from self.each(flows.log_lines(ref, offset))
+        yield from self.each(requests.log_lines(ref, offset))
 
     async def aiter_logs(self, ref: str, offset: int = 0) -> AsyncIterator[str]:
         """Async twin of :meth:`iter_logs`."""
-        async for item in self.aeach(flows.log_lines(ref, offset)):
+        async for item in self.aeach(requests.log_lines(ref, offset)):
             yield item
 
     def test_connection(self) -> tuple[bool, str]:
@@ -476,9 +476,9 @@ class BuddyHook(ExecutionHook):
         try:
             with self:
                 try:
-                    token = self.run(flows.get_token())
+                    token = self.run_flow(requests.get_token())
                 except NotFound:  # older installations
-                    user = self.run(flows.get_user())
+                    user = self.run_flow(requests.get_user())
                     who = user.name or user.id or "somebody that it does not name"
                     return True, f"Connected to {self._address()} as {who}. (This installation does not tell the token's scopes.)"
         except ExecutionApiError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider._lazy import Lazy
+from airflow_provider.buddy.arguments import buddy_moment, names_of, secret_values, variables_of
+from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import BuddyRef, action_target
-from airflow_provider.buddy.task import BuddyTask
 from airflow_provider.errors import (
     ConfigurationError,
     Forbidden,
@@ -19,30 +22,48 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
-from airflow_provider.execution.arguments import moment, one_of
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.tasks.existing import (
+    ExecutionActOperator,
+    ExecutionCancelOperator,
+    ExecutionGetOperator,
+    ExecutionResumeOperator,
+)
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from typing_extensions import Unpack
 
-    from airflow_provider.buddy import flows, models, snapshot
-    from airflow_provider.execution.route import Flow
-    from airflow_provider.execution.system import Snapshot
+    from airflow_provider.buddy.api import models, requests
+    from airflow_provider.buddy.executions import mapping
+    from airflow_provider.buddy.hook import BuddyHook
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.snapshot import Snapshot
+    from airflow_provider.execution.tasks.signatures import AirflowArguments, ExecutionArguments, GetArguments
 else:
-    flows = Lazy("airflow_provider.buddy.flows")
-    snapshot = Lazy("airflow_provider.buddy.snapshot")
+    requests = Lazy("airflow_provider.buddy.api.requests")
+    mapping = Lazy("airflow_provider.buddy.executions.mapping")
 
 
-class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
+@dataclass(frozen=True)
+class RunPlan:
+    """What :class:`BuddyRunPipelineOperator` starts; ``body`` is the request's, without the comment."""
+
+    workspace: str
+    project: str
+    pipeline: int
+    body: dict[str, Any]
+
+
+class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan]):
     """
-    Run a Buddy pipeline, wait for it, and hand its outputs on.
+    Run a Buddy pipeline exactly once, wait for it, and push its outputs to XCom.
 
     Source: ``POST /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions``.
 
     .. seealso::
-        :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+        :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.
@@ -103,7 +124,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
         actions_to_run: Sequence[int | str] = (),
         environment: str | None = None,
         buddy_conn_id: str = "buddy_default",
-        **kwargs: Any,
+        **kwargs: Unpack[ExecutionArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.pipeline = pipeline
@@ -124,30 +145,29 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
         self.environment = environment
         self.buddy_conn_id = buddy_conn_id
 
-    def secrets(self) -> list[str]:
+    def _secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
-        return _values(self.secret_variables)
+        return secret_values(self.secret_variables)
 
-    def plan(self, hook: Any) -> Flow[tuple[str, str, int, dict[str, Any]]]:
+    def _plan(self, hook: BuddyHook) -> Flow[RunPlan]:
         """Check the arguments, find the pipeline and its actions."""
         body = self._body()
         workspace, project = hook.place()
-        pipeline = yield from flows.resolve_pipeline(workspace, project, self.pipeline)
-        if actions := _sequence(self.actions_to_run, "actions_to_run"):
-            body["actions_to_run"] = yield from flows.resolve_actions(workspace, project, pipeline, actions)
-        return workspace, project, pipeline, body
+        pipeline = yield from requests.resolve_pipeline(workspace, project, self.pipeline)
+        if actions := names_of(self.actions_to_run, "actions_to_run"):
+            body["actions_to_run"] = yield from requests.resolve_actions(workspace, project, pipeline, actions)
+        return RunPlan(workspace, project, pipeline, body)
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: BuddyHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
         """The one request that runs the pipeline; the marker goes behind the user's comment."""
-        workspace, project, pipeline, body = plan
+        place = plan.workspace, plan.project, plan.pipeline
         comment = f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
-        execution = yield from flows.run_pipeline(workspace, project, pipeline, {**body, "comment": comment})
-        return snapshot.snapshot_of(BuddyRef(workspace, project, pipeline, execution.id), execution)
+        execution = yield from requests.run_pipeline(*place, {**plan.body, "comment": comment})
+        return mapping.snapshot_of(BuddyRef(*place, execution.id), execution)
 
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    def _find(self, hook: BuddyHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the comment."""
-        workspace, project, pipeline, _ = plan
-        return (yield from flows.find_started(workspace, project, pipeline, marker, since))
+        return (yield from requests.find_started(plan.workspace, plan.project, plan.pipeline, marker, since))
 
     def _body(self) -> dict[str, Any]:
         """
@@ -160,7 +180,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
             raise ConfigurationError(f"Buddy: only one of branch, tag and pull_request can be given, not {' and '.join(refs)}.")
         if self.priority not in (None, "", "LOW", "NORMAL", "HIGH"):
             raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {self.priority!r}.")
-        variables = _variables(self.variables, self.secret_variables)
+        variables = variables_of(self.variables, self.secret_variables)
         body = {
             "to_revision": {"revision": self.revision or "HEAD"},
             **{name: {"name": str(value)} for name, value in refs.items()},
@@ -168,7 +188,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
             "priority": self.priority,
             "refresh": self.refresh,
             "clear_cache": self.clear_cache,
-            "delay_until": _moment(self.delay_until),
+            "delay_until": buddy_moment(self.delay_until),
             "environment": self.environment,
         }
         return {name: value for name, value in body.items() if value not in (None, "", False, [])}
@@ -179,19 +199,19 @@ class _OnExecution(BuddyTask):
 
     ref: str
 
-    def target(self) -> str:
+    def _execution(self) -> str:
         """The execution; of an action execution's ref, the execution that it belongs to."""
         return str(BuddyRef.parse(self.ref).whole)
 
 
-class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator):
+class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator["BuddyHook"]):
     """
-    Run an ended Buddy execution again, from where it failed, wait for it, and hand its outputs on.
+    Run an ended Buddy execution again, from where it failed, wait for it, and push its outputs to XCom.
 
     Source: ``PATCH .../executions/:execution_id`` with ``RETRY``. Buddy retries executions that failed or were cancelled. Whether the
     execution keeps its id is not documented: the result's ``ref`` tells.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -199,14 +219,14 @@ class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator):
 
     template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionResumeOperator.template_fields)
 
-    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Unpack[ExecutionArguments]) -> None:
         super().__init__(ref=ref, **kwargs)
         self.buddy_conn_id = buddy_conn_id
 
-    def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
+    def _again(self, hook: BuddyHook, known: Snapshot) -> Flow[Snapshot]:
         """The one request; a refusal is explained."""
         try:
-            return (yield from super().again(hook, known))
+            return (yield from super()._again(hook, known))
         except (Unauthorized, Forbidden, NotFound, RateLimited):
             raise
         except StatusError as error:
@@ -216,7 +236,7 @@ class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator):
             ) from None
 
 
-class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
+class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["BuddyHook"]):
     """
     Cancel a Buddy execution, and wait until it has ended.
 
@@ -229,7 +249,7 @@ class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
 
     template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionCancelOperator.template_fields)
 
-    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Unpack[ExecutionArguments]) -> None:
         super().__init__(ref=ref, **kwargs)
         self.buddy_conn_id = buddy_conn_id
 
@@ -244,7 +264,16 @@ OPERATIONS = {
 """Status of a gate to the operation that lets it go on."""
 
 
-class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
+@dataclass(frozen=True)
+class ApprovePlan:
+    """What :class:`BuddyApproveExecutionOperator` answers: the execution, its gates that wait and are meant, and the variables."""
+
+    execution: models.Execution
+    gates: Sequence[models.ActionExecution]
+    variables: list[dict[str, Any]]
+
+
+class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHook", ApprovePlan]):
     """
     Let a Buddy execution go on that waits at a gate, or run a delayed one now; then follow it to its end.
 
@@ -283,7 +312,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
         secret_variables: Mapping[str, Any] | None = None,
         approve_action_id: int | str | None = None,
         buddy_conn_id: str = "buddy_default",
-        **kwargs: Any,
+        **kwargs: Unpack[ExecutionArguments],
     ) -> None:
         super().__init__(ref=ref, **kwargs)
         self.operation = operation
@@ -292,34 +321,33 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
         self.approve_action_id = approve_action_id
         self.buddy_conn_id = buddy_conn_id
 
-    def secrets(self) -> list[str]:
+    def _secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
-        return _values(self.secret_variables)
+        return secret_values(self.secret_variables)
 
-    def plan(self, hook: Any) -> Flow[Any]:
+    def _plan(self, hook: BuddyHook) -> Flow[ApprovePlan]:
         """Check the arguments, and find the gate that waits."""
-        variables = _variables(self.variables, self.secret_variables)
+        variables = variables_of(self.variables, self.secret_variables)
         if self.operation:
             try:
                 one_of(self.operation, [*OPERATIONS.values(), "RUN_DELAYED"], "operation")
             except ValueError as error:
                 raise ConfigurationError(f"Buddy: {error}.", system="buddy") from None
-        execution = yield from flows.get_execution(self.target())
+        execution = yield from requests.get_execution(self._execution())
         gates = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
         asked = self.approve_action_id
         if asked not in (None, ""):
             named = [item for item in gates if str(asked) in (item.id, str(item.action.id), item.action.name)]
             gates = named
-        return execution, gates, variables
+        return ApprovePlan(execution, gates, variables)
 
-    def mark(self, plan: Any, marker: str) -> str:
-        """The gate, or what shows that there is one: once it waits no longer, somebody has approved."""
-        execution, gates, _ = plan
-        return f"gate {gates[0].id}" if gates else f"status {execution.status}"
+    def _mark(self, plan: ApprovePlan, marker: str) -> str:
+        """The gate, or what shows that there is one: once it no longer waits, somebody has approved."""
+        return f"gate {plan.gates[0].id}" if plan.gates else f"status {plan.execution.status}"
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: BuddyHook, plan: ApprovePlan, marker: str) -> Flow[Snapshot]:
         """The one request; a refusal is explained."""
-        execution, gates, variables = plan
+        execution, gates, variables = plan.execution, plan.gates, plan.variables
         operation = self.operation or self._asked_for(execution, gates)
         gate = self._gate(execution, gates) if operation != "RUN_DELAYED" else None
         if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
@@ -330,7 +358,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
                 ref=self.ref,
             )
         try:
-            changed = yield from flows.change_execution(self.target(), operation, variables, gate.id if gate else None)
+            changed = yield from requests.change_execution(self._execution(), operation, variables, gate.id if gate else None)
         except (Unauthorized, NotFound, RateLimited, ServerError):
             raise
         except StatusError as error:
@@ -340,13 +368,13 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
                 if isinstance(error, Forbidden)
                 else f"The execution is {execution.status}; somebody may have been quicker.",
             ) from None
-        return snapshot.snapshot_of(BuddyRef.parse(self.target()), changed)
+        return mapping.snapshot_of(BuddyRef.parse(self._execution()), changed)
 
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether the gate waits no longer."""
-        execution = yield from flows.get_execution(self.target())
+    def _find(self, hook: BuddyHook, plan: ApprovePlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """Whether the gate no longer waits."""
+        execution = yield from requests.get_execution(self._execution())
         waits = {f"gate {item.id}" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")}
-        seen = snapshot.snapshot_of(BuddyRef.parse(self.target()), execution)
+        seen = mapping.snapshot_of(BuddyRef.parse(self._execution()), execution)
         return ([] if marker in {*waits, f"status {execution.status}"} else [seen]), True
 
     def _gate(self, execution: models.Execution, gates: Sequence[models.ActionExecution]) -> models.ActionExecution | None:
@@ -372,13 +400,32 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
         return OPERATIONS[status]
 
 
-class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator):
+class BuddyGetExecutionOperator(_OnExecution, ExecutionGetOperator["BuddyHook"]):
+    """
+    Read a Buddy execution as it is, without waiting for anything: status, actions, variables, the end of its log.
+
+    Source: ``GET .../executions/:execution_id``.
+
+    .. seealso:: :class:`~airflow_provider.execution.tasks.existing.ExecutionGetOperator` for outputs and logs.
+
+    :param ref: the execution, such as ``workspace/project/89/4098``.
+    :param buddy_conn_id: connection of type ``buddy``.
+    """
+
+    template_fields: Sequence[str] = ("buddy_conn_id", *ExecutionGetOperator.template_fields)
+
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Unpack[GetArguments]) -> None:
+        super().__init__(ref=ref, **kwargs)
+        self.buddy_conn_id = buddy_conn_id
+
+
+class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator["BuddyHook"]):
     """
     Read what one action of a Buddy execution did: details, variables, the end of its log; the whole log to ``log_path``.
 
     Source: ``GET .../executions/:execution_id/action_executions/:action_execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.acts.ExecutionGetOperator` for outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.existing.ExecutionGetOperator` for outputs and logs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
     :param action: the action's id or name; goes before the action execution that ``ref`` may name.
@@ -395,7 +442,7 @@ class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator):
         action: int | str | None = None,
         which: Literal["last", "first", "all"] = "last",
         buddy_conn_id: str = "buddy_default",
-        **kwargs: Any,
+        **kwargs: Unpack[GetArguments],
     ) -> None:
         super().__init__(ref=ref, **kwargs)
         one_of(which, ("last", "first", "all"), "which")
@@ -403,11 +450,11 @@ class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator):
         self.which = which
         self.buddy_conn_id = buddy_conn_id
 
-    def view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, Any]:
         """One action."""
         return {"action": self.action, "which": self.which}
 
-    def target(self) -> str:
+    def _execution(self) -> str:
         """The action execution, or the execution."""
         return action_target(self.ref, self.action)
 
@@ -441,7 +488,7 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
         project: str | None = None,
         reveal_fields: Sequence[str] = (),
         buddy_conn_id: str = "buddy_default",
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.pipeline = pipeline
@@ -458,59 +505,9 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
         :returns: its fields as Buddy names them, and under ``omitted`` the names of those that were left out.
         :raises ConfigurationError: if there is no such pipeline or action, or several of that name.
         """
-        from airflow_provider.buddy.definition import without_secrets
+        from airflow_provider.buddy.executions.redacted_definition import without_secrets
 
-        with self.make_hook() as hook:
+        with self.hook as hook:
             action = hook.get_action(self.pipeline, self.action)
         self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)
-        return without_secrets(action, reveal=_sequence(self.reveal_fields, "reveal_fields"))
-
-
-def _values(secrets: Mapping[str, Any] | None) -> list[str]:
-    return [str(value) for value in secrets.values()] if isinstance(secrets, Mapping) else []
-
-
-def _variables(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """
-    Variables as Buddy takes them.
-
-    :raises ConfigurationError: for what is no dict, a value that is no scalar, or a name given twice.
-    """
-    for name, given in (("variables", plain), ("secret_variables", secret)):
-        if not isinstance(given or {}, Mapping):
-            raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
-    variables: list[dict[str, Any]] = [
-        {"key": str(key), "value": _text(key, value), **flag}
-        for given, flag in ((plain, {}), (secret, {"encrypted": True}))
-        for key, value in (given or {}).items()
-    ]
-    names = [str(variable["key"]) for variable in variables]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
-    return variables
-
-
-def _text(key: object, value: object) -> str:
-    """Buddy's variables are strings: scalars are written as one would type them, all else is an error."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise ConfigurationError(f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. Make it a string.")
-
-
-def _sequence(value: object, name: str) -> list[Any]:
-    """
-    A list that a template may have given.
-
-    :raises ConfigurationError: if it is none.
-    """
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not all(isinstance(item, (int, str)) for item in value):
-        raise ConfigurationError(f"Buddy: {name} must be a list of ids and names, not {value!r}.")
-    return list(value)
-
-
-def _moment(value: datetime | str | None) -> str | None:
-    """A moment as Buddy takes it: UTC, milliseconds, ``Z``."""
-    when = moment(value, "Buddy: delay_until")
-    return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return without_secrets(action, reveal=names_of(self.reveal_fields, "reveal_fields"))

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
-from airflow_provider.buddy.task import BuddyTask
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.search_sensor import ExecutionSearchSensor
-from airflow_provider.execution.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.arguments import one_of
+from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
+from airflow_provider.execution.tasks.sensor import ExecutionSensor
+from airflow_provider.execution.tasks.target import Target
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.search import Match
+    from typing_extensions import Unpack
+
+    from airflow_provider.buddy.hook import BuddyHook
+    from airflow_provider.execution.tasks.signatures import SearchArguments, SensorArguments
 
 
-class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
+class BuddyExecutionSensor(BuddyTask, ExecutionSensor["BuddyHook"]):
     """
     Wait for a Buddy execution that somebody, or something, else started.
 
     Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions/:execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -32,14 +34,14 @@ class BuddyExecutionSensor(BuddyTask, ExecutionSensor):
 
     template_fields: Sequence[str] = ("ref", "buddy_conn_id", *ExecutionSensor.template_fields)
 
-    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, buddy_conn_id: str = "buddy_default", **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(**kwargs)
         self.ref = ref
         self.buddy_conn_id = buddy_conn_id
 
-    def target(self, hook: ExecutionHook) -> str:
+    def _target(self, hook: BuddyHook) -> Target:
         """The execution; of an action execution's ref, the execution that it belongs to."""
-        return str(BuddyRef.parse(self.ref).whole)
+        return Target(str(BuddyRef.parse(self.ref).whole))
 
 
 class BuddyActionExecutionSensor(BuddyExecutionSensor):
@@ -51,7 +53,7 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
     An action that the execution ended without running counts as skipped. A failed action may be run again by Buddy itself
     (``retry_count``): with ``which="last"`` the sensor fails only when a later action has begun or the execution has ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
     :param action: the action's id or name; goes before the action execution that ``ref`` may name.
@@ -63,30 +65,36 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
     template_fields: Sequence[str] = ("action", *BuddyExecutionSensor.template_fields)
 
     def __init__(
-        self, *, ref: str, action: int | str | None = None, which: Literal["last", "first", "all"] = "last", **kwargs: Any
+        self,
+        *,
+        ref: str,
+        action: int | str | None = None,
+        which: Literal["last", "first", "all"] = "last",
+        buddy_conn_id: str = "buddy_default",
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
-        super().__init__(ref=ref, **kwargs)
+        super().__init__(ref=ref, buddy_conn_id=buddy_conn_id, **kwargs)
         one_of(which, ("last", "first", "all"), "which")
         self.action = action
         self.which = which
 
-    def view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, Any]:
         """One action."""
         return {"action": self.action, "which": self.which}
 
-    def target(self, hook: ExecutionHook) -> str:
+    def _target(self, hook: BuddyHook) -> Target:
         """The action execution, or the execution."""
-        return action_target(self.ref, self.action)
+        return Target(action_target(self.ref, self.action))
 
 
-class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
+class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
     """
     Wait for an execution of a Buddy pipeline that somebody else starts: find it, then follow it to its end.
 
     Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
-        :class:`~airflow_provider.execution.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
+        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.
@@ -120,14 +128,10 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
         tag: str | None = None,
         revision: str | None = None,
         comment: str | None = None,
-        started_after: datetime | str | None = None,
-        started_before: datetime | str | None = None,
-        finished_after: datetime | str | None = None,
-        match: Match = "first",
         buddy_conn_id: str = "buddy_default",
-        **kwargs: Any,
+        **kwargs: Unpack[SearchArguments],
     ) -> None:
-        super().__init__(started_after=started_after, started_before=started_before, finished_after=finished_after, match=match, **kwargs)
+        super().__init__(**kwargs)
         self.pipeline = pipeline
         self.workspace = workspace
         self.project = project
@@ -137,7 +141,7 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor):
         self.comment = comment
         self.buddy_conn_id = buddy_conn_id
 
-    def where(self, hook: Any) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: BuddyHook) -> tuple[str, dict[str, Any]]:
         """Which pipeline, and which of its executions."""
         workspace, project = hook.place()
         asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.buddy.ref import SHORT_REVISION
-from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
 
 if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
@@ -18,8 +18,8 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
 
     Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id`` of those that have ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
-        ``poll_interval``.
+    .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
+        ``phases``, ``catch_up`` and ``poll_interval``.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.

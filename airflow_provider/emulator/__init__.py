@@ -1,7 +1,7 @@
-"""The remote systems on loopback: scenarios, a clock to drive, faults, and a ledger of every request.
+"""Emulators of the remote systems on loopback, with scenarios, a controllable clock, faults, and a ledger of every request.
 
-For demonstrations, for this project's tests, and for users who test their own DAGs. Importing this package loads nothing: pytest does it
-in every run of every user. Starting an :class:`Emulator` loads FastAPI and uvicorn (extra ``emulator``).
+For demonstrations, for this project's tests, and for users who test their own DAGs. Importing this package loads nothing, because
+pytest imports it in every run of every user. Starting an :class:`Emulator` loads FastAPI and uvicorn (extra ``emulator``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider.emulator``: serve the systems until a signal comes."""
+"""``python -m airflow_provider.emulator``: serve the systems until a signal arrives."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from airflow_provider.emulator.system import ScenarioError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve, print the connections to use, and return the exit code once SIGINT or SIGTERM came.
+    """Serve, print the connections to use, and return the exit code after SIGINT or SIGTERM.
 
-    0: ended by a signal; 2: the scenario is wrong or the port taken.
+    0: stopped by a signal; 2: the scenario is invalid or the port is in use.
     """
     parser = argparse.ArgumentParser(prog="python -m airflow_provider.emulator", description="Serve the emulated systems on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="TCP port; default: a free one")
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for system in emulator.systems.values():
                 system.load_demo()
         else:
-            load_scenario(emulator, options.scenario)
+            load_scenario(emulator.systems, options.scenario)
         emulator.start()
     except (ScenarioError, OSError, OverflowError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The time an emulator lives in: the machine's, or one that a test drives."""
+"""The clock of an emulator: the machine's, or one that a test controls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RealClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move; safe to use from several threads.
+    """A clock that moves only when told to; safe to use from several threads.
 
     :param start: seconds since the epoch; default: 2026-01-01T00:00:00Z.
     """
@@ -40,18 +40,18 @@ class ManualClock:
             return self._now
 
     def advance(self, seconds: float) -> float:
-        """Move on by ``seconds`` and return the new time.
+        """Move forward by ``seconds`` and return the new time.
 
         :raises ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
-            raise ValueError("a clock only moves forward: use set() to place it in the past")
+            raise ValueError("advance() only moves the clock forward: use set() to move it back")
         with self._lock:
             self._now += seconds
             return self._now
 
     def set(self, now: float) -> float:
-        """Place the clock at ``now``, seconds since the epoch, and return it."""
+        """Set the clock to ``now``, seconds since the epoch, and return it."""
         with self._lock:
             self._now = float(now)
             return self._now

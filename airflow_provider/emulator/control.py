@@ -3,21 +3,20 @@
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from airflow_provider.emulator.faults import Fault
+from airflow_provider.emulator.faults import Fault, Faults
 from airflow_provider.emulator.lazy_routes import api
+from airflow_provider.emulator.ledger import Ledger
 from airflow_provider.emulator.scenario_file import add_scenario
-from airflow_provider.emulator.system import ScenarioError
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.emulator import Emulator
+from airflow_provider.emulator.system import ScenarioError, System
 
 
-def control_application(emulator: "Emulator") -> FastAPI:
+def control_application(systems: Mapping[str, System], ledger: Ledger, faults: Faults) -> FastAPI:
     """Return the application behind ``/_emulator``; errors are ``{"error": text}`` with 400 or 404."""
     application = api()
     application.add_exception_handler(ValueError, _bad)
@@ -25,46 +24,46 @@ def control_application(emulator: "Emulator") -> FastAPI:
 
     @application.get("/ledger")
     async def read_ledger() -> list[dict[str, Any]]:
-        return [dataclasses.asdict(entry) | {"body": entry.body.decode("utf-8", "replace")} for entry in emulator.ledger.entries]
+        return [dataclasses.asdict(entry) | {"body": entry.body.decode("utf-8", "replace")} for entry in ledger.entries]
 
     @application.delete("/ledger", status_code=204)
     async def clear_ledger() -> None:
-        emulator.ledger.clear()
+        ledger.clear()
 
     @application.post("/faults", status_code=201)
     async def add_fault(request: Request) -> dict[str, Any]:
         body = await _object(request)
         try:
-            fault = emulator.faults.add(Fault(**body))
+            fault = faults.add(Fault(**body))
         except TypeError as error:
             raise ValueError(str(error)) from None
         return {"kind": fault.kind}
 
     @application.delete("/faults", status_code=204)
     async def clear_faults() -> None:
-        emulator.faults.clear()
+        faults.clear()
 
     @application.post("/acts")
     async def act(request: Request) -> dict[str, Any]:
         body = await _object(request)
-        system = emulator.systems.get(str(body.pop("system", "buddy")))
+        system = systems.get(str(body.pop("system", "buddy")))
         if system is None:
-            raise LookupError(f"no such system: one of {', '.join(emulator.systems)}")
+            raise LookupError(f"no such system: one of {', '.join(systems)}")
         name, ref = str(body.pop("act", "")), str(body.pop("ref", ""))
         system.act(name, ref, **body)
         return {"act": name, "ref": ref}
 
     @application.get("/executions")
     async def read_executions() -> list[dict[str, Any]]:
-        return [execution for system in emulator.systems.values() for execution in system.describe_executions()]
+        return [execution for system in systems.values() for execution in system.describe_executions()]
 
     @application.post("/pipelines", status_code=201)
     async def add_pipelines(request: Request) -> list[dict[str, Any]]:
-        return emulator.systems["buddy"].load({"pipelines": [await _object(request)]})
+        return systems["buddy"].load({"pipelines": [await _object(request)]})
 
     @application.post("/scenario", status_code=201)
     async def add(request: Request) -> dict[str, list[dict[str, Any]]]:
-        return add_scenario(emulator, await _object(request))
+        return add_scenario(systems, await _object(request))
 
     return application
 

@@ -11,23 +11,23 @@ from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.clock import Clock, RealClock
 from airflow_provider.emulator.faults import Faults
 from airflow_provider.emulator.ledger import Ledger
+from airflow_provider.emulator.system import System
 from airflow_provider.emulator.tracecat.system import Tracecat
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider.emulator.server import ServerThread
-    from airflow_provider.emulator.system import System
 
 
 class Emulator:
-    """The remote systems on 127.0.0.1, for the length of a ``with`` block.
+    """The remote systems on 127.0.0.1, for the duration of a ``with`` block.
 
-    :param clock: the time that executions live in; default: the machine's clock.
-    :param port: TCP port; 0 takes a free one.
+    :param clock: the clock that executions follow; default: the machine's clock.
+    :param port: TCP port; 0 picks a free one.
 
     Scenarios, faults and options can be set before the start and while it runs. Entering raises ``OSError`` if the port
-    is taken.
+    is in use.
     """
 
     def __init__(self, clock: Clock | None = None, port: int = 0) -> None:
@@ -66,7 +66,8 @@ class Emulator:
             if self._server is None:
                 raise RuntimeError("the emulator is not started: use it in a with block")
             if self._storage is None:
-                storage = ServerThread(build_storage_application(self), 0)
+                application = build_storage_application(self.buddy, self.tracecat, self.clock, self.ledger, self.faults)
+                storage = ServerThread(application, 0)
                 storage.start()
                 self._storage = storage
             return f"http://127.0.0.1:{self._storage.port}"
@@ -75,19 +76,19 @@ class Emulator:
         """Start serving; returns once connections are accepted.
 
         :raises RuntimeError: already started.
-        :raises OSError: the port is taken.
+        :raises OSError: the port is in use.
         """
         from airflow_provider.emulator.application import build_application
         from airflow_provider.emulator.server import ServerThread
 
         if self._server is not None:
             raise RuntimeError("the emulator is started already")
-        server = ServerThread(build_application(self), self._port)
+        server = ServerThread(build_application(self.systems, self.clock, self.ledger, self.faults), self._port)
         server.start()
         self._server = server
 
     def stop(self) -> None:
-        """Stop serving and close all connections; its state can still be read."""
+        """Stop serving and close all connections; the state can still be read."""
         for system in self.systems.values():
             system.close()
         for server in (self._server, self._storage):

@@ -1,4 +1,4 @@
-"""One request and its answer, with the means to spoil the answer."""
+"""One request and its answer, with the means to tamper with the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def read_body(receive: Receive) -> bytes | None:
-    """Return the whole request body; None if the client went away first."""
+    """Return the whole request body; None if the client disconnected first."""
     body = bytearray()
     while True:
         message = await receive()
@@ -28,7 +28,7 @@ async def read_body(receive: Receive) -> bytes | None:
 
 @dataclass
 class Answer:
-    """An answer held back: status, raw headers, body."""
+    """A complete answer that is not sent yet: status, raw headers, body."""
 
     status: int = 500
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -36,10 +36,10 @@ class Answer:
 
 
 class Exchange:
-    """A request on its way to the application, its answer on the way back.
+    """A request to the application and the answer to it.
 
-    :param application: the ASGI application that knows the answer.
-    :param entry: the request's line in the ledger; gets the status.
+    :param application: the ASGI application that answers.
+    :param entry: the request's entry in the ledger; its status is set.
     :param transport: the TCP connection.
     """
 
@@ -60,44 +60,44 @@ class Exchange:
         self._transport = transport
 
     async def carry_out(self) -> Answer:
-        """Let the request take effect and hold its answer back."""
-        held = Answer()
+        """Pass the request to the application and return its answer without sending it."""
+        answer = Answer()
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                held.status = message["status"]
-                held.headers = list(message.get("headers", []))
+                answer.status = message["status"]
+                answer.headers = list(message.get("headers", []))
             else:
-                held.body += message.get("body", b"")
+                answer.body += message.get("body", b"")
 
-        await self._application(self._scope, self._again(), send)
-        return held
+        await self._application(self._scope, self._replay_body(), send)
+        return answer
 
     async def pass_on(self) -> None:
-        """Let the request take effect and give its answer as it comes."""
+        """Pass the request to the application and send its answer as it arrives."""
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.entry.status = message["status"]
             await self._send(message)
 
-        await self._application(self._scope, self._again(), send)
+        await self._application(self._scope, self._replay_body(), send)
 
-    def _again(self) -> Receive:
-        """The request's body, which was read before, for the application."""
-        given = False
+    def _replay_body(self) -> Receive:
+        """Return a ``receive`` that gives the application the body, which was already read."""
+        delivered = False
 
         async def receive() -> Message:
-            nonlocal given
-            if given:
+            nonlocal delivered
+            if delivered:
                 return await self._receive()
-            given = True
+            delivered = True
             return {"type": "http.request", "body": self.entry.body, "more_body": False}
 
         return receive
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head of the answer and note its status."""
+        """Send the head of the answer and record its status."""
         self.entry.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
@@ -111,7 +111,7 @@ class Exchange:
         await self.write(body, more=False)
 
     async def client_leaves(self, within: float) -> bool:
-        """Wait up to ``within`` seconds; True as soon as the connection is gone."""
+        """Wait up to ``within`` seconds; return True as soon as the connection is closed."""
         leaving = asyncio.ensure_future(self._receive())
         done, _ = await asyncio.wait({leaving}, timeout=within)
         if not done:
@@ -119,8 +119,8 @@ class Exchange:
         return bool(done)
 
     async def hang_up(self, *, reset: bool = False) -> None:
-        """Close the TCP connection, after what was written already; or reset it."""
-        if reset:  # closing a socket that lingers for no time at all sends RST instead of FIN
+        """Close the TCP connection after everything written so far is sent; or reset it."""
+        if reset:  # a close with a linger time of zero sends RST instead of FIN
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
         else:

@@ -18,22 +18,22 @@ _HTML = "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Pleas
 
 
 async def answer(exchange: Exchange, system: System | None, latency: Fault | None, fault: Fault | None) -> None:
-    """Answer a request: as the system does, late if ``latency`` hit it, spoilt if ``fault`` did."""
+    """Answer a request: as the system does, late if ``latency`` hit it, tampered with if ``fault`` did."""
     if latency and not latency.effect:
-        # A client that gives up meanwhile does not stop a server from going on with the request.
+        # A server carries out the request even if the client has given up in the meantime.
         await _clock.asleep(float(latency.parameters["seconds"]))
     if fault is None and not (latency and latency.effect):
         await exchange.pass_on()
         return
-    held: Answer | None = None
+    system_answer: Answer | None = None
     if fault is None or fault.effect:
-        held = await exchange.carry_out()
+        system_answer = await exchange.carry_out()
     if latency and latency.effect:
         await _clock.asleep(float(latency.parameters["seconds"]))
     if fault is not None:
-        await _ANSWERS[fault.kind](exchange, fault, system, held)
-    elif held is not None:
-        await exchange.reply(held.status, held.headers, held.body)
+        await _ANSWERS[fault.kind](exchange, fault, system, system_answer)
+    elif system_answer is not None:
+        await exchange.reply(system_answer.status, system_answer.headers, system_answer.body)
 
 
 def _headers(content_type: str, length: int, extra: Mapping[str, Any] | None = None) -> list[tuple[bytes, bytes]]:
@@ -80,14 +80,14 @@ async def _no_answer(exchange: Exchange, fault: Fault, system: System | None, he
 
 
 async def _truncated(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
-    whole = held or Answer(200, _headers("application/json", 0), b'{"truncated": true}')
-    half = whole.body[: len(whole.body) // 2]
-    kept = [(name, value) for name, value in whole.headers if name.lower() != b"content-length"]
+    complete = held or Answer(200, _headers("application/json", 0), b'{"truncated": true}')
+    half = complete.body[: len(complete.body) // 2]
+    headers = [(name, value) for name, value in complete.headers if name.lower() != b"content-length"]
     if fault.parameters.get("cut", "connection") == "json":
-        await exchange.reply(whole.status, [*kept, (b"content-length", str(len(half)).encode())], half)
+        await exchange.reply(complete.status, [*headers, (b"content-length", str(len(half)).encode())], half)
         return
-    promised = max(len(whole.body), 1)
-    await exchange.start(whole.status, [*kept, (b"content-length", str(promised).encode())])
+    promised = max(len(complete.body), 1)
+    await exchange.start(complete.status, [*headers, (b"content-length", str(promised).encode())])
     await exchange.write(half, more=True)
     await exchange.hang_up()
 
@@ -105,7 +105,7 @@ async def _empty(exchange: Exchange, fault: Fault, system: System | None, held: 
 async def _body(exchange: Exchange, fault: Fault, system: System | None, held: Answer | None) -> None:
     body = fault.parameters["body"]
     headers = {"content-type": "application/json"} | dict(fault.parameters.get("headers") or {})
-    # None is a JSON value here, and text is sent as it is: wrong JSON must be possible.
+    # None is a JSON value here. Text is sent unchanged, so that a test can send invalid JSON.
     text = body if isinstance(body, (str, bytes)) else json.dumps(body)
     await _reply(exchange, int(fault.parameters.get("status", 200)), text, headers)
 
@@ -123,7 +123,7 @@ async def _altered(exchange: Exchange, fault: Fault, system: System | None, held
 
 
 def _put(within: Any, path: list[str], value: Any) -> None:
-    """Put a value at its place; none if the answer has no such place."""
+    """Set a value at a path; do nothing if the answer has no such path."""
     *way, last = path
     for name in way:
         within = within.get(name) if isinstance(within, dict) else _item(within, name)

@@ -1,4 +1,4 @@
-"""What can go wrong on the way: a description of faults, and which of them hits a request."""
+"""Faults between client and system, and which of them hits a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 _ANSWER = {"status", "headers", "body", "effect"}
 
-# The parameters of each kind. `effect`: whether the request is carried out before the fault strikes.
+# The parameters of each kind. `effect`: whether the request is carried out before the fault occurs.
 KINDS: dict[str, set[str]] = {
     "status": _ANSWER,
     "status_after": _ANSWER,
@@ -32,33 +32,33 @@ _TAKES_EFFECT = {"status_after", "drop_after", "truncated", "altered"}
 
 
 class Fault:
-    """One fault, waiting for the requests that it fits.
+    """One fault, waiting for the requests that it matches.
 
     :param kind: one of
 
         - ``status`` (``status=503, headers={}, body=None``: None gives the system's own error body),
-          ``status_after`` (the same, after the request took effect),
+          ``status_after`` (the same, after the request was carried out),
         - ``rate_limit`` (``retry_after=None``: seconds or an HTTP date, as text): 429,
-        - ``latency`` (``seconds`` before the request is carried out, or after it with ``effect=True``); goes together with another
+        - ``latency`` (``seconds`` before the request is carried out, or after it with ``effect=True``); can be combined with another
           fault,
-        - ``no_answer``: none comes, and the connection stays open until the client gives up,
-        - ``drop_before``: the connection is closed without an answer and nothing is done; ``drop_after``: it took effect;
-          with ``reset=True`` it is not closed, but reset,
+        - ``no_answer``: no answer is sent, and the connection stays open until the client gives up,
+        - ``drop_before``: the connection is closed without an answer and the request is not carried out; ``drop_after``: it is;
+          with ``reset=True`` the connection is reset instead of closed,
         - ``truncated`` (``cut="connection"``: the connection ends before Content-Length is reached; ``cut="json"``: a
-          complete HTTP answer with half of the JSON text); the request takes effect,
+          complete HTTP answer with half of the JSON text); the request is carried out,
         - ``html`` (``status=200, html=...``), ``empty`` (``status=200``), ``body`` (``body``: text, bytes or a JSON value),
         - ``altered`` (``changes``: dotted path to JSON value, such as ``{"data.status": 5}``; numbers are positions in lists): the
-          system's own answer with other values in some places; the request takes effect,
+          system's own answer with some values changed; the request is carried out,
         - ``redirect`` (``location, status=302``),
-        - ``endless`` (``interval=0.01`` seconds between chunks): a body that ends only when the client goes away,
+        - ``endless`` (``interval=0.01`` seconds between chunks): a body that ends only when the client disconnects,
         - ``huge`` (``bytes``): a JSON answer of that size, streamed.
 
-        Those that answer in place of the system take ``effect=True`` to let the request take effect first.
-    :param method: only requests with this method.
-    :param path: a regular expression, searched in the path.
-    :param times: how many requests it hits; None: for ever.
-    :param after: how many fitting requests pass before the first hit.
-    :raises ValueError: unknown kind or parameter, a missing one, or a wrong path.
+        Faults that answer in place of the system accept ``effect=True``: the request is carried out first.
+    :param method: matches only requests with this method.
+    :param path: a regular expression, searched in the path; None: any path.
+    :param times: how many requests it hits; None: no limit.
+    :param after: how many matching requests pass before the first hit.
+    :raises ValueError: unknown kind or parameter, a missing parameter, or an invalid path.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Fault:
 
     @property
     def effect(self) -> bool:
-        """Whether the request is carried out before the fault strikes."""
+        """Whether the request is carried out before the fault occurs."""
         return bool(self.parameters.get("effect", self.kind in _TAKES_EFFECT))
 
     def strikes(self, method: str, path: str) -> bool:
-        """Tell whether it hits this request, and count it."""
+        """Return whether it hits this request, and count the request."""
         if (self.method and self.method != method) or not self._pattern.search(path):
             return False
         self._seen += 1
@@ -111,20 +111,20 @@ class Fault:
 
 
 class Faults:
-    """The faults that wait for requests. Thread-safe."""
+    """All faults of an emulator. Thread-safe."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> Fault:
-        """Let ``fault`` wait for its requests, after those added earlier."""
+        """Add ``fault``; faults added earlier take precedence."""
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
-        """Drop all faults; those under way go on."""
+        """Remove all faults; those in progress continue."""
         with self._lock:
             self._faults.clear()
 

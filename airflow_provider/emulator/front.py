@@ -1,38 +1,47 @@
-"""What every request passes first: the ledger, then the faults, then the system."""
+"""The entry point of all requests: ledger first, then faults, then the system."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from starlette.routing import Match, Mount
 
 from airflow_provider import _clock
 from airflow_provider.emulator import fault_answers
+from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.exchange import Exchange, read_body
-from airflow_provider.emulator.ledger import LedgerEntry
+from airflow_provider.emulator.faults import Faults
+from airflow_provider.emulator.ledger import Ledger, LedgerEntry
 from airflow_provider.emulator.server import TRANSPORT
+from airflow_provider.emulator.system import System
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
-    from airflow_provider.emulator.emulator import Emulator
-    from airflow_provider.emulator.system import System
-
 
 class Front:
-    """ASGI application around the systems.
+    """ASGI application around the systems, which records requests and applies faults.
 
     :param application: serves the systems and the control routes.
-    :param emulator: whose ledger and faults apply.
-    :param name: under which all requests stand in the ledger; default: of the system that they are for.
+    :param clock: the time that the ledger shows.
+    :param ledger: records the requests.
+    :param faults: the faults that may hit them.
+    :param systems: the systems by name.
+    :param name: what the ledger shows as the system of every request; default: the system whose prefix the path has.
     """
 
-    def __init__(self, application: FastAPI, emulator: Emulator, name: str | None = None) -> None:
+    def __init__(
+        self, application: FastAPI, clock: Clock, ledger: Ledger, faults: Faults, systems: Mapping[str, System], name: str | None = None
+    ) -> None:
         self._application = application
-        self._emulator = emulator
+        self._clock = clock
+        self._ledger = ledger
+        self._faults = faults
+        self._systems = systems
         self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +57,7 @@ class Front:
             return
         system = self._system_of(path)
         entry = LedgerEntry(
-            at=self._emulator.clock.now(),
+            at=self._clock.now(),
             system=self._name or (system.name if system else ""),
             method=scope["method"],
             path=path,
@@ -57,18 +66,18 @@ class Front:
             body=body,
             route=self._route_of(scope),
         )
-        self._emulator.ledger.add(entry)
-        latency, fault = self._emulator.faults.take(entry.method, path)
+        self._ledger.add(entry)
+        latency, fault = self._faults.take(entry.method, path)
         hits = [hit.kind for hit in (latency, fault) if hit]
         entry.fault = "+".join(hits) or None
         transport = scope.pop(TRANSPORT)
         exchange = Exchange(self._application, scope, receive, send, entry, transport)
-        # Cancelled only when the emulator stops, after the connection was closed: nobody is left to answer.
+        # Cancelled only when the emulator stops, after the connection was closed: there is nobody left to answer.
         with contextlib.suppress(asyncio.CancelledError), _clock.under_way():
             await fault_answers.answer(exchange, system, latency, fault)
 
     def _route_of(self, scope: Scope) -> str | None:
-        """Return the template of the route, known even if a fault keeps the request from it."""
+        """Return the path template of the route; it is known even if a fault keeps the request from reaching the route."""
         for mount in self._application.routes:
             match, inner = mount.matches(scope)
             if match is Match.NONE or not isinstance(mount, Mount):
@@ -81,7 +90,7 @@ class Front:
     def _system_of(self, path: str) -> System | None:
         if self._name is not None:
             return None
-        for system in self._emulator.systems.values():
+        for system in self._systems.values():
             if path.startswith(system.prefix + "/"):
                 return system
         return None

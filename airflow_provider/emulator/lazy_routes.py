@@ -1,4 +1,4 @@
-"""FastAPI applications whose routes are set up when they are first asked: an emulator has hundreds, and most tests use a few."""
+"""FastAPI applications whose routes are set up at first use: an emulator has hundreds, and most tests use a few."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.routing import compile_path
 
 
 class LazyRoute(APIRoute):
-    """A route that reads its function's parameters when more than its path and its methods is wanted."""
+    """A route that analyses its function's parameters only when more than its path and methods is needed."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Collection[str] | None = None, **options: Any) -> None:
         self.path = path
@@ -30,7 +30,7 @@ class LazyRoute(APIRoute):
 
 
 def api(*, redirect_slashes: bool = True) -> FastAPI:
-    """Return an application without pages of its own."""
+    """Return an application without documentation pages."""
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=redirect_slashes)
     application.router.route_class = LazyRoute
     return application

@@ -1,4 +1,4 @@
-"""Every request that an emulator accepted, as it came."""
+"""The ledger: every request that an emulator received, unchanged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 class LedgerEntry:
     """One request.
 
-    ``at``: epoch seconds on the emulator's clock. ``system``: ``buddy``, or ``storage`` for what came to the second origin,
-    where long logs are. ``path``: as sent, percent-encoding kept. ``headers``: names in lower
-    case. ``status``: of the answer, None while under way and for a connection that was dropped. ``route``: the path
-    template that matched, None if none did. ``fault``: kind of the fault that hit it.
+    ``at``: epoch seconds on the emulator's clock. ``system``: the name of the system, or ``storage`` for requests to the second origin,
+    which serves long logs and results. ``path``: as sent, percent-encoding kept. ``headers``: names in lower
+    case. ``status``: HTTP status of the answer; None while in progress and for a dropped connection. ``route``: the path
+    template that matched; None if none did. ``fault``: kind of the fault that hit the request.
     """
 
     at: float
@@ -40,7 +40,7 @@ class LedgerEntry:
 
 
 class Ledger:
-    """All requests in the order of their arrival; nothing is de-duplicated. Thread-safe."""
+    """All requests in order of arrival, without de-duplication. Thread-safe."""
 
     def __init__(self) -> None:
         self._entries: list[LedgerEntry] = []
@@ -58,7 +58,7 @@ class Ledger:
             self._entries.append(entry)
 
     def clear(self) -> None:
-        """Forget all entries."""
+        """Remove all entries."""
         with self._lock:
             self._entries.clear()
 
@@ -70,7 +70,7 @@ class Ledger:
         system: str | None = None,
         status: int | None = None,
     ) -> list[LedgerEntry]:
-        """Return the entries that fit all given criteria; ``path_re`` is searched in the path."""
+        """Return the entries that match all criteria; ``path_re`` is a regular expression, searched in the path."""
         return [
             entry
             for entry in self.entries
@@ -88,5 +88,5 @@ class Ledger:
         system: str | None = None,
         status: int | None = None,
     ) -> int:
-        """Return how many entries fit; the criteria are those of :meth:`select`."""
+        """Return how many entries match; see :meth:`select`."""
         return len(self.select(method, path_re, system=system, status=status))

@@ -1,4 +1,4 @@
-"""Pytest fixture for users' own DAG tests. Loaded in every pytest run: it imports nothing heavy until it is used."""
+"""Pytest fixture for users' own DAG tests. Loaded in every pytest run, so it imports nothing heavy until it is used."""
 
 from __future__ import annotations
 

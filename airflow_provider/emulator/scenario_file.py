@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider.emulator.system import ScenarioError
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.emulator import Emulator
+from airflow_provider.emulator.system import ScenarioError, System
 
 
-def load_scenario(emulator: Emulator, path: Path) -> None:
-    """Add what the YAML file describes to the emulator's systems.
+def load_scenario(systems: Mapping[str, System], path: Path) -> None:
+    """Add what a YAML file describes.
 
-    :raises ScenarioError: unreadable, not YAML, or not a scenario; the message is one line.
+    :param systems: the emulator's systems by name.
+    :raises ScenarioError: the file is unreadable, not YAML, or not a scenario; the message is one line.
     """
     import yaml
 
@@ -23,21 +22,21 @@ def load_scenario(emulator: Emulator, path: Path) -> None:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f"{path}: {' '.join(str(error).split())}") from None
     try:
-        add_scenario(emulator, content)
+        add_scenario(systems, content)
     except ValueError as error:
         raise ScenarioError(f"{path}: {error}") from None
 
 
-def add_scenario(emulator: Emulator, content: Any) -> dict[str, list[dict[str, Any]]]:
-    """Add what a mapping describes to the emulator's systems and return what was added to each.
+def add_scenario(systems: Mapping[str, System], content: Any) -> dict[str, list[dict[str, Any]]]:
+    """Add what a mapping of systems describes and return what was added to each.
 
     :raises ScenarioError: not a scenario; the message is one line.
     """
     if not isinstance(content, dict):
-        raise ScenarioError(f"must be a mapping of systems: {', '.join(emulator.systems)}")
+        raise ScenarioError(f"must be a mapping of systems: {', '.join(systems)}")
     for name, scenario in content.items():
-        if name not in emulator.systems:
-            raise ScenarioError(f"unknown key {name!r} (known: {', '.join(emulator.systems)})")
+        if name not in systems:
+            raise ScenarioError(f"unknown key {name!r} (known: {', '.join(systems)})")
         if not isinstance(scenario, dict):
             raise ScenarioError(f"{name}: must be a mapping")
-    return {name: emulator.systems[name].load(scenario) for name, scenario in content.items()}
+    return {name: systems[name].load(scenario) for name, scenario in content.items()}

@@ -1,4 +1,4 @@
-"""Plain objects of a scenario file as the systems' dataclasses, checked; each error names the place."""
+"""Builds the systems' dataclasses from the plain objects of a scenario file; each error names the place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _T = TypeVar("_T")
 
 
 def build(kind: type[_T], place: str, values: Mapping[str, Any]) -> _T:
-    """Return a dataclass made of ``values``.
+    """Build a dataclass from ``values``.
+
+    :param place: where the values stand in the file, for error messages.
 
     :raises ScenarioError: a key is unknown or missing, or a value of the wrong type.
     """
@@ -28,21 +30,30 @@ def build(kind: type[_T], place: str, values: Mapping[str, Any]) -> _T:
 
 
 def check_keys(place: str, values: Mapping[str, Any], known: set[str]) -> None:
-    """Refuse keys that are not ``known``."""
+    """Check that all keys are ``known``.
+
+    :raises ScenarioError: a key is unknown.
+    """
     for key in values:
         if key not in known:
             raise ScenarioError(f"{place}: unknown key {key!r} (known: {', '.join(sorted(known))})")
 
 
 def mapping(place: str, value: Any) -> Mapping[str, Any]:
-    """Refuse what is no mapping."""
+    """Return ``value`` if it is a mapping.
+
+    :raises ScenarioError: it is not.
+    """
     if not isinstance(value, dict):
         raise ScenarioError(f"{place}: must be a mapping")
     return value
 
 
 def listed(place: str, value: Any) -> list[Any]:
-    """Refuse what is no list."""
+    """Return ``value`` if it is a list.
+
+    :raises ScenarioError: it is not.
+    """
     if not isinstance(value, list):
         raise ScenarioError(f"{place}: must be a list")
     return value

@@ -16,11 +16,11 @@ TRANSPORT = "airflow_provider.transport"
 
 
 class _Protocol(H11Protocol):
-    """Hands the TCP connection to the application, so that a fault can close it."""
+    """Passes the TCP connection to the application, so that a fault can close it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio leaves this out for a listening socket that it did not make: 40 ms on every answer.
+        # asyncio does not set this for a listening socket that it did not create: it saves 40 ms per answer.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         application = self.app
 
@@ -32,7 +32,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Waits on events where uvicorn ticks ten times a second: an emulator per test must cost little."""
+    """Waits for events instead of polling ten times a second as uvicorn does: starting an emulator per test must be cheap."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop
 
     def stop(self) -> None:
-        """Ask the server, from another thread, to end."""
+        """Ask the server to stop; called from another thread."""
         self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -62,7 +62,7 @@ class _Server(uvicorn.Server):
             server.close()
         for listening in sockets or []:
             listening.close()
-        # Clients keep connections open, and faults may hold answers back: nobody waits for either.
+        # Do not wait for clients that keep connections open, nor for answers that faults hold back.
         for connection in list(self.server_state.connections):
             connection.shutdown()
             if connection.transport is not None:
@@ -78,8 +78,8 @@ class ServerThread:
     """Serves one ASGI application from a thread of its own.
 
     :param application: the ASGI application.
-    :param port: TCP port on 127.0.0.1; 0 takes a free one.
-    :raises OSError: the port is taken.
+    :param port: TCP port on 127.0.0.1; 0 picks a free one.
+    :raises OSError: the port is in use.
     """
 
     def __init__(self, application: Any, port: int) -> None:
@@ -105,7 +105,7 @@ class ServerThread:
     def start(self) -> None:
         """Start and wait until connections are accepted.
 
-        :raises RuntimeError: it did not within 30 seconds.
+        :raises RuntimeError: the server did not start within 30 seconds.
         """
         self._thread.start()
         if not self._server.accepting.wait(30.0):
@@ -113,7 +113,7 @@ class ServerThread:
             raise RuntimeError("the emulator's server did not start")
 
     def stop(self) -> None:
-        """Stop, closing all connections, and wait for the thread to end; a second call does nothing."""
+        """Close all connections, stop, and wait for the thread to end; a second call does nothing."""
         if self._thread.is_alive():
             self._server.stop()
             self._thread.join(10.0)

@@ -6,20 +6,20 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, Forbidden
-from airflow_provider.execution.endpoint import Dialect, Login
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.tracecat.dialect import TracecatDialect
+from airflow_provider.execution.http.endpoint import Dialect, Login
+from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.tracecat.api.error_texts import TracecatDialect
 from airflow_provider.tracecat.ref import TracecatRef
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider.tracecat import flows, models
-    from airflow_provider.tracecat.system import Tracecat
+    from airflow_provider.tracecat.api import models, requests
+    from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 else:
-    flows = Lazy("airflow_provider.tracecat.flows")
+    requests = Lazy("airflow_provider.tracecat.api.requests")
 
 
 class TracecatHook(ExecutionHook):
@@ -49,19 +49,19 @@ class TracecatHook(ExecutionHook):
         """What rebuilds this hook in a trigger."""
         return {"tracecat_conn_id": self.conn_id, "workspace_id": self.workspace_id}
 
-    def system(self, **view: Any) -> Tracecat:
+    def adapter(self, **view: Any) -> TracecatAdapter:
         """
         Tracecat's flows.
 
         :param view: ``action``, to look at one action of an execution only.
         """
         if view:
-            from airflow_provider.tracecat.action_view import ActionView
+            from airflow_provider.tracecat.executions.action_view import ActionView
 
             return ActionView(self._workspace, self._api, **view)
-        from airflow_provider.tracecat.system import Tracecat
+        from airflow_provider.tracecat.executions.adapter import TracecatAdapter
 
-        return Tracecat(self._workspace, self._api)
+        return TracecatAdapter(self._workspace, self._api)
 
     def credentials(self, connection: Connection, extra: Mapping[str, Any]) -> dict[str, str]:
         """The service account key, as a bearer; nothing for a login."""
@@ -122,12 +122,12 @@ class TracecatHook(ExecutionHook):
 
         :raises NotFound: if there is none, or it is another workspace's.
         """
-        return self.run(flows.get_execution(self.workspace(ref), ref))
+        return self.run_flow(requests.get_execution(self.workspace(ref), ref))
 
     async def aget_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`get_execution`."""
         await self.aopen()
-        return await self.arun(flows.get_execution(self._workspace(ref), ref))
+        return await self.arun_flow(requests.get_execution(self._workspace(ref), ref))
 
     def get_compact_execution(self, ref: str) -> models.CompactExecution:
         """
@@ -135,12 +135,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/:execution_id/compact``.
         """
-        return self.run(flows.get_compact(self.workspace(ref), ref))
+        return self.run_flow(requests.get_compact(self.workspace(ref), ref))
 
     async def aget_compact_execution(self, ref: str) -> models.CompactExecution:
         """Async twin of :meth:`get_compact_execution`."""
         await self.aopen()
-        return await self.arun(flows.get_compact(self._workspace(ref), ref))
+        return await self.arun_flow(requests.get_compact(self._workspace(ref), ref))
 
     def list_executions(self, **query: Any) -> list[models.Summary]:
         """
@@ -150,12 +150,12 @@ class TracecatHook(ExecutionHook):
 
         :param query: ``workflow_id`` (no alias), ``trigger``, ``user_id``, ``limit`` (1 to 1,000).
         """
-        return self.run(flows.list_executions(self.workspace(), query))
+        return self.run_flow(requests.list_executions(self.workspace(), query))
 
     async def alist_executions(self, **query: Any) -> list[models.Summary]:
         """Async twin of :meth:`list_executions`."""
         await self.aopen()
-        return await self.arun(flows.list_executions(self._workspace(), query))
+        return await self.arun_flow(requests.list_executions(self._workspace(), query))
 
     def get_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
         """
@@ -163,12 +163,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflow-executions/:execution_id/reset-points``.
         """
-        return self.run(flows.reset_points(self.workspace(ref), ref, limit))
+        return self.run_flow(requests.reset_points(self.workspace(ref), ref, limit))
 
     async def aget_reset_points(self, ref: str, limit: int = 100) -> list[models.ResetPoint]:
         """Async twin of :meth:`get_reset_points`."""
         await self.aopen()
-        return await self.arun(flows.reset_points(self._workspace(ref), ref, limit))
+        return await self.arun_flow(requests.reset_points(self._workspace(ref), ref, limit))
 
     def get_workflow(self, workflow: str) -> models.Workflow:
         """
@@ -179,12 +179,12 @@ class TracecatHook(ExecutionHook):
         :param workflow: id or alias.
         :raises ConfigurationError: if no workflow has that alias.
         """
-        return self.run(flows.get_workflow(self.workspace(), workflow))
+        return self.run_flow(requests.get_workflow(self.workspace(), workflow))
 
     async def aget_workflow(self, workflow: str) -> models.Workflow:
         """Async twin of :meth:`get_workflow`."""
         await self.aopen()
-        return await self.arun(flows.get_workflow(self._workspace(), workflow))
+        return await self.arun_flow(requests.get_workflow(self._workspace(), workflow))
 
     def get_workflow_id(self, workflow: str) -> str:
         """
@@ -194,12 +194,12 @@ class TracecatHook(ExecutionHook):
 
         :raises ConfigurationError: if no workflow has that alias.
         """
-        return self.run(flows.resolve_workflow(self.workspace(), workflow))
+        return self.run_flow(requests.resolve_workflow(self.workspace(), workflow))
 
     async def aget_workflow_id(self, workflow: str) -> str:
         """Async twin of :meth:`get_workflow_id`."""
         await self.aopen()
-        return await self.arun(flows.resolve_workflow(self._workspace(), workflow))
+        return await self.arun_flow(requests.resolve_workflow(self._workspace(), workflow))
 
     def get_schedules(self, workflow: str | None = None) -> list[models.Schedule]:
         """
@@ -209,12 +209,12 @@ class TracecatHook(ExecutionHook):
 
         :param workflow: only this workflow's, by id or alias.
         """
-        return self.run(flows.schedules(self.workspace(), workflow))
+        return self.run_flow(requests.schedules(self.workspace(), workflow))
 
     async def aget_schedules(self, workflow: str | None = None) -> list[models.Schedule]:
         """Async twin of :meth:`get_schedules`."""
         await self.aopen()
-        return await self.arun(flows.schedules(self._workspace(), workflow))
+        return await self.arun_flow(requests.schedules(self._workspace(), workflow))
 
     def get_workspaces(self) -> Sequence[models.Workspace]:
         """
@@ -222,11 +222,11 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET /workspaces``.
         """
-        return self.run(flows.list_workspaces())
+        return self.run_flow(requests.list_workspaces())
 
     async def aget_workspaces(self) -> Sequence[models.Workspace]:
         """Async twin of :meth:`get_workspaces`."""
-        return await self.arun(flows.list_workspaces())
+        return await self.arun_flow(requests.list_workspaces())
 
     def get_info(self) -> models.Info:
         """
@@ -234,11 +234,11 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET /info``.
         """
-        return self.run(flows.get_info())
+        return self.run_flow(requests.get_info())
 
     async def aget_info(self) -> models.Info:
         """Async twin of :meth:`get_info`."""
-        return await self.arun(flows.get_info())
+        return await self.arun_flow(requests.get_info())
 
     def run_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
         """
@@ -251,12 +251,12 @@ class TracecatHook(ExecutionHook):
         :param inputs: any JSON value.
         :returns: an id whose execution may be still to come.
         """
-        return self.run(flows.run_workflow(self.workspace(), workflow, inputs))
+        return self.run_flow(requests.run_workflow(self.workspace(), workflow, inputs))
 
     async def arun_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
         """Async twin of :meth:`run_workflow`."""
         await self.aopen()
-        return await self.arun(flows.run_workflow(self._workspace(), workflow, inputs))
+        return await self.arun_flow(requests.run_workflow(self._workspace(), workflow, inputs))
 
     def call_webhook(self, workflow: str, payload: Any = None) -> models.Started:
         """
@@ -267,12 +267,12 @@ class TracecatHook(ExecutionHook):
         :param workflow: id or alias.
         :param payload: any JSON value.
         """
-        return self.run(flows.call_webhook(self.workspace(), workflow, payload))
+        return self.run_flow(requests.call_webhook(self.workspace(), workflow, payload))
 
     async def acall_webhook(self, workflow: str, payload: Any = None) -> models.Started:
         """Async twin of :meth:`call_webhook`."""
         await self.aopen()
-        return await self.arun(flows.call_webhook(self._workspace(), workflow, payload))
+        return await self.arun_flow(requests.call_webhook(self._workspace(), workflow, payload))
 
     def cancel_execution(self, ref: str) -> None:
         """
@@ -280,12 +280,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``POST .../workflow-executions/:execution_id/cancel``.
         """
-        self.run(flows.cancel(self.workspace(ref), ref))
+        self.run_flow(requests.cancel(self.workspace(ref), ref))
 
     async def acancel_execution(self, ref: str) -> None:
         """Async twin of :meth:`cancel_execution`."""
         await self.aopen()
-        await self.arun(flows.cancel(self._workspace(ref), ref))
+        await self.arun_flow(requests.cancel(self._workspace(ref), ref))
 
     def terminate_execution(self, ref: str, reason: str | None = None) -> None:
         """
@@ -293,12 +293,12 @@ class TracecatHook(ExecutionHook):
 
         Source: ``POST .../workflow-executions/:execution_id/terminate``.
         """
-        self.run(flows.terminate(self.workspace(ref), ref, reason))
+        self.run_flow(requests.terminate(self.workspace(ref), ref, reason))
 
     async def aterminate_execution(self, ref: str, reason: str | None = None) -> None:
         """Async twin of :meth:`terminate_execution`."""
         await self.aopen()
-        await self.arun(flows.terminate(self._workspace(ref), ref, reason))
+        await self.arun_flow(requests.terminate(self._workspace(ref), ref, reason))
 
     def reset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
         """
@@ -308,12 +308,12 @@ class TracecatHook(ExecutionHook):
 
         :param event_id: event of :meth:`get_reset_points` to go back to; by default the start.
         """
-        return self.run(flows.reset(self.workspace(ref), ref, event_id, reason))
+        return self.run_flow(requests.reset(self.workspace(ref), ref, event_id, reason))
 
     async def areset_execution(self, ref: str, event_id: int | None = None, reason: str | None = None) -> models.Reset:
         """Async twin of :meth:`reset_execution`."""
         await self.aopen()
-        return await self.arun(flows.reset(self._workspace(ref), ref, event_id, reason))
+        return await self.arun_flow(requests.reset(self._workspace(ref), ref, event_id, reason))
 
     def search_executions(self, **query: Any) -> Iterator[models.Summary]:
         """
@@ -325,12 +325,12 @@ class TracecatHook(ExecutionHook):
             ``close_time_from``, ``close_time_to``, ``duration_gte_seconds``, ``duration_lte_seconds``, ``search_term``, ``relation``,
             ``limit``.
         """
-        yield from self.each(flows.search(self.workspace(), query))
+        yield from self.each(requests.search(self.workspace(), query))
 
     async def asearch_executions(self, **query: Any) -> AsyncIterator[models.Summary]:
         """Async twin of :meth:`search_executions`."""
         await self.aopen()
-        async for item in self.aeach(flows.search(self._workspace(), query)):
+        async for item in self.aeach(requests.search(self._workspace(), query)):
             yield item
 
     def iter_workflows(self) -> Iterator[models.Workflow]:
@@ -339,41 +339,41 @@ class TracecatHook(ExecutionHook):
 
         Source: ``GET .../workflows``.
         """
-        yield from self.each(flows.workflows(self.workspace()))
+        yield from self.each(requests.workflows(self.workspace()))
 
     async def aiter_workflows(self) -> AsyncIterator[models.Workflow]:
         """Async twin of :meth:`iter_workflows`."""
         await self.aopen()
-        async for item in self.aeach(flows.workflows(self._workspace())):
+        async for item in self.aeach(requests.workflows(self._workspace())):
             yield item
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the credential, and tell who one is, which workspace, which version, and what may be missing."""
         try:
             with self:
-                return True, self.run(self._introduce())
+                return True, self.run_flow(self._introduce())
         except ExecutionApiError as error:
             return False, str(error)
 
     def _introduce(self) -> Any:
-        info = yield from flows.get_info()
+        info = yield from requests.get_info()
         try:
-            there = yield from flows.list_workspaces()
+            there = yield from requests.list_workspaces()
         except Forbidden as error:
             if "Missing scopes" not in (error.reason or ""):
                 raise
             there = []  # workspace:read is not among the scopes that are needed
-            yield from flows.list_executions(self._workspace(), {"limit": 1})
+            yield from requests.list_executions(self._workspace(), {"limit": 1})
         names = ", ".join(f"{item.name} ({item.id})" for item in there) or "none"
         assert self._endpoint is not None
         text = f"Connected to {self._endpoint.base_url}, version {info.version or 'unknown'}"
         if self._endpoint.login is None:
             text += ", with a service account key (which does not tell its scopes)"
         else:
-            me = yield from flows.get_me()
+            me = yield from requests.get_me()
             text += f", as {me.email or me.id}"
             try:
-                scopes = (yield from flows.get_my_scopes()).scopes
+                scopes = (yield from requests.get_my_scopes()).scopes
             except ExecutionApiError:
                 scopes = ["*"]  # not known
             if "*" not in scopes:

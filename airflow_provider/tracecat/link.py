@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider.execution.link import ExecutionLink
+from airflow_provider.execution.tasks.link import ExecutionLink
 
 
 class TracecatExecutionLink(ExecutionLink):

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider import _clock
+from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
-from airflow_provider.execution.acts import ExecutionActOperator, ExecutionCancelOperator, ExecutionGetOperator, ExecutionResumeOperator
-from airflow_provider.execution.arguments import one_of, seconds
-from airflow_provider.execution.lazy import Lazy
-from airflow_provider.execution.operator import ExecutionOperator
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Sleep
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import Sleep
+from airflow_provider.execution.model.snapshot import Snapshot
+from airflow_provider.execution.tasks.arguments import one_of, seconds
+from airflow_provider.execution.tasks.existing import (
+    ExecutionActOperator,
+    ExecutionCancelOperator,
+    ExecutionGetOperator,
+    ExecutionResumeOperator,
+)
+from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.tracecat.base import TracecatTask
 from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
-from airflow_provider.tracecat.task import TracecatTask
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.route import Flow
-    from airflow_provider.tracecat import flows, models
+    from typing_extensions import Unpack
+
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.tasks.signatures import ExecutionArguments, GetArguments
+    from airflow_provider.tracecat.api import models, requests
+    from airflow_provider.tracecat.hook import TracecatHook
 else:
-    flows = Lazy("airflow_provider.tracecat.flows")
+    requests = Lazy("airflow_provider.tracecat.api.requests")
 
 DISPATCH = 35.0
 """Seconds after which a start that was accepted has come to Temporal, or never will."""
@@ -32,15 +42,28 @@ LOOK_BACK = 3_600.0
 _AFTER = " after="
 
 
-class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
+@dataclass(frozen=True)
+class RunPlan:
     """
-    Run a published Tracecat workflow, wait for it, and hand its result on.
+    What :class:`TracecatRunWorkflowOperator` starts.
+
+    :param newest: start of the workflow's newest execution so far, in epoch seconds by Tracecat's clock; 0 if there is none.
+    """
+
+    workspace: str
+    workflow: str
+    newest: float
+
+
+class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook", RunPlan]):
+    """
+    Run a published Tracecat workflow exactly once, wait for it, and push its result to XCom.
 
     Source: ``POST /workspaces/:workspace_id/workflow-executions``.
 
     The outputs are the workflow's result (``returns``): the items of a dict, else ``result``.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param workflow: id or alias.
     :param inputs: the workflow's trigger inputs, any JSON value.
@@ -72,7 +95,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         start_grace: timedelta | float = 30.0,
         workspace_id: str | None = None,
         tracecat_conn_id: str = "tracecat_default",
-        **kwargs: Any,
+        **kwargs: Unpack[ExecutionArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.workflow = workflow
@@ -82,51 +105,50 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
         self.workspace_id = workspace_id
         self.tracecat_conn_id = tracecat_conn_id
 
-    def secrets(self) -> list[str]:
+    def _secrets(self) -> list[str]:
         """The texts in ``inputs`` that are secret by their name or shape."""
-        from airflow_provider.execution.remote_text import secret_texts
+        from airflow_provider.execution.results.redaction import secret_texts
 
         return list(secret_texts(self.inputs))
 
-    def plan(self, hook: Any) -> Flow[tuple[str, str, float]]:
+    def _plan(self, hook: TracecatHook) -> Flow[RunPlan]:
         """Check the arguments, find the workflow, and the newest of its executions so far."""
         if self.correlation_key and self.inputs is not None and not isinstance(self.inputs, Mapping):
             raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
         workspace = hook.workspace()
-        workflow = yield from flows.resolve_workflow(workspace, self.workflow)
-        yield from hook.system().base()  # now, so that nothing is asked between the start and the note of it
-        return workspace, workflow, (yield from self._newest(workspace, workflow))
+        workflow = yield from requests.resolve_workflow(workspace, self.workflow)
+        yield from hook.adapter().base()  # now, so that nothing is asked between the start and the note of it
+        return RunPlan(workspace, workflow, (yield from self._newest(workspace, workflow)))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:
         items = yield from self._since(workspace, workflow, self._now() - LOOK_BACK)
         return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
-        query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": flows.started_after(moment)}
-        return (yield from flows.found(workspace, query))
+        query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": requests.started_after(moment)}
+        return (yield from requests.found(workspace, query))
 
-    def mark(self, plan: Any, marker: str) -> str:
+    def _mark(self, plan: RunPlan, marker: str) -> str:
         """The marker, and the start of the newest execution before ours: by Tracecat's clock, which may differ from this one."""
-        return f"{marker}{_AFTER}{plan[2]:.6f}"
+        return f"{marker}{_AFTER}{plan.newest:.6f}"
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: TracecatHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
         """The one request; its answer comes before there is an execution."""
-        workspace, workflow, _ = plan
         inputs = self.inputs
         if self.correlation_key:
             inputs = {**(inputs or {}), self.correlation_key: marker.partition(_AFTER)[0]}
-        started = yield from flows.run_workflow(workspace, workflow, inputs)
+        started = yield from requests.run_workflow(plan.workspace, plan.workflow, inputs)
         try:
             ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
         except ConfigurationError as error:  # something was started
             raise ProtocolError(f"Tracecat started something, but {error}", system="tracecat") from None
-        return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.system().page(ref)))
+        return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.adapter().page(ref)))
 
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    def _find(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the inputs; without one, a single one with these inputs, by this user, newer than all were before."""
-        workspace, workflow, _ = plan
+        workspace, workflow = plan.workspace, plan.workflow
         mark, _, newest = marker.partition(_AFTER)
         items = yield from self._since(workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOK_BACK)
         found: list[Snapshot] = []
@@ -139,7 +161,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
                 doubtful = True
                 continue
             try:
-                inputs = (yield from flows.get_compact(workspace, ref)).trigger_inputs
+                inputs = (yield from requests.get_compact(workspace, ref)).trigger_inputs
             except NotFound:
                 doubtful = True
                 continue
@@ -149,9 +171,9 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             elif (inputs or None) != (json.loads(json.dumps(self.inputs)) or None):
                 doubtful = True  # somebody else's; but if inputs were ever told otherwise than they were sent, it would be ours
                 continue
-            elif not (yield from flows.started_by_us(workspace, ref, session=hook.logs_in)):
+            elif not (yield from requests.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
-            found.append((yield from hook.system().read(ref)))
+            found.append((yield from hook.adapter().read(ref)))
         late = self._now() - since > DISPATCH
         return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
@@ -161,12 +183,12 @@ class _OnExecution(TracecatTask):
 
     ref: str
 
-    def target(self) -> str:
+    def _execution(self) -> str:
         """The execution."""
         return str(TracecatRef.parse(self.ref))
 
 
-class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
+class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["TracecatHook"]):
     """
     Cancel a Tracecat execution, and wait until it has ended.
 
@@ -182,36 +204,41 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
     template_fields: Sequence[str] = ("tracecat_conn_id", *ExecutionCancelOperator.template_fields)
 
     def __init__(
-        self, *, ref: str, terminate_after: timedelta | float | None = None, tracecat_conn_id: str = "tracecat_default", **kwargs: Any
+        self,
+        *,
+        ref: str,
+        terminate_after: timedelta | float | None = None,
+        tracecat_conn_id: str = "tracecat_default",
+        **kwargs: Unpack[ExecutionArguments],
     ) -> None:
         super().__init__(ref=ref, **kwargs)
         self.terminate_after = None if terminate_after is None else seconds(terminate_after, "terminate_after")
         self.tracecat_conn_id = tracecat_conn_id
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: TracecatHook, plan: Snapshot, marker: str) -> Flow[Snapshot]:
         """Ask for its end; after the grace time, end it."""
-        snapshot = yield from super().start(hook, plan, marker)
+        snapshot = yield from super()._start(hook, plan, marker)
         if self.terminate_after is None:
             return snapshot
         until = _clock.monotonic() + self.terminate_after
         while not snapshot.phase.ended and _clock.monotonic() < until:
             yield Sleep(min(1.0, self.terminate_after))
-            snapshot = yield from hook.system().read(plan.ref)
+            snapshot = yield from hook.adapter().read(plan.ref)
         if not snapshot.phase.ended:
             self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
-            yield from flows.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
-            snapshot = yield from hook.system().read(plan.ref)
+            yield from requests.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
+            snapshot = yield from hook.adapter().read(plan.ref)
         return snapshot
 
 
-class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
+class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["TracecatHook"]):
     """
-    Run a Tracecat execution again under its id, wait for it, and hand its result on.
+    Run a Tracecat execution again under its id, wait for it, and push its result to XCom.
 
     Source: ``POST .../workflow-executions/:execution_id/reset``. A run that is under way ends TERMINATED. What runs again is this task's
     own: it is cancelled with the task.
 
-    .. seealso:: :class:`~airflow_provider.execution.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param event_id: event to go back to; by default the start. Events have other ids in the new run, so a retry may not find it.
@@ -231,7 +258,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
         reason: str | None = None,
         reapply_type: Literal["all_eligible", "signal_only", "none"] | None = None,
         tracecat_conn_id: str = "tracecat_default",
-        **kwargs: Any,
+        **kwargs: Unpack[ExecutionArguments],
     ) -> None:
         super().__init__(ref=ref, **kwargs)
         if reapply_type is not None:
@@ -241,17 +268,17 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
         self.reapply_type = reapply_type
         self.tracecat_conn_id = tracecat_conn_id
 
-    def again(self, hook: Any, known: Snapshot) -> Flow[Snapshot]:
+    def _again(self, hook: TracecatHook, known: Snapshot) -> Flow[Snapshot]:
         """The one request."""
         event = None if self.event_id in (None, "") else str(self.event_id)
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
-        yield from flows.reset(hook.workspace(known.ref), known.ref, None if event is None else int(event), self.reason, self.reapply_type)
-        snapshot: Snapshot = yield from hook.system().just_changed(known.ref)
-        return snapshot
+        point = None if event is None else int(event)
+        yield from requests.reset(hook.workspace(known.ref), known.ref, point, self.reason, self.reapply_type)
+        return (yield from hook.adapter().just_changed(known.ref))
 
 
-class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator):
+class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator["TracecatHook"]):
     """
     Read a Tracecat execution as it is: status, rows of its actions, result.
 
@@ -263,12 +290,20 @@ class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator):
 
     template_fields: Sequence[str] = ("tracecat_conn_id", *ExecutionGetOperator.template_fields)
 
-    def __init__(self, *, ref: str, tracecat_conn_id: str = "tracecat_default", **kwargs: Any) -> None:
+    def __init__(self, *, ref: str, tracecat_conn_id: str = "tracecat_default", **kwargs: Unpack[GetArguments]) -> None:
         super().__init__(ref=ref, **kwargs)
         self.tracecat_conn_id = tracecat_conn_id
 
 
-class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
+@dataclass(frozen=True)
+class AnswerPlan:
+    """What :class:`TracecatAnswerInteractionOperator` answers: the execution, and its interactions that wait and are meant."""
+
+    execution: models.State
+    waiting: list[models.Interaction]
+
+
+class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["TracecatHook", AnswerPlan]):
     """
     Answer the interaction that a Tracecat execution waits for; then follow the execution to its end.
 
@@ -278,11 +313,11 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param response: the answer, a dict; the workflow reads it as the interaction's response.
-    :param action_ref: the action that asked, if several wait.
+    :param action: the action that asked, if several wait.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
-    template_fields: Sequence[str] = ("response", "action_ref", "tracecat_conn_id", *ExecutionActOperator.template_fields)
+    template_fields: Sequence[str] = ("response", "action", "tracecat_conn_id", *ExecutionActOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"response": "json"}
     owns_execution = False
     can_start_again = False
@@ -293,33 +328,32 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
         *,
         ref: str,
         response: Mapping[str, Any] | None = None,
-        action_ref: str | None = None,
+        action: str | None = None,
         tracecat_conn_id: str = "tracecat_default",
-        **kwargs: Any,
+        **kwargs: Unpack[ExecutionArguments],
     ) -> None:
         super().__init__(ref=ref, **kwargs)
         self.response = response
-        self.action_ref = action_ref
+        self.action = action
         self.tracecat_conn_id = tracecat_conn_id
 
-    def plan(self, hook: Any) -> Flow[Any]:
+    def _plan(self, hook: TracecatHook) -> Flow[AnswerPlan]:
         """Find what waits for an answer."""
         if not isinstance(self.response or {}, Mapping):
             raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
         if "message" in (self.response or {}):
             raise ConfigurationError("Tracecat: the key 'message' of response is taken: it names the interaction.", system="tracecat")
-        execution = yield from flows.get_state(hook.workspace(self.target()), self.target())
-        return execution, [
-            item for item in execution.interactions if item.status == "pending" and self.action_ref in (None, "", item.action_ref)
-        ]
+        execution = yield from requests.get_state(hook.workspace(self._execution()), self._execution())
+        pending = [item for item in execution.interactions if item.status == "pending"]
+        return AnswerPlan(execution, [item for item in pending if self.action in (None, "", item.action_ref)])
 
-    def mark(self, plan: Any, marker: str) -> str:
-        """The interaction: once it is pending no longer, it was answered."""
-        return f"interaction {plan[1][0].id}" if len(plan[1]) == 1 else "no interaction"
+    def _mark(self, plan: AnswerPlan, marker: str) -> str:
+        """The interaction: once it is no longer pending, it was answered."""
+        return f"interaction {plan.waiting[0].id}" if len(plan.waiting) == 1 else "no interaction"
 
-    def start(self, hook: Any, plan: Any, marker: str) -> Flow[Snapshot]:
+    def _start(self, hook: TracecatHook, plan: AnswerPlan, marker: str) -> Flow[Snapshot]:
         """The one request."""
-        execution, waiting = plan
+        execution, waiting = plan.execution, plan.waiting
         if len(waiting) != 1:
             there = ", ".join(str(item.action_ref) for item in execution.interactions if item.status == "pending") or "none"
             kind: type[ExecutionError | ConfigurationError] = (
@@ -327,20 +361,18 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
             )
             raise kind(
                 f"Tracecat execution {self.ref} is {execution.status}: "
-                f"{'several interactions wait; name one by action_ref' if waiting else 'no such interaction waits'}. Waiting: {there}. "
+                f"{'several interactions wait; name one by action' if waiting else 'no such interaction waits'}. Waiting: {there}. "
                 "(Tracecat tells of interactions only if its setting app_interactions_enabled is on.)",
                 system="tracecat",
                 ref=self.ref,
             )
-        yield from flows.answer_interaction(hook.workspace(self.target()), self.target(), waiting[0], self.response or {})
-        snapshot: Snapshot = yield from hook.system().read(self.target())
-        return snapshot
+        yield from requests.answer_interaction(hook.workspace(self._execution()), self._execution(), waiting[0], self.response or {})
+        return (yield from hook.adapter().read(self._execution()))
 
-    def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it is pending no longer."""
-        execution = yield from flows.get_state(hook.workspace(self.target()), self.target())
+    def _find(self, hook: TracecatHook, plan: AnswerPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """Whether it is no longer pending."""
+        execution = yield from requests.get_state(hook.workspace(self._execution()), self._execution())
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:
             return [], True
-        snapshot: Snapshot = yield from hook.system().read(self.target())
-        return [snapshot], True
+        return [(yield from hook.adapter().read(self._execution()))], True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider.execution.arguments import one_of
-from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.tasks.arguments import one_of
 
 if TYPE_CHECKING:
     from airflow_provider.tracecat.hook import TracecatHook
@@ -18,31 +18,31 @@ class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
 
     Source: ``GET .../workflow-executions/search``, then ``.../compact`` of those that have ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.event_trigger.ExecutionFinishedTrigger` for the event, ``phases``, ``catch_up`` and
-        ``poll_interval``.
+    .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
+        ``phases``, ``catch_up`` and ``poll_interval``.
 
     :param workflow: id or alias.
-    :param trigger: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.
+    :param trigger_type: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.
     :param workspace_id: workspace (UUID); by default the connection's.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
-    target: ClassVar[Sequence[str]] = ("workflow", "trigger", "workspace_id", "tracecat_conn_id")
+    target: ClassVar[Sequence[str]] = ("workflow", "trigger_type", "workspace_id", "tracecat_conn_id")
 
     def __init__(
         self,
         *,
         workflow: str,
-        trigger: Literal["manual", "scheduled", "webhook", "case"] | None = None,
+        trigger_type: Literal["manual", "scheduled", "webhook", "case"] | None = None,
         workspace_id: str | None = None,
         tracecat_conn_id: str = "tracecat_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if trigger:
-            one_of(trigger, ("manual", "scheduled", "webhook", "case"), "trigger")
+        if trigger_type:
+            one_of(trigger_type, ("manual", "scheduled", "webhook", "case"), "trigger_type")
         self.workflow = workflow
-        self.trigger = trigger
+        self.trigger_type = trigger_type
         self.workspace_id = workspace_id
         self.tracecat_conn_id = tracecat_conn_id
 
@@ -54,4 +54,4 @@ class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
 
     def where(self, hook: TracecatHook) -> dict[str, Any]:
         """Which workflow, and how it was started."""
-        return {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger or None}
+        return {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger_type or None}

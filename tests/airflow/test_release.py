@@ -13,7 +13,7 @@ import pytest
 from airflow_provider.emulator import Emulator, LedgerEntry
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
-from airflow_provider.execution.result import ExecutionResult
+from airflow_provider.execution.model.result import ExecutionResult
 from tests.airflow.held import HELD, let_end
 from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, until
 

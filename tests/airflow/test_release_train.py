@@ -23,7 +23,7 @@ from airflow_provider.emulator.buddy.scenario import Pipeline
 from airflow_provider.emulator.tracecat.execution import Execution as TracecatExecution
 from airflow_provider.emulator.tracecat.scenario import Action as ScanAction
 from airflow_provider.emulator.tracecat.scenario import Workflow
-from airflow_provider.execution.result import ExecutionResult
+from airflow_provider.execution.model.result import ExecutionResult
 from tests.airflow.held import HELD, let_end
 from tests.airflow.local_airflow import LocalAirflow, until
 

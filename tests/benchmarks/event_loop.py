@@ -32,7 +32,7 @@ def _kwargs(ref: str) -> dict[str, Any]:
         "search": None,
         "url": None,
         "link_key": "link",
-        "policy": BuddyRunPipelineOperator(task_id="t", pipeline=1, poll_interval=0.3).watch_policy(),
+        "policy": BuddyRunPipelineOperator(task_id="t", pipeline=1, poll_interval=0.3)._watch_policy(),
         "state": {"since": time.time()},
         "not_before": 0.0,
         "cancel_on_kill": False,
@@ -62,7 +62,7 @@ def main() -> None:
     """Measure and print."""
     import airflow.jobs.triggerer_job_runner  # noqa: F401  what a triggerer has loaded by itself
 
-    from airflow_provider.execution.trigger import ExecutionTrigger
+    from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from airflow_provider import _clock
-from airflow_provider.execution.watch import Watch, WatchPolicy, WatchState
+from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchState
 
 HOUR = 3_600.0
 EXECUTIONS = 10_000

@@ -36,16 +36,16 @@ def ours(url: str, folder: str, size: int) -> None:
     from airflow.sdk import ObjectStoragePath
 
     from airflow_provider.buddy.hook import BuddyHook
-    from airflow_provider.execution.phase import Phase
-    from airflow_provider.execution.system import Snapshot, Step
-    from airflow_provider.execution.task import ExecutionTask
+    from airflow_provider.execution.model.phase import Phase
+    from airflow_provider.execution.model.snapshot import Snapshot, Step
+    from airflow_provider.execution.waiting.completion import store_log
 
     waits.connect(url)
     snapshot = Snapshot(f"demo/shop/{stub.LONG_LOG}/{size}", Phase.SUCCEEDED, "SUCCESSFUL", None)
     snapshot.hidden = ["a-variable-that-is-secret"]
     snapshot.steps = [Step(id="a1", name="Build", type="BUILD", phase=Phase.SUCCEEDED, status="SUCCESSFUL", definition="1")]
     with BuddyHook() as hook:
-        ExecutionTask()._store_log(hook, hook.system(), snapshot, ObjectStoragePath(f"file://{folder}"))
+        store_log(hook, hook.adapter(), snapshot, ObjectStoragePath(f"file://{folder}"))
 
 
 def peak() -> int:

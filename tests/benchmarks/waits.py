@@ -81,7 +81,7 @@ def ours(system: str, ref: str, every: float, log_lines: int = 0) -> Coroutine[A
 
 
 def our_trigger(system: str, ref: str, every: float, log_lines: int = 0) -> Any:
-    from airflow_provider.execution.trigger import ExecutionTrigger
+    from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
     name = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPsa"}[system]
     policy: Any = {
@@ -97,7 +97,7 @@ def our_trigger(system: str, ref: str, every: float, log_lines: int = 0) -> Any:
 
 def over_httpx(waits: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
     """As where aiohttp is not installed."""
-    sys.modules["airflow_provider.execution.aiohttp_carrier"] = None  # type: ignore[assignment]
+    sys.modules["airflow_provider.execution.http.carrier_aiohttp"] = None  # type: ignore[assignment]
     return waits
 
 

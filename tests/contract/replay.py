@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
-from airflow_provider.execution.route import Route
+from airflow_provider.execution.model.request import Route
 
 Exchange = dict[str, Any]
 HERE = Path(__file__).parent

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.buddy import flows, models
+from airflow_provider.buddy.api import models, requests
+from airflow_provider.buddy.executions.adapter import BuddyAdapter
+from airflow_provider.buddy.executions.mapping import snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
-from airflow_provider.buddy.snapshot import snapshot_of
-from airflow_provider.buddy.system import Buddy
 from airflow_provider.emulator import Emulator, Fault
-from airflow_provider.execution.endpoint import Dialect, Endpoint
-from airflow_provider.execution.outputs import OutputPolicy
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.task import make_result
-from airflow_provider.execution.transport import Sender
+from airflow_provider.execution.http.endpoint import Dialect, Endpoint
+from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.results.outputs import OutputPolicy
+from airflow_provider.execution.results.result_of import make_result
 
 EXAMPLES = json.loads((Path(__file__).parent / "fixtures" / "buddy.examples.json").read_text())["examples"]
 REF = BuddyRef("my-workspace", "my-project", 89, 123456)
@@ -60,7 +60,7 @@ def result_of(example: dict[str, Any]) -> dict[str, Any]:
     snapshot.log_tail = list(action.log)
     for step in snapshot.steps:
         snapshot.outputs.update(step.outputs)
-    return dict(make_result(Buddy(), "buddy_default", snapshot, OutputPolicy((), None)))
+    return dict(make_result(BuddyAdapter(), "buddy_default", snapshot, OutputPolicy((), None)))
 
 
 def test_every_field_is_read(example: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ def test_the_example_is_read_over_a_socket(example: dict[str, Any]) -> None:
         endpoint = Endpoint("buddy", "Buddy", "c", emulator.buddy.url, (), Dialect())
         emulator.faults.add(Fault("body", body=example["response"], headers=example.get("headers", {}), path="/action_executions/"))
         with Sender(endpoint) as sender:
-            action = sender.run(flows.get_action_execution(f"{REF}/{example['response']['url'].rsplit('/', 1)[1]}"))
+            action = sender.run(requests.get_action_execution(f"{REF}/{example['response']['url'].rsplit('/', 1)[1]}"))
         [entry] = emulator.ledger.entries
     assert action == models.ActionExecution.model_validate(example["response"])
     assert (entry.method, entry.route) == ("GET", _route(example["request"]["path"]))

@@ -18,18 +18,18 @@ import pytest
 from pydantic import BaseModel
 
 from airflow_provider import errors
-from airflow_provider.alga_psa import routes as alga_psa
-from airflow_provider.alga_psa.dialect import AlgaPsaDialect
-from airflow_provider.execution.endpoint import Dialect, Endpoint, Login
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.route import Flow, Route, send
-from airflow_provider.execution.transport import AsyncSender, Sender
-from airflow_provider.tracecat import flows, models
-from airflow_provider.tracecat import routes as tracecat
-from airflow_provider.tracecat.dialect import TracecatDialect
+from airflow_provider.alga_psa.api import routes as alga_psa
+from airflow_provider.alga_psa.api.error_texts import AlgaPsaDialect
+from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login
+from airflow_provider.execution.http.transport import AsyncSender, Sender
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import Flow, Route, send
+from airflow_provider.tracecat.api import models, requests
+from airflow_provider.tracecat.api import routes as tracecat
+from airflow_provider.tracecat.api.error_texts import TracecatDialect
+from airflow_provider.tracecat.executions.adapter import TracecatAdapter
+from airflow_provider.tracecat.executions.mapping import snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef, in_path
-from airflow_provider.tracecat.snapshot import snapshot_of
-from airflow_provider.tracecat.system import Tracecat
 from tests import virtual_clock
 from tests.contract.replay import FIXTURES, SHARED, Exchange, Replay, match, query_of, recorded, replaying, routes_of
 
@@ -184,7 +184,7 @@ def test_recorded_executions_are_seen_as_they_were(exchange: Exchange, kind: str
     workspace = path.split("/")[2]
     info = {"request": {"method": "GET", "path": "/info"}, "response": {"status": 200, "body": {"public_app_url": "https://t.example"}}}
     with replaying([info, exchange]) as replay:
-        found = run(kind, endpoint("tracecat", replay), Tracecat(lambda: workspace, lambda: replay.url).read(body["id"]))
+        found = run(kind, endpoint("tracecat", replay), TracecatAdapter(lambda: workspace, lambda: replay.url).read(body["id"]))
         sent = replay.requests[0][1]
     assert sent.startswith(f"/workspaces/{workspace}/workflow-executions/{quote(quote(body['id'], safe=''), safe='')}/compact")
     waits = any(item["status"] == "pending" for item in body["interactions"])
@@ -205,7 +205,7 @@ def test_the_recorded_login_gives_a_session_under_its_own_name() -> None:
     login = json.loads(json.dumps(login).replace("<hex>", "0a1b2c3d").replace("<redacted>", "t0ken"))
     with replaying([login, info]) as replay:
         session = Login("/auth/login", (("username", "ada@example.com"), ("password", CREDENTIAL)))
-        found = run("sync", endpoint("tracecat", replay, session), flows.get_info())
+        found = run("sync", endpoint("tracecat", replay, session), requests.get_info())
     assert found.version == info["response"]["body"]["version"]
     (_, path, headers, body), (_, _, with_cookie, _) = replay.requests
     assert (path, headers["content-type"]) == ("/auth/login", "application/x-www-form-urlencoded")
@@ -274,7 +274,7 @@ def test_an_execution_is_read_with_the_fields_of_then_and_of_today(today: bool) 
         "response": {"status": 200, "body": body},
     }
     with replaying([exchange]) as replay:
-        found = run("sync", endpoint("tracecat", replay), flows.get_execution(str(ROLE["workspace_id"]), SEED["id"]))
+        found = run("sync", endpoint("tracecat", replay), requests.get_execution(str(ROLE["workspace_id"]), SEED["id"]))
     event = found.events[0]
     assert (found.status, event.event_group.action_ref, event.event_group.current_attempt) == ("RUNNING", "first", 1)
     assert event.failure.text == ("root" if today else "it broke")

@@ -17,9 +17,9 @@ import pytest
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.tracecat import Action, Interaction, Schedule, ServiceKey, Workflow, Workspace
-from airflow_provider.emulator.tracecat.access import caller_of_key, caller_of_user
+from airflow_provider.emulator.tracecat.access import RUNNER, SCHEDULER, WebhookKey, caller_of_key, caller_of_user
 from airflow_provider.emulator.tracecat.execution import Execution
-from airflow_provider.emulator.tracecat.system import RUNNER, SCHEDULER, Tracecat, WebhookKey
+from airflow_provider.emulator.tracecat.system import Tracecat
 from tests.virtual_clock import VirtualClock
 
 HERE = Path(__file__).parent

@@ -24,8 +24,8 @@ from airflow_provider.buddy.operators import BuddyRunPipelineOperator
 from airflow_provider.buddy.sensors import BuddyExecutionSensor
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.operator import ExecutionOperator
+from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.execution.tasks.operator import ExecutionOperator
 from airflow_provider.tracecat.hook import TracecatHook
 from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
 from airflow_provider.tracecat.sensors import TracecatExecutionSensor
@@ -93,7 +93,7 @@ class Adapter:
     conn_id: ClassVar[str]
     link_key: ClassVar[str]
     hook_class: ClassVar[type[ExecutionHook]]
-    operator_class: ClassVar[type[ExecutionOperator]]
+    operator_class: ClassVar[type[ExecutionOperator[Any, Any]]]
     lacks: ClassVar[dict[str, str]]
     """Kind or ability to the reason why it can't be had."""
     statuses: ClassVar[dict[str, str]]

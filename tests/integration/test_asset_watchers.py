@@ -13,7 +13,7 @@ from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
 from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
-from airflow_provider.execution.event_trigger import ExecutionFinishedTrigger
+from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
 from airflow_provider.tracecat.triggers import TracecatWorkflowFinishedTrigger
 from tests.harness import PlayedApi, Triggerer
 from tests.integration.systems import SYSTEMS, Adapter
@@ -305,7 +305,7 @@ def test_filters_of_tracecat(emulator: Emulator) -> None:
 
     async def acts() -> None:
         async with watched.triggerer() as triggerer:
-            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger="webhook", poll_interval=5.0), "asset")
+            triggerer.add(TracecatWorkflowFinishedTrigger(workflow="w", trigger_type="webhook", poll_interval=5.0), "asset")
             await watched.begun(triggerer)
             emulator.tracecat.add_execution(workflow)
             meant = emulator.tracecat.add_execution(workflow, trigger_type="webhook")

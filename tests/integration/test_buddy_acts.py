@@ -15,7 +15,7 @@ from airflow_provider.buddy.operators import (
 )
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
-from airflow_provider.execution.transport import MAX_ATTEMPTS
+from airflow_provider.execution.http.transport import MAX_ATTEMPTS
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import OPERATOR_MODES
 from tests.integration.systems import BuddySystem

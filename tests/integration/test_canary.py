@@ -16,7 +16,8 @@ import pytest
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
-from airflow_provider.execution import log_file, remote_text, transport
+from airflow_provider.execution.http import transport
+from airflow_provider.execution.results import log_file, redaction
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, Bench
 from tests.integration.systems import SYSTEMS, Adapter, TracecatSystem
@@ -258,9 +259,9 @@ def test_errors_that_echo_the_credential_to_a_start_or_a_cancel(operator_hunt: H
 @pytest.fixture
 def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = re.compile("(?!)")
-    monkeypatch.setattr(remote_text, "_SECRET_NAME", nothing)
-    monkeypatch.setattr(remote_text, "SECRET_VALUE", nothing)
-    for module in (remote_text, log_file):
+    monkeypatch.setattr(redaction, "_SECRET_NAME", nothing)
+    monkeypatch.setattr(redaction, "SECRET_VALUE", nothing)
+    for module in (redaction, log_file):
         monkeypatch.setattr(module, "parts_of", lambda secrets: [])
     monkeypatch.setattr(transport, "quiet", lambda record: True, raising=False)
     send_over("httpx", monkeypatch)  # aiohttp logs nothing that would have to be quieted

@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout
 
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault
-from airflow_provider.execution import transport
-from airflow_provider.tracecat import system as tracecat_system
+from airflow_provider.execution.http import transport
+from airflow_provider.tracecat.executions import adapter as tracecat_system
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, OPERATOR_MODES, SENSOR_MODES, Bench
 from tests.integration.faults import LONG, ROWS, SPECIAL, Faults, Network, Play, Row, connections, played_network

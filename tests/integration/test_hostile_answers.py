@@ -17,15 +17,15 @@ from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
-from airflow_provider.execution.endpoint import Endpoint
-from airflow_provider.execution.hook import ExecutionHook
-from airflow_provider.execution.outcome import judge
-from airflow_provider.execution.outputs import OutputPolicy
-from airflow_provider.execution.remote_text import clean, forward
-from airflow_provider.execution.route import Flow, Request
-from airflow_provider.execution.system import System
-from airflow_provider.execution.task import make_result
-from airflow_provider.execution.transport import _Call, _for_httpx
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.execution.http.transport import _Call, _for_httpx
+from airflow_provider.execution.model.adapter import ExecutionAdapter
+from airflow_provider.execution.model.request import Flow, Request
+from airflow_provider.execution.results.outcome import judge
+from airflow_provider.execution.results.outputs import OutputPolicy
+from airflow_provider.execution.results.redaction import clean, forward
+from airflow_provider.execution.results.result_of import make_result
 from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
 from tests.harness import TaskRun
 from tests.integration.conftest import SENSOR_MODES
@@ -101,7 +101,7 @@ def drive(endpoint: Endpoint, flow: Flow[Any], body_of: BodyOf) -> Any:
         return end.value
 
 
-def handed_on(system: System, endpoint: Endpoint, ref: str, body_of: BodyOf) -> str:
+def handed_on(system: ExecutionAdapter, endpoint: Endpoint, ref: str, body_of: BodyOf) -> str:
     """All that a task does with an execution, as JSON."""
     read = drive(endpoint, system.read(ref), body_of)
     lines = drive(endpoint, system.new_lines(read, {}, 100), body_of)
@@ -143,7 +143,7 @@ def test_no_field_of_an_answer_breaks_more_than_the_answer(system: Adapter, hook
     hook.open()
     endpoint = hook._endpoint
     assert endpoint is not None
-    client = hook.system()
+    client = hook.adapter()
     kept: dict[str, bytearray] = {}
     clock.advance(60)
     assert record(endpoint, client.read(ref), kept).phase.ended
@@ -158,7 +158,7 @@ def test_no_field_of_an_answer_breaks_more_than_the_answer(system: Adapter, hook
                 tried += 1
                 answers = {**kept, key: changed}
                 try:
-                    handed_on(hook.system(), endpoint, ref, partial(_answer, answers))
+                    handed_on(hook.adapter(), endpoint, ref, partial(_answer, answers))
                 except ConfigurationError as error:
                     raise AssertionError(f"what the remote side says is not the user's mistake: {path} {value!r:.80}: {error}") from error
                 except ExecutionApiError as error:

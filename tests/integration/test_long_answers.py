@@ -86,7 +86,7 @@ def test_a_very_long_log_is_stored_in_little_memory(emulator: Emulator, tmp_path
 READ = """
 import gc, json, sys
 from airflow_provider.errors import ExecutionApiError
-from airflow_provider.execution.system import System
+from airflow_provider.execution.model.adapter import ExecutionAdapter
 
 connections, name, module, ref = json.loads(sys.argv[1])
 import os
@@ -94,11 +94,11 @@ for conn_id, fields in connections.items():
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(fields)
 from pkgutil import resolve_name
 with resolve_name(module)(name) as hook:
-    hook.run(hook.system().read(ref))
+    hook.run_flow(hook.adapter().read(ref))
     gc.collect()
     before = peak()
     try:
-        hook.run(hook.system().read(ref))
+        hook.run_flow(hook.adapter().read(ref))
     except ExecutionApiError as error:
         told = f"{type(error).__name__}: {error}"
     grown = peak() - before

@@ -400,7 +400,7 @@ def test_the_suite_skips_in_one_place_only() -> None:
 
 
 def test_a_system_can_cancel_if_its_client_says_so(system: Adapter) -> None:
-    client = system.hook_class(system.conn_id).system()
+    client = system.hook_class(system.conn_id).adapter()
     assert (client.name, client.title, client.can_cancel) == (system.name, system.title, system.can_cancel)
     assert system.connections[system.conn_id]["conn_type"] == system.hook_class.conn_type
 

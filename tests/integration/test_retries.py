@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import ExceptionRetryPolicy, RetryAction
 
 from airflow_provider import errors
-from airflow_provider.retries import TRANSIENT_ONLY
+from airflow_provider.retry_policies import TRANSIENT_ONLY
 from tests.integration.conftest import Bench
 
 PASSING = {

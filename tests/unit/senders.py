@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import pytest
 
-from airflow_provider.execution.endpoint import Endpoint
-from airflow_provider.execution.route import Flow, Request, send
-from airflow_provider.execution.transport import AsyncSender, Sender
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.transport import AsyncSender, Sender
+from airflow_provider.execution.model.request import Flow, Request, send
 from tests.virtual_clock import VirtualClock
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ OVER = ("httpx", "aiohttp")
 
 def send_over(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have async senders send over ``name``: without the extra, that is httpx."""
-    module = "airflow_provider.execution.aiohttp_carrier"
+    module = "airflow_provider.execution.http.carrier_aiohttp"
     if name == "httpx":
         monkeypatch.setitem(sys.modules, module, None)
     else:

@@ -19,7 +19,7 @@ from tests.virtual_clock import VirtualClock
 PACKAGE = Path(airflow_provider.__file__).parent
 
 EXCEPTIONS = {
-    "execution/transport.py": {"anyio.move_on_after": "a limit on real sockets"},
+    "execution/http/transport.py": {"anyio.move_on_after": "a limit on real sockets"},
     "emulator/exchange.py": {"asyncio.wait(timeout)": "waits for the client's socket"},
     "emulator/server.py": {
         "asyncio.wait_for": "the ticks of uvicorn",
@@ -28,7 +28,7 @@ EXCEPTIONS = {
         ".wait(...)": "waits for its thread",
         ".join(...)": "waits for its thread",
     },
-    "emulator/buddy/webhooks.py": {".join(...)": "waits for its thread"},
+    "emulator/buddy/deliveries.py": {".join(...)": "waits for its thread"},
 }
 """Limits on real sockets, and waits for threads."""
 

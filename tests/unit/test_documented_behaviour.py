@@ -82,7 +82,7 @@ def test_each_row_names_the_tests_that_hold_it(page: str) -> None:
         ("see `test_outcomes::test_failed`", "in place of tests"),
         ("`test_outcomes::test_fail`", "has 0 functions test_fail"),
         ("`test_outcome_s::test_failed`", "is no test module"),
-        ("`test_search::test_the_latest`", "is integration/test_search or unit/execution/test_search"),
+        ("`test_search::test_the_latest`", "is integration/test_search or unit/execution/waiting/test_search"),
         ("`search::test_the_latest`", "in place of tests"),
     ],
 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.result import utc
+from airflow_provider.execution.model.result import utc
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath

@@ -24,8 +24,8 @@ from airflow_provider.audit.settings.document import validated
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings, FailLine
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.arguments import moment
-from airflow_provider.execution.outputs import safe_name
+from airflow_provider.execution.results.outputs import safe_name
+from airflow_provider.execution.tasks.arguments import moment
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath

@@ -53,7 +53,7 @@ class AuditTrigger(BaseTrigger):
         """Runs in a thread: importing and reading would block the event loop that all triggers share."""
         from airflow.sdk import ObjectStoragePath
 
-        import airflow_provider.execution.transport  # noqa: F401
+        import airflow_provider.execution.http.transport  # noqa: F401
         from airflow_provider.audit.collect.collector import collect, source_of
         from airflow_provider.audit.collect.spool import Spool
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider import _clock
-from airflow_provider.alga_psa import flows, models
-from airflow_provider.alga_psa.snapshot import phase_of
+from airflow_provider.alga_psa.api import models, requests
+from airflow_provider.alga_psa.executions.mapping import phase_of
 from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, literal, matches, share
-from airflow_provider.execution.result import utc
+from airflow_provider.execution.model.result import utc
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
@@ -44,7 +44,7 @@ class AlgaPsaSource(Source):
         The executions of the window, and older unfinished ones.
 
         Lists contain complete executions with logs, so none is read separately. Times are compared here, not by the server's filter, see
-        :func:`airflow_provider.alga_psa.flows.find_started`.
+        :func:`airflow_provider.alga_psa.api.requests.find_started`.
         """
         endpoint = await self.hook.aopen()
         tenant = next((value for name, value in endpoint.headers if name == "x-tenant-id"), None)
@@ -66,7 +66,7 @@ class AlgaPsaSource(Source):
     async def _rules(self, gaps: list[str]) -> dict[str, models.Rule] | None:
         """All rules by id; None if they can't be listed, so that no rule counts as deleted."""
         rules: dict[str, models.Rule] = {}
-        pages, page = flows.rules(), None
+        pages, page = requests.rules(), None
         while True:
             answer = await self._reader.ask("list of rules", pages(page))
             if isinstance(answer, Gap):
@@ -79,7 +79,7 @@ class AlgaPsaSource(Source):
 
     async def _list(self, rule: str | None, status: str | None, at: Any) -> AsyncIterator[Chunk]:
         window = self.window
-        pages = flows.executions(rule=rule, status=status)
+        pages = requests.executions(rule=rule, status=status)
         while True:
             answer = await self._reader.ask("list of executions", pages(at))
             if isinstance(answer, Gap):

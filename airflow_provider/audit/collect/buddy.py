@@ -23,11 +23,11 @@ from airflow_provider.audit.collect.source import (
     matches,
     share,
 )
-from airflow_provider.buddy import action_models, flows, models
+from airflow_provider.buddy.api import action_models, models, requests
+from airflow_provider.buddy.executions.mapping import phase_of
 from airflow_provider.buddy.ref import BuddyRef
-from airflow_provider.buddy.snapshot import phase_of
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.result import utc
+from airflow_provider.execution.model.result import utc
 
 if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
@@ -86,7 +86,7 @@ class BuddySource(Source):
         if literal(self.projects):
             return self.projects
         names: list[str] = []
-        pages, page = flows.projects(self._workspace), None
+        pages, page = requests.projects(self._workspace), None
         while True:
             answer = await self._reader.ask("list of projects", pages(page))
             if isinstance(answer, Gap):
@@ -100,7 +100,7 @@ class BuddySource(Source):
     async def _pipelines(self, project: str, gaps: list[str]) -> list[models.Pipeline]:
         pipelines: list[models.Pipeline] = []
         missing = [pattern for pattern in self.pipelines if literal([pattern])]
-        pages, page = flows.pipelines(self._workspace, project), None
+        pages, page = requests.pipelines(self._workspace, project), None
         while True:
             answer = await self._reader.ask("list of pipelines", pages(page))
             if isinstance(answer, Gap):
@@ -121,8 +121,8 @@ class BuddySource(Source):
     async def _configuration(self, project: str, listed: models.Pipeline, at: Any) -> AsyncIterator[Chunk]:
         place = (self._workspace, project, listed.id)
         subject = "/".join(map(str, place))
-        pipeline = await self._reader.ask("pipeline", flows.get_pipeline(*place))
-        actions = await self._reader.ask("list of actions", flows.list_actions(*place))
+        pipeline = await self._reader.ask("pipeline", requests.get_pipeline(*place))
+        actions = await self._reader.ask("list of actions", requests.list_actions(*place))
         lines: list[str] = []
         short: dict[str, bool] = {}
         if isinstance(pipeline, Gap):
@@ -133,7 +133,7 @@ class BuddySource(Source):
             lines += self.gap(subject, "actions", actions)
         else:
             ids = [action.id for action in actions if action.id is not None]
-            answers = await all_of(self._reader.ask("action", flows.get_action(*place, id)) for id in ids)
+            answers = await all_of(self._reader.ask("action", requests.get_action(*place, id)) for id in ids)
             whole = []
             for id, answer in zip(ids, answers, strict=True):
                 if isinstance(answer, Gap):
@@ -151,7 +151,7 @@ class BuddySource(Source):
     async def _executions(self, project: str, pipeline: models.Pipeline, at: Any) -> AsyncIterator[Chunk]:
         assert self.window is not None
         horizon = min(self.window.before, self.window.until - LOOK_BACK)
-        pages = flows.executions(self._workspace, project, pipeline.id)
+        pages = requests.executions(self._workspace, project, pipeline.id)
         here, known = at or (None, [])
         while True:
             answer = await self._reader.ask("list of executions", pages(here))
@@ -187,7 +187,7 @@ class BuddySource(Source):
         if ended is not None and ended < self.window.since:  # counted only
             return [await asyncio.to_thread(self.line, "buddy.execution", **fields)]
         ref = BuddyRef(self._workspace, project, pipeline.id, item.id)
-        whole = await self._reader.ask("execution", flows.get_execution(str(ref)))
+        whole = await self._reader.ask("execution", requests.get_execution(str(ref)))
         if isinstance(whole, Gap):
             lines = self.gap(str(ref), "execution", whole)
             return [*lines, await asyncio.to_thread(self.line, "buddy.execution", **fields)]
@@ -201,9 +201,9 @@ class BuddySource(Source):
         return [*lines, await asyncio.to_thread(self.line, "buddy.execution", **fields)]
 
     async def _step(self, ref: str) -> models.ActionExecution | Gap:
-        step = await self._reader.ask("action execution", flows.get_action_execution(ref))
+        step = await self._reader.ask("action execution", requests.get_action_execution(ref))
         if not isinstance(step, Gap) and step.log_url and not step.log:
-            log = await self._reader.ask("log", flows.get_logs(ref, 0, MAX_LOG_LINES))
+            log = await self._reader.ask("log", requests.get_logs(ref, 0, MAX_LOG_LINES))
             if not isinstance(log, Gap):
                 step.log = log
         return step

@@ -26,12 +26,12 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.route import Flow
+from airflow_provider.execution.model.request import Flow
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.endpoint import Endpoint
-    from airflow_provider.execution.hook import ExecutionHook
-    from airflow_provider.execution.transport import AsyncSender
+    from airflow_provider.execution.http.endpoint import Endpoint
+    from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.http.transport import AsyncSender
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, in_groups, literal, matches, share
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.result import utc
-from airflow_provider.tracecat import flows, models
+from airflow_provider.execution.model.result import utc
+from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.ref import TracecatRef, is_workflow_id
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ class TracecatSource(Source):
         return [*gap_units(self.key, gaps), *units]
 
     async def _public_address(self) -> str:
-        info = await self._reader.ask("info", flows.get_info())
+        info = await self._reader.ask("info", requests.get_info())
         return "" if isinstance(info, Gap) else (info.public_app_url or "").rstrip("/")
 
     async def _workflows(self, gaps: list[str]) -> dict[str, models.Workflow] | None:
         """All workflows by id; None if they can't be listed, so that no workflow counts as deleted."""
         workflows: dict[str, models.Workflow] = {}
-        pages, cursor = flows.workflows(self._workspace), None
+        pages, cursor = requests.workflows(self._workspace), None
         while True:
             answer = await self._reader.ask("list of workflows", pages(cursor))
             if isinstance(answer, Gap):
@@ -90,7 +90,7 @@ class TracecatSource(Source):
     async def _search(self, what: str, workflow: str | None, at: Any) -> AsyncIterator[Chunk]:
         query: dict[str, Any] = {"workflow_id": workflow, "limit": PAGE, "start_time_to": _moment(self.window.until)}
         query |= {"status": "RUNNING"} if what == "running" else {"close_time_from": _moment(self.window.before)}
-        pages = flows.search(self._workspace, query)
+        pages = requests.search(self._workspace, query)
         (here, seen), known = at or ((None, []), [])
         while True:
             answer = await self._reader.ask("search of executions", pages(here))
@@ -130,8 +130,8 @@ class TracecatSource(Source):
             fields["url"] = f"{self._public}/workspaces/{quote(self._workspace)}/{ref.page}"
         if counted_only:
             return [await asyncio.to_thread(self.line, "tracecat.execution", **fields)]
-        compact = await self._reader.ask("execution", flows.get_compact(self._workspace, item.id))
-        history = await self._reader.ask("history", flows.get_execution(self._workspace, item.id))
+        compact = await self._reader.ask("execution", requests.get_compact(self._workspace, item.id))
+        history = await self._reader.ask("history", requests.get_execution(self._workspace, item.id))
         lines: list[str] = []
         for answer in (compact, history):
             if isinstance(answer, Gap):
@@ -151,7 +151,7 @@ def _mark(item: models.Summary) -> str:
 
 
 def _moment(time: datetime) -> str:
-    return flows.started_after(time.timestamp())
+    return requests.started_after(time.timestamp())
 
 
 def place_of(scope: str | None) -> tuple[str | None, dict[str, Any]]:

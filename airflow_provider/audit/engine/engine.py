@@ -24,7 +24,7 @@ from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import Fail, NotApplicable, NotAvailable, Status
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.model import AuditSettings
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MAX_FINDINGS = 20_000
 MAX_REASONS = 20

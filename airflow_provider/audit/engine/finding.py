@@ -11,8 +11,8 @@ from airflow_provider.audit.rules.evidence import Evidence
 from airflow_provider.audit.rules.outcome import Fail
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
-from airflow_provider.execution.remote_text import clean
-from airflow_provider.execution.system import web_link
+from airflow_provider.execution.model.snapshot import web_link
+from airflow_provider.execution.results.redaction import clean
 
 NEW, UNCHANGED = "new", "unchanged"
 MAX_TITLE = 200

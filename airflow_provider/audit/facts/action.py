@@ -11,8 +11,8 @@ from typing import Any
 from airflow_provider.audit.facts.commands import Commands, in_one_line
 from airflow_provider.audit.facts.fact import NONE, Fact, Subject, Variable
 from airflow_provider.audit.facts.pipeline import PipelineFacts
-from airflow_provider.buddy.action_models import RunDockerContainer
-from airflow_provider.buddy.models import ManyOf
+from airflow_provider.buddy.api.action_models import RunDockerContainer
+from airflow_provider.buddy.api.models import ManyOf
 
 SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
 """Fields that a shell runs."""

@@ -15,7 +15,7 @@ from itertools import pairwise
 from airflow_provider.audit.facts.execution import Definition, ExecutionFacts
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 SAMPLE = 256
 """Maximum number of durations kept for each definition and window."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider.audit.facts.fact import NONE, Answer, Connection, Person, RunFacts, Subject, Variable, seconds
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)

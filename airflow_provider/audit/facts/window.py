@@ -8,7 +8,7 @@ from datetime import datetime
 
 from airflow_provider.audit.facts.execution import Definition
 from airflow_provider.audit.facts.fact import NONE, RunFacts, Subject
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)

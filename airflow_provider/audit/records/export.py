@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider import _clock
-from airflow_provider.alga_psa import models as alga_psa
+from airflow_provider.alga_psa.api import models as alga_psa
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
 from airflow_provider.audit.facts.execution import Definition
@@ -25,12 +25,12 @@ from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.waiver import WaiverFacts
 from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
 from airflow_provider.audit.records import from_alga_psa, from_buddy, from_tracecat
-from airflow_provider.buddy import action_models
-from airflow_provider.buddy import models as buddy
+from airflow_provider.buddy.api import action_models
+from airflow_provider.buddy.api import models as buddy
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import utc
-from airflow_provider.tracecat import models as tracecat
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.result import utc
+from airflow_provider.tracecat.api import models as tracecat
 
 Record = Mapping[str, Any]
 F = TypeVar("F", bound=Fact)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.alga_psa import models
-from airflow_provider.alga_psa.snapshot import MARKER_KEY, is_dry_run, phase_of, snapshot_of
+from airflow_provider.alga_psa.api import models
+from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, is_dry_run, phase_of, snapshot_of
 from airflow_provider.audit.facts.execution import AlgaPsaPart, Definition, ExecutionFacts, LogLine, StepFacts
 from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import utc
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.result import utc
 
 MAX_LOG_LINES = 1_000
 

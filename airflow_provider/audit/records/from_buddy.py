@@ -15,11 +15,11 @@ from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.execution import BuddyPart, Definition, ExecutionFacts, LogLine, StepFacts
 from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
 from airflow_provider.audit.facts.pipeline import ActionSummary, PipelineFacts
-from airflow_provider.buddy import models
-from airflow_provider.buddy.action_models import ActionDefinition
-from airflow_provider.buddy.snapshot import phase_of
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import utc
+from airflow_provider.buddy.api import models
+from airflow_provider.buddy.api.action_models import ActionDefinition
+from airflow_provider.buddy.executions.mapping import phase_of
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.result import utc
 
 MAX_LOG_LINES = 1_000
 """Maximum number of lines kept of each step."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from airflow_provider.audit.facts.execution import Definition, Event, ExecutionFacts, Interaction, StepFacts, TracecatPart
 from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.result import utc
-from airflow_provider.tracecat import models
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.result import utc
+from airflow_provider.tracecat.api import models
+from airflow_provider.tracecat.executions.mapping import COMPLETED, FAILED, ROW_PHASES, SYNTHETIC, phase_of
 from airflow_provider.tracecat.ref import TracecatRef
-from airflow_provider.tracecat.snapshot import COMPLETED, FAILED, ROW_PHASES, SYNTHETIC, phase_of
 
 
 def execution_facts(

@@ -23,7 +23,7 @@ from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MAX_SHOWN = 2_000
 """Maximum number of findings on the page, so that filtering stays fast."""

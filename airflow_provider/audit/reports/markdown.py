@@ -25,7 +25,7 @@ from airflow_provider.audit.reports.overview import (
 )
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.audit.settings.model import AuditSettings
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MAX_SHOWN = 500
 MAX_SUMMARISED = 10

@@ -14,7 +14,7 @@ from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
-from airflow_provider.execution.system import web_link
+from airflow_provider.execution.model.snapshot import web_link
 
 SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA", "audit": "Audit"}
 WORST_FIRST = tuple(reversed(Severity))

@@ -19,8 +19,8 @@ from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.remote_text import clean
-from airflow_provider.execution.system import web_link
+from airflow_provider.execution.model.snapshot import web_link
+from airflow_provider.execution.results.redaction import clean
 from airflow_provider.provider_info import get_provider_info
 
 SCHEMA, VERSION = "airflow-provider-executions/audit-result", 1

@@ -14,7 +14,7 @@ from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.reports.overview import acceptance, href, rule_of
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 from airflow_provider.provider_info import get_provider_info
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

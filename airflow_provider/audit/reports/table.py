@@ -11,7 +11,7 @@ from rich.text import Text
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports.overview import overview, state_of
 from airflow_provider.audit.settings.levels import Severity
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 MAX_SHOWN = 500
 WIDTH = 160

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from airflow_provider.execution.remote_text import clean
+from airflow_provider.execution.results.redaction import clean
 
 LIMIT = 300
 """Maximum number of characters."""

@@ -1,4 +1,4 @@
-"""Who may call: keys, tenants, permissions, the rate limit."""
+"""Access control: keys, tenants, permissions, the rate limit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ USER = "0a1b2c3d-0000-4000-8000-00000000bbbb"
 class ApiKey:
     """A key of one user in one tenant.
 
-    :ivar text: as it is sent.
-    :ivar permissions: of its user, for the resource ``automation``; none: what every stock installation has, 403 to everything.
-    :ivar active: False: it, or its user, was switched off.
-    :ivar expires_at: epoch seconds.
-    :ivar usage_limit: number of uses; these routes do not count them, set ``usage_count``.
-    :ivar rate_limit: None, or size of the token bucket and tokens that come back per minute.
+    :ivar text: the key itself.
+    :ivar permissions: permissions of its user for the resource ``automation``; empty, as in every stock installation: 403 to everything.
+    :ivar active: False: it or its user is deactivated.
+    :ivar expires_at: epoch seconds; None: never.
+    :ivar usage_limit: maximum number of uses. The routes do not count uses: set ``usage_count``.
+    :ivar usage_count: number of uses so far.
+    :ivar rate_limit: None, or size of the token bucket and number of tokens that are refilled per minute.
     """
 
     text: str
@@ -38,8 +39,8 @@ class ApiKey:
     rate_limit: tuple[int, float] | None = None
     _bucket: Bucket = field(default_factory=lambda: Bucket(), init=False, repr=False, compare=False)
 
-    def opens(self, tenant: str | None, now: float) -> bool:
-        """Whether it is good, for ``tenant`` if one was named."""
+    def is_valid(self, tenant: str | None, now: float) -> bool:
+        """Return whether it is valid, for ``tenant`` if one is given."""
         used_up = self.usage_limit is not None and self.usage_count >= self.usage_limit
         expired = self.expires_at is not None and self.expires_at <= now
         return self.active and not used_up and not expired and tenant in (None, self.tenant)
@@ -47,7 +48,7 @@ class ApiKey:
     def count(self, clock: Clock) -> None:
         """Take a token for a request.
 
-        :raises ApiError: 429, there is none.
+        :raises ApiError: 429, the bucket is empty.
         """
         if self.rate_limit is not None:
             self._bucket.take(*self.rate_limit, clock.now())
@@ -55,7 +56,7 @@ class ApiKey:
 
 @dataclass
 class Bucket:
-    """A token bucket; it begins full."""
+    """A token bucket, full at first."""
 
     taken: float = 0.0
     at: float = 0.0
@@ -63,7 +64,7 @@ class Bucket:
     def take(self, size: int, per_minute: float, now: float) -> None:
         """Take a token.
 
-        :raises ApiError: 429, with headers that no other answer has.
+        :raises ApiError: 429, the bucket is empty; only this answer has rate limit headers.
         """
         self.taken = max(0.0, self.taken - max(0.0, now - self.at) * per_minute / 60)
         self.at = now
@@ -87,7 +88,7 @@ def date(seconds: float, *, zone: str = "Z") -> str:
 
 
 def seconds_of(text: str) -> float:
-    """Return the epoch seconds of a date in a request, which was checked to end in ``Z``."""
+    """Return the epoch seconds of a validated date in a request."""
     whole, _, fraction = text[:-1].partition(".")
     at = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
     return at + float(f"0.{fraction or '0'}")

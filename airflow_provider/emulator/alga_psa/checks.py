@@ -1,7 +1,6 @@
-"""Checks of request data that tell what is wrong in the words of the library that the vendor uses, zod 3.
+"""Validation of request data with the error messages of zod 3, the library that the vendor uses.
 
-A check reads a value and returns it with defaults filled in and unknown keys dropped; what is wrong goes into a list of
-issues.
+A check reads a value and returns it with defaults added and unknown keys removed; errors are added to a list of issues.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ _FATAL = {"invalid_type", "invalid_enum_value", "invalid_union"}
 
 
 def is_uuid(text: str) -> bool:
-    """Whether ``text`` has the form of an id."""
+    """Return whether ``text`` has the form of an id."""
     return _UUID.fullmatch(text) is not None
 
 
 class Check(Protocol):
-    """Reads one value."""
+    """Validates one value."""
 
     def read(self, value: Any, path: Path, issues: Issues) -> Any:
-        """Return what ``value`` means; add to ``issues`` what is wrong with it."""
+        """Return the validated ``value``; add what is wrong with it to ``issues``."""
         ...
 
 
 @dataclass(frozen=True)
 class Text:
-    """A string, of a length or a form: ``uuid``, ``datetime``, ``email``, ``url``."""
+    """A string, optionally of a length or a format: ``uuid``, ``datetime``, ``email``, ``url``."""
 
     least: int | None = None
     most: int | None = None
@@ -77,7 +76,7 @@ class Number:
 
 @dataclass(frozen=True)
 class ParsedNumber:
-    """A number of a query, read from the digits that the text begins with."""
+    """A number of a query, parsed from the leading digits."""
 
     least: float
     most: float | None = None
@@ -99,7 +98,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class ParsedFlag:
-    """A flag of a query; unless ``strict``, all but ``true`` is false."""
+    """A flag of a query; unless ``strict``, every value other than ``true`` is false."""
 
     strict: bool = True
 
@@ -146,7 +145,7 @@ class Listed:
     most: int | None = None
 
     def read(self, value: Any, path: Path, issues: Issues) -> Any:
-        """Return its items, read."""
+        """Return its validated items."""
         if not isinstance(value, list):
             return _wrong_type("array", value, path, issues)
         _check_size("array", len(value), self.least, self.most, path, issues)
@@ -160,7 +159,7 @@ class Named:
     value: Check
 
     def read(self, value: Any, path: Path, issues: Issues) -> Any:
-        """Return its values, read."""
+        """Return its validated values."""
         if not isinstance(value, dict):
             return _wrong_type("object", value, path, issues)
         return {key: self.value.read(item, (*path, key), issues) for key, item in value.items()}
@@ -168,7 +167,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Maybe:
-    """A key that may be missing; ``default`` takes its place."""
+    """A key that may be missing; ``default`` is its value then."""
 
     check: Check
     default: Any = MISSING
@@ -180,7 +179,7 @@ class Maybe:
 
 @dataclass(frozen=True)
 class Fields:
-    """An object with known keys; others are dropped."""
+    """An object with known keys; others are removed."""
 
     checks: Mapping[str, Check]
 
@@ -188,34 +187,34 @@ class Fields:
         """Return the known keys that have a value."""
         if not isinstance(value, dict):
             return _wrong_type("object", value, path, issues)
-        found = {name: check.read(value.get(name, MISSING), (*path, name), issues) for name, check in self.checks.items()}
-        return {name: item for name, item in found.items() if item is not MISSING}
+        fields = {name: check.read(value.get(name, MISSING), (*path, name), issues) for name, check in self.checks.items()}
+        return {name: item for name, item in fields.items() if item is not MISSING}
 
     def optional(self) -> Fields:
-        """Return the same with all keys optional and without defaults."""
+        """Return a copy with all keys optional and without defaults."""
         return Fields({name: Maybe(check.check if isinstance(check, Maybe) else check) for name, check in self.checks.items()})
 
 
 @dataclass(frozen=True)
 class FirstOf:
-    """One of several shapes: the first that fits."""
+    """One of several shapes: the first that matches."""
 
     shapes: Sequence[Check]
 
     def read(self, value: Any, path: Path, issues: Issues) -> Any:
-        """Return what the first shape that fits makes of it."""
+        """Return the value as validated by the first shape that matches."""
         tried: list[Issues] = []
         for shape in self.shapes:
             tried.append([])
             read = shape.read(value, path, tried[-1])
             if not tried[-1]:
                 return read
-        for found in tried:
-            # Right in shape, wrong in value: told as if there were no other shapes.
-            if not any(issue["code"] in _FATAL for issue in found):
-                issues.extend(found)
+        for its_issues in tried:
+            # If the shape is right and a value is wrong, zod reports only the errors of that shape.
+            if not any(issue["code"] in _FATAL for issue in its_issues):
+                issues.extend(its_issues)
                 return value
-        unions = [{"issues": found, "name": "ZodError"} for found in tried]
+        unions = [{"issues": its_issues, "name": "ZodError"} for its_issues in tried]
         issues.append({"code": "invalid_union", "unionErrors": unions, "path": list(path), "message": "Invalid input"})
         return value
 
@@ -260,9 +259,9 @@ _SIZES = {
 
 
 def _check_size(kind: str, size: float, least: float | None, most: float | None, path: Path, issues: Issues) -> None:
-    common = {"type": kind, "inclusive": True, "exact": False, "path": list(path)}
+    shared = {"type": kind, "inclusive": True, "exact": False, "path": list(path)}
     low, high = ("greater", "less") if kind == "number" else ("at least", "at most")
     if least is not None and size < least:
-        issues.append({"code": "too_small", "minimum": least, "message": _SIZES[kind].format(low, least), **common})
+        issues.append({"code": "too_small", "minimum": least, "message": _SIZES[kind].format(low, least), **shared})
     if most is not None and size > most:
-        issues.append({"code": "too_big", "maximum": most, "message": _SIZES[kind].format(high, most), **common})
+        issues.append({"code": "too_big", "maximum": most, "message": _SIZES[kind].format(high, most), **shared})

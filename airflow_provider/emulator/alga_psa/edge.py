@@ -1,4 +1,4 @@
-"""What every request to the vendor's server passes first, and every answer last."""
+"""The outermost layer of the vendor's server."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _NO_KEY = json.dumps({"error": "Unauthorized: API key missing"}).encode()
 
 
 class Edge:
-    """ASGI middleware: a key must be there, a trailing slash is forgiven, answers get the server's headers and no length."""
+    """ASGI middleware: it requires a key, ignores a trailing slash, and sets the server's headers, without Content-Length."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on to the routes."""
+        """Answer the request, or pass it on to the routes."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        given = dict(scope["headers"])
+        request_headers = dict(scope["headers"])
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        common = [
-            (b"access-control-allow-origin", given.get(b"origin", b"*")),
+        server_headers = [
+            (b"access-control-allow-origin", request_headers.get(b"origin", b"*")),
             (b"access-control-allow-credentials", b"true"),
             (b"vary", b"rsc, next-router-state-tree, next-router-prefetch, next-router-segment-prefetch"),
         ]
         if scope["method"] == "OPTIONS":
-            await _answer(send, 204, [*common, *_ALLOWED], b"")
+            await _answer(send, 204, [*server_headers, *_ALLOWED], b"")
             return
-        if not given.get(b"x-api-key", b"").strip():
-            await _answer(send, 401, [*common, (b"content-type", b"application/json")], _NO_KEY)
+        if not request_headers.get(b"x-api-key", b"").strip():
+            await _answer(send, 401, [*server_headers, (b"content-type", b"application/json")], _NO_KEY)
             return
-        common += [(b"x-pathname", path.encode()), *((b"set-cookie", cookie) for cookie in _COOKIES)]
+        server_headers += [(b"x-pathname", path.encode()), *((b"set-cookie", cookie) for cookie in _COOKIES)]
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"content-length"]
-                message = {**message, "headers": [*kept, *common]}
+                headers = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"content-length"]
+                message = {**message, "headers": [*headers, *server_headers]}
             await send(message)
 
         slashless = scope["path"].rstrip("/") or "/"

@@ -1,4 +1,4 @@
-"""Refusals in the vendor's shape."""
+"""Error answers in the vendor's format."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class ApiError(Exception):
     """An error answer.
 
     :param status: HTTP status.
-    :param message: what the body says.
-    :param details: more about it; None: the body has no such key.
-    :param code: the vendor's name for the error; default: the usual one of the status.
-    :param headers: sent along.
-    :param reason: what the body does not say; default: the message.
+    :param message: message in the body.
+    :param details: ``details`` of the body; None: the body has none.
+    :param code: the vendor's name for the error; default: depends on the status.
+    :param headers: additional headers.
+    :param reason: the internal reason, which the body does not contain; default: the message.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ApiError(Exception):
 
 
 def unexpected(reason: str | None = None) -> ApiError:
-    """What a failing service answers in production: nothing about the reason."""
+    """Return the answer of a failing service in production, which does not contain the reason."""
     return ApiError(500, UNEXPECTED, reason=reason)
 
 

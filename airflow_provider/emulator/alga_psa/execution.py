@@ -12,11 +12,11 @@ from airflow_provider.emulator.alga_psa.timeline import Attempt, Plan, State
 
 @dataclass(eq=False)
 class Execution:
-    """An execution; what changes with time is computed when it is read.
+    """An execution; everything that changes with time is computed when it is read.
 
     :ivar id: a UUID; a retry keeps it.
-    :ivar rule: which may be deleted or changed since.
-    :ivar request_body: of the request that started it; empty if something else did.
+    :ivar rule: its rule, which may have been changed or deleted since.
+    :ivar request_body: body of the request that started it; empty if it was started otherwise.
     """
 
     id: str
@@ -39,20 +39,20 @@ class Execution:
 
     @property
     def trigger_data(self) -> dict[str, Any]:
-        """What it was started with."""
+        """The data that it was started with."""
         return dict(self.plan.trigger_data)
 
     @property
     def dry_run(self) -> bool:
-        """Whether it only pretends."""
+        """Whether it is a dry run."""
         return self.plan.dry_run
 
     @property
     def state(self) -> State:
-        """Where it stands now."""
+        """Its current state."""
         return self._read(self)
 
     @property
     def status(self) -> str:
-        """The vendor's status, now."""
+        """The vendor's status now."""
         return self.state.status

@@ -1,4 +1,4 @@
-"""Executions: listed, read, retried."""
+"""Executions: list, read, retry."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request
@@ -28,11 +28,13 @@ def add_execution_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def list_executions(request: Request) -> Json:
         query = query_of(request, schemas.EXECUTIONS_QUERY)
         with alga.lock:
-            alga.store()
+            alga.require_storage()
             listed_by = alga.clock.now() - alga.list_lag
-            found = [one for one in reversed(alga.executions) if one.created_at <= listed_by and _fits(one, query)]
-            found.sort(key=lambda execution: -execution.attempts[-1].at)
-            return page(found, query, "automation_execution", views.execution, nested=alga.nested_lists)
+            executions = [
+                execution for execution in reversed(alga.executions) if execution.created_at <= listed_by and _fits(execution, query)
+            ]
+            executions.sort(key=lambda execution: -execution.attempts[-1].at)
+            return page(executions, query, "automation_execution", views.execution, nested=alga.nested_lists)
 
     @application.api_route(EXECUTION, methods=READS, dependencies=needs(alga, "read"))
     async def get_execution(id: str) -> Json:
@@ -59,7 +61,7 @@ def _fits(execution: Execution, query: Json) -> bool:
         return False
     if not query.keys() & {"status", "has_errors", "started_from", "started_to"}:
         return True
-    state = execution.state  # only if it matters: there may be very many
+    state = execution.state  # only if needed, because there may be very many
     if query.get("status", state.status) != state.status:
         return False
     if "has_errors" in query and (state.error_message is not None or state.failed > 0) is not query["has_errors"]:

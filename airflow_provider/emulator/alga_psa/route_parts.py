@@ -1,4 +1,4 @@
-"""What the routes share: the checks before them, bodies, queries, pages."""
+"""Shared parts of the routes: access checks, bodies, queries, pages."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import json
@@ -23,7 +23,7 @@ RULE, EXECUTION, TEMPLATE = RULES + "/{id}", EXECUTIONS + "/{id}", TEMPLATES + "
 
 
 def needs(alga: AlgaPsa, permission: str) -> list[Any]:
-    """Return the dependencies of a route that takes a key with this permission."""
+    """Return the dependencies of a route that requires this permission."""
     return [Depends(_access(alga, permission))]
 
 
@@ -46,14 +46,14 @@ def _access(alga: AlgaPsa, permission: str) -> Callable[[Request], Coroutine[Any
 def _key_of(alga: AlgaPsa, request: Request) -> ApiKey:
     text, tenant, now = request.headers.get("x-api-key"), request.headers.get("x-tenant-id") or None, alga.clock.now()
     for key in alga.keys:
-        if key.text == text and key.opens(tenant, now):
+        if key.text == text and key.is_valid(tenant, now):
             return key
-    # Unknown, expired, used up, of another tenant, ...: nobody is told which.
+    # The answer is the same for unknown, expired and used-up keys, and for those of another tenant.
     raise ApiError(401, "Invalid API key")
 
 
 def check_id(id: str) -> None:
-    """Check the form of an id in a path, where the vendor does.
+    """Check the form of an id in a path.
 
     :raises ApiError: 400.
     """
@@ -62,7 +62,7 @@ def check_id(id: str) -> None:
 
 
 async def body_of(request: Request, schema: Fields) -> Json:
-    """Return the body; one that is missing or no JSON counts as ``{}``.
+    """Return the validated body; one that is missing or not JSON counts as ``{}``.
 
     :raises ApiError: 400.
     """
@@ -74,7 +74,7 @@ async def body_of(request: Request, schema: Fields) -> Json:
 
 
 def query_of(request: Request, schema: Fields) -> Json:
-    """Return the query; of a parameter given twice the last one holds.
+    """Return the validated query; the last value of a repeated parameter counts.
 
     :raises ApiError: 400.
     """
@@ -82,22 +82,22 @@ def query_of(request: Request, schema: Fields) -> Json:
 
 
 def within(query: Json, name: str, at: float | None) -> bool:
-    """Whether a time lies between ``<name>_from`` and ``<name>_to`` of a query, as far as they are given."""
+    """Return whether a time is between ``<name>_from`` and ``<name>_to`` of a query, if given."""
     first, last = query.get(f"{name}_from"), query.get(f"{name}_to")
     if first is None and last is None:
         return True
     if at is None:
         return False
-    # Times are told in milliseconds: compared as told, so that nothing is younger than what it said.
+    # Compare with the precision that answers have, milliseconds.
     at = round(at, 3)
     return (first is None or seconds_of(first) <= at) and (last is None or at <= seconds_of(last))
 
 
-def page(found: Sequence[Any], query: Json, resource: str, view: Callable[[Any], Json], *, nested: bool) -> Json:
+def page(matches: Sequence[Any], query: Json, resource: str, view: Callable[[Any], Json], *, nested: bool) -> Json:
     """Return a page of a list."""
-    number, limit, total = query["page"], query["limit"], len(found)
+    number, limit, total = query["page"], query["limit"], len(matches)
     pages = -(-total // limit)
-    items = [view(one) for one in found[(number - 1) * limit : number * limit]]
+    items = [view(item) for item in matches[(number - 1) * limit : number * limit]]
     return {
         "data": [items] if nested else items,
         "pagination": {
@@ -117,7 +117,7 @@ def find_rule(alga: AlgaPsa, id: str) -> Rule:
 
     :raises ApiError: 404; 500 if there is no storage.
     """
-    alga.store()
+    alga.require_storage()
     for rule in alga.rules:
         if rule.id == id.lower():
             return rule
@@ -129,7 +129,7 @@ def find_execution(alga: AlgaPsa, id: str) -> Execution:
 
     :raises ApiError: 404; 500 if there is no storage.
     """
-    alga.store()
+    alga.require_storage()
     try:
         return alga.find(id.lower())
     except LookupError:

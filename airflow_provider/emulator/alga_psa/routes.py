@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
@@ -13,11 +11,9 @@ from airflow_provider.emulator.alga_psa.errors import ApiError, error_body
 from airflow_provider.emulator.alga_psa.execution_routes import add_execution_routes
 from airflow_provider.emulator.alga_psa.report_routes import add_report_routes
 from airflow_provider.emulator.alga_psa.rule_routes import add_rule_routes
+from airflow_provider.emulator.alga_psa.system import AlgaPsa
 from airflow_provider.emulator.alga_psa.template_routes import add_template_routes
 from airflow_provider.emulator.lazy_routes import api
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.alga_psa.system import AlgaPsa
 
 _NOT_FOUND = (
     '<!DOCTYPE html><html><head><meta charSet="utf-8"/><title>404: This page could not be found.</title></head>'
@@ -25,7 +21,7 @@ _NOT_FOUND = (
 )
 
 
-def build_application(alga: AlgaPsa) -> FastAPI:
+def build_alga_psa_api(alga: AlgaPsa) -> FastAPI:
     """Return the application that serves the API of ``alga``."""
     application = api(redirect_slashes=False)
 
@@ -44,7 +40,7 @@ def build_application(alga: AlgaPsa) -> FastAPI:
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:
-    """Answer a request that no route fits: a page, or nothing at all, but never JSON."""
+    """Answer a request that no route matches: with a page or an empty body, never with JSON."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return Response(status_code=405)

@@ -1,4 +1,4 @@
-"""Rules: listed, read, made, changed, deleted, executed."""
+"""Rules: list, read, create, change, delete, execute."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from typing import Any
@@ -24,16 +24,16 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def list_rules(request: Request) -> Json:
         query = query_of(request, schemas.RULES_QUERY)
         with alga.lock:
-            alga.store()
-            found = sorted((rule for rule in alga.rules if _fits(rule, query)), key=lambda rule: -(rule.created_at or 0.0))
-            return page(found, query, "automation_rule", views.rule, nested=False)
+            alga.require_storage()
+            rules = sorted((rule for rule in alga.rules if _fits(rule, query)), key=lambda rule: -(rule.created_at or 0.0))
+            return page(rules, query, "automation_rule", views.rule, nested=False)
 
     @application.post(RULES, status_code=201, dependencies=needs(alga, "create"))
     async def create_rule(request: Request) -> Json:
         fields = await body_of(request, schemas.RULE)
         with alga.lock:
             schemas.check_rule(fields)
-            alga.store()
+            alga.require_storage()
             rule = alga.add_rule(rule_of(fields, request.state.key.user_id))
             return linked(views.rule(rule), links("rules", rule.id or ""))
 
@@ -43,9 +43,9 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
         with alga.lock:
             errors = _each(alga, body["ids"], "update", lambda rule: alga.set_rule_status(rule, body["status"]))
             failed, ids = len(errors), body["ids"]
-            told: Json = {"action": "bulk_status_update", "status": body["status"], "rule_ids": ids, "updated": len(ids) - failed}
+            result: Json = {"action": "bulk_status_update", "status": body["status"], "rule_ids": ids, "updated": len(ids) - failed}
             message = f"Bulk status update completed: {len(ids) - failed} successful, {failed} failed"
-            return {"data": {**told, "errors": errors, "message": message}}
+            return {"data": {**result, "errors": errors, "message": message}}
 
     @application.post(RULES + "/bulk-execute", dependencies=needs(alga, "execute"))
     async def execute_rules(request: Request) -> Json:
@@ -69,7 +69,8 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def get_rule(id: str) -> Json:
         check_id(id)
         with alga.lock:
-            return views.rule_with_statistics(find_rule(alga, id))
+            rule = find_rule(alga, id)
+            return views.rule_with_statistics(rule, alga.executions_of(rule))
 
     @application.put(RULE, dependencies=needs(alga, "update"))
     async def change_rule(request: Request, id: str) -> Json:
@@ -97,14 +98,14 @@ def add_rule_routes(application: FastAPI, alga: AlgaPsa) -> None:
 
     @application.post(RULE + "/execute", status_code=201, dependencies=needs(alga, "execute"))
     async def execute_rule(request: Request, id: str) -> Json:
-        # The id in the body is demanded and ignored; that in the path may have any form.
+        # The id in the body is required and ignored; the one in the path may have any form.
         body = await body_of(request, schemas.EXECUTE)
         with alga.lock:
             return views.started_execution(_execute(alga, find_rule(alga, id), body, request.state.key.user_id))
 
 
 def rule_of(fields: Json, user: str) -> Rule:
-    """Return a rule from what a request says, as it was read; each of its actions takes a second and succeeds."""
+    """Return a rule from a validated request; each of its actions takes a second and succeeds."""
     actions = [Action(**action) for action in fields["actions"]]
     return Rule(**{**fields, "actions": actions, "created_by": user})
 
@@ -123,13 +124,13 @@ def _execute(alga: AlgaPsa, rule: Rule, body: Json, user: str) -> Execution:
 
 
 def _each(alga: AlgaPsa, ids: list[str], verb: str, act: Any) -> list[str]:
-    """Do something to each of several rules and return what went wrong, in the words of the release."""
+    """Do something to each of several rules and return the error messages of the release."""
     errors = []
     for id in ids:
         try:
             act(find_rule(alga, id))
         except ApiError as error:
-            hidden = alga.tells_reasons or alga.mode == "as_deployed"
+            hidden = alga.has_specific_errors or alga.mode == "as_deployed"
             errors.append(f"{id}: Failed to {verb} automation rule." if hidden else f"{id}: {error.reason}")
     return errors
 

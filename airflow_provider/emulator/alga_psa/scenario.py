@@ -1,4 +1,4 @@
-"""What a rule does when it is executed: the description that a test or a demonstration writes."""
+"""Rules as tests and demonstrations describe them: the script of their executions."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class LogEntry:
 
 @dataclass
 class Action:
-    """One action of a rule, and what comes of it.
+    """One action of a rule, and its outcome.
 
     :ivar type: one of the vendor's action types.
     :ivar seconds: how long it runs.
-    :ivar log: its entries, spread evenly over that time; a string is an entry of level ``info``.
+    :ivar log: its log entries, spread evenly over that time; a string is an entry of level ``info``.
     :ivar output: merged into ``execution_context`` when it succeeds; ``$NAME`` in a string inserts a value of ``trigger_data``.
-    :ivar error: the message with which it fails; None: it does not. Several values are those of the first, second, ...
-        attempt, the last one repeats.
-    :ivar error_stack: told with the error.
-    :ivar continue_on_error: its failure is counted and the next action runs.
-    :ivar skipped: it takes no time and is counted neither as successful nor as failed.
-    :ivar config: the vendor's object; default: one that fits the type.
-    :ivar order: default: its place in the list, from 1.
-    :ivar timeout_seconds: shown, no more.
-    :ivar retry_attempts: shown, no more.
+    :ivar error: the message with which it fails; None: it succeeds. Several values apply to the first, second, ...
+        attempt, and the last value repeats.
+    :ivar error_stack: stack trace of the error.
+    :ivar continue_on_error: if it fails, the failure is counted and the next action runs.
+    :ivar skipped: it takes no time and counts neither as successful nor as failed.
+    :ivar config: the vendor's object; default: an example for the type.
+    :ivar order: default: its position in the list, from 1.
+    :ivar timeout_seconds: shown only.
+    :ivar retry_attempts: shown only.
     """
 
     type: str = "custom_script"
@@ -57,15 +57,15 @@ class Action:
 class Rule:
     """An automation rule and the script of its executions.
 
-    What the vendor's rule has under the same name is not explained here; None leaves a field out.
+    Fields that the vendor's rule has as well are not explained here; None omits a field.
 
-    :ivar pending_seconds: time that an execution spends ``pending``; ``math.inf``: it stays so for ever. Several values: of the
+    :ivar pending_seconds: seconds that an execution is ``pending``; ``math.inf``: it never runs. Several values apply to the
         first, second, ... attempt.
-    :ivar conditions_met: False: executions end ``skipped`` instead of running, unless they override the conditions.
-    :ivar final_status: how an execution ends, whatever the actions give; several values: of the first, second, ... attempt. Only
-        ``completed`` drops the error of an action.
-    :ivar times_out_after: seconds after which an execution that still runs ends as ``timeout``; None: none does.
-    :ivar id: given when the rule is added, if not set; so are the fields after it.
+    :ivar conditions_met: False: executions end ``skipped`` instead of running, unless the start overrides the conditions.
+    :ivar final_status: how an execution ends, regardless of its actions; several values apply to the first, second, ... attempt. Only
+        ``completed`` removes the error of an action.
+    :ivar times_out_after: seconds after which a running execution ends as ``timeout``; None: never.
+    :ivar id: default: assigned when the rule is added.
     """
 
     name: str
@@ -97,13 +97,13 @@ class Rule:
     last_executed: float | None = None
 
 
-def of_attempt(given: str | Sequence[str | None] | None, attempt: int) -> str | None:
-    """Return what holds for an attempt, counted from 0; the last value given repeats."""
-    if given is None or isinstance(given, str):
-        return given
-    return given[min(attempt, len(given) - 1)] if given else None
+def of_attempt(values: str | Sequence[str | None] | None, attempt: int) -> str | None:
+    """Return the value for an attempt, counted from 0; the last value repeats."""
+    if values is None or isinstance(values, str):
+        return values
+    return values[min(attempt, len(values) - 1)] if values else None
 
 
-def seconds_of_attempt(given: float | Sequence[float], attempt: int) -> float:
-    """Return the same of a number of seconds."""
-    return given[min(attempt, len(given) - 1)] if isinstance(given, Sequence) else given
+def seconds_of_attempt(values: float | Sequence[float], attempt: int) -> float:
+    """Return the seconds for an attempt, counted from 0; the last value repeats."""
+    return values[min(attempt, len(values) - 1)] if isinstance(values, Sequence) else values

@@ -1,4 +1,4 @@
-"""Rules from the plain objects of a scenario file, checked."""
+"""Reads rules from the plain objects of a scenario file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider.emulator.system import ScenarioError
 def read_rules(scenario: Mapping[str, Any]) -> list[Rule]:
     """Return the rules of ``{rules: [{name: ..., actions: [{type: ...}]}]}``.
 
-    :raises ScenarioError: a key is unknown or missing, or a value of the wrong type; the message names the place.
+    :raises ScenarioError: a key is unknown or missing, or a value has the wrong type; the message names the place.
     """
     check_keys("alga_psa", scenario, {"rules"})
     return [_rule(f"alga_psa.rules[{number}]", item) for number, item in enumerate(listed("alga_psa.rules", scenario.get("rules", [])))]
@@ -26,7 +26,7 @@ def _rule(place: str, item: Any) -> Rule:
     rule = build(Rule, place, values)
     _check_one_of(f"{place}.status", rule.status, RULE_STATUSES)
     _check_one_of(f"{place}.trigger_type", rule.trigger_type, TRIGGER_TYPES)
-    rule.actions = [_action(f"{place}.actions[{number}]", one) for number, one in enumerate(actions)]
+    rule.actions = [_action(f"{place}.actions[{number}]", action) for number, action in enumerate(actions)]
     return rule
 
 
@@ -34,7 +34,7 @@ def _action(place: str, item: Any) -> Action:
     values = dict(mapping(place, item))
     entries = listed(f"{place}.log", values.pop("log", None) or [])
     action = build(Action, place, values)
-    action.log = [_entry(f"{place}.log[{number}]", one) for number, one in enumerate(entries)]
+    action.log = [_entry(f"{place}.log[{number}]", entry) for number, entry in enumerate(entries)]
     return action
 
 

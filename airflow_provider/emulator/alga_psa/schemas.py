@@ -1,4 +1,4 @@
-"""What requests may contain."""
+"""The schemas of bodies and queries."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def _list_query(**more: Check) -> Fields:
     return Fields(common | {name: Maybe(check) for name, check in more.items()})
 
 
-# Text never is a number or an array: a value for one of those filters is always refused.
+# A query parameter is text, so number and array filters refuse every value.
 RULES_QUERY = _list_query(
     name=Text(),
     status=OneOf(RULE_STATUSES),
@@ -282,19 +282,19 @@ PERFORMANCE_QUERY = Fields(
 
 
 def read(schema: Fields, value: Any, message: str) -> dict[str, Any]:
-    """Return ``value`` as ``schema`` reads it.
+    """Return ``value`` as validated by ``schema``.
 
     :raises ApiError: 400 with all issues as its details.
     """
     issues: Issues = []
-    found: dict[str, Any] = schema.read(value, (), issues)
+    fields: dict[str, Any] = schema.read(value, (), issues)
     if issues:
         raise ApiError(400, message, issues)
-    return found
+    return fields
 
 
 def check_rule(fields: dict[str, Any]) -> None:
-    """Make the checks that follow those of form, of a new rule or of the changes to one.
+    """Check a new rule, or the changes to one, after validation by schema.
 
     :raises ApiError: 400.
     """

@@ -1,81 +1,48 @@
-"""AlgaPSA: its rules and executions, its options, and what happens to them behind the API."""
+"""The emulated AlgaPSA: rules, executions, and what happens to them outside the API."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import threading
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from airflow_provider.emulator.alga_psa.access import ApiKey
 from airflow_provider.emulator.alga_psa.errors import ApiError, error_body, unexpected
 from airflow_provider.emulator.alga_psa.execution import Execution
+from airflow_provider.emulator.alga_psa.options import Options
 from airflow_provider.emulator.alga_psa.scenario import Action, LogEntry, Rule
 from airflow_provider.emulator.alga_psa.timeline import Act, Attempt, Plan, State, play
 from airflow_provider.emulator.alga_psa.vocabulary import LOG_LEVELS, RULE_STATUSES, TERMINAL, TRIGGER_TYPES
 from airflow_provider.emulator.clock import Clock
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-_ACTS = ("cancel", "finish", "revive", "delete", "log", "fire", "set_rule_status", "delete_rule")
+from airflow_provider.emulator.system import System
 
 
-class AlgaPsa:
-    """The emulated AlgaPSA installation. Thread-safe; all options can be set at any time.
+class AlgaPsa(System, Options):
+    """The emulated AlgaPSA installation. Thread-safe.
 
-    :ivar key: the key that ``connection_json`` hands out; its permissions, tenant, expiry and rate limit can be changed.
-    :ivar mode: ``"contract"``: as the vendor documents its API and means it; ``"as_deployed"``: as all releases so far answer, which have
-        no storage: 500 to nearly everything, and 403 to everything if the key's ``permissions`` are emptied, as they are by default there.
-    :ivar release: below 1.3, 500 takes the place of 404 and 409.
-    :ivar engine: False: executions are taken and stay ``pending`` for ever, unless somebody acts on them.
-    :ivar nested_lists: whether lists of executions and templates come as ``[[...]]``.
-    :ivar error_form: ``"object"``, or ``"string"``: ``error`` is the message alone.
-    :ivar times_have_z: False: times come without their zone.
-    :ivar nulls: ``"omit"`` or ``"null"``: how fields of an execution without a value come.
-    :ivar retry_clears: False: after a retry, ``completed_at``, ``duration_ms`` and ``error_message`` of the failure stay.
-    :ivar list_lag: seconds until a new execution shows in the list.
-    :ivar product: edition of the tenant: ``"psa"``, or ``"algadesk"``, which may not use this API.
+    Its options are those of :class:`~airflow_provider.emulator.alga_psa.options.Options`, as attributes.
     """
 
-    name = "alga_psa"
-    prefix = "/alga_psa"
-    connection_variable = "AIRFLOW_CONN_ALGA_PSA_DEFAULT"
+    name: ClassVar = "alga_psa"
+    prefix: ClassVar = "/alga_psa"
+    acts: ClassVar = ("cancel", "finish", "revive", "delete", "log", "fire", "set_rule_status", "delete_rule")
 
     def __init__(self, clock: Clock, server_url: Callable[[], str]) -> None:
-        self.key = ApiKey("emulator-key")
-        self.mode = "contract"
-        self.release = "1.4"
-        self.engine = True
-        self.nested_lists = True
-        self.error_form = "object"
-        self.times_have_z = True
-        self.nulls = "omit"
-        self.retry_clears = True
-        self.list_lag = 0.0
-        self.product = "psa"
-        self.clock = clock
-        self.lock = threading.RLock()
+        System.__init__(self, clock, server_url)
+        Options.__init__(self)
         self.templates: dict[str, dict[str, Any]] = {}
-        self._server_url = server_url
         self._more_keys: list[ApiKey] = []
         self._rules: dict[str, Rule] = {}
         self._executions: dict[str, Execution] = {}
 
-    # -- addresses and keys ----------------------------------------------------------------------------------------
-
-    @property
-    def url(self) -> str:
-        """Base URL of the installation, below which are the paths ``/api/v1/automation/...``."""
-        return self._server_url() + self.prefix
+    # -- keys ------------------------------------------------------------------------------------------------------
 
     def connection_json(self, with_tenant: bool = False) -> str:
         """Return the Airflow connection as JSON, for ``AIRFLOW_CONN_ALGA_PSA_DEFAULT``."""
         extra = {"tenant_id": self.tenant} if with_tenant else {}
-        return json.dumps({"conn_type": "alga_psa", "host": self.url, "password": self.key.text, "extra": extra})
+        return self._connection(extra, password=self.key.text)
 
     @property
     def api_key(self) -> str:
@@ -84,7 +51,7 @@ class AlgaPsa:
 
     @property
     def tenant(self) -> str:
-        """Tenant of the key: there is one."""
+        """Tenant of the key."""
         return self.key.tenant
 
     @property
@@ -94,7 +61,7 @@ class AlgaPsa:
             return [self.key, *self._more_keys]
 
     def add_key(self, key: ApiKey) -> ApiKey:
-        """Let one more key be accepted."""
+        """Add a key that is accepted."""
         with self.lock:
             self._more_keys.append(key)
         return key
@@ -108,16 +75,16 @@ class AlgaPsa:
             return list(self._rules.values())
 
     def add_rule(self, rule: Rule) -> Rule:
-        """Add a rule and return it with id and times set; it may be changed later, for its next executions.
+        """Add a rule and return it with id and times set; changes to it apply to later executions.
 
-        :raises ValueError: the id is taken or no UUID, or a status or trigger type is unknown.
+        :raises ValueError: the id is taken or not a UUID, or a status or trigger type is unknown.
         """
         number = str(uuid.uuid4()) if rule.id is None else str(uuid.UUID(rule.id))
         _check("status", rule.status, RULE_STATUSES)
         _check("trigger_type", rule.trigger_type, TRIGGER_TYPES)
         with self.lock:
             if number in self._rules:
-                raise ValueError(f"there is a rule {number} already")
+                raise ValueError(f"rule {number} already exists")
             now = self.clock.now()
             added = dataclasses.replace(
                 rule,
@@ -131,19 +98,22 @@ class AlgaPsa:
             return added
 
     def find_rule(self, ref: str | Rule) -> Rule:
-        """Return the rule with that id, or else the first with that name.
+        """Return the rule with that id, or the first one with that name.
 
         :raises LookupError: there is none.
         """
         if isinstance(ref, Rule):
             return ref
         with self.lock:
-            for rule in (*(one for one in self.rules if one.id == ref), *(one for one in self.rules if one.name == ref)):
+            for rule in (
+                *(candidate for candidate in self.rules if candidate.id == ref),
+                *(candidate for candidate in self.rules if candidate.name == ref),
+            ):
                 return rule
         raise LookupError(f"there is no rule {ref!r}")
 
     def set_rule_status(self, ref: str | Rule, status: str) -> None:
-        """Activate a rule, or take it out of service.
+        """Activate or deactivate a rule.
 
         :raises ValueError: unknown status.
         """
@@ -153,7 +123,7 @@ class AlgaPsa:
             rule.status, rule.updated_at = status, self.clock.now()
 
     def delete_rule(self, ref: str | Rule) -> None:
-        """Delete a rule; its executions stay and go on."""
+        """Delete a rule; its executions stay and continue."""
         with self.lock:
             del self._rules[self.find_rule(ref).id or ""]
 
@@ -180,7 +150,7 @@ class AlgaPsa:
         request_body: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> Execution:
-        """Execute a rule as the API does, whatever its status."""
+        """Execute a rule as the API does, regardless of its status."""
         with self.lock:
             rule = self.find_rule(ref)
             context = {"manual_execution": True, "triggered_by": triggered_by or self.key.user_id, "dry_run": dry_run}
@@ -189,14 +159,14 @@ class AlgaPsa:
             return self._create(rule, plan, self.clock.now(), id, request_body)
 
     def fire(self, ref: str | Rule, trigger_data: Mapping[str, Any] | None = None) -> Execution:
-        """Let an event, or the time, trigger a rule: its execution has no context.
+        """Trigger a rule as an event or a schedule does: the execution has no context.
 
         :raises ValueError: the rule is not active.
         """
         with self.lock:
             rule = self.find_rule(ref)
             if rule.status != "active":
-                raise ValueError(f"rule {rule.name!r} is {rule.status}")
+                raise ValueError(f"rule {rule.name!r} is not active: it is {rule.status}")
             return self._create(rule, self._plan(rule, trigger_data, {}), self.clock.now())
 
     def add_execution(
@@ -209,11 +179,11 @@ class AlgaPsa:
         execution_context: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> Execution:
-        """Add an execution that something else started.
+        """Add an execution that was started outside the API.
 
-        :param status: None: it follows the script. One of the final ones: it has just ended so. Any other: it stays so until
+        :param status: None: it follows the script. A final status: it has just ended with that. Any other: it keeps that until
             somebody acts on it.
-        :param started_at: epoch seconds; default: now, or as long ago as the script takes if it has ended.
+        :param started_at: epoch seconds; default: now; if it has ended, as long ago as the script takes.
         :param id: a UUID; default: a new one.
         """
         with self.lock:
@@ -258,7 +228,7 @@ class AlgaPsa:
         with self.lock:
             number = str(uuid.uuid4()) if id is None else str(uuid.UUID(id))
             if number in self._executions:
-                raise ValueError(f"there is an execution {number} already")
+                raise ValueError(f"execution {number} already exists")
             execution = Execution(number, rule, plan, [Attempt(at)], at, self.state_of, request_body or {})
             self._executions[number] = execution
             rule.execution_count += 1
@@ -266,7 +236,7 @@ class AlgaPsa:
             return execution
 
     def state_of(self, execution: Execution) -> State:
-        """Return where the execution stands now."""
+        """Return the current state of the execution."""
         with self.lock:
             return play(execution.plan, execution.attempts, self.clock.now())
 
@@ -282,12 +252,12 @@ class AlgaPsa:
                 return execution
         raise LookupError(f"there is no execution {ref!r}")
 
-    # -- what happens behind the API -------------------------------------------------------------------------------
+    # -- what happens outside the API ------------------------------------------------------------------------------
 
     def cancel(self, ref: str | Execution) -> None:
-        """Cancel an execution: the API cannot.
+        """Cancel an execution, which the API cannot do.
 
-        :raises ValueError: it is over.
+        :raises ValueError: it has ended.
         """
         self.finish(ref, "cancelled")
 
@@ -298,10 +268,11 @@ class AlgaPsa:
         error: str | None = None,
         failed_action_index: int | None = None,
     ) -> None:
-        """End an execution at once; with a status that is not final it shows that and goes on.
+        """End an execution immediately; with a status that is not final, it shows that and continues.
 
-        :param error: of ``failed``, with the action that did; default: the one that runs.
-        :raises ValueError: it is over.
+        :param error: error message, for ``failed``.
+        :param failed_action_index: the action that failed; default: the one that runs.
+        :raises ValueError: it has ended.
         """
         with self.lock:
             execution = self.find(ref)
@@ -318,9 +289,9 @@ class AlgaPsa:
             execution.attempts[-1].acts.append(act)
 
     def revive(self, ref: str | Execution) -> Execution:
-        """Run an execution that is over again, on the same id, whatever it ended as.
+        """Run an execution that has ended again, with the same id, regardless of its status.
 
-        :raises ValueError: it is not over.
+        :raises ValueError: it has not ended.
         """
         with self.lock:
             execution = self.find(ref)
@@ -347,65 +318,46 @@ class AlgaPsa:
             self.find(ref).attempts[-1].acts.append(Act("log", self.clock.now(), action_index=action_index, entry=entry))
 
     def delete(self, ref: str | Execution) -> None:
-        """Delete an execution: it is not found from now on."""
+        """Delete an execution: it is no longer found."""
         with self.lock:
             del self._executions[self.find(ref).id]
 
-    # -- how the service refuses -----------------------------------------------------------------------------------
+    # -- errors of the service -------------------------------------------------------------------------------------
 
-    def store(self) -> None:
-        """Reach for the storage.
+    def require_storage(self) -> None:
+        """Access the storage.
 
-        :raises ApiError: 500, there is none in ``as_deployed``.
+        :raises ApiError: 500, the mode is ``as_deployed``, which has no storage.
         """
         if self.mode == "as_deployed":
             raise unexpected()
 
     @property
-    def tells_reasons(self) -> bool:
-        """Whether the release has an answer of its own for each thing that can be wrong."""
+    def has_specific_errors(self) -> bool:
+        """Whether the release has a specific answer for each error."""
         return tuple(int(part) for part in self.release.split(".")) >= (1, 3)
 
     def refusal(self, status: int, message: str) -> ApiError:
-        """Return the error for something missing or in the wrong state, as the release tells it."""
-        return ApiError(status, message) if self.tells_reasons else unexpected(message)
-
-    # -- for the parts that serve every system ---------------------------------------------------------------------
-
-    def application(self) -> FastAPI:
-        """Build the application that serves the API."""
-        from airflow_provider.emulator.alga_psa.routes import build_application
-
-        return build_application(self)
-
-    def close(self) -> None:
-        """End what runs in the background: nothing."""
+        """Return the error answer of the release about a missing object or a wrong state."""
+        return ApiError(status, message) if self.has_specific_errors else unexpected(message)
 
     def error_body(self, status: int, message: str) -> Any:
         """Return the JSON of an error answer."""
         return error_body(ApiError(status, message), self.error_form)
 
-    def act(self, name: str, ref: str, **arguments: Any) -> None:
-        """Do something to an execution, or to a rule: what the methods of these names do.
+    # What only some emulators need is imported when it is used: most tests start one.
 
-        Executions: ``cancel``, ``finish``, ``revive``, ``log``, ``delete``; rules: ``fire``, ``set_rule_status``, ``delete_rule``.
-
-        :raises LookupError: no such execution or rule.
-        :raises ValueError: no such act, or it does not fit.
-        """
-        if name not in _ACTS:
-            raise ValueError(f"unknown act {name!r}")
-        try:
-            getattr(self, name)(ref, **arguments)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+    # -- scenarios -------------------------------------------------------------------------------------------------
 
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions as the vendor's JSON objects, with ``ref`` and the name of the rule."""
         from airflow_provider.emulator.alga_psa.views import Views
 
         views = Views(self)
-        return [{"ref": one.ref, "system": self.name, "rule": one.rule.name, **views.execution(one)} for one in self.executions]
+        return [
+            {"ref": execution.ref, "system": self.name, "rule": execution.rule.name, **views.execution(execution)}
+            for execution in self.executions
+        ]
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add the rules of a scenario: ``{rules: [...]}``."""
@@ -427,7 +379,7 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _ended_script(script: tuple[Action, ...], status: str) -> tuple[Action, ...]:
-    """Return the script of an execution that is over: if it failed and no action does, its last one did."""
+    """Return the script of an execution that has ended: if it failed and no action does, its last action does."""
     played = [dataclasses.replace(action, seconds=action.seconds if math.isfinite(action.seconds) else 0.0) for action in script]
     if status == "failed" and played and not any(action.error for action in played):
         played[-1].error = "Execution failed"

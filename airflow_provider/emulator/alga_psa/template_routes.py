@@ -1,4 +1,4 @@
-"""Templates: made from rules, and rules made from them."""
+"""Templates: create them from rules, and rules from them."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import re
@@ -29,7 +29,7 @@ _EQUAL = ("category", "author", "is_featured")
 
 
 def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
-    """Add the routes to ``application``. A template is kept as the vendor's JSON object, its times as epoch seconds."""
+    """Add the routes to ``application``. A template is stored as the vendor's JSON object, with times as epoch seconds."""
     views = Views(alga)
 
     def view(template: Json) -> Json:
@@ -37,7 +37,7 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
         return {key: value for key, value in template.items() if not key.startswith("_")} | times
 
     def find(id: str) -> Json:
-        alga.store()
+        alga.require_storage()
         if id.lower() not in alga.templates:
             raise alga.refusal(404, "Automation template not found")
         return alga.templates[id.lower()]
@@ -46,9 +46,9 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
     async def list_templates(request: Request) -> Json:
         query = query_of(request, schemas.TEMPLATES_QUERY)
         with alga.lock:
-            alga.store()
-            found = [one for one in reversed(alga.templates.values()) if _fits(one, query)]
-            return page(found, query, "automation_template", view, nested=alga.nested_lists)
+            alga.require_storage()
+            templates = [template for template in reversed(alga.templates.values()) if _fits(template, query)]
+            return page(templates, query, "automation_template", view, nested=alga.nested_lists)
 
     @application.post(TEMPLATES, status_code=201, dependencies=needs(alga, "create"))
     async def create_template(request: Request) -> Json:
@@ -66,7 +66,7 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
                 "compatible_versions": [],
                 "required_permissions": [],
                 "usage_count": 0,
-                "template_variables": [_variable(one) for one in body.get("template_variables", [])],
+                "template_variables": [_variable(variable) for variable in body.get("template_variables", [])],
                 "is_active": True,
                 "is_featured": False,
                 "tenant": alga.tenant,
@@ -80,8 +80,8 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
         check_id(id)
         with alga.lock:
             template = find(id)
-            own = template["template_id"]
-            return linked(view(template), {**links("templates", own), "use": f"{TEMPLATES}/{own}/use"})
+            template_id = template["template_id"]
+            return linked(view(template), {**links("templates", template_id), "use": f"{TEMPLATES}/{template_id}/use"})
 
     @application.post(TEMPLATE + "/use", status_code=201, dependencies=needs(alga, "create"))
     async def use_template(request: Request, id: str) -> Json:
@@ -97,18 +97,18 @@ def add_template_routes(application: FastAPI, alga: AlgaPsa) -> None:
             return linked(views.rule(rule), paths)
 
 
-def _variable(given: Json) -> Json:
+def _variable(variable: Json) -> Json:
     view = {
-        "name": given["variable_name"],
-        "type": given["type"],
-        "display_name": given["display_name"],
-        "required": given["required"],
+        "name": variable["variable_name"],
+        "type": variable["type"],
+        "display_name": variable["display_name"],
+        "required": variable["required"],
     }
-    return view | ({"description": given["description"]} if "description" in given else {})
+    return view | ({"description": variable["description"]} if "description" in variable else {})
 
 
 def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
-    """Put variables in the place of ``{{name}}``, in all strings; unknown ones stay."""
+    """Replace ``{{name}}`` by variables in all strings; unknown ones stay."""
     if isinstance(value, dict):
         return {key: _filled(item, variables) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Where an execution stands at a given time: a pure function of its script, of what was done to it, and of the time.
+"""The state of an execution at a given time: a pure function of its script, of what was done to it, and of the time.
 
 Nothing runs in the background. Whatever happens at time t has happened once the clock shows t.
 """
@@ -18,11 +18,12 @@ from airflow_provider.emulator.alga_psa.vocabulary import TERMINAL
 class Act:
     """Something that was done to an execution from outside.
 
-    :ivar kind: ``status`` (it has that status from now on: a final one ends it) or ``log``.
+    :ivar kind: ``status`` (sets the status; a final one ends the execution) or ``log``.
     :ivar at: epoch seconds.
-    :ivar entry: of a ``log``; ``action_index``: the action that it is about.
-    :ivar error: of a ``failed``, with ``action_index``.
-    :ivar counted: actions that succeeded and failed; None: as the script says.
+    :ivar entry: the entry of a ``log``.
+    :ivar error: error message of the status ``failed``.
+    :ivar action_index: the action that the entry or the error belongs to.
+    :ivar counted: number of actions that succeeded and failed; None: according to the script.
     """
 
     kind: str
@@ -44,10 +45,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of an execution when it is created.
+    """What is fixed when an execution is created.
 
-    :ivar runs: False: nothing ever takes it up.
-    :ivar dry_run: it is over at once, and nothing was done.
+    :ivar runs: False: it stays pending.
+    :ivar dry_run: it completes immediately without running actions.
     :ivar skipped: its conditions are not met.
     """
 
@@ -73,9 +74,9 @@ class Logged:
 
 @dataclass
 class State:
-    """An execution at the time asked for; times are epoch seconds.
+    """An execution at the requested time; times are epoch seconds.
 
-    :ivar failed_action_index: of the last failure, even if a retry came after it.
+    :ivar failed_action_index: action of the last failure, even if a retry followed.
     """
 
     status: str
@@ -97,9 +98,9 @@ class State:
 
 
 def play(plan: Plan, attempts: Sequence[Attempt], now: float, *, taken_up: bool = True) -> State:
-    """Return the state of an execution: of its last attempt, with what the earlier ones left behind.
+    """Return the state of an execution at ``now``: that of its last attempt, with the logs and context of earlier ones.
 
-    :param taken_up: False: as it is when the last attempt was just asked for.
+    :param taken_up: False: the last attempt is still pending.
     """
     state = State("pending", attempts[0].at, context=dict(plan.context))
     for number, attempt in enumerate(attempts):
@@ -121,42 +122,42 @@ def _play_attempt(plan: Plan, number: int, attempt: Attempt, now: float, before:
     acts = [act for act in attempt.acts if act.at <= now]
     ended = next((act for act in acts if act.kind == "status" and act.status in TERMINAL), None)
     _run(plan, number, state, ended.at if ended else now)
-    shown = [act for act in acts if act.kind == "status" and act.status not in TERMINAL]
+    status_acts = [act for act in acts if act.kind == "status" and act.status not in TERMINAL]
     if ended is not None and (not state.over or (state.completed_at or 0.0) >= ended.at):
         _end(state, ended.status, ended.at)
         if ended.status == "failed":
             _blame(state, ended.error, None, ended.action_index)
         if ended.counted is not None:
             state.successful, state.failed = ended.counted
-    elif shown and not state.over:
-        state.status = shown[-1].status
+    elif status_acts and not state.over:
+        state.status = status_acts[-1].status
     state.logs += [Logged(act.at, act.entry, act.action_index) for act in acts if act.entry is not None]
     state.logs.sort(key=lambda logged: logged.at)
     return state
 
 
 def _run(plan: Plan, number: int, state: State, now: float) -> None:
-    """Let the script run until ``now``."""
+    """Run the script until ``now``."""
     if plan.dry_run:
         _end(state, "completed", state.started_at)
         return
-    begins = state.started_at + seconds_of_attempt(plan.pending_seconds, number)
-    if not plan.runs or begins > now:
+    run_start = state.started_at + seconds_of_attempt(plan.pending_seconds, number)
+    if not plan.runs or run_start > now:
         return
     if plan.skipped:
-        _end(state, "skipped", begins)
+        _end(state, "skipped", run_start)
         return
-    limit = math.inf if plan.times_out_after is None else begins + plan.times_out_after
+    limit = math.inf if plan.times_out_after is None else run_start + plan.times_out_after
     state.status = "running"
-    at, until = begins, min(now, limit)
+    at, until = run_start, min(now, limit)
     for index, action in enumerate(plan.script):
         if action.skipped:
             continue
-        ends = at + action.seconds
+        action_end = at + action.seconds
         _log(state, index, action, at, until)
-        if ends > until:
+        if action_end > until:
             break
-        at = ends
+        at = action_end
         error = of_attempt(action.error, number)
         if error is None:
             state.successful += 1
@@ -203,12 +204,12 @@ def _log(state: State, index: int, action: Action, at: float, now: float) -> Non
             state.logs.append(Logged(logged_at, line if isinstance(line, LogEntry) else LogEntry(line), index))
 
 
-def _filled(value: Any, given: Mapping[str, Any]) -> Any:
+def _filled(value: Any, trigger_data: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _filled(item, given) for key, item in value.items()}
+        return {key: _filled(item, trigger_data) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, given) for item in value]
+        return [_filled(item, trigger_data) for item in value]
     if isinstance(value, str) and "$" in value:
-        for name in sorted(given, key=len, reverse=True):
-            value = value.replace(f"${name}", str(given[name]))
+        for name in sorted(trigger_data, key=len, reverse=True):
+            value = value.replace(f"${name}", str(trigger_data[name]))
     return value

@@ -1,23 +1,21 @@
-"""The vendor's JSON objects, built from the records."""
+"""The vendor's JSON objects of rules and executions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.alga_psa.access import date
 from airflow_provider.emulator.alga_psa.execution import Execution
+from airflow_provider.emulator.alga_psa.options import Options
 from airflow_provider.emulator.alga_psa.scenario import Action, Rule
 from airflow_provider.emulator.alga_psa.timeline import Logged, State, play
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.alga_psa.system import AlgaPsa
 
 Json = dict[str, Any]
 
 BASE = "/api/v1/automation"
 
-# As the vendor's own examples would look; which config a type takes is not checked anywhere.
+# Examples. The vendor does not check whether a config matches the type.
 _CONFIGS: dict[str, Json] = {
     "email_notification": {"to": ["ops@example.com"], "subject": "Done", "body": "Done", "is_html": False},
     "sms_notification": {"phone_numbers": ["+10005550100"], "message": "Done"},
@@ -49,14 +47,14 @@ _RULE_FIELDS = (
 
 
 class Views:
-    """Writes the records of one installation as JSON objects, by its options."""
+    """Renders rules and executions as JSON objects, according to the options."""
 
-    def __init__(self, alga: AlgaPsa) -> None:
-        self._alga = alga
+    def __init__(self, options: Options) -> None:
+        self._options = options
 
     def date(self, seconds: float | None) -> str | None:
         """Return epoch seconds as the vendor writes them."""
-        return None if seconds is None else date(seconds, zone="Z" if self._alga.times_have_z else "")
+        return None if seconds is None else date(seconds, zone="Z" if self._options.times_have_z else "")
 
     # -- rules -----------------------------------------------------------------------------------------------------
 
@@ -64,7 +62,7 @@ class Views:
         """Return a rule without links."""
         return {
             "rule_id": rule.id,
-            "tenant": self._alga.tenant,
+            "tenant": self._options.key.tenant,
             "created_by": rule.created_by,
             "created_at": self.date(rule.created_at),
             "updated_at": self.date(rule.updated_at),
@@ -74,20 +72,20 @@ class Views:
         }
 
     def rule_fields(self, rule: Rule) -> Json:
-        """Return what a client can set of a rule."""
+        """Return the fields of a rule that a client can set."""
         fields: Json = {name: value for name in _RULE_FIELDS if (value := getattr(rule, name)) is not None}
         return fields | {"actions": [_action(action, number) for number, action in enumerate(rule.actions, 1)]}
 
-    def rule_with_statistics(self, rule: Rule) -> Json:
-        """Return a rule as by itself."""
-        view = self.rule(rule) | {"execution_statistics": self.statistics_of(self._alga.executions_of(rule))}
+    def rule_with_statistics(self, rule: Rule, executions: Sequence[Execution]) -> Json:
+        """Return a single rule with links, and with statistics of its executions."""
+        view = self.rule(rule) | {"execution_statistics": self.statistics_of(executions)}
         path = f"{BASE}/rules/{rule.id}"
-        more = {"execute": f"{path}/execute", "executions": f"{BASE}/executions?automation_rule_id={rule.id}"}
-        return linked(view, {**links("rules", rule.id or ""), **more})
+        extra_links = {"execute": f"{path}/execute", "executions": f"{BASE}/executions?automation_rule_id={rule.id}"}
+        return linked(view, {**links("rules", rule.id or ""), **extra_links})
 
     @staticmethod
     def statistics_of(executions: Sequence[Execution]) -> Json:
-        """Return how executions ended."""
+        """Return how many executions ended how."""
         statuses = [execution.status for execution in executions]
         successful = statuses.count("completed")
         return {
@@ -99,35 +97,35 @@ class Views:
 
     # -- executions ------------------------------------------------------------------------------------------------
 
-    def execution(self, execution: Execution, *, just_asked: bool = False) -> Json:
+    def execution(self, execution: Execution, *, just_started: bool = False) -> Json:
         """Return an execution without links.
 
-        :param just_asked: for the answer to what started it, before it is taken up, without what an earlier failure left.
+        :param just_started: whether the view is for the answer to the start: pending, without the errors of earlier attempts.
         """
-        state = play(execution.plan, execution.attempts, execution.attempts[-1].at, taken_up=False) if just_asked else execution.state
+        state = play(execution.plan, execution.attempts, execution.attempts[-1].at, taken_up=False) if just_started else execution.state
         view: Json = {
             "execution_id": execution.id,
             "automation_rule_id": execution.rule_id,
             "trigger_data": execution.trigger_data,
             "status": state.status,
             "started_at": self.date(state.started_at),
-            **self._ends(execution, state, just_asked),
+            **self._ends(execution, state, just_started),
             "actions_total": len(execution.plan.script),
             "actions_successful": state.successful,
             "actions_failed": state.failed,
             "failed_action_index": state.failed_action_index,
             "execution_context": state.context,
             "logs": [self._log_entry(logged) for logged in state.logs],
-            "tenant": self._alga.tenant,
+            "tenant": self._options.key.tenant,
         }
-        if self._alga.nulls == "null" and not just_asked:
+        if self._options.nulls == "null" and not just_started:
             return view
-        kept = {"error_stack"} if state.status == "failed" else set()
-        return {key: value for key, value in view.items() if value is not None or key in kept}
+        nullable = {"error_stack"} if state.status == "failed" else set()
+        return {key: value for key, value in view.items() if value is not None or key in nullable}
 
-    def _ends(self, execution: Execution, state: State, just_asked: bool) -> Json:
-        if not (state.over or self._alga.retry_clears or just_asked) and len(execution.attempts) > 1:
-            # What a store keeps that takes "undefined" for "leave as it is".
+    def _ends(self, execution: Execution, state: State, just_started: bool) -> Json:
+        if not (state.over or self._options.retry_clears or just_started) and len(execution.attempts) > 1:
+            # The store takes "undefined" as "leave unchanged".
             state = play(execution.plan, execution.attempts[:-1], execution.attempts[-1].at)
         return {
             "completed_at": self.date(state.completed_at),
@@ -137,16 +135,16 @@ class Views:
         }
 
     def execution_with_links(self, execution: Execution) -> Json:
-        """Return an execution as by itself."""
+        """Return a single execution with links."""
         view = self.execution(execution)
-        more = {"rule": f"{BASE}/rules/{execution.rule_id}"}
+        extra_links = {"rule": f"{BASE}/rules/{execution.rule_id}"}
         if view["status"] == "failed":
-            more["retry"] = f"{BASE}/executions/{execution.id}/retry"
-        return linked(view, {**links("executions", execution.id), **more})
+            extra_links["retry"] = f"{BASE}/executions/{execution.id}/retry"
+        return linked(view, {**links("executions", execution.id), **extra_links})
 
     def started_execution(self, execution: Execution) -> Json:
-        """Return an execution as the answer to what started it: pending, or a dry run's end."""
-        view = self.execution(execution, just_asked=True)
+        """Return an execution as the answer to its start: pending, or a completed dry run."""
+        view = self.execution(execution, just_started=True)
         return linked(view, {"execution": f"{BASE}/executions/{execution.id}", "rule": f"{BASE}/rules/{execution.rule_id}"})
 
     def _log_entry(self, logged: Logged) -> Json:
@@ -174,7 +172,7 @@ def _action(action: Action, place: int) -> Json:
 
 
 def links(collection: str, number: str) -> Json:
-    """Return the five links that objects have; some lead to methods that are not there."""
+    """Return the five links that all objects have; some methods do not exist."""
     path = f"{BASE}/{collection}"
     own = f"{path}/{number}"
     return {

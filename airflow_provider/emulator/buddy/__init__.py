@@ -1,4 +1,4 @@
-"""Buddy on loopback: pipelines that are played, and the acts of people in its web UI."""
+"""The emulated Buddy: simulated pipelines, and the acts of people in its web UI."""
 
 from airflow_provider.emulator.buddy.lines import RepeatedLines
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline

@@ -1,4 +1,4 @@
-"""Who may call: token, scopes, rate limit."""
+"""Access control: token, scopes, rate limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NEW_NAMES = {
 
 
 class RateLimit:
-    """Counts the calls of the token in windows that begin with a call."""
+    """Counts the calls of the token; a window begins with the first call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -37,8 +37,8 @@ class RateLimit:
     def count(self, allowance: int, window: float, send_retry_after: bool) -> dict[str, str]:
         """Count one call and return the headers to send.
 
-        :param allowance: calls in a window of ``window`` seconds.
-        :param send_retry_after: whether a refusal says how long to wait.
+        :param allowance: number of calls allowed in a window of ``window`` seconds.
+        :param send_retry_after: whether a 429 has the header Retry-After.
         :raises ApiError: 429.
         """
         now = self._clock.now()
@@ -62,13 +62,16 @@ def check_token(authorization: str | None, token: str) -> None:
 
     :raises ApiError: 401.
     """
-    kind, _, given = (authorization or "").partition(" ")
-    if kind.lower() != "bearer" or given.strip() != token:
+    kind, _, sent = (authorization or "").partition(" ")
+    if kind.lower() != "bearer" or sent.strip() != token:
         raise ApiError(401, "The access token is invalid or has expired")
 
 
 def accepted_scopes(era: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes that a route takes in an era of the vendor's, from their names in E2."""
+    """Return the scopes that a route requires in an era of the vendor's API.
+
+    :param scopes: their names in E2.
+    """
     if era == "E1" and scopes and "WORKSPACE" not in scopes:
         return ("WORKSPACE", *scopes)
     if era == "E3":
@@ -77,19 +80,19 @@ def accepted_scopes(era: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def scope_headers(scopes: list[str], accepted: tuple[str, ...]) -> dict[str, str]:
-    """Return the two headers that name the token's scopes and those that the route takes."""
+    """Return the two headers that name the token's scopes and those that the route requires."""
     return {"X-OAuth-Scopes": ", ".join(scopes), "X-Accepted-OAuth-Scopes": ", ".join(accepted)}
 
 
 def check_scopes(era: str, scopes: list[str], accepted: tuple[str, ...]) -> None:
-    """Check that the token has all scopes needed; old names do for new ones.
+    """Check that the token has all required scopes; old names are accepted for new ones.
 
     :raises ApiError: 403, with both scope headers.
     """
-    held = _with_lower(set(scopes))
+    granted = _with_lower(set(scopes))
     if era == "E3":
-        held = _with_lower(held | {new for old, new in _NEW_NAMES.items() if old in held})
-    if not held.issuperset(accepted):
+        granted = _with_lower(granted | {new for old, new in _NEW_NAMES.items() if old in granted})
+    if not granted.issuperset(accepted):
         raise ApiError(403, "Cannot receive data: the token lacks a scope", scope_headers(scopes, accepted))
 
 

@@ -1,4 +1,4 @@
-"""Routes 17 and 18: what there is, who asks, and how a web identity becomes a token."""
+"""Routes 17 and 18: workspaces and projects, the calling user, and tokens for web identities."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request
@@ -23,32 +23,32 @@ from airflow_provider.emulator.buddy.views import Views
 def add_discovery_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
     discovers = needs(buddy, "WORKSPACE")
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     @application.get(WORKSPACES, dependencies=discovers)
     async def list_workspaces() -> Json:
         with buddy.lock:
             views = Views(buddy)
             urls = {"url": f"{views.api}/workspaces", "html_url": buddy.web_url}
-            return {**urls, "workspaces": [views.workspace(name, single=False) for name in look.workspaces()]}
+            return {**urls, "workspaces": [views.workspace(name, single=False) for name in lookup.workspaces()]}
 
     @application.get(WORKSPACE, dependencies=discovers)
     async def get_workspace(workspace: str) -> Json:
         with buddy.lock:
-            return Views(buddy).workspace(look.workspace(workspace), single=True)
+            return Views(buddy).workspace(lookup.workspace(workspace), single=True)
 
     @application.get(PROJECTS, dependencies=discovers)
     async def list_projects(request: Request, workspace: str) -> Json:
         with buddy.lock:
             views = Views(buddy)
-            page, _, _ = page_of(request, look.projects(workspace), buddy.max_per_page)
+            page, _, _ = page_of(request, lookup.projects(workspace), buddy.max_per_page)
             urls = urls_below(views.workspace(workspace, single=False), "projects")
             return {**urls, "projects": [views.project(workspace, name, single=False) for name in page]}
 
     @application.get(PROJECT, dependencies=discovers)
     async def get_project(workspace: str, project: str) -> Json:
         with buddy.lock:
-            look.pipelines(workspace, project)
+            lookup.pipelines(workspace, project)
             return Views(buddy).project(workspace, project, single=True)
 
     @application.get("/user", dependencies=needs(buddy, "USER_INFO"))
@@ -68,5 +68,5 @@ def add_discovery_routes(application: FastAPI, buddy: Buddy) -> None:
             if not isinstance(body.get(name), str):
                 raise ApiError(400, f"Field {name} is required")
         with buddy.lock:
-            # A bare JSON string, an oddity of the vendor's.
+            # A bare JSON string, a quirk of the vendor's API.
             return buddy.token

@@ -1,4 +1,4 @@
-"""Refusals in the vendor's shape."""
+"""Error answers in the vendor's format."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class ApiError(Exception):
     """An error answer.
 
     :param status: HTTP status.
-    :param message: what the body says.
-    :param headers: sent along.
+    :param message: message in the body.
+    :param headers: additional headers.
     """
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:

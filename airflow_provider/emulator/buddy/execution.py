@@ -13,12 +13,12 @@ from airflow_provider.emulator.buddy.timeline import Attempt, Person, Plan, Stat
 
 @dataclass(eq=False)
 class Execution:
-    """A run; what changes with time is computed when it is read.
+    """A run; everything that changes with time is computed when it is read.
 
     :ivar id: number within the pipeline.
-    :ivar hex_id: the 24 hex digits that stand only in ``html_url``.
+    :ivar hex_id: the 24 hex digits that only ``html_url`` contains.
     :ivar creator: who started it.
-    :ivar request: what was asked for.
+    :ivar request: the request that started it.
     """
 
     id: int
@@ -49,7 +49,7 @@ class Execution:
 
     @property
     def comment(self) -> str | None:
-        """As sent."""
+        """The comment of the request."""
         return self.request.comment
 
     @property
@@ -59,21 +59,21 @@ class Execution:
         for attempt in self.attempts:
             for act in attempt.acts:
                 passed += act.variables
-        return {str(one["key"]): str(one.get("value", "")) for one in passed}
+        return {str(variable["key"]): str(variable.get("value", "")) for variable in passed}
 
     @property
     def request_body(self) -> Mapping[str, Any]:
-        """The body of the request that started it; empty if somebody else did."""
+        """The body of the request that started it; empty if it was started otherwise."""
         return self.request.raw
 
     @property
     def state(self) -> State:
-        """Where it stands now."""
+        """Its current state."""
         return self._read(self)
 
     @property
     def status(self) -> str:
-        """The vendor's status, now; a gate shows as ``WAITING_...`` whatever the option ``gate_in``."""
+        """The vendor's status now; a gate shows as ``WAITING_...`` regardless of the option ``gate_in``."""
         return self.state.status
 
     @property

@@ -1,4 +1,4 @@
-"""Routes 5 to 8: executions, listed, run, read and operated on."""
+"""Routes 5 to 8: list, start, read and operate on executions."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request
@@ -13,22 +13,22 @@ from airflow_provider.emulator.buddy.views import Views
 def add_execution_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
     reads, runs = needs(buddy, "EXECUTION_INFO"), needs(buddy, "EXECUTION_RUN")
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     @application.get(EXECUTIONS, dependencies=reads)
     async def list_executions(request: Request, workspace: str, project: str, pipeline_id: str) -> Json:
         with buddy.lock:
-            views, pipeline = Views(buddy), look.pipeline(workspace, project, pipeline_id)
+            views, pipeline = Views(buddy), lookup.pipeline(workspace, project, pipeline_id)
             listed_by = buddy.clock.now() - buddy.list_lag
-            found = [run for run in reversed(buddy.executions_of(pipeline)) if run.plan.created_at <= listed_by]
-            page, number, size = page_of(request, found, buddy.max_per_page)
+            executions = [run for run in reversed(buddy.executions_of(pipeline)) if run.plan.created_at <= listed_by]
+            page, number, size = page_of(request, executions, buddy.max_per_page)
             return {
                 **urls_below(views.pipeline(pipeline, single=False), "executions"),
                 "page": number,
                 "page_size": size,
-                "total_page_count": -(-len(found) // size),
+                "total_page_count": -(-len(executions) // size),
                 "element_count": len(page),
-                "total_element_count": len(found),
+                "total_element_count": len(executions),
                 "executions": [views.listed_execution(execution) for execution in page],
             }
 
@@ -36,18 +36,18 @@ def add_execution_routes(application: FastAPI, buddy: Buddy) -> None:
     async def run_pipeline(request: Request, workspace: str, project: str, pipeline_id: str) -> Json:
         body = await read_body(request)
         with buddy.lock:
-            pipeline = look.pipeline(workspace, project, pipeline_id)
-            asked = parse_run(body, pipeline, needs_revision=buddy.era == "E1")
-            return Views(buddy).execution(buddy.start(pipeline, asked, buddy.token_user))
+            pipeline = lookup.pipeline(workspace, project, pipeline_id)
+            run_request = parse_run(body, pipeline, needs_revision=buddy.era == "E1")
+            return Views(buddy).execution(buddy.start(pipeline, run_request, buddy.token_user))
 
     @application.get(EXECUTION, dependencies=reads)
     async def get_execution(workspace: str, project: str, pipeline_id: str, execution_id: str) -> Json:
         with buddy.lock:
-            return Views(buddy).execution(look.execution(workspace, project, pipeline_id, execution_id))
+            return Views(buddy).execution(lookup.execution(workspace, project, pipeline_id, execution_id))
 
     @application.patch(EXECUTION, dependencies=runs)
     async def patch_execution(request: Request, workspace: str, project: str, pipeline_id: str, execution_id: str) -> Json:
         body = await read_body(request)
         with buddy.lock:
-            execution = look.execution(workspace, project, pipeline_id, execution_id)
+            execution = lookup.execution(workspace, project, pipeline_id, execution_id)
             return Views(buddy).execution(operations.operate(buddy, execution, body, buddy.token_user))

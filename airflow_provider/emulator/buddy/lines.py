@@ -1,4 +1,4 @@
-"""Logs too long to be kept: lines made when they are read."""
+"""Logs that are too long to keep in memory: lines are generated when they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import overload
 class RepeatedLines(Sequence[str]):
     """A log of ``count`` lines that repeats a few; ``$LINE`` in one inserts its number, from 0.
 
-    :param pattern: the lines to repeat; none: empty lines.
+    :param pattern: the lines to repeat; if empty, all lines are empty.
     """
 
     def __init__(self, pattern: Sequence[str], count: int) -> None:

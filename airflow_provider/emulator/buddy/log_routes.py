@@ -1,4 +1,4 @@
-"""Routes 9 to 12: action executions and their logs, in the forms that the vendor has had for them."""
+"""Routes 9 to 12: action executions and their logs, in all forms that the vendor has had."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from fastapi import FastAPI, Request, Response
@@ -13,14 +13,14 @@ from airflow_provider.emulator.buddy.views import Views
 def add_log_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
     reads = needs(buddy, "EXECUTION_INFO")
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     @application.get(ACTION_EXECUTION, dependencies=reads)
     async def get_action_execution(workspace: str, project: str, pipeline_id: str, execution_id: str, action_execution_id: str) -> Json:
         with buddy.lock:
-            _there(buddy.has_action_execution_route)
-            execution = look.execution(workspace, project, pipeline_id, execution_id)
-            return Views(buddy).action_execution(execution, look.step(execution, action_execution_id))
+            _require(buddy.has_action_execution_route)
+            execution = lookup.execution(workspace, project, pipeline_id, execution_id)
+            return Views(buddy).action_execution(execution, lookup.step(execution, action_execution_id))
 
     @application.get(ACTION_EXECUTION + "/logs", dependencies=reads)
     async def get_log(
@@ -32,9 +32,9 @@ def add_log_routes(application: FastAPI, buddy: Buddy) -> None:
         action_execution_id: str,
     ) -> Json:
         with buddy.lock:
-            _there(buddy.has_logs_route)
-            execution = look.execution(workspace, project, pipeline_id, execution_id)
-            step = look.step(execution, action_execution_id)
+            _require(buddy.has_logs_route)
+            execution = lookup.execution(workspace, project, pipeline_id, execution_id)
+            step = lookup.step(execution, action_execution_id)
             limit = min(1_000, max(1, number_of(request, "limit", 100)))
             return Views(buddy).log_page(execution, step, max(0, number_of(request, "offset", 0)), limit)
 
@@ -48,19 +48,19 @@ def add_log_routes(application: FastAPI, buddy: Buddy) -> None:
         action_execution_id: str,
     ) -> Response:
         with buddy.lock:
-            _there(buddy.log_url_on_api_origin)
-            execution = look.execution(workspace, project, pipeline_id, execution_id)
-            return log_file(buddy, look.step(execution, action_execution_id), request)
+            _require(buddy.log_url_on_api_origin)
+            execution = lookup.execution(workspace, project, pipeline_id, execution_id)
+            return log_file(buddy, lookup.step(execution, action_execution_id), request)
 
     @application.get(EXECUTION + "/action/{action_id}", dependencies=reads)
     @application.get(EXECUTION + "/actions/{action_id}", dependencies=reads)
     async def get_by_action(workspace: str, project: str, pipeline_id: str, execution_id: str, action_id: str) -> Json:
         with buddy.lock:
-            _there(buddy.has_legacy_log_routes)
-            execution = look.execution(workspace, project, pipeline_id, execution_id)
-            return Views(buddy).legacy_action_execution(execution, look.step_of_action(execution, action_id))
+            _require(buddy.has_legacy_log_routes)
+            execution = lookup.execution(workspace, project, pipeline_id, execution_id)
+            return Views(buddy).legacy_action_execution(execution, lookup.step_of_action(execution, action_id))
 
 
-def _there(is_there: bool) -> None:
-    if not is_there:
+def _require(route_exists: bool) -> None:
+    if not route_exists:
         raise ApiError(404, "Not Found")

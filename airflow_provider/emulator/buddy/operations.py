@@ -1,26 +1,24 @@
-"""The operations of PATCH on an execution: cancel, retry, pass a gate, start a delayed run."""
+"""The operations of PATCH on an execution: cancel, retry, approve, start a delayed run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.buddy.errors import ApiError
 from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.run_request import parse_variables
 from airflow_provider.emulator.buddy.scenario import Gate
 from airflow_provider.emulator.buddy.statuses import OPERATIONS, RETRYABLE
 from airflow_provider.emulator.buddy.timeline import Act, Person, Step
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
 
-
-def operate(buddy: Buddy, execution: Execution, body: Any, by: Person) -> Execution:
+def operate(buddy: Installation, execution: Execution, body: Any, by: Person) -> Execution:
     """Carry out the operation that ``body`` names and return the execution to answer with.
 
-    :param by: who does it.
-    :raises ApiError: 400 if it does not fit, 403 if ``by`` may not.
+    :param by: the user who does it.
+    :raises ApiError: 400 if the state does not allow it, 403 if ``by`` may not.
     """
     if not isinstance(body, dict):
         raise ApiError(400, "The body must be a JSON object")
@@ -40,8 +38,8 @@ def operate(buddy: Buddy, execution: Execution, body: Any, by: Person) -> Execut
     raise ApiError(400, f"Unknown operation {operation!r}")
 
 
-def cancel(buddy: Buddy, execution: Execution, by: Person) -> Execution:
-    """Cancel a run that is neither over nor being cancelled.
+def cancel(buddy: Installation, execution: Execution, by: Person) -> Execution:
+    """Cancel a run that has not ended and is not being cancelled.
 
     :raises ApiError: 400.
     """
@@ -52,8 +50,8 @@ def cancel(buddy: Buddy, execution: Execution, by: Person) -> Execution:
     return execution
 
 
-def run_now(buddy: Buddy, execution: Execution, by: Person) -> Execution:
-    """Start a delayed run at once.
+def run_now(buddy: Installation, execution: Execution, by: Person) -> Execution:
+    """Start a delayed run now.
 
     :raises ApiError: 400.
     """
@@ -64,10 +62,10 @@ def run_now(buddy: Buddy, execution: Execution, by: Person) -> Execution:
     return execution
 
 
-def approve(buddy: Buddy, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
-    """Pass a gate that a run waits at, if ``body`` fits it.
+def approve(buddy: Installation, execution: Execution, body: dict[str, Any], by: Person) -> Execution:
+    """Pass the gate that a run waits at, if ``body`` matches it.
 
-    :raises ApiError: 400 if it waits for nothing or for something else, or if several gates wait and ``body`` names none;
+    :raises ApiError: 400 if the run does not wait or the operation is wrong, or if several gates wait and ``body`` names none;
         403 if ``by`` may not approve.
     """
     step, gate = waiting_step(execution, body.get("approve_action_id"))
@@ -84,7 +82,7 @@ def waiting_step(execution: Execution, wanted: Any = None) -> tuple[Step, Gate]:
     """Return the step at whose gate the run waits, and the gate.
 
     :param wanted: id of the action execution or of the action, as text or number; None: the only one.
-    :raises ApiError: 400 if it waits at none, not at that one, or at several.
+    :raises ApiError: 400 if no gate waits, not that one, or several.
     """
     waiting = [(step, step.action) for step in execution.state.steps if step.waiting and isinstance(step.action, Gate)]
     if not waiting:
@@ -98,14 +96,14 @@ def waiting_step(execution: Execution, wanted: Any = None) -> tuple[Step, Gate]:
 
 
 def pass_gate(
-    buddy: Buddy, execution: Execution, step: Step, gate: Gate, variables: tuple[Mapping[str, Any], ...], by: Person
+    buddy: Installation, execution: Execution, step: Step, gate: Gate, variables: tuple[Mapping[str, Any], ...], by: Person
 ) -> Execution:
-    """Pass a gate that waits.
+    """Pass a waiting gate.
 
     :raises ApiError: 403 if ``by`` may not.
     """
     if gate.prevent_self_approval and by == execution.creator:
-        raise ApiError(403, "Whoever started the execution may not approve it")
+        raise ApiError(403, "The user who started the execution may not approve it")
     if not _may_approve(gate, by):
         raise ApiError(403, f"You are not allowed to approve the action {gate.name!r}")
     act = Act("approve", buddy.clock.now(), by, step_id=step.id, variables=variables)

@@ -1,4 +1,4 @@
-"""What a step has produced by a given time: log lines and variables."""
+"""The log lines and output variables of a step at a given time."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ LINE_LIMIT = 2_000
 
 
 def log_lines(step: Step, now: float, offset: int = 0, limit: int | None = None) -> list[str]:
-    """Return lines that the log has at ``now``, epoch seconds.
+    """Return lines of the log at ``now``, epoch seconds.
 
     :param offset: first line, from 0.
-    :param limit: how many at most; None: all.
+    :param limit: maximum number of lines; None: all.
     """
     lines, end = _whole_lines(step), log_length(step, now)
     if limit is not None:
         end = min(end, offset + limit)
-    # One by one: a sequence given as a log need not know slices.
-    picked = (lines[number] for number in range(offset, end))
+    # One by one, because a sequence that is used as log may not support slices.
+    picked_lines = (lines[number] for number in range(offset, end))
     if step.loop_value is not None:
-        picked = (line.replace("$LOOP", step.loop_value) for line in picked)
-    return [line[:LINE_LIMIT] for line in picked]
+        picked_lines = (line.replace("$LOOP", step.loop_value) for line in picked_lines)
+    return [line[:LINE_LIMIT] for line in picked_lines]
 
 
 def log_length(step: Step, now: float) -> int:
-    """Return how many lines the log has at ``now``, epoch seconds, without reading any."""
+    """Return the number of lines of the log at ``now``, epoch seconds, without reading any."""
     lines, action = _whole_lines(step), step.action
     count = len(lines)
     if not count or step.started_at is None or step.status == "SKIPPED" or isinstance(action, Gate):
         return count
     over = step.finished_at is not None and not step.cut
-    late = max(1, count // 4) if action.log_lag > 0 else 0
+    held_back = max(1, count // 4) if action.log_lag > 0 else 0
     if over and step.finished_at is not None and step.finished_at + action.log_lag <= now:
         return count
-    return count - late if over else min(count - late, _begun(step, action.seconds, count, now))
+    return count - held_back if over else min(count - held_back, _lines_begun(step, action.seconds, count, now))
 
 
-def _begun(step: Step, seconds: float, count: int, now: float) -> int:
-    """Return how many of ``count`` lines, spread over the action's time, have come when it stopped or by ``now``."""
+def _lines_begun(step: Step, seconds: float, count: int, now: float) -> int:
+    """Return how many of ``count`` lines, spread over the action's duration, exist at ``now`` or at its end."""
     started_at = step.started_at or 0.0
     until = now if step.finished_at is None else step.finished_at
     gap = seconds / count if math.isfinite(seconds) else 0.0
@@ -54,7 +54,7 @@ def _begun(step: Step, seconds: float, count: int, now: float) -> int:
     if gap <= 0:
         return count
     guess = min(count, int((until - started_at) / gap) + 1)
-    # The quotient is rounded: what counts is when a line comes.
+    # The quotient is rounded, so compare with the time of each line.
     while guess > 0 and started_at + gap * (guess - 1) > until:
         guess -= 1
     while guess < count and started_at + gap * guess <= until:
@@ -80,7 +80,7 @@ def ciphertext(value: str) -> str:
 
 
 def shown_variable(key: str, value: str, encrypted: bool) -> dict[str, object]:
-    """Return a variable as answers carry it: never a secret in clear."""
+    """Return a variable as it stands in answers: secrets only as ciphertext."""
     if encrypted:
         return {"key": key, "value": ciphertext(value), "encrypted": True}
     return {"key": key, "value": value}
@@ -90,13 +90,16 @@ def passed_variables(step: Step) -> list[dict[str, object]]:
     """Return the variables that came with the approval of a gate."""
     if step.approval is None or step.finished_at is None:
         return []
-    return [shown_variable(str(one["key"]), str(one.get("value", "")), bool(one.get("encrypted"))) for one in step.approval.variables]
+    return [
+        shown_variable(str(variable["key"]), str(variable.get("value", "")), bool(variable.get("encrypted")))
+        for variable in step.approval.variables
+    ]
 
 
 def outputted_variables(step: Step, run_variables: Mapping[str, str], now: float) -> list[dict[str, object]]:
     """Return the variables that the step has exported by ``now``, epoch seconds.
 
-    :param run_variables: passed with the run and at its gates; ``$NAME`` in an output inserts one.
+    :param run_variables: variables of the run; ``$NAME`` in an output inserts one.
     """
     action = step.action
     if step.finished_at is None or step.started_at is None or step.cut:

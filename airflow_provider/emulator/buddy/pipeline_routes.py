@@ -11,35 +11,35 @@ from airflow_provider.emulator.buddy.views import Views
 def add_pipeline_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
     reads = needs(buddy, "EXECUTION_INFO")
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     @application.get(PIPELINES, dependencies=reads)
     async def list_pipelines(request: Request, workspace: str, project: str) -> Json:
         with buddy.lock:
-            views, found = Views(buddy), look.pipelines(workspace, project)
+            views, pipelines = Views(buddy), lookup.pipelines(workspace, project)
             if request.query_params.get("sort_by") == "name":
-                found.sort(key=lambda pipeline: pipeline.name)
+                pipelines.sort(key=lambda pipeline: pipeline.name)
             if request.query_params.get("sort_direction", "").upper() == "DESC":
-                found.reverse()
-            page, _, _ = page_of(request, found, buddy.max_per_page)
+                pipelines.reverse()
+            page, _, _ = page_of(request, pipelines, buddy.max_per_page)
             urls = urls_below(views.project(workspace, project, single=False), "pipelines")
             return {**urls, "pipelines": [views.pipeline(pipeline, single=False) for pipeline in page]}
 
     @application.get(PIPELINE, dependencies=reads)
     async def get_pipeline(workspace: str, project: str, pipeline_id: str) -> Json:
         with buddy.lock:
-            return Views(buddy).pipeline(look.pipeline(workspace, project, pipeline_id), single=True)
+            return Views(buddy).pipeline(lookup.pipeline(workspace, project, pipeline_id), single=True)
 
     @application.get(ACTIONS, dependencies=reads)
     async def list_actions(workspace: str, project: str, pipeline_id: str) -> Json:
         with buddy.lock:
-            views, pipeline = Views(buddy), look.pipeline(workspace, project, pipeline_id)
-            shown = views.action if buddy.listed_actions_are_whole else views.listed_action
+            views, pipeline = Views(buddy), lookup.pipeline(workspace, project, pipeline_id)
+            render = views.action if buddy.listed_actions_are_whole else views.listed_action
             urls = urls_below(views.pipeline(pipeline, single=False), "actions")
-            return {**urls, "actions": [shown(pipeline, action) for action in pipeline.actions]}
+            return {**urls, "actions": [render(pipeline, action) for action in pipeline.actions]}
 
     @application.get(ACTIONS + "/{action_id}", dependencies=reads)
     async def get_action(workspace: str, project: str, pipeline_id: str, action_id: str) -> Json:
         with buddy.lock:
-            pipeline = look.pipeline(workspace, project, pipeline_id)
-            return Views(buddy).action(pipeline, look.action(pipeline, action_id))
+            pipeline = lookup.pipeline(workspace, project, pipeline_id)
+            return Views(buddy).action(pipeline, lookup.action(pipeline, action_id))

@@ -1,4 +1,4 @@
-"""HTTP range requests, as far as one range of bytes goes."""
+"""HTTP range requests for a single range of bytes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 
 class Unsatisfiable(Exception):
-    """The range begins behind the end: 416."""
+    """The range begins after the end: 416."""
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return first byte and the one after the last; None: the whole, as no range or none that is understood was asked for.
+    """Return the first byte and the one after the last; None: the whole file, because the header is missing or invalid.
 
     :param header: ``bytes=a-b``, ``bytes=a-`` or ``bytes=-n``.
-    :param size: bytes there are.
-    :raises Unsatisfiable: none of the bytes asked for is there.
+    :param size: size of the file in bytes.
+    :raises Unsatisfiable: the range contains no byte of the file.
     """
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").replace(" ", ""))
     if match is None or not (match[1] or match[2]):

@@ -1,8 +1,9 @@
-"""What the routes share: the checks before them, finding what a path names, bodies, pages."""
+"""Shared parts of the routes: access checks, lookup by path, bodies, pages."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
+import contextlib
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -32,23 +33,23 @@ ACTION_EXECUTION = EXECUTION + "/action_executions/{action_execution_id}"
 
 
 def needs(buddy: Buddy, *scopes: str) -> list[Any]:
-    """Return the dependencies of a route that takes a token with these scopes, by their names in E2."""
+    """Return the dependencies of a route that requires these scopes, by their names in E2."""
     return [Depends(_access(buddy, *scopes))]
 
 
 def _access(buddy: Buddy, *scopes: str) -> Callable[[Request, Response], Coroutine[Any, Any, None]]:
-    """Return the check that a route makes first; it also sets the headers of every answer."""
+    """Return the access check of a route; it also sets the headers of every answer."""
 
     async def check(request: Request, response: Response) -> None:
         with buddy.lock:
             accepted = accepted_scopes(buddy.era, scopes)
             headers: dict[str, str] = {}
-            # Where a refusal finds them.
+            # An error answer takes them from here.
             request.state.headers = headers
             check_token(request.headers.get("authorization"), buddy.token)
             if buddy.era == "E1":
                 headers["X-Buddy-Media-Type"] = "buddy.v1.1.0"
-                # The numbers that the vendor's old pages print; they make no sense together.
+                # The numbers in the vendor's old documentation, although they contradict each other.
                 headers |= {"X-Rate-Limit-Limit": "1", "X-Rate-Limit-Remaining": "999"}
             else:
                 headers.update(scope_headers(buddy.scopes, accepted))
@@ -70,62 +71,62 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
 
 
 async def refuse_route(request: Request, error: Exception) -> JSONResponse:
-    """Answer a request that no route fits."""
+    """Answer a request that no route matches."""
     assert isinstance(error, HTTPException)
     return JSONResponse(error_body(str(error.detail)), error.status_code)
 
 
 class Lookup:
-    """Finds what a path names, or answers 404."""
+    """Finds the objects that a path names, or raises a 404."""
 
     def __init__(self, buddy: Buddy) -> None:
         self._buddy = buddy
 
     def workspaces(self) -> list[str]:
-        """All handles."""
-        kept = {variable.workspace for variable in self._buddy.variables} | {webhook.workspace for webhook in self._buddy.webhooks}
-        return sorted(kept | {pipeline.workspace for pipeline in self._buddy.pipelines})
+        """Return the handles of all workspaces."""
+        others = {variable.workspace for variable in self._buddy.variables} | {webhook.workspace for webhook in self._buddy.webhooks}
+        return sorted(others | {pipeline.workspace for pipeline in self._buddy.pipelines})
 
     def workspace(self, workspace: str) -> str:
-        """Its handle."""
+        """Return the handle of a workspace that exists."""
         if workspace not in self.workspaces():
             raise ApiError(404, "Workspace not found")
         return workspace
 
     def projects(self, workspace: str) -> list[str]:
-        """All handles."""
+        """Return the handles of all projects of a workspace."""
         self.workspace(workspace)
         return sorted({pipeline.project for pipeline in self._buddy.pipelines if pipeline.workspace == workspace})
 
     def pipelines(self, workspace: str, project: str) -> list[Pipeline]:
-        """Those of a project."""
+        """Return the pipelines of a project."""
         if project not in self.projects(workspace):
             raise ApiError(404, "Project not found")
-        return [one for one in self._buddy.pipelines if one.workspace == workspace and one.project == project]
+        return [pipeline for pipeline in self._buddy.pipelines if pipeline.workspace == workspace and pipeline.project == project]
 
     def pipeline(self, workspace: str, project: str, pipeline_id: str) -> Pipeline:
-        """By its integer id."""
+        """Return a pipeline by its integer id."""
         for pipeline in self.pipelines(workspace, project):
             if str(pipeline.id) == pipeline_id:
                 return pipeline
         raise ApiError(404, "Pipeline not found")
 
     def action(self, pipeline: Pipeline, action_id: str) -> Action | Gate:
-        """By its integer id: names need not be unique."""
+        """Return an action by its integer id; names may not be unique."""
         for action in pipeline.actions:
             if str(action.id) == action_id:
                 return action
         raise ApiError(404, "Action not found")
 
     def execution(self, workspace: str, project: str, pipeline_id: str, execution_id: str) -> Execution:
-        """By its integer id: the vendor's routes do not take the hex one."""
+        """Return an execution by its integer id; the vendor's routes do not accept the hex id."""
         for execution in self._buddy.executions_of(self.pipeline(workspace, project, pipeline_id)):
             if str(execution.id) == execution_id:
                 return execution
         raise ApiError(404, "Execution not found")
 
     def step(self, execution: Execution, action_execution_id: str) -> Step:
-        """By its opaque id."""
+        """Return an action execution by its opaque id."""
         state = execution.state
         for step in (*state.steps, *state.replaced):
             if step.id == action_execution_id:
@@ -133,7 +134,7 @@ class Lookup:
         raise ApiError(404, "Action execution not found")
 
     def step_of_action(self, execution: Execution, action_id: str) -> Step:
-        """The last one of an action that has started, or else its first one."""
+        """Return the last started action execution of an action, or its first one if none has started."""
         steps = [step for step in execution.state.steps if str(step.action.id) == action_id]
         if not steps:
             raise ApiError(404, "Action execution not found")
@@ -141,7 +142,7 @@ class Lookup:
 
 
 async def read_body(request: Request) -> Any:
-    """Return the JSON of a body; None if there is none."""
+    """Return the JSON of a body; None if the body is empty."""
     text = await request.body()
     try:
         return json.loads(text) if text else None
@@ -157,19 +158,31 @@ async def read_object(request: Request) -> Json:
     return body
 
 
+@contextlib.contextmanager
+def bad_request() -> Iterator[None]:
+    """Answer a ``ValueError`` with 400 and its message."""
+    try:
+        yield
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
+
+
 def number_of(request: Request, name: str, default: int) -> int:
-    """Return a number of the query; ``default`` if it is missing or no number."""
+    """Return a number of the query; ``default`` if it is missing or not a number."""
     try:
         return int(request.query_params.get(name, default))
     except ValueError:
         return default
 
 
-def page_of(request: Request, found: Sequence[_T], most: int) -> tuple[Sequence[_T], int, int]:
-    """Return the page asked for, its number, and the size of pages."""
+def page_of(request: Request, items: Sequence[_T], max_size: int) -> tuple[Sequence[_T], int, int]:
+    """Return the requested page, its number, and the page size.
+
+    :param max_size: maximum page size.
+    """
     number = max(1, number_of(request, "page", 1))
-    size = min(most, max(1, number_of(request, "per_page", 20)))
-    return found[(number - 1) * size : number * size], number, size
+    size = min(max_size, max(1, number_of(request, "per_page", 20)))
+    return items[(number - 1) * size : number * size], number, size
 
 
 def urls_below(view: Json, name: str) -> Json:

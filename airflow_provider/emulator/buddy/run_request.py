@@ -1,4 +1,4 @@
-"""The body of a run request, checked."""
+"""Parsing of the body of a run request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFS = ("branch", "tag", "pull_request")
 
 @dataclass
 class RunRequest:
-    """What a run was asked for. ``raw``: the body as sent; ``delay_until``: epoch seconds."""
+    """The request that starts a run. ``raw``: the body as sent; ``delay_until``: epoch seconds."""
 
     raw: Mapping[str, Any] = field(default_factory=dict)
     comment: str | None = None
@@ -33,9 +33,9 @@ class RunRequest:
 
 
 def parse_run(body: Any, pipeline: Pipeline, *, needs_revision: bool) -> RunRequest:
-    """Return the request that ``body`` makes.
+    """Parse the body of a run request.
 
-    :param needs_revision: whether ``to_revision`` is demanded, as it once was.
+    :param needs_revision: whether ``to_revision`` is required, as in E1.
     :raises ApiError: 400.
     """
     if body is None:
@@ -84,10 +84,11 @@ def parse_variables(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     :raises ApiError: 400.
     """
     variables = body.get("variables") or []
-    good = isinstance(variables, list) and all(
-        isinstance(one, dict) and isinstance(one.get("key"), str) and isinstance(one.get("value", ""), str) for one in variables
+    valid = isinstance(variables, list) and all(
+        isinstance(variable, dict) and isinstance(variable.get("key"), str) and isinstance(variable.get("value", ""), str)
+        for variable in variables
     )
-    if not good:
+    if not valid:
         raise ApiError(400, "Field variables must be a list of objects with key and value, both strings")
     return tuple(variables)
 
@@ -114,7 +115,7 @@ def _time(value: Any) -> float | None:
 def _only(value: Any, pipeline: Pipeline) -> frozenset[int] | None:
     if not value:
         return None
-    known = {action.id for action in pipeline.actions}
-    if not isinstance(value, list) or any(isinstance(one, bool) or one not in known for one in value):
+    ids = {action.id for action in pipeline.actions}
+    if not isinstance(value, list) or any(isinstance(number, bool) or number not in ids for number in value):
         raise ApiError(400, "Field actions_to_run must be a list of ids of the pipeline's actions")
     return frozenset(value)

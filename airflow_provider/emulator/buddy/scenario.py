@@ -1,4 +1,4 @@
-"""What a pipeline does when it runs: the description that a test or a demonstration writes."""
+"""Pipelines as tests and demonstrations describe them: the script of their runs."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class Action:
     :ivar name: shown in the UI.
     :ivar type: the vendor's action type; any text.
     :ivar seconds: how long it runs.
-    :ivar log: its lines, spread evenly over that time; any sequence: only the lines asked for are read.
-    :ivar lines: makes a log of so many lines by repeating those of ``log``; ``$LINE`` in one inserts its number, from 0.
+    :ivar log: its lines, spread evenly over that time; any sequence, only the requested lines are read.
+    :ivar lines: number of lines of the log, which repeats those of ``log``; ``$LINE`` in one inserts its number, from 0.
     :ivar outputs: variables that it exports when it finishes; ``$NAME`` in a value inserts a variable of the run.
     :ivar encrypted_outputs: names of outputs that come back as ciphertext.
-    :ivar status: how it ends; several values are those of the first, second, ... attempt, the last one repeats. Automatic
-        retries are attempts, too.
+    :ivar status: how it ends; several values apply to the first, second, ... attempt, and the last value repeats. Automatic
+        retries count as attempts.
     :ivar loop: one action execution for each value, one after another; ``$LOOP`` in log and outputs inserts the value.
-    :ivar loop_status: how the action executions of some of these values end, where it is not as ``status`` says.
-    :ivar retry_count: how many more action executions follow a failed one, by themselves.
-    :ivar retry_interval: seconds until each of them starts.
+    :ivar loop_status: how the action executions of some of these values end, if different from ``status``.
+    :ivar retry_count: how many times a failed action execution is retried automatically.
+    :ivar retry_interval: seconds before each retry.
     :ivar run_next: whether the next action waits for this one, ``WAIT_ON_SUCCESS``, or starts with it,
-        ``IN_SOFT_PARALLEL`` (if there are runners enough) or ``IN_HARD_PARALLEL``.
+        ``IN_SOFT_PARALLEL`` (if there are enough runners) or ``IN_HARD_PARALLEL``.
     :ivar definition: more fields of the vendor's action object, such as those of ``RUN_DOCKER_CONTAINER``.
     :ivar details: more fields of the vendor's action execution object, such as ``target``.
-    :ivar error_message: told once it has failed.
+    :ivar error_message: shown once it has failed.
     :ivar ignore_errors: a failure does not stop the run.
-    :ivar outputs_lag: seconds after the finish until the outputs show.
-    :ivar log_lag: seconds after the finish until the last quarter of the log shows.
-    :ivar action_execution_id: of its first action execution; default: in turn 24 hex digits and another opaque string.
-    :ivar id: integer id; given when the pipeline is added, if not set.
+    :ivar outputs_lag: seconds after the end until the outputs appear.
+    :ivar log_lag: seconds after the end until the last quarter of the log appears.
+    :ivar action_execution_id: id of its first action execution; default: alternately 24 hex digits and another opaque string.
+    :ivar id: integer id; default: assigned when the pipeline is added.
     """
 
     name: str
@@ -70,20 +70,20 @@ class Action:
 
 @dataclass
 class Gate:
-    """A step that waits for a person.
+    """A step that waits for manual approval.
 
     :ivar type: ``WAIT_FOR_APPLY``, ``WAIT_FOR_VARIABLES``, ``SET_VARIABLES`` or ``APPROVE_VT``.
-    :ivar comment: shown to whoever approves.
-    :ivar variables: those asked for, as the vendor's objects (``key``, ``defaults``, ...).
-    :ivar auto_after: seconds after which a person approves; None: nobody does by themselves.
-    :ivar prevent_self_approval: whoever started the run may not approve.
-    :ivar approvers: names of those who may approve; None: everybody whom ``permissions`` let.
+    :ivar comment: shown to the approver.
+    :ivar variables: the variables to enter, as the vendor's objects (``key``, ``defaults``, ...).
+    :ivar auto_after: seconds after which it is approved; None: it is not approved automatically.
+    :ivar prevent_self_approval: the user who started the run may not approve.
+    :ivar approvers: names of those who may approve; None: everybody whom ``permissions`` allow.
     :ivar permissions: the vendor's object: ``{"others": "DENIED", "users": [{"id": 2, "access_level": "ALLOWED"}]}``.
-    :ivar run_next: as for :class:`Action`; so several gates may wait at once.
-    :ivar definition: as for :class:`Action`.
-    :ivar details: as for :class:`Action`.
-    :ivar action_execution_id: as for :class:`Action`.
-    :ivar id: as for :class:`Action`.
+    :ivar run_next: see :class:`Action`; several gates can wait at the same time.
+    :ivar definition: see :class:`Action`.
+    :ivar details: see :class:`Action`.
+    :ivar action_execution_id: see :class:`Action`.
+    :ivar id: see :class:`Action`.
     """
 
     name: str
@@ -105,17 +105,17 @@ class Gate:
 class Pipeline:
     """A pipeline and the script of its runs.
 
-    :ivar identifier: as the vendor's CLI takes it; default: the name.
-    :ivar id: integer id; given when it is added, if not set.
-    :ivar queue_seconds: time that a run spends ENQUEUED.
-    :ivar initial_seconds: time that it spends INITIAL before that.
-    :ivar final_status: how a run ends, whatever the actions give; several values: of the first, second, ... attempt.
-    :ivar refs: what it is set up for; several, or a wildcard, make a branch, tag or pull request necessary.
-    :ivar concurrent: False lets a second run wait, ENQUEUED, for the end of the first.
-    :ivar no_skip_to_most_recent: False, where runs are not concurrent: a run that still waits is SKIPPED as soon as a newer
-        one arrives. Delayed runs take no part.
+    :ivar identifier: identifier that the vendor's CLI takes; default: the name.
+    :ivar id: integer id; default: assigned when the pipeline is added.
+    :ivar queue_seconds: seconds that a run spends ENQUEUED.
+    :ivar initial_seconds: seconds that it spends INITIAL before that.
+    :ivar final_status: how a run ends, regardless of its actions; several values apply to the first, second, ... attempt.
+    :ivar refs: the refs that it is configured for; with several, or a wildcard, a run needs a branch, tag or pull request.
+    :ivar concurrent: False: a second run waits, ENQUEUED, for the end of the first.
+    :ivar no_skip_to_most_recent: False, where runs are not concurrent: a waiting run is SKIPPED as soon as a newer
+        one arrives. This does not affect delayed runs.
     :ivar description_required: a run needs a comment.
-    :ivar paused: shown; runs are taken all the same.
+    :ivar paused: only shown; runs are accepted.
     :ivar disabled: runs are refused.
     """
 
@@ -137,10 +137,10 @@ class Pipeline:
 
     @property
     def has_wildcard(self) -> bool:
-        """Whether it runs for refs that it does not name."""
+        """Whether one of its refs is a pattern."""
         return any("*" in ref for ref in self.refs)
 
 
 def of_attempt(status: str | Sequence[str], attempt: int) -> str:
-    """Return the status of an attempt, counted from 0; the last one given repeats."""
+    """Return the status of an attempt, counted from 0; the last value repeats."""
     return status if isinstance(status, str) else status[min(attempt, len(status) - 1)]

@@ -1,4 +1,4 @@
-"""Pipelines and variables from the plain objects of a scenario file, checked."""
+"""Reads pipelines and variables from the plain objects of a scenario file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEYS = {"pipelines", "variables"}
 def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
     """Return the pipelines of ``{pipelines: [{name: ..., actions: [{name: ...}, {gate: ...}]}]}``.
 
-    :raises ScenarioError: a key is unknown or missing, or a value of the wrong type; the message names the place.
+    :raises ScenarioError: a key is unknown or missing, or a value has the wrong type; the message names the place.
     """
     check_keys("buddy", scenario, _KEYS)
     items = listed("buddy.pipelines", scenario.get("pipelines", []))
@@ -26,10 +26,10 @@ def read_pipelines(scenario: Mapping[str, Any]) -> list[Pipeline]:
 def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
     """Return the variables of ``{variables: [{key: ..., value: ...}]}``.
 
-    :raises ScenarioError: as for :func:`read_pipelines`.
+    :raises ScenarioError: see :func:`read_pipelines`.
     """
     check_keys("buddy", scenario, _KEYS)
-    found = []
+    variables = []
     for number, item in enumerate(listed("buddy.variables", scenario.get("variables", []))):
         place = f"buddy.variables[{number}]"
         variable = build(Variable, place, dict(mapping(place, item)))
@@ -37,15 +37,15 @@ def read_variables(scenario: Mapping[str, Any]) -> list[Variable]:
             variable.check()
         except ValueError as error:
             raise ScenarioError(f"{place}: {error}") from None
-        found.append(variable)
-    return found
+        variables.append(variable)
+    return variables
 
 
 def _pipeline(place: str, item: Any) -> Pipeline:
     values = dict(mapping(place, item))
     actions = listed(f"{place}.actions", values.pop("actions", None) or [])
     pipeline = build(Pipeline, place, values)
-    pipeline.actions = [_action(f"{place}.actions[{number}]", one) for number, one in enumerate(actions)]
+    pipeline.actions = [_action(f"{place}.actions[{number}]", action) for number, action in enumerate(actions)]
     return pipeline
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands at a given time: a pure function of its script, of what people did to it, and of the time.
+"""The state of a run at a given time: a pure function of its script, of what people did to it, and of the time.
 
 Nothing runs in the background. Whatever happens at time t has happened once the clock shows t.
 """
@@ -23,15 +23,15 @@ class Person:
 
 
 SOMEBODY = Person(2, "Mike")
-"""The person who acts when a scenario names nobody."""
+"""The person who acts if the caller names nobody."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """Something a person did to a run.
+    """Something that a person did to a run.
 
-    :ivar kind: ``cancel``, ``end`` (to ``status``, at once), ``show`` (``status`` although it goes on), ``approve`` (the
-        step ``step_id``), ``run_now`` (a delayed run).
+    :ivar kind: ``cancel``, ``end`` (with ``status``, immediately), ``show`` (``status``, but the run continues), ``approve`` (the
+        step ``step_id``), ``run_now`` (start a delayed run).
     :ivar at: epoch seconds.
     :ivar seconds: from a cancel to its end.
     """
@@ -50,7 +50,7 @@ class Attempt:
     """A run from its start, or from a retry, to its end.
 
     :ivar at: epoch seconds of the start or the retry.
-    :ivar step_ids: action execution id for each of :func:`slots`, for those that this attempt plays.
+    :ivar step_ids: action execution id for each of :func:`slots`.
     """
 
     at: float
@@ -60,9 +60,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a run when it is created; times are epoch seconds.
+    """What is fixed when a run is created; times are epoch seconds.
 
-    :ivar runners: how many actions a soft parallel may have; None: any number.
+    :ivar runners: how many actions of a soft parallel may run at the same time; None: any number.
     """
 
     created_at: float
@@ -105,12 +105,15 @@ def _retries(action: Action | Gate) -> int:
 
 @dataclass
 class Step:
-    """One action execution at the time asked for; times are epoch seconds.
+    """One action execution at the requested time; times are epoch seconds.
 
-    :ivar position: of its action in the script; ``turn``: of its loop; ``retry``: of that turn, by itself.
-    :ivar passed: it finished in a way that let the run go on, so a retry does not play it again.
-    :ivar approval: what passed the gate; ``stop``: the cancel that ended it.
-    :ivar cut: it ended before its time, so log and outputs are not whole.
+    :ivar position: position of its action in the script.
+    :ivar turn: number of its turn in the loop, from 0.
+    :ivar retry: number of its automatic retry in that turn, from 0.
+    :ivar passed: it ended in a way that let the run continue, so a retry does not run it again.
+    :ivar approval: the act that passed the gate.
+    :ivar stop: the cancel that ended it.
+    :ivar cut: it was ended early, so log and outputs are incomplete.
     """
 
     id: str
@@ -128,7 +131,7 @@ class Step:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Position and turn: what a retry plays again, or not."""
+        """Position and turn: the unit that a retry runs again, or not."""
         return self.position, self.turn
 
     @property
@@ -139,7 +142,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Of its action."""
+        """Name of its action."""
         return self.action.name
 
     @property
@@ -149,16 +152,16 @@ class Step:
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits for a person."""
+        """Whether it waits for manual approval."""
         return isinstance(self.action, Gate) and self.live and self.status.startswith("WAITING_")
 
 
 @dataclass
 class State:
-    """A run at the time asked for; times are epoch seconds.
+    """A run at the requested time; times are epoch seconds.
 
     :ivar steps: action executions, in the order of the script, its loops and its automatic retries.
-    :ivar replaced: steps of earlier attempts that were played again.
+    :ivar replaced: steps of earlier attempts that were run again.
     :ivar first_finished_at: end of the first attempt.
     """
 
@@ -176,7 +179,7 @@ class State:
 
 
 def leaves_queue_at(plan: Plan, attempt: Attempt, free_at: float) -> float:
-    """Return when the run's first step may begin; ``free_at``: when the pipeline has a place for it."""
+    """Return when the run's first step may begin; ``free_at``: when the pipeline has room for it."""
     delay = plan.delay_until if plan.delay_until is not None else plan.created_at
     for act in attempt.acts:
         if act.kind == "run_now":
@@ -185,16 +188,16 @@ def leaves_queue_at(plan: Plan, attempt: Attempt, free_at: float) -> float:
 
 
 def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0.0) -> State:
-    """Return where the run stands at ``now``.
+    """Return the state of a run at ``now``.
 
-    :param attempts: the start, and every retry.
+    :param attempts: the first attempt, and one for each retry.
     :param now: epoch seconds.
-    :param free_at: when the pipeline has a place for the run; infinity: not yet known.
+    :param free_at: when the pipeline has room for the run; infinity: not yet known.
     """
-    # A clock may be set back: what people did is undone then, too.
+    # If the clock is set back, what people did after that time is undone.
     attempts = [attempts[0], *(attempt for attempt in attempts[1:] if attempt.at <= now)]
-    begins = leaves_queue_at(plan, attempts[0], free_at)
-    state = _play_attempt(plan, 0, attempts[0], {}, begins, _end_of(attempts, 0, now))
+    start = leaves_queue_at(plan, attempts[0], free_at)
+    state = _play_attempt(plan, 0, attempts[0], {}, start, _end_of(attempts, 0, now))
     first_finished_at, started_at = state.finished_at, state.started_at
     replaced: list[Step] = []
     for number in range(1, len(attempts)):
@@ -208,9 +211,9 @@ def play(plan: Plan, attempts: Sequence[Attempt], now: float, free_at: float = 0
 
 
 def _passed(steps: Iterable[Step]) -> dict[tuple[int, int], list[Step]]:
-    """Return the places where nothing is left to do, with all their action executions: failed ones come before the good one."""
-    places = {place: list(found) for place, found in groupby(steps, lambda step: step.place)}
-    return {place: found for place, found in places.items() if found[-1].passed}
+    """Return the completed places with all their action executions; failed ones come before the successful one."""
+    places = {place: list(same_place) for place, same_place in groupby(steps, lambda step: step.place)}
+    return {place: same_place for place, same_place in places.items() if same_place[-1].passed}
 
 
 def _end_of(attempts: Sequence[Attempt], number: int, now: float) -> float:
@@ -231,34 +234,34 @@ def _play_attempt(
         state.status = outcome
         state.finished_at = ended_at if outcome in TERMINAL else None
     elif started:
-        # A gate shows in the run's status only if nothing else goes on beside it.
+        # A gate shows in the run's status only if nothing else runs.
         live = sorted((step for step in steps if step.live), key=lambda step: step.waiting)
         state.status = live[0].status if live else "INPROGRESS"
     if state.finished_at is None:
         if halt:
             _halt(state, halt, attempt.acts, until)
         if state.finished_at is None and state.status != "TERMINATING":
-            shown = [act.status for act in attempt.acts if act.kind == "show"]
-            state.status = shown[-1] if shown else state.status
+            shown_statuses = [act.status for act in attempt.acts if act.kind == "show"]
+            state.status = shown_statuses[-1] if shown_statuses else state.status
     return state
 
 
 def _walk(
     plan: Plan, number: int, attempt: Attempt, kept: Mapping[tuple[int, int], list[Step]], begins: float, horizon: float
 ) -> tuple[list[Step], str, float | None]:
-    """Play the script up to ``horizon``; return its steps, how it ends, and when, if it has."""
+    """Simulate the script up to ``horizon``; return its steps, its final status, and the time of its end, if it has ended."""
     ids = dict(zip(slots(plan.script), attempt.step_ids, strict=True))
     steps: list[Step] = []
     outcome = ""
     time: float | None = begins if begins <= horizon else None
     for group in _groups(plan):
-        # Those of a group begin together; the next group begins when all of them have ended well.
+        # The actions of a group begin together; the next group begins when all of them have succeeded.
         start = None if outcome else time
         branches = [_branch(plan, position, number, attempt, ids, kept, start, horizon) for position in group]
         steps += [step for branch in branches for step in branch.steps]
         if start is not None:
-            ends = [branch.ended_at for branch in branches if branch.ended_at is not None]
-            time = max(ends) if len(ends) == len(branches) else None
+            end_times = [branch.ended_at for branch in branches if branch.ended_at is not None]
+            time = max(end_times) if len(end_times) == len(branches) else None
             outcome = next((branch.outcome for branch in branches if branch.outcome), "")
     if plan.final_status is not None:
         outcome = of_attempt(plan.final_status, number)
@@ -279,7 +282,7 @@ def _groups(plan: Plan) -> list[list[int]]:
 
 
 def _by_runners(plan: Plan, group: list[int]) -> list[list[int]]:
-    """Take a soft parallel apart if there are too few runners; a hard one always runs together."""
+    """Split a soft parallel if there are too few runners; a hard one always runs together."""
     hard = any(plan.script[position].run_next == "IN_HARD_PARALLEL" for position in group[:-1])
     if hard or plan.runners is None or len(group) <= plan.runners:
         return [group]
@@ -288,7 +291,7 @@ def _by_runners(plan: Plan, group: list[int]) -> list[list[int]]:
 
 @dataclass
 class _Branch:
-    """What one action of the script gives; ``ended_at``: None while it goes on or has not begun."""
+    """The result of one action of the script; ``ended_at``: None while it runs or has not begun."""
 
     steps: list[Step]
     ended_at: float | None
@@ -305,7 +308,7 @@ def _branch(
     start: float | None,
     horizon: float,
 ) -> _Branch:
-    """Play one action, with its loop and its automatic retries, from ``start``; None: it is not reached."""
+    """Simulate one action, with its loop and its automatic retries, from ``start``; None: it is not reached."""
     action = plan.script[position]
     branch = _Branch([], start)
     for turn in range(_turns(action)):
@@ -324,7 +327,7 @@ def _branch(
 
 
 def _play_step(branch: _Branch, step: Step, number: int, attempt: Attempt, horizon: float) -> bool:
-    """Play one action execution; return whether it is tried again."""
+    """Simulate one action execution; return whether it is retried."""
     action, time = step.action, branch.ended_at
     if branch.outcome or time is None:
         return False
@@ -355,8 +358,8 @@ def _outcome_of(step: Step, number: int, attempt: Attempt, time: float) -> tuple
     action = step.action
     if isinstance(action, Action):
         value = step.loop_value
-        given = action.status if value is None else action.loop_status.get(value, action.status)
-        status = of_attempt(given, number)
+        outcome = action.status if value is None else action.loop_status.get(value, action.status)
+        status = of_attempt(outcome, number)
         return status, time if status in ("SKIPPED", "NOT_EXECUTED") else time + action.seconds
     approval = next((act for act in attempt.acts if act.kind == "approve" and act.step_id == step.id), None)
     if action.auto_after is not None and (approval is None or approval.at > time + action.auto_after):
@@ -366,12 +369,12 @@ def _outcome_of(step: Step, number: int, attempt: Attempt, time: float) -> tuple
 
 
 def _halt(state: State, halt: Act, acts: Sequence[Act], until: float) -> None:
-    """Let a cancel, or a sudden end, take hold of the run."""
+    """Apply a cancel, or a sudden end, to the run."""
     status, ends_at = halt.status, halt.at
     if halt.kind == "cancel":
         status, ends_at = "TERMINATED", halt.at + halt.seconds
         for later in acts:
-            # A run that is stopping may still come to another end.
+            # A run that is being cancelled can still end otherwise.
             if later.kind == "end" and halt.at <= later.at < ends_at:
                 status, ends_at = later.status, later.at
     over = ends_at <= until
@@ -383,14 +386,14 @@ def _halt(state: State, halt: Act, acts: Sequence[Act], until: float) -> None:
         step.cut = status != "SUCCESSFUL"
         step.stop = halt if halt.kind == "cancel" else None
     if over and status != "FAILED":
-        # After a failure later steps stay ENQUEUED, an oddity of the vendor's.
+        # After a failure later steps stay ENQUEUED, a quirk of the vendor's.
         for step in state.steps:
             if step.status == "ENQUEUED":
                 step.status = "NOT_EXECUTED" if status == "TERMINATED" else "SKIPPED"
 
 
 def _hit(steps: Sequence[Step], cancelled: bool) -> Iterator[Step]:
-    """Give the step under way; of a cancelled run that was between steps or queued, the next one: it tells by whom."""
+    """Yield the running steps; if a cancelled run was queued or between steps, the next step, which shows who cancelled it."""
     live = [step for step in steps if step.live]
     if not live and cancelled:
         live = [step for step in steps if step.status == "ENQUEUED"][:1]

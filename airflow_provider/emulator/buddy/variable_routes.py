@@ -7,14 +7,14 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from airflow_provider.emulator.buddy.errors import ApiError
-from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, needs, read_object
+from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, bad_request, needs, read_object
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.buddy.variable_views import VariableViews
 from airflow_provider.emulator.buddy.variables import Variable
 
 _VARIABLES = WORKSPACE + "/variables"
 
-# Query parameters, in both of the vendor's spellings, and the scope that each asks for; the narrowest wins.
+# Query parameters, in both of the vendor's spellings, and the scope that each selects; the narrowest wins.
 _FILTERS = (
     ("sandbox", ("sandbox_id", "sandboxId")),
     ("environment", ("environment_id", "environmentId")),
@@ -31,10 +31,10 @@ _MORE = ("defaults", "init_path", "file_path", "file_chmod", "file_place")
 
 def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     def find(workspace: str, variable_id: str) -> Variable:
-        look.workspace(workspace)
+        lookup.workspace(workspace)
         for variable in buddy.variables:
             if variable.workspace == workspace and str(variable.id) == variable_id:
                 return variable
@@ -44,17 +44,19 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
     async def list_variables(request: Request, workspace: str) -> Json:
         with buddy.lock:
             scopes = _asked_scope(request)
-            views, name = VariableViews(buddy), look.workspace(workspace)
-            found = [one for one in buddy.variables if one.workspace == name and _as_text(one.scopes) == scopes]
-            return {**views.list_urls(name), "variables": [views.variable(one) for one in found]}
+            views, name = VariableViews(buddy), lookup.workspace(workspace)
+            variables = [variable for variable in buddy.variables if variable.workspace == name and _as_text(variable.scopes) == scopes]
+            return {**views.list_urls(name), "variables": [views.variable(variable) for variable in variables]}
 
     @application.post(_VARIABLES, status_code=201, dependencies=needs(buddy, "VARIABLE_ADD"))
     async def add_variable(request: Request, workspace: str) -> Json:
         body = await read_object(request)
         with buddy.lock:
             fields = {"key": "", **_fields(body)}
-            variable = Variable(**fields, workspace=look.workspace(workspace))
-            return VariableViews(buddy).variable(_checked(lambda: buddy.add_variable(variable)))
+            variable = Variable(**fields, workspace=lookup.workspace(workspace))
+            with bad_request():
+                added = buddy.add_variable(variable)
+            return VariableViews(buddy).variable(added)
 
     @application.get(_VARIABLES + "/{variable_id}", dependencies=needs(buddy, "VARIABLE_INFO"))
     async def get_variable(workspace: str, variable_id: str) -> Json:
@@ -67,7 +69,8 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
         with buddy.lock:
             variable, fields = find(workspace, variable_id), _fields(body)
             fields["definition"] = {**variable.definition, **fields["definition"]}
-            _checked(dataclasses.replace(variable, **fields).check)
+            with bad_request():
+                dataclasses.replace(variable, **fields).check()
             for name, value in fields.items():
                 setattr(variable, name, value)
             return VariableViews(buddy).variable(variable)
@@ -92,31 +95,24 @@ def _as_text(scopes: dict[str, str | int]) -> dict[str, str]:
 
 
 def _fields(body: Json) -> dict[str, Any]:
-    """Return the fields of a variable that a body gives.
+    """Return the fields of a variable from a body.
 
     :raises ApiError: 400.
     """
     fields: dict[str, Any] = {}
-    for names, kind, told in ((_TEXTS, str, "a string"), (_FLAGS, bool, "true or false")):
+    for names, kind, description in ((_TEXTS, str, "a string"), (_FLAGS, bool, "true or false")):
         for name in names:
             if body.get(name) is None:
                 continue
             if not isinstance(body[name], kind):
-                raise ApiError(400, f"Field {name} must be {told}")
+                raise ApiError(400, f"Field {name} must be {description}")
             fields[name] = body[name]
     for scope, field in _SCOPES.items():
-        given = body.get(scope)
-        if given is None:
+        value = body.get(scope)
+        if value is None:
             continue
-        if not isinstance(given, dict) or not isinstance(given.get(field), (str, int)):
+        if not isinstance(value, dict) or not isinstance(value.get(field), (str, int)):
             raise ApiError(400, f"Field {scope} must be an object with {field}")
-        fields[scope] = given[field]
+        fields[scope] = value[field]
     fields["definition"] = {name: body[name] for name in _MORE if name in body}
     return fields
-
-
-def _checked(act: Any) -> Any:
-    try:
-        return act()
-    except ValueError as error:
-        raise ApiError(400, str(error)) from None

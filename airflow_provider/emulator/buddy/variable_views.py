@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.output import ciphertext
 from airflow_provider.emulator.buddy.variables import Variable
 from airflow_provider.emulator.buddy.views import Views
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
-
 
 class VariableViews:
-    """Writes variables, encrypted ones never in clear."""
+    """Renders variables; encrypted ones only as ciphertext."""
 
-    def __init__(self, buddy: Buddy) -> None:
+    def __init__(self, buddy: Installation) -> None:
         self._views = Views(buddy)
 
     def list_urls(self, workspace: str) -> dict[str, Any]:

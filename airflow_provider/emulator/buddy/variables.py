@@ -1,4 +1,4 @@
-"""Variables that are kept in a workspace: the description that a test writes."""
+"""Variables of a workspace, as tests describe them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ TYPES = ("VAR", "FILE", "SSH_KEY", "SSH_PUBLIC_KEY", "IOS_KEYCHAIN", "IOS_PROVIS
 
 @dataclass
 class Variable:
-    """A variable; without a scope it is the workspace's. At most one scope may be set.
+    """A variable; without a scope it belongs to the workspace. At most one scope can be set.
 
-    :ivar value: in clear; answers carry ciphertext if it is encrypted.
+    :ivar value: plain text; answers contain ciphertext if it is encrypted.
     :ivar type: one of the vendor's, ``VAR`` or a kind of file.
-    :ivar settable: an action may change it; ``run_only_settable``: for the rest of its run only.
+    :ivar settable: whether an action may change it.
+    :ivar run_only_settable: whether an action may change it for the rest of its run only.
     :ivar project: scope: handle of a project.
     :ivar pipeline: scope: id of a pipeline.
     :ivar action: scope: id of an action.
     :ivar environment: scope: id of an environment.
     :ivar sandbox: scope: id of a sandbox.
     :ivar definition: more fields of the vendor's object, such as ``init_path``.
-    :ivar id: given when it is added, if not set.
+    :ivar id: default: assigned when it is added.
     """
 
     key: str
@@ -43,19 +44,19 @@ class Variable:
     @property
     def scopes(self) -> dict[str, str | int]:
         """What it is limited to: none or one of ``project``, ``pipeline``, ``action``, ``environment``, ``sandbox``."""
-        given = {
+        values = {
             "project": self.project,
             "pipeline": self.pipeline,
             "action": self.action,
             "environment": self.environment,
             "sandbox": self.sandbox,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
     def check(self) -> None:
-        """Check that it makes sense.
+        """Check scopes, key and type.
 
-        :raises ValueError: several scopes, no key, or an unknown type.
+        :raises ValueError: it has several scopes, no key, or an unknown type.
         """
         if len(self.scopes) > 1:
             raise ValueError("Only one scope is allowed")

@@ -1,28 +1,26 @@
-"""The vendor's JSON objects, built from the records."""
+"""The vendor's JSON objects of pipelines and executions."""
 
 from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.output import log_length, log_lines, outputted_variables, passed_variables
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.timeline import SOMEBODY, Person, State, Step
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
-
 _Json = dict[str, Any]
 _CREATED = "2025-01-01T08:00:00Z"
-# Of a definition, what an action shows inside an action execution, too.
+# Fields of a definition that an action shows inside an action execution, too.
 _SHORT = ("current_revision", "trigger_time", "disabled", "timeout", "integration", "variables")
 
 
 def date(seconds: float | None) -> str | None:
-    """Return epoch seconds as the vendor writes dates: UTC, with as many of three fraction digits as needed."""
+    """Return epoch seconds as the vendor writes dates: UTC, with up to three fraction digits."""
     if seconds is None:
         return None
     text = datetime.fromtimestamp(round(seconds, 3), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
@@ -30,12 +28,12 @@ def date(seconds: float | None) -> str | None:
 
 
 class Views:
-    """Writes the records of one installation as JSON objects, by its options.
+    """Renders the content of one installation as JSON objects, according to its options.
 
     :ivar api: what ``url`` fields begin with.
     """
 
-    def __init__(self, buddy: Buddy) -> None:
+    def __init__(self, buddy: Installation) -> None:
         self._buddy = buddy
         self.api = buddy.public_url or buddy.url
         self._now = buddy.clock.now()
@@ -43,7 +41,7 @@ class Views:
     # -- objects ---------------------------------------------------------------------------------------------------
 
     def workspace(self, name: str, *, single: bool) -> _Json:
-        """Route 17: a workspace, as an item of a list or by itself."""
+        """Route 17: a workspace, as a list item or alone."""
         urls = {
             "url": f"{self.api}/workspaces/{quote(name)}",
             "html_url": f"{self._buddy.web_url}/{quote(name)}",
@@ -54,7 +52,7 @@ class Views:
         return view
 
     def project(self, workspace: str, name: str, *, single: bool) -> _Json:
-        """Route 17: a project, as an item of a list or by itself."""
+        """Route 17: a project, as a list item or alone."""
         view: _Json = {**self._urls(workspace, name), "name": name, "display_name": name, "status": "ACTIVE"}
         if single:
             view |= {"create_date": _CREATED, "created_by": self.person(SOMEBODY), "default_branch": "main", "size": 0}
@@ -86,7 +84,7 @@ class Views:
         )
 
     def pipeline(self, pipeline: Pipeline, *, single: bool) -> _Json:
-        """Routes 1 and 2: a pipeline, as an item of a list or by itself."""
+        """Routes 1 and 2: a pipeline, as a list item or alone."""
         last = next(iter(reversed(self._buddy.executions_of(pipeline))), None)
         view: _Json = {
             **self._pipeline_urls(pipeline),
@@ -136,7 +134,7 @@ class Views:
         return self.without_nulls(view | action.definition)
 
     def listed_action(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
-        """Route 13: an action as an item of the list."""
+        """Route 13: an action as a list item."""
         return self.without_nulls(self._short_action(pipeline, action, self._last_status(pipeline, action)))
 
     def _short_action(self, pipeline: Pipeline, action: Action | Gate, last_status: str) -> _Json:
@@ -160,8 +158,8 @@ class Views:
 
     def _action_summary(self, pipeline: Pipeline, action: Action | Gate) -> _Json:
         short = self._short_action(pipeline, action, self._last_status(pipeline, action))
-        kept = {name: short[name] for name in ("url", "html_url", "id", "name", "type", "trigger_time")}
-        return {**kept, "status": short["last_execution_status"], "revision": short.get("current_revision")}
+        fields = {name: short[name] for name in ("url", "html_url", "id", "name", "type", "trigger_time")}
+        return {**fields, "status": short["last_execution_status"], "revision": short.get("current_revision")}
 
     def _last_status(self, pipeline: Pipeline, action: Action | Gate) -> str:
         last = next(iter(reversed(self._buddy.executions_of(pipeline))), None)
@@ -185,7 +183,7 @@ class Views:
         return self.without_nulls(view)
 
     def listed_execution(self, execution: Execution) -> _Json:
-        """Route 5: an execution as an item of the list."""
+        """Route 5: an execution as a list item."""
         view = self._execution(execution, execution.state)
         del view["from_revision"], view["delay_until"]
         if not self._buddy.list_has_comment:
@@ -206,13 +204,21 @@ class Views:
         }
         most = self._buddy.log_url_above
         if most is not None and log_length(step, self._now) > most:
-            view["log_url"] = self._buddy.log_files.url(execution, step)
+            view["log_url"] = self._log_url(execution, step)
         else:
             view["log"] = log_lines(step, self._now)
         return self.without_nulls(view | step.action.details)
 
+    def _log_url(self, execution: Execution, step: Step) -> str:
+        buddy = self._buddy
+        if not buddy.log_url_on_api_origin:
+            return buddy.storage_url + buddy.log_files.signed_path(execution, step, buddy.log_url_expires)
+        workspace, project, step_id = (quote(part, safe="") for part in (execution.workspace, execution.project, step.id))
+        run = f"/workspaces/{workspace}/projects/{project}/pipelines/{execution.pipeline.id}/executions/{execution.id}"
+        return f"{buddy.url}{run}/action_executions/{step_id}/log-file"
+
     def legacy_action_execution(self, execution: Execution, step: Step) -> _Json:
-        """Routes 11 and 12: an action execution found by its action. SSH_COMMAND has an empty log there, an oddity of the vendor's."""
+        """Routes 11 and 12: an action execution by its action. SSH_COMMAND has an empty log there, a quirk of the vendor's."""
         view = {
             "status": step.status,
             "progress": self._progress(step),
@@ -237,7 +243,7 @@ class Views:
         }
 
     def summary(self, execution: Execution) -> _Json:
-        """The execution as the emulator's own control route tells it."""
+        """The execution as the emulator's own control route shows it."""
         steps = execution.action_executions
         return {
             "system": self._buddy.name,
@@ -314,8 +320,8 @@ class Views:
         at_gate = state.status.startswith("WAITING_") and any(step.waiting for step in state.steps)
         return "INPROGRESS" if at_gate and self._buddy.gate_in == "action" else state.status
 
-    def _commit(self, execution: Execution, asked: str | None) -> _Json | None:
-        revision = self._revision(execution, asked) if asked else None
+    def _commit(self, execution: Execution, wanted: str | None) -> _Json | None:
+        revision = self._revision(execution, wanted) if wanted else None
         if revision is None or not execution.pipeline.refs:
             return None
         urls = self._urls(execution.workspace, execution.project)
@@ -326,9 +332,9 @@ class Views:
             "message": "A commit",
         }
 
-    def _revision(self, execution: Execution, asked: str | None) -> str:
-        if asked and asked != "HEAD":
-            return asked
+    def _revision(self, execution: Execution, wanted: str | None) -> str:
+        if wanted and wanted != "HEAD":
+            return wanted
         request, pipeline = execution.request, execution.pipeline
         ref = request.branch or request.tag or request.pull_request or next(iter(pipeline.refs), "")
         return hashlib.sha1(f"{pipeline.project}:{ref}".encode(), usedforsecurity=False).hexdigest()

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from airflow_provider.emulator.buddy.errors import ApiError
-from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, needs, read_object
+from airflow_provider.emulator.buddy.route_parts import WORKSPACE, Json, Lookup, bad_request, needs, read_object
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.buddy.webhook_views import WebhookViews
 from airflow_provider.emulator.buddy.webhooks import Webhook
@@ -17,10 +17,10 @@ _WEBHOOKS = WORKSPACE + "/webhooks"
 
 def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
     """Add the routes to ``application``."""
-    look = Lookup(buddy)
+    lookup = Lookup(buddy)
 
     def find(workspace: str, webhook_id: str) -> Webhook:
-        look.workspace(workspace)
+        lookup.workspace(workspace)
         for webhook in buddy.webhooks:
             if webhook.workspace == workspace and str(webhook.id) == webhook_id:
                 return webhook
@@ -29,9 +29,9 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
     @application.get(_WEBHOOKS, dependencies=needs(buddy, "WEBHOOK_INFO"))
     async def list_webhooks(workspace: str) -> Json:
         with buddy.lock:
-            views, name = WebhookViews(buddy), look.workspace(workspace)
-            found = [webhook for webhook in buddy.webhooks if webhook.workspace == name]
-            return {**views.list_urls(name), "webhooks": [views.webhook(webhook, single=False) for webhook in found]}
+            views, name = WebhookViews(buddy), lookup.workspace(workspace)
+            webhooks = [webhook for webhook in buddy.webhooks if webhook.workspace == name]
+            return {**views.list_urls(name), "webhooks": [views.webhook(webhook, single=False) for webhook in webhooks]}
 
     @application.post(_WEBHOOKS, status_code=201, dependencies=needs(buddy, "WEBHOOK_ADD"))
     async def add_webhook(request: Request, workspace: str) -> Json:
@@ -40,8 +40,10 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
             fields = {"target_url": "", **_fields(body)}
             if not fields.get("events"):
                 raise ApiError(400, "Field events is required")
-            webhook = Webhook(**fields, workspace=look.workspace(workspace))
-            return WebhookViews(buddy).webhook(_checked(lambda: buddy.add_webhook(webhook)), single=True)
+            webhook = Webhook(**fields, workspace=lookup.workspace(workspace))
+            with bad_request():
+                added = buddy.add_webhook(webhook)
+            return WebhookViews(buddy).webhook(added, single=True)
 
     @application.get(_WEBHOOKS + "/{webhook_id}", dependencies=needs(buddy, "WEBHOOK_INFO"))
     async def get_webhook(workspace: str, webhook_id: str) -> Json:
@@ -53,7 +55,8 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
         body = await read_object(request)
         with buddy.lock:
             webhook, fields = find(workspace, webhook_id), _fields(body)
-            _checked(dataclasses.replace(webhook, **fields).check)
+            with bad_request():
+                dataclasses.replace(webhook, **fields).check()
             for name, value in fields.items():
                 setattr(webhook, name, value)
             return WebhookViews(buddy).webhook(webhook, single=True)
@@ -66,7 +69,7 @@ def add_webhook_routes(application: FastAPI, buddy: Buddy) -> None:
 
 
 def _fields(body: Json) -> dict[str, Any]:
-    """Return the fields of a webhook that a body gives.
+    """Return the fields of a webhook from a body.
 
     :raises ApiError: 400.
     """
@@ -78,14 +81,7 @@ def _fields(body: Json) -> dict[str, Any]:
             fields[name] = body[name]
     for name in ("events", "projects"):
         if body.get(name) is not None:
-            if not isinstance(body[name], list) or not all(isinstance(one, str) for one in body[name]):
+            if not isinstance(body[name], list) or not all(isinstance(item, str) for item in body[name]):
                 raise ApiError(400, f"Field {name} must be a list of strings")
             fields[name] = body[name]
     return fields
-
-
-def _checked(act: Any) -> Any:
-    try:
-        return act()
-    except ValueError as error:
-        raise ApiError(400, str(error)) from None

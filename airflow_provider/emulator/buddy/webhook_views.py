@@ -1,21 +1,19 @@
-"""Webhooks, and what is sent to them, as the vendor's JSON objects."""
+"""Webhooks and their payloads as the vendor's JSON objects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.buddy.execution import Execution
+from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.views import Views, date
 from airflow_provider.emulator.buddy.webhooks import Webhook
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.buddy.system import Buddy
-
 
 class WebhookViews:
-    """Writes webhooks and payloads."""
+    """Renders webhooks and payloads."""
 
-    def __init__(self, buddy: Buddy) -> None:
+    def __init__(self, buddy: Installation) -> None:
         self._buddy = buddy
         self._views = Views(buddy)
 
@@ -25,7 +23,7 @@ class WebhookViews:
         return {key: f"{view[key]}/webhooks" for key in ("url", "html_url")}
 
     def webhook(self, webhook: Webhook, *, single: bool) -> dict[str, Any]:
-        """Route 16: a webhook, as an item of a list or by itself: with what was delivered to it."""
+        """Route 16: a webhook, as a list item, or alone with its deliveries."""
         urls = self.list_urls(webhook.workspace)
         view: dict[str, Any] = {
             "url": f"{urls['url']}/{webhook.id}",
@@ -38,13 +36,13 @@ class WebhookViews:
         }
         if single:
             view["requests"] = [
-                self._views.without_nulls({"post_date": date(one.at), "response_status": one.status, "body": one.body})
-                for one in webhook.requests
+                self._views.without_nulls({"post_date": date(delivery.at), "response_status": delivery.status, "body": delivery.body})
+                for delivery in webhook.requests
             ]
         return view
 
     def payload(self, webhook: Webhook, execution: Execution) -> dict[str, Any]:
-        """What is posted. The vendor's sample shows no name for the event, and addresses without their ``/workspaces`` part."""
+        """The payload of a delivery. In the vendor's sample it does not name the event, and addresses lack their ``/workspaces`` part."""
         views, buddy = self._views, self._buddy
         run = views.listed_execution(execution)
         short = f"{views.api}/projects/{execution.project}"
@@ -61,7 +59,7 @@ class WebhookViews:
                 "id": execution.id,
                 "start_date": run.get("start_date"),
                 "finish_date": run.get("finish_date"),
-                # A name of long ago.
+                # An outdated field of the vendor's.
                 "mode": "MANUAL" if execution.triggered_on == "CLICK" else execution.triggered_on,
                 "refresh": execution.request.refresh,
                 "status": run["status"],

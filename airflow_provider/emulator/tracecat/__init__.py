@@ -1,4 +1,4 @@
-"""Tracecat on loopback: workflows that are played, and the acts of people in its web UI."""
+"""The emulated Tracecat: simulated workflows, and the acts of people in its web UI."""
 
 from airflow_provider.emulator.tracecat.access import ServiceKey, User, Workspace
 from airflow_provider.emulator.tracecat.scenario import NOTHING, Action, Interaction, Schedule, Workflow

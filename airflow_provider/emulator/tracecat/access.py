@@ -1,4 +1,4 @@
-"""Who may call: service account keys with scopes, users with sessions."""
+"""Access control: service account keys with scopes, users with sessions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.tracecat.errors import forbidden, unauthorized
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.clock import Clock
 
 MINIMAL_SCOPES = ("workflow:read", "workflow:execute", "workflow:terminate", "action:*:execute", "schedule:read", "workspace:read")
 USER_SCOPES = (
@@ -52,10 +50,11 @@ class Workspace:
 class ServiceKey:
     """A service account and its key.
 
-    :ivar scopes: may hold wildcards, such as ``action:*:execute``.
-    :ivar workspace: id of the only workspace that it is good for; None: a key of the whole organization.
+    :ivar scopes: may contain wildcards, such as ``action:*:execute``.
+    :ivar workspace: id of the only workspace that it is valid for; None: the whole organization.
     :ivar key: the key itself.
-    :ivar revoked: the key is no longer good; ``disabled``: the account is switched off.
+    :ivar revoked: the key is no longer valid.
+    :ivar disabled: the account is switched off.
     """
 
     scopes: Sequence[str] = MINIMAL_SCOPES
@@ -75,7 +74,7 @@ class ServiceKey:
 
 @dataclass
 class User:
-    """Somebody who signs in with a password."""
+    """A user who logs in with a password."""
 
     email: str = "ada@example.com"
     password: str = "emulator-password"  # noqa: S105 - good for nothing but loopback
@@ -87,7 +86,7 @@ class User:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, or who started an execution.
+    """The identity behind a request, or behind the start of an execution.
 
     :ivar kind: ``user``, ``service_account``, or ``service`` for webhooks and schedules.
     """
@@ -99,12 +98,12 @@ class Caller:
     service: str = "tracecat-api"
 
     def may(self, scope: str) -> bool:
-        """Whether it has a scope; updating includes reading."""
-        wanted = [scope, "workflow:update"] if scope == "workflow:read" else [scope]
-        return any(fnmatchcase(one, granted) for one in wanted for granted in self.scopes)
+        """Return whether it has a scope; updating includes reading."""
+        sufficient = [scope, "workflow:update"] if scope == "workflow:read" else [scope]
+        return any(fnmatchcase(alternative, granted) for alternative in sufficient for granted in self.scopes)
 
     def role(self, workspace: str, organization: str) -> dict[str, Any]:
-        """Return it as the vendor's object."""
+        """Return it as the vendor's object ``role``."""
         return {
             "type": self.kind,
             "workspace_id": workspace,
@@ -118,8 +117,27 @@ class Caller:
         }
 
 
+RUNNER = Caller("service", USER_SCOPES, service="tracecat-runner")
+SCHEDULER = Caller("service", USER_SCOPES, service="tracecat-schedule-runner")
+
+
+@dataclass
+class WebhookKey:
+    """The additional key of a webhook."""
+
+    key: str
+    created_at: float
+    revoked_at: float | None = None
+
+
+def preview(key: str) -> str:
+    """Return the part of a key that is shown after it was issued."""
+    kind = "_".join(key.split("_")[:-2] if key.startswith(("tc_ws", "tc_org")) else key.split("_")[:2])
+    return f"{kind}_...{key[-4:]}"
+
+
 class Sessions:
-    """The sessions of users: opaque tokens that end."""
+    """The sessions of users: opaque tokens that expire."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -132,7 +150,7 @@ class Sessions:
         return token
 
     def user(self, token: str | None) -> User | None:
-        """Return whose session it is; None: nobody's, or it has ended."""
+        """Return the user of a session; None: there is no such session, or it has ended."""
         user, ends = self._open.get(token or "", (None, 0.0))
         return user if self._clock.now() < ends else None
 
@@ -141,25 +159,25 @@ class Sessions:
         self._open.pop(token or "", None)
 
     def end_all(self) -> None:
-        """End all sessions, as a server does that has lost them."""
+        """End all sessions, as if the server had lost them."""
         self._open.clear()
 
 
 def caller_of_user(user: User) -> Caller:
-    """Return the user as a caller."""
+    """Return the caller for a user."""
     return Caller("user", tuple(user.scopes), user.id)
 
 
 def caller_of_key(authorization: str | None, keys: Sequence[ServiceKey], entitled: bool) -> Caller:
-    """Return whom the Authorization header names.
+    """Return the caller for an Authorization header.
 
-    :raises ApiError: 403 for nobody, or no key; 401 for a key that is not good.
+    :raises ApiError: 403, there is no key; 401, the key is not valid.
     """
-    kind, _, given = (authorization or "").partition(" ")
-    given = given.strip()
-    if kind.lower() != "bearer" or not given.startswith((WORKSPACE_KEY, ORGANIZATION_KEY)):
+    kind, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token.startswith((WORKSPACE_KEY, ORGANIZATION_KEY)):
         raise forbidden()
     for key in keys:
-        if key.key == given and entitled and not key.revoked and not key.disabled:
+        if key.key == token and entitled and not key.revoked and not key.disabled:
             return Caller("service_account", tuple(key.scopes), key.id, key.workspace)
     raise unauthorized()

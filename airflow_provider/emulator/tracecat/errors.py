@@ -1,4 +1,4 @@
-"""Refusals in the vendor's several shapes."""
+"""Error answers in the vendor's formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ApiError(Exception):
 
     :param status: HTTP status.
     :param body: the JSON of the answer.
-    :param headers: sent along.
+    :param headers: additional headers.
     """
 
     def __init__(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
@@ -23,23 +23,23 @@ class ApiError(Exception):
         self.headers = headers or {}
 
 
-def told(status: int, detail: Any) -> ApiError:
-    """Return an answer of the usual shape."""
+def refusal(status: int, detail: Any) -> ApiError:
+    """Return an error answer in the usual format."""
     return ApiError(status, {"detail": detail})
 
 
 def forbidden() -> ApiError:
-    """Return the answer to no credential, to one of an unknown kind, and to one of the wrong kind."""
-    return told(403, "Forbidden")
+    """Return the answer to a missing credential, and to one of an unknown or wrong kind."""
+    return refusal(403, "Forbidden")
 
 
 def unauthorized() -> ApiError:
-    """Return the answer to a key that looks like one."""
+    """Return the answer to a key that has the right form, but is not valid."""
     return ApiError(401, {"detail": "Unauthorized"}, {"WWW-Authenticate": "Cookie"})
 
 
 def unexpected() -> ApiError:
-    """Return the answer to what the server did not foresee."""
+    """Return the answer about an unexpected error."""
     return ApiError(500, UNEXPECTED)
 
 
@@ -55,6 +55,6 @@ def scope_missing(needed: Sequence[str]) -> ApiError:
 
 
 def not_entitled(feature: str) -> ApiError:
-    """Return the answer about a feature that is not paid for."""
+    """Return the answer about a feature that is not in the plan."""
     message = f"Feature '{feature}' requires an upgraded plan."
     return ApiError(403, {"type": "EntitlementRequired", "message": message, "detail": {"entitlement": feature}})

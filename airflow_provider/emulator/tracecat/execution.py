@@ -13,15 +13,15 @@ from airflow_provider.emulator.tracecat.timeline import Place, Plan, Run, State,
 
 @dataclass(eq=False)
 class Execution:
-    """An execution; what changes with time is computed when it is read.
+    """An execution; everything that changes with time is computed when it is read.
 
     :ivar id: ``wf_.../exec_...``, or ``wf_.../sch-...``.
     :ivar runs: the first one, and one for each reset.
-    :ivar exists_at: epoch seconds from which it is found; infinity: its start failed.
-    :ivar listed_at: from which it is in lists, too.
+    :ivar exists_at: epoch seconds from which on it is found; infinity: its start failed.
+    :ivar listed_at: epoch seconds from which on lists contain it.
     :ivar started_by: who started it.
-    :ivar parent: whose child it is.
-    :ivar children: by the parent's run, place and item.
+    :ivar parent: its parent execution.
+    :ivar children: its child executions by run, place and item.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Execution:
 
     @property
     def run_id(self) -> str:
-        """Of the latest run."""
+        """Id of the latest run."""
         return self.run.id
 
     @property
@@ -65,19 +65,19 @@ class Execution:
 
     @property
     def state(self) -> State:
-        """Where its latest run stands now."""
+        """The current state of its latest run."""
         return self._read(self, self.run)
 
     def state_of(self, run: Run) -> State:
-        """Return where one of its runs stands now."""
+        """Return the current state of one of its runs."""
         return self._read(self, run)
 
     @property
     def status(self) -> str:
-        """The vendor's status, now."""
+        """The vendor's status now."""
         return self.state.status
 
     @property
     def steps(self) -> list[Step]:
-        """Its actions that have been scheduled, now."""
+        """Its actions that are scheduled by now."""
         return [step for step in self.state.steps if step.scheduled]

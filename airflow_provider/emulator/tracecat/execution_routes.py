@@ -1,4 +1,4 @@
-"""Executions: listed, searched, started, read, stopped and reset."""
+"""Executions: list, search, start, read, stop and reset."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
 from airflow_provider.emulator.tracecat import ids
-from airflow_provider.emulator.tracecat.errors import ApiError, told, unexpected
+from airflow_provider.emulator.tracecat.errors import ApiError, refusal, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
+from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
 from airflow_provider.emulator.tracecat.route_parts import (
     SCOPED,
     Access,
     Json,
-    add,
+    add_route,
     check_suffix,
     check_workflow_id,
     execution_of,
@@ -30,7 +31,6 @@ from airflow_provider.emulator.tracecat.route_parts import (
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.timeline import Run
 from airflow_provider.emulator.tracecat.times import iso
-from airflow_provider.emulator.tracecat.views import Views
 
 EXECUTIONS = "/workflow-executions"
 EXECUTION = EXECUTIONS + "/{execution_id}"
@@ -49,7 +49,7 @@ class Trigger(str, Enum):
 
 
 class Relation(str, Enum):
-    """Which executions, as to parents."""
+    """Which executions a search returns: those with or without parent."""
 
     ALL = "all"
     ROOT = "root"
@@ -57,14 +57,14 @@ class Relation(str, Enum):
 
 
 class StatusMode(str, Enum):
-    """What a filter of statuses means."""
+    """Whether a filter includes or excludes statuses."""
 
     INCLUDE = "include"
     EXCLUDE = "exclude"
 
 
 class Reapply(str, Enum):
-    """What of a run's signals a reset keeps."""
+    """Which of a run's signals a reset keeps."""
 
     ALL_ELIGIBLE = "all_eligible"
     SIGNAL_ONLY = "signal_only"
@@ -103,7 +103,7 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, runs, stops = (needs(tracecat, f"workflow:{verb}") for verb in ("read", "execute", "terminate"))
     drafts = needs(tracecat, "workflow:execute", users_only=True)
-    views = Views(tracecat)
+    views = ExecutionViews(tracecat)
 
     async def list_executions(
         access: Access = reads,
@@ -138,9 +138,9 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
         closes = _window("close_time", close_time_from, close_time_to)
         lengths = (duration_gte_seconds, duration_lte_seconds)
         if None not in lengths and (lengths[0] or 0.0) > (lengths[1] or 0.0):
-            raise told(400, "duration_gte_seconds must be <= duration_lte_seconds")
+            raise refusal(400, "duration_gte_seconds must be <= duration_lte_seconds")
         filters = [workflow_id, trigger, user_id, status, status_mode, starts, closes, lengths, search_term, relation]
-        at = read_cursor(cursor, fingerprint(filters), "workflow executions")
+        position = read_cursor(cursor, fingerprint(filters), "workflow executions")
 
         def fits(execution: Execution, run: Run) -> bool:
             state = execution.state_of(run)
@@ -157,12 +157,12 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
 
         with tracecat.lock:
             rows = [row for row in _rows(tracecat, access, workflow_id, trigger, user_id) if fits(*row)]
-            if at.token is not None:
-                rows = [row for row in rows if _order(*row) > at.token]
-            cut, more = rows[:limit], len(rows) > limit
-            # The relation is looked at only after the page was cut, an oddity of the vendor's: pages may be short.
-            shown = [row for row in cut if relation is Relation.ALL or (row[0].parent is not None) == (relation is Relation.CHILD)]
-            return page([views.searched(*row) for row in shown], at, _order(*cut[-1]) if more else None)
+            if position.token is not None:
+                rows = [row for row in rows if _order(*row) > position.token]
+            page_rows, has_more = rows[:limit], len(rows) > limit
+            # The relation is applied after pagination, a quirk of the vendor's: pages may be short.
+            related = [row for row in page_rows if relation is Relation.ALL or (row[0].parent is not None) == (relation is Relation.CHILD)]
+            return page([views.searched(*row) for row in related], position, _order(*page_rows[-1]) if has_more else None)
 
     async def start(body: StartBody, access: Access = runs) -> Json:
         return _start(tracecat, access, body, draft=False)
@@ -229,17 +229,17 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
                 results.append(result)
         return {"results": results}
 
-    add(application, "GET", EXECUTIONS, list_executions)
-    add(application, "POST", EXECUTIONS, start)
-    add(application, "GET", EXECUTIONS + "/search", search_executions)
-    add(application, "POST", EXECUTIONS + "/draft", start_draft)
-    add(application, "POST", EXECUTIONS + "/reset/bulk", reset_several)
-    add(application, "GET", BELOW + "/compact", read_compact)
-    add(application, "GET", BELOW + "/reset-points", list_reset_points)
-    add(application, "POST", BELOW + "/reset", reset)
-    add(application, "POST", EXECUTION + "/cancel", cancel)
-    add(application, "POST", EXECUTION + "/terminate", terminate)
-    add(application, "GET", EXECUTION, read)
+    add_route(application, "GET", EXECUTIONS, list_executions)
+    add_route(application, "POST", EXECUTIONS, start)
+    add_route(application, "GET", EXECUTIONS + "/search", search_executions)
+    add_route(application, "POST", EXECUTIONS + "/draft", start_draft)
+    add_route(application, "POST", EXECUTIONS + "/reset/bulk", reset_several)
+    add_route(application, "GET", BELOW + "/compact", read_compact)
+    add_route(application, "GET", BELOW + "/reset-points", list_reset_points)
+    add_route(application, "POST", BELOW + "/reset", reset)
+    add_route(application, "POST", EXECUTION + "/cancel", cancel)
+    add_route(application, "POST", EXECUTION + "/terminate", terminate)
+    add_route(application, "GET", EXECUTION, read)
     application.add_api_route(SCOPED + "/workflows/{workflow_id}/executions/{execution_id}", read_by_workflow, response_model=None)
 
 
@@ -248,12 +248,12 @@ Bounds = tuple[float | None, float | None]
 
 
 def _rows(tracecat: Tracecat, access: Access, workflow_id: str | None, trigger: Sequence[Trigger] | None, user_id: str | None) -> list[Row]:
-    """Return the runs that lists have: those that go on first, then by their ends, the last one first."""
-    wanted = None
+    """Return the listed runs: running ones first, then by end, latest first."""
+    workflow_number = None
     if workflow_id is not None:
-        wanted = str(ids.workflow_uuid(check_workflow_id(workflow_id, "query")))
+        workflow_number = str(ids.workflow_uuid(check_workflow_id(workflow_id, "query")))
     if user_id is not None and access.caller.kind != "user":
-        raise told(400, "user_id filter is not supported for service accounts")
+        raise refusal(400, "user_id filter is not supported for service accounts")
     user = access.caller.id if user_id == "current" else user_id
     if tracecat.temporal_down:
         raise unexpected()
@@ -263,7 +263,7 @@ def _rows(tracecat: Tracecat, access: Access, workflow_id: str | None, trigger: 
         for execution in tracecat.executions
         if execution.workspace == access.workspace.id
         and execution.listed_at <= now
-        and wanted in (None, execution.workflow.id)
+        and workflow_number in (None, execution.workflow.id)
         and (not trigger or execution.trigger_type in trigger)
         and user in (None, execution.started_by.id)
         for run in execution.runs
@@ -279,12 +279,12 @@ def _order(execution: Execution, run: Run) -> list[Any]:
 def _window(name: str, since: datetime | None, until: datetime | None) -> Bounds:
     bounds = _seconds(since), _seconds(until)
     if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
-        raise told(400, f"{name}_from must be before {name}_to")
+        raise refusal(400, f"{name}_from must be before {name}_to")
     return bounds
 
 
 def _seconds(moment: datetime | None) -> float | None:
-    """Return whole epoch seconds; a time without a zone is one in UTC."""
+    """Return whole epoch seconds; a time without a zone is in UTC."""
     if moment is None:
         return None
     return float(int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()))
@@ -303,16 +303,16 @@ def _start(tracecat: Tracecat, access: Access, body: StartBody, draft: bool) -> 
         workflow = workflow_of(tracecat, access, number, "Workflow not found" if draft else "Invalid workflow ID")
         if draft and not workflow.script:
             message = "Workflow has no actions. Please add an action to the workflow before saving."
-            raise told(400, {"type": "TracecatValidationError", "message": message, "detail": None})
+            raise refusal(400, {"type": "TracecatValidationError", "message": message, "detail": None})
         if not draft and not workflow.committed:
-            raise told(404, "Invalid workflow ID")
+            raise refusal(404, "Invalid workflow ID")
         kind = "draft" if draft else "published"
         execution = tracecat.start(workflow, body.inputs, access.caller, execution_type=kind)
         return started(execution)
 
 
 def started(execution: Execution) -> Json:
-    """Return the answer to a start; the id of the workflow comes in its long form."""
+    """Return the answer to a start; it has the long form of the workflow's id."""
     kind = "Draft workflow" if execution.execution_type == "draft" else "Workflow"
     return {"message": f"{kind} execution started", "wf_id": execution.workflow.id, "wf_exec_id": execution.id}
 
@@ -321,4 +321,4 @@ def _reset(tracecat: Tracecat, execution: Execution, body: ResetBody) -> Run:
     try:
         return tracecat.reset(execution, body.event_id)
     except ValueError as error:
-        raise told(400, str(error)) from None
+        raise refusal(400, str(error)) from None

@@ -1,4 +1,4 @@
-"""The vendor's templates, as far as scenarios need them: paths into inputs and results."""
+"""The vendor's template expressions, limited to paths into inputs and results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 
 
 def evaluate(value: Any, context: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every ``${{ PATH }}`` in it replaced by what the path leads to in ``context``; None if to nothing.
+    """Return ``value`` with every ``${{ PATH }}`` replaced by the value at that path of ``context``; None if there is none.
 
-    A string that is one expression becomes what that leads to, whatever its type.
+    A string that is a single expression becomes the value itself, of any type.
     """
     if isinstance(value, Mapping):
         return {key: evaluate(item, context) for key, item in value.items()}

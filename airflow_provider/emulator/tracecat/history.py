@@ -1,4 +1,4 @@
-"""The events that the orchestrator writes for a run, those that the API leaves out included: they make the gaps in the ids."""
+"""All events of a run's history. The API omits some of them, which leaves gaps in the ids."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Event:
     """One event.
 
     :ivar shown: whether the API shows it.
-    :ivar group: id of the event that scheduled what it is about.
-    :ivar child: number of the child that it is about.
+    :ivar group: id of the event that scheduled its action or child.
+    :ivar child: number of the child that it belongs to.
     """
 
     id: int
@@ -37,9 +37,9 @@ class Event:
 
 
 class History:
-    """The events of a run, as far as it has come.
+    """The events of a run so far.
 
-    :param first_started_at: epoch seconds of the first run's start, which the first event keeps telling after a reset.
+    :param first_started_at: epoch seconds of the first run's start, which the first event still shows after a reset.
     """
 
     def __init__(self, plan: Plan, run: Run, state: State, first_started_at: float, scheduled: bool) -> None:
@@ -63,18 +63,18 @@ class History:
 
     @property
     def horizon(self) -> float:
-        """Up to when it tells, epoch seconds."""
+        """The time of the state, epoch seconds."""
         return self._state.horizon
 
     def group_of(self, step: Step, child: int = 0) -> int | None:
-        """Return the id of the event that scheduled a step; None: it is not scheduled."""
+        """Return the id of the event that scheduled a step; None: the step is not scheduled."""
         return self._groups.get((step.place, child))
 
     def closing(self, event_id: int) -> Event | None:
-        """Return the event by which something was completed: its own id, or that of the event that scheduled it."""
+        """Return the completion event for an id: its own, or that of the event that scheduled it."""
         for event in self.events:
-            done = event.shown and event.type.endswith("_COMPLETED")
-            if done and event_id in (event.id, event.group):
+            completed = event.shown and event.type.endswith("_COMPLETED")
+            if completed and event_id in (event.id, event.group):
                 return event
         return None
 
@@ -83,16 +83,16 @@ class History:
         self.events.append(event)
         return event
 
-    def _task(self, at: float) -> None:
-        """Let the workflow's own code run."""
+    def _workflow_task(self, at: float) -> None:
+        """Add the events of the workflow's own code."""
         for kind in ("WORKFLOW_TASK_SCHEDULED", "WORKFLOW_TASK_STARTED", "WORKFLOW_TASK_COMPLETED"):
             self._add(at, kind)
 
-    def _chore(self, at: float) -> None:
-        """Let an activity run that belongs to no action."""
+    def _internal_activity(self, at: float) -> None:
+        """Add the events of an activity that belongs to no action."""
         for kind in ("ACTIVITY_TASK_SCHEDULED", "ACTIVITY_TASK_STARTED", "ACTIVITY_TASK_COMPLETED"):
             self._add(at, kind)
-        self._task(at)
+        self._workflow_task(at)
 
     def _begin(self, plan: Plan, run: Run, first_started_at: float, scheduled: bool) -> None:
         self._add(first_started_at, "WORKFLOW_EXECUTION_STARTED", shown=True)
@@ -105,18 +105,18 @@ class History:
             for kind in ("WORKFLOW_TASK_SCHEDULED", "WORKFLOW_TASK_STARTED", "WORKFLOW_TASK_FAILED"):
                 self._add(before, kind)
             self._reset_at = None
-        self._task(before)
+        self._workflow_task(before)
         self._add(before, "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES")
         if scheduled:
-            self._chore(before)
-            self._chore(before)
+            self._internal_activity(before)
+            self._internal_activity(before)
             self._add(before, "MARKER_RECORDED")
         if plan.checks_inputs:
-            self._chore(before)
+            self._internal_activity(before)
 
     def _reset(self, at: float) -> None:
         self._add(at, "WORKFLOW_TASK_FAILED")
-        self._task(at)
+        self._workflow_task(at)
         self._reset_at = None
 
     def _moments(self) -> Iterator[tuple[float, int, int, partial[Any]]]:
@@ -125,7 +125,7 @@ class History:
                 yield step.ready_at, 2, number, partial(self._add, step.ready_at, "TIMER_STARTED")
             if not step.scheduled:
                 continue
-            # What takes no time follows its own beginning at once.
+            # An end without duration directly follows its beginning.
             at_once = [partial(self._schedule, step)]
             for at, order, write in self._ends_of(step):
                 if at > step.scheduled_at:
@@ -147,57 +147,57 @@ class History:
         at = step.scheduled_at
         if step.action.start_delay:
             self._add(at, "TIMER_FIRED")
-            self._task(at)
+            self._workflow_task(at)
         if step.action.workflow is None:
             if step.action.interaction is not None:
-                self._chore(at)
+                self._internal_activity(at)
             event = self._add(at, "ACTIVITY_TASK_SCHEDULED", True, step, len(self.events) + 1)
             self._groups[step.place, 0] = event.id
             return
-        self._chore(at)
+        self._internal_activity(at)
         if step.action.loop is None:
-            self._chore(at)
+            self._internal_activity(at)
         for index in range(len(step.children)):
             event = self._add(at, "START_CHILD_WORKFLOW_EXECUTION_INITIATED", True, step, len(self.events) + 1, index)
             self._groups[step.place, index] = event.id
         for index in range(len(step.children)):
             self._add(at, "CHILD_WORKFLOW_EXECUTION_STARTED", True, step, self._groups[step.place, index], index)
-            self._task(at)
+            self._workflow_task(at)
 
     def _close(self, step: Step) -> None:
         group = self._groups[step.place, 0]
-        # Both are written when it ends: until then nothing tells that it runs.
+        # Both are written at the end: until then the history does not show that it runs.
         self._add(step.started_at or 0.0, "ACTIVITY_TASK_STARTED", True, step, group)
         self._add(step.closed_at or 0.0, f"ACTIVITY_TASK_{step.status}", True, step, group)
-        self._task(step.closed_at or 0.0)
+        self._workflow_task(step.closed_at or 0.0)
         if step.interaction_id is not None:
-            self._chore(step.closed_at or 0.0)
+            self._internal_activity(step.closed_at or 0.0)
 
     def _close_child(self, step: Step, index: int) -> None:
         child = step.children[index]
         at = child.closed_at or 0.0
         self._add(at, f"CHILD_WORKFLOW_EXECUTION_{child.status}", True, step, self._groups[step.place, index], index)
-        self._task(at)
+        self._workflow_task(at)
 
     def _answer(self, step: Step) -> None:
         at = step.answered_at or 0.0
-        self._task(at)
+        self._workflow_task(at)
         event = self._add(at, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED", True, step, len(self.events) + 1)
         self._add(at, "WORKFLOW_EXECUTION_UPDATE_COMPLETED", True, step, event.id)
-        self._chore(at)
+        self._internal_activity(at)
 
     def _cancels(self, run: Run) -> None:
-        asked = [act.at for act in run.acts if act.kind == "cancel" and act.at <= self._state.horizon]
-        if asked:
-            self._add(asked[0], "WORKFLOW_EXECUTION_CANCEL_REQUESTED")
+        requests = [act.at for act in run.acts if act.kind == "cancel" and act.at <= self._state.horizon]
+        if requests:
+            self._add(requests[0], "WORKFLOW_EXECUTION_CANCEL_REQUESTED")
 
     def _end(self, plan: Plan, at: float) -> None:
         status = self._state.status
         if status == "CANCELED":
             self._add(at, "WORKFLOW_EXECUTION_CANCEL_REQUESTED")
-            self._task(at)
+            self._workflow_task(at)
         elif status == "FAILED" or (status == "COMPLETED" and plan.returns_something):
-            self._chore(at)
+            self._internal_activity(at)
         self._add(at, _ENDS[status], shown=True)
 
 

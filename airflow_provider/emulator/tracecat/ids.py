@@ -1,4 +1,4 @@
-"""The vendor's identifiers: short ids of workflows, ids of executions and of their runs."""
+"""The vendor's ids of workflows, executions and runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import re
 import secrets
 import uuid
 
+from airflow_provider.emulator.tracecat.scenario import Workflow
+
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LENGTH = 22
+_SPACE = uuid.UUID("5d9c1b0a-6f3e-4a57-9d3c-2a3f0f7c9e11")
 
 SUFFIX = (
     r"(exec_[0-9a-zA-Z]+|exec-[\w-]+|"
@@ -17,7 +20,7 @@ SUFFIX = (
 
 
 def short(prefix: str, number: uuid.UUID) -> str:
-    """Return ``prefix`` and 22 digits to the base 62."""
+    """Return ``prefix`` and 22 base-62 digits."""
     left, digits = number.int, ""
     while left:
         left, digit = divmod(left, 62)
@@ -25,10 +28,20 @@ def short(prefix: str, number: uuid.UUID) -> str:
     return prefix + digits.rjust(_LENGTH, "0")
 
 
-def workflow_uuid(text: str) -> uuid.UUID:
-    """Return the UUID that any form of a workflow's id stands for.
+def short_id(workflow: Workflow) -> str:
+    """Return the short id of a workflow, ``wf_...``."""
+    return short("wf_", uuid.UUID(workflow.id or ""))
 
-    :raises ValueError: it is none.
+
+def same_id(*parts: str) -> str:
+    """Return a UUID that is always the same for the same parts."""
+    return str(uuid.uuid5(_SPACE, "/".join(parts)))
+
+
+def workflow_uuid(text: str) -> uuid.UUID:
+    """Return the UUID for a workflow's id in any of its forms.
+
+    :raises ValueError: it has none of them.
     """
     if re.fullmatch(r"wf_[0-9a-zA-Z]+", text):
         number = 0
@@ -46,17 +59,17 @@ def new_execution(workflow: str) -> str:
 
 
 def first_run(now: float) -> str:
-    """Return an id for the first run of an execution: version 7, which tells the time."""
+    """Return an id for the first run of an execution: a UUID of version 7, which contains the time."""
     milliseconds = int(now * 1000) & (1 << 48) - 1
     number = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     return str(uuid.UUID(int=number))
 
 
 def later_run() -> str:
-    """Return an id for a run after a reset: version 4."""
+    """Return an id for a run after a reset: a UUID of version 4."""
     return str(uuid.uuid4())
 
 
 def context_run(run_id: str) -> str:
-    """Return ``wf_run_id``, which is the id of the run with its version made 4."""
+    """Return ``wf_run_id``: the id of the run with its version set to 4."""
     return str(uuid.UUID(int=uuid.UUID(run_id).int & ~(0xF << 76) | 0x4 << 76))

@@ -1,4 +1,4 @@
-"""Stored results: previewed, downloaded, and collections page by page."""
+"""Stored results: previews, downloads, and pages of collections."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import gzip
@@ -9,19 +9,19 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.errors import refusal
 from airflow_provider.emulator.tracecat.execution_routes import BELOW
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, execution_of, needs
+from airflow_provider.emulator.tracecat.execution_views import ExecutionViews
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, add_route, execution_of, needs
 from airflow_provider.emulator.tracecat.stored import BUCKET, as_json, data_url, inline
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.emulator.tracecat.views import Views
 
 _PREVIEW = 256 * 1024
 _MASKED = "Action result is masked by `mask_output` and cannot be retrieved through object APIs."
 
 
 class StoredField(str, Enum):
-    """What of an event is meant."""
+    """The field of an event that a request is about."""
 
     ACTION_RESULT = "action_result"
 
@@ -44,8 +44,8 @@ class PageBody(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A result: the event that tells it, its value and its envelope."""
+class _Result:
+    """A result: its event, its value and its envelope."""
 
     event: int
     value: Any
@@ -54,60 +54,60 @@ class _Found:
 
 def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
-    reads, views = needs(tracecat, "workflow:read"), Views(tracecat)
+    reads, views = needs(tracecat, "workflow:read"), ExecutionViews(tracecat)
 
-    def find(access: Access, execution_id: str, event_id: int) -> _Found:
+    def find(access: Access, execution_id: str, event_id: int) -> _Result:
         execution = execution_of(tracecat, access, execution_id)
         state = execution.state
         event = tracecat.history_of(execution, state).closing(event_id)
         if event is None:
-            raise told(404, f"No completed event found for event_id={event_id}")
+            raise refusal(404, f"No completed event found for event_id={event_id}")
         if event.step is None:
-            return _Found(event.id, state.result, views.result(execution, state))
+            return _Result(event.id, state.result, views.result(execution, state))
         if event.step.action.mask_output:
-            raise told(403, _MASKED)
-        return _Found(event.id, event.step.result, views.result_of(execution, event.step))
+            raise refusal(403, _MASKED)
+        return _Result(event.id, event.step.result, views.result_of(execution, event.step))
 
     def stored(envelope: Json) -> bytes:
-        """The JSON of an external object."""
+        """Return the JSON of an external object."""
         content = tracecat.blobs.content(envelope["ref"]["key"])
         if content is None:
-            raise told(404, f"Object not found: {BUCKET}/{envelope['ref']['key']}")
+            raise refusal(404, f"Object not found: {BUCKET}/{envelope['ref']['key']}")
         return gzip.decompress(content) if envelope["ref"]["encoding"] == "json+gzip" else content
 
-    def external(found: _Found) -> Json:
-        if found.envelope["type"] != "external":
-            raise told(422, f"Event {found.event} result is not external (got {found.envelope['type']})")
-        return found.envelope
+    def external(result: _Result) -> Json:
+        if result.envelope["type"] != "external":
+            raise refusal(422, f"Event {result.event} result is not external (got {result.envelope['type']})")
+        return result.envelope
 
-    def item(found: _Found, index: int) -> Any:
-        _check_collection(found)
-        if index >= len(found.value):
-            raise told(400, f"Collection index {index} out of range [0, {len(found.value)})")
-        return found.value[index]
+    def item(result: _Result, index: int) -> Any:
+        _check_collection(result)
+        if index >= len(result.value):
+            raise refusal(400, f"Collection index {index} out of range [0, {len(result.value)})")
+        return result.value[index]
 
     async def preview(execution_id: str, body: ObjectBody, access: Access = reads) -> Json:
         with tracecat.lock:
-            found = find(access, execution_id, body.event_id)
-            text = stored(external(found)) if body.collection_index is None else as_json(item(found, body.collection_index))
-            cut = text[:_PREVIEW]
+            result = find(access, execution_id, body.event_id)
+            text = stored(external(result)) if body.collection_index is None else as_json(item(result, body.collection_index))
+            head = text[:_PREVIEW]
             return {
-                "content": cut.decode("utf-8", "replace"),
+                "content": head.decode("utf-8", "replace"),
                 "content_type": "application/json",
                 "size_bytes": len(text),
-                "preview_bytes": len(cut),
-                "truncated": len(cut) < len(text),
+                "preview_bytes": len(head),
+                "truncated": len(head) < len(text),
                 "encoding": "utf-8",
             }
 
     async def download(execution_id: str, body: ObjectBody, access: Access = reads) -> Json:
         with tracecat.lock:
-            found = find(access, execution_id, body.event_id)
+            result = find(access, execution_id, body.event_id)
             if body.collection_index is None:
-                envelope = external(found)
+                envelope = external(result)
                 stored(envelope)
                 return tracecat.blobs.download(envelope["ref"])
-            value = item(found, body.collection_index)
+            value = item(result, body.collection_index)
             return {
                 "download_url": data_url(value),
                 "file_name": f"item-{body.collection_index}.json",
@@ -118,32 +118,32 @@ def add_object_routes(application: FastAPI, tracecat: Tracecat) -> None:
 
     async def read_page(execution_id: str, body: PageBody, access: Access = reads) -> Json:
         with tracecat.lock:
-            found = find(access, execution_id, body.event_id)
-            _check_collection(found)
-            ends = min(body.offset + body.limit, len(found.value))
+            result = find(access, execution_id, body.event_id)
+            _check_collection(result)
+            end = min(body.offset + body.limit, len(result.value))
             return {
-                "collection": found.envelope,
+                "collection": result.envelope,
                 "offset": body.offset,
                 "limit": body.limit,
-                "next_offset": ends if ends < len(found.value) else None,
+                "next_offset": end if end < len(result.value) else None,
                 "items": [
                     {
                         "index": index,
                         "kind": "stored_object_ref",
-                        "stored": inline(found.value[index]),
+                        "stored": inline(result.value[index]),
                         "value_preview": None,
                         "value_size_bytes": None,
                         "truncated": False,
                     }
-                    for index in range(body.offset, ends)
+                    for index in range(body.offset, end)
                 ],
             }
 
-    add(application, "POST", BELOW + "/objects/preview", preview)
-    add(application, "POST", BELOW + "/objects/download", download)
-    add(application, "POST", BELOW + "/objects/collection/page", read_page)
+    add_route(application, "POST", BELOW + "/objects/preview", preview)
+    add_route(application, "POST", BELOW + "/objects/download", download)
+    add_route(application, "POST", BELOW + "/objects/collection/page", read_page)
 
 
-def _check_collection(found: _Found) -> None:
-    if found.envelope["type"] != "collection":
-        raise told(422, f"Event {found.event} result is not a collection (got {found.envelope['type']})")
+def _check_collection(result: _Result) -> None:
+    if result.envelope["type"] != "collection":
+        raise refusal(422, f"Event {result.event} result is not a collection (got {result.envelope['type']})")

@@ -1,4 +1,4 @@
-"""What the routes share: the checks before them, finding what a path names, validation errors, pages."""
+"""Shared parts of the routes: access checks, lookup by path, validation errors, pages."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import base64
@@ -17,8 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from airflow_provider.emulator.tracecat import ids
-from airflow_provider.emulator.tracecat.access import Caller, Workspace, caller_of_key, caller_of_user
-from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, scope_missing, told, unexpected
+from airflow_provider.emulator.tracecat.access import Caller, User, Workspace, caller_of_key, caller_of_user
+from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, refusal, scope_missing, unexpected
 from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
@@ -31,7 +31,7 @@ _UNION = "json-or-python[json=function-plain[new()],python=union[is-instance[Wor
 
 @dataclass(frozen=True)
 class Access:
-    """Who calls, and for which workspace."""
+    """The caller and the workspace of a request."""
 
     caller: Caller
     workspace: Workspace
@@ -44,7 +44,7 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
 
 
 def caller_of(tracecat: Tracecat, request: Request) -> Caller:
-    """Return who calls: a session, where there is a good one, wins over a key.
+    """Return the caller of a request; a valid session takes precedence over a key.
 
     :raises ApiError: 401 or 403.
     """
@@ -55,19 +55,23 @@ def caller_of(tracecat: Tracecat, request: Request) -> Caller:
 
 
 def needs(tracecat: Tracecat, scope: str | None = None, *, users_only: bool = False) -> Any:
-    """Return the dependency of a route of a workspace: who calls, with the scope that the route takes."""
+    """Return the access check of a route below a workspace, as a dependency.
+
+    :param scope: the scope that the route requires.
+    :param users_only: whether the route refuses service accounts.
+    """
 
     async def check(request: Request) -> Access:
         with tracecat.lock:
-            asked = _workspace_of(tracecat, request)
+            workspace_id = _workspace_of(tracecat, request)
             caller = caller_of(tracecat, request)
             if users_only and caller.kind != "user":
                 raise forbidden()
-            if caller.workspace is not None and caller.workspace != asked:
+            if caller.workspace is not None and caller.workspace != workspace_id:
                 raise forbidden()
-            workspace = next((one for one in tracecat.workspaces if one.id == asked), None)
+            workspace = next((candidate for candidate in tracecat.workspaces if candidate.id == workspace_id), None)
             if workspace is None:
-                raise told(404, "Workspace not found")
+                raise refusal(404, "Workspace not found")
             if scope is not None and not caller.may(scope):
                 raise scope_missing([scope])
             return Access(caller, workspace)
@@ -76,32 +80,37 @@ def needs(tracecat: Tracecat, scope: str | None = None, *, users_only: bool = Fa
 
 
 def _workspace_of(tracecat: Tracecat, request: Request) -> str:
-    """Return the id of the workspace that a request is about: from its path, or, as of old, from its query."""
+    """Return the id of the workspace that a request is about: from its path or, in the old form, from its query."""
     path, query = request.path_params.get("workspace_id"), request.query_params.get("workspace_id")
     if tracecat.workspace_in == ("query" if path is not None else "path"):
-        raise told(404, "Not Found")
-    named = path if path is not None else query
-    if named is None:
-        raise told(422, "workspace_id is required")
+        raise refusal(404, "Not Found")
+    text = path if path is not None else query
+    if text is None:
+        raise refusal(422, "workspace_id is required")
     try:
-        given = str(uuid.UUID(named))
+        workspace_id = str(uuid.UUID(text))
     except ValueError:
-        raise told(422, f"Invalid workspace_id {'path' if path is not None else 'query'} parameter") from None
+        raise refusal(422, f"Invalid workspace_id {'path' if path is not None else 'query'} parameter") from None
     if path is not None and query is not None and query != path:
-        raise told(400, "Path and query workspace_id values must match")
-    return given
+        raise refusal(400, "Path and query workspace_id values must match")
+    return workspace_id
 
 
-def add(application: FastAPI, method: str, path: str, endpoint: Callable[..., Any], status: int = 200, *, legacy: bool = True) -> None:
-    """Add a route of a workspace, in its present form and, below the ``workspace_id`` of the query, in its old one."""
+def add_route(
+    application: FastAPI, method: str, path: str, endpoint: Callable[..., Any], status: int = 200, *, legacy: bool = True
+) -> None:
+    """Add a route of a workspace in its present form and in its old one, which has ``workspace_id`` in the query.
+
+    :param legacy: whether there is an old form.
+    """
     for form in (SCOPED + path, path) if legacy else (SCOPED + path,):
         application.add_api_route(form, endpoint, methods=[method], status_code=status, response_model=None)
 
 
 def execution_of(tracecat: Tracecat, access: Access, text: str, named: bool = False) -> Execution:
-    """Return what the path names; the id may be encoded once more than the path is.
+    """Return the execution that a path names; the id may be percent-encoded twice.
 
-    :param named: whether the refusal says the id.
+    :param named: whether the error message contains the id.
     :raises ApiError: 404, or 500 if the orchestrator is down.
     """
     if tracecat.temporal_down:
@@ -110,7 +119,7 @@ def execution_of(tracecat: Tracecat, access: Access, text: str, named: bool = Fa
     execution = tracecat.existing(execution_id)
     if execution is not None and execution.workspace == access.workspace.id:
         return execution
-    raise told(404, "Workflow execution not found" + (f": {execution_id}" if named else ""))
+    raise refusal(404, "Workflow execution not found" + (f": {execution_id}" if named else ""))
 
 
 def workflow_of(tracecat: Tracecat, access: Access, text: str, missing: str = "Workflow not found") -> Workflow:
@@ -122,14 +131,14 @@ def workflow_of(tracecat: Tracecat, access: Access, text: str, missing: str = "W
     for workflow in tracecat.workflows:
         if workflow.id == number and workflow.workspace == access.workspace.id:
             return workflow
-    raise told(404, missing)
+    raise refusal(404, missing)
 
 
 def check_workflow_id(value: Any, place: str) -> str:
     """Return a workflow's id, in any of its forms.
 
     :param place: ``body``, ``query`` or ``path``.
-    :raises RequestValidationError: it is none.
+    :raises RequestValidationError: it has none of them.
     """
     loc = [place, "workflow_id"]
     if isinstance(value, str):
@@ -139,7 +148,7 @@ def check_workflow_id(value: Any, place: str) -> str:
         except ValueError:
             pass
     reason = "badly formed hexadecimal UUID string"
-    bad: list[Json] = [
+    errors: list[Json] = [
         {
             "type": "is_instance_of",
             "loc": [*loc, _UNION, "is-instance[WorkflowUUID]"],
@@ -155,14 +164,14 @@ def check_workflow_id(value: Any, place: str) -> str:
             "ctx": {"error": reason},
         },
     ]
-    bad += [_no_match([*loc, "constrained-str"], pattern, value) for pattern in ("wf_[0-9a-zA-Z]+", "wf-[0-9a-f]{32}")]
-    raise RequestValidationError(bad)
+    errors += [_no_match([*loc, "constrained-str"], pattern, value) for pattern in ("wf_[0-9a-zA-Z]+", "wf-[0-9a-f]{32}")]
+    raise RequestValidationError(errors)
 
 
 def check_suffix(value: str) -> str:
     """Return the part of an execution's id after the slash.
 
-    :raises RequestValidationError: it is none.
+    :raises RequestValidationError: it does not have the right form.
     """
     if not re.match(ids.SUFFIX, value):
         raise RequestValidationError([_no_match(["path", "execution_id"], ids.SUFFIX, value)])
@@ -174,26 +183,31 @@ def _no_match(loc: list[str], pattern: str, value: Any) -> Json:
     return {"type": "string_pattern_mismatch", "loc": loc, "msg": message, "input": value, "ctx": {"pattern": pattern}}
 
 
+def user_view(user: User) -> Json:
+    """Return a user as the vendor's object."""
+    return {"id": user.id, "email": user.email, "role": "basic", "first_name": user.first_name, "last_name": user.last_name}
+
+
 def no_content() -> Response:
-    """Return an answer without a body; the vendor says of which type it would be."""
+    """Return an answer without a body; as the vendor's, it has a content type."""
     return Response(status_code=204, media_type="application/json")
 
 
 def fingerprint(filters: Any) -> str:
-    """Return what a cursor knows its filters by."""
+    """Return the hash by which a cursor recognizes its filters."""
     return hashlib.sha256(json.dumps(filters, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a page begins, and where those before it did: after a key, or, None, at the start."""
+    """The position of a page, and those of the pages before it: a key, or None at the start."""
 
     fingerprint: str
     token: Any = None
     history: tuple[Any, ...] = ()
 
     def text(self) -> str:
-        """Return it as sent to clients, who see no sense in it."""
+        """Return it as an opaque string for clients."""
         content = {"fingerprint": self.fingerprint, "history": self.history, "token": self.token}
         return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
@@ -209,14 +223,17 @@ def read_cursor(text: str | None, expected: str, what: str) -> Cursor:
         content = json.loads(base64.urlsafe_b64decode(text.encode()))
         cursor = Cursor(content["fingerprint"], content["token"], tuple(content["history"]))
     except (ValueError, KeyError, TypeError, binascii.Error):
-        raise told(400, f"Invalid {what} cursor") from None
+        raise refusal(400, f"Invalid {what} cursor") from None
     if cursor.fingerprint != expected:
-        raise told(400, "Cursor no longer matches current filters. Retry without cursor.")
+        raise refusal(400, "Cursor no longer matches current filters. Retry without cursor.")
     return cursor
 
 
 def page(items: list[Json], cursor: Cursor, next_token: Any) -> Json:
-    """Return a page as an object; ``next_token``: where the next one begins, None: nowhere."""
+    """Return a page as an object.
+
+    :param next_token: position of the next page; None: there is none.
+    """
     later = Cursor(cursor.fingerprint, next_token, (*cursor.history, cursor.token))
     earlier = Cursor(cursor.fingerprint, cursor.history[-1], cursor.history[:-1]) if cursor.history else None
     return {

@@ -1,4 +1,4 @@
-"""What a workflow does when it runs: the description that a test or a demonstration writes."""
+"""Workflows as tests and demonstrations describe them: the script of their executions."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NOTHING: Final = _Nothing()
 
 @dataclass
 class Interaction:
-    """Lets an action wait for an answer once it is done.
+    """Makes an action wait for an answer after it has completed.
 
     :ivar type: ``response``, or ``approval``.
-    :ivar timeout: configured seconds; the vendor shows and does not apply them.
+    :ivar timeout: configured seconds, which are shown, but not applied.
     :ivar request: shown as ``request_payload``.
-    :ivar auto_after: seconds after which somebody answers; None: nobody does by themselves.
-    :ivar answer: what they answer then.
+    :ivar auto_after: seconds after which it is answered; None: it is not answered automatically.
+    :ivar answer: the answer that is given then.
     """
 
     type: str = "response"
@@ -46,36 +46,36 @@ class Interaction:
 class Action:
     """One action of a workflow.
 
-    ``result``, ``loop``, ``scatter`` and ``inputs`` may hold ``${{ TRIGGER.name }}``, ``${{ ACTIONS.ref.result.name }}``
+    ``result``, ``loop``, ``scatter`` and ``inputs`` may contain ``${{ TRIGGER.name }}``, ``${{ ACTIONS.ref.result.name }}``
     and, of an answer, ``${{ ACTIONS.ref.interaction.name }}``; ``args`` are only shown.
 
     :ivar ref: its name within the workflow.
-    :ivar type: the vendor's action type; it is what a key needs the scope ``action:<type>:execute`` for.
+    :ivar type: the vendor's action type; a key needs the scope ``action:<type>:execute`` for it.
     :ivar seconds: how long each attempt runs.
-    :ivar result: what it gives.
-    :ivar error: the text it fails with; several values: of the first run, of the second (after a reset), ...; the last repeats.
-    :ivar error_type: class name that the failure of the whole workflow puts before it.
+    :ivar result: its result.
+    :ivar error: the message it fails with; several values apply to the first run, the second (after a reset), ...; the last repeats.
+    :ivar error_type: class name that precedes the message in the failure of the workflow.
     :ivar failing_attempts: how many attempts of a run fail with ``error``; None: all.
-    :ivar max_attempts: attempts in all.
+    :ivar max_attempts: total number of attempts.
     :ivar retry_delay: seconds between two attempts.
-    :ivar timeout: seconds that an attempt may take; one that is longer ends TIMED_OUT. None: it is shown as the vendor's 300 and
+    :ivar timeout: seconds that an attempt may take; a longer one ends TIMED_OUT. None: the vendor's 300 is shown and
         not applied.
-    :ivar handled: its failure goes down an error path, which the actions after it are: the workflow goes on.
-    :ivar skipped: its ``run_if`` is false: it leaves no trace.
-    :ivar depends_on: refs of the actions that it waits for; None: the one before it in the list; empty: none, it begins at once.
-    :ivar start_delay: seconds between those and itself.
-    :ivar queue_seconds: seconds that it is SCHEDULED and no executor takes it.
-    :ivar mask_output: every leaf of its result reads ``[REDACTED]``.
-    :ivar interaction: it waits for an answer after it is done.
+    :ivar handled: the actions after it are an error path: if it fails, the workflow continues with them.
+    :ivar skipped: its ``run_if`` is false: executions do not show it.
+    :ivar depends_on: refs of the actions that it waits for; None: the one before it in the list; empty: none, it begins immediately.
+    :ivar start_delay: seconds after those until it begins.
+    :ivar queue_seconds: seconds that it is SCHEDULED before an executor takes it.
+    :ivar mask_output: every leaf of its result is ``[REDACTED]``.
+    :ivar interaction: it waits for an answer after it has completed.
     :ivar workflow: alias, title or id of a workflow that it executes as a child; ``type`` is ``core.workflow.execute`` then.
-    :ivar wait: whether it waits for the child, or leaves it on its own (``detach``, the vendor's default).
-    :ivar inputs: of the child; in a loop ``${{ var.item }}`` is the item.
-    :ivar loop: one child for each item, all at once.
-    :ivar scatter: a list: the actions with ``stream`` set to this ref are played once for each item, all at once. The result
+    :ivar wait: ``wait``: it waits for the child; ``detach``, the vendor's default: it does not.
+    :ivar inputs: inputs of the child; in a loop ``${{ var.item }}`` is the item.
+    :ivar loop: one child for each item, all at the same time.
+    :ivar scatter: a list: the actions with ``stream`` set to this ref run once for each item, all at the same time. The result
         is a collection; within a stream ``${{ ACTIONS.<ref>.result }}`` is the item.
     :ivar stream: ref of the action that scatters.
-    :ivar args: as shown, unevaluated.
-    :ivar description: as shown.
+    :ivar args: shown only, not evaluated.
+    :ivar description: shown only.
     :ivar row: more fields of its row in the compact view, such as ``loop_index`` or ``session``.
     """
 
@@ -108,7 +108,7 @@ class Action:
 
     @property
     def title(self) -> str:
-        """As the UI shows it."""
+        """Its name in the UI."""
         return self.ref.replace("_", " ").capitalize()
 
     @property
@@ -119,7 +119,10 @@ class Action:
         return "core.transform.scatter" if self.scatter is not None else self.type
 
     def error_of(self, run: int) -> str | None:
-        """Return the text that it fails with in the run of that number, from 0."""
+        """Return the message that it fails with in a run.
+
+        :param run: number of the run, from 0.
+        """
         if self.error is None or isinstance(self.error, str):
             return self.error
         return self.error[min(run, len(self.error) - 1)] if self.error else None
@@ -129,23 +132,23 @@ class Action:
 class Workflow:
     """A workflow and the script of its executions.
 
-    :ivar title: need not be unique.
+    :ivar title: does not have to be unique.
     :ivar alias: unique within the workspace.
-    :ivar actions: None: one called ``work``, which takes ``seconds``.
-    :ivar returns: the result, a template as in :class:`Action`; without it the result tells only what was run.
-    :ivar expects: the input schema: ``{"count": {"type": "int"}, "name": {"type": "str", "default": "x"}}``; inputs that do
-        not fit fail the execution.
-    :ivar fails: an error with which the execution fails although its actions went well.
+    :ivar actions: None: one action ``work``, which takes ``seconds``.
+    :ivar returns: the result, a template as in :class:`Action`; without it the result only names the workflow and the run.
+    :ivar expects: the input schema: ``{"count": {"type": "int"}, "name": {"type": "str", "default": "x"}}``; with invalid
+        inputs the execution fails.
+    :ivar fails: an error with which the execution fails although its actions succeed.
     :ivar timeout: seconds after which it is TIMED_OUT.
-    :ivar committed: False: never published, so it cannot be run other than as a draft.
-    :ivar start_fails: starts are accepted, but the execution never comes to exist.
-    :ivar status: ``online`` or ``offline``, as shown: it makes no difference.
+    :ivar committed: False: it was never published, so only drafts of it can run.
+    :ivar start_fails: starts are accepted, but the execution never exists.
+    :ivar status: ``online`` or ``offline``, shown only.
     :ivar webhook: ``online`` or ``offline``.
-    :ivar webhook_secret: 64 hex digits; made up if not set.
-    :ivar webhook_methods: those enabled.
+    :ivar webhook_secret: 64 hex digits; default: generated.
+    :ivar webhook_methods: HTTP methods that it accepts.
     :ivar workspace: id of its workspace; default: the first one.
-    :ivar id: UUID, or ``wf_...``; given when the workflow is added, if not set.
-    :ivar version: of the last commit.
+    :ivar id: UUID, or ``wf_...``; default: assigned when the workflow is added.
+    :ivar version: version of the last commit.
     """
 
     title: str
@@ -177,15 +180,15 @@ class Workflow:
 
 @dataclass
 class Schedule:
-    """Starts a workflow again and again.
+    """Starts a workflow at intervals.
 
     :ivar workflow: alias, title or id.
-    :ivar every: seconds between two starts, which fall on multiples of it since 1970; None: only
+    :ivar every: seconds between two starts, which are multiples of it since 1970; None: only
         :meth:`~airflow_provider.emulator.tracecat.system.Tracecat.fire` starts something.
-    :ivar cron: shown; nothing starts by it.
+    :ivar cron: shown only; it does not start anything.
     :ivar offset: seconds by which the starts are moved.
     :ivar status: ``online`` or ``offline``.
-    :ivar id: UUID; given when it is added, if not set.
+    :ivar id: UUID; default: assigned when it is added.
     """
 
     workflow: str

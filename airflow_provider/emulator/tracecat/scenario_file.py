@@ -1,23 +1,21 @@
-"""Workflows and schedules from the plain objects of a scenario file, checked."""
+"""Reads workflows and schedules from the plain objects of a scenario file."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider.emulator.scenario_objects import build, check_keys, listed, mapping
 from airflow_provider.emulator.system import ScenarioError
+from airflow_provider.emulator.tracecat.installation import Installation
 from airflow_provider.emulator.tracecat.scenario import NOTHING, Action, Interaction, Schedule, Workflow
-
-if TYPE_CHECKING:
-    from airflow_provider.emulator.tracecat.system import Tracecat
 
 _KEYS = {"workflows", "schedules"}
 
 
-def load_scenario(tracecat: Tracecat, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Add what ``{workflows: [{title: ..., actions: [{ref: ...}]}], schedules: [{workflow: ...}]}`` describes; return it.
+def load_scenario(tracecat: Installation, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Add what ``{workflows: [{title: ..., actions: [{ref: ...}]}], schedules: [{workflow: ...}]}`` describes, and return it.
 
     :raises ScenarioError: a key is unknown or missing, or a value is wrong; the message names the place.
     """
@@ -58,8 +56,8 @@ def _workflow(place: str, item: Mapping[str, Any]) -> Workflow:
 
 def _action(place: str, item: Mapping[str, Any]) -> Action:
     values = dict(item)
-    asked = values.pop("interaction", None)
+    interaction = values.pop("interaction", None)
     action = build(Action, place, values)
-    if asked is not None:
-        action.interaction = build(Interaction, f"{place}.interaction", mapping(f"{place}.interaction", asked))
+    if interaction is not None:
+        action.interaction = build(Interaction, f"{place}.interaction", mapping(f"{place}.interaction", interaction))
     return action

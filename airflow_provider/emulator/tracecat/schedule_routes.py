@@ -1,4 +1,4 @@
-"""Schedules: listed, made, changed and deleted."""
+"""Schedules: list, read, create, change and delete."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import dataclasses
@@ -9,11 +9,11 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 from airflow_provider.emulator.tracecat import ids
-from airflow_provider.emulator.tracecat.errors import told
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, check_workflow_id, needs, no_content, workflow_of
+from airflow_provider.emulator.tracecat.errors import refusal
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, add_route, check_workflow_id, needs, no_content, workflow_of
 from airflow_provider.emulator.tracecat.scenario import Schedule
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.emulator.tracecat.views import Views
+from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews
 
 SCHEDULES = "/schedules"
 SCHEDULE = SCHEDULES + "/{schedule_id}"
@@ -46,30 +46,30 @@ class SchedulePatch(BaseModel):
 def add_schedule_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, makes, changes, deletes = (needs(tracecat, f"schedule:{verb}") for verb in ("read", "create", "update", "delete"))
-    views = Views(tracecat)
+    views = WorkflowViews(tracecat)
 
     def of_workspace(access: Access) -> list[Schedule]:
-        return [one for one in tracecat.schedules if tracecat.find_workflow(one.workflow).workspace == access.workspace.id]
+        return [schedule for schedule in tracecat.schedules if tracecat.find_workflow(schedule.workflow).workspace == access.workspace.id]
 
     def find(access: Access, schedule_id: str) -> Schedule:
         for schedule in of_workspace(access):
             if schedule.id == schedule_id:
                 return schedule
-        raise told(404, "Schedule not found")
+        raise refusal(404, "Schedule not found")
 
     async def list_schedules(access: Access = reads, workflow_id: str | None = None) -> list[Json]:
         with tracecat.lock:
-            wanted = None if workflow_id is None else str(ids.workflow_uuid(check_workflow_id(workflow_id, "query")))
-            return [views.schedule(one) for one in of_workspace(access) if wanted in (None, one.workflow)]
+            number = None if workflow_id is None else str(ids.workflow_uuid(check_workflow_id(workflow_id, "query")))
+            return [views.schedule(schedule) for schedule in of_workspace(access) if number in (None, schedule.workflow)]
 
     async def create(body: ScheduleBody, access: Access = makes) -> Json:
         number = check_workflow_id(body.workflow_id, "body")
         if body.cron is None and body.every is None:
-            raise told(422, "Either cron or every must be provided for a schedule")
+            raise refusal(422, "Either cron or every must be provided for a schedule")
         with tracecat.lock:
             workflow = workflow_of(tracecat, access, number)
-            made = Schedule(workflow.id or "", **_values(body, {"workflow_id"}))
-            return views.schedule(tracecat.add_schedule(made))
+            schedule = Schedule(workflow.id or "", **_values(body, {"workflow_id"}))
+            return views.schedule(tracecat.add_schedule(schedule))
 
     async def read(schedule_id: str, access: Access = reads) -> Json:
         with tracecat.lock:
@@ -86,11 +86,11 @@ def add_schedule_routes(application: FastAPI, tracecat: Tracecat) -> None:
             tracecat.delete_schedule(find(access, schedule_id).id or "")
         return no_content()
 
-    add(application, "GET", SCHEDULES, list_schedules)
-    add(application, "POST", SCHEDULES, create)
-    add(application, "GET", SCHEDULE, read)
-    add(application, "POST", SCHEDULE, change)
-    add(application, "DELETE", SCHEDULE, delete, 204)
+    add_route(application, "GET", SCHEDULES, list_schedules)
+    add_route(application, "POST", SCHEDULES, create)
+    add_route(application, "GET", SCHEDULE, read)
+    add_route(application, "POST", SCHEDULE, change)
+    add_route(application, "DELETE", SCHEDULE, delete, 204)
 
 
 def _values(body: BaseModel, without: set[str]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _values(body: BaseModel, without: set[str]) -> dict[str, Any]:
 
 def _seconds(text: str) -> float:
     """Return the seconds of an ISO duration of days and times."""
-    found = re.fullmatch(r"P(?:(?P<D>[\d.]+)D)?(?:T(?:(?P<H>[\d.]+)H)?(?:(?P<M>[\d.]+)M)?(?:(?P<S>[\d.]+)S)?)?", text)
-    if found is None or not any(found.groupdict().values()):
-        raise told(422, f"Not a duration: {text}")
-    return sum(float(value) * _UNITS[unit] for unit, value in found.groupdict().items() if value)
+    match = re.fullmatch(r"P(?:(?P<D>[\d.]+)D)?(?:T(?:(?P<H>[\d.]+)H)?(?:(?P<M>[\d.]+)M)?(?:(?P<S>[\d.]+)S)?)?", text)
+    if match is None or not any(match.groupdict().values()):
+        raise refusal(422, f"Not a duration: {text}")
+    return sum(float(value) * _UNITS[unit] for unit, value in match.groupdict().items() if value)

@@ -1,4 +1,4 @@
-"""The installation, who calls, workspaces, service accounts, and what only users see."""
+"""The installation, login and logout, the calling user, and workspaces."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from typing import Any
@@ -6,12 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import FastAPI, Request, Response
 
-from airflow_provider.emulator.tracecat.access import ServiceKey, User
-from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, not_entitled, scope_missing, told
-from airflow_provider.emulator.tracecat.route_parts import Access, Json, add, caller_of, fingerprint, needs, no_content, page, read_cursor
+from airflow_provider.emulator.tracecat.access import User
+from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, refusal, scope_missing
+from airflow_provider.emulator.tracecat.route_parts import Access, Json, caller_of, needs, user_view
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.emulator.tracecat.times import iso
-from airflow_provider.emulator.tracecat.views import preview, same_id
 
 _ATTACHMENTS = {
     ".csv": "text/csv",
@@ -19,15 +17,11 @@ _ATTACHMENTS = {
     ".png": "image/png",
     ".txt": "text/plain",
 }
-ACCOUNTS = "/service-accounts"
-ACCOUNT = ACCOUNTS + "/{account_id}"
 
 
 def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
-    reads, users = needs(tracecat, "workspace:read"), needs(tracecat, users_only=True)
-    inbox = needs(tracecat, "inbox:read", users_only=True)
-    approves = needs(tracecat, "agent:update", users_only=True)
+    reads = needs(tracecat, "workspace:read")
 
     @application.get("/info")
     async def read_info() -> Json:
@@ -47,11 +41,11 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
     @application.post("/auth/login")
     async def sign_in(request: Request) -> Response:
         if not tracecat.password_login:
-            raise told(404, "Not Found")
+            raise refusal(404, "Not Found")
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
         missing = [name for name in ("username", "password") if name not in form]
         if missing:
-            raise told(422, [{"type": "missing", "loc": ["body", name], "msg": "Field required", "input": None} for name in missing])
+            raise refusal(422, [{"type": "missing", "loc": ["body", name], "msg": "Field required", "input": None} for name in missing])
         with tracecat.lock:
             for user in tracecat.users:
                 if (user.email, user.password) == (form["username"], form["password"]):
@@ -61,7 +55,7 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
                     secure = urlsplit(tracecat.web_url).scheme == "https"
                     answer.set_cookie(tracecat.cookie_name, token, max_age=int(seconds), path="/", secure=secure, httponly=True)
                     return answer
-        raise told(400, "LOGIN_BAD_CREDENTIALS")
+        raise refusal(400, "LOGIN_BAD_CREDENTIALS")
 
     @application.post("/auth/logout")
     async def sign_out(request: Request) -> Response:
@@ -83,7 +77,7 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
         with tracecat.lock:
             user = signed_in(request)
             about = {"is_active": True, "is_superuser": True, "is_verified": False, "settings": {}}
-            return _user(user) | about
+            return user_view(user) | about
 
     @application.get("/users/me/scopes")
     async def read_my_scopes(request: Request) -> Json:
@@ -99,8 +93,8 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
             caller = caller_of(tracecat, request)
             if not any(caller.may(scope) for scope in ("workspace:read", "org:workspace:read", "org:read")):
                 raise scope_missing(["workspace:read"])
-            seen = [one for one in tracecat.workspaces if caller.workspace in (None, one.id)]
-            return [{"id": one.id, "name": one.name} for one in seen]
+            visible = [workspace for workspace in tracecat.workspaces if caller.workspace in (None, workspace.id)]
+            return [{"id": workspace.id, "name": workspace.name} for workspace in visible]
 
     @application.get("/workspaces/{workspace_id}")
     async def read_workspace(access: Access = reads) -> Json:
@@ -121,100 +115,3 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
         }
         workspace = access.workspace
         return {"id": workspace.id, "name": workspace.name, "settings": settings, "organization_id": tracecat.organization}
-
-    async def list_inbox(access: Access = inbox) -> Json:
-        return page([], read_cursor(None, fingerprint([]), "inbox"), None)
-
-    async def count_inbox(access: Access = inbox) -> Json:
-        return {"count": 0}
-
-    async def approve(session_id: str, access: Access = approves) -> Json:
-        raise told(404, "Agent session not found")
-
-    def accounts_of(access: Access) -> list[ServiceKey]:
-        if not tracecat.entitled:
-            raise not_entitled("service_accounts")
-        return [one for one in tracecat.keys if one.workspace == access.workspace.id]
-
-    def account(access: Access, account_id: str) -> ServiceKey:
-        for key in accounts_of(access):
-            if key.id == account_id:
-                return key
-        raise told(404, "Service account not found")
-
-    async def list_accounts(access: Access = users) -> Json:
-        with tracecat.lock:
-            rows = [_account(tracecat, one) for one in accounts_of(access)]
-            return page(rows, read_cursor(None, fingerprint([]), "service accounts"), None) | {"total_estimate": len(rows)}
-
-    async def disable(account_id: str, access: Access = users) -> Response:
-        account(access, account_id).disabled = True
-        return no_content()
-
-    async def enable(account_id: str, access: Access = users) -> Response:
-        account(access, account_id).disabled = False
-        return no_content()
-
-    async def revoke(account_id: str, key_id: str, access: Access = users) -> Response:
-        key = account(access, account_id)
-        if key.key_id != key_id:
-            raise told(404, "API key not found")
-        key.revoked = True
-        return no_content()
-
-    add(application, "GET", "/inbox/items", list_inbox, legacy=False)
-    add(application, "GET", "/inbox/items/pending-count", count_inbox, legacy=False)
-    add(application, "POST", "/approvals/{session_id}", approve, legacy=False)
-    add(application, "GET", ACCOUNTS, list_accounts, legacy=False)
-    add(application, "POST", ACCOUNT + "/disable", disable, 204, legacy=False)
-    add(application, "POST", ACCOUNT + "/enable", enable, 204, legacy=False)
-    add(application, "POST", ACCOUNT + "/api-keys/{key_id}/revoke", revoke, 204, legacy=False)
-
-
-def _user(user: User) -> Json:
-    return {"id": user.id, "email": user.email, "role": "basic", "first_name": user.first_name, "last_name": user.last_name}
-
-
-def _account(tracecat: Tracecat, key: ServiceKey) -> Json:
-    owner, made = tracecat.user, iso(key.created_at)
-    active = not key.revoked
-    shown: Json = {
-        "id": key.key_id,
-        "name": "Primary",
-        "key_id": key.key.split("_")[3],
-        "preview": preview(key.key),
-        "created_by": owner.id,
-        "created_by_user": _user(owner),
-        "revoked_by": None,
-        "revoked_by_user": None,
-        "last_used_at": None,
-        "revoked_at": None,
-        "created_at": made,
-        "updated_at": made,
-    }
-    scopes = [
-        {
-            "id": same_id("scope", name),
-            "name": name,
-            "resource": name.partition(":")[0],
-            "action": name.rpartition(":")[2],
-            "description": name,
-        }
-        for name in key.scopes
-    ]
-    return {
-        "id": key.id,
-        "organization_id": tracecat.organization,
-        "workspace_id": key.workspace,
-        "owner_user_id": owner.id,
-        "owner_user": _user(owner),
-        "name": key.name,
-        "description": "",
-        "disabled_at": made if key.disabled else None,
-        "last_used_at": None,
-        "created_at": made,
-        "updated_at": made,
-        "scopes": scopes,
-        "active_api_key": shown if active else None,
-        "api_key_counts": {"total": 1, "active": int(active), "revoked": int(not active)},
-    }

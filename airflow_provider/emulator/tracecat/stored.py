@@ -1,4 +1,4 @@
-"""Results as the vendor keeps them: inline, or in a blob store, and what of them a client sees."""
+"""Results as the vendor stores them, inline or in a blob store, and as clients see them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,16 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import quote, urlencode
 
+from airflow_provider.emulator.clock import Clock
+from airflow_provider.emulator.storage import StorageError, check_authorization, no_such_key
+from airflow_provider.emulator.tracecat.options import Options
 from airflow_provider.emulator.tracecat.times import iso
 
-if TYPE_CHECKING:
-    from airflow_provider.emulator.tracecat.system import Tracecat
-
 BUCKET = "tracecat-workflow"
-
-
-class Refused(Exception):
-    """A storage answer that is not the object, as the storage writes it: status, code and message."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
 
 
 def redact(value: Any) -> Any:
@@ -45,33 +35,39 @@ def as_json(value: Any) -> bytes:
 
 
 def inline(value: Any) -> dict[str, Any]:
-    """Return the envelope of a value that is kept with the history."""
+    """Return the envelope of a value that is stored in the history."""
     return {"type": "inline", "data": value, "typename": type(value).__name__}
 
 
 def unwrapped(envelope: dict[str, Any] | None) -> Any:
-    """Return what the compact view shows: the plain value of an inline one, any other as it is."""
+    """Return what the compact view shows: the plain value of an inline envelope, any other envelope unchanged."""
     return envelope["data"] if envelope is not None and envelope["type"] == "inline" else envelope
 
 
 class BlobStore:
-    """The blob store: what is in it, and presigned addresses that lead to it."""
+    """The blob store: its content, and presigned addresses.
 
-    def __init__(self, tracecat: Tracecat) -> None:
-        self._tracecat = tracecat
+    :param options: which results it stores, and for how long.
+    :param storage_url: returns the address of its origin.
+    """
+
+    def __init__(self, options: Options, clock: Clock, storage_url: Callable[[], str]) -> None:
+        self._options = options
+        self._clock = clock
+        self._storage_url = storage_url
         self._secret = secrets.token_bytes(16)
         self._blobs: dict[str, tuple[bytes, float]] = {}
 
     def envelope(self, value: Any, key: str, at: float, *, collection: bool = False) -> dict[str, Any]:
-        """Return the envelope of a value, put into the store if it is long, or a collection.
+        """Return the envelope of a value, and put the value into the store if it is long or a collection.
 
-        :param key: where it is, or would be, in the bucket.
-        :param at: epoch seconds of its making.
+        :param key: its key in the bucket.
+        :param at: epoch seconds of its creation.
         """
         if collection:
             return self._collection(value, key, at)
         text = as_json(value)
-        if len(text) <= self._tracecat.inline_limit:
+        if len(text) <= self._options.inline_limit:
             return inline(value)
         return {"type": "external", "ref": self._put(f"{key}.json", text, at), "typename": type(value).__name__}
 
@@ -89,7 +85,7 @@ class BlobStore:
         }
 
     def _put(self, key: str, text: bytes, at: float) -> dict[str, Any]:
-        encoding = self._tracecat.blob_encoding
+        encoding = self._options.blob_encoding
         content = gzip.compress(text, mtime=0) if encoding == "json+gzip" else text
         self._blobs[key] = content, at
         return {
@@ -104,18 +100,18 @@ class BlobStore:
         }
 
     def content(self, key: str) -> bytes | None:
-        """Return what is stored; None: nothing, or no longer."""
-        found, kept = self._blobs.get(key), self._tracecat.blob_retention
-        if found is None or (kept is not None and self._tracecat.clock.now() >= found[1] + kept):
+        """Return a stored object; None: there is none, or no longer."""
+        stored, retention = self._blobs.get(key), self._options.blob_retention
+        if stored is None or (retention is not None and self._clock.now() >= stored[1] + retention):
             return None
-        return found[0]
+        return stored[0]
 
     def download(self, ref: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what leads to a stored object: a presigned address and how long it is good for."""
-        seconds = self._tracecat.download_expires
+        """Return the download data of a stored object: a presigned address and for how long it is valid."""
+        seconds = self._options.download_expires
         key, name = str(ref["key"]), str(ref["key"]).rpartition("/")[2]
         path = f"/{BUCKET}/{quote(key)}"
-        expires = str(int(self._tracecat.clock.now() + seconds))
+        expires = str(int(self._clock.now() + seconds))
         query = {
             "response-content-disposition": f'attachment; filename="{name}"',
             "response-content-type": "application/octet-stream",
@@ -124,7 +120,7 @@ class BlobStore:
             "Expires": expires,
         }
         return {
-            "download_url": f"{self._tracecat.storage_url}{path}?{urlencode(query)}",
+            "download_url": f"{self._storage_url()}{path}?{urlencode(query)}",
             "file_name": name,
             "content_type": ref["content_type"],
             "size_bytes": ref["size_bytes"],
@@ -132,20 +128,19 @@ class BlobStore:
         }
 
     def fetch(self, key: str, query: Mapping[str, str], authorization: str | None) -> bytes:
-        """Return what a presigned address leads to.
+        """Return the object behind a presigned address.
 
-        :raises Refused: no or a wrong signature, too late, gone, or a second kind of authorization.
+        :raises StorageError: the signature is missing, wrong or expired, the object is gone, or there is a second kind of authorization.
         """
         expires = query.get("Expires", "")
-        if authorization is not None:
-            raise Refused(400, "InvalidArgument", "Only one auth mechanism allowed")
+        check_authorization(authorization)
         if not hmac.compare_digest(query.get("Signature", "").encode(), self._signature(key, expires).encode()):
-            raise Refused(403, "SignatureDoesNotMatch", "The request signature we calculated does not match")
-        if self._tracecat.clock.now() >= float(expires):
-            raise Refused(403, "AccessDenied", "Request has expired")
+            raise StorageError(403, "SignatureDoesNotMatch", "The request signature we calculated does not match")
+        if self._clock.now() >= float(expires):
+            raise StorageError(403, "AccessDenied", "Request has expired")
         content = self.content(key)
         if content is None:
-            raise Refused(404, "NoSuchKey", "The specified key does not exist.")
+            raise no_such_key()
         return content
 
     def _signature(self, key: str, expires: str) -> str:
@@ -153,5 +148,5 @@ class BlobStore:
 
 
 def data_url(value: Any) -> str:
-    """Return a value as an address that holds it."""
+    """Return a ``data:`` address that contains a value."""
     return "data:application/json;base64," + base64.b64encode(as_json(value)).decode()

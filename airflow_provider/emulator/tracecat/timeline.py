@@ -1,4 +1,4 @@
-"""Where an execution stands at a time: a pure function of its plan, of what people did, and of its children."""
+"""The state of an execution at a given time: a pure function of its plan, of what people did, and of its children."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider.emulator.tracecat.times import plain
 TERMINAL = ("COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT")
 STATUSES = ("RUNNING", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW", "TIMED_OUT")
 ROOT = "<root>:0"
-_INSTANT = 1e-6  # sums of durations are not exact
+_INSTANT = 1e-6  # sums of durations are inexact
 
 Place = tuple[int, int | None]
 """Position of an action in the script, and of the item it is played for within a stream."""
@@ -24,7 +24,7 @@ Place = tuple[int, int | None]
 
 @dataclass(frozen=True)
 class Failure:
-    """A message and the shortest useful part of it."""
+    """A message and its root cause."""
 
     message: str
     root: str | None = None
@@ -32,10 +32,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Act:
-    """Something done to a run from outside.
+    """Something that was done to a run from outside.
 
-    :ivar kind: ``cancel``, ``end`` (to ``status``, at once), ``answer`` (the interaction ``target``).
-    :ivar seconds: from the moment that a worker hears of a cancel to the end.
+    :ivar kind: ``cancel``, ``end`` (with ``status``, immediately), ``answer`` (to the interaction ``target``).
+    :ivar seconds: seconds from the time a worker receives a cancel to the end.
     """
 
     kind: str
@@ -59,8 +59,8 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A child execution that ought to be started."""
+class PendingChild:
+    """A child execution that should be started."""
 
     place: Place
     index: int
@@ -71,10 +71,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of an execution when it is created.
+    """What is fixed when an execution is created.
 
-    :ivar denied: refs of actions that whoever started it may not execute, with the scope that is missing.
-    :ivar mismatch: what is wrong with its inputs.
+    :ivar denied: refs of actions that its starter may not execute, with the missing scope.
+    :ivar mismatch: the validation failure of its inputs.
     """
 
     execution_id: str
@@ -91,18 +91,20 @@ class Plan:
 
     @property
     def returns_something(self) -> bool:
-        """Whether the workflow names a result."""
+        """Whether the workflow defines a result."""
         return self.returns is not NOTHING
 
 
 @dataclass
 class Step:
-    """One action, at the time asked for; times are epoch seconds.
+    """One action at the requested time; times are epoch seconds.
 
-    :ivar ready_at: when all that it waits for was over; ``scheduled_at``: after its own delay.
-    :ivar attempts: start and end of each.
-    :ivar inputs: of the children.
-    :ivar answered_at: of an interaction; ``done_at``: when the actions after it may begin.
+    :ivar ready_at: end of the actions that it waits for.
+    :ivar scheduled_at: end of its own delay after that.
+    :ivar attempts: start and end of each attempt.
+    :ivar inputs: inputs of the children.
+    :ivar answered_at: time of the answer to its interaction.
+    :ivar done_at: when the actions after it may begin.
     """
 
     place: Place
@@ -125,12 +127,12 @@ class Step:
 
     @property
     def ref(self) -> str:
-        """Of its action."""
+        """Ref of its action."""
         return self.action.ref
 
     @property
     def scheduled(self) -> bool:
-        """Whether it shows: a delay is over."""
+        """Whether its delay is over."""
         return bool(self.status)
 
     @property
@@ -140,7 +142,7 @@ class Step:
 
     @property
     def broke(self) -> bool:
-        """Whether its failure is one of the workflow."""
+        """Whether its failure fails the workflow."""
         return self.status in ("FAILED", "TIMED_OUT") and not self.action.handled
 
 
@@ -149,7 +151,7 @@ class Run:
     """An execution from its start, or from a reset, to its end.
 
     :ivar at: epoch seconds.
-    :ivar kept: steps of the run before that a reset did not undo.
+    :ivar kept: steps of the previous run that the reset keeps.
     """
 
     id: str
@@ -161,11 +163,11 @@ class Run:
 
 @dataclass
 class State:
-    """A run at the time asked for; times are epoch seconds.
+    """A run at the requested time; times are epoch seconds.
 
-    :ivar begun_at: when a worker took it; None: none has.
-    :ivar horizon: the time asked for, or the end.
-    :ivar wanted: children to start.
+    :ivar begun_at: when a worker took it; None: it has not been taken.
+    :ivar horizon: the requested time, or the end of the run.
+    :ivar pending: children to start.
     """
 
     status: str
@@ -175,7 +177,7 @@ class State:
     steps: list[Step]
     result: Any = None
     failure: Failure | None = None
-    wanted: list[Wanted] = field(default_factory=list)
+    pending: list[PendingChild] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -184,24 +186,24 @@ class State:
 
 
 Reacts = Callable[[float], float]
-"""Tells when a worker first works at or after a time."""
+"""Returns when a worker is first available at or after a time."""
 FindChild = Callable[[Place, int], "Child | None"]
 
 
 def play(plan: Plan, run: Run, now: float, reacts: Reacts, child: FindChild) -> State:
-    """Return where a run stands at ``now``, epoch seconds."""
+    """Return the state of a run at ``now``, epoch seconds."""
     now += _INSTANT
-    begins = reacts(run.at)
-    play = _Play(plan, run, begins, child)
+    begun_at = reacts(run.at)
+    play = _Play(plan, run, begun_at, child)
     if plan.mismatch is None:
         for position in range(len(plan.script)):
             play.add(position)
     ended_at, status = play.end(reacts)
     horizon = min(now, ended_at)
     over = ended_at <= now and math.isfinite(ended_at)
-    state = State(status if over else "RUNNING", horizon, begins if begins <= horizon else None, ended_at if over else None, [])
-    state.steps = [seen for step in play.steps if (seen := _seen(step, horizon, over)) is not None]
-    state.wanted = [wanted for wanted in play.wanted if wanted.at <= horizon] if not over else []
+    state = State(status if over else "RUNNING", horizon, begun_at if begun_at <= horizon else None, ended_at if over else None, [])
+    state.steps = [shown for step in play.steps if (shown := _step_at(step, horizon, over)) is not None]
+    state.pending = [child for child in play.pending if child.at <= horizon] if not over else []
     if state.status == "COMPLETED":
         state.result = play.outcome()
     elif state.status == "FAILED":
@@ -210,7 +212,7 @@ def play(plan: Plan, run: Run, now: float, reacts: Reacts, child: FindChild) -> 
 
 
 class _Play:
-    """Plays the script without end: what cuts it short is found out later."""
+    """Simulates the whole script; cancels, timeouts and failures are applied afterwards."""
 
     def __init__(self, plan: Plan, run: Run, begins: float, child: FindChild) -> None:
         self._plan = plan
@@ -223,10 +225,10 @@ class _Play:
         self._in_streams: dict[tuple[str, int], Any] = {}
         self._items: dict[str, list[Any]] = {}
         self.steps: list[Step] = []
-        self.wanted: list[Wanted] = []
+        self.pending: list[PendingChild] = []
 
     def add(self, position: int) -> None:
-        """Play one action; those that it waits for were played before."""
+        """Simulate one action; those that it waits for have been simulated before."""
         action = self._plan.script[position]
         before = [self._plan.script[position - 1].ref] if position else []
         depends_on = before if action.depends_on is None else list(action.depends_on)
@@ -254,7 +256,7 @@ class _Play:
         ready = self._ready(depends_on, index)
         context = self.context(action.stream, index)
         if place in self._run.kept:
-            # A reset does not undo it: it shows as it was.
+            # A reset keeps it unchanged.
             step = replace(self._run.kept[place])
         else:
             stream = ROOT if index is None else f"{ROOT}/{action.stream}:{index}"
@@ -273,7 +275,7 @@ class _Play:
         return step
 
     def context(self, stream: str | None = None, index: int | None = None) -> dict[str, Any]:
-        """Return what templates can tell of, as seen from within a stream or from outside of all."""
+        """Return the values that templates can refer to, inside a stream or outside."""
         results = dict(self._results)
         if stream is not None and index is not None:
             results |= {ref: result for (ref, at), result in self._in_streams.items() if at == index}
@@ -286,19 +288,19 @@ class _Play:
         denied = self._plan.denied.get(action.ref)
         error = action.error_of(self._run.number)
         for attempt in range(1, max(1, action.max_attempts) + 1):
-            begun = time
+            started_at = time
             if denied is not None:
-                step.status, step.failure = "FAILED", _told(action, attempt, f"ScopeDeniedError: {denied}")
+                step.status, step.failure = "FAILED", _attempt_failure(action, attempt, f"ScopeDeniedError: {denied}")
             elif action.timeout is not None and action.seconds > action.timeout:
                 time += action.timeout
                 step.status = "TIMED_OUT"
             elif error is not None and (action.failing_attempts is None or attempt <= action.failing_attempts):
                 time += action.seconds
-                step.status, step.failure = "FAILED", _told(action, attempt, error)
+                step.status, step.failure = "FAILED", _attempt_failure(action, attempt, error)
             else:
                 time += action.seconds
                 step.status, step.failure = "COMPLETED", None
-            step.attempts.append((begun, time))
+            step.attempts.append((started_at, time))
             if step.status == "COMPLETED" or denied is not None:
                 break
             time += action.retry_delay if attempt < action.max_attempts else 0.0
@@ -308,27 +310,27 @@ class _Play:
 
     def _play_children(self, step: Step, context: Mapping[str, Any]) -> None:
         action = step.action
-        looped = evaluate(action.loop, context) if action.loop is not None else [None]
-        found = []
-        for index, item in enumerate(looped or []):
+        items = evaluate(action.loop, context) if action.loop is not None else [None]
+        children = []
+        for index, item in enumerate(items or []):
             inputs = evaluate(action.inputs, {**context, "var": {"item": item}})
             step.inputs.append(inputs)
-            found.append(child := self._child(step.place, index))
+            children.append(child := self._child(step.place, index))
             if child is None:
-                self.wanted.append(Wanted(step.place, index, step.scheduled_at, action.workflow or "", inputs))
-        step.children = [child for child in found if child is not None]
+                self.pending.append(PendingChild(step.place, index, step.scheduled_at, action.workflow or "", inputs))
+        step.children = [child for child in children if child is not None]
         step.attempts = [(step.scheduled_at, math.inf)]
         step.closed_at = math.inf
-        if len(step.children) < len(found):
+        if len(step.children) < len(children):
             return
         if action.wait != "wait":
             ids = [child.id for child in step.children]
             step.result = ids if action.loop is not None else ids[0]
             step.status, step.closed_at, step.done_at = "DETACHED", None, step.scheduled_at
             return
-        bad = [child for child in step.children if child.closed_at is not None and child.status != "COMPLETED"]
-        if bad:
-            first = min(bad, key=lambda child: child.closed_at or 0.0)
+        failed = [child for child in step.children if child.closed_at is not None and child.status != "COMPLETED"]
+        if failed:
+            first = min(failed, key=lambda child: child.closed_at or 0.0)
             step.failure = first.failure or Failure(f"Child workflow execution ended {first.status}")
             step.status, step.closed_at = "FAILED", first.closed_at
         elif all(child.closed_at is not None for child in step.children):
@@ -350,7 +352,7 @@ class _Play:
             step.answered_at, step.answer = first.at, first.payload
 
     def end(self, reacts: Reacts) -> tuple[float, str]:
-        """Return when and how the run ends; infinity if nobody knows."""
+        """Return the time and the status of the end; infinity if it is not known yet."""
         plan, run = self._plan, self._run
         candidates: list[tuple[float, str]] = []
         for act in run.acts:
@@ -382,35 +384,35 @@ class _Play:
         }
 
 
-def _seen(step: Step, horizon: float, over: bool) -> Step | None:
-    """Return the step as it is at the horizon; None: it is not reached."""
+def _step_at(step: Step, horizon: float, over: bool) -> Step | None:
+    """Return the step as of the horizon; None: it is not reached."""
     if step.ready_at > horizon or (over and step.scheduled_at > horizon):
         return None
-    seen = replace(step)
+    visible = replace(step)
     if step.scheduled_at > horizon:
-        seen.status, seen.attempts = "", []
+        visible.status, visible.attempts = "", []
     elif step.status == "DETACHED":
-        seen.started_at = step.scheduled_at
-        return seen
+        visible.started_at = step.scheduled_at
+        return visible
     elif step.closed_at is not None and step.closed_at <= horizon:
-        seen.started_at = step.attempts[-1][0]
+        visible.started_at = step.attempts[-1][0]
         if step.answered_at is not None and step.answered_at > horizon:
-            seen.answered_at = seen.answer = None
-        return seen
+            visible.answered_at = visible.answer = None
+        return visible
     else:
-        begun = [start for start, _ in step.attempts if start <= horizon]
-        seen.status = "STARTED" if begun else "SCHEDULED"
-        seen.started_at = begun[-1] if begun else None
-    seen.closed_at = seen.result = seen.failure = seen.interaction_id = seen.answered_at = seen.answer = None
-    return seen
+        starts = [start for start, _ in step.attempts if start <= horizon]
+        visible.status = "STARTED" if starts else "SCHEDULED"
+        visible.started_at = starts[-1] if starts else None
+    visible.closed_at = visible.result = visible.failure = visible.interaction_id = visible.answered_at = visible.answer = None
+    return visible
 
 
-def _told(action: Action, attempt: int, error: str) -> Failure:
+def _attempt_failure(action: Action, attempt: int, error: str) -> Failure:
     return Failure(f"[ACTIONS.{action.ref} -> execute_action] (Attempt {attempt})\n\n{error}", error)
 
 
 def _failure(plan: Plan, steps: Sequence[Step], at: float) -> Failure:
-    """Return the failure of the workflow: one block for each action that failed, and for each that was stopped by that."""
+    """Return the failure of the workflow: one block for each action that failed or was stopped because of that."""
     blocks = []
     for step in steps:
         if step.broke and step.closed_at is not None and step.closed_at <= at:

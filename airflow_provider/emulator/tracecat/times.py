@@ -1,4 +1,4 @@
-"""Times as the vendor writes and reads them."""
+"""Times in the vendor's formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether workers run: without them executions exist, and nothing happens to them."""
+"""When workers run: without them executions exist, but do not progress."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import math
 
 
 class Workers:
-    """Remembers when the workers came and went."""
+    """Records when workers started and stopped."""
 
     def __init__(self) -> None:
         self._changes: list[tuple[float, bool]] = [(-math.inf, True)]
 
     @property
     def up(self) -> bool:
-        """Whether they run now."""
+        """Whether workers run now."""
         return self._changes[-1][1]
 
     def set(self, up: bool, at: float) -> None:
-        """Let them come, or go."""
+        """Start or stop the workers at a time, epoch seconds."""
         if up != self.up:
             self._changes.append((at, up))
 
     def first_up(self, at: float) -> float:
-        """Return when they run first at or after a time; infinity: not yet known."""
+        """Return when workers first run at or after a time, epoch seconds; infinity: not yet known."""
         running = [up for since, up in self._changes if since <= at]
         if running and running[-1]:
             return at

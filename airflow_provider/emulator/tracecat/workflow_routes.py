@@ -1,17 +1,17 @@
-"""Workflows: listed, read, their definitions and webhooks, and the little of them that can be changed."""
+"""Workflows: lists, definitions, and the few changes that are possible."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
-import secrets
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 
-from airflow_provider.emulator.tracecat.errors import told
+from airflow_provider.emulator.tracecat.errors import refusal
+from airflow_provider.emulator.tracecat.ids import short_id
 from airflow_provider.emulator.tracecat.route_parts import (
     Access,
     Json,
-    add,
+    add_route,
     check_workflow_id,
     fingerprint,
     needs,
@@ -21,16 +21,15 @@ from airflow_provider.emulator.tracecat.route_parts import (
     workflow_of,
 )
 from airflow_provider.emulator.tracecat.scenario import Workflow
-from airflow_provider.emulator.tracecat.system import Tracecat, WebhookKey, short_id
-from airflow_provider.emulator.tracecat.times import iso
-from airflow_provider.emulator.tracecat.views import Views, preview
+from airflow_provider.emulator.tracecat.system import Tracecat
+from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews
 
 WORKFLOWS = "/workflows"
 WORKFLOW = WORKFLOWS + "/{workflow_id}"
 
 
 class WorkflowPatch(BaseModel):
-    """The body of a change; fields that the emulator does not keep are ignored."""
+    """The body of a change; fields that the emulator does not have are ignored."""
 
     title: str | None = None
     alias: str | None = None
@@ -38,18 +37,10 @@ class WorkflowPatch(BaseModel):
     status: Literal["online", "offline"] | None = None
 
 
-class WebhookPatch(BaseModel):
-    """The body of a change of a webhook."""
-
-    status: Literal["online", "offline"] | None = None
-    methods: list[Literal["GET", "POST"]] | None = None
-
-
 def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
     reads, updates = needs(tracecat, "workflow:read"), needs(tracecat, "workflow:update")
-    users = needs(tracecat, "workflow:read", users_only=True)
-    views = Views(tracecat)
+    views = WorkflowViews(tracecat)
 
     def find(access: Access, workflow_id: str) -> Workflow:
         return workflow_of(tracecat, access, check_workflow_id(workflow_id, "path"))
@@ -61,16 +52,16 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
         cursor: str | None = None,
         reverse: bool = False,
     ) -> Json:
-        at = read_cursor(cursor, fingerprint([tag, reverse]), "workflows")
+        position = read_cursor(cursor, fingerprint([tag, reverse]), "workflows")
         with tracecat.lock:
-            found = [one for one in tracecat.workflows if one.workspace == access.workspace.id]
-            found = [one for one in found if not tag or set(tag) & set(one.tags)]
-            # The newest first.
-            found = found if reverse else found[::-1]
-            begin = int(at.token or 0)
-            end = begin + limit if limit else len(found)
-            rows = [views.workflow_row(one) for one in found[begin:end]]
-            return page(rows, at, end if end < len(found) else None)
+            workflows = [workflow for workflow in tracecat.workflows if workflow.workspace == access.workspace.id]
+            workflows = [workflow for workflow in workflows if not tag or set(tag) & set(workflow.tags)]
+            # Newest first.
+            workflows = workflows if reverse else workflows[::-1]
+            begin = int(position.token or 0)
+            end = begin + limit if limit else len(workflows)
+            rows = [views.workflow_row(workflow) for workflow in workflows[begin:end]]
+            return page(rows, position, end if end < len(workflows) else None)
 
     async def read(workflow_id: str, access: Access = reads) -> Json:
         with tracecat.lock:
@@ -79,9 +70,9 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     async def patch(workflow_id: str, body: WorkflowPatch, access: Access = updates) -> Response:
         with tracecat.lock:
             workflow = find(access, workflow_id)
-            others = [one for one in tracecat.workflows if one is not workflow and one.workspace == workflow.workspace]
-            if body.alias is not None and any(one.alias == body.alias for one in others):
-                raise told(409, "Workflow alias must be unique within the workspace.")
+            others = [other for other in tracecat.workflows if other is not workflow and other.workspace == workflow.workspace]
+            if body.alias is not None and any(other.alias == body.alias for other in others):
+                raise refusal(409, "Workflow alias must be unique within the workspace.")
             for name in body.model_fields_set:
                 setattr(workflow, name, getattr(body, name))
         return no_content()
@@ -100,53 +91,20 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     def committed(access: Access, workflow_id: str) -> Workflow:
         workflow = find(access, workflow_id)
         if not workflow.committed:
-            raise told(404, "Workflow definition not found")
+            raise refusal(404, "Workflow definition not found")
         return workflow
 
     async def read_definition(workflow_id: str, access: Access = reads, version: int | None = None) -> Json:
         with tracecat.lock:
             workflow = committed(access, workflow_id)
             if version not in (None, workflow.version):
-                raise told(404, "Workflow definition not found")
+                raise refusal(404, "Workflow definition not found")
             return views.definition(workflow)
 
     async def list_definitions(workflow_id: str, access: Access = reads) -> list[Json]:
         with tracecat.lock:
             workflow = find(access, workflow_id)
             return [views.definition(workflow)] if workflow.committed else []
-
-    async def read_webhook(workflow_id: str, access: Access = users) -> Json:
-        with tracecat.lock:
-            return views.webhook(find(access, workflow_id))
-
-    async def patch_webhook(workflow_id: str, body: WebhookPatch, access: Access = updates) -> Response:
-        with tracecat.lock:
-            workflow = find(access, workflow_id)
-            workflow.webhook = body.status or workflow.webhook
-            workflow.webhook_methods = body.methods or workflow.webhook_methods
-        return no_content()
-
-    async def issue_key(workflow_id: str, access: Access = updates) -> Json:
-        with tracecat.lock:
-            key = WebhookKey("tc_sk_" + secrets.token_hex(24), tracecat.clock.now())
-            tracecat.webhook_keys[find(access, workflow_id).id or ""] = key
-            return {"api_key": key.key, "preview": preview(key.key), "created_at": iso(key.created_at)}
-
-    def key_of(access: Access, workflow_id: str) -> tuple[str, WebhookKey]:
-        number = find(access, workflow_id).id or ""
-        if number not in tracecat.webhook_keys:
-            raise told(404, "Webhook API key not found")
-        return number, tracecat.webhook_keys[number]
-
-    async def revoke_key(workflow_id: str, access: Access = updates) -> Response:
-        with tracecat.lock:
-            key_of(access, workflow_id)[1].revoked_at = tracecat.clock.now()
-        return no_content()
-
-    async def delete_key(workflow_id: str, access: Access = updates) -> Response:
-        with tracecat.lock:
-            del tracecat.webhook_keys[key_of(access, workflow_id)[0]]
-        return no_content()
 
     routes: list[tuple[str, str, Any, int]] = [
         ("GET", WORKFLOWS, list_workflows, 200),
@@ -155,11 +113,6 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
         ("POST", WORKFLOW + "/commit", commit, 200),
         ("GET", WORKFLOW + "/definition", read_definition, 200),
         ("GET", WORKFLOW + "/definitions", list_definitions, 200),
-        ("GET", WORKFLOW + "/webhook", read_webhook, 200),
-        ("PATCH", WORKFLOW + "/webhook", patch_webhook, 204),
-        ("POST", WORKFLOW + "/webhook/api-key", issue_key, 201),
-        ("DELETE", WORKFLOW + "/webhook/api-key", delete_key, 204),
-        ("POST", WORKFLOW + "/webhook/api-key/revoke", revoke_key, 204),
     ]
     for method, path, endpoint, status in routes:
-        add(application, method, path, endpoint, status)
+        add_route(application, method, path, endpoint, status)

@@ -11,7 +11,8 @@ import sys
 
 from airflow.__main__ import main
 
-from airflow_provider.execution import kill, operator, store
+from airflow_provider.execution.attempt import termination
+from airflow_provider.execution.tasks import existing, operator
 
 
 def take_out(part: str) -> None:
@@ -21,9 +22,9 @@ def take_out(part: str) -> None:
     :param part: ``re-attachment``: no note of an earlier try is found. ``guard``: nobody asks who kills, it is always a person.
     """
     if part == "re-attachment":
-        store.load = lambda context: None
+        operator.load_note = existing.load_note = lambda context: None
     elif part == "guard":
-        kill.ask = operator.ask = lambda key: kill.Verdict.CANCEL
+        termination.ask = operator.ask = lambda key: termination.Verdict.CANCEL
     else:
         raise SystemExit(f"There is no part {part!r}.")
 

@@ -31,7 +31,7 @@ from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 from tests import virtual_clock
 from tests.integration.audit.conftest import CONFIGURATION, LOG, asked, collect, wanted
 from tests.integration.audit.workspace import Size, Workspace

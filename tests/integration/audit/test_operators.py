@@ -287,7 +287,7 @@ def test_a_retry_goes_on_with_the_same_window(emulator: Emulator, tasks: Tasks, 
     task = tasks.executions("buddy", deferrable=deferrable)
     fault = emulator.faults.add(Fault("drop_before", times=None, after=150))
     monkeypatch.setattr("airflow_provider.audit.collect.source.FAILURES", 1)
-    monkeypatch.setattr("airflow_provider.execution.transport.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("airflow_provider.execution.http.transport.MAX_ATTEMPTS", 1)
     failed = task.run()
     assert isinstance(failed.error, ExecutionApiError)
     assert tasks.left()

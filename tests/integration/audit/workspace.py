@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider.emulator import Emulator, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.timeline import Act
-from airflow_provider.emulator.tracecat.system import short_id
+from airflow_provider.emulator.tracecat.ids import short_id
 
 HOUR = 3600.0
 DIGEST = "sha256:5c76d05034644fa8ecc9c2aa84e0a83cd981d0ef13af5455b87b9adf5b216561"

@@ -1,26 +1,27 @@
 """Hook for Kiln."""
 
-from airflow_provider.execution.endpoint import Dialect
-from airflow_provider.execution.hook import ExecutionHook
-from tests.integration.made_up.system import Kiln
+from functools import cached_property
+
+from airflow.sdk import Connection
+
+from airflow_provider.execution.http.hook import ExecutionHook, Extra
+from airflow_provider.execution.tasks.execution_task import ExecutionTask
+from tests.integration.made_up.adapter import Kiln
 
 
 class KilnHook(ExecutionHook):
     conn_type, title = "kiln", "Kiln"
-    dialect = Dialect()
 
-    def arguments(self) -> dict[str, str]:
-        return {"conn_id": self.conn_id}
-
-    def system(self, **view: object) -> Kiln:
+    def adapter(self, **view: object) -> Kiln:
         return Kiln()
 
-    def credentials(self, connection: object, extra: object) -> dict[str, str]:
-        return {"x-kiln-key": getattr(connection, "password", None) or ""}
+    def credentials(self, connection: Connection, extra: Extra) -> dict[str, str]:
+        return {"x-kiln-key": connection.password or ""}
 
 
-class KilnTask:
+class KilnTask(ExecutionTask[KilnHook]):
     link_key = "_link_KilnLink"
 
-    def make_hook(self) -> KilnHook:
+    @cached_property
+    def hook(self) -> KilnHook:
         return KilnHook("kiln_default")

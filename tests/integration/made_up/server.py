@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 
 from airflow_provider.emulator import Emulator
+from airflow_provider.emulator.application import BUILDERS
 
 KEY = "kiln-key"
 
@@ -199,6 +200,9 @@ class KilnServer:
 
     def close(self) -> None:
         """Nothing runs in the background."""
+
+
+BUILDERS[KilnServer.name] = KilnServer.application
 
 
 def of(emulator: Emulator) -> KilnServer:

@@ -24,7 +24,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_the_client_is_a_folder_as_those_of_airflow_provider() -> None:
-    assert [path.name for path in CLIENT] == ["__init__.py", "hook.py", "operators.py", "sensors.py", "system.py"]
+    assert [path.name for path in CLIENT] == ["__init__.py", "adapter.py", "hook.py", "operators.py", "sensors.py"]
 
 
 def test_the_client_has_fewer_than_150_lines() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider import errors
-from airflow_provider.alga_psa import flows
+from airflow_provider.alga_psa.api import requests
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.emulator import Emulator, Fault, ManualClock
@@ -225,7 +225,7 @@ def test_without_rules(hook: AlgaPsaHook) -> None:
 def pages(bodies: list[dict[str, Any]]) -> list[list[str]]:
     """What the flow makes of these answers, in order."""
     answers, found, at = iter(bodies), [], None
-    page = flows.rules()
+    page = requests.rules()
     for _ in range(10):
         flow = page(at)
         request = next(flow)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.alga_psa.logs import new_entries
-from airflow_provider.alga_psa.models import Execution, LogEntry
-from airflow_provider.alga_psa.snapshot import log_lines, snapshot_of
-from airflow_provider.alga_psa.system import AlgaPsa
-from airflow_provider.execution.phase import Phase
-from airflow_provider.execution.system import Snapshot
+from airflow_provider.alga_psa.api.models import Execution, LogEntry
+from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter
+from airflow_provider.alga_psa.executions.logs import new_entries
+from airflow_provider.alga_psa.executions.mapping import log_lines, snapshot_of
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.snapshot import Snapshot
 from tests.unit.alga_psa.conftest import EXECUTION
 
 
@@ -109,12 +109,12 @@ def test_empty_metadata_is_not_shown(metadata: Any) -> None:
 
 def test_the_system_reads_them_from_the_answer_it_has() -> None:
     execution = Execution.model_validate({"execution_id": EXECUTION, "status": "running", "logs": [A, B]})
-    flow = AlgaPsa().new_lines(snapshot_of(execution), {}, 10)
+    flow = AlgaPsaAdapter().new_lines(snapshot_of(execution), {}, 10)
     with pytest.raises(StopIteration) as end:
         next(flow)
     assert [line.text for line in end.value.value] == ["a", "b"]
 
 
 def test_a_snapshot_without_answer_is_asked_for() -> None:
-    flow = AlgaPsa().new_lines(Snapshot(EXECUTION, Phase.UNKNOWN, "unknown"), {}, 10)
+    flow = AlgaPsaAdapter().new_lines(Snapshot(EXECUTION, Phase.UNKNOWN, "unknown"), {}, 10)
     assert str(getattr(next(flow), "path", "")).endswith(EXECUTION)

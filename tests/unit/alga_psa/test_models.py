@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider.alga_psa import models, routes
-from airflow_provider.alga_psa.models import Execution, ExecutionAnswer, ExecutionList, LogEntry, Rule
+from airflow_provider.alga_psa.api import models, routes
+from airflow_provider.alga_psa.api.models import Execution, ExecutionAnswer, ExecutionList, LogEntry, Rule
 from tests.unit.alga_psa.conftest import EXECUTION, RECORDINGS, RULE, of
 
 UTC = datetime.timezone.utc

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider import errors
+from airflow_provider.alga_psa.executions.mapping import MARKER_KEY
 from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator, AlgaPsaGetExecutionOperator, AlgaPsaRetryExecutionOperator
-from airflow_provider.alga_psa.snapshot import MARKER_KEY
 from airflow_provider.emulator import Fault
 from airflow_provider.emulator.alga_psa import Action, LogEntry, Rule
 from tests.harness import Ended
@@ -86,7 +86,7 @@ def test_wrong_arguments_fail_the_task_for_good_before_anything_is_started(live:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, b"x", {1}], ids=repr)
 def test_data_that_is_no_json_is_refused(value: Any) -> None:
-    flow = Execute(task_id="t", rule=RULE, execution_data={"a": [value]}).plan(None)
+    flow = Execute(task_id="t", rule=RULE, execution_data={"a": [value]})._plan(None)  # type: ignore[arg-type]
     with pytest.raises(errors.ConfigurationError, match="execution_data is not JSON"):
         next(flow)
 
@@ -96,7 +96,7 @@ def test_data_that_is_no_json_is_refused(value: Any) -> None:
     [
         ({}, {"execution_data": {}, "dry_run": False, "override_conditions": False}),
         ({"execution_data": {}}, {"execution_data": {}, "dry_run": False, "override_conditions": False}),
-        ({"execution_data": {"a": [1, None, {"b": True}]}, "dry_run": True},
+        ({"execution_data": {"a": [1, None, {"b": True}]}, "simulate": True},
          {"execution_data": {"a": [1, None, {"b": True}]}, "dry_run": True, "override_conditions": False}),
         ({"override_conditions": True, "rule": RULE.upper()}, {"execution_data": {}, "dry_run": False, "override_conditions": True}),
     ],
@@ -169,7 +169,7 @@ def test_a_completed_one_with_failed_actions(live: Live, choice: str) -> None:
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_a_dry_run_ends_at_once_and_is_not_in_part(live: Live, mode: dict[str, Any]) -> None:
     rule(live, Action(seconds=600))
-    ended = ran(live, dry_run=True, on_partial="fail", **mode)
+    ended = ran(live, simulate=True, on_partial="fail", **mode)
     assert ended.state == "success", ended.text
     assert (ended.result["system_fields"]["dry_run"], ended.result["progress"], ended.defers) == (True, None, 0)
     assert live.clock.passed < 60
@@ -390,8 +390,8 @@ def test_secrets_in_the_data_do_not_show(live: Live) -> None:
 
 def test_what_counts_as_a_secret_among_the_data() -> None:
     data = {"password": "one", "n": {"token": 12345}, "list": ["ghp_" + "a" * 36, "plain"], "x": {"secret": {"deep": ["two", True, None]}}}
-    assert Execute(task_id="t", rule="r", execution_data=data).secrets() == ["one", "12345", "ghp_" + "a" * 36, "two"]
-    assert Execute(task_id="t", rule="r").secrets() == []
+    assert Execute(task_id="t", rule="r", execution_data=data)._secrets() == ["one", "12345", "ghp_" + "a" * 36, "two"]
+    assert Execute(task_id="t", rule="r")._secrets() == []
 
 
 # Retry and get

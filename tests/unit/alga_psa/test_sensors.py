@@ -9,13 +9,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter as AlgaPsaSystem
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES, AlgaPsaExecutionSensor, AlgaPsaRuleSensor
-from airflow_provider.alga_psa.system import AlgaPsa as AlgaPsaSystem
 from airflow_provider.emulator import Emulator, ManualClock
 from airflow_provider.emulator.alga_psa import Action, Rule
 from airflow_provider.emulator.alga_psa.system import AlgaPsa
-from airflow_provider.execution.search import Search, find
+from airflow_provider.execution.waiting.search import Search, find
 from tests.unit.alga_psa.conftest import EXECUTION, RECORDINGS, RULE, Live
 
 MODES = [
@@ -160,7 +160,7 @@ def looked(
         "what": "rule", "where": {"rule": RULE, **where}, "match": match, "started_after": after, "started_before": None,
         "finished_after": None,
     }  # fmt: skip
-    found, _ = hook.run(find(AlgaPsaSystem(), search, {} if memo is None else memo))
+    found, _ = hook.run_flow(find(AlgaPsaSystem(), search, {} if memo is None else memo))
     return found and found.ref
 
 

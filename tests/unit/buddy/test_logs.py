@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import errors
-from airflow_provider.buddy import logs, models
+from airflow_provider.buddy.api import models
+from airflow_provider.buddy.executions import logs
+from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
 from airflow_provider.buddy.hook import BuddyDialect
-from airflow_provider.buddy.logs import PAGE, TAIL, LogOf, LogReader
 from airflow_provider.buddy.ref import BuddyRef
-from airflow_provider.execution.endpoint import Endpoint
-from airflow_provider.execution.system import Cursor
-from airflow_provider.execution.transport import Sender
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.transport import Sender
+from airflow_provider.execution.model.snapshot import Cursor
 from tests.unit.buddy.log_server import ACTION, STEP, TOKEN, LogServer
 from tests.unit.servers import free_port, serving
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider.buddy import action_models, models
-from airflow_provider.buddy.models import ActionExecution, Execution
+from airflow_provider.buddy.api import action_models, models
+from airflow_provider.buddy.api.models import ActionExecution, Execution
 
 EXECUTION: dict[str, Any] = {"id": 1, "status": "INPROGRESS"}
 CLASSES = list(

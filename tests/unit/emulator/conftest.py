@@ -1,4 +1,4 @@
-"""An emulator on a clock that the test drives, and a client that holds its token."""
+"""An emulator on a clock that the test drives, and a client of its Buddy: the tests of Buddy use it, and those of the shared parts."""
 
 from __future__ import annotations
 

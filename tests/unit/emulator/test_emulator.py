@@ -157,7 +157,7 @@ def test_a_scenario_file_describes_pipelines(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(GOOD)
     emulator = Emulator(ManualClock())
-    load_scenario(emulator, path)
+    load_scenario(emulator.systems, path)
     (pipeline,) = emulator.buddy.pipelines
     build, gate = pipeline.actions
     assert (pipeline.id, pipeline.identifier) == (89, "release")
@@ -187,7 +187,7 @@ def test_a_wrong_scenario_is_told_in_one_line(tmp_path, text, says):
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
     with pytest.raises(ScenarioError, match=says) as caught:
-        load_scenario(Emulator(), path)
+        load_scenario(Emulator().systems, path)
     assert "\n" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider.buddy.hook import BuddyDialect
 from airflow_provider.emulator import Emulator
-from airflow_provider.execution.endpoint import Endpoint
+from airflow_provider.execution.http.endpoint import Endpoint
 from tests.unit.senders import KINDS, OVER, Driver, send_over
 from tests.virtual_clock import VirtualClock
 

@@ -12,8 +12,9 @@ import pytest
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import Action, Schedule, ServiceKey, Workflow
-from airflow_provider.emulator.tracecat.system import Tracecat, short_id
-from airflow_provider.tracecat import flows
+from airflow_provider.emulator.tracecat.ids import short_id
+from airflow_provider.emulator.tracecat.system import Tracecat
+from airflow_provider.tracecat.api import requests
 from airflow_provider.tracecat.hook import TracecatHook
 from tests import virtual_clock
 from tests.unit.servers import free_port
@@ -146,7 +147,7 @@ def test_the_refs_own_workspace_goes_first(
         hook.cancel_execution(ref)
         assert hook.reset_execution(ref).execution_id == execution.id
         hook.terminate_execution(ref)
-        assert hook.run(hook.system().read(ref)).ref == ref
+        assert hook.run_flow(hook.adapter().read(ref)).ref == ref
         with pytest.raises((errors.NotFound, errors.ConfigurationError)):
             hook.get_execution(execution.ref)
 
@@ -198,7 +199,7 @@ def test_a_search_takes_several_values(
 def test_workflows_page_by_page(
     hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, collect: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows, "PAGE", 2)
+    monkeypatch.setattr(requests, "PAGE", 2)
     for number in range(5):
         tracecat.add_workflow(Workflow(f"W{number}", f"w{number}"))
     assert sorted(item.alias for item in collect(hook, "iter_workflows")) == [f"w{number}" for number in range(5)]
@@ -446,7 +447,7 @@ def test_where_the_pages_are_is_asked_once_for_all_waits(hook: TracecatHook, tra
     urls = []
     for _ in range(3):
         with TracecatHook() as other:
-            urls.append(other.run(other.system().read(ref)).url)
+            urls.append(other.run_flow(other.adapter().read(ref)).url)
     assert len(set(urls)) == 1
     assert str(urls[0]).startswith(tracecat.web_url)
     assert emulator.ledger.count(method="GET", path_re=r"/info$") <= 1

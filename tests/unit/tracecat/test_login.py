@@ -17,8 +17,8 @@ from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import Action, Workflow, Workspace
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.execution.endpoint import Login
-from airflow_provider.tracecat import flows
+from airflow_provider.execution.http.endpoint import Login
+from airflow_provider.tracecat.api import requests
 from airflow_provider.tracecat.hook import TracecatHook
 from tests import virtual_clock
 from tests.unit.servers import serving
@@ -125,10 +125,10 @@ def test_what_stays_forbidden_costs_one_new_login_at_most(with_login: TracecatHo
 def test_requests_at_once_share_one_login(with_login: TracecatHook, emulator: Emulator, tracecat: Tracecat) -> None:
     async def main() -> None:
         async with with_login.asender() as sender:
-            await asyncio.gather(*(sender.run(flows.list_executions(tracecat.workspace, {})) for _ in range(12)))
+            await asyncio.gather(*(sender.run(requests.list_executions(tracecat.workspace, {})) for _ in range(12)))
             assert logins(emulator) == 1
             tracecat.sessions.end_all()
-            await asyncio.gather(*(sender.run(flows.list_executions(tracecat.workspace, {})) for _ in range(12)))
+            await asyncio.gather(*(sender.run(requests.list_executions(tracecat.workspace, {})) for _ in range(12)))
 
     virtual_clock.run(main())
     assert logins(emulator) == 2
@@ -204,7 +204,7 @@ def test_stored_results_are_fetched_without_the_cookie(
     workflow = tracecat.add_workflow(Workflow("Long", "long", [Action("a", result=long)], returns="${{ ACTIONS.a.result }}"))
     execution = tracecat.add_execution(workflow)
     clock.advance(10)
-    snapshot = with_login.run(with_login.system().details(execution.ref))
+    snapshot = with_login.run_flow(with_login.adapter().details(execution.ref))
     assert snapshot.outputs["text"].value == "x" * 100
     [fetched] = emulator.ledger.select(system="storage")
     assert "cookie" not in fetched.headers

@@ -17,10 +17,11 @@ SIZE = 8 * 1024 * 1024
 REF = "wf_7wG6ZFwlUmPT8YtnWfZo1I/exec_50vreC4NIDSu5D4cA9FSqx"
 READ = """
 import asyncio, gc, json, resource, sys
-from airflow_provider.execution import transport
-from airflow_provider.execution.endpoint import Endpoint
-from airflow_provider.tracecat import flows, models
-from airflow_provider.tracecat.dialect import TracecatDialect
+from airflow_provider.execution.http import transport
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.tracecat.api import requests
+from airflow_provider.tracecat.api import models
+from airflow_provider.tracecat.api.error_texts import TracecatDialect
 
 kind, url, workspace, ref = sys.argv[1:]
 endpoint = Endpoint("tracecat", "Tracecat", "c", url, (), TracecatDialect())
@@ -29,10 +30,10 @@ def read(url, kind):
     at = Endpoint("tracecat", "Tracecat", "c", url, (), TracecatDialect())
     if kind == "sync":
         with transport.Sender(at) as sender:
-            return sender.run(flows.get_execution(workspace, ref))
+            return sender.run(requests.get_execution(workspace, ref))
     async def main():
         async with transport.AsyncSender.shared(at) as sender:
-            return await sender.run(flows.get_execution(workspace, ref))
+            return await sender.run(requests.get_execution(workspace, ref))
     return asyncio.run(main())
 
 small, large = url.split(",")

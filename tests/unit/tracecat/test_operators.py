@@ -349,8 +349,8 @@ def test_an_answer_lets_it_go_on(live: Live, deferrable: bool) -> None:
     ("count", "fields", "arguments", "says"),
     [
         (1, {"webhook": "offline"}, {}, "webhook of workflow scan is offline"),
-        (2, {}, {}, "several interactions wait; name one by action_ref. Waiting: ask0, ask1"),
-        (1, {}, {"action_ref": "after"}, "no such interaction waits. Waiting: ask0"),
+        (2, {}, {}, "several interactions wait; name one by action. Waiting: ask0, ask1"),
+        (1, {}, {"action": "after"}, "no such interaction waits. Waiting: ask0"),
         (1, {}, {"response": ["yes"]}, "response must be a dict"),
     ],
 )
@@ -375,7 +375,7 @@ def test_what_waits_for_nothing_yet_may_do_so_later(live: Live) -> None:
 
 def test_one_of_several_is_named(live: Live) -> None:
     _, execution = asks(live, 2)
-    ended = answer(live, execution.ref, action_ref="ask0", on_waiting="succeed")
+    ended = answer(live, execution.ref, action="ask0", on_waiting="succeed")
     assert ended.state == "success", ended.text
     assert [step.action.ref for step in execution.steps] == ["ask0", "ask1"]
     assert len(live.sent("POST", "/interactions/slack$")) == 1

@@ -15,7 +15,7 @@ from airflow_provider import errors
 from airflow_provider.emulator import Emulator, ManualClock
 from airflow_provider.emulator.tracecat import Schedule, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.execution.route import segment
+from airflow_provider.execution.model.request import segment
 from airflow_provider.tracecat.hook import TracecatHook
 from airflow_provider.tracecat.ref import TracecatRef, in_path, is_workflow_id
 

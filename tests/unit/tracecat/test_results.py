@@ -10,8 +10,8 @@ from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.tracecat import NOTHING, Action, Workflow
 from airflow_provider.emulator.tracecat.system import Tracecat
-from airflow_provider.execution.system import Snapshot
-from airflow_provider.tracecat import stored
+from airflow_provider.execution.model.snapshot import Snapshot
+from airflow_provider.tracecat.api import stored_results
 from airflow_provider.tracecat.hook import TracecatHook
 
 LONG = {"text": "żółw " * 100, "n": [1, 2]}
@@ -29,7 +29,7 @@ def outputs(hook: TracecatHook, ref: str, **view: Any) -> dict[str, Any]:
 
 
 def details(hook: TracecatHook, ref: str, **view: Any) -> Snapshot:
-    return hook.run(hook.system(**view).details(ref))
+    return hook.run_flow(hook.adapter(**view).details(ref))
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_a_stored_result_that_is_no_json(hook: TracecatHook, emulator: Emulator,
 @pytest.mark.parametrize("data", [b"[" * 200_000, b"\x1f\x8b" + b"\x00" * 50])
 def test_a_stored_result_of_hostile_bytes(data: bytes) -> None:
     with pytest.raises(errors.ProtocolError, match="a stored result is not JSON"):
-        stored._decoded(data, "json")
+        stored_results._decoded(data, "json")
 
 
 def test_a_long_result_is_left_where_it_is(
     hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "MAX_BODY", 300)
+    monkeypatch.setattr(stored_results, "MAX_BODY", 300)
     tracecat.inline_limit = 100
     found = details(hook, ran(tracecat, clock, LONG))
     assert found.outputs == {}
@@ -126,7 +126,7 @@ def test_a_long_result_is_left_where_it_is(
 def test_a_short_result_that_unpacks_to_a_long_one(
     hook: TracecatHook, tracecat: Tracecat, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "MAX_BODY", 1_000)
+    monkeypatch.setattr(stored_results, "MAX_BODY", 1_000)
     tracecat.inline_limit, tracecat.blob_encoding = 100, "json+gzip"
     found = details(hook, ran(tracecat, clock, {"text": "x" * 100_000}))
     assert found.outputs == {}
@@ -146,7 +146,7 @@ def test_a_collection_in_pages(hook: TracecatHook, emulator: Emulator, tracecat:
 def test_a_collection_of_many_is_left_where_it_is(
     hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "MAX_ITEMS", 5)
+    monkeypatch.setattr(stored_results, "MAX_ITEMS", 5)
     workflow = tracecat.add_workflow(Workflow("Scan", "scan", [Action("sc", scatter=list(range(6)))]))
     execution = tracecat.add_execution(workflow)
     clock.advance(20)

@@ -29,7 +29,7 @@ def test_what_a_schedule_starts(live: Live, mode: dict[str, Any]) -> None:
     workflow = live.workflow(returns={"n": "${{ TRIGGER.n }}"})
     live.tracecat.add_execution(workflow, inputs={"n": 1})
     execution = live.tracecat.fire(live.tracecat.add_schedule(Schedule("scan", inputs={"n": 2})))
-    ended = found(live, trigger="scheduled", push_outputs=["n"], **mode)
+    ended = found(live, trigger_type="scheduled", push_outputs=["n"], **mode)
     assert ended.state == "success", ended.text
     assert "/sch-" in execution.ref
     assert ended.result["ref"] == execution.ref
@@ -49,7 +49,7 @@ def test_what_a_webhook_starts(live: Live, mode: dict[str, Any]) -> None:
         urllib.request.urlopen(request).close()
 
     live.clock.later(100, call)
-    ended = found(live, trigger="webhook", **mode)
+    ended = found(live, trigger_type="webhook", **mode)
     assert ended.state == "success", ended.text
     assert ended.result["outputs"] == {"n": 3}
 
@@ -107,7 +107,7 @@ def test_another_workspaces_execution_is_named_with_it(live: Live) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"trigger": "cron"}, "trigger must be one of"), ({"workflow": "scam"}, "neither the id nor the alias"),
+        ({"trigger_type": "cron"}, "trigger_type must be one of"), ({"workflow": "scam"}, "neither the id nor the alias"),
         ({"workspace_id": "x"}, "is no UUID"),
     ],
 )  # fmt: skip
@@ -134,14 +134,14 @@ def test_an_execution_of_somebody_else_is_followed(live: Live, mode: dict[str, A
 def test_one_action_is_waited_for_and_no_more(live: Live, mode: dict[str, Any]) -> None:
     script = [Action("look", seconds=100, result={"n": 7}), Action("long", seconds=6_000)]
     execution = live.tracecat.add_execution(live.workflow(*script))
-    ended = live.task(TracecatActionSensor, ref=execution.ref, action_ref="look", push_outputs=["n"], **POKES, **mode).run()
+    ended = live.task(TracecatActionSensor, ref=execution.ref, action="look", push_outputs=["n"], **POKES, **mode).run()
     assert ended.state == "success", ended.text
     assert (ended.xcoms["n"], execution.status) == (7, "RUNNING")
 
 
 def test_an_action_without_a_trace_is_skipped(live: Live) -> None:
     execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=100), Action("no", skipped=True)))
-    ended = live.task(TracecatActionSensor, ref=execution.ref, action_ref="no", **POKES).run()
+    ended = live.task(TracecatActionSensor, ref=execution.ref, action="no", **POKES).run()
     assert ended.state == "skipped", ended.text
 
 

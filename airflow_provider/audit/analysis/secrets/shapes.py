@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider._token_shapes import TOKENS, WITHIN
 from airflow_provider.audit.settings.levels import Confidence
-from airflow_provider.execution.remote_text import secret_shapes
+from airflow_provider.execution.results.redaction import secret_shapes
 
 MAX_CHARACTERS = 16 * 1024
 """Maximum number of characters of one text that are checked."""

@@ -14,7 +14,7 @@ from airflow_provider.audit.rules.purpose import APPROVALS
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import DAYS, AuditSettings, WorkingHours
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
-from airflow_provider.execution.phase import Phase
+from airflow_provider.execution.model.phase import Phase
 
 _AT_WORK = (Phase.RUNNING, Phase.WAITING, Phase.STOPPING)
 

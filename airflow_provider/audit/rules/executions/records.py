@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from airflow_provider.alga_psa.snapshot import PHASES as ALGA_PSA
+from airflow_provider.alga_psa.executions.mapping import PHASES as ALGA_PSA
 from airflow_provider.audit.facts.execution import AlgaPsaPart, ExecutionFacts, StepFacts
 from airflow_provider.audit.facts.fact import seconds
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
-from airflow_provider.buddy.snapshot import PHASES as BUDDY
-from airflow_provider.execution.phase import Phase
-from airflow_provider.tracecat.snapshot import PHASES as TRACECAT
-from airflow_provider.tracecat.snapshot import ROW_PHASES
+from airflow_provider.buddy.executions.mapping import PHASES as BUDDY
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.tracecat.executions.mapping import PHASES as TRACECAT
+from airflow_provider.tracecat.executions.mapping import ROW_PHASES
 
 SKEW = 60.0
 """Tolerated difference of two machines' clocks, in seconds."""

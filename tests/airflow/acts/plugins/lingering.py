@@ -9,7 +9,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider.buddy.operators import BuddyRunPipelineOperator
-from airflow_provider.execution.trigger import ExecutionTrigger
+from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
 
 class LingeringTrigger(ExecutionTrigger):

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.tracecat import Action, Workflow
-from airflow_provider.emulator.tracecat.system import short_id
+from airflow_provider.emulator.tracecat.ids import short_id
 
 
 def twice(execution_id: str) -> str:

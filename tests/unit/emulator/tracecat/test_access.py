@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_provider.emulator.tracecat import ServiceKey, Workflow
-from airflow_provider.emulator.tracecat.system import short_id
+from airflow_provider.emulator.tracecat.ids import short_id
 
 LIST = "/workflow-executions"
 

@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from airflow_provider.emulator.tracecat import Action, Interaction, Workflow
-from airflow_provider.emulator.tracecat.ids import context_run, workflow_uuid
-from airflow_provider.emulator.tracecat.system import short_id
+from airflow_provider.emulator.tracecat.ids import context_run, short_id, workflow_uuid
 
 TYPES = ["WORKFLOW_EXECUTION_STARTED", "ACTIVITY_TASK_SCHEDULED", "ACTIVITY_TASK_STARTED", "ACTIVITY_TASK_COMPLETED"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider.emulator.tracecat import Action, Schedule, Workflow
-from airflow_provider.emulator.tracecat.system import short_id
+from airflow_provider.emulator.tracecat.ids import short_id
 
 LIST, SEARCH = "/workflow-executions", "/workflow-executions/search"
 

@@ -24,7 +24,7 @@ tracecat:
 
 def test_a_file_describes_workflows_and_schedules(api, clock, emulator, tmp_path):
     (tmp_path / "s.yaml").write_text(FILE)
-    load_scenario(emulator, tmp_path / "s.yaml")
+    load_scenario(emulator.systems, tmp_path / "s.yaml")
     execution = api.run(emulator.tracecat.find_workflow("contain"), {"host": "h1"})
     clock.advance(8)
     assert api.rows(execution)["__workflow_completed__"]["action_result"] == "h1"
@@ -49,7 +49,7 @@ def test_a_file_describes_workflows_and_schedules(api, clock, emulator, tmp_path
 def test_a_wrong_file_says_where(emulator, tmp_path, text, message):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(ScenarioError, match=message):
-        load_scenario(emulator, tmp_path / "s.yaml")
+        load_scenario(emulator.systems, tmp_path / "s.yaml")
 
 
 def test_the_demonstration_runs(api, clock, emulator):

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from airflow_provider.emulator.tracecat import Action, Workflow
-from airflow_provider.emulator.tracecat.system import short_id
+from airflow_provider.emulator.tracecat.ids import short_id
 
 
 @pytest.fixture

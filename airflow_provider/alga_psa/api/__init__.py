@@ -1,0 +1,1 @@
+"""AlgaPSA's API: routes, models, requests, and how it words its errors."""

@@ -1,0 +1,1 @@
+"""AlgaPSA's executions, as the mechanism sees them."""

@@ -1,0 +1,1 @@
+"""Buddy's API: routes, models, requests, and how it words its errors."""

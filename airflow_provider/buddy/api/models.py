@@ -1,0 +1,284 @@
+"""
+Buddy's answers, as far as they are read here.
+
+Three documentation eras overlap, and fields may be missing or null in any of them: everything but ids is optional. Unknown fields are
+kept, statuses and types are free strings, since new ones appear.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from airflow_provider.execution.model.request import is_segment
+
+T = TypeVar("T")
+
+ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
+"""A list that may be missing or null."""
+
+
+class Model(BaseModel):
+    """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        shown = [name for name in ("id", "key", "name", "status") if name in type(self).model_fields]
+        return [(name, value) for name in shown if (value := getattr(self, name)) is not None]
+
+
+class Named(Model):
+    """Something with a name: a user, a branch, a tag."""
+
+    id: int | str | None = None
+    name: str | None = None
+
+
+class Variable(Model):
+    """
+    A variable: passed to an action, outputted by it, declared by it; or kept in a workspace or one of its parts.
+
+    The value of an encrypted one is ciphertext.
+    """
+
+    key: str
+    value: Any = None
+    id: int | None = None
+    type: str | None = None
+    description: str | None = None
+    defaults: str | None = None
+    encrypted: bool | None = None
+    settable: bool | None = None
+    run_only_settable: bool | None = None
+    """A change lasts for the run only."""
+    init_path: str | None = None
+    file_path: str | None = None
+    file_chmod: str | None = None
+    file_place: str | None = None
+    public_value: str | None = None
+    key_fingerprint: str | None = None
+    checksum: str | None = None
+    project: Named | None = None
+    pipeline: Named | None = None
+    action: Named | None = None
+    environment: Named | None = None
+
+
+class VariableList(Model):
+    """All variables of a scope; not paged."""
+
+    variables: ManyOf[Variable]
+
+
+class Integration(Model):
+    """The integration that an action uses."""
+
+    identifier: str | None = None
+
+
+class Action(Model):
+    """An action, as embedded in an action execution."""
+
+    id: int | None = None
+    name: str | None = None
+    type: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+    current_revision: str | None = None
+    trigger_time: str | None = None
+    run_next: str | None = None
+    disabled: bool | None = None
+    timeout: int | None = None
+    """Seconds; None for no limit."""
+    ignore_errors: bool | None = None
+    integration: Integration | None = None
+    last_execution_status: str | None = None
+    comment: str | None = None
+    """Of a gate: what the person is told."""
+    variables: ManyOf[Variable] = []
+
+
+class ActionExecution(Model):
+    """One run of an action within an execution."""
+
+    url: str | None = None
+    html_url: str | None = None
+    action_execution_id: str | None = None
+    start_date: datetime | None = None
+    finish_date: datetime | None = None
+    error_message: str | None = None
+    status: Annotated[str, BeforeValidator(lambda value: "INITIAL" if value is None else value)] = "INITIAL"
+    progress: float | None = None
+    action: Annotated[Action, BeforeValidator(lambda value: {} if value is None else value)] = Action()
+    terminator_id: int | None = None
+    termination_date: datetime | None = None
+    approver_id: int | None = None
+    approval_date: datetime | None = None
+    passed_variables: ManyOf[Variable] = []
+    outputted_variables: ManyOf[Variable] = []
+    visual_tests_output: ManyOf[Any] = []
+    sandbox_project_id: int | None = None
+    sandbox_id: str | None = None
+    target: str | None = None
+    log: ManyOf[str] = []
+    log_url: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """Its id; taken from ``url`` where the answer leaves it out. None if it can't be one."""
+        found = self.action_execution_id or (self.url or "").rstrip("/").rsplit("/", 1)[-1]
+        return found if is_segment(found) else None
+
+
+class Revision(Model):
+    """A commit."""
+
+    revision: str | None = None
+    message: str | None = None
+
+
+class Execution(Model):
+    """A run of a pipeline. ``id`` counts from 1 within its pipeline."""
+
+    id: Annotated[int, Field(ge=1)]
+    url: str | None = None
+    html_url: str | None = None
+    start_date: datetime | None = None
+    finish_date: datetime | None = None
+    triggered_on: str | None = Field(None, validation_alias=AliasChoices("triggered_on", "triggeredOn", "mode"))
+    priority: str | None = None
+    delay_until: datetime | None = None
+    refresh: bool | None = None
+    clear_cache: bool | None = None
+    status: str
+    comment: str | None = None
+    branch: Named | str | None = None
+    tag: Named | str | None = None
+    pull_request: Named | str | int | None = None
+    from_revision: Revision | None = None
+    to_revision: Revision | None = None
+    creator: Named | None = None
+    action_executions: ManyOf[ActionExecution] = []
+
+
+class ExecutionList(Model):
+    """A page of executions, newest first."""
+
+    page: int | None = None
+    page_size: int | None = None
+    total_page_count: int | None = None
+    executions: ManyOf[Execution]  # a body without it is no list, and must not pass for an empty one
+
+
+class Glance(BaseModel):
+    """An execution in a list that is read again and again."""
+
+    id: int
+    status: str
+
+
+class GlanceList(BaseModel):
+    """A page of executions, of which only the status is wanted."""
+
+    total_page_count: int | None = None
+    executions: ManyOf[Glance]
+
+
+class Workspace(Model):
+    """A workspace; ``domain`` is its handle in addresses."""
+
+    id: int | None = None
+    name: str | None = None
+    domain: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+
+
+class WorkspaceList(Model):
+    """The workspaces that the token may see."""
+
+    workspaces: ManyOf[Workspace]
+
+
+class Project(Model):
+    """A project; ``name`` is its handle in addresses."""
+
+    name: str | None = None
+    display_name: str | None = None
+    status: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+
+
+class ProjectList(Model):
+    """A page of projects."""
+
+    projects: ManyOf[Project]
+
+
+class Pipeline(Model):
+    """A pipeline. In a list it carries fewer fields."""
+
+    id: int
+    identifier: str | None = None
+    name: str | None = None
+    url: str | None = None
+    html_url: str | None = None
+    refs: ManyOf[str] = []
+    """Branches and tags that it is set up for; several, or a wildcard, need one to be named at each run."""
+    events: ManyOf[dict[str, Any]] = []
+    priority: str | None = None
+    last_execution_status: str | None = None
+    last_execution_revision: Revision | str | None = None
+    create_date: datetime | None = None
+    disabled: bool | None = None
+    disabled_reason: str | None = None
+    paused: bool | None = None
+    description_required: bool | None = None
+    """A run needs a comment."""
+    concurrent_pipeline_runs: bool | None = None
+    """False: a second run waits for the end of the first."""
+    no_skip_to_most_recent: bool | None = None
+    """False: a queued run may be superseded by a newer one, and end SKIPPED."""
+    always_from_scratch: bool | None = None
+    auto_clear_cache: bool | None = None
+    tags: ManyOf[str] = []
+    loop: ManyOf[str] = []
+    project: Project | None = None
+    creator: Named | None = None
+    actions: ManyOf[Action] = []
+    """In short; only older installations send it."""
+
+
+class PipelineList(Model):
+    """A page of pipelines."""
+
+    pipelines: ManyOf[Pipeline]
+
+
+class LogPage(Model):
+    """A page of an action execution's log."""
+
+    offset: int | None = None
+    element_count: int | None = None
+    total_element_count: int | None = None
+    logs: ManyOf[str]
+
+
+class Token(Model):
+    """The token in use."""
+
+    id: int | str | None = None
+    name: str | None = None
+    expires_at: datetime | None = None
+    scopes: ManyOf[str] = []
+
+
+class User(Model):
+    """The user behind the token."""
+
+    id: int | str | None = None
+    name: str | None = None

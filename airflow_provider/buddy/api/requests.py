@@ -1,0 +1,312 @@
+"""What hook and operators ask of Buddy, one flow each. See https://buddy.works/docs/api."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from airflow_provider.buddy.api import action_models, models, routes
+from airflow_provider.buddy.executions.logs import PAGE, LogOf, LogReader
+from airflow_provider.buddy.executions.mapping import snapshot_of
+from airflow_provider.buddy.ref import FORM, BuddyRef
+from airflow_provider.errors import ConfigurationError, NotFound
+from airflow_provider.execution.model.paging import numbered
+from airflow_provider.execution.model.request import Flow, Pages, send
+from airflow_provider.execution.model.result import utc
+from airflow_provider.execution.model.snapshot import Cursor, Snapshot
+
+T = TypeVar("T", bound=models.Model)
+
+VARIABLE_SCOPES = ("project_name", "pipeline_id", "action_id", "environment_id", "sandbox_id")
+PER_PAGE = 50
+MAX_LIST_PAGES = 20
+"""Pages of a list that a look-up reads at most."""
+CLOCK_SKEW = 300.0
+"""Seconds by which Buddy's clock may differ from ours."""
+
+
+def _page(number: int) -> dict[str, int]:
+    return {"page": number, "per_page": PER_PAGE}
+
+
+# Workspaces and projects
+
+
+def list_workspaces() -> Flow[list[models.Workspace]]:
+    """``GET /workspaces``."""
+    return (yield from send(routes.LIST_WORKSPACES())).workspaces
+
+
+def get_workspace(workspace: str) -> Flow[models.Workspace]:
+    """``GET /workspaces/:workspace``."""
+    return (yield from send(routes.GET_WORKSPACE(workspace=workspace)))
+
+
+def projects(workspace: str) -> Pages[models.Project]:
+    """``GET /workspaces/:workspace/projects``."""
+
+    def get(number: int) -> Flow[tuple[list[models.Project], bool]]:
+        return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=_page(number)))).projects, False
+
+    return numbered(get, lambda project: project.name)
+
+
+def get_project(workspace: str, project: str) -> Flow[models.Project]:
+    """``GET /workspaces/:workspace/projects/:project_name``."""
+    return (yield from send(routes.GET_PROJECT(workspace=workspace, project=project)))
+
+
+# Variables
+
+
+def list_variables(workspace: str, scope: Mapping[str, Any]) -> Flow[list[models.Variable]]:
+    """
+    ``GET /workspaces/:workspace/variables``; each filter in the spelling of both documentation eras.
+
+    :raises ConfigurationError: for a filter that there is not, which the API would ignore.
+    """
+    if unknown := set(scope).difference(VARIABLE_SCOPES):
+        raise ConfigurationError(
+            f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(VARIABLE_SCOPES)}."
+        )
+    old = {"project_name": "projectName", "pipeline_id": "pipelineId", "action_id": "actionId"}
+    query = {**scope, **{old[name]: value for name, value in scope.items() if name in old}}
+    return (yield from send(routes.LIST_VARIABLES(workspace=workspace, query=query))).variables
+
+
+def get_variable(workspace: str, variable: int) -> Flow[models.Variable]:
+    """``GET /workspaces/:workspace/variables/:variable_id``."""
+    return (yield from send(routes.GET_VARIABLE(workspace=workspace, variable=variable)))
+
+
+# Pipelines and their actions
+
+
+def pipelines(workspace: str, project: str) -> Pages[models.Pipeline]:
+    """``GET .../pipelines``."""
+
+    def get(number: int) -> Flow[tuple[list[models.Pipeline], bool]]:
+        return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=_page(number)))).pipelines, False
+
+    return numbered(get, lambda pipeline: pipeline.id)
+
+
+def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[int]:
+    """
+    Find a pipeline's id by its id, identifier or name (``GET .../pipelines``).
+
+    :raises ConfigurationError: if there is none, or several of that name.
+    """
+    text = str(pipeline).strip()
+    if text.isdecimal():
+        return int(text)
+    named: list[models.Pipeline] = []
+    there: list[str] = []
+    page, at = pipelines(workspace, project), None
+    for _ in range(MAX_LIST_PAGES):
+        items, at = yield from page(at)
+        for item in items:
+            if item.identifier == text:
+                return item.id
+            there.append(f"{item.identifier or item.name} ({item.id})")
+            if item.name == text:
+                named.append(item)
+        if at is None:
+            break
+    if len(named) == 1:
+        return named[0].id
+    what = "names several pipelines" if named else "names no pipeline that the token may see"
+    some = [f"{item.identifier} ({item.id})" for item in named] or there[:20]
+    raise ConfigurationError(
+        f"Buddy: {text!r} {what} in {workspace}/{project}: {', '.join(some) or 'there are none'}. Give its id.", system="buddy"
+    )
+
+
+def get_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[models.Pipeline]:
+    """``GET .../pipelines/:pipeline_id``, by id, identifier or name."""
+    found = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.GET_PIPELINE(workspace=workspace, project=project, pipeline=found)))
+
+
+def list_actions(workspace: str, project: str, pipeline: int | str) -> Flow[list[action_models.ActionDefinition]]:
+    """``GET .../pipelines/:pipeline_id/actions``; items may carry fewer fields than :func:`get_action` gives."""
+    found = yield from resolve_pipeline(workspace, project, pipeline)
+    return list((yield from send(routes.LIST_ACTIONS(workspace=workspace, project=project, pipeline=found))).actions)
+
+
+def get_action(workspace: str, project: str, pipeline: int | str, action: int | str) -> Flow[action_models.ActionDefinition]:
+    """``GET .../pipelines/:pipeline_id/actions/:action_id``, both by id or name."""
+    found = yield from resolve_pipeline(workspace, project, pipeline)
+    [number] = yield from resolve_actions(workspace, project, found, [action])
+    return (yield from send(routes.GET_ACTION(workspace=workspace, project=project, pipeline=found, action=number)))
+
+
+def resolve_actions(workspace: str, project: str, pipeline: int, actions: Sequence[int | str]) -> Flow[list[int]]:
+    """
+    Find the ids of actions by their ids or names (``GET .../actions``, only if a name is among them).
+
+    :raises ConfigurationError: for a name that no action has, or several.
+    """
+    if all(str(action).strip().isdecimal() for action in actions):
+        return [int(action) for action in actions]
+    there = yield from list_actions(workspace, project, pipeline)
+    return [pick_action(action, [(item.id, item.name) for item in there]) for action in actions]
+
+
+def pick_action(action: int | str, there: Sequence[tuple[int | None, str | None]]) -> int:
+    """
+    Pick an action by its id or name.
+
+    :param there: id and name of each action that there is.
+    :raises ConfigurationError: if there is none, or several have that name.
+    """
+    text = str(action).strip()
+    ids = {number for number, _ in there if number is not None}
+    if text.isdecimal() and int(text) in ids:
+        return int(text)
+    found = sorted({number for number, name in there if name == text and number is not None})
+    if len(found) == 1:
+        return found[0]
+    what = "names several actions" if found else "names no action"
+    some = [f"{name!r} ({number})" for number, name in there if not found or name == text]
+    raise ConfigurationError(
+        f"Buddy: {text!r} {what} of the pipeline: {', '.join(some[:20]) or 'it has none'}. Give its id.", system="buddy"
+    )
+
+
+# Executions
+
+
+def executions(workspace: str, project: str, pipeline: int | str) -> Pages[models.Execution]:
+    """``GET .../pipelines/:pipeline_id/executions``, newest first. Items are summaries."""
+    found: list[int] = []
+
+    def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
+        if not found:
+            found.append((yield from resolve_pipeline(workspace, project, pipeline)))
+        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found[0], query=_page(number)))
+        return answer.executions, answer.total_page_count == number
+
+    return numbered(get, lambda execution: execution.id)
+
+
+def glances(workspace: str, project: str, pipeline: int) -> Pages[models.Glance]:
+    """As :func:`executions`, with the status only."""
+
+    def get(number: int) -> Flow[tuple[list[models.Glance], bool]]:
+        answer = yield from send(routes.LIST_GLANCES(workspace=workspace, project=project, pipeline=pipeline, query=_page(number)))
+        return answer.executions, answer.total_page_count == number
+
+    return numbered(get, lambda glance: glance.id)
+
+
+def page_of_executions(workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
+    """``GET .../pipelines/:pipeline_id/executions``: one page."""
+    found = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found, query=_page(page)))).executions
+
+
+def get_execution(ref: str) -> Flow[models.Execution]:
+    """``GET .../executions/:execution_id``."""
+    return (yield from send(routes.GET_EXECUTION(ref=ref, **BuddyRef.parse(ref).path)))
+
+
+def run_pipeline(workspace: str, project: str, pipeline: int | str, body: Mapping[str, Any]) -> Flow[models.Execution]:
+    """``POST .../executions``. Never repeated: whether it took effect is found out by a marker in the comment."""
+    found = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=found)))
+
+
+def change_execution(
+    ref: str, operation: str, variables: Sequence[Mapping[str, Any]] = (), approve_action_id: str | None = None
+) -> Flow[models.Execution]:
+    """``PATCH .../executions/:execution_id``. Not repeated."""
+    body: dict[str, Any] = {"operation": operation}
+    if variables:
+        body["variables"] = [dict(variable) for variable in variables]
+    if approve_action_id is not None:
+        body["approve_action_id"] = approve_action_id
+    return (yield from send(routes.CHANGE_EXECUTION(ref=ref, body=body, **BuddyRef.parse(ref).path)))
+
+
+def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    """
+    Look for executions whose comment holds ``marker``.
+
+    ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
+
+    :returns: those found, and whether all that may have been it could be looked at.
+    """
+    found: list[Snapshot] = []
+    certain = True
+    page, at = executions(workspace, project, pipeline), None
+    for _ in range(MAX_LIST_PAGES):
+        items, at = yield from page(at)
+        for item in items:
+            ref = BuddyRef(workspace, project, pipeline, item.id)
+            if item.comment is None:
+                try:
+                    item = yield from get_execution(str(ref))
+                except NotFound:
+                    certain = False
+                    continue
+            if marker in (item.comment or ""):
+                found.append(snapshot_of(ref, item))
+        dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
+        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
+            return found, certain
+    return found, False
+
+
+# Action executions and their logs
+
+
+def _action_execution(ref: str) -> tuple[BuddyRef, str]:
+    parsed = BuddyRef.parse(ref)
+    if parsed.action_execution is None:
+        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
+    return parsed, parsed.action_execution
+
+
+def get_action_execution(ref: str) -> Flow[models.ActionExecution]:
+    """``GET .../action_executions/:action_execution_id``."""
+    parsed, step = _action_execution(ref)
+    return (yield from send(routes.GET_ACTION_EXECUTION(ref=ref, action_execution=step, **parsed.path)))
+
+
+def log_lines(ref: str, offset: int = 0, size: int = PAGE) -> Pages[str]:
+    """``GET .../action_executions/:action_execution_id/logs``, or what older installations have: all lines from ``offset`` on."""
+    parsed, step = _action_execution(ref)
+    of, reader = LogOf(parsed, step, None), LogReader()
+    cursor: Cursor = {of.key: offset}
+
+    def page(_: object) -> Flow[tuple[list[str], bool | None]]:
+        lines, more = yield from reader.lines(of, cursor, size)
+        return lines, more or None
+
+    return page
+
+
+def get_logs(ref: str, offset: int, limit: int) -> Flow[list[str]]:
+    """A page of :func:`log_lines`."""
+    lines: list[str] = []
+    page, at = log_lines(ref, offset, min(limit, PAGE)), None
+    while len(lines) < limit:
+        some, at = yield from page(at)
+        lines += some
+        if at is None:
+            break
+    return lines[:limit]
+
+
+# Who am I
+
+
+def get_token() -> Flow[models.Token]:
+    """``GET /user/token``."""
+    return (yield from send(routes.GET_TOKEN()))
+
+
+def get_user() -> Flow[models.User]:
+    """``GET /user``."""
+    return (yield from send(routes.GET_USER()))

@@ -1,0 +1,1 @@
+"""Buddy's executions, as the mechanism sees them."""

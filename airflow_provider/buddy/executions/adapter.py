@@ -1,0 +1,246 @@
+"""Buddy's executions, as the mechanism asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from airflow_provider.buddy.api import models, requests, routes
+from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
+from airflow_provider.buddy.executions.mapping import phase_of, snapshot_of
+from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef
+from airflow_provider.errors import (
+    ExecutionApiError,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    RateLimited,
+    ServerError,
+    StatusError,
+    TransportError,
+    Unauthorized,
+)
+from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Pages, send
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, signature
+
+
+class BuddyAdapter(ExecutionAdapter):
+    """Flows over Buddy's routes."""
+
+    name = "buddy"
+    title = "Buddy"
+
+    @cached_property
+    def _logs(self) -> LogReader:
+        return LogReader()
+
+    def read(self, ref: str) -> Flow[Snapshot]:
+        """``GET .../executions/:id``: status, gates and the list of action executions."""
+        parsed = BuddyRef.parse(ref)
+        return snapshot_of(parsed, (yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))))
+
+    def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
+        """The same, if the answer is another."""
+        parsed = BuddyRef.parse(ref)
+        execution = yield from send(routes.GET_EXECUTION(ref=ref, last=last, **parsed.path))
+        return None if execution is UNCHANGED else snapshot_of(parsed, execution)
+
+    def overview(self, ref: str) -> Overview | None:
+        """``GET .../pipelines/:pipeline_id/executions``."""
+        parsed = BuddyRef.parse(ref)
+        pages = requests.glances(parsed.workspace, parsed.project, parsed.pipeline)
+        pipeline, behind = f"{parsed.workspace}/{parsed.project}/{parsed.pipeline}", str(parsed).removeprefix(str(parsed.whole))
+
+        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, at = yield from pages(at)
+            return [Glance(f"{pipeline}/{item.id}{behind}", item.status) for item in items], at
+
+        return Overview((parsed.workspace, parsed.project, str(parsed.pipeline)), str(parsed), page)
+
+    def details(self, ref: str) -> Flow[Snapshot]:
+        """``GET .../executions/:id``, then ``GET .../action_executions/:id`` for each action that ran: variables, errors, actors, log."""
+        parsed = BuddyRef.parse(ref)
+        execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
+        execution.action_executions, omitted = yield from self.in_detail(parsed, execution.action_executions)
+        snapshot = snapshot_of(parsed, execution)
+        return (yield from self.completed(parsed, snapshot, execution.action_executions, omitted))
+
+    def in_detail(
+        self, ref: BuddyRef, actions: Sequence[models.ActionExecution]
+    ) -> Flow[tuple[list[models.ActionExecution], dict[str, str]]]:
+        """``GET .../action_executions/:id`` for each that ran; and why some could not be read."""
+        omitted: dict[str, str] = {}
+        detailed: list[models.ActionExecution] = []
+        for item in actions:
+            if item.id is None or phase_of(item.status) in (Phase.QUEUED, Phase.SKIPPED):
+                detailed.append(item)
+                continue
+            try:
+                full = yield from send(routes.GET_ACTION_EXECUTION(ref=str(ref), action_execution=item.id, **ref.path))
+            except (TransportError, Unauthorized, Forbidden, RateLimited, ServerError):
+                raise
+            except (StatusError, ProtocolError) as error:
+                omitted[f"{item.action.name}.*"] = f"the action's details could not be read: {error}"
+                full = item
+            if full.action_execution_id is None:
+                full.action_execution_id = item.id
+            full.log = full.log[-TAIL:]  # of all actions together, whole logs would be much
+            detailed.append(full)
+        return detailed, omitted
+
+    def completed(
+        self, ref: BuddyRef, snapshot: Snapshot, actions: Sequence[models.ActionExecution], omitted: dict[str, str]
+    ) -> Flow[Snapshot]:
+        """Add to a snapshot the outputs of its steps, and the tail of the log that tells most."""
+        snapshot.outputs_omitted = omitted
+        snapshot.settled = snapshot.settled and not omitted
+        for step in snapshot.steps:
+            snapshot.outputs.update(step.outputs)
+        ran = [(step, action) for step, action in zip(snapshot.steps, actions, strict=True) if step.started_at]
+        failed = [pair for pair in ran if pair[0].phase is Phase.FAILED and not pair[0].tolerated]
+        if ran:
+            step, action = (failed or ran)[-1]
+            try:
+                snapshot.log_tail = yield from self._logs.tail(LogOf.step(ref, step), action if action.log or action.log_url else None)
+            except (StatusError, ProtocolError) as error:
+                if isinstance(error, (RateLimited, ServerError)):
+                    raise
+        if not snapshot.log_tail and snapshot.phase is Phase.FAILED and any(s.phase is Phase.FAILED for s in snapshot.steps):
+            snapshot.settled = False  # the log of what failed lags behind
+        return snapshot
+
+    def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
+        """``GET .../action_executions/:id/logs`` from where we were; or what older installations have."""
+        lines: list[LogLine] = []
+        for step, of in _unread(snapshot, cursor):
+            more = True
+            while more and len(lines) < limit:
+                try:
+                    texts, more = yield from self._logs.lines(of, cursor, min(PAGE, limit - len(lines)))
+                except ExecutionApiError:
+                    if lines:
+                        return lines  # the cursor is behind them; the error will show at the next look
+                    raise
+                lines += [LogLine(step.name, text) for text in texts]
+                if not texts and not more and step.phase.ended:
+                    cursor[f"{of.key} read"] = 1  # nothing came after its end: not asked for again
+        return lines
+
+    def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes | bytearray]]]:
+        """The same, in the blocks in which it comes."""
+        for step, of in _unread(snapshot, cursor):
+            more = True
+            while more:
+                block, more = yield from self._logs.block(of, cursor)
+                if block:
+                    return [(step.name, block)]
+        return []
+
+    def cancel(self, ref: str) -> Flow[None]:
+        """
+        ``PATCH .../executions/:id``, ``CANCEL``.
+
+        Cancelling is asynchronous; an execution that has ended, or is being cancelled, is left at that.
+        """
+        parsed = BuddyRef.parse(ref)
+        try:
+            yield from send(routes.CANCEL_EXECUTION(ref=ref, body={"operation": "CANCEL"}, **parsed.path))
+        except (Unauthorized, Forbidden):
+            raise
+        except StatusError as error:
+            if (error.status or 500) >= 500:
+                raise
+            snapshot = yield from self.read(ref)
+            if not snapshot.phase.ended and snapshot.phase is not Phase.STOPPING:
+                raise
+
+    def resume(self, ref: str) -> Flow[Snapshot]:
+        """``PATCH .../executions/:id``, ``RETRY``. Whether the id stays is not documented: it is read from the answer."""
+        parsed = BuddyRef.parse(ref)
+        execution = yield from requests.change_execution(ref, "RETRY")
+        return snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, execution.id), execution)
+
+    def before_resume(self, snapshot: Snapshot) -> Flow[str]:
+        """Its state, and the newest execution of the pipeline: should the retry have a new id, it is a newer one."""
+        parsed = BuddyRef.parse(snapshot.ref)
+        items, _ = yield from requests.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
+        return f"{signature(snapshot)}{_NEWEST}{max((item.id for item in items), default=parsed.execution)}"
+
+    def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+        """Whether it runs again; or else whether one execution of the same kind is newer than all were before."""
+        parsed = BuddyRef.parse(ref)
+        state, _, newest = before.rpartition(_NEWEST)
+        execution = yield from requests.get_execution(ref)
+        if signature(snapshot := snapshot_of(parsed, execution)) != state:
+            return [snapshot], True
+        items, _ = yield from requests.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
+        newer = [
+            item
+            for item in items
+            if item.id > int(newest) and _same(item.comment, execution.comment) and _same(_revision(item), _revision(execution))
+        ]
+        found = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
+        return (found, True) if len(found) == 1 else ([], not found)
+
+    def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
+        """``GET .../pipelines/:pipeline_id/executions``, newest first."""
+        workspace, project = where["workspace"], where["project"]
+
+        def page(at: Any) -> Flow[tuple[list[Snapshot], Any]]:
+            if "pipeline" not in memo:
+                memo["pipeline"] = yield from requests.resolve_pipeline(workspace, project, where["pipeline"])
+            pipeline = memo["pipeline"]
+            items, at = yield from requests.executions(workspace, project, pipeline)(at)
+            return [snapshot_of(BuddyRef(workspace, project, pipeline, item.id), item) for item in items], at
+
+        return page
+
+    def matches(self, where: Mapping[str, Any], snapshot: Snapshot) -> Flow[bool | None]:
+        """By branch, tag, revision and comment; ``GET .../executions/:id`` where the list does not tell them."""
+        asked = {name: where[name] for name in ("branch", "tag", "revision", "comment") if where.get(name)}
+        fields = snapshot.system_fields
+        if any(fields.get(_FIELDS[name]) is None for name in asked):
+            try:
+                fields = (yield from self.read(snapshot.ref)).system_fields
+            except NotFound:
+                return None
+        fits = [_fits(name, text, fields.get(_FIELDS[name])) for name, text in asked.items()]
+        if all(fits):
+            return True
+        # A queued execution may not know its revision yet.
+        return None if snapshot.phase is Phase.QUEUED and "revision" in asked and fields.get("to_revision") is None else False
+
+
+def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:
+    """The steps whose logs may have more than was read."""
+    ref = BuddyRef.parse(snapshot.ref)
+    for step in snapshot.steps:
+        of = LogOf.step(ref, step)
+        if (step.id or step.definition) and step.phase not in (Phase.QUEUED, Phase.SKIPPED) and not cursor.get(f"{of.key} read"):
+            yield step, of
+
+
+_NEWEST = " newest="
+_FIELDS = {"branch": "branch", "tag": "tag", "revision": "to_revision", "comment": "comment"}
+
+
+def _fits(name: str, asked: str, there: object) -> bool:
+    if there is None:
+        return False
+    text = str(there)
+    if name == "comment":
+        return asked in text
+    if name == "revision":  # either may be the short form
+        return len(text) >= SHORT_REVISION and (text.startswith(asked) or asked.startswith(text))
+    return asked == text
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _revision(execution: models.Execution) -> str | None:
+    return execution.to_revision.revision if execution.to_revision else None

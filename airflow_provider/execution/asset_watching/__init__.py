@@ -1,0 +1,1 @@
+"""Asset watchers: executions that end although no task waits for them."""

@@ -1,0 +1,95 @@
+"""Why was the task terminated? ``on_kill`` is no proof that a person wants that: Airflow is asked for the task's state."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from enum import Enum
+from threading import Thread
+from typing import Any, NamedTuple
+
+from airflow_provider import _clock
+
+WORD = "ended_by"
+"""XCom by which a try tells the next one that a person ended it."""
+
+_STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
+_GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule"}
+
+KILL_SECONDS = 3.5
+"""For everything: a worker is killed for good 5 seconds after it was told to stop."""
+ASK_SECONDS = 2.0
+"""Of these for asking why the task is terminated. The cancel request is worth sending although its answer may come too late."""
+
+MARK_SECONDS = 0.5
+"""Of these for the marker for the next try."""
+
+
+class Verdict(Enum):
+    """What the task's state says of its execution."""
+
+    CANCEL = "a person or Airflow ended the task"
+    KEEP = "the task goes on elsewhere"
+    UNKNOWN = "the task's state is not known"
+
+
+class TaskKey(NamedTuple):
+    """A task instance, as Airflow's state route names it."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+    @classmethod
+    def of(cls, ti: Any) -> TaskKey:
+        """The key of a task instance of whichever kind."""
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
+
+def ask(key: TaskKey) -> Verdict:
+    """Ask Airflow, blocking: for a side thread only, in a worker as in a triggerer."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    mapped = key.map_index >= 0
+    try:
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=key.dag_id,
+            task_ids=[key.task_id],
+            run_ids=[key.run_id],
+            map_index=key.map_index if mapped else None,
+        )
+        state = states[key.run_id][f"{key.task_id}_{key.map_index}" if mapped else key.task_id]
+    except Exception:
+        return Verdict.UNKNOWN
+    state = getattr(state, "value", state)
+    return Verdict.CANCEL if state in _STOPPED else Verdict.KEEP if state in _GOING_ON else Verdict.UNKNOWN
+
+
+def mark_ended_by_person(key: TaskKey) -> None:
+    """
+    Let the next try know, blocking, that this one was ended by a person or Airflow: what follows is no retry.
+
+    Airflow's counters do not always say so: if several running tasks are cleared at once, 3.3 raises ``max_tries`` of one only. By an
+    XCom, since the task state store takes nothing from a try that is over. The next try deletes it, but is told its key before.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    with suppress(Exception):
+        XCom.set(WORD, Verdict.CANCEL.value, **key._asdict())
+
+
+def was_ended_by_person(ti: Any) -> bool:
+    """Whether the try before this one has left word."""
+    told = getattr(ti, "_ti_context_from_server", None)
+    return WORD in (getattr(told, "xcom_keys_to_clear", None) or ())
+
+
+def within(seconds: float, function: Any, default: Any) -> Any:
+    """Run ``function`` in a thread, for at most ``seconds``: a signal handler must neither block nor take a lock."""
+    results: list[Any] = []
+
+    def run() -> None:
+        results.append(function())
+
+    ended = _clock.run_thread(Thread(target=run, daemon=True), seconds)
+    return results[0] if ended and results else default

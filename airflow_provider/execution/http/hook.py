@@ -1,0 +1,239 @@
+"""What the hooks of all systems share: from an Airflow connection to a sender, sync and async."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_provider import _clock
+from airflow_provider.errors import ConfigurationError, ConnectionMissing
+from airflow_provider.execution.http.endpoint import Dialect, Endpoint, Login, base_url
+from airflow_provider.execution.model.adapter import ExecutionAdapter
+from airflow_provider.execution.model.request import Flow, Pages
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from typing_extensions import Self
+
+    from airflow_provider.execution.http.transport import AsyncSender, Sender
+
+T = TypeVar("T")
+Extra = Mapping[str, Any]
+"""What stands in a connection's field of that name."""
+
+
+class ExecutionHook(BaseHook):
+    """
+    Base of the systems' hooks.
+
+    Public methods come in twins: ``get_x`` for tasks, ``aget_x`` for triggers and other async code; both run the same flow.
+    A hook holds sockets once used: close it, or use it as a context manager.
+
+    :param conn_id: Airflow connection.
+    """
+
+    conn_type: ClassVar[str]
+    """Connection type, and short name of the system."""
+    title: ClassVar[str]
+    """The system's name in texts."""
+    default_base_url: ClassVar[str | None] = None
+    dialect: ClassVar[Dialect] = Dialect()
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self._endpoint: Endpoint | None = None
+        self._extra: Extra = {}
+        self._sender: Sender | None = None
+        self._pause: Callable[[float], None] = _clock.sleep
+
+    @abstractmethod
+    def adapter(self, **view: object) -> ExecutionAdapter:
+        """
+        The flows of this hook's system.
+
+        :param view: what of an execution they are to look at, in the system's own words; all of it by default.
+        """
+
+    @abstractmethod
+    def credentials(self, connection: Connection, extra: Extra) -> dict[str, str]:
+        """
+        Headers that prove who we are.
+
+        :raises ConfigurationError: if the connection holds no credential.
+        """
+
+    def login(self, connection: Connection, extra: Extra) -> Login | None:
+        """How to get a session, for a connection whose credential is a login instead of a header."""
+        return None
+
+    def default_host(self, extra: Extra) -> str | None:
+        """Base URL for a connection without host, or None if it needs one."""
+        return self.default_base_url
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments that rebuild this hook in a trigger; JSON, no secrets."""
+        return {"conn_id": self.conn_id}
+
+    def _resolve(self, connection: Connection, extra: Extra) -> Endpoint:
+        host = connection.host or self.default_host(extra)
+        if not host:
+            raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
+        if connection.schema not in (None, "", "http", "https"):
+            raise ConfigurationError(
+                f"Connection {self.conn_id!r}: its schema field is neither http nor https. In a URI, a path prefix belongs to the host, "
+                "percent-encoded; the JSON form is easier."
+            )
+        address = base_url(host, schema=connection.schema, port=connection.port)
+        verify: bool | str = str(extra.get("ca_bundle") or "") or True
+        if extra.get("verify_tls") in (False, "false", "False", "0"):
+            verify = False
+            warnings.warn(
+                f"Connection {self.conn_id!r} switches TLS verification off: anybody on the way can read its token. Use ca_bundle.",
+                UserWarning,
+                stacklevel=2,
+            )
+            self.log.warning("TLS verification is switched off for connection %r; use ca_bundle instead.", self.conn_id)
+        self._extra = extra
+        return Endpoint(
+            system=self.conn_type,
+            title=self.title,
+            conn_id=self.conn_id,
+            base_url=address,
+            headers=tuple(sorted(self.credentials(connection, extra).items())),
+            dialect=self.dialect,
+            login=self.login(connection, extra),
+            verify=verify,
+            timeout=self._number(extra, "request_timeout", 30.0),
+            max_in_flight=int(self._number(extra, "max_concurrent_requests", 8, least=1)),
+        )
+
+    def _number(self, extra: Extra, name: str, default: float, least: float = 0.001) -> float:
+        value = extra.get(name)
+        if value in (None, ""):
+            return default
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = 0.0
+        if not least <= number < float("inf"):
+            bound = f"from {least:g}" if least >= 1 else "above 0"
+            raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number {bound}.")
+        return number
+
+    def _unknown(self) -> ConnectionMissing:
+        return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.conn_type!r}.")
+
+    def open(self) -> None:
+        """
+        Read the connection and make the sender ready; done on first use. After :meth:`close`, the connection is read anew.
+
+        :raises ConfigurationError: if the connection is missing or unusable.
+        """
+        if self._sender is None:
+            self._endpoint = self._read()
+            self._sender = self.new_sender(self._pause)
+
+    def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:
+        """A sender of its own, such as for cancelling from a signal handler while another is in the middle of a request."""
+        from airflow_provider.execution.http.transport import Sender
+
+        if self._endpoint is None:
+            self._endpoint = self._read()
+        return Sender(self._endpoint, sleep=pause, reread=self._read)
+
+    def _read(self) -> Endpoint:
+        try:
+            connection = self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            raise self._unknown() from None
+        return self._resolve(connection, connection.extra_dejson)
+
+    def pause_with(self, pause: Callable[[float], None]) -> None:
+        """Sleep by ``pause`` between the requests of a flow: a task that may be killed must be able to end it."""
+        self._pause = pause
+
+    def run_flow(self, flow: Flow[T]) -> T:
+        """Run a flow to its end."""
+        self.open()
+        assert self._sender is not None
+        return self._sender.run(flow)
+
+    @asynccontextmanager
+    async def asender(self, *, shared: bool = True) -> AsyncIterator[AsyncSender]:
+        """
+        The sender shared by everything that uses this connection on the running event loop.
+
+        :param shared: False for one of its own, that queues behind nobody.
+        """
+        from airflow_provider.execution.http.transport import AsyncSender
+
+        endpoint = await self.aopen()
+        async with AsyncSender.shared(endpoint, self._aread) if shared else AsyncSender.own(endpoint) as sender:
+            yield sender
+
+    async def ahold(self) -> AsyncSender:
+        """The same shared sender, until its ``release()``: for waits, thousands of which last for hours, and each costs memory."""
+        from airflow_provider.execution.http.transport import AsyncSender
+
+        return await AsyncSender.hold(await self.aopen(), self._aread)
+
+    async def aopen(self) -> Endpoint:
+        """
+        Read the connection; done by itself on first use.
+
+        :raises ConfigurationError: if the connection is missing or unusable.
+        """
+        if self._endpoint is None:
+            self._endpoint = await self._aread()
+        return self._endpoint
+
+    async def _aread(self) -> Endpoint:
+        try:
+            connection = await self.aget_connection(self.conn_id)
+        except AirflowNotFoundException:
+            raise self._unknown() from None
+        return self._resolve(connection, await connection.aextra_dejson())
+
+    async def arun_flow(self, flow: Flow[T]) -> T:
+        """Run a flow to its end. For many calls in a row, hold :meth:`asender` open around them."""
+        async with self.asender() as sender:
+            return await sender.run(flow)
+
+    def each(self, pages: Pages[T]) -> Iterator[T]:
+        """The items of a long list; a page is read when its first item is asked for."""
+        at = None
+        while True:
+            items, at = self.run_flow(pages(at))
+            yield from items
+            if at is None:
+                return
+
+    async def aeach(self, pages: Pages[T]) -> AsyncIterator[T]:
+        """Async twin of :meth:`each`."""
+        at = None
+        async with self.asender() as sender:
+            while True:
+                items, at = await sender.run(pages(at))
+                for item in items:
+                    yield item
+                if at is None:
+                    return
+
+    def close(self) -> None:
+        """Close the sockets; the hook can be used again."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

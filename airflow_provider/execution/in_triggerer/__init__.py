@@ -1,0 +1,1 @@
+"""Sensors that start in the triggerer, without a worker."""

@@ -1,0 +1,171 @@
+"""Remote text is data: what a remote system writes must not colour, forge, group or flood our logs, nor leak secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from airflow_provider import _token_shapes
+from airflow_provider._text import on_one_line, uncoloured, ungrouped
+from airflow_provider.execution.model.result import iso
+from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
+
+HIDDEN = "***"
+SHORTEST_SECRET = 5
+"""Characters: hiding shorter texts would garble the log and tell what they are."""
+GROUP_FROM = 4
+"""Lines from which on they are folded into a group: a few of them are read sooner without."""
+MAX_LINE = 2_000
+"""Characters of a remote line that are shown."""
+MAX_READ = 16 * 1024
+"""Characters of a remote line that are looked at."""
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|credentials?|"
+    r"authorization|bearer)(?:$|[^a-z])",
+    re.IGNORECASE,
+)
+SECRET_VALUE = re.compile("|".join(pattern for _, pattern, _ in _token_shapes.HIDDEN), re.DOTALL | re.ASCII)
+"""The shapes of secrets."""
+
+
+_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END )")
+_KEY_ENDS = "-----END "
+_KEY_LINE = re.compile(
+    # behind what a logger may put before it; the last one may be short, but its length is told by its being base64
+    r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?|(?:[A-Za-z0-9+/]{4}){1,2})\s*$"
+    r"|^\s*[A-Za-z0-9+/]*\s*$|(?:Proc-Type|DEK-Info):"
+)
+_LONGEST_KEY = 400
+"""Lines."""
+
+
+def looks_secret(name: str, value: object) -> bool:
+    """Whether an output is a secret by its name or its shape: a closed list, no guessing by entropy."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
+    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(SECRET_VALUE.search(value)))
+
+
+def secret_shapes(text: str) -> list[str]:
+    """The parts of a text that are secret by their shape."""
+    return SECRET_VALUE.findall(text)
+
+
+def secret_texts(value: Any) -> Iterator[str]:
+    """The texts within a JSON value that are secret by their name or shape: what a task sends, and the remote side may echo."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item) if looks_secret(str(key), None) else secret_texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from secret_texts(item)
+    elif isinstance(value, str) and looks_secret("", value):
+        yield value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts and numbers below a secret name."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
+
+
+def secrets_in(snapshot: Snapshot) -> list[str]:
+    """The texts to hide because outputs are secret, whichever step they came from."""
+    places = [snapshot.outputs, *(step.outputs for step in snapshot.steps)]
+    return [*snapshot.hidden, *(text for outputs in places for name, output in outputs.items() for text in output_secrets(name, output))]
+
+
+def output_secrets(name: str, output: Output) -> Iterator[str]:
+    """The texts of an output that are secret: all of one that is so as a whole, else those within it."""
+    return _texts(output.value) if output.secret else secret_texts({name: output.value})
+
+
+def parts_of(secrets: Iterable[str]) -> list[str]:
+    """Each secret, as it is and on one line, and each line of it, since logs come line by line; the longest first."""
+    texts = {part.strip() for secret in secrets for part in (secret, on_one_line(secret), *secret.splitlines())}
+    return sorted((text for text in texts if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE) -> str:
+    """
+    Make one remote line fit for our logs, messages and XComs.
+
+    :param text: the line as it came.
+    :param secrets: values to hide besides those that are secret by their shape.
+    :param limit: characters to keep; None for all.
+    """
+    whole = str(text)
+    line = cleaned(uncoloured(whole if limit is None else whole[:MAX_READ]), parts_of(secrets))
+    return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
+
+
+def cleaned(line: str, hidden: Sequence[str]) -> str:
+    """
+    The same of a line without escape sequences, whatever its length.
+
+    :param hidden: as of :func:`parts_of`.
+    """
+    for secret in hidden:
+        line = line.replace(secret, HIDDEN)
+    line = on_one_line(line)
+    for secret in hidden:
+        line = line.replace(secret, HIDDEN)
+    return ungrouped(SECRET_VALUE.sub(HIDDEN, line))
+
+
+def within_key(line: LogLine, inside: dict[str, int]) -> bool:
+    """
+    Whether a line is one of a private key that is printed over several of them: a single one has no shape that tells.
+
+    :param inside: step to the number of lines of its key so far; kept up to date. JSON.
+    """
+    text, so_far = uncoloured(line.text[:MAX_READ]), inside.pop(line.step, 0)
+    if _KEY_BEGINS.search(text):
+        inside[line.step] = 1
+        return False  # the rest of this line has the shape
+    if not so_far or so_far > _LONGEST_KEY or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
+        return False
+    if _KEY_ENDS not in text:
+        inside[line.step] = so_far + 1
+    return True
+
+
+def without_keys(lines: Iterable[LogLine], inside: dict[str, int]) -> list[LogLine]:
+    """Log lines, private keys that go over several of them hidden."""
+    return [replace(line, text=HIDDEN) if within_key(line, inside) else line for line in lines]
+
+
+def tail_without_keys(tail: Sequence[str]) -> list[str]:
+    """The same of a log's end, which may begin in the middle of a key."""
+    marks = [(number, bool(_KEY_BEGINS.search(text))) for number, text in enumerate(tail) if "PRIVATE KEY-----" in text]
+    cut = marks[0][0] if marks and not marks[0][1] and "-----BEGIN" not in tail[marks[0][0]] else 0
+    return [HIDDEN] * cut + [line.text for line in without_keys([LogLine("", text) for text in tail[cut:]], {})]
+
+
+def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[str] = ()) -> None:
+    """
+    Write remote log lines to a task's log, in a group for each step, each with the remote's step, time and level.
+
+    :param log: Airflow's structured logger; the text is an argument, the fields can't clash with Airflow's own.
+    """
+    hide = tuple(secrets)
+    for step, group in groupby(lines, key=lambda line: line.step):
+        name = clean(step)
+        together = list(group)
+        fold = len(together) >= GROUP_FROM
+        if fold:
+            log.info("::group::%s log%s", title, f": {name}" if name else "")
+        for line in together:
+            fields = {"remote_step": name, "remote_time": iso(line.time), "remote_level": line.level and clean(line.level)}
+            log.info("%s", clean(line.text, hide), **{key: value for key, value in fields.items() if value})
+        if fold:
+            log.info("::endgroup::")

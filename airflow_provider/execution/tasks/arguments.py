@@ -1,0 +1,52 @@
+"""Checks of what the author of a DAG gives: a clear error before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from airflow_provider.errors import ConfigurationError
+
+
+def seconds(value: timedelta | float, name: str) -> float:
+    """
+    A duration in seconds.
+
+    :raises ValueError: if it is not a duration above 0.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
+        raise ValueError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
+    return float(number)
+
+
+def one_of(value: str, choices: Sequence[str], name: str) -> None:
+    """
+    Check a choice.
+
+    :raises ValueError: if ``value`` is none of ``choices``.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def moment(value: datetime | str | None, name: str) -> datetime | None:
+    """
+    A moment in UTC; without a zone it is taken as UTC. None and an empty text, such as a template may give, are none.
+
+    :param value: datetime, or text as of ISO 8601.
+    :raises ConfigurationError: if it is no moment.
+    """
+    if value is None or value == "":
+        return None
+    from airflow.sdk import timezone
+
+    from airflow_provider.execution.model.result import utc
+
+    try:
+        parsed = value if isinstance(value, datetime) else timezone.parse(value, timezone="UTC", strict=True)
+        if not isinstance(parsed, datetime) or not (parsed is value or str(value)[:4].isdecimal()):
+            raise ValueError  # a duration, an interval or a time of day
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{name} must be a moment such as 2026-11-18T12:38:16Z, not {value!r}.") from None
+    return utc(parsed)

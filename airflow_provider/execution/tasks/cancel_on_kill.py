@@ -1,0 +1,149 @@
+"""What happens to an execution when its task is terminated in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider import _clock
+from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted
+from airflow_provider.execution.attempt.termination import (
+    ASK_SECONDS,
+    KILL_SECONDS,
+    MARK_SECONDS,
+    Verdict,
+    ask,
+    mark_ended_by_person,
+    within,
+)
+from airflow_provider.execution.model.snapshot import see
+
+if TYPE_CHECKING:
+    from airflow_provider.execution.attempt.note import Note
+    from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.http.transport import Sender
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.snapshot import Snapshot
+    from airflow_provider.execution.tasks.attempt import Attempt
+
+    Find = Callable[[], Flow[tuple[list[Snapshot], bool]]]
+
+
+class Unanswered(NamedTuple):
+    """A request that may have started an execution, and how that is found out."""
+
+    find: Find
+    note: Note
+
+
+class CancelOnKill:
+    """
+    Cancels an execution with its task, if a person or Airflow ended that: an evicted worker says the same, and must not.
+
+    All of it runs in a side thread, the log too: in a signal handler the main thread may hold any lock. With a client of its own.
+
+    :param cancels: whether the execution is to be cancelled at all.
+    """
+
+    def __init__(self, attempt: Attempt, hook: ExecutionHook, log: Any, *, cancels: bool) -> None:
+        self.interrupted = False
+        """Whether the worker was told to stop."""
+        self.unanswered: Unanswered | None = None
+        self._attempt, self._hook, self._log, self._cancels = attempt, hook, log, cancels
+        self._sender: Sender | None = None
+        self._open = False
+
+    def __enter__(self) -> CancelOnKill:
+        """Make ready all that a kill needs: there is no time for it then."""
+        self._hook.pause_with(self.pause)
+        self._hook.open()
+        self._sender, self._open = self._hook.new_sender(), True
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """From now on there is nothing to cancel."""
+        self._open = False
+        if (sender := self._take()) is not None:
+            sender.close()
+
+    def _take(self) -> Sender | None:
+        """A sender belongs to one thread: whoever takes it closes it."""
+        sender, self._sender = self._sender, None
+        return sender
+
+    def pause(self, duration: float) -> None:
+        """
+        Sleep in slices, so that :meth:`kill`, which runs in a signal handler, can end the wait without taking a lock.
+
+        :param duration: seconds.
+        :raises ExecutionInterrupted: if the worker was told to stop.
+        """
+        until = _clock.monotonic() + duration
+        while True:
+            if self.interrupted:
+                raise ExecutionInterrupted(
+                    f"The worker was told to stop while it followed execution {self._attempt.ref}. If the task was not ended by a "
+                    "person, the execution goes on, and a retry re-attaches to it.",
+                    ref=self._attempt.ref,
+                    url=self._attempt.url,
+                )
+            left = until - _clock.monotonic()
+            if left <= 0:
+                return
+            _clock.sleep(min(left, 0.2))
+
+    def kill(self) -> None:
+        """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""
+        if not self.interrupted:
+            self.interrupted = True
+            self.end()
+
+    def end(self, why: str | None = None) -> None:
+        """
+        Cancel the execution, if the task's state says so.
+
+        :param why: a reason that is known without asking for the state.
+        """
+        if not self._open:
+            return
+
+        def act() -> bool:
+            self._end(why)
+            return True
+
+        if not within(KILL_SECONDS, act, False):
+            text = "Execution %s could not be cancelled: no answer in time.%s"
+            within(0.1, lambda: self._log.error(text, self._attempt.ref, see(self._attempt.url)), None)
+
+    def _end(self, why: str | None) -> None:
+        attempt, log, adapter = self._attempt, self._log, self._hook.adapter()
+        verdict = Verdict.CANCEL if why else within(ASK_SECONDS, lambda: ask(attempt.key), Verdict.UNKNOWN)
+        if verdict is Verdict.CANCEL and not why:
+            within(MARK_SECONDS, lambda: mark_ended_by_person(attempt.key), None)
+        if not self._cancels:
+            return
+        if verdict is not Verdict.CANCEL:
+            log.info("Execution %s is left alone: %s.", attempt.ref, verdict.value)
+            return
+        if not adapter.can_cancel:
+            log.warning("Execution %s goes on: %s can't cancel executions.%s", attempt.ref, self._hook.title, see(attempt.url))
+            return
+        try:
+            with self._take() or self._hook.new_sender() as sender:
+                ref = attempt.ref or self._unanswered_ref(sender)
+                if ref is None:
+                    return  # not started yet; if its start is under way, this is asked again after its answer
+                sender.run(adapter.cancel(ref))
+        except ExecutionApiError as error:
+            log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", attempt.ref, error, see(attempt.url))
+        else:
+            log.warning("Execution %s was cancelled, since %s.", ref, why or verdict.value)
+
+    def _unanswered_ref(self, sender: Sender) -> str | None:
+        """If the task is ended in the middle of the start, or while that is looked up: the execution that was started."""
+        if self.unanswered is None:
+            return None
+        find, note = self.unanswered
+        executions, _ = sender.run(find())
+        # A retry that has a new id is told by circumstances only: enough to follow it, not to cancel it.
+        return executions[0].ref if executions and note.resumes in (None, executions[0].ref) else None

@@ -1,0 +1,259 @@
+"""The base of all operators that start an execution: start it once, wait, pass its outputs on, cancel it with the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout
+
+from airflow_provider.errors import ExecutionApiError
+from airflow_provider.execution.attempt.note import Note, load_note, save_note
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.tasks.arguments import one_of, seconds
+from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill
+from airflow_provider.execution.tasks.execution_task import HookT, OnPartial, OnSkipped, OnWaiting
+from airflow_provider.execution.tasks.start_once import PlanT, StartOnce, StartsExecution
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from airflow.sdk import Context
+    from typing_extensions import Unpack
+
+    from airflow_provider.execution.model.result import ExecutionResult
+    from airflow_provider.execution.model.snapshot import Snapshot
+    from airflow_provider.execution.results.outcome import End, Outcome
+    from airflow_provider.execution.tasks.attempt import Attempt
+    from airflow_provider.execution.tasks.signatures import AirflowArguments
+    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+
+
+class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
+    """
+    Base of the operators that start an execution in another system and, by default, wait for its end.
+
+    :param wait_for_completion: wait for the execution to end; otherwise the task succeeds as soon as it is started.
+    :param deferrable: wait in the triggerer, without occupying a worker slot.
+    :param poll_interval: maximum polling interval, in seconds. Polling starts faster and backs off to it.
+    :param timeout: how long the execution may take, from its start, across retries of the task; then it is cancelled and the task
+        fails. Not ``execution_timeout``, which Airflow measures in workers only. (Where the system can't cancel, it goes on.)
+    :param waiting_timeout: how long it may wait for manual approval in all; then it is cancelled and the task fails. None: up to 7 days.
+        Time spent waiting for a person does not count against ``timeout``.
+    :param on_retry: after a failed execution, ``"start"`` a new one or ``"resume"`` it by the system's own retry.
+    :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
+    :param on_waiting: what the task does when the execution waits for manual approval: ``"wait"``, or ``"fail"`` or ``"succeed"`` at once
+        (the execution is left as it is).
+    :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
+    :param cancel_on_kill: cancel the execution when a person or Airflow ends the task.
+    :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others,
+        without overwriting existing keys.
+    :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
+    :param outputs_path: folder (see ``ObjectStoragePath``) for outputs over 48 KiB; without it they are left out.
+    :param log_path: folder (see ``ObjectStoragePath``) for the whole remote log.
+    :param log_lines: maximum number of remote log lines to show in the task's log while it waits; the tail is always shown.
+    """
+
+    template_fields: Sequence[str] = ("push_outputs", "reveal_outputs", "outputs_path", "log_path")
+
+    start_grace: float | None = None
+    """Seconds that a started execution may take to appear, where its start is answered before it is done."""
+    _starting: ClassVar[type[StartOnce[Any, Any]]] = StartOnce
+    _kill: CancelOnKill | None = None
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float = 30.0,
+        timeout: timedelta | float = timedelta(hours=24),
+        waiting_timeout: timedelta | float | None = None,
+        on_retry: Literal["start", "resume"] = "start",
+        on_skipped: OnSkipped = "skip",
+        on_waiting: OnWaiting = "wait",
+        on_partial: OnPartial = "succeed",
+        cancel_on_kill: bool = True,
+        push_outputs: Sequence[str] = (),
+        reveal_outputs: Sequence[str] = (),
+        outputs_path: str | None = None,
+        log_path: str | None = None,
+        log_lines: int = 2_000,
+        **kwargs: Unpack[AirflowArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.timeout = seconds(timeout, "timeout")
+        self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
+        self.on_retry = on_retry
+        self.on_skipped = on_skipped
+        self.on_waiting = on_waiting
+        self.on_partial = on_partial
+        self.cancel_on_kill = cancel_on_kill and self.owns_execution
+        self.push_outputs = push_outputs
+        self.reveal_outputs = reveal_outputs
+        self.outputs_path = outputs_path
+        self.log_path = log_path
+        self.log_lines = log_lines
+        one_of(on_retry, ("start", "resume"), "on_retry")
+        self._check_choices()
+        if log_lines < 0:
+            raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
+
+    def _watch_policy(self) -> WatchPolicy:
+        return {
+            "timeout": self.timeout,
+            "deadline": None,
+            "waiting_timeout": self.waiting_timeout,
+            "waiting_counts": False,
+            "stop_on_waiting": self.on_waiting != "wait",
+            "poll_interval": self.poll_interval,
+            "poll_failure_budget": self.poll_failure_budget,
+            "vanish_grace": self.vanish_grace,
+            "start_grace": self.start_grace,
+            "log_lines": self.log_lines,
+        }
+
+    def execute(self, context: Context) -> Any:
+        """
+        Start the execution, or find the one that an earlier try started, and wait for it.
+
+        :returns: the result (:class:`~airflow_provider.execution.model.result.ExecutionResult`); without ``wait_for_completion`` as
+            it is right after the start.
+        """
+        self._completion().check(context)
+        with self._attempting(context) as (attempt, kill):
+            note, snapshot = self._starting(self, attempt, kill).attach()
+            return self._follow(attempt, kill, note, snapshot)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on when the trigger has seen the end."""
+        from airflow_provider.execution.waiting.wait import WatchState
+
+        with self._attempting(context) as (attempt, kill):
+            if isinstance(event, dict) and (left := WatchState.load(event.get("state"))) and (left.waited or left.waiting_since):
+                self._note_waiting(context, left)
+            ref, end, state = self._read_event(attempt, event)
+            return self._conclude(attempt, kill, ref, state, end)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral. Airflow's own deferral timeout, the back-stop, ends as our timeout does: cancelled, then failed."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            from airflow_provider.execution.waiting.wait import WatchState
+
+            note = load_note(context)
+            if note is None or note.ref is None:
+                raise
+            with self._attempting(context) as (attempt, kill):
+                attempt.url = note.url
+                return self._conclude(attempt, kill, note.ref, WatchState(since=note.started_at), "timeout")
+
+    def on_kill(self) -> None:
+        """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""
+        if self._kill is not None:
+            self._kill.kill()
+
+    @contextmanager
+    def _attempting(self, context: Context) -> Iterator[tuple[Attempt, CancelOnKill]]:
+        """The hook, open, and all that a kill needs made ready."""
+        from airflow.sdk.log import mask_secret
+
+        for secret in self._secrets():
+            mask_secret(secret)
+        attempt = self._begin_attempt(context)
+        self._kill = CancelOnKill(attempt, self.hook, self.log, cancels=self.cancel_on_kill)
+        with self.hook, self._kill as kill:
+            try:
+                yield attempt, kill
+            except (ExecutionApiError, AirflowTaskTimeout) as error:
+                if isinstance(error, AirflowTaskTimeout):
+                    kill.end("execution_timeout has passed")
+                attempt.tell(self._completion())
+                raise
+
+    def _follow(self, attempt: Attempt, kill: CancelOnKill, note: Note, snapshot: Snapshot) -> Any:
+        from airflow_provider.execution.waiting.wait import WatchState
+
+        assert note.ref is not None
+        attempt.ref = note.ref
+        if kill.interrupted:
+            kill.end()
+            kill.pause(0)
+        if not self.wait_for_completion:
+            self._conclude_note(attempt.context)
+            return self._completion().unfinished(snapshot.ref, snapshot.url, snapshot)
+        state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
+        if snapshot.phase is Phase.WAITING and note.waiting_since is None:
+            # For how long it has waited already is not known, and must not count against the timeout.
+            state.since = self._now()
+        return self._wait(attempt, kill, note.ref, state, "ended" if snapshot.phase.ended else None)
+
+    def _wait(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WatchState, end: End | None) -> Any:
+        from airflow_provider.execution.waiting.wait import Watch
+
+        if end is None and self.deferrable:
+            self._defer(attempt, ref, state, cancel_on_kill=self.cancel_on_kill)
+        watch = Watch(self.hook.adapter(), ref, self._watch_policy(), state, self.log, epoch=self._epoch)
+        while end is None:
+            before = state.waiting_since
+            end = self.hook.run_flow(watch.look())
+            attempt.snapshot = watch.snapshot
+            if state.waiting_since != before:
+                self._note_waiting(attempt.context, state)
+            if end is None:
+                kill.pause(watch.gap())
+        return self._conclude(attempt, kill, ref, state, end)
+
+    def _conclude(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WatchState, end: End) -> ExecutionResult:
+        """From the end of the wait to the end of the task."""
+        snapshot, end, goes_on = self.hook.run_flow(self._completion().final_read(ref, attempt.url, end))
+        attempt.snapshot = snapshot
+        if goes_on:
+            return self._wait(attempt, kill, ref, state, None)  # type: ignore[no-any-return]
+        attempt.announce(ref, snapshot.url or attempt.url)
+        outcome = self._judge(self.hook.title, end, snapshot, state.problem)
+        if end in ("timeout", "waiting_timeout") and outcome.error is not None and not snapshot.phase.ended:
+            outcome = self._give_up(ref, outcome)
+        try:
+            result = self._finish(attempt, snapshot, outcome)
+        except AirflowSkipException:
+            self._conclude_note(attempt.context)
+            raise
+        self._conclude_note(attempt.context)
+        return result
+
+    def _give_up(self, ref: str, outcome: Outcome) -> Outcome:
+        """Cancel an execution that took too long, and say in the task's error whether that went well."""
+        adapter = self.hook.adapter()
+        if not self.owns_execution:
+            return outcome.adding("It was left alone.")
+        if not adapter.can_cancel:
+            return outcome.adding(f"It goes on: {self.hook.title} can't cancel executions.")
+        self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
+        try:
+            self.hook.run_flow(adapter.cancel(ref))
+        except ExecutionApiError as error:
+            return outcome.adding(f"It could not be cancelled, and may go on: {error}")
+        return outcome.adding("It was cancelled.")
+
+    def _note_waiting(self, context: Context, state: WatchState) -> None:
+        """So that a later try knows how much of the time was spent waiting for a person."""
+        note = load_note(context)
+        if note is not None:
+            note.waited, note.waiting_since = state.waited, state.waiting_since
+            with suppress(AirflowRuntimeError):
+                save_note(context, note)
+
+    def _conclude_note(self, context: Context) -> None:
+        note = load_note(context)
+        if note is not None and not note.done:
+            note.done = True
+            with suppress(AirflowRuntimeError):
+                save_note(context, note)

@@ -1,0 +1,391 @@
+"""The base of all sensors that wait for an execution which somebody else started, in all of Airflow's modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
+
+from airflow_provider.errors import (
+    ConfigurationError,
+    ConnectionMissing,
+    ExecutionInterrupted,
+    ExecutionUnreachable,
+    ExecutionVanished,
+    Forbidden,
+    Unauthorized,
+)
+from airflow_provider.execution.attempt import termination
+from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
+from airflow_provider.execution.model.snapshot import see
+from airflow_provider.execution.tasks.arguments import seconds
+from airflow_provider.execution.tasks.execution_task import BACKSTOP, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.triggers.base import StartTriggerArgs
+    from typing_extensions import Unpack
+
+    from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
+    from airflow_provider.execution.model.result import ExecutionResult
+    from airflow_provider.execution.results.outcome import End
+    from airflow_provider.execution.tasks.attempt import Attempt
+    from airflow_provider.execution.tasks.signatures import AirflowSensorArguments
+    from airflow_provider.execution.tasks.target import Target
+    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+
+WAIT_KEY = "wait"
+"""Key in the task state store under which a wait remembers itself between pokes."""
+
+_NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ConnectionMissing, ExecutionInterrupted)
+_NO_END = (AirflowSkipException, AirflowRescheduleException)
+
+
+class _StartTriggerArgs:
+    """
+    What Airflow reads to start a task in the triggerer: worked out when it stores the DAG, since all that it depends on is set by then.
+
+    Nothing at class level, where a mapped task would look for it: such tasks can't start there.
+    """
+
+    def __get__(self, sensor: ExecutionSensor[Any] | None, owner: type[ExecutionSensor[Any]]) -> StartTriggerArgs | None:
+        if sensor is None or not sensor.start_from_trigger:
+            return None
+        from airflow_provider.execution.in_triggerer.eligibility import start_trigger_args
+
+        return start_trigger_args(sensor, timedelta(seconds=sensor.timeout) + BACKSTOP)
+
+
+class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
+    """
+    Base of the sensors that follow an execution. They never cancel what they did not start.
+
+    ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``exponential_backoff`` are Airflow's own. ``timeout`` counts from the
+    first poke, across retries, in every mode. ``soft_fail`` skips the task when the execution, or the wait for it, went wrong; never
+    for a refused credential or wrong settings.
+
+    :param deferrable: wait in the triggerer, without occupying a worker slot.
+    :param start_from_trigger: with ``deferrable``: start in the triggerer too, and end there on success and skip, without any worker.
+    :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others,
+        without overwriting existing keys.
+    :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
+    :param outputs_path: folder (see ``ObjectStoragePath``) for outputs over 48 KiB; without it they are left out.
+    :param log_path: folder (see ``ObjectStoragePath``) for the whole remote log.
+    :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
+    :param on_waiting: what the task does when the execution waits for manual approval: ``"wait"``; ``"fail"`` at once; or ``"succeed"``:
+        the person's turn is what was waited for.
+    :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
+    :param waiting_timeout: how long the execution may wait for manual approval in all. None: until ``timeout``.
+    """
+
+    template_fields: Sequence[str] = ("push_outputs", "reveal_outputs", "outputs_path", "log_path")
+    start_trigger_args = _StartTriggerArgs()
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
+        push_outputs: Sequence[str] = (),
+        reveal_outputs: Sequence[str] = (),
+        outputs_path: str | None = None,
+        log_path: str | None = None,
+        on_skipped: OnSkipped = "skip",
+        on_waiting: OnWaiting = "wait",
+        on_partial: OnPartial = "succeed",
+        waiting_timeout: timedelta | float | None = None,
+        **kwargs: Unpack[AirflowSensorArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+        if start_from_trigger and not deferrable:
+            raise ValueError("start_from_trigger=True takes deferrable=True: a wait that starts in the triggerer goes on there.")
+        self.start_from_trigger = start_from_trigger
+        self.push_outputs = push_outputs
+        self.reveal_outputs = reveal_outputs
+        self.outputs_path = outputs_path
+        self.log_path = log_path
+        self.on_skipped = on_skipped
+        self.on_waiting = on_waiting
+        self.on_partial = on_partial
+        self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
+        self._check_choices()
+
+    _sought: str | None = None
+    """What is said if a search finds nothing until the timeout."""
+
+    def _target(self, hook: HookT) -> Target:
+        """
+        What to follow: an execution, or a search for one that may be still to come. Asks nothing of the API.
+
+        :raises ConfigurationError: if it can't be one.
+        """
+        raise NotImplementedError
+
+    def _watch_policy(self) -> WatchPolicy:
+        """How to wait. Time spent waiting for a person counts, as all time does for a sensor."""
+        return {
+            "timeout": self.timeout,
+            "deadline": None,
+            "waiting_timeout": self.timeout if self.waiting_timeout is None else self.waiting_timeout,
+            "waiting_counts": True,
+            "stop_on_waiting": self.on_waiting != "wait",
+            "poll_interval": max(float(self.poke_interval), 0.05),
+            "poll_failure_budget": self.poll_failure_budget,
+            "vanish_grace": self.vanish_grace,
+            "start_grace": None,
+            "log_lines": 0,
+        }
+
+    def execute(self, context: Context) -> Any:
+        """
+        Wait, in the mode that was chosen.
+
+        :returns: the result (:class:`~airflow_provider.execution.model.result.ExecutionResult`).
+        """
+        if self.start_from_trigger:
+            from airflow_provider.execution.in_triggerer.eligibility import why_in_worker
+
+            if why := why_in_worker(self, context["ti"].map_index):
+                self.log.info("A worker begins this wait: %s.", why)
+        with self._own_soft_fail(context):
+            return self._start(context)
+
+    def _start(self, context: Context) -> Any:
+        self._completion().check(context)
+        if not self.deferrable:
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                raise AirflowSensorTimeout(self._timed_out(error)) from None
+        with self.hook:
+            attempt, target, state = self._begin(context)
+            poke = self._poke(attempt, target, state)
+            if poke.is_done:
+                return poke.xcom_value
+            return self._wait_on(attempt, target, state)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on when the trigger has seen the end, or could not begin."""
+        from airflow_provider.execution.waiting.wait import WatchState
+
+        if isinstance(event, dict) and "begin" in event:
+            self.log.info("A worker begins this wait: %s.", event["begin"])
+            if context["ti"].try_number > 1:
+                self._forget(context)
+            return self._start(context)
+        with self.hook:
+            attempt, target, _ = self._begin(context)
+            if isinstance(event, dict):
+                target = target.as_noted(event.get("search"))
+                self._keep(attempt, target, WatchState.load(event.get("state")))
+            ref, end, state = self._read_event(attempt, event)
+            result = self._conclude(attempt, target, ref, state, end)
+            return result or self._wait_on(attempt, target, state)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; ``soft_fail`` is decided here as in the other modes, a stopped trigger is no reason to skip."""
+        with self._own_soft_fail(context):
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except AirflowSensorTimeout as error:
+                if isinstance(error.__cause__, TaskDeferralTimeout):  # what the base makes of Airflow's back-stop
+                    self._check_execution_timeout(context)
+                raise AirflowSensorTimeout(self._timed_out(error)) from None
+            except TaskDeferralError as error:
+                self._keep_progress(context)
+                raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to wait on.") from None
+
+    def on_kill(self) -> None:
+        """The worker was told to stop: if by a person's act, let the next try know. A sensor cancels nothing."""
+        if (attempt := self._attempt) is None:
+            return
+        key = attempt.key
+
+        def act() -> None:
+            if termination.ask(key) is termination.Verdict.CANCEL:
+                termination.mark_ended_by_person(key)
+
+        termination.within(termination.ASK_SECONDS, act, None)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        with self.hook:
+            return self._poke(*self._begin(context))
+
+    def wait_in_triggerer(self, context: Context) -> TriggererWait:
+        """
+        What the triggerer needs to wait in place of a worker. Airflow makes the sensor there anew.
+
+        :raises ConfigurationError: for bad arguments.
+        """
+        from airflow_provider.execution.in_triggerer.eligibility import TriggererWait
+
+        completion, target = self._completion(), self._target(self.hook)
+        completion.check(context)
+        return TriggererWait(completion, target.ref, target.search, self.link_key, self._watch_policy(), self.do_xcom_push)
+
+    def _forget(self, context: Context) -> None:
+        """Delete the XComs of the try before, as Airflow does where a worker begins a try."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti, declared = context["ti"], self._completion().declared
+        place = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, termination.WORD, *declared} - {"*"}
+        before = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        if "*" in declared and isinstance(before, dict) and isinstance(before.get("outputs"), dict):
+            keys |= before["outputs"].keys()
+        for key in keys:
+            XCom.delete(key, **place)
+
+    def _wait_on(self, attempt: Attempt, target: Target, state: WatchState) -> Any:
+        if target.search is not None:  # where the trigger notes what it finds, and another triggerer reads it
+            attempt.context["ti"].xcom_push(key=PROGRESS_KEY, value={"ref": None, "state": state.dump()})
+        return self._defer(attempt, target.ref, state, cancel_on_kill=False, search=target.search)
+
+    def _check_execution_timeout(self, context: Context) -> None:
+        """Airflow lets ``execution_timeout`` count where a wait started in the triggerer: fail as in poke mode, so that a retry goes on."""
+        limit = self.execution_timeout
+        if self.start_from_trigger and limit is not None and limit.total_seconds() < self.timeout:
+            self._keep_progress(context)
+            raise AirflowTaskTimeout(f"The execution_timeout of {limit.total_seconds():g} s has passed and the execution has not ended.")
+
+    def _keep_progress(self, context: Context) -> None:
+        """The trigger is gone: what it had found is kept for the next try."""
+        from airflow_provider.execution.waiting.wait import WatchState
+
+        noted = context["ti"].xcom_pull(task_ids=self.task_id, key=PROGRESS_KEY, map_indexes=context["ti"].map_index)
+        if isinstance(noted, dict) and isinstance(noted.get("state"), dict):
+            with self.hook:
+                attempt, target, _ = self._begin(context)
+                self._keep(attempt, target.as_noted(noted.get("search")), WatchState.load(noted["state"]))
+
+    def _begin(self, context: Context) -> tuple[Attempt, Target, WatchState]:
+        """What to follow, and how far an earlier poke or try had come; after a clear by a person the wait begins anew."""
+        from airflow_provider.execution.waiting.wait import WatchState
+
+        attempt, target = self._begin_attempt(context), self._target(self.hook)
+        before = load_note(context)
+        kept = context["task_state_store"].get(WAIT_KEY) if before is not None else None
+        same = isinstance(kept, dict) and kept.get("target") == target.key(self._view())
+        if before is not None and isinstance(kept, dict) and same and not cleared_since(before, context):
+            state = WatchState.load(kept)
+            target = target.as_noted(kept.get("search"))
+            if kept.get("try_number") != context["ti"].try_number:
+                state.failing_since = state.missing_since = None  # each try has its own budget
+            if before.ref and before.url and (target.ref or state.found):
+                self._announce(attempt, before.ref, before.url)
+        else:
+            note = next_note(context, before, cleared=before is not None, now=self._now())
+            save_note(context, note)
+            state = WatchState(since=note.started_at)
+            self._keep(attempt, target, state)
+        attempt.ref = target.ref or state.found
+        self._sought = target.not_found(state.passed, self.timeout)
+        return attempt, target, state
+
+    def _keep(self, attempt: Attempt, target: Target, state: WatchState) -> None:
+        """For the next poke, or the next try."""
+        context = attempt.context
+        kept = {**state.dump(), "target": target.key(self._view()), "try_number": context["ti"].try_number}
+        if target.search is not None:
+            kept["search"] = dict(target.search)
+            self._sought = target.not_found(state.passed, self.timeout)
+        context["task_state_store"].set(WAIT_KEY, kept)
+
+    def _announce(self, attempt: Attempt, ref: str, url: str | None) -> None:
+        """Show ref and link, and note them for the pokes and tries to come."""
+        if not attempt.announce(ref, url):
+            return
+        note = load_note(attempt.context)
+        if note is not None and (note.ref, note.url) != (ref, url):
+            note.ref, note.url = ref, url
+            save_note(attempt.context, note)
+
+    def _poke(self, attempt: Attempt, target: Target, state: WatchState) -> PokeReturnValue:
+        from airflow_provider.execution.waiting.wait import Watch
+
+        before = state.dump()
+        adapter = self.hook.adapter(**self._view())
+        watch = Watch(adapter, target.ref, self._watch_policy(), state, self.log, target.search, self._epoch)
+        try:
+            end = self.hook.run_flow(watch.look())
+        finally:
+            attempt.ref = watch.ref
+            if state.found != before["found"]:
+                self._keep(attempt, target, state)  # what was found is kept, whatever comes
+        attempt.snapshot = watch.snapshot
+        result: ExecutionResult | None = None
+        if end is not None:
+            result = self._conclude(attempt, target, watch.ref, state, end)
+        elif watch.snapshot is not None:
+            self._announce(attempt, watch.snapshot.ref, watch.snapshot.url)
+        if state.dump() != before:
+            self._keep(attempt, target, state)
+        return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def _conclude(self, attempt: Attempt, target: Target, ref: str | None, state: WatchState, end: End) -> ExecutionResult | None:
+        """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
+        title = self.hook.title
+        if not ref:
+            raise self._never_found(title, target, state, end)
+        snapshot, end, goes_on = self.hook.run_flow(self._completion().final_read(ref, attempt.url, end))
+        attempt.snapshot = snapshot
+        if goes_on:
+            return None
+        self._announce(attempt, snapshot.ref, snapshot.url or attempt.url)
+        outcome = self._judge(title, end, snapshot, state.problem)
+        if end == "timeout" and outcome.error is not None and not snapshot.phase.ended:
+            raise AirflowSensorTimeout(outcome.message)
+        return self._finish(attempt, snapshot, outcome)
+
+    def _never_found(self, title: str, target: Target, state: WatchState, end: End) -> AirflowException:
+        """The end of a search that has found nothing to follow."""
+        assert target.search is not None
+        what = target.search["what"]
+        if end == "timeout":
+            return AirflowSensorTimeout(target.not_found(state.passed, self.timeout))
+        if end == "vanished":
+            return ExecutionVanished(f"{title}: {what} answers 404 and did so for a while: deleted, or hidden from this connection.")
+        return ExecutionUnreachable(
+            f"{title}: {what} could not be searched for too long. Last error: {state.problem} A retry of the task searches on."
+        )
+
+    def _timed_out(self, error: Exception) -> str:
+        """Airflow's own check may come a moment before ours: say the same."""
+        if isinstance(error, AirflowSensorTimeout) and " execution " in str(error):
+            return str(error)
+        if (self._attempt is None or self._attempt.ref is None) and self._sought:
+            return self._sought
+        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended.{see(self.execution_url)}"
+
+    @contextmanager
+    def _own_soft_fail(self, context: Context) -> Iterator[None]:
+        """Decide ``soft_fail`` here: Airflow's own handling differs between its modes, and skips on wrong settings too."""
+        soft_fail, self.soft_fail = self.soft_fail, False
+        try:
+            yield
+        except _NO_END:
+            raise
+        except AirflowException as error:
+            if self._attempt is not None:
+                self._attempt.tell(self._completion())
+            if self.never_fail:
+                raise AirflowSkipException(f"never_fail: {error}") from error
+            if soft_fail and not isinstance(error, _NEVER_SOFT):
+                raise AirflowSkipException(f"soft_fail: {error}") from error
+            raise
+        finally:
+            self.soft_fail = soft_fail

@@ -1,0 +1,201 @@
+"""From the end of a wait to the end of the task: what is read last, what the task pushes, and what it returns or raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider.errors import (
+    ConfigurationError,
+    ExecutionApiError,
+    ExecutionInterrupted,
+    ExecutionUnreachable,
+    NotFound,
+    OutputMissing,
+)
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.snapshot import LogLine, Snapshot
+from airflow_provider.execution.results.log_file import LogFile
+from airflow_provider.execution.results.outcome import End, Outcome
+from airflow_provider.execution.results.outputs import OutputPolicy, check_declared, safe_name, storage_folder, to_push
+from airflow_provider.execution.results.redaction import forward, secrets_in, tail_without_keys
+from airflow_provider.execution.results.result_of import make_result
+from airflow_provider.execution.waiting.final_read import final_read
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from airflow_provider.execution.http.hook import ExecutionHook
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.result import ExecutionResult
+
+
+class FinalRead(NamedTuple):
+    """
+    An execution, read with everything when the wait for it was over.
+
+    :param end: why the wait was over, by what was read.
+    :param goes_on: whether the wait has to go on: the execution was revived, or a person has approved.
+    """
+
+    snapshot: Snapshot
+    end: End
+    goes_on: bool
+
+
+@dataclass
+class Ending:
+    """
+    How the task ends.
+
+    :param xcoms: what it pushes, besides its result.
+    :param error: what it raises; None if it succeeds, or is skipped.
+    """
+
+    result: ExecutionResult
+    outcome: Outcome
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    error: ExecutionApiError | None = None
+
+
+@dataclass
+class Completion:
+    """
+    What a worker and the triggerer do alike once a wait is over. Pushes nothing and raises nothing of a task's own: the caller does.
+
+    :param hook: of the task's connection.
+    :param view: what of an execution the task looks at, as arguments of the hook's ``adapter``.
+    :param judge: decides what an end means for the task: title, end, snapshot, and the last error of the API.
+    :param secrets: values that the task passed and that must not be shown.
+    :param failure_budget: seconds of failing requests to tolerate at the final read.
+    :param vanish_grace: seconds of answers 404 to tolerate at the final read.
+    :param push_outputs, reveal_outputs, outputs_path, log_path: the task's arguments.
+    """
+
+    hook: ExecutionHook
+    view: dict[str, Any]
+    judge: Callable[[str, End, Snapshot, str | None], Outcome]
+    log: Any
+    secrets: Sequence[str]
+    failure_budget: float
+    vanish_grace: float
+    push_outputs: Collection[str] | str
+    reveal_outputs: Collection[str] | str
+    outputs_path: str | None
+    log_path: str | None
+
+    @property
+    def declared(self) -> list[str]:
+        """
+        Names of the outputs to push.
+
+        :raises ConfigurationError: for a name that can't be an XCom key.
+        """
+        return check_declared(self.push_outputs)
+
+    def check(self, context: Context) -> None:
+        """
+        Find bad arguments before anything is started.
+
+        :raises ConfigurationError: for outputs that can't be pushed, or a folder that can't be one.
+        """
+        _ = self.declared
+        for name in ("outputs_path", "log_path"):
+            if path := getattr(self, name):
+                try:
+                    _ = storage_folder(path, context).fs
+                except Exception as error:
+                    raise ConfigurationError(f"{name} {str(path)!r} can't be used: {type(error).__name__}: {error}") from None
+
+    def final_read(self, ref: str, url: str | None, end: End) -> Flow[FinalRead]:
+        """
+        Read an ended execution with everything, waiting for what lags behind its status.
+
+        :raises ExecutionUnreachable: if the API can't be read for longer than the budget. A wait whose time is over ends anyway.
+        """
+        adapter = self.hook.adapter(**self.view)
+        snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", url)
+        late = end in ("timeout", "waiting_timeout")
+        if end not in ("vanished", "unreachable"):
+            try:
+                declared = [name for name in self.declared if name != "*"]
+                budget = 0.0 if late else self.failure_budget
+                snapshot = yield from final_read(adapter, ref, declared, budget, self.vanish_grace)
+            except NotFound:
+                end = "vanished"
+            except ExecutionUnreachable as problem:
+                if not late:
+                    raise ExecutionUnreachable(f"{problem} Retry the task to collect it.", system=adapter.name, ref=ref) from None
+                self.log.warning("%s", problem)
+        snapshot.hidden = list(self.secrets)
+        snapshot.log_tail = tail_without_keys(snapshot.log_tail)
+        revived = end == "ended" and not snapshot.phase.ended
+        approved = end in ("waiting", "waiting_timeout") and not snapshot.phase.ended and snapshot.phase is not Phase.WAITING
+        if revived:
+            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
+        elif approved:
+            self.log.info("Execution %s no longer waits for a person. Following it.", ref)
+        return FinalRead(snapshot, end, revived or approved)
+
+    def finish(self, snapshot: Snapshot, outcome: Outcome, context: Context) -> Ending:
+        """Show the log's tail, store what is to be stored, and decide what the task pushes."""
+        adapter = self.hook.adapter(**self.view)
+        if snapshot.log_tail:
+            forward(self.log, f"{adapter.title}, end of the", [LogLine("", line) for line in snapshot.log_tail], secrets_in(snapshot))
+        folder = None
+        if self.outputs_path:
+            with self._surviving("outputs_path"):
+                folder = storage_folder(self.outputs_path, context)
+        policy = OutputPolicy(self.reveal_outputs, folder)
+        ending = Ending(make_result(adapter, self.hook.conn_id, snapshot, policy), outcome)
+        if outcome.error is not None:
+            ending.error = outcome.error(outcome.message, system=adapter.name, ref=snapshot.ref, url=snapshot.url)
+        if self.log_path:
+            with self._surviving("log_path"):
+                ending.result["log_file"] = store_log(self.hook, adapter, snapshot, storage_folder(self.log_path, context))
+        if outcome.error is None and not outcome.skip:
+            try:
+                ending.xcoms |= to_push(self.declared, ending.result["outputs"], snapshot, policy.omitted)
+            except OutputMissing as missing:
+                ending.error = missing
+        if ending.error is not None or outcome.skip:
+            ending.xcoms["execution"] = ending.result
+        else:
+            self.log.log(30 if snapshot.partial else 20, "%s", outcome.message)
+        return ending
+
+    def unfinished(self, ref: str, url: str | None, snapshot: Snapshot | None) -> ExecutionResult:
+        """The result as far as it is known, for a task that fails before its execution was read with everything."""
+        snapshot = snapshot or Snapshot(ref, Phase.UNKNOWN, "unknown", url)
+        snapshot.hidden = list(self.secrets)
+        return make_result(self.hook.adapter(**self.view), self.hook.conn_id, snapshot, OutputPolicy((), None))
+
+    @contextmanager
+    def _surviving(self, argument: str) -> Iterator[None]:
+        """The execution has ended: trouble with the storage must not lose its result."""
+        try:
+            yield
+        except ExecutionInterrupted:
+            raise
+        except Exception as problem:
+            self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, problem)
+
+
+def store_log(hook: ExecutionHook, adapter: ExecutionAdapter, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
+    """
+    Stream the whole log of an execution into a file, some blocks at a time.
+
+    :returns: the file's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{safe_name(snapshot.ref)}.log"
+    cursor: dict[str, int] = {}
+    with path.open("wb") as file:  # type: ignore[no-untyped-call]
+        log_file = LogFile(file, secrets_in(snapshot))
+        while blocks := hook.run_flow(adapter.new_blocks(snapshot, cursor)):
+            for step, block in blocks:
+                log_file.write(step, block)
+    return str(path)

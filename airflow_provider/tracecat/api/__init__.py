@@ -1,0 +1,1 @@
+"""Tracecat's API: routes, models, requests, and how it words its errors."""

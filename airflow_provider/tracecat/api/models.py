@@ -1,0 +1,337 @@
+"""
+Tracecat's answers, as far as they are read here.
+
+Everything but ids and ``run_id`` may be missing or null, unknown fields are kept, enum values are free strings.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from airflow_provider.tracecat.api.long import read
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+LONG = 1024 * 1024
+"""Bytes from which on an answer is read in pieces."""
+
+ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
+"""A list that may be missing or null."""
+
+
+class Model(BaseModel):
+    """Base: unknown fields are kept; a repr shows no values, which may be secrets."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, allow_inf_nan=False)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        shown = [name for name in ("id", "run_id", "status", "alias", "action_ref") if name in type(self).model_fields]
+        return [(name, value) for name in shown if (value := getattr(self, name)) is not None]
+
+
+class Lean(Model):
+    """Base of what may be large: only the fields that are named here are kept."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Interaction(Model):
+    """Something that an execution waits for, or has been answered."""
+
+    id: str | None = None
+    type: str | None = None
+    status: str | None = None
+    action_ref: str | None = None
+    action_type: str | None = None
+    actor: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+    request_payload: Any = None
+    response_payload: Any = None
+    wf_exec_id: str | None = None
+
+
+class Failure(Model):
+    """Why an action, or the workflow, failed."""
+
+    message: str | None = None
+    root_cause_message: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The shortest useful text."""
+        return self.root_cause_message or self.message
+
+
+class Summary(Model):
+    """An execution in a list."""
+
+    id: str
+    run_id: str | None = None
+    start_time: datetime | None = None
+    execution_time: datetime | None = None
+    close_time: datetime | None = None
+    status: str | None = None
+    workflow_type: str | None = None
+    task_queue: str | None = None
+    history_length: int | None = None
+    parent_wf_exec_id: str | None = None
+    trigger_type: str | None = None
+    execution_type: str | None = None
+    workflow_id: str | None = None
+    workflow_title: str | None = None
+    workflow_alias: str | None = None
+
+
+class View(Summary):
+    """Base of the views of an execution, whose events may make up many megabytes."""
+
+    @classmethod
+    def from_body(cls, body: bytes | bytearray) -> Self:
+        """
+        Read an answer; a long one event by event.
+
+        :raises ValidationError: if it is not what the contract says.
+        """
+        if len(body) > LONG:
+            (event,) = get_args(cls.model_fields["events"].annotation)
+            with suppress(ValueError, RecursionError):  # said below
+                return cls.model_validate(read(body, "events", event.model_validate))
+        return cls.model_validate_json(body)
+
+
+class RowState(Lean):
+    """What an action does, without its input and its result, which may be large."""
+
+    source_event_id: int | None = None
+    schedule_time: datetime | None = None
+    start_time: datetime | None = None
+    close_time: datetime | None = None
+    curr_event_type: str | None = None
+    status: str | None = None
+    action_name: str | None = None
+    action_ref: str | None = None
+    action_error: Failure | None = None
+    stream_id: str | None = None
+    child_wf_exec_id: str | None = None
+    loop_index: int | None = None
+
+
+class State(View):
+    """The compact view, without inputs and results: all that waiting needs."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
+
+    events: ManyOf[RowState] = []
+    interactions: ManyOf[Interaction] = []
+
+
+class Row(RowState):
+    """What an action does, in the compact view: one row for each action and stream."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, allow_inf_nan=False)
+
+    action_input: Any = None
+    action_result: Any = None
+
+
+class CompactExecution(View):
+    """The compact view."""
+
+    events: ManyOf[Row] = []
+    interactions: ManyOf[Interaction] = []
+
+    @property
+    def trigger_inputs(self) -> Any:
+        """What it was started with."""
+        return next((row.action_input for row in self.events if row.action_ref == "__workflow_trigger__"), None)
+
+
+class Group(Lean):
+    """The action behind an event of the history; its input, which grows with the square of the actions, is left out."""
+
+    event_id: int | None = None
+    udf_namespace: str | None = None
+    udf_name: str | None = None
+    udf_key: str | None = None
+    action_id: str | None = None
+    action_ref: str | None = None
+    action_title: str | None = None
+    action_description: str | None = None
+    action_result: Any = None
+    current_attempt: int | None = None
+    retry_policy: Any = None
+    start_delay: float | None = None
+    join_strategy: str | None = None
+    related_wf_exec_id: str | None = None
+
+
+class Event(Lean):
+    """One event of the history."""
+
+    event_id: int
+    event_time: datetime | None = None
+    event_type: str | None = None
+    task_id: int | None = None
+    event_group: Group | None = None
+    failure: Failure | None = None
+    result: Any = None
+    role: dict[str, Any] | None = None
+    parent_wf_exec_id: str | None = None
+    workflow_timeout: float | None = None
+
+
+class Execution(View):
+    """The full view: the history of an execution's latest run."""
+
+    events: ManyOf[Event] = []
+    interactions: ManyOf[Interaction] = []
+    interaction_states: dict[str, Any] | None = None
+    """Of servers before 0.35.3."""
+
+
+class SummaryPage(Model):
+    """A page of a search."""
+
+    items: ManyOf[Summary]
+    next_cursor: str | None = None
+    has_more: bool | None = None
+
+
+class Glance(BaseModel):
+    """An execution in a list that is read again and again."""
+
+    id: str
+    run_id: str | None = None
+    status: str | None = None
+
+
+class GlancePage(BaseModel):
+    """A page of a search, of which only the status is wanted."""
+
+    items: ManyOf[Glance]
+    next_cursor: str | None = None
+    has_more: bool | None = None
+
+
+class Started(Model):
+    """What a start gives: an id whose execution may be still to come."""
+
+    wf_exec_id: str
+    wf_id: str | None = None
+    message: str | None = None
+
+
+class ResetPoint(Model):
+    """An event from which an execution can be run again."""
+
+    event_id: int
+    event_time: datetime | None = None
+    event_type: str | None = None
+    label: str | None = None
+    is_start: bool | None = None
+    is_resettable: bool | None = None
+
+
+class Reset(Model):
+    """The run that a reset began."""
+
+    execution_id: str
+    new_run_id: str | None = None
+
+
+class Download(Model):
+    """Where a stored object can be fetched, for seconds."""
+
+    download_url: str
+    file_name: str | None = None
+    size_bytes: int | None = None
+    content_type: str | None = None
+    expires_in_seconds: float | None = None
+
+
+class CollectionItem(Model):
+    """An item of a stored collection."""
+
+    index: int
+    kind: str | None = None
+    value_preview: str | None = None
+    truncated: bool | None = None
+
+
+class CollectionPage(Model):
+    """A page of a stored collection."""
+
+    items: ManyOf[CollectionItem]
+    next_offset: int | None = None
+
+
+class Webhook(Model):
+    """A workflow's webhook; its secret opens it to everybody."""
+
+    status: str | None = None
+    secret: str | None = None
+
+
+class Workflow(Model):
+    """A workflow."""
+
+    id: str
+    title: str | None = None
+    alias: str | None = None
+    description: str | None = None
+    status: str | None = None
+    version: int | None = None
+    webhook: Webhook | None = None
+
+
+class WorkflowPage(Model):
+    """A page of workflows."""
+
+    items: ManyOf[Workflow]
+    next_cursor: str | None = None
+
+
+class Schedule(Model):
+    """A schedule."""
+
+    id: str
+    workflow_id: str | None = None
+    status: str | None = None
+    cron: str | None = None
+    every: Any = None
+
+
+class Workspace(Model):
+    """A workspace that the credential may see."""
+
+    id: str
+    name: str | None = None
+
+
+class Info(Model):
+    """What the server says of itself, without a credential."""
+
+    version: str | None = None
+    public_app_url: str | None = None
+
+
+class Person(Model):
+    """Who a session belongs to."""
+
+    id: str | None = None
+    email: str | None = None
+
+
+class Scopes(Model):
+    """What somebody may do."""
+
+    scopes: ManyOf[str] = []

@@ -1,0 +1,257 @@
+"""What hook and operators ask of Tracecat, one flow each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.request import Flow, Pages, send
+from airflow_provider.execution.model.result import utc
+from airflow_provider.tracecat.api import models, routes
+from airflow_provider.tracecat.ref import TracecatRef, in_path, is_workflow_id
+
+PAGE = 100
+MANY = 500
+MAX_PAGES = 50
+"""Pages of a search that are read for one question."""
+
+
+def _at(ref: TracecatRef, workspace: str) -> tuple[str, str]:
+    return ref.workspace or workspace, in_path(ref.execution)
+
+
+# Executions
+
+
+def get_execution(workspace: str, ref: str) -> Flow[models.Execution]:
+    """``GET .../workflow-executions/:id``: the history of the latest run."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    return (yield from routes.GET_EXECUTION(place, ref=str(parsed), execution=path))
+
+
+def get_compact(workspace: str, ref: str) -> Flow[models.CompactExecution]:
+    """``GET .../workflow-executions/:id/compact``: one row for each action."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    return (yield from routes.GET_COMPACT(place, ref=str(parsed), execution=path))
+
+
+def get_state(workspace: str, ref: str) -> Flow[models.State]:
+    """``GET .../workflow-executions/:id/compact``, of which inputs and results are not kept."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    return (yield from routes.GET_STATE(place, ref=str(parsed), execution=path))
+
+
+def list_executions(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
+    """``GET .../workflow-executions``: running ones first, then by their end; drafts too, no pages."""
+    return (yield from routes.LIST_EXECUTIONS(workspace, query=query))
+
+
+def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
+    """``GET .../workflow-executions/search``: published ones, in pages by cursor."""
+
+    def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
+        answer = yield from routes.SEARCH_EXECUTIONS(workspace, query={"limit": PAGE, **query, "cursor": cursor})
+        return answer.items, answer.next_cursor if answer.has_more is not False else None
+
+    return page
+
+
+def running(workspace: str) -> Pages[models.Glance]:
+    """``GET .../workflow-executions/search``: all that run, with the status only."""
+
+    def page(cursor: str | None) -> Flow[tuple[list[models.Glance], str | None]]:
+        query = {"limit": MANY, "status": "RUNNING", "cursor": cursor}
+        answer = yield from routes.SEARCH_GLANCES(workspace, query=query)
+        return answer.items, answer.next_cursor if answer.has_more is not False else None
+
+    return page
+
+
+def found(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
+    """
+    All that a search finds, newest start first, each execution once: one that was reset is listed with each of its runs.
+
+    :raises ConfigurationError: if that is too much.
+    """
+    latest: dict[str, models.Summary] = {}
+    pages, cursor = search(workspace, query), None
+    for _ in range(MAX_PAGES):
+        items, cursor = yield from pages(cursor)
+        for item in items:
+            known = latest.get(item.id)
+            if known is None or _start(item) > _start(known):
+                latest[item.id] = item
+        if cursor is None:
+            return sorted(latest.values(), key=_start, reverse=True)
+    raise ConfigurationError(
+        f"Tracecat: there are more than {MAX_PAGES * PAGE} such executions. Give started_after, such as '{{{{ dag_run.run_after }}}}'.",
+        system="tracecat",
+    )
+
+
+def _start(item: models.Summary) -> float:
+    return utc(item.start_time).timestamp() if item.start_time else 0.0
+
+
+def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
+    """
+    Whether an execution was started by this credential, as far as can be told: by the session's user, or by a service account.
+
+    ``GET .../workflow-executions/:id`` (its first event), and ``GET /users/me`` of a session.
+    """
+    execution = yield from get_execution(workspace, ref)
+    role = next((event.role for event in execution.events if event.role), None)
+    if role is None:
+        return True
+    if not session:
+        return role.get("type") == "service_account"
+    return role.get("user_id") == (yield from get_me()).id
+
+
+def run_workflow(workspace: str, workflow: str, inputs: Any) -> Flow[models.Started]:
+    """``POST .../workflow-executions``. Never repeated; its answer comes before there is an execution."""
+    found = yield from resolve_workflow(workspace, workflow)
+    body = {"workflow_id": found, **({} if inputs is None else {"inputs": inputs})}
+    return (yield from routes.RUN_WORKFLOW(workspace, body=body))
+
+
+def cancel(workspace: str, ref: str) -> Flow[None]:
+    """``POST .../workflow-executions/:id/cancel``."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    yield from routes.CANCEL(place, ref=str(parsed), execution=path)
+
+
+def terminate(workspace: str, ref: str, reason: str | None = None) -> Flow[None]:
+    """``POST .../workflow-executions/:id/terminate``: at once, without the workers."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    yield from routes.TERMINATE(place, ref=str(parsed), body={"reason": reason} if reason else {}, execution=path)
+
+
+def reset_points(workspace: str, ref: str, limit: int = 100) -> Flow[list[models.ResetPoint]]:
+    """``GET .../workflow-executions/:id/reset-points``."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    return (yield from routes.RESET_POINTS(place, ref=str(parsed), query={"limit": limit}, execution=path))
+
+
+def reset(
+    workspace: str, ref: str, event_id: int | None = None, reason: str | None = None, reapply: str | None = None
+) -> Flow[models.Reset]:
+    """``POST .../workflow-executions/:id/reset``: a new run under the same id."""
+    place, path = _at(parsed := TracecatRef.parse(ref), workspace)
+    body = {name: value for name, value in (("event_id", event_id), ("reason", reason), ("reapply_type", reapply)) if value is not None}
+    return (yield from routes.RESET(place, ref=str(parsed), body=body, execution=path))
+
+
+# Workflows and schedules
+
+
+def workflows(workspace: str) -> Pages[models.Workflow]:
+    """``GET .../workflows``."""
+
+    def page(cursor: str | None) -> Flow[tuple[list[models.Workflow], str | None]]:
+        answer = yield from routes.LIST_WORKFLOWS(workspace, query={"limit": PAGE, "cursor": cursor})
+        return answer.items, answer.next_cursor
+
+    return page
+
+
+def get_workflow(workspace: str, workflow: str) -> Flow[models.Workflow]:
+    """``GET .../workflows/:id``, by id or alias. The answer holds the webhook's secret."""
+    found = yield from resolve_workflow(workspace, workflow)
+    return (yield from routes.GET_WORKFLOW(workspace, workflow=found))
+
+
+def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
+    """
+    Find a workflow's id by its id or alias (``GET .../workflows``: there is no filter by alias).
+
+    :raises ConfigurationError: if there is none.
+    """
+    text = str(workflow).strip()
+    if is_workflow_id(text):
+        return text
+    there: list[str] = []
+    pages, cursor = workflows(workspace), None
+    for _ in range(MAX_PAGES):
+        items, cursor = yield from pages(cursor)
+        for item in items:
+            if text and item.alias == text:
+                return item.id
+            if item.alias:
+                there.append(item.alias)
+        if cursor is None:
+            break
+    raise ConfigurationError(
+        f"Tracecat: {text!r} is neither the id nor the alias of a workflow that the credential may see. Aliases: "
+        f"{', '.join(there[:20]) or 'none'}.",
+        system="tracecat",
+    )
+
+
+def schedules(workspace: str, workflow: str | None = None) -> Flow[list[models.Schedule]]:
+    """``GET .../schedules``."""
+    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return (yield from routes.LIST_SCHEDULES(workspace, query={"workflow_id": found}))
+
+
+# Webhooks and interactions
+
+
+def call_webhook(workspace: str, workflow: str, payload: Any) -> Flow[models.Started]:
+    """``POST /webhooks/:workflow_id/:secret``: a start by the workflow's webhook, whose id is certain once it is answered."""
+    target = yield from get_workflow(workspace, workflow)
+    return (yield from send(routes.CALL_WEBHOOK(body=payload, workflow=target.id, secret=_secret(target))))
+
+
+def answer_interaction(workspace: str, ref: str, interaction: models.Interaction, response: Mapping[str, Any]) -> Flow[None]:
+    """``POST /webhooks/:workflow_id/:secret/interactions/slack``: no other route answers one."""
+    parsed = TracecatRef.parse(ref)
+    target = yield from get_workflow(parsed.workspace or workspace, parsed.workflow)
+    event = {"interaction_id": interaction.id, "execution_id": parsed.execution, "action_ref": interaction.action_ref}
+    metadata = {"event_type": "interaction_created", "event_payload": {"interaction": event}}
+    payload = {**response, "message": {"metadata": metadata}}
+    request = routes.ANSWER_INTERACTION(form={"payload": json.dumps(payload)}, ref=str(parsed), workflow=target.id, secret=_secret(target))
+    yield from send(request)
+
+
+def _secret(workflow: models.Workflow) -> str:
+    if workflow.webhook is None or not workflow.webhook.secret:
+        raise ConfigurationError(
+            f"Tracecat: workflow {workflow.alias or workflow.id} has no webhook that could be called.", system="tracecat"
+        )
+    if workflow.webhook.status == "offline":
+        raise ConfigurationError(
+            f"Tracecat: the webhook of workflow {workflow.alias or workflow.id} is offline. Switch it on in Tracecat.", system="tracecat"
+        )
+    return workflow.webhook.secret
+
+
+def started_after(moment: float) -> str:
+    """A moment as Tracecat's filters take it; they are cut to whole seconds."""
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+# Who am I
+
+
+def list_workspaces() -> Flow[Sequence[models.Workspace]]:
+    """``GET /workspaces``."""
+    return (yield from send(routes.LIST_WORKSPACES()))
+
+
+def get_info() -> Flow[models.Info]:
+    """``GET /info``: needs no credential."""
+    return (yield from send(routes.GET_INFO()))
+
+
+def get_me() -> Flow[models.Person]:
+    """``GET /users/me``: of a session."""
+    return (yield from send(routes.GET_ME()))
+
+
+def get_my_scopes() -> Flow[models.Scopes]:
+    """``GET /users/me/scopes``: of a session."""
+    return (yield from send(routes.GET_MY_SCOPES()))

@@ -1,0 +1,138 @@
+"""A workflow's result: in the answer itself, behind an address that is good for seconds, or in pages."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import zlib
+from typing import Any
+
+from airflow_provider.errors import Forbidden, ProtocolError, StatusError
+from airflow_provider.execution.model.request import MAX_BODY, Flow, send
+from airflow_provider.tracecat.api import models, routes
+from airflow_provider.tracecat.ref import in_path
+
+MAX_ITEMS = 1_000
+PAGE = 100
+VENDORS_DEFAULT = frozenset({"wf_id", "wf_exec_id", "wf_run_id", "environment", "logical_time"})
+"""What a workflow without ``returns`` gives."""
+_DATA_URL = "data:application/json;base64,"
+
+
+class NotHere(Exception):
+    """The result exists, but can't be handed on; its text says why."""
+
+
+def result_of(workspace: str, execution: str, row: models.Row) -> Flow[Any]:
+    """
+    The value of a result in the compact view, fetched if it lies elsewhere.
+
+    :raises NotHere: if it is too large, packed in a way that is not known here, or kept no longer.
+    """
+    value = row.action_result
+    try:
+        if _is_stored(value, "external"):
+            return (yield from _external(workspace, execution, row.source_event_id, value))
+        if _is_stored(value, "collection"):
+            return (yield from _collection(workspace, execution, row.source_event_id, value))
+    except StatusError as error:
+        if error.status != 422 or "(got inline)" not in (error.reason or ""):
+            raise
+        return value  # the workflow's own words: nothing is stored elsewhere
+    return value["data"] if _is_stored(value, "inline") else value
+
+
+def _is_stored(value: Any, kind: str) -> bool:
+    """Whether a value is a reference; a workflow may give a dict that looks a little like one."""
+    if not isinstance(value, dict) or value.get("type") != kind or "typename" not in value:
+        return False
+    needed = {"external": "ref", "collection": "manifest_ref", "inline": "data"}[kind]
+    return needed in value and (kind == "inline" or (isinstance(value[needed], dict) and {"bucket", "key"} <= value[needed].keys()))
+
+
+def _external(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[Any]:
+    reference = value["ref"]
+    if (reference.get("size_bytes") or 0) > MAX_BODY:
+        raise NotHere(f"{reference['size_bytes']} bytes, over the {MAX_BODY} that are fetched")
+    data = yield from download(workspace, execution, event)
+    return _decoded(data, str(reference.get("encoding") or "json"))
+
+
+def download(workspace: str, execution: str, event: int | None, index: int | None = None) -> Flow[bytes | bytearray]:
+    """
+    ``POST .../objects/download``, and at once what lies behind the address that it gives; no credential goes there.
+
+    The address is good for seconds: should it have expired, a new one is asked for once.
+    """
+    try:
+        return (yield from _fetch(workspace, execution, event, index))
+    except Forbidden:
+        return (yield from _fetch(workspace, execution, event, index))
+
+
+def _fetch(workspace: str, execution: str, event: int | None, index: int | None) -> Flow[bytes | bytearray]:
+    body = {"event_id": event, "field": "action_result", **({} if index is None else {"collection_index": index})}
+    found = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
+    if found.download_url.startswith(_DATA_URL):
+        try:
+            return base64.b64decode(found.download_url[len(_DATA_URL) :])
+        except ValueError:
+            raise _no_json() from None
+    return (yield from send(routes.STORED_OBJECT.at(found.download_url, ref=execution)))
+
+
+def _decoded(data: bytes | bytearray, encoding: str) -> Any:
+    if encoding == "json+gzip" or data[:2] == b"\x1f\x8b":
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = file.read(MAX_BODY + 1)
+        except (OSError, EOFError, zlib.error):
+            raise _no_json() from None
+        if len(data) > MAX_BODY:
+            raise NotHere(f"over the {MAX_BODY} bytes that are fetched")
+    elif encoding not in ("json", "json+gzip") and data[:4] == b"\x28\xb5\x2f\xfd":
+        raise NotHere(f"stored as {encoding}, which can't be unpacked here")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise _no_json() from None
+
+
+def _no_json() -> ProtocolError:
+    return ProtocolError("Tracecat: a stored result is not JSON.", system="tracecat")
+
+
+def _collection(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[list[Any]]:
+    if (value.get("count") or 0) > MAX_ITEMS:
+        raise NotHere(f"a collection of {value['count']} items, over the {MAX_ITEMS} that are fetched")
+    items: list[Any] = []
+    size = 0
+    offset: int | None = 0
+    while offset is not None and len(items) <= MAX_ITEMS:
+        body = {"event_id": event, "field": "action_result", "offset": offset, "limit": PAGE}
+        page = yield from routes.COLLECTION_PAGE(workspace, body=body, ref=execution, execution=in_path(execution))
+        for item in page.items:
+            value, length = yield from _item(workspace, execution, event, item)
+            size += length
+            if size > MAX_BODY:
+                raise NotHere(f"over the {MAX_BODY} bytes that are fetched")
+            items.append(value)
+        offset = page.next_offset if page.next_offset is not None and page.next_offset > offset else None
+    return items
+
+
+def _item(workspace: str, execution: str, event: int | None, item: models.CollectionItem) -> Flow[tuple[Any, int]]:
+    stored = (item.model_extra or {}).get("stored")
+    if _is_stored(stored, "inline"):
+        assert isinstance(stored, dict)
+        return stored["data"], len(json.dumps(stored["data"]))
+    if item.value_preview is not None and not item.truncated:
+        try:
+            return json.loads(item.value_preview), len(item.value_preview)
+        except ValueError:
+            return item.value_preview, len(item.value_preview)
+    data = yield from download(workspace, execution, event, item.index)
+    encoding = stored.get("ref", {}).get("encoding") if isinstance(stored, dict) and isinstance(stored.get("ref"), dict) else None
+    return _decoded(data, str(encoding or "json")), len(data)

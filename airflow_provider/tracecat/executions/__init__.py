@@ -1,0 +1,1 @@
+"""Tracecat's executions, as the mechanism sees them."""

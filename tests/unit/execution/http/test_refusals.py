@@ -1,0 +1,107 @@
+"""A 429 without a hint when to come again: it pauses its connection, longer each time, until the API answers again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider import errors
+from airflow_provider.buddy.api import models, routes
+from airflow_provider.emulator import Emulator, Fault
+from airflow_provider.emulator.buddy import Pipeline
+from airflow_provider.execution.http.endpoint import Endpoint
+from airflow_provider.execution.http.transport import FIRST_PAUSE, MAX_ATTEMPTS, MAX_WAIT, AsyncSender
+from airflow_provider.execution.model.request import Flow, Request, send
+from tests import virtual_clock
+from tests.unit.senders import Driver
+
+JITTER = 2.0
+"""Seconds put at most on top of a pause."""
+
+
+@pytest.fixture(autouse=True)
+def pipeline(emulator: Emulator) -> Pipeline:
+    return emulator.buddy.add_pipeline(Pipeline("release"))
+
+
+def ask() -> Request[models.PipelineList]:
+    return routes.LIST_PIPELINES(workspace="demo", project="shop")
+
+
+def refusals(emulator: Emulator, times: int | None) -> None:
+    emulator.faults.add(Fault("status", status=429, times=times))
+
+
+def test_it_pauses_all_of_the_connection(emulator: Emulator, endpoint: Endpoint) -> None:
+    async def main() -> None:
+        async with AsyncSender.shared(replace(endpoint, max_in_flight=1)) as sender:
+            await sender.send(ask())
+            refusals(emulator, 1)
+            await asyncio.gather(*(sender.send(ask()) for _ in range(5)))
+
+    virtual_clock.run(main())
+    _, refused, *others = emulator.ledger.entries
+    assert refused.status == 429
+    assert [entry.status for entry in others] == [200] * 5
+    assert all(entry.at >= refused.at + FIRST_PAUSE for entry in others)
+
+
+def test_each_pause_is_longer_than_the_one_before(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    refusals(emulator, MAX_ATTEMPTS - 1)
+    driver.send(endpoint, ask())
+    assert len(driver.pauses) == MAX_ATTEMPTS - 1
+    for number, pause in enumerate(driver.pauses):
+        assert FIRST_PAUSE * 2**number - 0.5 <= pause <= FIRST_PAUSE * 2**number + JITTER
+
+
+def asking(times: int) -> Flow[list[float | None]]:
+    """Ask, whether it is refused or not; give what the errors say when to come again."""
+    hints: list[float | None] = []
+    for _ in range(times):
+        try:
+            yield from send(ask())
+        except errors.RateLimited as error:
+            hints.append(error.retry_after)
+    return hints
+
+
+def test_no_pause_is_longer_than_a_minute(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    refusals(emulator, None)
+    hints = driver.run(endpoint, asking(5))
+    assert len(hints) == 5
+    assert hints[-1] == MAX_WAIT
+    assert max(driver.pauses) <= MAX_WAIT + JITTER
+
+
+def test_after_an_answer_pauses_begin_short_again(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    refusals(emulator, MAX_ATTEMPTS - 1)
+
+    def flow() -> Flow[None]:
+        yield from send(ask())
+        refusals(emulator, 1)
+        yield from send(ask())
+
+    driver.run(endpoint, flow())
+    assert driver.pauses[-1] <= FIRST_PAUSE + JITTER < driver.pauses[-2]
+
+
+def test_requests_refused_together_count_as_one_refusal(emulator: Emulator, endpoint: Endpoint) -> None:
+    async def main() -> list[float | None]:
+        async with AsyncSender.shared(replace(endpoint, max_in_flight=8)) as sender:
+            told = await asyncio.gather(*(sender._attempt(ask()) for _ in range(8)), return_exceptions=True)
+            assert all(isinstance(error, errors.RateLimited) for error in told), told
+            return [error.retry_after for error in told if isinstance(error, errors.RateLimited)]
+
+    refusals(emulator, None)
+    emulator.faults.add(Fault("latency", seconds=FIRST_PAUSE / 10, effect=True, times=None))
+    hints = virtual_clock.run(main())
+    assert all(hint is not None and hint <= FIRST_PAUSE for hint in hints), hints
+
+
+def test_a_longer_word_of_the_api_counts(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    emulator.faults.add(Fault("status", status=429, headers={"Retry-After": "30"}))
+    driver.send(endpoint, ask())
+    assert len(driver.pauses) == 1
+    assert 30.0 <= driver.pauses[0] <= 30.0 + JITTER

@@ -1,0 +1,64 @@
+"""Lists whose pages are counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from airflow_provider.execution.model.paging import KEPT, numbered
+from airflow_provider.execution.model.request import Flow
+
+SIZE = 10
+
+
+def read(get: Callable[[int], tuple[list[int], bool]], limit: int = 10_000) -> tuple[list[int], int]:
+    """All items, and the bytes of the largest place on the way, as a crash-proof note would hold it."""
+
+    def page(number: int) -> Flow[tuple[list[int], bool]]:
+        return get(number)
+        yield  # a flow without requests
+
+    pages, at, found, largest = numbered(page, lambda item: item), None, [], 0
+    for _ in range(limit):
+        flow = pages(at)
+        try:
+            next(flow)
+        except StopIteration as end:
+            items, at = end.value
+        found += items
+        largest = max(largest, len(json.dumps(at)))
+        at = json.loads(json.dumps(at))
+        if at is None:
+            return found, largest
+    raise AssertionError("it does not end")
+
+
+def test_it_ends_with_an_empty_page() -> None:
+    assert read(lambda number: (list(range(35))[(number - 1) * SIZE : number * SIZE], False))[0] == list(range(35))
+
+
+def test_a_server_that_gives_all_at_once_gives_each_once() -> None:
+    assert read(lambda number: (list(range(500)), False))[0] == list(range(500))
+
+
+def test_items_that_move_to_later_pages_come_once() -> None:
+    there = list(range(300))
+
+    def get(number: int) -> tuple[list[int], bool]:
+        there[:0] = [1_000 + len(there) + n for n in range(3)]  # three new ones before each page
+        return there[(number - 1) * SIZE : number * SIZE], False
+
+    found, _ = read(get)
+    assert [item for item in found if item < 300] == list(range(300))
+
+
+def test_what_is_remembered_does_not_grow_with_the_list() -> None:
+    def get(number: int) -> tuple[list[int], bool]:
+        return [10_000_000 + (number - 1) * SIZE + n for n in range(SIZE)], number == pages
+
+    pages = 3 * KEPT
+    _, some = read(get)
+    pages = 12 * KEPT
+    found, many = read(get)
+    assert len(found) == pages * SIZE
+    assert many <= some + 10
