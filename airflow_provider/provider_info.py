@@ -91,7 +91,7 @@ def get_provider_info() -> dict[str, Any]:
 _TRIGGERS = (
     "airflow_provider.execution.waiting.trigger",
     "airflow_provider.execution.in_triggerer.trigger",
-    "airflow_provider.audit.trigger",
+    "airflow_provider.audit.airflow_task.trigger",
 )
 _SYSTEMS = (("Buddy", "buddy"), ("Tracecat", "tracecat"), ("AlgaPSA", "alga_psa"))
 

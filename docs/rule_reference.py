@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.levels import Persona
-from airflow_provider.audit.rule import Rule  # noqa: TID253 # no DAG file imports this
 from airflow_provider.audit.rules import all_rules  # noqa: TID253
+from airflow_provider.audit.rules.rule import Rule  # noqa: TID253 # no DAG file imports this
+from airflow_provider.audit.settings.levels import Persona  # noqa: TID253
 
 MARK = "<!-- rules -->"
 """What is replaced in ``audit_rules.md``."""
@@ -33,7 +33,7 @@ def _group(prefix: str, rules: list[Rule]) -> Iterator[str]:
 def _rule(rule: Rule) -> Iterator[str]:
     docs = {name: text.replace("``", "`") for name, text in rule.docs.items()}
     yield from (f"({rule.id.lower()})=", f"### {rule.id} {rule.title}", "", docs["what"], "")
-    yield from ("**Why.** " + docs["why"], "", "**How to mend it.** " + docs["mend"], "")
+    yield from ("**Why.** " + docs["why"], "", "**How to fix it.** " + docs["fix"], "")
     for name in ("before", "after"):
         yield from (f"{name.capitalize()}:", "", "```text", rule.docs[name], "```", "")
     facts = {

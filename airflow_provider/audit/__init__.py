@@ -1,1 +1,1 @@
-"""Audits: what is configured, and what has run, judged by rules."""
+"""Audits: configuration and executions, checked by rules."""

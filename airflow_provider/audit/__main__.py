@@ -1,4 +1,4 @@
-"""Audits without a scheduler: exported JSON, or what a connection leads to. ``python -m airflow_provider.audit --help`` says how."""
+"""Audits without a scheduler, of exported JSON or of connections. See ``python -m airflow_provider.audit --help``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider import _clock
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.facts import Fact
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.settings import AuditSettings, load_settings
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.facts.fact import Fact
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings, load_settings
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
 
 GOOD, USAGE, NOT_READ, INCOMPLETE = 0, 2, 3, 4
@@ -26,11 +26,11 @@ WORST = {Severity.INFO: 11, Severity.LOW: 12, Severity.MEDIUM: 13, Severity.HIGH
 _SPAN = re.compile(r"(\d{1,5})([hd])")
 _EXIT_CODES = """
 exit codes:
-  0   nothing at or above the fail line
-  2   arguments, settings, waivers, baseline or input make no sense
-  3   an API is away or refuses the credential
-  4   with --fail-on-gaps: not everything could be read or judged
-  11  to 15: the worst finding at or above the fail line is info, low, medium, high, critical
+  0   no finding at or above the fail line
+  2   invalid arguments, settings, waivers, baseline or input
+  3   an API is unavailable or rejects the credential
+  4   with --fail-on-gaps: not everything could be read or checked
+  11 to 15  the most severe finding at or above the fail line is info, low, medium, high, critical
 """
 
 
@@ -38,35 +38,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run an audit.
 
-    :param arguments: those of the command line by default.
+    :param arguments: by default those of the command line.
     :returns: the exit code.
     """
     parser = _parser()
-    given = parser.parse_args(arguments)
-    if not (given.files or given.configuration or given.executions):
-        parser.error("nothing to audit: give files, --configuration or --executions")
+    options = parser.parse_args(arguments)
+    if not (options.files or options.configuration or options.executions):
+        parser.error("nothing to audit: specify files, --configuration or --executions")
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     log = logging.getLogger("airflow_provider.audit")
-    log.setLevel(logging.INFO if given.verbose else logging.WARNING)
+    log.setLevel(logging.INFO if options.verbose else logging.WARNING)
     try:
         with _logs_on_standard_error():
-            settings = _settings(given)
-            result = _audit(given, settings, log)
-        _report(given, settings, result)
-        if given.save_baseline:
-            Path(given.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
+            settings = _settings(options)
+            result = _audit(options, settings, log)
+        _report(options, settings, result)
+        if options.save_baseline:
+            Path(options.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
     except ConfigurationError as error:
         return _refused(error, USAGE)
     except ExecutionApiError as error:
         return _refused(error, NOT_READ)
     except OSError as error:
         return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
-    return _code(result, settings, given)
+    return _code(result, settings, options)
 
 
 @contextmanager
 def _logs_on_standard_error() -> Iterator[None]:
-    """Airflow's loggers got hold of standard output when they were imported, but that is for the report."""
+    """Redirect Airflow's loggers, which write to standard output, since that is for the report."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider.audit",
-        description="Audit exported JSON, or what Airflow connections lead to.",
+        description="Audit exported JSON, or the systems behind Airflow connections.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,70 +94,70 @@ def _parser() -> argparse.ArgumentParser:
         help="the pipelines of a Buddy connection; scope: workspace[/project[/pipeline]]. May be repeated",
     )  # fmt: skip
     read.add_argument(
-        "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="what a connection has executed. May be repeated"
+        "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="the executions of a connection. May be repeated"
     )
-    read.add_argument("--since", metavar="TIME", help="begin of the window: ISO 8601, or a span before its end such as 36h or 7d")
-    read.add_argument("--until", metavar="TIME", help="its end: ISO 8601; now by default")
-    judge = parser.add_argument_group("how to judge")
-    judge.add_argument("--settings", metavar="FILE", help="TOML or YAML")
-    judge.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
-    judge.add_argument(
-        "--baseline", metavar="FILE", help="what an earlier --save-baseline has written: tells what is new and what is fixed"
+    read.add_argument("--since", metavar="TIME", help="start of the window: ISO 8601, or a duration before its end such as 36h or 7d")
+    read.add_argument("--until", metavar="TIME", help="end of the window: ISO 8601; by default now")
+    check = parser.add_argument_group("how to check")
+    check.add_argument("--settings", metavar="FILE", help="TOML or YAML")
+    check.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
+    check.add_argument(
+        "--baseline", metavar="FILE", help="file written by an earlier --save-baseline, to find out what is new and what is fixed"
     )
-    judge.add_argument("--save-baseline", metavar="FILE", help="for the next time")
-    judge.add_argument(
-        "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; the settings' fail_on by default"
+    check.add_argument("--save-baseline", metavar="FILE", help="write a baseline for the next audit")
+    check.add_argument(
+        "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; by default fail_on of the settings"
     )
-    judge.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or judged")
+    check.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or checked")
     out = parser.add_argument_group("what to write")
     out.add_argument("--format", choices=list(FORMATS), default="table")
-    out.add_argument("--output", metavar="FILE", help="standard output by default")
-    out.add_argument("--verbose", action="store_true", help="tell the progress on standard error")
+    out.add_argument("--output", metavar="FILE", help="by default standard output")
+    out.add_argument("--verbose", action="store_true", help="log the progress to standard error")
     return parser
 
 
-def _settings(given: argparse.Namespace) -> AuditSettings:
-    settings = load_settings(given.settings)
-    if given.fail_on and given.fail_on != "never":
-        settings = settings.model_copy(update={"fail_on": settings.fail_on.model_copy(update={"severity": Severity(given.fail_on)})})
+def _settings(options: argparse.Namespace) -> AuditSettings:
+    settings = load_settings(options.settings)
+    if options.fail_on and options.fail_on != "never":
+        settings = settings.model_copy(update={"fail_on": settings.fail_on.model_copy(update={"severity": Severity(options.fail_on)})})
     return settings
 
 
-def _audit(given: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
+def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
+    from airflow_provider.audit.airflow_task.task import run_audit
     from airflow_provider.audit.collect.collector import collected
-    from airflow_provider.audit.task import judge
 
     now = _clock.utc_now()
-    window = _window(given, now) if given.since or given.executions else None
-    if given.until and window is None:
-        raise ConfigurationError("--until has no meaning without --since or --executions.")
-    if given.baseline and not Path(given.baseline).is_file():
-        raise ConfigurationError(f"--baseline: there is no file {given.baseline}.")
-    wanted = [_wanted(text, None) for text in given.configuration] + [_wanted(text, window) for text in given.executions]
+    window = _window(options, now) if options.since or options.executions else None
+    if options.until and window is None:
+        raise ConfigurationError("--until requires --since or --executions.")
+    if options.baseline and not Path(options.baseline).is_file():
+        raise ConfigurationError(f"--baseline: the file {options.baseline} does not exist.")
+    wanted = [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
     with ExitStack() as stack:
-        facts: list[Iterator[Fact]] = [_facts_in(name) for name in given.files]
+        facts: list[Iterator[Fact]] = [_facts_in(name) for name in options.files]
         if wanted:
             facts.append(stack.enter_context(collected(wanted, log)))
-        return judge(
+        return run_audit(
             chain.from_iterable(facts),
             settings,
             now=now,
             since=window[0] if window else None,
             until=window[1] if window else None,
-            waivers=given.waivers,
-            baseline=Path(given.baseline) if given.baseline else None,
-            progress=lambda count, found: log.info("Judged %d facts: %d findings.", count, found),
+            waivers=options.waivers,
+            baseline=Path(options.baseline) if options.baseline else None,
+            progress=lambda count, findings: log.info("Checked %d facts: %d findings.", count, findings),
         )
 
 
-def _window(given: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
-    from airflow_provider.audit.task import window
+def _window(options: argparse.Namespace, now: datetime) -> tuple[datetime, datetime]:
+    from airflow_provider.audit.airflow_task.task import window
     from airflow_provider.execution.model.arguments import moment
 
-    span = _SPAN.fullmatch(given.since or "")
+    span = _SPAN.fullmatch(options.since or "")
     if span is None:
-        return window(given.since, given.until, None, now)
-    end = moment(given.until, "--until") or now
+        return window(options.since, options.until, None, now)
+    end = moment(options.until, "--until") or now
     return window(end - timedelta(hours=int(span[1]) * (24 if span[2] == "d" else 1)), end, None, now)
 
 
@@ -171,7 +171,9 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
     try:
         system = BaseHook.get_connection(conn_id).conn_type
     except AirflowNotFoundException:
-        raise ConfigurationError(f"Airflow finds no connection {conn_id!r}. Create it, or set AIRFLOW_CONN_{conn_id.upper()}.") from None
+        raise ConfigurationError(
+            f"Connection {conn_id!r} does not exist in Airflow. Create it, or set AIRFLOW_CONN_{conn_id.upper()}."
+        ) from None
     wanted: dict[str, Any] = {"system": system, "conn_id": conn_id}
     if window is None:
         return {**wanted, **buddy.place_of(scope or None)}
@@ -179,8 +181,8 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
 
 
 def _facts_in(name: str) -> Iterator[Fact]:
-    """The facts of a file; what is no record is an error, since nobody would miss it."""
-    from airflow_provider.audit.export import facts_of, read_records
+    """The facts of a file. Invalid records are errors, since skipped ones would go unnoticed."""
+    from airflow_provider.audit.records.export import facts_of, read_records
 
     number = 0
     with ExitStack() as stack:
@@ -194,25 +196,25 @@ def _facts_in(name: str) -> Iterator[Fact]:
             raise ConfigurationError(f"{name}{where}: {error}") from None
 
 
-def _report(given: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:
+def _report(options: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:
     from airflow_provider.audit.reports import table, write
 
-    if given.output:
-        with Path(given.output).open("w", encoding="utf-8") as file:
-            write(given.format, result, file, settings)
-    elif given.format == "table":
+    if options.output:
+        with Path(options.output).open("w", encoding="utf-8") as file:
+            write(options.format, result, file, settings)
+    elif options.format == "table":
         from rich.console import Console
 
         table.show(result, Console(width=None if sys.stdout.isatty() else table.WIDTH))
     else:
-        write(given.format, result, sys.stdout, settings)
+        write(options.format, result, sys.stdout, settings)
 
 
-def _code(result: AuditResult, settings: AuditSettings, given: argparse.Namespace) -> int:
-    failing = [] if given.fail_on == "never" else result.failing(settings)
+def _code(result: AuditResult, settings: AuditSettings, options: argparse.Namespace) -> int:
+    failing = [] if options.fail_on == "never" else result.failing(settings)
     if failing:
         return max(WORST[finding.severity] for finding in failing)
-    return INCOMPLETE if given.fail_on_gaps and not result.complete else GOOD
+    return INCOMPLETE if options.fail_on_gaps and not result.complete else GOOD
 
 
 def _refused(error: object, code: int) -> int:

@@ -1,4 +1,4 @@
-"""Operators that audit: what is configured, what has run, and what to make of it."""
+"""Operators that audit configuration and executions, and report the findings."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context, ObjectStoragePath
 
+    from airflow_provider.audit.airflow_task.task import AuditSummary
     from airflow_provider.audit.collect.spool import Spool
-    from airflow_provider.audit.task import AuditSummary
 
 
 class AuditCollectOperator(BaseOperator):
     """
-    Base of the operators that read an API and judge what they read.
+    Base of the operators that read an API and check what they read.
 
-    :param reports_path: folder (as of ``ObjectStoragePath``) for findings, the baseline, and what is remembered from run to run.
+    :param reports_path: folder (a path for ``ObjectStoragePath``) for findings, the baseline, and the state between runs.
     :param settings: path of a file (TOML or YAML), or a dict of the same shape.
     :param waivers: path of a file (TOML or YAML).
     :param deferrable: read in the triggerer, without a worker slot; only with ``spool_path``.
-    :param spool_path: folder (as of ``ObjectStoragePath``) that worker and triggerer share, for what was read and is not yet judged, so
-        that a retry on any host goes on there. It holds secrets as the APIs tell them: nobody else should be able to read it. By default
-        a private folder of the worker's machine.
+    :param spool_path: folder (a path for ``ObjectStoragePath``) that worker and triggerer share, for records that are not checked yet, so
+        that a retry on any host can continue. It contains secrets in plain text, so restrict access to it. By default a private folder
+        on the worker.
     """
 
     template_fields: Sequence[str] = ("reports_path", "settings", "waivers", "spool_path")
@@ -53,37 +53,37 @@ class AuditCollectOperator(BaseOperator):
         self.deferrable = deferrable
         self.spool_path = spool_path
 
-    def wanted(self) -> list[dict[str, Any]]:
-        """What is to be read, without the window."""
+    def _wanted(self) -> list[dict[str, Any]]:
+        """What to read, without the window."""
         raise NotImplementedError
 
-    def window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
-        """The window of executions; None if there is no such thing."""
+    def _window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
+        """The window of executions; None for an audit of configuration."""
         return None
 
     def execute(self, context: Context) -> AuditSummary:
         """
-        Read and judge.
+        Read and check.
 
         :returns: counts and paths.
-        :raises ConfigurationError: if arguments, settings or waivers make no sense.
-        :raises ExecutionApiError: an API is away, or refuses the credential.
+        :raises ConfigurationError: if arguments, settings or waivers are invalid.
+        :raises ExecutionApiError: an API is unavailable, or rejects the credential.
         """
         import asyncio
 
-        from airflow_provider.audit import task
         from airflow_provider.audit.collect.collector import collect, sources_of
+        from airflow_provider.audit.settings.model import load_settings
 
-        task.settings_of(self.settings)  # before anything is read
+        load_settings(self.settings)  # fail before anything is read
         spool = self._spool(context)
         wanted = self._complete(spool)
         try:
             if self.deferrable and self.spool_path:
                 self._defer(wanted, spool)
             if self.deferrable:
-                self.log.info("The worker reads, since there is no spool_path that it shares with the triggerer.")
-            for one in wanted:
-                self.log.info("Reading %s of connection %r.", "executions" if "since" in one else "configuration", one["conn_id"])
+                self.log.info("Reading in the worker, since spool_path is not set.")
+            for scope in wanted:
+                self.log.info("Reading %s of connection %r.", "executions" if "since" in scope else "configuration", scope["conn_id"])
             asyncio.run(collect(sources_of(wanted), spool, self.log))
         except ExecutionApiError as error:
             self._drop_if_last(context, spool, error)
@@ -91,7 +91,7 @@ class AuditCollectOperator(BaseOperator):
         return self._conclude(context, spool)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> AuditSummary:
-        """Judge what the triggerer has read."""
+        """Check what the triggerer has read."""
         spool = self._spool(context)
         if event.get("error"):
             error = from_event(event["error"])
@@ -99,30 +99,30 @@ class AuditCollectOperator(BaseOperator):
             raise error
         if not spool.finished:
             raise ConfigurationError(
-                f"The triggerer has read everything, but not into {spool.folder} as the worker sees it. Share spool_path."
+                f"The triggerer has read everything, but the worker does not find it in {spool.folder}. spool_path must be shared."
             )
         return self._conclude(context, spool)
 
     def _defer(self, wanted: list[dict[str, Any]], spool: Spool) -> NoReturn:
-        from airflow_provider.audit.trigger import AuditTrigger
+        from airflow_provider.audit.airflow_task.trigger import AuditTrigger
 
         trigger = AuditTrigger(wanted=wanted, spool=str(spool.folder), header=spool.header, note=spool.note)
         self.defer(trigger=trigger, method_name="execute_complete")
         raise AssertionError("a deferral does not return")
 
     def _spool(self, context: Context) -> Spool:
-        """What an earlier try, or the triggerer, has read; or a new one, with the window that all tries share."""
-        from airflow_provider.audit import task
+        """The spool of an earlier attempt or of the triggerer; or a new one, with the window that all attempts share."""
+        from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.collect.spool import Spool
 
         folder: ObjectStoragePath | Path = (
             task.folder_of(self.spool_path, context, run=True) if self.spool_path else task.private_folder(context)
         )
-        wanted = self.wanted()
-        # Whoever clears a task wants things read anew.
+        wanted = self._wanted()
+        # A cleared task reads everything again.
         header = {"wanted": wanted, "times": self._times(), "clear_number": getattr(context["dag_run"], "clear_number", None)}
         before = self._state(context).before(context["ti"].run_id)
-        times = self.window(before.end if before else None, _clock.utc_now())
+        times = self._window(before.end if before else None, _clock.utc_now())
         note = {"since": times[0].isoformat(), "until": times[1].isoformat()} if times else {}
         return Spool(folder, header, note)
 
@@ -130,27 +130,28 @@ class AuditCollectOperator(BaseOperator):
         return []
 
     def _complete(self, spool: Spool) -> list[dict[str, Any]]:
-        return [{**one, **spool.note} for one in spool.header["wanted"]]
+        return [{**scope, **spool.note} for scope in spool.header["wanted"]]
 
     def _state(self, context: Context) -> Any:
-        from airflow_provider.audit import task
-        from airflow_provider.audit.state import State
+        from airflow_provider.audit.airflow_task import task
+        from airflow_provider.audit.airflow_task.state import State
 
         return State.load(task.folder_of(self.reports_path, context, run=False) / "state.json")
 
     def _conclude(self, context: Context, spool: Spool) -> AuditSummary:
         from airflow.sdk import ObjectStoragePath
 
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
+        from airflow_provider.audit.airflow_task.state import Done
         from airflow_provider.audit.collect.collector import facts_in
-        from airflow_provider.audit.state import Done
+        from airflow_provider.audit.settings.model import load_settings
 
         state, run_id = self._state(context), context["ti"].run_id
         before = state.before(run_id)
-        settings = task.settings_of(self.settings)
+        settings = load_settings(self.settings)
         times = [datetime.fromisoformat(spool.note[name]) if spool.note else None for name in ("since", "until")]
-        self.log.info("Judging %d records.", spool.count)
-        result = task.judge(
+        self.log.info("Checking %d records.", spool.count)
+        result = task.run_audit(
             facts_in(spool),
             settings,
             now=_clock.utc_now(),
@@ -158,7 +159,7 @@ class AuditCollectOperator(BaseOperator):
             until=times[1],
             waivers=self.waivers or None,
             baseline=ObjectStoragePath(before.baseline) if before else None,
-            progress=lambda facts, findings: self.log.info("Judged %d facts: %d findings.", facts, findings),
+            progress=lambda facts, findings: self.log.info("Checked %d facts: %d findings.", facts, findings),
         )
         folder = task.folder_of(self.reports_path, context, run=True)
         summary = task.store(result, settings, folder, ())
@@ -174,7 +175,7 @@ class AuditCollectOperator(BaseOperator):
         return summary
 
     def _drop_if_last(self, context: Context, spool: Spool, error: ExecutionApiError) -> None:
-        """Leave nothing behind that no retry will use."""
+        """Delete the spool if there is no further attempt."""
         from airflow.sdk.exceptions import AirflowFailException
 
         ti = context["ti"]
@@ -209,9 +210,9 @@ class AuditBuddyConfigurationOperator(AuditCollectOperator):
         self.buddy_conn_id = buddy_conn_id
         self.workspace = workspace
 
-    def wanted(self) -> list[dict[str, Any]]:
+    def _wanted(self) -> list[dict[str, Any]]:
         """
-        One connection.
+        The connection and its scope.
 
         :raises ConfigurationError: if there is nothing to audit.
         """
@@ -225,13 +226,14 @@ class AuditBuddyConfigurationOperator(AuditCollectOperator):
 
 class AuditExecutionsOperator(AuditCollectOperator):
     """
-    Audits what has run: executions of one or several systems in a window of time.
+    Audits executions of one or several systems in a window of time.
 
-    :param targets: dicts of ``conn_id``, whose type says the system, and ``scope``: for Buddy ``workspace[/project[/pipeline]]``, for
-        Tracecat ``workspace``, ``workflow`` or ``workspace/workflow``, for AlgaPSA a rule; with wildcards. Without it, all.
-    :param since: begin of the window, datetime or ISO 8601. None: end of the last successful audit of this task, else 24 hours before
-        ``until``. Never the data interval.
-    :param until: its end; None: now.
+    :param targets: dicts of ``conn_id``, whose connection type determines the system, and ``scope``: for Buddy
+        ``workspace[/project[/pipeline]]``, for Tracecat ``workspace``, ``workflow`` or ``workspace/workflow``, for AlgaPSA
+        a rule; with wildcards. Without it, all.
+    :param since: start of the window, datetime or ISO 8601. None: end of the last successful audit of this task, or 24 hours before
+        ``until``. The data interval is not used.
+    :param until: end of the window; None: now.
     """
 
     template_fields: Sequence[str] = ("targets", "since", "until", *AuditCollectOperator.template_fields)
@@ -249,29 +251,29 @@ class AuditExecutionsOperator(AuditCollectOperator):
         self.since = since
         self.until = until
 
-    def wanted(self) -> list[dict[str, Any]]:
+    def _wanted(self) -> list[dict[str, Any]]:
         """
-        What to read of each connection.
+        What to read from each connection.
 
-        :raises ConfigurationError: if a target makes no sense.
+        :raises ConfigurationError: if a target is invalid.
         :raises ConnectionMissing: if there is no such connection.
         """
-        found = []
+        scopes = []
         if isinstance(self.targets, (str, Mapping)) or not self.targets:
             raise ConfigurationError("targets must be a list of dicts such as {'conn_id': 'buddy_default', 'scope': 'workspace/project'}.")
         for target in self.targets:
             if not isinstance(target, Mapping) or not target.get("conn_id") or set(target) - {"conn_id", "scope"}:
-                raise ConfigurationError(f"A target has a conn_id and perhaps a scope, not {target!r}.")
+                raise ConfigurationError(f"A target has a conn_id and optionally a scope, not {target!r}.")
             try:
                 system = BaseHook.get_connection(str(target["conn_id"])).conn_type
             except AirflowNotFoundException:
-                raise ConnectionMissing(f"Airflow finds no connection {target['conn_id']!r}. Create it.") from None
-            found.append({"system": system, "conn_id": target["conn_id"], "scope": target.get("scope") or None})
-        return found
+                raise ConnectionMissing(f"Connection {target['conn_id']!r} does not exist in Airflow. Create it.") from None
+            scopes.append({"system": system, "conn_id": target["conn_id"], "scope": target.get("scope") or None})
+        return scopes
 
-    def window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    def _window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
         """The window to audit."""
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
 
         return task.window(self.since, self.until, last, now)
 
@@ -281,12 +283,12 @@ class AuditExecutionsOperator(AuditCollectOperator):
 
 class AuditReportOperator(BaseOperator):
     """
-    Joins audits into one report, and decides whether to fail.
+    Joins audits into one report, and fails on findings.
 
-    :param reports: what the other audit tasks returned, or paths of their JSON reports.
-    :param reports_path: folder (as of ``ObjectStoragePath``) for the reports; by default one beside the first of the joined reports.
-    :param fail_on: lowest severity of a new finding on which to fail; or a dict of ``severity``, ``confidence`` (default ``"medium"``) and
-        ``new_only`` (default True). None: never.
+    :param reports: return values of the other audit tasks, or paths of their JSON reports.
+    :param reports_path: folder (a path for ``ObjectStoragePath``) for the reports; by default a folder next to the first joined report.
+    :param fail_on: lowest severity of a new finding that fails the task; or a dict of ``severity``, ``confidence`` (default ``"medium"``)
+        and ``new_only`` (default True). None: never.
     :param fail_on_gaps: fail if something could not be read.
     :param formats: ``json`` (always), ``sarif``, ``markdown``, ``summary`` (Markdown short enough for a notifier), ``html``, ``table``.
     :param settings: path of a file (TOML or YAML), or a dict of the same shape.
@@ -315,20 +317,22 @@ class AuditReportOperator(BaseOperator):
 
     def execute(self, context: Context) -> AuditSummary:
         """
-        Join, write, decide.
+        Join the audits, write the reports, and fail on findings.
 
         :returns: counts and paths.
-        :raises AuditFailed: on findings above the line; the same is then in the XCom ``audit``.
-        :raises ConfigurationError: if a report can't be read, or a setting makes no sense.
+        :raises AuditFailed: on findings at or above the fail line; the summary is then in the XCom ``audit``.
+        :raises ConfigurationError: if a report can't be read, or a setting is invalid.
         """
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
+        from airflow_provider.audit.engine.result import join, missing
+        from airflow_provider.audit.settings.model import load_settings
 
-        settings, line = task.settings_of(self.settings), task.fail_line(self.fail_on)
+        settings, line = load_settings(self.settings), task.fail_line(self.fail_on)
         if line is not None:
             settings = settings.model_copy(update={"fail_on": line})
         paths = [report.get("findings") if isinstance(report, Mapping) else report for report in self.reports]
         folder = self._folder(context, [str(path) for path in paths if path])
-        result = task.join([task.read_result(str(path)) if path else task.missing(path) for path in paths], _clock.utc_now())
+        result = join([task.read_result(str(path)) if path else missing(path) for path in paths], _clock.utc_now())
         summary = task.store(result, settings, folder, self.formats)
         self.log.info("%s", summary["summary"])
         for kind, path in summary["reports"].items():
@@ -341,7 +345,7 @@ class AuditReportOperator(BaseOperator):
             worst = ", ".join(f"{finding.rule} {finding.subject.title}" for finding in failing[:3])
             reasons.append(f"{len(failing)} findings at or above {line and line.severity}: {worst}{', ...' if len(failing) > 3 else ''}")
         if self.fail_on_gaps and not result.complete:
-            reasons.append(f"not everything could be read or judged ({summary['gaps']} gaps)")
+            reasons.append(f"not everything could be read or checked ({summary['gaps']} gaps)")
         if reasons:
             context["ti"].xcom_push(key="audit", value=summary)
             raise AuditFailed(f"The audit failed: {'; '.join(reasons)}. See {summary['reports'].get('html', summary['findings'])}")
@@ -351,19 +355,19 @@ class AuditReportOperator(BaseOperator):
     def _folder(self, context: Context, paths: Sequence[str]) -> ObjectStoragePath:
         from airflow.sdk import ObjectStoragePath
 
-        from airflow_provider.audit import task
+        from airflow_provider.audit.airflow_task import task
         from airflow_provider.execution.results.outputs import safe_name
 
         if self.reports_path:
             return task.folder_of(self.reports_path, context, run=True)
         if not paths:
-            raise ConfigurationError("reports_path must be given, since none of the reports to join has a place.")
+            raise ConfigurationError("reports_path is required, since none of the reports to join has a path.")
         return ObjectStoragePath(paths[0]).parent / safe_name(self.task_id)
 
 
 def _tell_assets(operator: BaseOperator, context: Context, summary: AuditSummary) -> None:
-    """Let the events of the task's outlets say what came of the audit."""
+    """Add the result of the audit to the events of the task's outlets."""
     names = ("counts", "new", "fixed", "waived", "gaps", "complete", "findings")
-    told: dict[str, Any] = {"event": "audit completed", **{name: value for name, value in summary.items() if name in names}}
+    extra: dict[str, Any] = {"event": "audit completed", **{name: value for name, value in summary.items() if name in names}}
     for outlet in operator.outlets:
-        context["outlet_events"][outlet].extra.update(told)
+        context["outlet_events"][outlet].extra.update(extra)

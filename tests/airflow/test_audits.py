@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.audit.task import AuditSummary
+from airflow_provider.audit.airflow_task.task import AuditSummary
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from tests.airflow.local_airflow import LocalAirflow

@@ -1,6 +1,6 @@
 """
-Reading what is to be audited: from connections to export records, in a spool that outlives a crash.
+Reading the data to audit: from connections into records, in a spool that survives a crash.
 
-:func:`~airflow_provider.audit.collect.collector.collect` is the async way, which the trigger takes as well;
-:func:`~airflow_provider.audit.collect.collector.collected` is all that a script needs.
+:func:`~airflow_provider.audit.collect.collector.collect` is async and used by the trigger;
+:func:`~airflow_provider.audit.collect.collector.collected` is for scripts.
 """

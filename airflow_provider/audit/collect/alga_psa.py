@@ -1,4 +1,4 @@
-"""Reading AlgaPSA: what its executions came to."""
+"""Reading executions of AlgaPSA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider import _clock
 from airflow_provider.alga_psa.api import models, requests
 from airflow_provider.alga_psa.executions.mapping import phase_of
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, literal, matches, share, told
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, literal, matches, share
 from airflow_provider.execution.model.result import utc
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ class AlgaPsaSource(Source):
 
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """
-        The executions of the window, and older ones that have not ended.
+        The executions of the window, and older unfinished ones.
 
-        A list holds whole executions, logs and all, so none is read by itself. Times are compared here, not by the server's filter: see
+        Lists contain complete executions with logs, so none is read separately. Times are compared here, not by the server's filter, see
         :func:`airflow_provider.alga_psa.api.requests.find_started`.
         """
         endpoint = await self.hook.aopen()
@@ -51,31 +51,31 @@ class AlgaPsaSource(Source):
         self._reader, self._about = reader, self.connection(endpoint, tenant=tenant)
         gaps: list[str] = []
         self._known = await self._rules(gaps)
-        wanted: list[str | None] = [None]
+        rules: list[str | None] = [None]
         if "*" not in self.rules:
-            wanted = [item.rule_id for item in (self._known or {}).values() if matches(self.rules, item.rule_id, item.name)]
-            if literal(self.rules) and not wanted:
-                gaps += self.gap(", ".join(self.rules), "rule", Gap("No rule of this tenant has this name."))
+            rules = [item.rule_id for item in (self._known or {}).values() if matches(self.rules, item.rule_id, item.name)]
+            if literal(self.rules) and not rules:
+                gaps += self.gap(", ".join(self.rules), "rule", Gap("This tenant has no rule of this name."))
         units = [
             Unit(f"{self.conn_id} {rule or '*'} {status or 'window'}", partial(self._list, rule, status))
-            for rule in wanted
+            for rule in rules
             for status in (None, *UNFINISHED)
         ]
-        return [*told(self.key, gaps), *units]
+        return [*gap_units(self.key, gaps), *units]
 
     async def _rules(self, gaps: list[str]) -> dict[str, models.Rule] | None:
-        """All rules by id; None if they can't be listed, so that nobody takes one for deleted."""
-        found: dict[str, models.Rule] = {}
-        pages, at = requests.rules(), None
+        """All rules by id; None if they can't be listed, so that no rule counts as deleted."""
+        rules: dict[str, models.Rule] = {}
+        pages, page = requests.rules(), None
         while True:
-            answer = await self._reader.ask("list of rules", pages(at))
+            answer = await self._reader.ask("list of rules", pages(page))
             if isinstance(answer, Gap):
                 gaps += self.gap("rules", "tenant", answer)
                 return None
-            items, at = answer
-            found |= {item.rule_id: item for item in items}
-            if at is None:
-                return found
+            items, page = answer
+            rules |= {item.rule_id: item for item in items}
+            if page is None:
+                return rules
 
     async def _list(self, rule: str | None, status: str | None, at: Any) -> AsyncIterator[Chunk]:
         window = self.window
@@ -103,10 +103,10 @@ class AlgaPsaSource(Source):
         return lines
 
     def _line(self, item: models.Execution) -> str:
-        known = (self._known or {}).get(item.automation_rule_id or "")
+        rule = (self._known or {}).get(item.automation_rule_id or "")
         about: dict[str, Any] = {}
-        if known is not None:
-            about["rule"] = {"rule_id": known.rule_id, "name": known.name, "status": known.status}
+        if rule is not None:
+            about["rule"] = {"rule_id": rule.rule_id, "name": rule.name, "status": rule.status}
         elif self._known is not None:
             about["rule_exists"] = False
         ended = utc(item.completed_at) if item.completed_at and phase_of(item.status).ended else None

@@ -1,4 +1,4 @@
-"""Reading Buddy: how its actions are configured, and what its executions came to."""
+"""Reading configuration and executions of Buddy."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from airflow_provider.audit.collect.source import (
     Unit,
     Window,
     all_of,
+    gap_units,
     in_groups,
     literal,
     matches,
     share,
-    told,
 )
 from airflow_provider.buddy.api import action_models, models, requests
 from airflow_provider.buddy.executions.mapping import phase_of
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
 
 LOOK_BACK = timedelta(days=7)
-"""How old an execution may be that still goes on: Buddy's lists can't be asked for those."""
-LOG_LINES = 1_000
-"""Read of a log that comes on a page of its own."""
+"""Maximum age of unfinished executions that are found: Buddy's lists can't be filtered by status."""
+MAX_LOG_LINES = 1_000
+"""Maximum number of lines read of a log on a separate page."""
 
 
 class BuddySource(Source):
@@ -70,7 +70,7 @@ class BuddySource(Source):
         return f"{self.conn_id} {self.workspace or ''}/{','.join(self.projects)}/{','.join(self.pipelines)}"
 
     async def units(self, reader: Reader) -> Sequence[Unit]:
-        """One for each pipeline, and one for what could not be listed."""
+        """One for each pipeline, and one for lists that could not be read."""
         endpoint = await self.hook.aopen()
         workspace = self.workspace or self.hook._the("workspace")
         self._workspace, self._endpoint, self._reader = workspace, endpoint, reader
@@ -80,41 +80,41 @@ class BuddySource(Source):
             for pipeline in await self._pipelines(project, gaps):
                 read = partial(self._configuration if self.window is None else self._executions, project, pipeline)
                 units.append(Unit(f"{self.conn_id} {workspace}/{project}/{pipeline.id}", read))
-        return [*told(self.key, gaps), *units]
+        return [*gap_units(self.key, gaps), *units]
 
     async def _projects(self, gaps: list[str]) -> list[str]:
         if literal(self.projects):
             return self.projects
-        found: list[str] = []
-        pages, at = requests.projects(self._workspace), None
+        names: list[str] = []
+        pages, page = requests.projects(self._workspace), None
         while True:
-            answer = await self._reader.ask("list of projects", pages(at))
+            answer = await self._reader.ask("list of projects", pages(page))
             if isinstance(answer, Gap):
                 gaps += self.gap(self._workspace, "workspace", answer)
-                return found
-            items, at = answer
-            found += [item.name for item in items if item.name and matches(self.projects, item.name, item.display_name)]
-            if at is None:
-                return found
+                return names
+            items, page = answer
+            names += [item.name for item in items if item.name and matches(self.projects, item.name, item.display_name)]
+            if page is None:
+                return names
 
     async def _pipelines(self, project: str, gaps: list[str]) -> list[models.Pipeline]:
-        found: list[models.Pipeline] = []
+        pipelines: list[models.Pipeline] = []
         missing = [pattern for pattern in self.pipelines if literal([pattern])]
-        pages, at = requests.pipelines(self._workspace, project), None
+        pages, page = requests.pipelines(self._workspace, project), None
         while True:
-            answer = await self._reader.ask("list of pipelines", pages(at))
+            answer = await self._reader.ask("list of pipelines", pages(page))
             if isinstance(answer, Gap):
                 gaps += self.gap(f"{self._workspace}/{project}", "project", answer)
-                return found
-            items, at = answer
-            found += [item for item in items if matches(self.pipelines, item.id, item.identifier, item.name)]
+                return pipelines
+            items, page = answer
+            pipelines += [item for item in items if matches(self.pipelines, item.id, item.identifier, item.name)]
             missing = [one for one in missing if not any(matches([one], item.id, item.identifier, item.name) for item in items)]
-            if at is None:
+            if page is None:
                 break
         if literal(self.projects):
             for name in missing:
-                gaps += self.gap(f"{self._workspace}/{project}/{name}", "pipeline", Gap("The token sees no such pipeline."))
-        return found
+                gaps += self.gap(f"{self._workspace}/{project}/{name}", "pipeline", Gap("The token can see no such pipeline."))
+        return pipelines
 
     # -- configuration
 
@@ -142,7 +142,7 @@ class BuddySource(Source):
                     whole.append(answer)
         fields: dict[str, Any] = {"workspace": self._workspace, "project": project, "data": pipeline, "actions": whole, **short}
         if whole is not None and not isinstance(actions, Gap) and len(whole) < len(actions):
-            fields["listed"] = actions  # what is hidden is there all the same
+            fields["listed"] = actions  # hidden actions exist too
         lines.append(await asyncio.to_thread(self.line, "buddy.pipeline", **fields))
         yield Chunk(lines)
 
@@ -203,7 +203,7 @@ class BuddySource(Source):
     async def _step(self, ref: str) -> models.ActionExecution | Gap:
         step = await self._reader.ask("action execution", requests.get_action_execution(ref))
         if not isinstance(step, Gap) and step.log_url and not step.log:
-            log = await self._reader.ask("log", requests.get_logs(ref, 0, LOG_LINES))
+            log = await self._reader.ask("log", requests.get_logs(ref, 0, MAX_LOG_LINES))
             if not isinstance(log, Gap):
                 step.log = log
         return step
@@ -216,13 +216,15 @@ def _ended(item: models.Execution) -> datetime | None:
 
 def place_of(scope: str | None) -> dict[str, Any]:
     """
-    Arguments of a source from a scope: ``workspace[/project[/pipeline]]``, with wildcards behind the workspace.
+    Arguments of a source from a scope: ``workspace[/project[/pipeline]]``, with wildcards in project and pipeline.
 
     :raises ConfigurationError: if it has more parts.
     """
     parts = [part.strip() for part in (scope or "").split("/")] if scope else []
     if len(parts) > 3 or not all(parts):
-        raise ConfigurationError(f"Buddy: {scope!r} is no scope. It looks like workspace/project/pipeline, or less.", system="buddy")
+        raise ConfigurationError(
+            f"Buddy: {scope!r} is not a scope such as workspace, workspace/project or workspace/project/pipeline.", system="buddy"
+        )
     names: dict[str, Any] = {}
     if parts:
         names["workspace"] = parts[0]

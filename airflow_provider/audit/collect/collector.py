@@ -1,4 +1,4 @@
-"""Reading several sources at once into a spool, with progress in the log."""
+"""Reading several sources concurrently into a spool, with progress in the log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from airflow_provider import _clock
 from airflow_provider.audit.collect import alga_psa, buddy, tracecat
 from airflow_provider.audit.collect.source import Reader, Source, Unit, Window, all_of
 from airflow_provider.audit.collect.spool import Spool
-from airflow_provider.audit.export import Record, facts_of
-from airflow_provider.audit.facts import Fact, GapFacts, Subject
+from airflow_provider.audit.facts.fact import Fact, Subject
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.records.export import Record, facts_of
 from airflow_provider.errors import ConfigurationError
 
 HOOKS = {
@@ -26,7 +27,7 @@ HOOKS = {
     "alga_psa": "airflow_provider.alga_psa.hook:AlgaPsaHook",
 }
 UNITS_AT_ONCE = 4
-"""Of one source. How many requests are under way is the connection's matter."""
+"""Units of one source that are read concurrently. The connection limits the concurrent requests."""
 PROGRESS_SECONDS = 10.0
 
 Wanted = Mapping[str, Any]
@@ -38,20 +39,22 @@ and ``since`` and ``until`` (ISO 8601).
 
 def source_of(wanted: Wanted) -> Source:
     """
-    The source that reads this.
+    Make the source.
 
-    :raises ConfigurationError: if there is no such system, or the scope makes no sense.
+    :raises ConfigurationError: if the system is unknown, or the scope is invalid.
     """
     system, conn_id, scope = wanted["system"], wanted["conn_id"], wanted.get("scope")
     if system not in HOOKS:
-        raise ConfigurationError(f"Connection {conn_id!r} is of type {system!r}, which can't be audited: only {', '.join(HOOKS)} can.")
+        raise ConfigurationError(
+            f"Connection {conn_id!r} is of type {system!r}, which can't be audited. Supported types: {', '.join(HOOKS)}."
+        )
     arguments: dict[str, Any] = {}
     if system == "tracecat":
         arguments["workspace_id"], place = tracecat.place_of(scope)
     hook: Any = resolve_name(HOOKS[system])(conn_id, **arguments)
     if wanted.get("since") is None:
         if system != "buddy":
-            raise ConfigurationError(f"Connection {conn_id!r}: only the configuration of Buddy can be audited.")
+            raise ConfigurationError(f"Connection {conn_id!r}: only Buddy configuration can be audited.")
         chosen = {name: wanted[name] for name in ("workspace", "projects", "pipelines") if wanted.get(name) is not None}
         return buddy.BuddySource(hook, **chosen)
     window = Window(datetime.fromisoformat(wanted["since"]), datetime.fromisoformat(wanted["until"]))
@@ -64,12 +67,12 @@ def source_of(wanted: Wanted) -> Source:
 
 def sources_of(wanted: Sequence[Wanted]) -> list[Source]:
     """
-    The sources that read this, their connections read already: for what has no event loop yet.
+    Make the sources and read their connections, before there is an event loop.
 
-    :raises ConfigurationError: if a scope or a connection makes no sense.
+    :raises ConfigurationError: if a scope or a connection is invalid.
     :raises ConnectionMissing: if there is no such connection.
     """
-    sources = [source_of(one) for one in wanted]
+    sources = [source_of(scope) for scope in wanted]
     for source in sources:
         source.hook.open()
         source.hook.close()
@@ -78,7 +81,7 @@ def sources_of(wanted: Sequence[Wanted]) -> list[Source]:
 
 @dataclass
 class Progress:
-    """How far the collection is."""
+    """Progress of the collection."""
 
     spool: Spool
     log: Any
@@ -93,17 +96,17 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """Part of all that is done."""
+        """Share of the work that is done."""
         return (self.done + sum(self.read.values())) / self.total if self.total else 0.0
 
     def plan(self, units: int, done: int) -> None:
-        """Take in what a source has to read."""
+        """Add the units of a source."""
         self.total += units
         self.done += done
         self._first += done
 
     def tell(self, *, last: bool = False) -> None:
-        """Say it in the log, now and then."""
+        """Log the progress from time to time."""
         now = _clock.monotonic()
         if not last and now - self._told < PROGRESS_SECONDS:
             return
@@ -111,8 +114,8 @@ class Progress:
         took, count = max(now - self.began, 0.001), self.spool.count
         rate, requests = (count - self._before) / took, sum(reader.requests for reader in self.readers)
         fresh = self.share - (self._first / self.total if self.total else 0.0)
-        left = took / fresh * (1 - self.share) if fresh > 0 else None
-        ahead = "" if last or left is None else f"; about {left:.0f} s left"
+        remaining = took / fresh * (1 - self.share) if fresh > 0 else None
+        ahead = "" if last or remaining is None else f"; about {remaining:.0f} s left"
         self.log.info(
             "Read %d records, %d of %d parts (%.0f %%), %.0f records/s, %d requests%s.",
             count, self.done, self.total, 100 * self.share, rate, requests, ahead,
@@ -121,20 +124,20 @@ class Progress:
 
 async def collect(sources: Sequence[Source], spool: Spool, log: Any) -> int:
     """
-    Read everything into the spool, or what an earlier try has left of it.
+    Read everything into the spool, except what an earlier attempt has read.
 
-    What a single object refuses becomes a record of kind ``gap``.
+    A single object that is refused becomes a record of kind ``gap``.
 
     :returns: number of requests.
-    :raises Unauthorized: a credential is refused.
-    :raises ConfigurationError: a connection makes no sense.
-    :raises ExecutionApiError: an API is away; the spool keeps what was read.
+    :raises Unauthorized: a credential is rejected.
+    :raises ConfigurationError: a connection is invalid.
+    :raises ExecutionApiError: an API is unavailable; the spool keeps what was read.
     """
     if spool.finished:
         return 0
     _tell_apart(sources)
     if spool.resumed:
-        log.info("An earlier try has read %d records: going on behind them.", spool.count)
+        log.info("Continuing after %d records that an earlier attempt has read.", spool.count)
     progress = Progress(spool, log)
     try:
         await all_of(_read(source, spool, progress, log) for source in sources)
@@ -147,7 +150,7 @@ async def collect(sources: Sequence[Source], spool: Spool, log: Any) -> int:
 
 
 def _tell_apart(sources: Sequence[Source]) -> None:
-    """Equal ids of several installations are not equal subjects. The first connection of each system keeps the short ids."""
+    """Mark sources whose ids may clash with those of another installation. The first connection of each system keeps the short ids."""
     first: dict[str, str] = {}
     for source in sources:
         source.apart = first.setdefault(source.system, source.conn_id) != source.conn_id
@@ -179,7 +182,7 @@ async def _read_unit(unit: Unit, spool: Spool, progress: Progress) -> None:
 
 
 def facts_in(spool: Spool) -> Iterator[Fact]:
-    """The facts in a spool; a record that makes none is a gap."""
+    """The facts in a spool; an invalid record is a gap."""
     for record in spool.records():
         yield from _facts(record)
 
@@ -196,9 +199,9 @@ def _facts(record: Record) -> Iterator[Fact]:
 @contextmanager
 def collected(wanted: Sequence[Wanted], log: Any, folder: Path | None = None) -> Iterator[Iterator[Fact]]:
     """
-    Read, then give the facts; for scripts.
+    Read, then yield the facts; for scripts.
 
-    :param folder: where to keep the records, so that a later call with the same ``wanted`` goes on; by default a temporary one.
+    :param folder: where to keep the records, so that a later call with the same ``wanted`` continues; by default a temporary folder.
     """
     with tempfile.TemporaryDirectory(prefix="airflow-audit-") as temporary:
         spool = Spool(folder or Path(temporary) / "spool", {"wanted": list(wanted)})

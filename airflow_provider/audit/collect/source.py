@@ -1,4 +1,4 @@
-"""What the collectors of all systems share: sources, their units, asking with gaps instead of aborts."""
+"""Common parts of the collectors: sources, their units, and a reader that turns refused objects into gaps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from airflow_provider import _clock
-from airflow_provider.audit.facts import Connection
+from airflow_provider.audit.facts.fact import Connection
 from airflow_provider.errors import (
     ConnectionMissing,
     ExecutionApiError,
@@ -36,33 +36,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSED = 5
-"""Refusals in a row, and nothing else, after which a route is not asked any more."""
+"""Number of refusals without a success after which a route is skipped."""
 GROUP = 16
-"""Executions that are read at once, of one unit."""
+"""Executions of one unit that are read concurrently."""
 FAILURES = 20
-"""Requests in a row without a usable answer after which the API counts as away."""
+"""Number of consecutive failed requests after which the API counts as unavailable."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Executions from ``since`` to before ``until``, UTC. Those of as long a time before are counted, for comparison."""
+    """Executions from ``since`` to before ``until``, UTC. Those of a previous window of the same length are counted, for comparison."""
 
     since: datetime
     until: datetime
 
     @property
     def before(self) -> datetime:
-        """Where the counting begins."""
+        """Start of the previous window."""
         return self.since - (self.until - self.since)
 
 
 @dataclass
 class Chunk:
     """
-    What one step of reading gave.
+    The result of one step of reading.
 
-    :param at: where the next step begins, JSON; None: this was the last one.
-    :param read: part of the unit that is read now, as far as can be told.
+    :param at: position of the next step, JSON; None if this was the last step.
+    :param read: share of the unit that is read so far, if known.
     """
 
     lines: list[str]
@@ -72,7 +72,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Unit:
-    """A part of a source that is read in steps, such as a pipeline. ``key`` is the same in each try."""
+    """A part of a source that is read in steps, such as a pipeline. ``key`` is the same in each attempt."""
 
     key: str
     read: Callable[[Any], AsyncIterator[Chunk]]
@@ -80,13 +80,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that could not be read, and why. Empty: told already."""
+    """Something that could not be read, and why. An empty reason is already reported."""
 
     reason: str
 
 
 class Reader:
-    """Asks for single objects; what one of them refuses is a gap, what all of them refuse is an error."""
+    """Reads single objects. A refused object is a gap; if all are refused, it is an error."""
 
     def __init__(self, sender: AsyncSender, log: Any) -> None:
         self._sender, self._log = sender, log
@@ -100,11 +100,11 @@ class Reader:
         """
         Run a flow.
 
-        :param route: what is asked for: a route that refuses everything is closed after a while.
-        :raises Unauthorized: the credential is refused.
-        :raises ExecutionApiError: the API is away, or the connection leads nowhere.
+        :param route: name of the kind of object; a route that refuses everything is skipped after a while.
+        :raises Unauthorized: the credential is rejected.
+        :raises ExecutionApiError: the API is unavailable, or the connection is wrong.
         """
-        async with self._turns:  # what waits for its turn may hear meanwhile that the route is closed
+        async with self._turns:  # the route may be closed while a request waits
             if self._refused[route] >= CLOSED:
                 flow.close()
                 return Gap("")
@@ -120,8 +120,8 @@ class Reader:
             self._failed = 0
             if route not in self._opened:
                 self._refused[route] += 1
-            more = f" It is not asked for any {route} again." if self._refused[route] == CLOSED else ""
-            return Gap(f"{error}{more}")
+            consequence = f" No further {route} is requested." if self._refused[route] == CLOSED else ""
+            return Gap(f"{error}{consequence}")
         except ExecutionApiError as error:
             self._failed += 1
             away = not isinstance(error, ProtocolError) and not (isinstance(error, StatusError) and (error.status or 0) < 429)
@@ -136,7 +136,7 @@ class Reader:
 
 class Source(ABC):
     """
-    What one connection is read for.
+    What to read from one connection.
 
     :param hook: of the connection.
     :param window: for executions; None for configuration.
@@ -144,7 +144,7 @@ class Source(ABC):
 
     system: str
     apart = False
-    """Whether ids of subjects name the connection: that of another one may hold the same."""
+    """Whether ids of subjects contain the connection, because another connection may have the same ids."""
 
     def __init__(self, hook: ExecutionHook, window: Window | None = None) -> None:
         self.hook, self.window = hook, window
@@ -153,14 +153,14 @@ class Source(ABC):
     @property
     @abstractmethod
     def key(self) -> str:
-        """Tells it from the others, the same in each try."""
+        """Unique key of the source, the same in each attempt."""
 
     @abstractmethod
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """
-        Find what there is to read.
+        Find the units to read.
 
-        :raises ConfigurationError: if what is asked for makes no sense.
+        :raises ConfigurationError: if the scope is invalid.
         """
 
     # -- records
@@ -173,12 +173,12 @@ class Source(ABC):
         )
 
     def gap(self, subject: str, what: str, gap: Gap) -> list[str]:
-        """The record of a gap, if it is not told already."""
+        """The record of a gap, unless it is already reported."""
         subject = f"{self.system}:{subject}"
         return [self.line("gap", system=self.system, subject=subject, what=what, reason=gap.reason)] if gap.reason else []
 
     def connection(self, endpoint: Endpoint, **place: str | None) -> dict[str, Any]:
-        """What the connection is set to, for the records."""
+        """Configuration of the connection, for the records."""
         parts = urlsplit(endpoint.base_url)
         host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
         return asdict(Connection(host=host, **place))
@@ -191,8 +191,8 @@ def _plain(value: Any) -> Any:
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run at once; the first error ends the others, so that none of them outlives the sender."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    """Run concurrently; the first error cancels the others, so that none of them outlives the sender."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in work]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -209,11 +209,11 @@ async def in_groups(
     so_far: float,
 ) -> AsyncIterator[Chunk]:
     """
-    Read the items of a page, some at a time: each may cost many requests, which a crash is not to cost again.
+    Read the items of a page in groups: each may take many requests, which should not be repeated after a crash.
 
-    :param place: where this page began, where the next one does, and the names of items that an earlier try has read.
-    :param name: tells items apart; JSON.
-    :param so_far: part of the unit that is read with this page.
+    :param place: position of this page and the next one, and the names of items that an earlier attempt has read.
+    :param name: unique name of an item; JSON.
+    :param so_far: share of the unit that is read with this page.
     """
     here, following, known = place
     todo, done = [item for item in items if name(item) not in known], list(known)
@@ -225,8 +225,8 @@ async def in_groups(
         yield Chunk(lines, ([following, list(known)] if following is not None else None) if last else [here, list(done)], so_far)
 
 
-def told(key: str, lines: list[str]) -> list[Unit]:
-    """The records that the search for units itself gave, as a unit of their own."""
+def gap_units(key: str, lines: list[str]) -> list[Unit]:
+    """A unit of the gaps found while listing the units."""
 
     async def read(at: Any) -> AsyncIterator[Chunk]:
         yield Chunk(lines)
@@ -235,16 +235,16 @@ def told(key: str, lines: list[str]) -> list[Unit]:
 
 
 def matches(patterns: Sequence[str], *names: object) -> bool:
-    """Whether one of the names is among the patterns, in which ``*`` and ``?`` are wildcards; case does not count."""
+    """Whether one of the names matches a pattern with the wildcards ``*`` and ``?``, ignoring case."""
     return any(fnmatchcase(str(name).lower(), pattern.lower()) for pattern in patterns for name in names if name is not None)
 
 
 def literal(patterns: Sequence[str]) -> bool:
-    """Whether they are plain names."""
+    """Whether the patterns have no wildcards."""
     return not any(character in pattern for pattern in patterns for character in "*?[")
 
 
 def share(newest: datetime, oldest: datetime | None, horizon: datetime) -> float:
-    """How much of a time is read, newest first; 0 if that can't be told."""
+    """Share of a period that is read, newest first; 0 if unknown."""
     whole = (newest - horizon) / timedelta(seconds=1)
     return 0.0 if oldest is None or whole <= 0 else min(max((newest - oldest) / timedelta(seconds=1) / whole, 0.0), 1.0)

@@ -1,8 +1,8 @@
 """
-Records on their way from the APIs to the rules: in parts of some megabytes, so that memory does not grow with their number.
+A buffer of records between the APIs and the rules, in parts of some megabytes, so that memory does not grow with their number.
 
-Each part ends with how far the collection had come with it. So a part is whole or does not count, on object stores (which can't append)
-as on disks, and a later try, on whatever host, goes on behind the last one.
+Each part ends with the progress of the collection, so an incomplete part is recognised and ignored. This works on object stores (which
+can't append) as on disks, and a later attempt on any host continues after the last complete part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider import _clock
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider.audit.export import Record
+    from airflow_provider.audit.records.export import Record
 
     Folder = ObjectStoragePath | Path
 
@@ -29,12 +29,12 @@ PART_SECONDS = 30.0
 
 class Spool:
     """
-    A folder of parts. The records hold secrets as the APIs tell them: nobody else should be able to read it.
+    A folder of parts. The records contain secrets in plain text, so restrict access to it.
 
-    :param folder: of this collection alone.
-    :param header: what is collected; parts that were made for something else are dropped. JSON. None: take what is there.
-    :param note: more to remember from the first try on, as :attr:`note`. JSON.
-    :param part_bytes, part_seconds: when a part is full: what a crash costs at most.
+    :param folder: used by this collection only.
+    :param header: what is collected; parts with another header are deleted. JSON. None: keep existing parts.
+    :param note: data to keep from the first attempt on, see :attr:`note`. JSON.
+    :param part_bytes, part_seconds: size and age of a full part: the maximum loss by a crash.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Spool:
         self.note: dict[str, Any] = dict(progress["note"] or {})
         self.done: set[str] = set(progress["done"])
         self.at: dict[str, Any] = progress["at"]
-        """How far the units are that were begun and not ended."""
+        """Positions of the units that are read in part."""
         self.count: int = progress["count"]
         self.finished: bool = progress["finished"]
         self.resumed = self._last > 0
@@ -70,9 +70,9 @@ class Spool:
 
     def add(self, lines: Iterable[str], unit: str, at: Any) -> None:
         """
-        Take in what was read of a unit.
+        Add records of a unit.
 
-        :param at: where to go on in it; None: it is read to its end.
+        :param at: position to continue at; None if the unit is complete.
         """
         for line in lines:
             self._lines.append(line)
@@ -86,11 +86,11 @@ class Spool:
 
     async def flush(self, *, if_full: bool = False) -> None:
         """
-        Write a part; with ``if_full`` only when it is time to.
+        Write a part; with ``if_full`` only if it is full.
 
-        Whoever is cancelled meanwhile leaves a part that is written nonetheless: a later one would say that its records are there.
+        The part is written even if the caller is cancelled meanwhile, since later parts rely on it.
 
-        :raises OSError: it could not be written; its records go into the next part.
+        :raises OSError: if it could not be written; its records go into the next part.
         """
         await asyncio.shield(self._flush(if_full))
 
@@ -118,7 +118,7 @@ class Spool:
             self._since = _clock.monotonic()
 
     async def finish(self) -> None:
-        """Write what is left, and that this is all."""
+        """Write the rest, and mark the collection as complete."""
         self.finished = True
         await self.flush()
 
@@ -156,7 +156,7 @@ class Spool:
         return sorted((path for path in self.folder.iterdir() if path.name.startswith("part-")), key=lambda path: path.name)
 
     def _newest(self) -> tuple[int, dict[str, Any] | None]:
-        """Number and end of the last part that is whole."""
+        """Number and progress of the last complete part."""
         for path in reversed(self._parts()):
             last = ""
             with path.open("r", encoding="utf-8", errors="replace") as file:
@@ -166,6 +166,6 @@ class Spool:
                 progress = json.loads(last)
                 if progress["kind"] == PROGRESS:
                     return int(path.name[5:11]), progress
-            except (ValueError, KeyError, TypeError):  # cut by a crash
+            except (ValueError, KeyError, TypeError):  # truncated by a crash
                 continue
         return 0, None

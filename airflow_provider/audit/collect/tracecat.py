@@ -1,4 +1,4 @@
-"""Reading Tracecat: what its executions came to."""
+"""Reading executions of Tracecat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, in_groups, literal, matches, share, told
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, in_groups, literal, matches, share
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.result import utc
 from airflow_provider.tracecat.api import models, requests
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAGE = 100
 KEPT = 1_000
-"""Executions remembered as read: one that was reset is listed with each of its runs."""
+"""Number of executions remembered as read: a reset execution is listed with each of its runs."""
 
 
 class TracecatSource(Source):
@@ -45,37 +45,37 @@ class TracecatSource(Source):
         return f"{self.conn_id} {self.hook.workspace_id or ''}/{','.join(self.workflows)}"
 
     async def units(self, reader: Reader) -> Sequence[Unit]:
-        """The executions that have ended, and those that have not; or two for each workflow, if only some are wanted."""
+        """One for finished executions and one for running ones; if workflows are selected, two for each workflow."""
         endpoint = await self.hook.aopen()
         self._reader, self._workspace = reader, self.hook._workspace()
         self._about = self.connection(endpoint, workspace=self._workspace)
-        # As in refs: the connection's own goes without saying.
+        # As in refs, the workspace of the connection is omitted.
         self._elsewhere = self._workspace if self._workspace != str(self.hook._extra.get("workspace_id") or "").lower() else None
         self._public = await self._public_address()
         gaps: list[str] = []
         self._known = await self._workflows(gaps)
-        wanted: list[str | None] = [None]
+        workflows: list[str | None] = [None]
         if "*" not in self.workflows:
-            known = (self._known or {}).values()
-            wanted = [item.id for item in known if matches(self.workflows, item.id, item.alias, item.title)]
-            wanted += [name for name in self.workflows if is_workflow_id(name) and name not in wanted]
-            if literal(self.workflows) and not wanted:
+            listed = (self._known or {}).values()
+            workflows = [item.id for item in listed if matches(self.workflows, item.id, item.alias, item.title)]
+            workflows += [name for name in self.workflows if is_workflow_id(name) and name not in workflows]
+            if literal(self.workflows) and not workflows:
                 names = ", ".join(self.workflows)
-                gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("No workflow that the credential may see has this name."))
+                gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("The credential can see no workflow of this name."))
         units = [
             Unit(f"{self.conn_id} {self._workspace}/{workflow or '*'} {what}", partial(self._search, what, workflow))
-            for workflow in wanted
+            for workflow in workflows
             for what in ("ended", "running")
         ]
-        return [*told(self.key, gaps), *units]
+        return [*gap_units(self.key, gaps), *units]
 
     async def _public_address(self) -> str:
         info = await self._reader.ask("info", requests.get_info())
         return "" if isinstance(info, Gap) else (info.public_app_url or "").rstrip("/")
 
     async def _workflows(self, gaps: list[str]) -> dict[str, models.Workflow] | None:
-        """All workflows by id; None if they can't be listed, so that nobody takes one for deleted."""
-        found: dict[str, models.Workflow] = {}
+        """All workflows by id; None if they can't be listed, so that no workflow counts as deleted."""
+        workflows: dict[str, models.Workflow] = {}
         pages, cursor = requests.workflows(self._workspace), None
         while True:
             answer = await self._reader.ask("list of workflows", pages(cursor))
@@ -83,9 +83,9 @@ class TracecatSource(Source):
                 gaps += self.gap(f"{self._workspace}/workflows", "workspace", answer)
                 return None
             items, cursor = answer
-            found |= {item.id: item for item in items}
+            workflows |= {item.id: item for item in items}
             if cursor is None:
-                return found
+                return workflows
 
     async def _search(self, what: str, workflow: str | None, at: Any) -> AsyncIterator[Chunk]:
         query: dict[str, Any] = {"workflow_id": workflow, "limit": PAGE, "start_time_to": _moment(self.window.until)}
@@ -121,9 +121,9 @@ class TracecatSource(Source):
             return []
         fields: dict[str, Any] = {"connection": self._about, "workspace": self._elsewhere, "data": item}
         ref = TracecatRef.parse(item.id)
-        known = None if self._known is None else self._known.get(item.workflow_id or ref.workflow)
-        if known is not None:
-            fields["workflow"] = {"id": known.id, "title": known.title, "alias": known.alias, "status": known.status}
+        workflow = None if self._known is None else self._known.get(item.workflow_id or ref.workflow)
+        if workflow is not None:
+            fields["workflow"] = {"id": workflow.id, "title": workflow.title, "alias": workflow.alias, "status": workflow.status}
         elif self._known is not None:
             fields["workflow_exists"] = False
         if self._public:
@@ -164,7 +164,9 @@ def place_of(scope: str | None) -> tuple[str | None, dict[str, Any]]:
         return None, {}
     parts = [part.strip() for part in scope.split("/")]
     if len(parts) > 2 or not all(parts):
-        raise ConfigurationError(f"Tracecat: {scope!r} is no scope. It looks like workspace/workflow, or one of both.", system="tracecat")
+        raise ConfigurationError(
+            f"Tracecat: {scope!r} is not a scope such as workspace, workflow or workspace/workflow.", system="tracecat"
+        )
     if len(parts) == 2:
         return parts[0], {"workflows": [parts[1]]}
     is_workspace = len(parts[0]) == 36 and is_workflow_id(parts[0])  # a UUID

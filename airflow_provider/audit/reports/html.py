@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: style and script are in it, and its own policy forbids it to ask for more."""
+"""One self-contained HTML page: it embeds its style and script, and its content security policy forbids loading anything else."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.finding import Finding
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.outcome import Status
-from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, accepted_as, href, overview, rule_of, state_of, when
+from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, acceptance, href, overview, readable_time, rule_of, state_of
 from airflow_provider.audit.reports.plots import plots_of
-from airflow_provider.audit.rule import Rule
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.results.redaction import clean
 
-MOST_SHOWN = 2_000
-"""Findings on the page: more than that no browser filters well, and nobody reads."""
+MAX_SHOWN = 2_000
+"""Maximum number of findings on the page, so that filtering stays fast."""
 FOLDER = Path(__file__).parent
 STATES = ("new", "known", "open", "accepted", "fixed")
 
@@ -43,19 +43,19 @@ class Group:
 
 def text(result: AuditResult, settings: AuditSettings) -> str:
     """The page."""
-    seen, shown = overview(result), result.findings[:MOST_SHOWN]
+    numbers, shown = overview(result), result.findings[:MAX_SHOWN]
     style, script = (_part(name) for name in ("page.css", "page.js"))
-    states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MOST_SHOWN]))
+    states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MAX_SHOWN]))
     return _template().render(
         result=result,
-        seen=seen,
+        seen=numbers,
         settings=settings,
         groups=_groups(shown),
-        fixed=result.fixed[:MOST_SHOWN],
-        omitted=seen.total + len(seen.accepted) - len(shown),
+        fixed=result.fixed[:MAX_SHOWN],
+        omitted=numbers.total + len(numbers.accepted) - len(shown),
         failing=len(result.failing(settings)),
         severities=WORST_FIRST,
-        shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MOST_SHOWN])),
+        shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MAX_SHOWN])),
         states=[state for state in STATES if states[state]],
         systems=sorted({finding.subject.system for finding in (*shown, *result.fixed)}),
         plots=plots_of(result.windows),
@@ -69,7 +69,7 @@ def text(result: AuditResult, settings: AuditSettings) -> str:
 
 
 def _groups(findings: Iterable[Finding]) -> list[Group]:
-    """By rule, in the order of the worst finding of each."""
+    """Grouped by rule, the rule with the most severe finding first."""
     groups: dict[str, Group] = {}
     for finding in findings:
         group = groups.setdefault(finding.rule, Group(finding.rule, rule_of(finding.rule), finding.severity, []))
@@ -78,7 +78,7 @@ def _groups(findings: Iterable[Finding]) -> list[Group]:
 
 
 def prose(text: str) -> Markup:
-    """Our own documentation: what stands in backticks is code, between asterisks stressed."""
+    """Documentation of rules as HTML: backticks mark code, asterisks emphasis."""
     marked = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", str(escape(" ".join(text.split()))))
     return Markup(re.sub(r"(?<!\w)\*(\w[^*]*)\*(?!\w)", r"<em>\1</em>", marked))  # noqa: S704 # escaped
 
@@ -88,7 +88,7 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": when, "state": state_of, "accepted": accepted_as}
+    names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": readable_time, "state": state_of, "accepted": acceptance}
     environment.filters.update(names, system=lambda name: SYSTEMS.get(name, name))
     return environment.get_template("page.html.jinja")
 

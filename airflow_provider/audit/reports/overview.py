@@ -1,4 +1,4 @@
-"""What all reports count and name alike."""
+"""Counts and names that all reports share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import lru_cache
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.finding import NEW, UNCHANGED, Finding
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.rule import Rule
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.model.snapshot import web_link
 
 SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA", "audit": "Audit"}
@@ -26,7 +26,7 @@ class Overview:
     An audit in numbers.
 
     :param open: findings that no waiver covers.
-    :param by_severity: of open ones, those that were too many to keep included.
+    :param by_severity: number of open findings, including those beyond the limit of findings that are kept.
     """
 
     open: list[Finding]
@@ -40,23 +40,25 @@ class Overview:
 
     @property
     def new(self) -> int:
-        """How many open findings the baseline does not know."""
+        """Number of open findings that are not in the baseline."""
         return sum(self.new_by_severity.values())
 
     @property
     def total(self) -> int:
-        """How many open findings."""
+        """Number of open findings."""
         return sum(self.by_severity.values())
 
     @property
     def counts(self) -> str:
-        """Such as ``2 critical, 5 high``."""
-        return ", ".join(f"{self.by_severity[one]} {one}" for one in WORST_FIRST if self.by_severity[one]) or "no findings"
+        """For example ``2 critical, 5 high``."""
+        return (
+            ", ".join(f"{self.by_severity[severity]} {severity}" for severity in WORST_FIRST if self.by_severity[severity]) or "no findings"
+        )
 
     @property
     def changes(self) -> str:
-        """Such as ``3 new, 2 fixed``; empty if there is nothing to say."""
-        words = ((self.new, "new"), (self.fixed, "fixed"), (len(self.accepted), "accepted"), (self.gaps, "not readable"))
+        """For example ``3 new, 2 fixed``; empty without changes."""
+        words = ((self.new, "new"), (self.fixed, "fixed"), (len(self.accepted), "accepted"), (self.gaps, "not read"))
         broken = [f"{self.errors} rule error{'s' if self.errors > 1 else ''}"] if self.errors else []
         return ", ".join([f"{count} {word}" for count, word in words if count] + broken)
 
@@ -64,7 +66,7 @@ class Overview:
 def overview(result: AuditResult) -> Overview:
     """Count."""
     open_ = [finding for finding in result.findings if finding.waiver is None]
-    found = Overview(
+    numbers = Overview(
         open=open_,
         accepted=[finding for finding in result.findings if finding.waiver is not None],
         by_severity=Counter(finding.severity for finding in open_) + result.findings_omitted,
@@ -74,8 +76,8 @@ def overview(result: AuditResult) -> Overview:
         errors=len(result.errors) + result.errors_omitted,
     )
     for finding in open_:
-        found.by_system.setdefault(finding.subject.system, Counter())[finding.severity] += 1
-    return found
+        numbers.by_system.setdefault(finding.subject.system, Counter())[finding.severity] += 1
+    return numbers
 
 
 @lru_cache(maxsize=1)
@@ -84,29 +86,29 @@ def _rules() -> dict[str, Rule]:
 
 
 def rule_of(id: str) -> Rule | None:
-    """A rule, if this version has it: a report may come from another."""
+    """A rule; None if this version does not have it, since a report may come from another version."""
     return _rules().get(id)
 
 
 def state_of(finding: Finding) -> str:
-    """In a word: ``accepted``, ``new``, ``known``, or ``open`` where there was nothing to compare with."""
+    """``accepted``, ``new``, ``known``, or ``open`` without a baseline."""
     if finding.waiver is not None:
         return "accepted"
     return {NEW: "new", UNCHANGED: "known"}.get(finding.state or "", "open")
 
 
-def accepted_as(finding: Finding) -> str:
-    """Why, by whom and until when; empty if it is not accepted."""
+def acceptance(finding: Finding) -> str:
+    """Why, by whom and until when a finding is accepted; empty if it is not."""
     waiver = finding.waiver
     return f"{waiver['reason'].replace('_', ' ')}: {waiver['text']} ({waiver['owner']}, until {waiver['expires']})" if waiver else ""
 
 
 def href(url: str | None) -> str | None:
-    """An address that may be a link, with all that could mean something else to Markdown, templates or URI parsers quoted."""
+    """A URL that is safe as a link, with special characters of Markdown, templates and URI parsers quoted."""
     link = web_link(url)
     return quote(link, safe=":/?#@!$&'()*+,;=%~-._", errors="replace") if link else None
 
 
-def when(time: datetime | None, zone: str) -> str:
-    """A time for people."""
+def readable_time(time: datetime | None, zone: str) -> str:
+    """A time in readable form."""
     return time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z") if time else ""

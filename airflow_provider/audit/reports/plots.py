@@ -1,4 +1,4 @@
-"""Durations and failure rates of the window beside those of the one before it, as numbers to draw."""
+"""Coordinates of the plots of durations and failure rates."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from airflow_provider.audit.facts import Counted, WindowFacts
+from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
 
-MOST_PLOTTED = 100
+MAX_PLOTTED = 100
 WIDTH = 160
-"""Of a plot, in its own units."""
+"""Width of a plot, in SVG units."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box plot: positions on the plot; the whiskers are the 5th and the 95th hundredth."""
+    """Positions of a box plot; the whiskers are the 5th and 95th percentile."""
 
     low: float
     first: float
@@ -27,7 +27,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Rate:
-    """A share: width of its bar, and in words."""
+    """A rate: width of its bar, and as text."""
 
     width: float
     text: str
@@ -35,27 +35,27 @@ class Rate:
 
 @dataclass(frozen=True)
 class Plot:
-    """One definition."""
+    """The plots of one definition."""
 
     window: WindowFacts
     boxes: tuple[Box | None, Box | None]
-    """Now and before."""
+    """Current and previous window."""
     rates: tuple[Rate | None, Rate | None]
 
 
 def plots_of(windows: Sequence[WindowFacts]) -> list[Plot]:
-    """The definitions that failed most, then those that ran most."""
+    """Definitions with the most failures first, then those with the most executions."""
     ran = [window for window in windows if window.current.total]
     ran.sort(key=lambda window: (-window.current.failed, -window.current.total, window.definition.name))
-    return [_plot(window) for window in ran[:MOST_PLOTTED]]
+    return [_plot(window) for window in ran[:MAX_PLOTTED]]
 
 
 def _plot(window: WindowFacts) -> Plot:
-    both = (window.current, window.previous)
-    spreads = [_spread(counted.durations) for counted in both]
+    windows = (window.current, window.previous)
+    spreads = [_spread(counted.durations) for counted in windows]
     longest = max((spread[-1] for spread in spreads if spread), default=0.0) or 1.0
     now, before = (_box(spread, WIDTH / longest) for spread in spreads)
-    return Plot(window, (now, before), (_rate(both[0]), _rate(both[1])))
+    return Plot(window, (now, before), (_rate(windows[0]), _rate(windows[1])))
 
 
 def _spread(durations: Sequence[float]) -> list[float]:
@@ -64,26 +64,26 @@ def _spread(durations: Sequence[float]) -> list[float]:
     if len(durations) == 1:
         return [durations[0]] * 5
     twentieths = quantiles(durations, n=20, method="inclusive")
-    return [twentieths[at] for at in (0, 4, 9, 14, 18)]
+    return [twentieths[position] for position in (0, 4, 9, 14, 18)]
 
 
 def _box(spread: list[float], scale: float) -> Box | None:
     if not spread:
         return None
     low, first, middle, third, high = (round(value * scale, 1) for value in spread)
-    return Box(low, first, middle, third, high, lasting(spread[2]))
+    return Box(low, first, middle, third, high, readable_duration(spread[2]))
 
 
-def _rate(counted: Counted) -> Rate | None:
-    if not counted.judged:
+def _rate(counted: WindowCounts) -> Rate | None:
+    if not counted.ended:
         return None
-    share = counted.failed / counted.judged
+    share = counted.failed / counted.ended
     percent = "<1" if 0 < share < 0.01 else f"{share:.0%}".rstrip("%")
     return Rate(round(share * WIDTH, 1), f"{percent} %")
 
 
-def lasting(seconds: float) -> str:
-    """A duration for people: its two largest units."""
+def readable_duration(seconds: float) -> str:
+    """A duration in readable form: its two largest units."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

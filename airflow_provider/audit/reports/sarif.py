@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.facts import Subject
-from airflow_provider.audit.finding import NEW, Finding
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.reports.overview import accepted_as, href, rule_of
-from airflow_provider.audit.rule import Rule
+from airflow_provider.audit.engine.finding import NEW, Finding
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.reports.overview import acceptance, href, rule_of
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.results.redaction import clean
 from airflow_provider.provider_info import get_provider_info
 
@@ -22,7 +22,7 @@ FINGERPRINT = "auditFinding/v1"
 NAME = "airflow-provider-executions"
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note", Severity.INFO: "note"}
 _SCORES = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.5", Severity.LOW: "3.0", Severity.INFO: "0.0"}
-"""What GitHub sorts by, on the scale of CVSS."""
+"""CVSS scores, by which GitHub sorts."""
 
 
 def text(result: AuditResult) -> str:
@@ -31,19 +31,19 @@ def text(result: AuditResult) -> str:
 
 
 def log(result: AuditResult) -> dict[str, Any]:
-    """The report as plain data: one run. Findings that are fixed are in it with the baseline state ``absent``."""
+    """The report as plain data: one run. Fixed findings have the baseline state ``absent``."""
     found_by = {finding.rule for finding in (*result.findings, *result.fixed)}
     ids = sorted({*result.outcomes, *found_by, *(error.rule for error in result.errors)})
     index = {id: number for number, id in enumerate(ids)}
     compared = bool(result.fixed) or any(finding.state for finding in result.findings)
-    found = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in result.findings]
-    found += [_result(finding, index, "absent") for finding in result.fixed]
+    results = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in result.findings]
+    results += [_result(finding, index, "absent") for finding in result.fixed]
     driver = {"name": NAME, "version": get_provider_info()["versions"][0], "rules": [_rule(id, rule_of(id)) for id in ids]}
     run = {
         "tool": {"driver": driver},
         "automationDetails": {"id": "audit/"},
         "invocations": [_invocation(result, index)],
-        "results": found,
+        "results": results,
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -52,15 +52,15 @@ def _rule(id: str, rule: Rule | None) -> dict[str, Any]:
     if rule is None:
         return {"id": id}
     docs = {name: rule.docs[name].replace("``", "`") for name in rule.docs}
-    plain = {name: one.replace("`", "") for name, one in docs.items()}
+    plain = {name: text.replace("`", "") for name, text in docs.items()}
     return {
         "id": id,
         "name": "".join(word.capitalize() for word in rule.slug.split("-")),
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": plain["what"]},
         "help": {
-            "text": f"{plain['what']}\n\nWhy: {plain['why']}\n\nHow to mend it: {plain['mend']}",
-            "markdown": f"{docs['what']}\n\n**Why:** {docs['why']}\n\n**How to mend it:** {docs['mend']}\n\n"
+            "text": f"{plain['what']}\n\nWhy: {plain['why']}\n\nHow to fix it: {plain['fix']}",
+            "markdown": f"{docs['what']}\n\n**Why:** {docs['why']}\n\n**How to fix it:** {docs['fix']}\n\n"
             f"Before:\n\n```\n{rule.docs['before']}\n```\n\nAfter:\n\n```\n{rule.docs['after']}\n```\n"
             + "".join(f"\n- <{link}>" for link in rule.references),
         },
@@ -77,7 +77,7 @@ def _rule(id: str, rule: Rule | None) -> dict[str, Any]:
 def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[str, Any]:
     subject = finding.subject
     message = f"{subject.title}: {finding.message} ({finding.path}: {finding.evidence.text})"
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": index[finding.rule],
         "level": _LEVELS[finding.severity],
@@ -94,16 +94,16 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
         },
     }
     if link := href(subject.url):
-        found["hostedViewerUri"] = link
+        entry["hostedViewerUri"] = link
     if state is not None:
-        found["baselineState"] = state
+        entry["baselineState"] = state
     if finding.waiver is not None:
-        found["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(accepted_as(finding))}]
-    return found
+        entry["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(acceptance(finding))}]
+    return entry
 
 
 def _location(subject: Subject, path: str) -> dict[str, Any]:
-    """GitHub takes no result without a file: the subject's id becomes one."""
+    """GitHub rejects results without a file, so the id of the subject serves as one."""
     system, _, place = subject.id.partition(":")
     uri = "/".join(quote(part, safe="", errors="replace") for part in (system, *place.split("/")) if part.strip("."))
     return {
@@ -113,16 +113,16 @@ def _location(subject: Subject, path: str) -> dict[str, Any]:
 
 
 def _invocation(result: AuditResult, index: dict[str, int]) -> dict[str, Any]:
-    told: list[dict[str, Any]] = [
+    notifications: list[dict[str, Any]] = [
         {
             "level": "error",
-            "message": {"text": _plain(f"{error.rule} broke on {error.subject}: {error.error} at {error.where}")},
+            "message": {"text": _plain(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}")},
             "associatedRule": {"id": error.rule, "index": index[error.rule]},
         }
         for error in result.errors
     ]
-    told += [{"level": "warning", "message": {"text": _plain(f"Not read: {gap.subject.id}: {gap.reason}")}} for gap in result.gaps]
-    return {"executionSuccessful": not result.errors, "startTimeUtc": _utc(result.started_at), "toolExecutionNotifications": told}
+    notifications += [{"level": "warning", "message": {"text": _plain(f"Not read: {gap.subject.id}: {gap.reason}")}} for gap in result.gaps]
+    return {"executionSuccessful": not result.errors, "startTimeUtc": _utc(result.started_at), "toolExecutionNotifications": notifications}
 
 
 def _utc(time: datetime) -> str:
@@ -130,5 +130,5 @@ def _utc(time: datetime) -> str:
 
 
 def _plain(message: str) -> str:
-    """Without what viewers take for a link or a placeholder."""
+    """Without links and placeholders."""
     return re.sub(r"\{(\d+)\}", r"{{\1}}", clean(message).replace("](", r"\]("))

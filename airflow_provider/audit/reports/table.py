@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.levels import Severity
+from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports.overview import overview, state_of
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.results.redaction import clean
 
-MOST_SHOWN = 500
+MAX_SHOWN = 500
 WIDTH = 160
-"""Characters of a line where there is no terminal to ask."""
+"""Characters of a line without a terminal."""
 _STYLES = {
     Severity.CRITICAL: "bold white on red",
     Severity.HIGH: "bold red",
@@ -26,19 +26,19 @@ _STYLES = {
 
 
 def text(result: AuditResult) -> str:
-    """The table without colours."""
+    """The table without colors."""
     file = io.StringIO()
     show(result, Console(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return file.getvalue()
 
 
 def show(result: AuditResult, console: Console) -> None:
-    """Print the table, then what could not be read, then the counts."""
-    seen = overview(result)
+    """Print the table, then gaps and rule errors, then the counts."""
+    numbers = overview(result)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("Severity", "Rule", "Subject", "Where", "What"):
         table.add_column(name, overflow="fold", no_wrap=name in ("Severity", "Rule"))
-    for finding in seen.open[:MOST_SHOWN]:
+    for finding in numbers.open[:MAX_SHOWN]:
         new = Text(" new", style="green") if state_of(finding) == "new" else ""
         table.add_row(
             Text.assemble((str(finding.severity), _STYLES[finding.severity]), new),
@@ -47,14 +47,14 @@ def show(result: AuditResult, console: Console) -> None:
             Text(clean(finding.path)),
             Text(clean(f"{finding.message} ({finding.evidence.text})")),
         )
-    if seen.open:
+    if numbers.open:
         console.print(table)
-        if seen.total > MOST_SHOWN:
-            console.print(Text(f"{seen.total - min(len(seen.open), MOST_SHOWN)} more findings are in the JSON report."))
+        if numbers.total > MAX_SHOWN:
+            console.print(Text(f"{numbers.total - min(len(numbers.open), MAX_SHOWN)} more findings are in the JSON report."))
         console.print()
-    for gap in result.gaps[:MOST_SHOWN]:
+    for gap in result.gaps[:MAX_SHOWN]:
         console.print(Text(f"Not read: {clean(gap.subject.id)}: {clean(gap.reason)}", style="yellow"))
     for error in result.errors:
-        console.print(Text(clean(f"{error.rule} broke on {error.subject}: {error.error} at {error.where}"), style="yellow"))
-    changes = f" ({seen.changes})" if seen.changes else ""
-    console.print(Text(f"{seen.counts.capitalize()}{changes}. Judged: {sum(result.subjects.values())}.", style="bold"))
+        console.print(Text(clean(f"{error.rule} failed on {error.subject}: {error.error} at {error.where}"), style="yellow"))
+    changes = f" ({numbers.changes})" if numbers.changes else ""
+    console.print(Text(f"{numbers.counts.capitalize()}{changes}. Checked: {sum(result.subjects.values())}.", style="bold"))

@@ -1,28 +1,29 @@
-"""The rules, one module for each theme. They are loaded when they are asked for, each module by its name here."""
+"""The rules, one module for each topic. Modules are loaded when the rules are needed."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
-from airflow_provider.audit.rule import REGISTRY, Rule
+from airflow_provider.audit.rules.rule import REGISTRY, Rule
 
 MODULES = (
-    "buddy_changes",
-    "buddy_commands",
-    "buddy_files",
-    "buddy_flow",
-    "buddy_images",
-    "buddy_limits",
-    "buddy_secrets",
-    "execution_actors",
-    "execution_approvals",
-    "execution_drift",
-    "execution_outcomes",
-    "execution_places",
-    "execution_records",
-    "execution_retries",
-    "execution_secrets",
-    "execution_stuck",
+    "buddy.changes",
+    "buddy.commands",
+    "buddy.files",
+    "buddy.flow",
+    "buddy.images",
+    "buddy.limits",
+    "buddy.secrets",
+    "buddy.services",
+    "executions.actors",
+    "executions.approvals",
+    "executions.drift",
+    "executions.outcomes",
+    "executions.places",
+    "executions.records",
+    "executions.retries",
+    "executions.secrets",
+    "executions.stuck",
     "waivers",
 )
 

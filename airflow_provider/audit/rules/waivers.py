@@ -1,19 +1,18 @@
-"""Whether waivers are still good for something."""
+"""Rules about waivers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts import WaiverFacts
-from airflow_provider.audit.levels import Confidence, Severity
-from airflow_provider.audit.outcome import Outcome, fail, not_applicable
-from airflow_provider.audit.rule import rule
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.facts.waiver import WaiverFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.model import AuditSettings
 
 
 @rule(
     "AUD001",
-    "expired-waiver",
     "Expired waiver",
     on=WaiverFacts,
     systems=("audit",),
@@ -23,13 +22,13 @@ from airflow_provider.audit.settings import AuditSettings
 )
 def expired_waiver(waiver: WaiverFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A waiver has expired, so it no longer holds.
+    A waiver has expired and no longer applies.
 
     Why:
-    Somebody promised to look again by that day, and did not.
+    Somebody promised to review it by that day, and did not.
 
-    Mend:
-    Mend what was waived and delete the waiver, or decide anew and set another date.
+    Fix:
+    Fix what was waived and delete the waiver, or review it and set a new date.
 
     Before:
     {"rule": "BDY013", "subject": "buddy:acme/web/*", "expires": "2024-01-31"}
@@ -43,7 +42,6 @@ def expired_waiver(waiver: WaiverFacts, settings: AuditSettings) -> Iterator[Out
 
 @rule(
     "AUD002",
-    "unused-waiver",
     "Unused waiver",
     on=WaiverFacts,
     systems=("audit",),
@@ -53,13 +51,13 @@ def expired_waiver(waiver: WaiverFacts, settings: AuditSettings) -> Iterator[Out
 )
 def unused_waiver(waiver: WaiverFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    No finding of this audit is covered by the waiver.
+    The waiver covers no finding of this audit.
 
     Why:
-    What it was for is mended, or its glob is wrong. Left in place, it hides the next finding there.
+    The finding was fixed, or the glob is wrong. An unused waiver hides the next finding that it matches.
 
-    Mend:
-    Delete it, or correct the glob. Keep it if this audit looked at a part only.
+    Fix:
+    Delete it, or correct the glob. Keep it if this audit covered only part of the scope.
 
     Before:
     {"rule": "BDY013", "subject": "buddy:acme/wbe/*"}

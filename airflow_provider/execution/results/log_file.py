@@ -13,6 +13,7 @@ import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from airflow_provider import _token_shapes
 from airflow_provider._text import uncoloured
 from airflow_provider.execution.model.snapshot import LogLine
 from airflow_provider.execution.results.redaction import SECRET_VALUE, clean, cleaned, parts_of, without_keys
@@ -36,7 +37,7 @@ _SHAPES = (
     b"a" * 11 + b"." + b"a" * 11,  # but the parts of a JSON web token,
     b"::",
 )
-_SIGNS = re.compile(rb"yJ|h[pousr]_|_pat_|lpat-|xox|KIA|SIA|Iza|_live_|k-(?<=\bsk-)|pm_|ypi-|_sk_|p::|P::")
+_SIGNS = re.compile("|".join([*(part for _, _, part in _token_shapes.HIDDEN if part), "p::", "P::"]).encode())
 """One of these is in every secret that tells by its shape, and in every mark of a group. None begins as a hash may: most words are that."""
 _UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])")
 """The control characters and marks beyond ASCII, in UTF-8."""

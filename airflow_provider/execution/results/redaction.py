@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from airflow_provider import _token_shapes
 from airflow_provider._text import on_one_line, uncoloured, ungrouped
 from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
@@ -27,15 +28,7 @@ _SECRET_NAME = re.compile(
     r"authorization|bearer)(?:$|[^a-z])",
     re.IGNORECASE,
 )
-SECRET_VALUE = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web token
-    r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
-    r"|\bxox[abeoprs]-[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}"
-    r"|\b[sr]k_live_\w{16,}|\bsk-(?:ant-|proj-)?[\w-]{20,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}"
-    r"|\btc_(?:ws|org)_sk_\w{10,}",
-    re.DOTALL | re.ASCII,
-)
+SECRET_VALUE = re.compile("|".join(pattern for _, pattern, _ in _token_shapes.HIDDEN), re.DOTALL | re.ASCII)
 """The shapes of secrets."""
 
 

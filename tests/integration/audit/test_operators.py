@@ -336,7 +336,7 @@ def test_a_spool_that_worker_and_triggerer_do_not_share_is_an_error(emulator: Em
     task.after_trigger = lose
     ended = task.run()
     assert isinstance(ended.error, ConfigurationError)
-    assert "Share spool_path" in str(ended.error)
+    assert "spool_path must be shared" in str(ended.error)
 
 
 def test_huge_fields_are_audited_like_others(emulator: Emulator, tasks: Tasks) -> None:
@@ -378,7 +378,7 @@ def test_a_state_that_is_none_is_a_clear_error(emulator: Emulator, tasks: Tasks)
     good(tasks.configuration().run())
     [state] = (tasks.folder / "reports").rglob("state.json")
     state.write_text("[]")
-    assert "Remove it to begin anew" in str(tasks.configuration().run().error)
+    assert "Remove it to start over" in str(tasks.configuration().run().error)
 
 
 def test_waivers_are_heeded(emulator: Emulator, tasks: Tasks) -> None:

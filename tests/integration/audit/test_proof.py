@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from airflow_provider.audit.collect.collector import facts_in
-from airflow_provider.audit.engine import Audit, AuditResult
-from airflow_provider.audit.facts import ActionFacts, ExecutionFacts
-from airflow_provider.audit.finding import Finding
-from airflow_provider.audit.levels import Confidence
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.settings.levels import Confidence
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.emulator import Emulator
 from tests.integration.audit.conftest import CONFIGURATION, asked, collect, wanted
 from tests.integration.audit.workspace import SETTINGS, Planted, Size, Workspace

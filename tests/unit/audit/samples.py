@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_provider.audit.engine import Audit, AuditResult
-from airflow_provider.audit.export import facts_of
-from airflow_provider.audit.outcome import Status
-from airflow_provider.audit.rule import REGISTRY
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.records.export import facts_of
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.rules.rule import REGISTRY
+from airflow_provider.audit.settings.model import AuditSettings
 
 ROOT = Path(__file__).parent / "samples"
 STATUSES = sorted((status.value for status in Status), key=len, reverse=True)

@@ -9,21 +9,24 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.audit import engine
-from airflow_provider.audit.baseline import Baseline
-from airflow_provider.audit.document import parse
-from airflow_provider.audit.engine import Audit, AuditResult
-from airflow_provider.audit.evidence import hidden
-from airflow_provider.audit.export import facts_of
-from airflow_provider.audit.facts import ActionFacts, GapFacts, Subject
-from airflow_provider.audit.finding import NEW, UNCHANGED
-from airflow_provider.audit.levels import Persona, Severity
-from airflow_provider.audit.outcome import Outcome, Status, fail
-from airflow_provider.audit.rule import REGISTRY, Rule
+from airflow_provider.audit.engine import engine
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.engine.waivers import Waiver, WaiverFile, Waivers
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.counting import SAMPLE, Windows
+from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.audit.waivers import Waiver, WaiverFile, Waivers
-from airflow_provider.audit.window import SAMPLE, Windows
+from airflow_provider.audit.rules.evidence import hidden
+from airflow_provider.audit.rules.outcome import Outcome, Status, fail
+from airflow_provider.audit.rules.rule import REGISTRY, Rule
+from airflow_provider.audit.settings.document import parse
+from airflow_provider.audit.settings.levels import Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.errors import ConfigurationError
 
 all_rules()
@@ -55,7 +58,7 @@ def run(*records: dict[str, Any], settings: AuditSettings | None = None, **argum
 
 
 def broken(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    raise ValueError(f"with remote data: {fact.password}")
+    raise ValueError(f"with remote data: {fact.config.password}")
     yield
 
 
@@ -65,7 +68,7 @@ def loud(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
 
 
 def leaky(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    yield fail("password", hidden("password", fact.password), "A password.")
+    yield fail("password", hidden("password", fact.config.password), "A password.")
 
 
 def test_a_rule_that_breaks_is_told_and_its_answer_is_not_available() -> None:
@@ -79,7 +82,7 @@ def test_a_rule_that_breaks_is_told_and_its_answer_is_not_available() -> None:
 
 def test_a_huge_field_cannot_flood_the_report() -> None:
     result = run(action(), rules=[made_up(loud)])
-    assert len(result.findings) == engine.OUTCOMES_AT_ONCE
+    assert len(result.findings) == engine.MAX_OUTCOMES
 
 
 @pytest.mark.long
@@ -90,10 +93,10 @@ def test_commands_too_long_to_be_looked_at_whole_are_no_pass(rule: str) -> None:
 
 
 def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MOST_FINDINGS", 10)
+    monkeypatch.setattr(engine, "MAX_FINDINGS", 10)
     result = run(action(), rules=[made_up(loud)])
     assert len(result.findings) == 10
-    assert result.findings_omitted == {Severity.MEDIUM: engine.OUTCOMES_AT_ONCE - 10}
+    assert result.findings_omitted == {Severity.MEDIUM: engine.MAX_OUTCOMES - 10}
 
 
 def test_a_secret_is_shown_by_its_kind_and_a_short_hash() -> None:
@@ -222,11 +225,11 @@ def test_a_gap_makes_the_audit_incomplete() -> None:
 @pytest.mark.parametrize(
     ("text", "toml", "told"),
     [
-        ("[limits]\nretries = 3\n\n[people]\nterminator = ['a']\n", True, "s, line 5, people.terminator: there is no such key."),
+        ("[limits]\nretries = 3\n\n[people]\nterminator = ['a']\n", True, "s, line 5, people.terminator: unknown key."),
         ("limits:\n  retries: 3\n  attempts: many\n", False, "s, line 3, limits.attempts: Input should be a valid integer"),
         ("[rules.EXE001]\nseverity = 'awful'\n", True, "s, line 2, rules.EXE001.severity:"),
-        ("[limits\n", True, "s is no TOML: "),
-        ("a: [\n", False, "s, line 2 is no YAML: "),
+        ("[limits\n", True, "s is not valid TOML: "),
+        ("a: [\n", False, "s, line 2 is not valid YAML: "),
         ("time_zone: Mars\n", False, "s, line 1, time_zone:"),
     ],
 )

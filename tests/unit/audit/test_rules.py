@@ -7,11 +7,13 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider.audit.facts import ExecutionFacts
-from airflow_provider.audit.outcome import Status
-from airflow_provider.audit.rule import Rule
+from airflow_provider.audit import rules
+from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.rules import MODULES, all_rules
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.audit.settings.rule_names import NAMES
 from tests.unit.audit.samples import ROOT, Sample, samples
 
 RULES = all_rules()
@@ -38,7 +40,7 @@ def test_a_rule_about_executions_has_a_failing_sample_for_each_of_its_systems(ru
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_a_rule_is_documented(rule: Rule) -> None:
-    assert all(rule.docs[part] for part in ("what", "why", "mend", "before", "after"))
+    assert all(rule.docs[part] for part in ("what", "why", "fix", "before", "after"))
     assert rule.docs["before"] != rule.docs["after"]
     assert rule.title
     assert not rule.title.endswith(".")
@@ -81,4 +83,6 @@ def test_a_sample_judged_twice_has_the_same_fingerprints(sample: Sample) -> None
 
 def test_samples_and_modules_belong_to_rules() -> None:
     assert {path.name for path in ROOT.iterdir()} == {rule.id for rule in RULES}
-    assert {rule.check.__module__.rpartition(".")[2] for rule in RULES} == set(MODULES)
+    assert {rule.id: rule.slug for rule in RULES} == NAMES
+    assert all(re.fullmatch("[A-Z]{3}[0-9]{3}", id) and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) for id, name in NAMES.items())
+    assert {rule.check.__module__.removeprefix(f"{rules.__name__}.") for rule in RULES} == set(MODULES)

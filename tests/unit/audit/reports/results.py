@@ -8,15 +8,16 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from airflow_provider.audit.baseline import Baseline
-from airflow_provider.audit.engine import Audit, AuditResult, RuleError
-from airflow_provider.audit.export import facts_of
-from airflow_provider.audit.facts import WindowFacts
-from airflow_provider.audit.outcome import fail
-from airflow_provider.audit.rule import REGISTRY
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.result import AuditResult, RuleError
+from airflow_provider.audit.engine.waivers import Waiver, Waivers
+from airflow_provider.audit.facts.window import WindowFacts
+from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.audit.waivers import Waiver, Waivers
+from airflow_provider.audit.rules.outcome import fail
+from airflow_provider.audit.rules.rule import REGISTRY
+from airflow_provider.audit.settings.model import AuditSettings
 
 NOW = datetime(2026, 3, 10, 3, tzinfo=timezone.utc)
 SETTINGS = AuditSettings()

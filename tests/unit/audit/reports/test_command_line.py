@@ -100,15 +100,15 @@ WAIVER = "waivers:\n- rule: %s\n  subject: x\n  reason: planned\n  text: t\n  ow
 @pytest.mark.parametrize(
     ("option", "name", "content", "message"),
     [
-        ("--settings", "a.toml", "[limits]\nretries = 1\n\n[rules.BDY999]\n", "a.toml, line 4, rules.BDY999: there is no rule 'BDY999'"),
-        ("--settings", "a.yaml", "rules:\n  BDY001: {}\n  floating-tag: {}\n", "a.yaml, line 3, rules.floating-tag: there is no rule"),
-        ("--settings", "a.toml", "[limits]\nretires = 1\n", "a.toml, line 2, limits.retires: there is no such key."),
-        ("--settings", "a.toml", "[limits\n", "a.toml is no TOML"),
-        ("--waivers", "w.yaml", WAIVER % "floating-image-tag", "w.yaml, line 2, waivers.0.rule: there is no rule 'floating-image-tag'"),
+        ("--settings", "a.toml", "[limits]\nretries = 1\n\n[rules.BDY999]\n", "a.toml, line 4, rules.BDY999: unknown rule 'BDY999'"),
+        ("--settings", "a.yaml", "rules:\n  BDY001: {}\n  floating-tag: {}\n", "a.yaml, line 3, rules.floating-tag: unknown rule"),
+        ("--settings", "a.toml", "[limits]\nretires = 1\n", "a.toml, line 2, limits.retires: unknown key."),
+        ("--settings", "a.toml", "[limits\n", "a.toml is not valid TOML"),
+        ("--waivers", "w.yaml", WAIVER % "floating-image-tag", "w.yaml, line 2, waivers.0.rule: unknown rule 'floating-image-tag'"),
         ("--waivers", "w.yaml", WAIVER % "floating-image", "did you mean BDY001."),
-        ("--baseline", "b.json", "{}", "This is no audit baseline"),
+        ("--baseline", "b.json", "{}", "This is not an audit baseline"),
         ("--since", None, "yesterday", "since must be a moment"),
-        ("--until", None, NOW.isoformat(), "--until has no meaning"),
+        ("--until", None, NOW.isoformat(), "--until requires --since"),
     ],
 )
 def test_what_makes_no_sense_is_named(run: Run, option: str, name: str | None, content: str, message: str) -> None:
@@ -122,8 +122,8 @@ def test_what_makes_no_sense_is_named(run: Run, option: str, name: str | None, c
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"kind": "buddy.action"}\n{', "Line 2 is no JSON"),
-        ([FLOATING, {"kind": "nonsense"}], "records.json, record 2: A record of kind 'nonsense' is not known"),
+        ('{"kind": "buddy.action"}\n{', "Line 2 is not valid JSON"),
+        ([FLOATING, {"kind": "nonsense"}], "records.json, record 2: Unknown kind of record 'nonsense'"),
         ([FLOATING, 7], "record 2"),
     ],
 )

@@ -10,9 +10,9 @@ from types import ModuleType
 import pytest
 from markdown_it import MarkdownIt
 
+from airflow_provider.audit.engine.waivers import Reason
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.audit.settings import AuditSettings
-from airflow_provider.audit.waivers import Reason
+from airflow_provider.audit.settings.model import AuditSettings
 
 DOCS = Path(__file__).parents[4] / "docs"
 
@@ -61,8 +61,8 @@ def test_the_settings_that_rules_name_exist() -> None:
 
 
 def test_the_examples_of_settings_and_waivers_are_valid(tmp_path: Path) -> None:
-    from airflow_provider.audit.document import parse
-    from airflow_provider.audit.waivers import WaiverFile
+    from airflow_provider.audit.engine.waivers import WaiverFile
+    from airflow_provider.audit.settings.document import parse
 
     text = (DOCS / "audits.md").read_text()
     (settings,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.audit.engine import AuditResult, audit
-from airflow_provider.audit.export import facts_of
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.records.export import facts_of
 from airflow_provider.audit.reports import FORMATS, text_of
-from airflow_provider.audit.settings import AuditSettings
+from airflow_provider.audit.settings.model import AuditSettings
 from tests.unit.audit.reports.results import NOW, record
 
 PASSWORD = "Pa55w0rd.Qz9!kkTT"
@@ -106,7 +107,7 @@ def records() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("number", range(len(records())))
 def test_a_password_is_in_no_report_and_no_baseline(number: int) -> None:
-    result = audit(facts_of(records()[number]), SETTINGS, now=NOW)
+    result = Audit(SETTINGS, now=NOW).check_all(facts_of(records()[number]))
     assert result.findings
     assert not result.errors
     assert [name for name, text in texts(result).items() if PASSWORD in text] == []

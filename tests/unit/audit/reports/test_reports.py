@@ -14,11 +14,11 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from airflow_provider.audit import reports, result_json
-from airflow_provider.audit.engine import AuditResult
-from airflow_provider.audit.levels import Severity
-from airflow_provider.audit.reports import FORMATS, markdown, plots, table, text_of, write
+from airflow_provider.audit import reports
+from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.reports import FORMATS, markdown, plots, result_json, table, text_of, write
 from airflow_provider.audit.reports.overview import overview
+from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.errors import ConfigurationError
 from tests.unit.audit.reports.results import HOSTILE, MARK, SETTINGS, as_document, everything, hostile
 
@@ -76,12 +76,12 @@ def test_a_hostile_text_brings_no_control_characters(bad: AuditResult, format: s
 
 
 def test_an_unknown_format_is_an_error(result: AuditResult) -> None:
-    with pytest.raises(ConfigurationError, match="'docx' is none; there are json"):
+    with pytest.raises(ConfigurationError, match="'docx' is unknown; available are json"):
         text_of("docx", result)
 
 
 def test_something_else_is_no_json_report() -> None:
-    with pytest.raises(ConfigurationError, match="no audit result"):
+    with pytest.raises(ConfigurationError, match="not an audit result"):
         text_of("html", {"schema": "other"})
 
 
@@ -136,7 +136,7 @@ def test_sarif_results_point_at_rules_with_help(result: AuditResult) -> None:
     for one in run["results"]:
         rule = rules[one["ruleIndex"]]
         assert rule["id"] == one["ruleId"]
-        assert "How to mend it" in rule["help"]["text"]
+        assert "How to fix it" in rule["help"]["text"]
         assert "```" in rule["help"]["markdown"]
 
 
@@ -258,16 +258,16 @@ def test_the_page_asks_for_nothing(result: AuditResult) -> None:
 
 
 def test_findings_beyond_the_most_are_said_to_be_left_out(result: AuditResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.audit.reports.html.MOST_SHOWN", 2)
+    monkeypatch.setattr("airflow_provider.audit.reports.html.MAX_SHOWN", 2)
     left = len(result.findings) - 2
-    assert f"{left} more findings, none of them worse, are not on this page." in text_of("html", result)
+    assert f"{left} more findings of the same or lower severity are not on this page." in text_of("html", result)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.25, "0.2 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (5400, "1 h 30 min"), (90_000, "1 d 1 h")]
 )
 def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
-    assert plots.lasting(seconds) == text
+    assert plots.readable_duration(seconds) == text
 
 
 def test_plots_share_a_scale_between_now_and_before(result: AuditResult) -> None:

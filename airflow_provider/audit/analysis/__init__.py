@@ -1,0 +1,1 @@
+"""Analysis of field values, independent of audits: scripts, secrets, image references."""

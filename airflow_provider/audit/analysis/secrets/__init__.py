@@ -1,0 +1,1 @@
+"""Secrets: recognised by their format or by their name."""

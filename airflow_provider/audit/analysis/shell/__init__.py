@@ -1,0 +1,1 @@
+"""Scripts: their commands, and what the commands do."""

@@ -1,0 +1,257 @@
+"""Parser of sh and bash scripts, based on tree-sitter's grammar."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import tree_sitter
+import tree_sitter_bash
+
+from airflow_provider.audit.analysis.shell.inner_shells import inline_of, operands_of, scripts_within, shell_of
+from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
+
+MAX_DEPTH = 3
+"""Maximum depth of scripts in strings in scripts."""
+_QUOTED = ("string", "raw_string", "ansi_c_string", "translated_string", "heredoc_body")
+_STATEMENTS = ("command", "declaration_command", "unset_command", "test_command")
+
+
+@lru_cache(maxsize=1)
+def _language() -> tree_sitter.Language:
+    return tree_sitter.Language(tree_sitter_bash.language())
+
+
+def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Script:
+    """Parse a script. ``first`` is the number of its first line."""
+    data = text.encode("utf-8", "replace")
+    parts = [_Part(_root(data), first)]
+    if b"<<" in data and (ends := _lost_line_ends(parts[0].root, data)):
+        # before a heredoc the grammar reads line ends in pipelines as spaces, so each part is parsed separately
+        starts = [0, *(end + 1 for end in ends)]
+        parts = [_Part(_root(data[a:b]), first + data.count(b"\n", 0, a)) for a, b in zip(starts, [*ends, len(data)], strict=True)]
+    readers = [(part, _Reader(depth, part.first)) for part in parts]
+    pipelines = tuple(pipeline for part, reader in readers for pipeline in reader.pipelines(part.root))
+    assignments = tuple(assignment for _, reader in readers for assignment in reader.assignments)
+    return Script(pipelines, assignments, broken=any(part.root.has_error for part in parts), cut=cut)
+
+
+class _Part(NamedTuple):
+    root: tree_sitter.Node
+    first: int
+
+
+def _root(data: bytes) -> tree_sitter.Node:
+    return tree_sitter.Parser(_language()).parse(data).root_node
+
+
+def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
+    """Positions of line ends without a backslash between the words of one command."""
+    ends = []
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        children = node.named_children
+        if node.type == "command":
+            for before, behind in itertools.pairwise(children):
+                end = data.find(b"\n", before.end_byte, behind.start_byte)
+                if end >= 0 and data[end - 1 : end] != b"\\":
+                    ends.append(end)
+        waiting.extend(children)
+    return sorted(ends)
+
+
+class _Reader:
+    def __init__(self, depth: int, first: int) -> None:
+        self._depth, self._first = depth, first
+        self.assignments: list[Assignment] = []
+
+    def pipelines(self, root: tree_sitter.Node) -> Iterator[Pipeline]:
+        """Walks the tree without recursion, since hostile text can nest deeply."""
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            if node.type in ("pipeline", "redirected_statement", *_STATEMENTS):
+                yield Pipeline(self._piped(tuple(self._stages(node))), self._line(node))
+            elif node.type == "variable_assignment":
+                self.assignments.append(made := self._assignment(node, exported=False))
+                for nested in made.value.nested:
+                    yield from nested.pipelines
+            else:
+                waiting.extend(reversed(node.named_children))
+
+    def _piped(self, stages: tuple[Command, ...]) -> tuple[Command, ...]:
+        """The same, with the script that ``echo '...' | sh`` or ``cat <<EOF | sh`` passes to a shell."""
+        if len(stages) < 2 or self._depth >= MAX_DEPTH:
+            return stages
+        first, *between, last = stages
+        shell = shell_of(last)
+        if not shell or inline_of(shell) is not None or operands_of(shell) or any(stage.name not in ("tee", "cat") for stage in between):
+            return stages
+        if first.name in ("echo", "printf"):
+            text = " ".join(word.text for word in first.effective[1:] if not word.text.startswith("-"))
+        elif first.name == "cat":
+            text = "\n".join(item.target.text for item in first.redirections if item.operator in ("<<", "<<-", "<<<"))
+        else:
+            return stages
+        made = self._script("heredoc", text, first.line)
+        return (*stages[:-1], replace(last, nested=(*last.nested, made))) if text.strip() else stages
+
+    def _stages(self, node: tree_sitter.Node) -> Iterator[Command]:
+        """The commands of a pipeline."""
+        waiting: list[tuple[tree_sitter.Node, tuple[tree_sitter.Node, ...]]] = [(node, ())]
+        while waiting:
+            item, redirects = waiting.pop()
+            if item.type == "pipeline":
+                waiting.extend((child, ()) for child in reversed(item.named_children))
+            elif item.type == "redirected_statement":
+                body = item.child_by_field_name("body")
+                outer = tuple(child for child in item.named_children if child.type.endswith("redirect"))
+                # `cat <<EOF | bash`, `cat <<EOF > file`: the grammar puts what follows into the redirection
+                behind = [child for part in outer if part.type == "heredoc_redirect" for child in part.named_children]
+                outer += tuple(child for child in behind if child.type.endswith("redirect"))
+                waiting.extend(
+                    (child, ()) for child in reversed(behind) if child.type in ("pipeline", "redirected_statement", *_STATEMENTS)
+                )
+                if body is not None:
+                    waiting.append((body, redirects + outer))
+            elif item.type in _STATEMENTS:
+                yield self._command(item, redirects)
+            elif item.type != "comment":
+                inside = Nested("group", tuple(self.pipelines_in(item)))
+                yield Command((), self._line(item), (), tuple(self._redirection(part) for part in redirects), (inside,))
+
+    def _command(self, node: tree_sitter.Node, redirects: tuple[tree_sitter.Node, ...]) -> Command:
+        words: list[Word] = []
+        assignments: list[Assignment] = []
+        redirections: list[Redirection] = []
+        declares = node.type == "declaration_command"
+        if node.type in ("declaration_command", "unset_command") and node.children:
+            words.append(Word(_text(node.children[0])))
+        elif node.type == "test_command":
+            words.append(Word("["))
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                exported = declares and words[0].text in ("export", "declare", "typeset", "readonly")
+                assignments.append(self._assignment(child, exported=exported))
+            elif child.type.endswith("redirect"):
+                redirections.append(self._redirection(child))
+            elif child.type == "command_name":
+                words.append(self._word(child.named_children[0] if child.named_children else child))
+            elif child.type != "comment":
+                words.append(self._word(child))
+        redirections += [self._redirection(item) for item in redirects]
+        values = [*words, *(item.value for item in assignments), *(item.target for item in redirections)]
+        nested = [inner for word in values for inner in word.nested]
+        command = Command(tuple(words), self._line(node), tuple(assignments), tuple(redirections), tuple(nested))
+        self.assignments += assignments
+        inner = tuple(self._strings(command))
+        return Command(command.words, command.line, command.assignments, command.redirections, command.nested + inner) if inner else command
+
+    def _strings(self, command: Command) -> Iterator[Nested]:
+        """Scripts that are passed to a shell as text."""
+        if self._depth >= MAX_DEPTH:
+            return
+        for via, text, shell in scripts_within(command):
+            yield self._script(via, text, command.line, shell)
+
+    def _script(self, via: str, text: str, line: int, shell: str | None = None) -> Nested:
+        if shell == "POWERSHELL":
+            from airflow_provider.audit.analysis.shell import powershell
+
+            script = powershell.parse(text, depth=self._depth + 1, first=line)
+        else:
+            script = parse(text, depth=self._depth + 1, first=line)
+        self.assignments += script.assignments
+        return Nested(via, script.pipelines)
+
+    def _assignment(self, node: tree_sitter.Node, *, exported: bool) -> Assignment:
+        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+        return Assignment(_text(name) if name else "", self._word(value) if value else Word(""), self._line(node), exported)
+
+    def _redirection(self, node: tree_sitter.Node) -> Redirection:
+        operator = next((child.type for child in node.children if not child.is_named), "")
+        if node.type == "heredoc_redirect":
+            body = next((child for child in node.named_children if child.type == "heredoc_body"), None)
+            return Redirection(operator or "<<", self._word(body) if body else Word(""))
+        descriptor = node.child_by_field_name("descriptor")
+        if descriptor is not None and _text(descriptor) not in ("0", "1"):
+            operator = _text(descriptor) + operator
+        target = node.child_by_field_name("destination") or (node.named_children[-1] if node.named_children else None)
+        return Redirection(operator or "<<<", self._word(target) if target else Word(""))
+
+    def _word(self, node: tree_sitter.Node) -> Word:
+        expansions: list[Expansion] = []
+        nested: list[Nested] = []
+        waiting = [(node, False)]
+        while waiting:
+            item, quoted = waiting.pop()
+            if item.type in ("simple_expansion", "expansion"):
+                name = next(
+                    (child for child in item.named_children if child.type in ("variable_name", "special_variable_name", "subscript")), None
+                )
+                if name is not None:
+                    expansions.append(Expansion(_text(name), quoted))
+            if item.type in ("command_substitution", "process_substitution"):
+                via = item.type.partition("_")[0]
+                nested.append(Nested(via, tuple(self.pipelines_in(item))))
+                continue
+            inner = quoted or item.type in _QUOTED
+            waiting.extend((child, inner) for child in reversed(item.named_children))
+        return Word(_value(node), not expansions and not nested, tuple(expansions), tuple(nested))
+
+    def pipelines_in(self, node: tree_sitter.Node) -> Iterator[Pipeline]:
+        """The pipelines below a node."""
+        if self._depth >= 50:
+            return
+        self._depth += 1
+        try:
+            for child in node.named_children:
+                yield from list(self.pipelines(child))
+        finally:
+            self._depth -= 1
+
+    def _line(self, node: tree_sitter.Node) -> int:
+        return node.start_point[0] + self._first
+
+
+def _text(node: tree_sitter.Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+def _value(node: tree_sitter.Node) -> str:
+    text = _text(node)
+    if node.type == "raw_string":
+        return text[1:-1]
+    if node.type == "ansi_c_string":
+        return text[2:-1]
+    if node.type == "string":
+        return _unescaped(text[1:-1])
+    if node.type == "concatenation":
+        return "".join(_value(child) for child in node.named_children)
+    if node.type == "word":
+        return _plain(text)
+    return text
+
+
+def _unescaped(text: str) -> str:
+    for escaped in ('"', "$", "`", "\\"):
+        text = text.replace(f"\\{escaped}", escaped)
+    return text.replace("\\\n", "")
+
+
+def _plain(text: str) -> str:
+    if "\\" not in text:
+        return text
+    out, position = [], 0
+    while position < len(text):
+        if text[position] == "\\" and position + 1 < len(text):
+            out.append("" if text[position + 1] == "\n" else text[position + 1])
+            position += 2
+        else:
+            out.append(text[position])
+            position += 1
+    return "".join(out)

@@ -1,0 +1,155 @@
+"""Secrets that are passed to commands: as an option, as an argument, or on standard input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from airflow_provider.audit.analysis.secrets.values import names_secret
+from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
+from airflow_provider.audit.analysis.shell.options import options
+from airflow_provider.audit.analysis.shell.script import Command, Pipeline
+
+_OPTION = re.compile(r"-{1,2}[A-Za-z][A-Za-z_-]{2,}")
+_PAIR = re.compile(r"(?:-D|-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
+_TEXT = frozenset({"echo", "printf", "grep", "sed", "awk", "[", "test"})
+"""Commands whose arguments are text."""
+_CONFIGURABLE = frozenset({"npm", "pnpm", "yarn", "aws", "git", "composer", "pip", "gcloud"})
+"""Programs that set a value by ``config <name> <value>``."""
+
+
+def passed_secrets(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Values that are passed to commands and may be secrets, each with a name."""
+    for number, command in enumerate(pipeline.commands):
+        yield from _by_name(command)
+        yield from (("password", value) for value in _by_tool(command.name, command.arguments))
+        if _reads_password(command):
+            yield from _on_input(command, pipeline.commands[number - 1] if number else None)
+
+
+def _by_name(command: Command) -> Iterator[tuple[str, str]]:
+    """Values of options and variables that have the name of a secret."""
+    name, arguments = command.name, command.arguments
+    configures = name in _CONFIGURABLE and "config" in "".join(arguments[:2])
+    for text, following in pairwise((*arguments, "")):
+        if text.startswith("-") and "=" not in text:
+            if _OPTION.fullmatch(text) and names_secret(text.lstrip("-")) and not re.match(r"-|\w+=|(?:env|file|pass):", following):
+                yield text.lstrip("-"), following
+        elif text.startswith("--") and names_secret(text.partition("=")[0].lstrip("-")):
+            yield text.partition("=")[0].lstrip("-"), text.partition("=")[2]
+        elif name not in _TEXT and (match := _PAIR.fullmatch(text)):
+            yield match["name"].rpartition(":")[2], match["value"]
+        elif configures and names_secret(text):
+            yield text.rpartition(":")[2], following
+
+
+def _reads_password(command: Command) -> bool:
+    return command.has("--password-stdin", "--with-token", "--stdin", "--token-stdin") or command.name == "chpasswd"
+
+
+def _on_input(command: Command, before: Command | None) -> Iterator[tuple[str, str]]:
+    """``echo ... | docker login --password-stdin``, ``... <<< ...``."""
+    if before is not None and before.name in ("echo", "printf"):
+        texts = [text for text in before.arguments if not text.startswith("-")]
+        yield "password", (texts[-1] if texts else "").removesuffix("\\n").rpartition(":" if command.name == "chpasswd" else "\0")[2]
+    yield from (("password", item.target.text) for item in command.redirections if item.operator == "<<<")
+
+
+@dataclass(frozen=True, slots=True)
+class _PasswordOption:
+    """
+    Options whose value is or contains a password.
+
+    :param names: of the options.
+    :param valued, valued_long: the options that take a value.
+    :param part: the part of the value that is the password.
+    :param word: a word that must be among the arguments, such as a subcommand.
+    """
+
+    names: tuple[str, ...]
+    valued: str
+    valued_long: frozenset[str] = frozenset()
+    part: re.Pattern[str] = re.compile("(.*)", re.DOTALL)
+    word: str | None = None
+
+    def values(self, arguments: tuple[str, ...]) -> Iterator[str]:
+        if self.word is None or self.word in arguments:
+            for option, value in options(arguments, self.valued, self.valued_long):
+                if option in self.names and (match := self.part.search(value)):
+                    yield match[1]
+
+
+def _of_short(letter: str, *tools: str) -> dict[str, _PasswordOption]:
+    return dict.fromkeys(tools, _PasswordOption((f"-{letter}",), f"{letter}hnubs"))
+
+
+_OPTIONS = {
+    "curl": _PasswordOption(
+        ("-u", "--user", "-U", "--proxy-user"), CURL_VALUED, CURL_VALUED_LONG, part=re.compile("^[^:]*:(.*)", re.DOTALL)
+    ),
+    **dict.fromkeys(
+        ("http", "https", "xh", "lftp", "smbclient"),
+        _PasswordOption(("-a", "--auth", "-u", "-U", "--user"), "auU", part=re.compile("[:,%](.+)")),
+    ),
+    **_of_short("p", "sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "ncftpput", "xfreerdp"),
+    **_of_short("P", "sqlcmd", "unzip", "zip"),
+    **_of_short("a", "redis-cli"),
+    **_of_short("w", "ldapsearch", "ldapmodify", "ldapadd"),
+    **dict.fromkeys(
+        ("docker", "podman", "buildah", "skopeo", "helm", "oc", "az", "nerdctl", "crane", "oras"),
+        _PasswordOption(("-p",), "pu", word="login"),
+    ),
+    "dotnet": _PasswordOption(("-k",), "ks", word="nuget"),
+}
+_PREFIXES = {
+    **dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mysqlimport", "mysqlcheck", "7z"), "-p"),
+    "openssl": "pass:",
+    "sonar-scanner": "-Dsonar.login=",
+}
+"""Prefixes of arguments that are followed by a password."""
+
+
+def _of_openssl(arguments: tuple[str, ...]) -> Iterator[str]:
+    if arguments[:1] == ("enc",):
+        yield from (value for option, value in pairwise(arguments) if option == "-k")
+
+
+def _of_htpasswd(arguments: tuple[str, ...]) -> Iterator[str]:
+    if any(text.startswith("-") and "b" in text for text in arguments):
+        yield arguments[-1]
+
+
+def _of_composer(arguments: tuple[str, ...]) -> Iterator[str]:
+    if len(arguments) > 3 and any(text.startswith("http-basic.") for text in arguments):
+        yield arguments[-1]
+
+
+def _of_securestring(arguments: tuple[str, ...]) -> Iterator[str]:
+    if any(text.lower() == "-asplaintext" for text in arguments):
+        yield next((text for text in arguments if not text.startswith("-")), "")
+
+
+def _of_login(arguments: tuple[str, ...]) -> Iterator[str]:
+    if len(arguments) == 2 and arguments[0] in ("login", "auth"):
+        yield arguments[1]
+
+
+_OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
+    "openssl": _of_openssl,
+    "htpasswd": _of_htpasswd,
+    "composer": _of_composer,
+    "convertto-securestring": _of_securestring,
+    **dict.fromkeys(("vault", "snyk", "cargo"), _of_login),
+}
+
+
+def _by_tool(name: str, arguments: tuple[str, ...]) -> Iterator[str]:
+    """Passwords in options and operands of known programs."""
+    if option := _OPTIONS.get(name):
+        yield from option.values(arguments)
+    if prefix := _PREFIXES.get(name):
+        yield from (text[len(prefix) :] for text in arguments if text.startswith(prefix) and len(text) > len(prefix))
+    if operands := _OPERANDS.get(name):
+        yield from operands(arguments)

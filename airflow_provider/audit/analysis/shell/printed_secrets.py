@@ -1,0 +1,192 @@
+"""Secrets that commands print, or that a shell shows in trace mode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from airflow_provider.audit.analysis.secrets.values import names_secret
+from airflow_provider.audit.analysis.shell.inner_shells import POWERSHELLS, SHELLS, shell_of
+from airflow_provider.audit.analysis.shell.script import Command, Pipeline, Script, Word, base_name
+from airflow_provider.audit.settings.levels import Confidence
+
+_THROUGH = frozenset({
+    "cat", "tee", "sort", "uniq", "head", "tail", "cut", "tr", "sed", "base64", "rev", "fold", "xxd", "od", "hexdump", "column",
+    "nl", "less", "more", "jq", "awk", "out-string", "out-host", "write-host",
+})  # fmt: skip
+_FILTERS = frozenset({"grep", "egrep", "findstr", "select-string"})
+_SHORTEN = _FILTERS | {"cut", "head", "tail"}
+_FILES_OF_SECRETS = re.compile(
+    r"(?:^|/)(?:\.env(?:\.(?!example|sample|dist|template|test)\w+)?|\.netrc|\.npmrc|\.pypirc|\.git-credentials|\.pgpass|id_(?:rsa|ed25519|ecdsa|dsa)"
+    r"|\.aws/credentials|\.docker/config\.json|\.kube/config|kubeconfig|application_default_credentials\.json|[\w.-]+\.(?:pem|p12|key))$"
+    r"|^/(?:var/)?run/secrets/"
+)
+_FETCH_SECRETS = re.compile(
+    r"vault (?:kv get|read) |op read |gh auth token |aws secretsmanager get-secret-value |aws ecr get-login-password "
+    r"|aws ssm get-parameters?(?:-by-path)? .*--with-decryption|aws sts (?:get-session-token|assume-role) "
+    r"|gcloud auth print-(?:access|identity)-token |gcloud secrets versions access |az account get-access-token |az keyvault secret show "
+    r"|kubectl get secrets? .*-o ?(?:yaml|json)|kubectl config view .*--raw"
+)
+
+
+def traces(command: Command) -> str | None:
+    """The short form of a command that turns trace mode on; None if it does not."""
+    arguments = command.arguments
+    if command.name == "set":
+        for position, text in enumerate(arguments):
+            if text in ("--", "-") or text[:1] not in "-+":
+                break
+            if text[:1] == "-" and "x" in text[1:] and text[1:].isalpha():
+                return "set -x"
+            if text[:1] == "-" and text.endswith("o") and arguments[position + 1 : position + 2] == ("xtrace",):
+                return "set -o xtrace"
+        return "set -o xtrace" if re.search(r"(?:^| )-\w*o xtrace\b", " ".join(arguments)) else None
+    if command.name == "set-psdebug" and any(text in ("1", "2") for text in arguments):
+        return "Set-PSDebug -Trace"
+    shell = shell_of(command)
+    for word in shell[1:]:
+        text = word.text
+        if text == "xtrace":
+            return f"{base_name(shell[0].text)} -o xtrace"
+        if text == "pipefail":
+            continue
+        if not text.startswith("-"):
+            break
+        if text[1:].isalpha() and "x" in text[1:] and len(text) < 7 and base_name(shell[0].text) in SHELLS - POWERSHELLS:
+            return f"{base_name(shell[0].text)} -x"
+    return None
+
+
+Printed = tuple[str, Confidence | None]
+"""The short form of the command, and the confidence; None for that of the rule."""
+
+
+def printed_secrets(script: Script, encrypted: frozenset[str]) -> Iterator[tuple[Command, str, Confidence | None]]:
+    """
+    Yield each command that prints a secret to the log.
+
+    :param encrypted: names of variables that are secrets regardless of their name.
+    """
+    captured = {id(item) for assignment in script.assignments for nested in assignment.value.nested for item in nested.pipelines}
+    for pipeline, number in _visible(script.pipelines, captured):
+        command, rest = pipeline.commands[number], pipeline.commands[number + 1 :]
+        for shown, confidence in _printed(command, rest, encrypted):
+            yield command, shown, confidence
+
+
+def _visible(pipelines: Iterable[Pipeline], captured: set[int]) -> Iterator[tuple[Pipeline, int]]:
+    """Commands whose output goes to the log, not into ``$(...)``, another command or a file."""
+    waiting = [pipeline for pipeline in pipelines if id(pipeline) not in captured]
+    while waiting:
+        pipeline = waiting.pop(0)
+        for number, command in enumerate(pipeline.commands):
+            rest = pipeline.commands[number + 1 :]
+            if any(_out_of_sight(item) for item in (command, *rest)) and not any(item.name == "tee" for item in rest):
+                continue
+            if all(item.name in _THROUGH or item.name in _FILTERS for item in rest):
+                yield pipeline, number
+                for nested in command.nested:
+                    if nested.via in ("group", "string", "heredoc"):
+                        waiting.extend(item for item in nested.pipelines if id(item) not in captured)
+
+
+def _out_of_sight(command: Command) -> bool:
+    """Whether the output of a command goes into a file."""
+    return any(
+        item.operator in (">", ">>", ">|", "&>", "&>>") and item.target.text not in ("/dev/stdout", "/dev/stderr", "/dev/tty", "&1", "&2")
+        for item in command.redirections
+    )
+
+
+def _printed(command: Command, rest: tuple[Command, ...], encrypted: frozenset[str]) -> Iterator[Printed]:
+    name, arguments = command.name, command.arguments
+    filtered = Confidence.LOW if any(item.name in _SHORTEN for item in rest) else None
+    if _FETCH_SECRETS.match(f"{' '.join((name, *arguments))} "):
+        yield " ".join((name, *arguments[:2])), filtered
+    elif printer := _PRINTERS.get(name):
+        yield from printer(command, encrypted, filtered)
+
+
+def _operands(command: Command) -> list[str]:
+    return [text for text in command.arguments if not text.startswith("-")]
+
+
+def _by_printenv(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    names = _operands(command)
+    if not names:
+        yield "printenv", filtered
+    for name in names:
+        if names_secret(name) or name in encrypted:
+            yield f"printenv {name}", None
+
+
+def _all_variables(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """``env``, ``set``, ``export``, ``declare -x``: print all variables without arguments."""
+    name, arguments = command.name, command.arguments
+    if name == "env":
+        every = not _operands(command) and not command.has("-i")
+    elif name == "set":
+        every = not arguments
+    else:
+        every = arguments in (("-p",), ("-x",), ("-xp",), ("-px",)) or (name == "export" and not arguments and not command.assignments)
+    if every:
+        yield " ".join((name, *arguments)), filtered
+
+
+def _by_powershell_item(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """``Get-ChildItem env:``, ``Get-Item env:TOKEN``."""
+    name, operands = command.name, [text.lower() for text in _operands(command)]
+    if any(re.fullmatch(r"env:[\\/*]*", text) for text in operands):
+        yield f"{name} env:", filtered
+    elif name not in ("dir", "ls") and any(text.startswith("env:") and names_secret(text[4:]) for text in operands):
+        yield f"{name} env:", None
+
+
+def _by_echo(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    for word in command.effective[1:]:
+        for item in word.expansions:
+            variable = item.name.removeprefix("env:").split("[")[0]
+            if (names_secret(variable) or variable in encrypted) and (whole := _shows(word, variable)) is not False:
+                yield f"{command.name} ${variable}", Confidence.LOW if whole is None else filtered
+
+
+def _by_cat(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    for text in _operands(command):
+        if _FILES_OF_SECRETS.search(text):
+            yield f"{command.name} {text}", filtered
+    for redirection in command.redirections:
+        if redirection.operator in ("<<", "<<-", "<<<"):
+            for expansion in redirection.target.expansions:
+                if names_secret(expansion.name) or expansion.name in encrypted:
+                    yield f"{command.name} ${expansion.name}", filtered
+
+
+def _by_get_content(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """``Get-Content env:TOKEN``, or of a file."""
+    texts = [text.lower() for text in _operands(command)]
+    if any(text.startswith("env:") and names_secret(text[4:]) for text in texts):
+        yield f"{command.name} env:", None
+    else:
+        yield from _by_cat(command, encrypted, filtered)
+
+
+def _shows(word: Word, name: str) -> bool | None:
+    """Whether the word shows the value of the variable; None if only part of it."""
+    plain = re.escape(name)
+    if re.search(rf"\$(?:env:)?{plain}(?!\w)|\$\{{(?:env:)?{plain}(?:\}}|:?[-=?])", word.text, re.IGNORECASE):
+        return True
+    if re.search(rf"\$\{{#{plain}|\$\{{{plain}:?\+", word.text):
+        return False
+    return None
+
+
+_PRINTERS: dict[str, Callable[[Command, frozenset[str], Confidence | None], Iterator[Printed]]] = {
+    "printenv": _by_printenv,
+    **dict.fromkeys(("env", "set", "export", "declare", "typeset"), _all_variables),
+    **dict.fromkeys(("get-childitem", "gci", "dir", "ls", "get-item", "gi"), _by_powershell_item),
+    **dict.fromkeys(
+        ("echo", "printf", "write-host", "write-output", "out-host", "write-information", "write-verbose", "print", "logger"), _by_echo
+    ),
+    **dict.fromkeys(("cat", "less", "more", "head", "tail", "gc", "type", "bat"), _by_cat),
+    "get-content": _by_get_content,
+}

@@ -1,0 +1,305 @@
+"""Commands and variables that disable the verification of TLS certificates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
+from airflow_provider.audit.analysis.shell.options import options
+from airflow_provider.audit.analysis.shell.script import Assignment, Command
+from airflow_provider.audit.settings.levels import Confidence
+
+_OFF = frozenset({"0", "false", "no", "off", "never", "none", "disabled", "disable", "n", "f", "null"})
+_ON = frozenset({"1", "true", "yes", "on", "y", "t"})
+OFF_WHEN_FALSE = frozenset({
+    "node_tls_reject_unauthorized", "pythonhttpsverify", "npm_config_strict_ssl", "yarn_enable_strict_ssl",
+    "consul_http_ssl_verify", "perl_lwp_ssl_verify_hostname", "bundle_ssl_verify_mode", "ldaptls_reqcert", "conda_ssl_verify",
+})  # fmt: skip
+"""Variables that disable verification if false."""
+OFF_WHEN_TRUE = frozenset({
+    "git_ssl_no_verify", "vault_skip_verify", "nomad_skip_verify", "azure_cli_disable_connection_verification",
+    "ansible_galaxy_ignore", "influx_skip_verify", "cloudsdk_auth_disable_ssl_validation", "mc_insecure",
+})  # fmt: skip
+"""Variables that disable verification if true."""
+_CLEAR = re.compile(
+    r"--?(?:[a-z]+-)*(?:insecure-skip-(?:tls-)?verify|skip-tls-verify|tls-skip-verify|no-check-certificates?|no-verify-ssl|no-ssl-verify|no-verify-tls"
+    r"|no-tls-verify|skip-ssl-verify|skip-ssl-validation|skip-cert-verify|skip-certificate-check|disable-ssl-verification|disable-tls-verification"
+    r"|ignore-certificate-errors|ignore-ssl-errors|allow-invalid-certificates|no-strict-ssl|tlsallowinvalidcertificates|sslallowinvalidcertificates"
+    r"|tlsinsecure|insecure-registry|allow-insecure-host|trust-server-cert|insecure-tls|ignore-certs|ignore-ssl|allow-?insecure-?connections"
+    r"|unsafe-skip-ca-verification)",
+)
+_NEGATED = re.compile(
+    r"--(?:(?!skip|no-|insecure)[a-z]+-)*(?:tls-?verify|verify-tls|ssl-verify|verify-ssl|strict-ssl|check-certificate|verify-certs?|certificate-check|ssl-verify-server-cert)"
+)
+_INSECURE = frozenset({
+    "argocd", "crane", "oras", "mc", "grpcurl", "helm", "oc", "kubectl", "cosign", "skopeo", "buildah", "podman", "trivy",
+    "regctl", "k6", "newman", "hg", "redis-cli", "xh", "flux", "conda", "mamba", "manifest-tool", "notation", "istioctl", "tsh",
+    "snyk", "sentry-cli", "gh",
+})  # fmt: skip
+"""Tools whose ``--insecure`` disables verification."""
+_PIP = frozenset({"pip", "pip3", "pipenv", "uv"})
+_WRITE = frozenset({
+    "echo", "printf", "grep", "egrep", "fgrep", "sed", "awk", "write-host", "write-output", "cat", "tee", "add-content", "set-content",
+})  # fmt: skip
+"""Commands whose arguments are text."""
+_LOOPBACK = re.compile(r"(?:^|//|@)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)(?=[:/\s]|$)", re.IGNORECASE)
+_REMOTE = re.compile(r"//(?!(?:[^/@\s]*@)?(?:localhost|127\.|\[::1\]|0\.0\.0\.0))\S")
+_PROPERTY = re.compile(
+    r"-D(?:maven\.wagon\.http\.ssl\.(?:insecure|allowall)(?:=true)?|maven\.resolver\.transport\.https\.securityMode=insecure)",
+    re.IGNORECASE,
+)
+_IN_CODE = re.compile(
+    r"verify\s*=\s*False|CERT_NONE|_create_unverified_context|rejectUnauthorized\s*:\s*false|VERIFY_NONE|CURLOPT_SSL_VERIFYPEER\s*(?:,|=>)\s*(?:false|0)"
+    r"|InsecureSkipVerify\s*:\s*true|verify_ssl\s*=\s*False"
+)
+_FILES = re.compile(
+    r"(?:\.curlrc|\.wgetrc|wgetrc|\.npmrc|\.yarnrc(?:\.yml)?|\.gitconfig|pip\.conf|\.condarc|\.gemrc|\.ldaprc|yum\.conf|\.boto)[\"']?$"
+)
+_FILE_LINE = re.compile(
+    r"^\s*-?-?insecure\s*$|check[_-]certificate\s*=\s*off|strict-ssl\s*[= ]\s*[\"']?false|enableStrictSsl:?\s*false|sslVerify\s*=\s*false"
+    r"|trusted-host\s*=|ssl_verify\s*:\s*(?:false|no)|ssl_verify_mode\s*:\s*0|TLS_REQCERT\s+(?:never|allow)|sslverify\s*=\s*(?:0|false)|https_validate_certificates\s*=\s*false",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CODE_RUNNERS = re.compile(r"(?:python|node|ruby|perl|php|pypy)[\d.]*")
+
+
+def by_variable(name: str, value: str) -> Confidence | None:
+    """Confidence that an environment variable with this value disables verification; None if it does not."""
+    key, text = name.lower().removeprefix("env:"), value.strip().strip("\"'").lower()
+    if key in OFF_WHEN_FALSE and text in _OFF:
+        return Confidence.HIGH
+    if key in OFF_WHEN_TRUE and text and text not in _OFF:
+        return Confidence.HIGH if text in _ON else Confidence.MEDIUM
+    if key == "git_ssl_no_verify" and text in ("0", "false"):
+        return Confidence.MEDIUM  # git only checks whether it is set
+    if key in ("pip_trusted_host", "uv_insecure_host") and text:
+        return Confidence.LOW if _only_here(f"//{text}") else Confidence.HIGH
+    if key in ("goinsecure",) and text:
+        return Confidence.MEDIUM
+    if key in ("node_options", "java_tool_options", "maven_opts", "goflags") and (
+        "--tls-reject" in text or _PROPERTY.search(text) or "-insecure" in text
+    ):
+        return Confidence.MEDIUM
+    if key in ("ssl_verify", "tls_verify", "verify_ssl", "verify_tls", "strict_ssl") and text in _OFF:
+        return Confidence.MEDIUM
+    if key in ("insecure_skip_verify", "skip_tls_verify", "skip_ssl_verify", "insecure_skip_tls_verify", "tls_skip_verify") and text in _ON:
+        return Confidence.MEDIUM
+    return None
+
+
+def by_assignment(assignment: Assignment) -> Confidence | None:
+    """The same for a variable that a script sets, and for PowerShell's certificate callback."""
+    if "servercertificatevalidationcallback" in assignment.name.lower():
+        return Confidence.HIGH if "true" in assignment.value.text.lower() else Confidence.MEDIUM
+    if "skipcertificatecheck" in assignment.name.lower():
+        return Confidence.HIGH if "true" in assignment.value.text.lower() else None
+    if "certificatepolicy" in assignment.name.lower():
+        return Confidence.MEDIUM
+    return by_variable(assignment.name, assignment.value.text) if assignment.value.literal else None
+
+
+def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
+    """Options and settings of a command that disable verification, in a form that a report may show, with the confidence."""
+    name, arguments = command.name, command.arguments
+    if name in _WRITE:
+        yield from _into_a_file(command)
+        return
+    local = _only_here(" ".join(arguments))
+    for shown, confidence in _off(name, arguments):
+        yield f"{name} {shown}", Confidence.LOW if local else confidence
+    if name in ("env", "cross-env", "export", "setx", "set", "setenvironmentvariable", "sudo", "declare"):
+        pairs = [text.partition("=")[::2] for text in arguments if "=" in text] + [tuple(arguments[:2])] * (len(arguments) >= 2)
+    else:
+        pairs = [word.text.partition("=")[::2] for word in command.words[: len(command.words) - len(command.effective)] if "=" in word.text]
+        pairs += _container_variables(name, arguments)
+    for key, value in pairs:
+        if confidence_of := by_variable(key, value):
+            yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may contain a login
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """
+    An option that disables verification, in lower case.
+
+    :param tools: the programs that have it; None for any.
+    :param values: the values that disable verification; None for a switch, which is on unless its value is false.
+    :param joined: whether the value follows ``=``; otherwise it may be the next word.
+    :param word: whether ``false`` as the next word turns a switch off.
+    """
+
+    key: re.Pattern[str]
+    tools: frozenset[str] | None = None
+    values: frozenset[str] | None = None
+    joined: bool = False
+    word: bool = False
+    confidence: Confidence = Confidence.HIGH
+
+    def shown(self, name: str, text: str, following: str) -> str | None:
+        """The option in a form that a report may show; None if it does not disable verification."""
+        key, equals, value = text.partition("=")
+        if (self.tools is not None and name not in self.tools) or not self.key.fullmatch(key):
+            return None
+        if self.values is None:
+            on = value not in _OFF if equals else not (self.word and following in ("false", "0"))
+            return key if on else None
+        value = value if equals or self.joined else following
+        return f"{key}={value}" if value in self.values else None
+
+
+_OPTIONS = (
+    _Option(_CLEAR, word=True),
+    _Option(_NEGATED, values=_OFF),
+    _Option(re.compile("--?insecure"), tools=_INSECURE),
+    _Option(re.compile("--?insecure"), confidence=Confidence.LOW),
+    _Option(re.compile("--plain-http"), tools=frozenset({"helm", "oras", "notation", "crane"})),
+    _Option(re.compile("-k"), tools=frozenset({"newman", "conda", "mamba"})),
+    _Option(re.compile("--verify"), tools=frozenset({"http", "https", "xh"}), values=_OFF),
+    _Option(re.compile("(?:-o)?acquire::https::verify-(?:peer|host)"), values=_OFF, joined=True),
+    _Option(re.compile("--setopt"), values=frozenset({"sslverify=0", "sslverify=false"}), joined=True),
+    _Option(re.compile("--ssl-mode"), values=frozenset({"disabled"})),
+    _Option(re.compile("validate_certs"), values=_OFF, joined=True),
+)
+_TEXTS = (
+    (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH),
+    (re.compile("sslmode=disable"), Confidence.MEDIUM),
+)
+"""Parts of arguments that disable verification, such as a parameter of a URL."""
+
+
+def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
+    lower = [text.lower() for text in arguments]
+    if own := _OWN_OPTIONS.get(name):
+        yield from own(arguments, lower)
+        return
+    if name in _PIP or (_CODE_RUNNERS.fullmatch(name) and lower[:2] == ["-m", "pip"]):
+        yield from _of_pip(lower)
+    if _CODE_RUNNERS.fullmatch(name):
+        yield from _in_code(name, arguments)
+    for text, original, following in zip(lower, arguments, [*lower[1:], ""], strict=False):
+        if text == "--":
+            break
+        shown = ((what, option.confidence) for option in _OPTIONS if (what := option.shown(name, text, following)))
+        if first := next(shown, None):
+            yield first
+        elif _PROPERTY.fullmatch(original):
+            yield original, Confidence.HIGH
+        elif within := next((confidence for pattern, confidence in _TEXTS if pattern.search(text)), None):
+            yield "certificate not verified", within
+    joined = " ".join(lower)
+    if (setting := _SETTINGS.get(name)) and "--unset" not in lower and " get " not in f" {joined} " and (match := setting.search(joined)):
+        yield match[0][:80], Confidence.HIGH
+
+
+_SETTINGS = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "npm": r"(?:config )?set (?:.* )?strict-ssl[= ]false", "pnpm": r"(?:config )?set (?:.* )?strict-ssl[= ]false",
+        "yarn": r"config set (?:.* )?(?:strict-ssl|enablestrictssl) false", "conda": r"config .*ssl_verify[= ](?:false|no)",
+        "composer": r"config .*(?:disable-tls[= ]true|secure-http[= ]false)",
+        "gcloud": r"config set (?:auth/)?disable_ssl_validation (?:true|1)",
+        "poetry": r"config certificates\.\S+\.cert false", "bundle": r"config .*ssl_verify_mode[: ]+0", "gem": r".*:ssl_verify_mode:? 0",
+        "pip": r"config .*set .*trusted-host .+", "pip3": r"config .*set .*trusted-host .+", "aws": r"configure set .*verify_ssl false",
+        "cf": r"(?:login|api) .*--skip-ssl-validation", "go": r"env -w .*(?:goinsecure=\S+|goflags=\S*-insecure)",
+        "openstack": r".*--insecure\b",
+    }.items()
+}  # fmt: skip
+"""``npm config set strict-ssl false`` and similar commands of other tools."""
+
+
+def _of_curl(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    for option, _ in options(arguments, CURL_VALUED, CURL_VALUED_LONG):
+        if option in ("-k", "--insecure", "--proxy-insecure", "--doh-insecure"):
+            yield option, Confidence.HIGH
+    yield from _of_powershell(arguments, lower)
+
+
+def _of_powershell(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``-SkipCertificateCheck``, which may be abbreviated, unless it is ``:$false``."""
+    for text, value in pairwise((*lower, "")):
+        if len(text) > len("-skipc") and "-skipcertificatecheck".startswith(text.rstrip(":")) and value not in ("$false", "false"):
+            yield "-SkipCertificateCheck", Confidence.HIGH
+            return
+
+
+def _of_wget(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``--no-check-certificate``, which may be abbreviated."""
+    for text in lower:
+        long = len(text) >= len("--no-check") and "--no-check-certificate".startswith(text.partition("=")[0])
+        if long or "check_certificate=off" in text.replace(" ", "").replace("-", "_"):
+            yield "--no-check-certificate", Confidence.HIGH
+            return
+
+
+def _in_code(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
+    for text in arguments:
+        if _IN_CODE.search(text):
+            yield "code without a check", Confidence.MEDIUM
+    if name.startswith("node") and any(text.lower().startswith("--tls-reject-unauthorized=0") for text in arguments):
+        yield "--tls-reject-unauthorized=0", Confidence.HIGH
+
+
+def _of_git(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``-c http.sslVerify=false`` before the subcommand, or ``git config ... http.<address>.sslVerify false``."""
+    for number, text in enumerate(lower):
+        if text == "config":
+            if not any(other.startswith(("--unset", "--get", "--list")) for other in lower):
+                key = next(
+                    (position for position, other in enumerate(lower) if re.fullmatch(r"http\..*sslverify|http\.sslverify", other)), None
+                )
+                if key is not None and "".join(lower[key + 1 : key + 2]).strip("\"'") in _OFF:
+                    yield "http.sslVerify=false", Confidence.HIGH
+            return
+        setting = lower[number + 1] if text == "-c" and number + 1 < len(lower) else text.removeprefix("-c")
+        if text.startswith("-c") and (match := re.fullmatch(r"http\..*sslverify=(.*)", setting)) and match[1].strip("\"'") in _OFF:
+            yield "http.sslVerify=false", Confidence.HIGH
+        elif number and not text.startswith("-") and not lower[number - 1].startswith("-"):
+            return  # after the subcommand
+
+
+def _of_pip(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    for number, text in enumerate(lower):
+        key, equals, value = text.partition("=")
+        if key in ("--trusted-host", "--allow-insecure-host"):
+            host = value if equals else (lower[number + 1] if number + 1 < len(lower) else "")
+            yield key, Confidence.LOW if _only_here(f"//{host}") else Confidence.HIGH
+
+
+_OWN_OPTIONS: dict[str, Callable[[tuple[str, ...], list[str]], Iterator[tuple[str, Confidence]]]] = {
+    "curl": _of_curl,
+    "wget": _of_wget,
+    "wget2": _of_wget,
+    "git": _of_git,
+    **dict.fromkeys(
+        ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"), _of_powershell
+    ),
+}
+"""Programs with special handling of options."""
+
+
+def _container_variables(name: str, arguments: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What ``docker run -e A=b`` and ``docker build --build-arg A=b`` pass on."""
+    if name not in ("docker", "podman", "nerdctl", "kubectl"):
+        return []
+    pairs = [(text, following) for text, following in pairwise(arguments) if text in ("-e", "--env", "--build-arg")]
+    pairs += [tuple(text.split("=", 1)) for text in arguments if text.startswith(("--env=", "--build-arg="))]  # type: ignore[misc]
+    return [(value.partition("=")[0], value.partition("=")[2]) for _, value in pairs]
+
+
+def _into_a_file(command: Command) -> Iterator[tuple[str, Confidence]]:
+    """Writes to the settings file of a tool."""
+    files = [item.target.text for item in command.redirections if item.operator in (">", ">>")] + list(
+        command.arguments[:1] if command.name == "tee" else ()
+    )
+    if any(_FILES.search(file) for file in files):
+        texts = [*command.arguments, *(item.target.text for item in command.redirections if item.operator.startswith("<<"))]
+        for text in texts:
+            if match := _FILE_LINE.search(text.replace("\\n", "\n")):
+                yield f"{match[0].strip()[:60]} in a settings file", Confidence.HIGH
+
+
+def _only_here(text: str) -> bool:
+    return bool(_LOOPBACK.search(text)) and not _REMOTE.search(text)

@@ -1,0 +1,1 @@
+"""The engine: checks facts by rules and turns the outcomes into findings."""

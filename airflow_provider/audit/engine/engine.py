@@ -1,0 +1,223 @@
+"""Checks a stream of facts by rules. Only findings, up to a limit, and counts are kept, so memory does not grow with the stream."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
+from airflow_provider.audit.engine.result import AuditResult, RuleError
+from airflow_provider.audit.engine.waivers import Waivers, waiver_data
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.change import ChangeFacts, digest
+from airflow_provider.audit.facts.counting import Windows
+from airflow_provider.audit.facts.execution import ExecutionFacts
+from airflow_provider.audit.facts.fact import Fact
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.pipeline import PipelineFacts
+from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.rules.outcome import Fail, NotApplicable, NotAvailable, Status
+from airflow_provider.audit.rules.rule import Rule
+from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.execution.results.redaction import clean
+
+MAX_FINDINGS = 20_000
+MAX_REASONS = 20
+MAX_ERRORS = 100
+MAX_GAPS = 1_000
+PROGRESS_EVERY = 5_000
+"""Facts."""
+MAX_OUTCOMES = 1_000
+"""Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
+
+
+class Audit:
+    """
+    A running audit: :meth:`feed` it facts, then :meth:`finish`.
+
+    :param now: time of the audit, UTC.
+    :param since, until: window of executions. Earlier ones are only counted, for comparison.
+    :param baseline: None for none; findings then have no state.
+    :param rules: None for all.
+    """
+
+    def __init__(
+        self,
+        settings: AuditSettings,
+        *,
+        now: datetime,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        waivers: Waivers | None = None,
+        baseline: Baseline | None = None,
+        rules: Sequence[Rule] | None = None,
+    ) -> None:
+        self._settings, self._now = settings, now
+        self._waivers, self._known = waivers, baseline
+        wanted = all_rules() if rules is None else rules
+        self._rules = [rule for rule in wanted if settings.of(rule.id).enabled and settings.persona.reaches(rule.persona)]
+        self._chosen: dict[tuple[type[Fact], str], list[Rule]] = {}
+        self._windows = Windows(since, until) if since and until else None
+        self._definitions: dict[str, str] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+        """The actions of each pipeline whose actions are all known."""
+        self._asked: dict[str, bool] = {}
+        """Fingerprints of the baseline that were checked again, and whether they are still found."""
+        self._seen_before = _by_question(baseline)
+        self.result = AuditResult(now, since, until)
+        for rule in self._rules:
+            self.result.outcomes[rule.id] = Counter()
+
+    def feed(self, fact: Fact) -> list[Finding]:
+        """
+        Check one fact.
+
+        :returns: the findings, including waived ones.
+        """
+        if isinstance(fact, GapFacts):
+            if len(self.result.gaps) < MAX_GAPS:
+                self.result.gaps.append(replace(fact, subject=cleaned(fact.subject), reason=clean(fact.reason)))
+            else:
+                self.result.gaps_omitted += 1
+            return []
+        if isinstance(fact, ExecutionFacts) and self._windows is not None:
+            self._windows.add(fact)
+            ended = fact.finished_at or (fact.started_at if fact.phase.ended else None)
+            if ended is not None and ended < self._windows.since:
+                return []  # of the previous window
+        self.result.subjects[fact.subject.kind] += 1
+        findings = self._ask(fact)
+        if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed:
+            findings += self._ask(self._change(fact))
+        return findings
+
+    def _ask(self, fact: Fact) -> list[Finding]:
+        return [finding for rule in self._rules_for(fact) for finding in self._check(rule, fact)]
+
+    def _change(self, fact: PipelineFacts | ActionFacts) -> ChangeFacts:
+        subject, known = fact.subject, self._known.definitions if self._known else {}
+        self._definitions[subject.id] = now = digest(fact)
+        if isinstance(fact, PipelineFacts) and fact.actions is not None:
+            self._listed[subject.id] = frozenset(f"{subject.id}/action/{action.id}" for action in fact.actions)
+        return ChangeFacts(subject=subject, seen_at=fact.seen_at, before=known.get(subject.id), now=now, compared=bool(known))
+
+    def check_all(self, facts: Iterable[Fact], progress: Callable[[int, int], None] | None = None) -> AuditResult:
+        """
+        Check all facts, and finish.
+
+        :param progress: called from time to time with the number of checked facts and the number of findings.
+        """
+        findings = 0
+        for number, fact in enumerate(facts, 1):
+            findings += len(self.feed(fact))
+            if progress is not None and number % PROGRESS_EVERY == 0:
+                progress(number, findings)
+        return self.finish()
+
+    def finish(self) -> AuditResult:
+        """Check windows and waivers, then determine the fixed findings."""
+        if self._windows is not None:
+            self.result.windows = list(self._windows.facts(self._now))
+            for window in self.result.windows:
+                self.feed(window)
+        if self._waivers is not None:
+            for waiver in self._waivers.facts(self._now):
+                self.feed(waiver)
+        result = self.result
+        result.findings.sort(key=worst_first)
+        current = {finding.fingerprint: finding for finding in result.findings}
+        carried: list[Finding] = []
+        for mark, finding in (self._known.findings if self._known else {}).items():
+            if mark in current or self._asked.get(mark) is True:
+                continue
+            if mark in self._asked or self._gone(finding.subject.id):
+                result.fixed.append(finding)
+            elif finding.subject.kind not in ("execution", "window"):  # not checked, or not available
+                carried.append(finding)
+        passing = {rule.id for rule in self._rules if rule.on is ChangeFacts}
+        readable_duration = [finding for finding in result.findings if finding.rule not in passing]
+        before = {id: text for id, text in (self._known.definitions if self._known else {}).items() if not self._gone(id)}
+        result.baseline = Baseline.of([*carried, *readable_duration], {**before, **self._definitions})
+        return result
+
+    def _gone(self, subject: str) -> bool:
+        """Whether it is an action that was deleted from its pipeline."""
+        pipeline, action, _ = subject.rpartition("/action/")
+        return bool(action) and subject not in self._listed.get(pipeline, (subject,))
+
+    def _rules_for(self, fact: Fact) -> list[Rule]:
+        key = (type(fact), fact.subject.system)
+        if key not in self._chosen:
+            self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
+        return self._chosen[key]
+
+    def _check(self, rule: Rule, fact: Fact) -> list[Finding]:
+        fails: list[Fail] = []
+        status = Status.PASS
+        try:
+            for number, outcome in enumerate(rule.check(fact, self._settings)):
+                if number >= MAX_OUTCOMES:
+                    break
+                if isinstance(outcome, Fail):
+                    if self._settings.persona.reaches(outcome.persona or rule.persona):
+                        fails.append(outcome)
+                elif isinstance(outcome, NotAvailable):
+                    status = Status.NOT_AVAILABLE
+                    self._reason(rule, outcome.reason)
+                elif status is Status.PASS and isinstance(outcome, NotApplicable):
+                    status = Status.NOT_APPLICABLE
+            findings = [self._finding(rule, fact, item) for item in fails]
+        except Exception as error:  # a bug in a rule must not stop the audit
+            self._broken(rule, fact, error)
+            findings, status = [], Status.NOT_AVAILABLE
+        findings = [item for item in findings if self._settings.report.holds(item.severity, item.confidence)]
+        if findings:
+            status = Status.WAIVED if all(item.waiver for item in findings) else Status.FAIL
+        self.result.outcomes[rule.id][status] += 1
+        self._compare(rule, fact, findings, answered=status is not Status.NOT_AVAILABLE)
+        for item in findings:
+            if len(self.result.findings) < MAX_FINDINGS:
+                self.result.findings.append(item)
+            else:
+                self.result.findings_omitted[item.severity] += 1
+        return findings
+
+    def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
+        overrides = self._settings.of(rule.id)
+        finding = finding_of(rule, fact.subject, outcome, overrides.severity, overrides.confidence)
+        waiver = self._waivers.covering(finding) if self._waivers else None
+        state = None if self._known is None else UNCHANGED if finding in self._known else NEW
+        return replace(finding, state=state, waiver=waiver_data(waiver) if waiver else None)
+
+    def _compare(self, rule: Rule, fact: Fact, findings: Iterable[Finding], *, answered: bool) -> None:
+        """Note which findings of the baseline were checked: True if still found, False if not."""
+        before = self._seen_before.get((rule.id, fact.subject.id), ())
+        if before:
+            now = {finding.fingerprint for finding in findings}
+            self._asked.update({mark: mark in now for mark in before if answered or mark in now})
+
+    def _reason(self, rule: Rule, reason: str) -> None:
+        reasons = self.result.reasons.setdefault(rule.id, Counter())
+        text = clean(reason, limit=200)
+        reasons[text if text in reasons or len(reasons) < MAX_REASONS else "other reasons"] += 1
+
+    def _broken(self, rule: Rule, fact: Fact, error: Exception) -> None:
+        self._reason(rule, f"the rule failed: {type(error).__name__}")
+        if len(self.result.errors) >= MAX_ERRORS:
+            self.result.errors_omitted += 1
+            return
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        self.result.errors.append(RuleError(rule.id, clean(fact.subject.id), type(error).__name__, where))
+
+
+def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:
+    marks: dict[tuple[str, str], list[str]] = {}
+    for mark, finding in (baseline.findings if baseline else {}).items():
+        marks.setdefault((finding.rule, finding.subject.id), []).append(mark)
+    return marks

@@ -1,0 +1,74 @@
+"""Configuration of a Buddy action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from airflow_provider.audit.facts.commands import Commands, in_one_line
+from airflow_provider.audit.facts.fact import NONE, Fact, Subject, Variable
+from airflow_provider.audit.facts.pipeline import PipelineFacts
+from airflow_provider.buddy.api.action_models import RunDockerContainer
+from airflow_provider.buddy.api.models import ManyOf
+
+SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
+"""Fields that a shell runs."""
+HIDDEN = frozenset({"permissions"})
+"""Fields of an action that are omitted if the token has no permission."""
+
+
+class ActionConfiguration(RunDockerContainer):
+    """An action of any type. Other types fill the fields that they share with Run Docker Container."""
+
+    type: str | None = None  # type: ignore[assignment]
+    commands: ManyOf[str] = []
+    """Of remote-command actions such as ``SSH_COMMAND``."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ActionFacts(Fact):
+    """
+    The configuration of a Buddy action.
+
+    :param detailed: whether it was read on its own, not in its short form as part of something else.
+    :param config: its fields, named as in the API.
+    :param other: fields that ``config`` does not have, or whose type is not the documented one, unchanged.
+    """
+
+    subject: Subject
+    fields: frozenset[str] = NONE
+    seen_at: datetime
+    pipeline: PipelineFacts
+    detailed: bool = True
+    id: str
+    name: str
+    config: ActionConfiguration
+    integration: str | None = None
+    variables: tuple[Variable, ...] = ()
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+    def has_fields(self, *names: str) -> bool:
+        """
+        Whether the answer contained all these fields, even as null.
+
+        Buddy omits null fields, so a missing field of an action that was read on its own is null, except those that need a permission.
+        """
+        return super().has_fields(*(name for name in names if name in HIDDEN or not self.detailed))
+
+    def scripts(self) -> tuple[Commands, ...]:
+        """All fields that a shell runs and that are not empty."""
+        return self._scripts
+
+    @cached_property
+    def _scripts(self) -> tuple[Commands, ...]:
+        config = self.config
+        shell = config.shell or ("POWERSHELL" if "WINDOWS" in (config.type or "") else None)
+        lists = [Commands(path, tuple(getattr(config, path)), shell) for path in ("setup_commands", "execute_commands", "commands")]
+        blocks = [
+            Commands("inline_commands", (config.inline_commands or "",), shell, block=True),
+            Commands("entrypoint", (in_one_line(config.entrypoint or ""),), None, block=True),
+        ]
+        return tuple(commands for commands in (*lists, *blocks) if any(line.strip() for line in commands.lines))

@@ -1,0 +1,81 @@
+"""Fields that a shell runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+from airflow_provider.audit.analysis.shell.parsing import parse
+from airflow_provider.audit.analysis.shell.script import Assignment, Command, Pipeline, Script
+
+
+@dataclass(frozen=True)
+class Commands:
+    """A field that a shell runs: a block, or a list of lines that run as one script."""
+
+    path: str
+    lines: tuple[str, ...]
+    shell: str | None
+    block: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        """The script."""
+        return "\n".join(self.lines)
+
+    @cached_property
+    def parsed(self) -> tuple[tuple[int, Script], ...]:
+        """
+        The parsed script, with the number of lines before it.
+
+        One script; if the whole has syntax errors, each element on its own, so that a stray quote does not hide what follows.
+        """
+        whole = parse(self.text, self.shell)
+        if not whole.broken or len(self.lines) < 2:
+            return ((0, whole),)
+        return tuple((start - 1, parse(line, self.shell)) for start, line in zip(self._starts, self.lines, strict=False))
+
+    @property
+    def cut(self) -> bool:
+        """Whether it is so long that only its first part was parsed."""
+        return any(script.cut for _, script in self.parsed)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return list(accumulate((line.count("\n") + 1 for line in self.lines), initial=1))
+
+    def every_pipeline(self) -> Iterator[tuple[str, Pipeline]]:
+        """All pipelines, each with the path of its element."""
+        for before, script in self.parsed:
+            for pipeline in script.every_pipeline():
+                yield self.path_at(before + pipeline.line), pipeline
+
+    def every_command(self) -> Iterator[tuple[str, Command]]:
+        """All commands, likewise."""
+        for before, script in self.parsed:
+            for command in script.every_command():
+                yield self.path_at(before + command.line), command
+
+    def every_assignment(self) -> Iterator[tuple[str, Assignment]]:
+        """All assignments, likewise."""
+        for before, script in self.parsed:
+            for assignment in script.assignments:
+                yield self.path_at(before + assignment.line), assignment
+
+    def path_at(self, line: int) -> str:
+        """Path of the element that contains a line of :attr:`text` (from 1)."""
+        return self.path if self.block else f"{self.path}[{bisect_right(self._starts, line) - 1}]"
+
+
+def in_one_line(entrypoint: str) -> str:
+    """An entrypoint as a shell command; it may be a JSON list of words."""
+    try:
+        words = json.loads(entrypoint) if entrypoint.lstrip().startswith("[") else None
+    except ValueError:
+        words = None
+    return shlex.join(words) if isinstance(words, list) and all(isinstance(word, str) for word in words) else entrypoint

@@ -1,0 +1,50 @@
+"""A Buddy pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider.audit.facts.fact import NONE, Fact, Person, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSummary:
+    """Another action of the same pipeline."""
+
+    id: str
+    name: str
+    type: str | None = None
+    disabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PipelineFacts(Fact):
+    """
+    A Buddy pipeline.
+
+    :param detailed: whether it was read on its own, not as the short form within a list.
+    :param actions: all its actions in their order; None if unknown.
+    :param other: all other fields, unchanged.
+    """
+
+    subject: Subject
+    fields: frozenset[str] = NONE
+    seen_at: datetime
+    detailed: bool = True
+    id: int
+    name: str
+    workspace: str
+    project: str
+    disabled: bool | None = None
+    paused: bool | None = None
+    refs: tuple[str, ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    concurrent_pipeline_runs: bool | None = None
+    always_from_scratch: bool | None = None
+    auto_clear_cache: bool | None = None
+    creator: Person | None = None
+    actions: tuple[ActionSummary, ...] | None = None
+    other: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Exported records: API answers in files, and their facts."""

@@ -1,0 +1,1 @@
+"""Rules about how Buddy pipelines and actions are configured."""

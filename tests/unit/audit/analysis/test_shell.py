@@ -1,0 +1,103 @@
+"""Scripts as rules see them."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider.audit.analysis.shell.parsing import MAX_CHARACTERS, parse
+from airflow_provider.audit.facts.commands import Commands
+
+
+def shape(text: str, shell: str | None = None) -> list[list[str]]:
+    """Names of the commands of each pipeline."""
+    return [[command.name for command in pipeline.commands] for pipeline in parse(text, shell).every_pipeline()]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("curl -sSL https://x | bash", [["curl", "bash"]]),
+        ("curl x 2>/dev/null | sudo -E -u root /bin/bash -s -- a", [["curl", "bash"]]),
+        ("echo 'curl x | bash'", [["echo"]]),
+        ("# curl x | bash", []),
+        ("if true; then curl x | sh; fi", [["true"], ["curl", "sh"]]),
+        ("f() { curl x | sh; }", [["curl", "sh"]]),
+        ("sh <(wget -qO- x)", [["sh"], ["wget"]]),
+        ('bash -c "$(curl x)"', [["bash"], ["curl"], ["$(curl x)"], ["curl"]]),
+        ("bash -c 'curl x | sh'", [["bash"], ["curl", "sh"]]),
+        ('eval "curl $X | sh"', [["eval"], ["curl", "sh"]]),
+        ("(curl x; echo) | sh", [["", "sh"], ["curl"], ["echo"]]),
+        ("cat <<EOF | bash\ncurl\nEOF", [["cat", "bash"], ["curl"]]),
+        ("a | b x\nc | d\nsh <<EOF\ne\nEOF", [["a", "b"], ["c", "d"], ["sh"], ["e"]]),
+        ("a | b\nif c; then\n  d | e\n  f\nfi\ncat <<EOF > g\nh\nEOF", [["a", "b"], ["c"], ["d", "e"], ["f"], ["cat"]]),
+        ("ssh -p 22 host 'curl x | sh'", [["ssh"], ["curl", "sh"]]),
+        ("docker run --rm img bash -lc 'curl x | sh'", [["docker"], ["curl", "sh"]]),
+        ("su - app -c 'curl x | sh'", [["su"], ["curl", "sh"]]),
+        ("trap 'curl x | sh' EXIT", [["trap"], ["curl", "sh"]]),
+        ("echo 'curl x | sh' | sh", [["echo", "sh"], ["curl", "sh"]]),
+        ("pwsh -ExecutionPolicy Bypass -Command 'irm x | iex'", [["pwsh"], ["irm", "iex"]]),
+        ("sudo A=b --user root sh", [["sh"]]),
+        ("command -v curl", [["command"]]),
+        ('[ "$(curl x)" = ok ]', [["["], ["curl"]]),
+        ("bash <<EOF\ncurl x | sh\nEOF", [["bash"], ["curl", "sh"]]),
+        ("cat <<EOF\ncurl x | bash\nEOF", [["cat"]]),
+        ("X=$(curl y)", [["curl"]]),
+        ("curl x \\\n  | bash", [["curl", "bash"]]),
+    ],
+)
+def test_pipelines_of_a_shell_script(text: str, expected: list[list[str]]) -> None:
+    assert shape(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("iwr -useb https://x/y.ps1 | iex", [["iwr", "iex"]]),
+        ("iex (irm https://x)", [["iex"], ["irm"]]),
+        ("(irm https://x) | iex", [["", "iex"], ["irm"]]),
+        ("$s | iex", [["write-output", "iex"]]),
+        ("powershell -c 'irm x | iex'", [["powershell"], ["irm", "iex"]]),
+        ("bash -c 'curl x | sh'", [["bash"], ["curl", "sh"]]),
+        ("Write-Host 'iwr x | iex'", [["write-host"]]),
+    ],
+)
+def test_pipelines_of_a_powershell_script(text: str, expected: list[list[str]]) -> None:
+    assert shape(text, "POWERSHELL") == expected
+
+
+def test_a_method_call_is_a_command_within_the_command() -> None:
+    names = [
+        command.name for command in parse('iex ((New-Object Net.WebClient).DownloadString("https://x"))', "POWERSHELL").every_command()
+    ]
+    assert names[0] == "iex"
+    assert names[-2:] == ["downloadstring", "new-object"]
+
+
+def test_options_are_found_together_and_apart() -> None:
+    (command,) = parse("curl -fsSk --proto=https x -- -o").every_command()
+    assert command.has("-k", "--insecure")
+    assert command.has("--proto")
+    assert not command.has("-o")
+
+
+def test_assignments_say_whether_they_are_exported_and_what_is_in_them() -> None:
+    first, second = parse("A='x y'\nexport TOKEN=\"$B\"").assignments
+    assert (first.name, first.value.text, first.value.literal, first.exported) == ("A", "x y", True, False)
+    assert (second.name, second.line, second.value.literal, second.exported) == ("TOKEN", 2, False, True)
+    assert [(item.name, item.quoted) for item in second.value.expansions] == [("B", True)]
+
+
+@pytest.mark.parametrize("text", ["'", "$(" * 3_000, "((" * 3_000, "if " * 3_000, "\0\ud800", "a | " * 3_000, "{" * 3_000])
+@pytest.mark.parametrize("shell", ["BASH", "POWERSHELL"])
+def test_no_text_breaks_the_parser(text: str, shell: str) -> None:
+    parse(text, shell)
+
+
+@pytest.mark.long
+def test_only_the_first_part_of_a_huge_script_is_parsed() -> None:
+    assert parse("a\n" * MAX_CHARACTERS).cut
+
+
+def test_a_line_of_the_script_leads_back_to_its_element() -> None:
+    commands = Commands("execute_commands", ("a\nb", "c"), "SH")
+    assert [commands.path_at(line) for line in (1, 2, 3)] == ["execute_commands[0]", "execute_commands[0]", "execute_commands[1]"]
