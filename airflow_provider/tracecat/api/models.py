@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from airflow_provider.tracecat.api.long import read
+from airflow_provider.tracecat.api.streaming import read_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -103,8 +103,8 @@ class View(Summary):
         """
         if len(body) > LONG:
             (event,) = get_args(cls.model_fields["events"].annotation)
-            with suppress(ValueError, RecursionError):  # said below
-                return cls.model_validate(read(body, "events", event.model_validate))
+            with suppress(ValueError):  # raised again below, with the message that a short answer gets
+                return cls.model_validate(read_object(body, "events", event.model_validate))
         return cls.model_validate_json(body)
 
 
