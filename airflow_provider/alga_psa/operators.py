@@ -16,11 +16,12 @@ from airflow_provider.execution.tasks.operator import ExecutionOperator
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.api import requests
-    from airflow_provider.alga_psa.executions import mapping
+    from airflow_provider.alga_psa.executions import lost_starts, mapping
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
 else:
     requests = Lazy("airflow_provider.alga_psa.api.requests")
+    lost_starts = Lazy("airflow_provider.alga_psa.executions.lost_starts")
     mapping = Lazy("airflow_provider.alga_psa.executions.mapping")
 
 HOUR = timedelta(hours=1)
@@ -90,7 +91,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the data."""
-        return (yield from requests.find_started(plan[0], marker, since))
+        return (yield from lost_starts.find_started(plan[0], marker, since))
 
     def _data(self) -> dict[str, Any]:
         """

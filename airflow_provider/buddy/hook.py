@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
+from airflow_provider.buddy.api.error_texts import BuddyDialect
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound
 from airflow_provider.execution.http.endpoint import Dialect
 from airflow_provider.execution.http.hook import ExecutionHook
@@ -15,39 +15,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider.buddy.api import action_models, models, requests
+    from airflow_provider.buddy.executions import logs
     from airflow_provider.buddy.executions.adapter import BuddyAdapter
 else:
+    logs = Lazy("airflow_provider.buddy.executions.logs")
     requests = Lazy("airflow_provider.buddy.api.requests")
 
 REGIONS = {"us": "https://api.buddy.works", "eu": "https://api.eu.buddy.works"}
-
-
-class BuddyDialect(Dialect):
-    """How Buddy words its errors."""
-
-    def error_text(self, body: bytes) -> str | None:
-        """Take the messages out of ``{"errors": [{"message"}]}`` or ``{"error": text}``."""
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(answer, dict):
-            return None
-        errors = answer.get("errors")
-        if isinstance(errors, list):
-            texts = [str(error.get("message")) for error in errors if isinstance(error, dict) and error.get("message")]
-            return "; ".join(texts) or None
-        return answer["error"] if isinstance(answer.get("error"), str) else None
-
-    def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """A 403 names the scopes that the token has, and those that the route takes."""
-        has, takes = headers.get("x-oauth-scopes"), headers.get("x-accepted-oauth-scopes")
-        if status != 403 or not (has or takes):
-            return None
-        return (
-            f"The token has the scopes {has or 'unknown'}; this route takes {takes or 'unknown'}. "
-            "Give the token the missing scope, and its user access to the project."
-        )
 
 
 class BuddyHook(ExecutionHook):
@@ -317,11 +291,11 @@ class BuddyHook(ExecutionHook):
         :param offset: first line, from 0.
         :param limit: lines at most.
         """
-        return self.run_flow(requests.get_logs(ref, offset, limit))
+        return self.run_flow(logs.list_log_lines(ref, offset, limit))
 
     async def aget_logs(self, ref: str, offset: int = 0, limit: int = 1_000) -> list[str]:
         """Async twin of :meth:`get_logs`."""
-        return await self.arun_flow(requests.get_logs(ref, offset, limit))
+        return await self.arun_flow(logs.list_log_lines(ref, offset, limit))
 
     def get_token(self) -> models.Token:
         """
@@ -464,11 +438,11 @@ class BuddyHook(ExecutionHook):
         :param ref: an execution's ref with ``/<action execution id>`` behind it.
         :param offset: first line, from 0.
         """
-        yield from self.each(requests.log_lines(ref, offset))
+        yield from self.each(logs.log_lines(ref, offset))
 
     async def aiter_logs(self, ref: str, offset: int = 0) -> AsyncIterator[str]:
         """Async twin of :meth:`iter_logs`."""
-        async for item in self.aeach(requests.log_lines(ref, offset)):
+        async for item in self.aeach(logs.log_lines(ref, offset)):
             yield item
 
     def test_connection(self) -> tuple[bool, str]:

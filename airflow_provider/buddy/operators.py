@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider.buddy.api import models, requests
-    from airflow_provider.buddy.executions import mapping
+    from airflow_provider.buddy.executions import lost_starts, mapping
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
 else:
     requests = Lazy("airflow_provider.buddy.api.requests")
+    lost_starts = Lazy("airflow_provider.buddy.executions.lost_starts")
     mapping = Lazy("airflow_provider.buddy.executions.mapping")
 
 
@@ -153,7 +154,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the comment."""
         workspace, project, pipeline, _ = plan
-        return (yield from requests.find_started(workspace, project, pipeline, marker, since))
+        return (yield from lost_starts.find_started(workspace, project, pipeline, marker, since))
 
     def _body(self) -> dict[str, Any]:
         """

@@ -59,3 +59,16 @@ def action_target(ref: str, action: int | str | None) -> str:
     if action in (None, "") and parsed.action_execution is None:
         raise ConfigurationError(f"Buddy: {ref!r} names no action execution, so the action's id or name is needed.", system="buddy")
     return str(parsed if action in (None, "") else parsed.whole)
+
+
+def action_execution_of(ref: object) -> tuple[BuddyRef, str]:
+    """
+    Take the ref of an action execution apart.
+
+    :returns: the parsed ref, and the action execution's id.
+    :raises ConfigurationError: if it names no action execution.
+    """
+    parsed = BuddyRef.parse(ref)
+    if parsed.action_execution is None:
+        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
+    return parsed, parsed.action_execution

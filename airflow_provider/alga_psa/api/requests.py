@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from airflow_provider.alga_psa.api import models, routes
-from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, snapshot_of
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.errors import ConfigurationError, Conflict
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
-from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.tasks.arguments import moment
 
 T = TypeVar("T", bound=models.Model)
@@ -22,8 +19,6 @@ PER_PAGE = 50
 MANY = 100
 MAX_LIST_PAGES = 40
 """Pages of a list that a look-up reads at most."""
-CLOCK_SKEW = 300.0
-"""Seconds by which AlgaPSA's clock may differ from ours."""
 
 
 def z(value: datetime | str | None, name: str) -> str | None:
@@ -187,36 +182,3 @@ def retry_execution(ref: str) -> Flow[models.Execution]:
         return (yield from send(routes.RETRY_EXECUTION(ref=found, execution=found))).data
     except Conflict as error:
         raise error.adding("AlgaPSA retries only executions that are failed; execute the rule again instead.") from None
-
-
-def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-    """
-    Look for executions of a rule whose data holds ``marker`` (``GET /automation/executions``).
-
-    The time is compared here: what the server's own time filter would leave out can't be told from what there is not.
-
-    :returns: those found, and whether all that may have been it could be looked at.
-    """
-    found: list[Snapshot] = []
-    seen = 0
-    page, at = executions(rule=rule), None
-    for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        seen += len(items)
-        found += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
-        dated = [utc(item.started_at).timestamp() for item in items if item.started_at]
-        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return found, seen > 0 or (yield from _never_executed(rule, since))
-    return found, False
-
-
-def _never_executed(rule: str, since: float) -> Flow[bool]:
-    """
-    Whether an empty list of a rule's executions may be believed: the rule counts them too (``GET /automation/rules/{id}``).
-
-    AlgaPSA hands the whole query of a list to its store, which may find nothing for that reason alone.
-    """
-    counted = (yield from send(routes.GET_RULE(rule=rule))).data
-    if counted.last_executed is not None:
-        return utc(counted.last_executed).timestamp() < since - CLOCK_SKEW
-    return counted.execution_count == 0

@@ -24,6 +24,7 @@ from airflow_provider.audit.collect.source import (
     told,
 )
 from airflow_provider.buddy.api import action_models, models, requests
+from airflow_provider.buddy.executions import logs
 from airflow_provider.buddy.executions.mapping import phase_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.errors import ConfigurationError
@@ -203,7 +204,7 @@ class BuddySource(Source):
     async def _step(self, ref: str) -> models.ActionExecution | Gap:
         step = await self._reader.ask("action execution", requests.get_action_execution(ref))
         if not isinstance(step, Gap) and step.log_url and not step.log:
-            log = await self._reader.ask("log", requests.get_logs(ref, 0, LOG_LINES))
+            log = await self._reader.ask("log", logs.list_log_lines(ref, 0, LOG_LINES))
             if not isinstance(log, Gap):
                 step.log = log
         return step

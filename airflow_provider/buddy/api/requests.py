@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow_provider.buddy.api import action_models, models, routes
-from airflow_provider.buddy.executions.logs import PAGE, LogOf, LogReader
-from airflow_provider.buddy.executions.mapping import snapshot_of
-from airflow_provider.buddy.ref import FORM, BuddyRef
-from airflow_provider.errors import ConfigurationError, NotFound
+from airflow_provider.buddy.ref import BuddyRef, action_execution_of
+from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
-from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.snapshot import Cursor, Snapshot
 
 T = TypeVar("T", bound=models.Model)
 
@@ -21,8 +17,6 @@ VARIABLE_SCOPES = ("project_name", "pipeline_id", "action_id", "environment_id",
 PER_PAGE = 50
 MAX_LIST_PAGES = 20
 """Pages of a list that a look-up reads at most."""
-CLOCK_SKEW = 300.0
-"""Seconds by which Buddy's clock may differ from ours."""
 
 
 def _page(number: int) -> dict[str, int]:
@@ -229,74 +223,13 @@ def change_execution(
     return (yield from send(routes.CHANGE_EXECUTION(ref=ref, body=body, **BuddyRef.parse(ref).path)))
 
 
-def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-    """
-    Look for executions whose comment holds ``marker``.
-
-    ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
-
-    :returns: those found, and whether all that may have been it could be looked at.
-    """
-    found: list[Snapshot] = []
-    certain = True
-    page, at = executions(workspace, project, pipeline), None
-    for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        for item in items:
-            ref = BuddyRef(workspace, project, pipeline, item.id)
-            if item.comment is None:
-                try:
-                    item = yield from get_execution(str(ref))
-                except NotFound:
-                    certain = False
-                    continue
-            if marker in (item.comment or ""):
-                found.append(snapshot_of(ref, item))
-        dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
-        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return found, certain
-    return found, False
-
-
-# Action executions and their logs
-
-
-def _action_execution(ref: str) -> tuple[BuddyRef, str]:
-    parsed = BuddyRef.parse(ref)
-    if parsed.action_execution is None:
-        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
-    return parsed, parsed.action_execution
+# Action executions
 
 
 def get_action_execution(ref: str) -> Flow[models.ActionExecution]:
     """``GET .../action_executions/:action_execution_id``."""
-    parsed, step = _action_execution(ref)
+    parsed, step = action_execution_of(ref)
     return (yield from send(routes.GET_ACTION_EXECUTION(ref=ref, action_execution=step, **parsed.path)))
-
-
-def log_lines(ref: str, offset: int = 0, size: int = PAGE) -> Pages[str]:
-    """``GET .../action_executions/:action_execution_id/logs``, or what older installations have: all lines from ``offset`` on."""
-    parsed, step = _action_execution(ref)
-    of, reader = LogOf(parsed, step, None), LogReader()
-    cursor: Cursor = {of.key: offset}
-
-    def page(_: object) -> Flow[tuple[list[str], bool | None]]:
-        lines, more = yield from reader.lines(of, cursor, size)
-        return lines, more or None
-
-    return page
-
-
-def get_logs(ref: str, offset: int, limit: int) -> Flow[list[str]]:
-    """A page of :func:`log_lines`."""
-    lines: list[str] = []
-    page, at = log_lines(ref, offset, min(limit, PAGE)), None
-    while len(lines) < limit:
-        some, at = yield from page(at)
-        lines += some
-        if at is None:
-            break
-    return lines[:limit]
 
 
 # Who am I

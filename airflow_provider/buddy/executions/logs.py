@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_provider.buddy.api import models, routes
-from airflow_provider.buddy.ref import BuddyRef
+from airflow_provider.buddy.ref import BuddyRef, action_execution_of
 from airflow_provider.errors import NotFound, StatusError
-from airflow_provider.execution.model.request import Flow, Part, Request, send
+from airflow_provider.execution.model.request import Flow, Pages, Part, Request, send
 from airflow_provider.execution.model.snapshot import Cursor, Step, block_of
 
 PAGE = 1_000
@@ -223,6 +223,31 @@ class LogReader:
     def _fetch(self, of: LogOf, url: str, part: Part) -> Flow[bytearray]:
         """Fetch a part of a log; the sender gives our token to nobody but the connection's own origin."""
         return (yield from send(routes.GET_LOG_URL.at(url, part=part, ref=str(of.execution))))
+
+
+def log_lines(ref: str, offset: int = 0, size: int = PAGE) -> Pages[str]:
+    """``GET .../action_executions/:action_execution_id/logs``, or what older installations have: all lines from ``offset`` on."""
+    parsed, step = action_execution_of(ref)
+    of, reader = LogOf(parsed, step, None), LogReader()
+    cursor: Cursor = {of.key: offset}
+
+    def page(_: object) -> Flow[tuple[list[str], bool | None]]:
+        lines, more = yield from reader.lines(of, cursor, size)
+        return lines, more or None
+
+    return page
+
+
+def list_log_lines(ref: str, offset: int, limit: int) -> Flow[list[str]]:
+    """At most ``limit`` of the lines that :func:`log_lines` gives."""
+    lines: list[str] = []
+    page, at = log_lines(ref, offset, min(limit, PAGE)), None
+    while len(lines) < limit:
+        some, at = yield from page(at)
+        lines += some
+        if at is None:
+            break
+    return lines[:limit]
 
 
 _Line = tuple[str, int, bool]

@@ -10,7 +10,8 @@ from airflow_provider.execution.model.request import Flow
 from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.executions.adapter import TracecatAdapter
-from airflow_provider.tracecat.executions.mapping import line_of, snapshot_of
+from airflow_provider.tracecat.executions.logs import line_of
+from airflow_provider.tracecat.executions.mapping import snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef
 
 
@@ -32,13 +33,13 @@ class ActionView(TracecatAdapter):
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../workflow-executions/:id/compact``, and of it what concerns the action."""
         parsed = TracecatRef.parse(ref)
-        state = yield from requests.get_state(self.place(parsed), ref)
+        state = yield from requests.get_state(self.workspace_of(parsed), ref)
         return self._seen(snapshot_of(parsed, state, (yield from self.page(parsed))), state)
 
     def details(self, ref: str) -> Flow[Snapshot]:
         """As :meth:`read`, with the action's result from wherever it is stored."""
         parsed = TracecatRef.parse(ref)
-        workspace = self.place(parsed)
+        workspace = self.workspace_of(parsed)
         execution = yield from requests.get_compact(workspace, ref)
         snapshot = self._seen(snapshot_of(parsed, execution, (yield from self.page(parsed))), execution)
         rows = [row for row in execution.events if row.action_ref == self._action and row.status == "COMPLETED"]

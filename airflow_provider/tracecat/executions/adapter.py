@@ -13,10 +13,10 @@ from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, S
 from airflow_provider.execution.waiting.search import SKEW
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.api.stored_results import VENDORS_DEFAULT, NotHere, result_of
-from airflow_provider.tracecat.executions.mapping import COMPLETED, line_of, snapshot_of, state_number
+from airflow_provider.tracecat.executions.logs import new_lines, tail_of
+from airflow_provider.tracecat.executions.mapping import COMPLETED, snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
 
-TAIL = 50
 _PUBLIC: dict[str, str] = {}
 """Where a server's pages are, by its API's address: asked once in a process, not by each of its waits."""
 
@@ -42,20 +42,20 @@ class TracecatAdapter(ExecutionAdapter):
         self._api = api
         self._no_page = False
 
-    def place(self, ref: TracecatRef) -> str:
+    def workspace_of(self, ref: TracecatRef) -> str:
         """The workspace of an execution."""
         return ref.workspace or self._workspace()
 
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../workflow-executions/:id/compact``, without inputs and results."""
         parsed = TracecatRef.parse(ref)
-        state = yield from requests.get_state(self.place(parsed), ref)
+        state = yield from requests.get_state(self.workspace_of(parsed), ref)
         return snapshot_of(parsed, state, (yield from self.page(parsed)))
 
     def overview(self, ref: str) -> Overview | None:
         """``GET .../workflow-executions/search``: those that run, of all workflows. Drafts are not among them."""
         parsed = TracecatRef.parse(ref)
-        workspace = self.place(parsed)
+        workspace = self.workspace_of(parsed)
         pages = requests.running(workspace)
 
         def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
@@ -67,13 +67,13 @@ class TracecatAdapter(ExecutionAdapter):
     def details(self, ref: str) -> Flow[Snapshot]:
         """``GET .../workflow-executions/:id/compact``, and its result from wherever it is stored."""
         parsed = TracecatRef.parse(ref)
-        workspace = self.place(parsed)
+        workspace = self.workspace_of(parsed)
         execution = yield from requests.get_compact(workspace, ref)
         snapshot = snapshot_of(parsed, execution, (yield from self.page(parsed)))
         row = next((row for row in execution.events if row.action_ref == COMPLETED), None)
         if row is not None:
             yield from self._outputs(workspace, parsed, row, snapshot)
-        snapshot.log_tail = [f"[{line.step}] {line.text}" for line in map(line_of, snapshot.steps)][-TAIL:]
+        snapshot.log_tail = tail_of(snapshot.steps)
         snapshot.settled = row is not None or snapshot.phase is not Phase.SUCCEEDED
         return snapshot
 
@@ -94,19 +94,13 @@ class TracecatAdapter(ExecutionAdapter):
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
         """There is no log: a line for each row of the compact view that has changed."""
-        lines: list[LogLine] = []
-        for step in snapshot.steps:
-            key, number = f"{snapshot.run} {step.id}", state_number(step)
-            if cursor.get(key) != number and len(lines) < limit:
-                cursor[key] = number
-                lines.append(line_of(step))
-        return lines
+        return new_lines(snapshot, cursor, limit)
         yield  # a flow that asks nothing
 
     def page(self, ref: TracecatRef) -> Flow[str | None]:
         """The execution's page: its address begins with one that only ``GET /info`` tells."""
         base = yield from self.base()
-        return f"{base}/workspaces/{self.place(ref)}/{ref.page}" if base else None
+        return f"{base}/workspaces/{self.workspace_of(ref)}/{ref.page}" if base else None
 
     def base(self) -> Flow[str | None]:
         """``GET /info``: where the server's pages are, if it tells."""
@@ -120,11 +114,11 @@ class TracecatAdapter(ExecutionAdapter):
 
     def cancel(self, ref: str) -> Flow[None]:
         """``POST .../workflow-executions/:id/cancel``: asynchronous; one that has ended is left at that."""
-        yield from requests.cancel(self.place(TracecatRef.parse(ref)), ref)
+        yield from requests.cancel(self.workspace_of(TracecatRef.parse(ref)), ref)
 
     def resume(self, ref: str) -> Flow[Snapshot]:
         """``POST .../workflow-executions/:id/reset``, from the start: a new run under the same id."""
-        yield from requests.reset(self.place(TracecatRef.parse(ref)), ref)
+        yield from requests.reset(self.workspace_of(TracecatRef.parse(ref)), ref)
         return (yield from self.just_changed(ref))
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
@@ -158,4 +152,4 @@ class TracecatAdapter(ExecutionAdapter):
         return page
 
     def _url(self, ref: TracecatRef) -> str:
-        return f"{_PUBLIC[self._api()]}/workspaces/{self.place(ref)}/{ref.page}"
+        return f"{_PUBLIC[self._api()]}/workspaces/{self.workspace_of(ref)}/{ref.page}"

@@ -16,7 +16,8 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider import errors
-from airflow_provider.buddy.hook import REGIONS, BuddyDialect, BuddyHook
+from airflow_provider.buddy.api.error_texts import BuddyDialect
+from airflow_provider.buddy.hook import REGIONS, BuddyHook
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline, Variable
 from tests import virtual_clock

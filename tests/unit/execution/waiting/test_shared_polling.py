@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
-from airflow_provider.buddy.hook import BuddyDialect
+from airflow_provider.buddy.api.error_texts import BuddyDialect
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.transport import AsyncSender
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Overview

@@ -1,0 +1,43 @@
+"""Finds an execution again whose start was not answered."""
+
+from __future__ import annotations
+
+from airflow_provider.buddy.api import requests
+from airflow_provider.buddy.executions.mapping import snapshot_of
+from airflow_provider.buddy.ref import BuddyRef
+from airflow_provider.errors import NotFound
+from airflow_provider.execution.model.request import Flow
+from airflow_provider.execution.model.result import utc
+from airflow_provider.execution.model.snapshot import Snapshot
+
+CLOCK_SKEW = 300.0
+"""Seconds by which Buddy's clock may differ from ours."""
+
+
+def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    """
+    Look for executions whose comment holds ``marker``.
+
+    ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
+
+    :returns: those found, and whether all that may have been it could be looked at.
+    """
+    found: list[Snapshot] = []
+    certain = True
+    page, at = requests.executions(workspace, project, pipeline), None
+    for _ in range(requests.MAX_LIST_PAGES):
+        items, at = yield from page(at)
+        for item in items:
+            ref = BuddyRef(workspace, project, pipeline, item.id)
+            if item.comment is None:
+                try:
+                    item = yield from requests.get_execution(str(ref))
+                except NotFound:
+                    certain = False
+                    continue
+            if marker in (item.comment or ""):
+                found.append(snapshot_of(ref, item))
+        dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
+        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
+            return found, certain
+    return found, False
