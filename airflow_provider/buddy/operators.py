@@ -138,7 +138,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
     def plan(self, hook: Any) -> Flow[tuple[str, str, int, dict[str, Any]]]:
         """Check the arguments, find the pipeline and its actions."""
         body = self._body()
-        workspace, project = hook.place()
+        workspace, project = hook.namespace()
         pipeline = yield from requests.resolve_pipeline(workspace, project, self.pipeline)
         if actions := _sequence(self.actions_to_run, "actions_to_run"):
             body["actions_to_run"] = yield from requests.resolve_actions(workspace, project, pipeline, actions)

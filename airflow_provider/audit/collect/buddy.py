@@ -73,7 +73,7 @@ class BuddySource(Source):
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """One for each pipeline, and one for what could not be listed."""
         endpoint = await self.hook.aopen()
-        workspace = self.workspace or self.hook._the("workspace")
+        workspace = self.workspace or self.hook.handle("workspace")
         self._workspace, self._endpoint, self._reader = workspace, endpoint, reader
         gaps: list[str] = []
         units: list[Unit] = []

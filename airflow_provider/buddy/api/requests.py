@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from airflow_provider.buddy.api import action_models, models, routes
+from airflow_provider.buddy.api.bodies import name_list, run_body
 from airflow_provider.buddy.ref import BuddyRef, action_execution_of
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.paging import numbered
@@ -13,7 +14,6 @@ from airflow_provider.execution.model.request import Flow, Pages, send
 
 T = TypeVar("T", bound=models.Model)
 
-VARIABLE_SCOPES = ("project_name", "pipeline_id", "action_id", "environment_id", "sandbox_id")
 PER_PAGE = 50
 MAX_LIST_PAGES = 20
 """Pages of a list that a look-up reads at most."""
@@ -40,9 +40,14 @@ def projects(workspace: str) -> Pages[models.Project]:
     """``GET /workspaces/:workspace/projects``."""
 
     def get(number: int) -> Flow[tuple[list[models.Project], bool]]:
-        return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=_page(number)))).projects, False
+        return (yield from page_of_projects(workspace, number)), False
 
     return numbered(get, lambda project: project.name)
+
+
+def page_of_projects(workspace: str, page: int) -> Flow[list[models.Project]]:
+    """``GET /workspaces/:workspace/projects``: one page."""
+    return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=_page(page)))).projects
 
 
 def get_project(workspace: str, project: str) -> Flow[models.Project]:
@@ -53,16 +58,24 @@ def get_project(workspace: str, project: str) -> Flow[models.Project]:
 # Variables
 
 
+class VariableScope(TypedDict, total=False):
+    """The part of a workspace whose variables are listed."""
+
+    project_name: str
+    pipeline_id: int
+    action_id: int
+    environment_id: str
+    sandbox_id: str
+
+
 def list_variables(workspace: str, scope: Mapping[str, Any]) -> Flow[list[models.Variable]]:
     """
     ``GET /workspaces/:workspace/variables``; each filter in the spelling of both documentation eras.
 
     :raises ConfigurationError: for a filter that there is not, which the API would ignore.
     """
-    if unknown := set(scope).difference(VARIABLE_SCOPES):
-        raise ConfigurationError(
-            f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(VARIABLE_SCOPES)}."
-        )
+    if unknown := set(scope).difference(known := list(VariableScope.__annotations__)):
+        raise ConfigurationError(f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(known)}.")
     old = {"project_name": "projectName", "pipeline_id": "pipelineId", "action_id": "actionId"}
     query = {**scope, **{old[name]: value for name, value in scope.items() if name in old}}
     return (yield from send(routes.LIST_VARIABLES(workspace=workspace, query=query))).variables
@@ -80,9 +93,14 @@ def pipelines(workspace: str, project: str) -> Pages[models.Pipeline]:
     """``GET .../pipelines``."""
 
     def get(number: int) -> Flow[tuple[list[models.Pipeline], bool]]:
-        return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=_page(number)))).pipelines, False
+        return (yield from page_of_pipelines(workspace, project, number)), False
 
     return numbered(get, lambda pipeline: pipeline.id)
+
+
+def page_of_pipelines(workspace: str, project: str, page: int) -> Flow[list[models.Pipeline]]:
+    """``GET .../pipelines``: one page."""
+    return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=_page(page)))).pipelines
 
 
 def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[int]:
@@ -209,6 +227,28 @@ def run_pipeline(workspace: str, project: str, pipeline: int | str, body: Mappin
     """``POST .../executions``. Never repeated: whether it took effect is found out by a marker in the comment."""
     found = yield from resolve_pipeline(workspace, project, pipeline)
     return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=found)))
+
+
+def run_pipeline_with(
+    workspace: str,
+    project: str,
+    pipeline: int | str,
+    *,
+    comment: str | None = None,
+    actions_to_run: Sequence[int | str] = (),
+    **arguments: Any,
+) -> Flow[models.Execution]:
+    """
+    :func:`run_pipeline` with the arguments of an operator instead of a body.
+
+    :param arguments: as of :func:`~airflow_provider.buddy.api.bodies.run_body`.
+    """
+    body = run_body(**arguments)
+    actions = name_list(actions_to_run, "actions_to_run")
+    found = yield from resolve_pipeline(workspace, project, pipeline)
+    if actions:
+        body["actions_to_run"] = yield from resolve_actions(workspace, project, found, actions)
+    return (yield from run_pipeline(workspace, project, found, {**body, **({"comment": comment} if comment else {})}))
 
 
 def change_execution(

@@ -137,6 +137,16 @@ class ExecutionHook(BaseHook):
         if self._sender is None:
             self._sender = self.new_sender(self._pause)
 
+    def get_conn(self) -> Sender:
+        """
+        The open sync sender; :meth:`close` closes it. Its ``run`` runs a flow. Async code uses :meth:`asender`.
+
+        :raises ConfigurationError: if the connection is missing or unusable.
+        """
+        self.open()
+        assert self._sender is not None
+        return self._sender
+
     def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:
         """A sender of its own, such as for cancelling from a signal handler while another is in the middle of a request."""
         from airflow_provider.execution.http.transport import Sender
@@ -158,9 +168,7 @@ class ExecutionHook(BaseHook):
 
     def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end."""
-        self.open()
-        assert self._sender is not None
-        return self._sender.run(flow)
+        return self.get_conn().run(flow)
 
     @asynccontextmanager
     async def asender(self, *, shared: bool = True) -> AsyncIterator[AsyncSender]:
