@@ -99,7 +99,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
             raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
-        workspace = hook.workspace()
+        workspace = hook.namespace()
         workflow = yield from requests.resolve_workflow(workspace, self.workflow)
         yield from hook.adapter().base()  # now, so that nothing is asked between the start and the note of it
         return workspace, workflow, (yield from self._newest(workspace, workflow))
@@ -204,7 +204,7 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator):
             snapshot = yield from hook.adapter().read(plan.ref)
         if not snapshot.phase.ended:
             self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
-            yield from requests.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
+            yield from requests.terminate(hook.namespace(plan.ref), plan.ref, "not stopped in time")
             snapshot = yield from hook.adapter().read(plan.ref)
         return snapshot
 
@@ -252,7 +252,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator):
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
         point = None if event is None else int(event)
-        yield from requests.reset(hook.workspace(known.ref), known.ref, point, self.reason, self.reapply_type)
+        yield from requests.reset(hook.namespace(known.ref), known.ref, point, self.reason, self.reapply_type)
         snapshot: Snapshot = yield from hook.adapter().just_changed(known.ref)
         return snapshot
 
@@ -314,7 +314,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
             raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
         if "message" in (self.response or {}):
             raise ConfigurationError("Tracecat: the key 'message' of response is taken: it names the interaction.", system="tracecat")
-        execution = yield from requests.get_state(hook.workspace(self.target()), self.target())
+        execution = yield from requests.get_state(hook.namespace(self.target()), self.target())
         return execution, [
             item for item in execution.interactions if item.status == "pending" and self.action_ref in (None, "", item.action_ref)
         ]
@@ -338,13 +338,13 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator):
                 system="tracecat",
                 ref=self.ref,
             )
-        yield from requests.answer_interaction(hook.workspace(self.target()), self.target(), waiting[0], self.response or {})
+        yield from requests.answer_interaction(hook.namespace(self.target()), self.target(), waiting[0], self.response or {})
         snapshot: Snapshot = yield from hook.adapter().read(self.target())
         return snapshot
 
     def find(self, hook: Any, plan: Any, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether it is pending no longer."""
-        execution = yield from requests.get_state(hook.workspace(self.target()), self.target())
+        execution = yield from requests.get_state(hook.namespace(self.target()), self.target())
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:
             return [], True

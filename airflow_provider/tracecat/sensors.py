@@ -123,4 +123,4 @@ class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor):
                 raise ConfigurationError(f"Tracecat: {error}.", system="tracecat") from None
         about = f", trigger {self.trigger}" if self.trigger else ""
         where = {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger or None}
-        return f"workflow {self.workflow!r} in {hook.workspace()}{about}", where
+        return f"workflow {self.workflow!r} in {hook.namespace()}{about}", where

@@ -47,7 +47,7 @@ class TracecatSource(Source):
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """The executions that have ended, and those that have not; or two for each workflow, if only some are wanted."""
         endpoint = await self.hook.aopen()
-        self._reader, self._workspace = reader, self.hook._workspace()
+        self._reader, self._workspace = reader, self.hook.namespace()
         self._about = self.connection(endpoint, workspace=self._workspace)
         # As in refs: the connection's own goes without saying.
         self._elsewhere = self._workspace if self._workspace != str(self.hook._extra.get("workspace_id") or "").lower() else None

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.model.result import utc
+from airflow_provider.execution.tasks.arguments import moment
 from airflow_provider.tracecat.api import models, routes
 from airflow_provider.tracecat.ref import TracecatRef, in_path, is_workflow_id
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PAGE = 100
 MANY = 500
@@ -44,6 +48,31 @@ def get_state(workspace: str, ref: str) -> Flow[models.State]:
     return (yield from routes.GET_STATE(place, ref=str(parsed), execution=path))
 
 
+class ExecutionFilters(TypedDict, total=False):
+    """Which published executions are meant; lists mean any of their values."""
+
+    workflow: str | None
+    """Id or alias."""
+    trigger_type: str | Sequence[str] | None
+    """``manual``, ``scheduled``, ``webhook`` or ``case``."""
+    user_id: str | None
+    """UUID of whoever started them, or ``current`` for the session's user; not for service account keys."""
+    status: str | Sequence[str] | None
+    """The vendor's word, such as ``FAILED``."""
+    status_mode: str | None
+    """``include`` or ``exclude`` executions with that status."""
+    start_time_from: datetime | str | None
+    start_time_to: datetime | str | None
+    close_time_from: datetime | str | None
+    close_time_to: datetime | str | None
+    duration_gte_seconds: float | None
+    duration_lte_seconds: float | None
+    search_term: str | None
+    """Part of the title or the alias of their workflow, in any case."""
+    relation: str | None
+    """``all``, ``root`` or ``child``."""
+
+
 def list_executions(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
     """``GET .../workflow-executions``: running ones first, then by their end; drafts too, no pages."""
     return (yield from routes.LIST_EXECUTIONS(workspace, query=query))
@@ -57,6 +86,43 @@ def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
         return answer.items, answer.next_cursor if answer.has_more is not False else None
 
     return page
+
+
+def executions(workspace: str, page_size: int, **filters: Unpack[ExecutionFilters]) -> Pages[models.Summary]:
+    """:func:`search` by the hook's filters, whose workflow may be an alias."""
+    query: dict[str, Any] = {}
+
+    def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
+        if not query:
+            query.update((yield from _query(workspace, **filters)), limit=page_size)
+        return (yield from search(workspace, query)(cursor))
+
+    return page
+
+
+def page_of_executions(workspace: str, limit: int, **filters: Unpack[ExecutionFilters]) -> Flow[list[models.Summary]]:
+    """The first page of :func:`executions`."""
+    items, _ = yield from executions(workspace, limit, **filters)(None)
+    return items
+
+
+def _query(workspace: str, workflow: str | None = None, trigger_type: Any = None, **filters: Any) -> Flow[dict[str, Any]]:
+    """The filters, as the route of the search takes them."""
+    if unknown := set(filters).difference(ExecutionFilters.__annotations__):
+        raise ConfigurationError(f"Tracecat: executions can't be filtered by {', '.join(sorted(unknown))}.", system="tracecat")
+    for name in ("start_time_from", "start_time_to", "close_time_from", "close_time_to"):
+        if (bound := moment(filters.get(name), f"Tracecat: {name}")) is not None:
+            filters[name] = bound.isoformat().replace("+00:00", "Z")
+    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return {"workflow_id": found, "trigger": trigger_type, **filters}
+
+
+def recent_executions(
+    workspace: str, workflow: str | None, trigger_type: str | Sequence[str] | None, user_id: str | None, limit: int
+) -> Flow[list[models.Summary]]:
+    """:func:`list_executions` by the hook's filters, whose workflow may be an alias."""
+    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return (yield from list_executions(workspace, {"workflow_id": found, "trigger": trigger_type, "user_id": user_id, "limit": limit}))
 
 
 def running(workspace: str) -> Pages[models.Glance]:
@@ -148,14 +214,20 @@ def reset(
 # Workflows and schedules
 
 
-def workflows(workspace: str) -> Pages[models.Workflow]:
+def workflows(workspace: str, page_size: int | None = None) -> Pages[models.Workflow]:
     """``GET .../workflows``."""
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Workflow], str | None]]:
-        answer = yield from routes.LIST_WORKFLOWS(workspace, query={"limit": PAGE, "cursor": cursor})
+        answer = yield from routes.LIST_WORKFLOWS(workspace, query={"limit": page_size or PAGE, "cursor": cursor})
         return answer.items, answer.next_cursor
 
     return page
+
+
+def page_of_workflows(workspace: str, limit: int) -> Flow[list[models.Workflow]]:
+    """The first page of :func:`workflows`."""
+    items, _ = yield from workflows(workspace, limit)(None)
+    return items
 
 
 def get_workflow(workspace: str, workflow: str) -> Flow[models.Workflow]:
@@ -229,15 +301,15 @@ def _secret(workflow: models.Workflow) -> str:
     return workflow.webhook.secret
 
 
-def started_after(moment: float) -> str:
-    """A moment as Tracecat's filters take it; they are cut to whole seconds."""
-    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+def started_after(epoch: float) -> str:
+    """A moment, in seconds since the epoch, as Tracecat's filters take it; they are cut to whole seconds."""
+    return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 # Who am I
 
 
-def list_workspaces() -> Flow[Sequence[models.Workspace]]:
+def list_workspaces() -> Flow[list[models.Workspace]]:
     """``GET /workspaces``."""
     return (yield from send(routes.LIST_WORKSPACES()))
 
