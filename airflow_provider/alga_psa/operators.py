@@ -84,7 +84,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator):
         execution = yield from requests.execute_rule(
             rule,
             {**data, mapping.MARKER_KEY: marker},
-            dry_run=bool(self.only_pretend),
+            simulate=bool(self.only_pretend),
             override_conditions=bool(self.override_conditions),
         )
         return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from airflow_provider.alga_psa.api import models, routes
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
@@ -12,6 +12,9 @@ from airflow_provider.errors import ConfigurationError, Conflict
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.tasks.arguments import moment
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T", bound=models.Model)
 
@@ -97,14 +100,14 @@ def get_rule(rule: str) -> Flow[models.Rule]:
 
 
 def execute_rule(
-    rule: str, execution_data: Mapping[str, Any] | None = None, *, dry_run: bool = False, override_conditions: bool = False
+    rule: str, execution_data: Mapping[str, Any] | None = None, *, simulate: bool = False, override_conditions: bool = False
 ) -> Flow[models.Execution]:
     """``POST /automation/rules/{id}/execute``. Never repeated: whether it took effect is found out by a marker in the data."""
     found = yield from resolve_rule(rule)
     body = {
         "automation_rule_id": found,  # asked for, although the path decides
         "execution_data": dict(execution_data or {}),
-        "dry_run": dry_run,
+        "dry_run": simulate,
         "override_conditions": override_conditions,
     }
     try:
@@ -118,8 +121,24 @@ def execute_rule(
 # Executions
 
 
-def executions(**filters: Any) -> Pages[models.Execution]:
-    """``GET /automation/executions``, those that started last first. Takes the filters of :func:`page_of_executions`."""
+class ExecutionFilters(TypedDict, total=False):
+    """Which executions are meant: the filters that AlgaPSA's own checks let pass; it has others, which it always answers 400."""
+
+    rule: str | None
+    """Id or exact name."""
+    status: str | None
+    """The vendor's word, such as ``failed``."""
+    started_from: datetime | str | None
+    """Started at this moment or later."""
+    started_to: datetime | str | None
+    """Started at this moment or before."""
+    has_errors: bool | None
+    trigger_type: str | None
+    """Type of their rule, such as ``manual``."""
+
+
+def executions(**filters: Unpack[ExecutionFilters]) -> Pages[models.Execution]:
+    """``GET /automation/executions``, those that started last first."""
     query: dict[str, object] = {}
 
     def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
@@ -144,7 +163,7 @@ def active() -> Pages[models.Glance]:
     return get
 
 
-def page_of_executions(page: int, **filters: Any) -> Flow[list[models.Execution]]:
+def page_of_executions(page: int, **filters: Unpack[ExecutionFilters]) -> Flow[list[models.Execution]]:
     """``GET /automation/executions``: one page."""
     query = yield from _filters(**filters)
     return (yield from send(routes.LIST_EXECUTIONS(query={**query, **_page(page)}))).data
@@ -158,7 +177,7 @@ def _filters(
     has_errors: bool | None = None,
     trigger_type: str | None = None,
 ) -> Flow[dict[str, object]]:
-    """The filters that AlgaPSA's own checks let pass; it has others, which it always answers 400."""
+    """The filters, as the route takes them."""
     return {
         "automation_rule_id": None if rule is None else (yield from resolve_rule(rule)),
         "status": status,
