@@ -20,7 +20,7 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.tasks.arguments import moment, one_of
+from airflow_provider.execution.tasks.arguments import one_of
 from airflow_provider.execution.tasks.existing import (
     ExecutionActOperator,
     ExecutionCancelOperator,
@@ -32,11 +32,12 @@ from airflow_provider.execution.tasks.operator import ExecutionOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider.buddy.api import models, requests
+    from airflow_provider.buddy.api import bodies, models, requests
     from airflow_provider.buddy.executions import lost_starts, mapping
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
 else:
+    bodies = Lazy("airflow_provider.buddy.api.bodies")
     requests = Lazy("airflow_provider.buddy.api.requests")
     lost_starts = Lazy("airflow_provider.buddy.executions.lost_starts")
     mapping = Lazy("airflow_provider.buddy.executions.mapping")
@@ -140,7 +141,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
         body = self._body()
         workspace, project = hook.namespace()
         pipeline = yield from requests.resolve_pipeline(workspace, project, self.pipeline)
-        if actions := _sequence(self.actions_to_run, "actions_to_run"):
+        if actions := bodies.name_list(self.actions_to_run, "actions_to_run"):
             body["actions_to_run"] = yield from requests.resolve_actions(workspace, project, pipeline, actions)
         return workspace, project, pipeline, body
 
@@ -162,23 +163,19 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator):
 
         :raises ConfigurationError: for arguments that Buddy would refuse, or take for something else.
         """
-        refs = {name: value for name in ("branch", "tag", "pull_request") if (value := getattr(self, name)) not in (None, "")}
-        if len(refs) > 1:
-            raise ConfigurationError(f"Buddy: only one of branch, tag and pull_request can be given, not {' and '.join(refs)}.")
-        if self.priority not in (None, "", "LOW", "NORMAL", "HIGH"):
-            raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {self.priority!r}.")
-        variables = _variables(self.variables, self.secret_variables)
-        body = {
-            "to_revision": {"revision": self.revision or "HEAD"},
-            **{name: {"name": str(value)} for name, value in refs.items()},
-            "variables": variables,
-            "priority": self.priority,
-            "refresh": self.refresh,
-            "clear_cache": self.clear_cache,
-            "delay_until": _moment(self.delay_until),
-            "environment": self.environment,
-        }
-        return {name: value for name, value in body.items() if value not in (None, "", False, [])}
+        return bodies.run_body(
+            branch=self.branch,
+            tag=self.tag,
+            pull_request=self.pull_request,
+            revision=self.revision,
+            variables=self.variables,
+            secret_variables=self.secret_variables,
+            priority=self.priority,
+            refresh=self.refresh,
+            clear_cache=self.clear_cache,
+            delay_until=self.delay_until,
+            environment=self.environment,
+        )
 
 
 class _OnExecution(BuddyTask):
@@ -305,7 +302,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator):
 
     def plan(self, hook: Any) -> Flow[Any]:
         """Check the arguments, and find the gate that waits."""
-        variables = _variables(self.variables, self.secret_variables)
+        variables = bodies.variable_list(self.variables, self.secret_variables)
         if self.operation:
             try:
                 one_of(self.operation, [*OPERATIONS.values(), "RUN_DELAYED"], "operation")
@@ -470,54 +467,8 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
         with self.make_hook() as hook:
             action = hook.get_action(self.pipeline, self.action)
         self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)
-        return without_secrets(action, reveal=_sequence(self.reveal_fields, "reveal_fields"))
+        return without_secrets(action, reveal=bodies.name_list(self.reveal_fields, "reveal_fields"))
 
 
 def _values(secrets: Mapping[str, Any] | None) -> list[str]:
     return [str(value) for value in secrets.values()] if isinstance(secrets, Mapping) else []
-
-
-def _variables(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """
-    Variables as Buddy takes them.
-
-    :raises ConfigurationError: for what is no dict, a value that is no scalar, or a name given twice.
-    """
-    for name, given in (("variables", plain), ("secret_variables", secret)):
-        if not isinstance(given or {}, Mapping):
-            raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
-    variables: list[dict[str, Any]] = [
-        {"key": str(key), "value": _text(key, value), **flag}
-        for given, flag in ((plain, {}), (secret, {"encrypted": True}))
-        for key, value in (given or {}).items()
-    ]
-    names = [str(variable["key"]) for variable in variables]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
-    return variables
-
-
-def _text(key: object, value: object) -> str:
-    """Buddy's variables are strings: scalars are written as one would type them, all else is an error."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise ConfigurationError(f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. Make it a string.")
-
-
-def _sequence(value: object, name: str) -> list[Any]:
-    """
-    A list that a template may have given.
-
-    :raises ConfigurationError: if it is none.
-    """
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not all(isinstance(item, (int, str)) for item in value):
-        raise ConfigurationError(f"Buddy: {name} must be a list of ids and names, not {value!r}.")
-    return list(value)
-
-
-def _moment(value: datetime | str | None) -> str | None:
-    """A moment as Buddy takes it: UTC, milliseconds, ``Z``."""
-    when = moment(value, "Buddy: delay_until")
-    return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
