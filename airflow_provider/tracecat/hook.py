@@ -478,13 +478,13 @@ class TracecatHook(ExecutionHook):
     def _introduce(self) -> Flow[str]:
         info = yield from requests.get_info()
         try:
-            seen: Sequence[models.Workspace] = yield from requests.list_workspaces()
+            workspaces: Sequence[models.Workspace] = yield from requests.list_workspaces()
         except Forbidden as error:
             if "Missing scopes" not in (error.reason or ""):
                 raise
-            seen = []  # workspace:read is not among the scopes that are needed
+            workspaces = []  # workspace:read is not among the scopes that are needed
             yield from requests.list_executions(self.namespace(), {"limit": 1})
-        names = ", ".join(f"{item.name} ({item.id})" for item in seen) or "none"
+        names = ", ".join(f"{item.name} ({item.id})" for item in workspaces) or "none"
         assert self._endpoint is not None
         text = f"Connected to {self._endpoint.base_url}, version {info.version or 'unknown'}"
         if self._endpoint.login is None:
@@ -507,6 +507,6 @@ class TracecatHook(ExecutionHook):
             workspace = self.namespace()
         except ConfigurationError as error:
             raise ConfigurationError(f"{error} It may see: {names}.") from None
-        if seen and workspace not in [item.id for item in seen]:
+        if workspaces and workspace not in [item.id for item in workspaces]:
             raise ConfigurationError(f"Tracecat: workspace {workspace} is none that the credential may see: {names}.")
-        return f"{text}; workspace {next((item.name for item in seen if item.id == workspace), workspace)}."
+        return f"{text}; workspace {next((item.name for item in workspaces if item.id == workspace), workspace)}."

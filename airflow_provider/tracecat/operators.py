@@ -110,7 +110,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator):
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
         query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": requests.started_after(moment)}
-        return (yield from requests.found(workspace, query))
+        return (yield from requests.latest_runs(workspace, query))
 
     def mark(self, plan: Any, marker: str) -> str:
         """The marker, and the start of the newest execution before ours: by Tracecat's clock, which may differ from this one."""

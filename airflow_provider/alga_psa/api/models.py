@@ -54,8 +54,8 @@ class Linked(Model):
     def href(self, name: str) -> str | None:
         """A link's address, relative to the host; ``edit``, ``patch`` and ``delete`` of executions lead nowhere."""
         link = self.links.get(name)
-        found = link.get("href") if isinstance(link, dict) else link
-        return found if isinstance(found, str) else None
+        address = link.get("href") if isinstance(link, dict) else link
+        return address if isinstance(address, str) else None
 
 
 class LogEntry(Model):

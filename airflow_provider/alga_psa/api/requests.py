@@ -24,7 +24,7 @@ MAX_LIST_PAGES = 40
 """Pages of a list that a look-up reads at most."""
 
 
-def z(value: datetime | str | None, name: str) -> str | None:
+def timestamp(value: datetime | str | None, name: str) -> str | None:
     """A moment as AlgaPSA takes it: UTC, milliseconds, ``Z``; other forms are refused there."""
     when = moment(value, f"AlgaPSA: {name}")
     return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -74,44 +74,44 @@ def resolve_rule(rule: str) -> Flow[str]:
     text = str(rule).strip()
     if is_uuid(text):
         return text.lower()
-    there: list[models.Rule] = []
-    page, at = rules(), None
+    candidates: list[models.Rule] = []
+    page, cursor = rules(), None
     for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        there += items
-        if at is None:
+        items, cursor = yield from page(cursor)
+        candidates += items
+        if cursor is None:
             break
-    named = [item for item in there if item.name == text]
+    named = [item for item in candidates if item.name == text]
     if text and len(named) == 1:
         return named[0].rule_id
-    what = "names several rules" if named else "names no rule of this tenant"
-    near = [item for item in there if (item.name or "").strip().casefold() == text.casefold()]
-    some = named or near + [item for item in there if item not in near]
-    shown = ", ".join(f"{item.name!r} ({item.rule_id}, {item.status})" for item in some[:20])
-    more = f" and {len(some) - 20} more" if len(some) > 20 else ""
-    cut = "" if at is None else f" Only the first {len(there)} were looked at."
-    raise ConfigurationError(f"AlgaPSA: {text!r} {what}: {shown or 'there are none'}{more}.{cut} Give its id.", system="alga_psa")
+    problem = "names several rules" if named else "names no rule of this tenant"
+    near = [item for item in candidates if (item.name or "").strip().casefold() == text.casefold()]
+    listed = named or near + [item for item in candidates if item not in near]
+    shown = ", ".join(f"{item.name!r} ({item.rule_id}, {item.status})" for item in listed[:20])
+    more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
+    cut = "" if cursor is None else f" Only the first {len(candidates)} were looked at."
+    raise ConfigurationError(f"AlgaPSA: {text!r} {problem}: {shown or 'there are none'}{more}.{cut} Give its id.", system="alga_psa")
 
 
 def get_rule(rule: str) -> Flow[models.Rule]:
     """``GET /automation/rules/{id}``, by id or exact name."""
-    found = yield from resolve_rule(rule)
-    return (yield from send(routes.GET_RULE(rule=found))).data
+    rule_id = yield from resolve_rule(rule)
+    return (yield from send(routes.GET_RULE(rule=rule_id))).data
 
 
 def execute_rule(
     rule: str, execution_data: Mapping[str, Any] | None = None, *, simulate: bool = False, override_conditions: bool = False
 ) -> Flow[models.Execution]:
     """``POST /automation/rules/{id}/execute``. Never repeated: whether it took effect is found out by a marker in the data."""
-    found = yield from resolve_rule(rule)
+    rule_id = yield from resolve_rule(rule)
     body = {
-        "automation_rule_id": found,  # asked for, although the path decides
+        "automation_rule_id": rule_id,  # asked for, although the path decides
         "execution_data": dict(execution_data or {}),
         "dry_run": simulate,
         "override_conditions": override_conditions,
     }
     try:
-        return (yield from send(routes.EXECUTE_RULE(rule=found, body=body))).data
+        return (yield from send(routes.EXECUTE_RULE(rule=rule_id, body=body))).data
     except Conflict as error:
         raise error.adding(
             "Activate the rule in AlgaPSA; or give override_conditions=True, which executes a rule that is not active."
@@ -153,8 +153,8 @@ def executions(**filters: Unpack[ExecutionFilters]) -> Pages[models.Execution]:
 def active() -> Pages[models.Glance]:
     """``GET /automation/executions``: those of all rules that run, then those that are still to run, with the status only."""
 
-    def get(at: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
-        status, number = at or ("running", 1)
+    def get(cursor: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
+        status, number = cursor or ("running", 1)
         answer = yield from send(routes.LIST_GLANCES(query={"status": status, "page": number, "limit": MANY}))
         if answer.data and _more(answer.pagination, number):
             return answer.data, (status, number + 1)
@@ -181,8 +181,8 @@ def _filters(
     return {
         "automation_rule_id": None if rule is None else (yield from resolve_rule(rule)),
         "status": status,
-        "started_from": z(started_from, "started_from"),
-        "started_to": z(started_to, "started_to"),
+        "started_from": timestamp(started_from, "started_from"),
+        "started_to": timestamp(started_to, "started_to"),
         "has_errors": None if has_errors is None else str(bool(has_errors)).lower(),
         "trigger_type": trigger_type,
     }
@@ -190,14 +190,14 @@ def _filters(
 
 def get_execution(ref: str) -> Flow[models.Execution]:
     """``GET /automation/executions/{id}``."""
-    found = parse_ref(ref)
-    return (yield from send(routes.GET_EXECUTION(ref=found, execution=found))).data
+    execution_id = parse_ref(ref)
+    return (yield from send(routes.GET_EXECUTION(ref=execution_id, execution=execution_id))).data
 
 
 def retry_execution(ref: str) -> Flow[models.Execution]:
     """``POST /automation/executions/{id}/retry``. Not repeated. The execution keeps its id."""
-    found = parse_ref(ref)
+    execution_id = parse_ref(ref)
     try:
-        return (yield from send(routes.RETRY_EXECUTION(ref=found, execution=found))).data
+        return (yield from send(routes.RETRY_EXECUTION(ref=execution_id, execution=execution_id))).data
     except Conflict as error:
         raise error.adding("AlgaPSA retries only executions that are failed; execute the rule again instead.") from None

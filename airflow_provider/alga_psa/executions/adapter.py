@@ -32,9 +32,9 @@ class AlgaPsaAdapter(ExecutionAdapter):
         """``GET /automation/executions``: those of all rules that have not ended."""
         pages = requests.active()
 
-        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
-            items, at = yield from pages(at)
-            return [Glance(item.execution_id, item.status, iso(item.started_at)) for item in items], at
+        def page(cursor: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, cursor = yield from pages(cursor)
+            return [Glance(item.execution_id, item.status, iso(item.started_at)) for item in items], cursor
 
         return Overview((), parse_ref(ref), page)
 
@@ -67,11 +67,11 @@ class AlgaPsaAdapter(ExecutionAdapter):
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET /automation/executions``, by rule and trigger type, those that started last first."""
 
-        def page(at: Any) -> Flow[tuple[list[Snapshot], Any]]:
+        def page(cursor: Any) -> Flow[tuple[list[Snapshot], Any]]:
             if "rule" not in memo:
                 memo["rule"] = yield from requests.resolve_rule(where["rule"])
-            items, at = yield from requests.executions(rule=memo["rule"], trigger_type=where.get("trigger_type"))(at)
-            return [snapshot_of(item) for item in items], at
+            items, cursor = yield from requests.executions(rule=memo["rule"], trigger_type=where.get("trigger_type"))(cursor)
+            return [snapshot_of(item) for item in items], cursor
 
         return page
 
@@ -82,5 +82,5 @@ class AlgaPsaAdapter(ExecutionAdapter):
             execution = yield from requests.get_execution(snapshot.ref)
         if is_dry_run(execution) and not where.get("dry_runs"):
             return False
-        there = execution.trigger_data
-        return all(name in there and there[name] == value for name, value in (where.get("trigger_data") or {}).items())
+        trigger_data = execution.trigger_data
+        return all(name in trigger_data and trigger_data[name] == value for name, value in (where.get("trigger_data") or {}).items())

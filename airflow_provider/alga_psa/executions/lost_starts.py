@@ -20,17 +20,17 @@ def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapsh
 
     :returns: those found, and whether all that may have been it could be looked at.
     """
-    found: list[Snapshot] = []
-    seen = 0
-    page, at = requests.executions(rule=rule), None
+    snapshots: list[Snapshot] = []
+    count = 0
+    page, cursor = requests.executions(rule=rule), None
     for _ in range(requests.MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        seen += len(items)
-        found += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
+        items, cursor = yield from page(cursor)
+        count += len(items)
+        snapshots += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
         dated = [utc(item.started_at).timestamp() for item in items if item.started_at]
-        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return found, seen > 0 or (yield from _never_executed(rule, since))
-    return found, False
+        if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
+            return snapshots, count > 0 or (yield from _never_executed(rule, since))
+    return snapshots, False
 
 
 def _never_executed(rule: str, since: float) -> Flow[bool]:

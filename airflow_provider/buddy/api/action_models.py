@@ -104,8 +104,8 @@ class RunDockerContainer(ActionDefinition):
 
 
 def _kind(value: Any) -> str:
-    given = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return RUN_DOCKER_CONTAINER if given == RUN_DOCKER_CONTAINER else "other"
+    action_type = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return RUN_DOCKER_CONTAINER if action_type == RUN_DOCKER_CONTAINER else "other"
 
 
 AnyAction = Annotated[

@@ -73,13 +73,13 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
     :param secret: the same, for variables that Buddy keeps encrypted.
     :raises ConfigurationError: for anything but a dict, a value that is no scalar, or a name given twice.
     """
-    for name, given in (("variables", plain), ("secret_variables", secret)):
-        if not isinstance(given or {}, Mapping):
+    for name, values in (("variables", plain), ("secret_variables", secret)):
+        if not isinstance(values or {}, Mapping):
             raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
     variables: list[dict[str, Any]] = [
         {"key": str(key), "value": _text(key, value), **flag}
-        for given, flag in ((plain, {}), (secret, {"encrypted": True}))
-        for key, value in (given or {}).items()
+        for values, flag in ((plain, {}), (secret, {"encrypted": True}))
+        for key, value in (values or {}).items()
     ]
     names = [str(variable["key"]) for variable in variables]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -129,8 +129,8 @@ class ActionExecution(Model):
     @property
     def id(self) -> str | None:
         """Its id; taken from ``url`` where the answer leaves it out. None if it can't be one."""
-        found = self.action_execution_id or (self.url or "").rstrip("/").rsplit("/", 1)[-1]
-        return found if is_segment(found) else None
+        identifier = self.action_execution_id or (self.url or "").rstrip("/").rsplit("/", 1)[-1]
+        return identifier if is_segment(identifier) else None
 
 
 class Revision(Model):

@@ -74,8 +74,8 @@ def list_variables(workspace: str, scope: Mapping[str, Any]) -> Flow[list[models
 
     :raises ConfigurationError: for a filter that there is not, which the API would ignore.
     """
-    if unknown := set(scope).difference(known := list(VariableScope.__annotations__)):
-        raise ConfigurationError(f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(known)}.")
+    if unknown := set(scope).difference(scopes := list(VariableScope.__annotations__)):
+        raise ConfigurationError(f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(scopes)}.")
     old = {"project_name": "projectName", "pipeline_id": "pipelineId", "action_id": "actionId"}
     query = {**scope, **{old[name]: value for name, value in scope.items() if name in old}}
     return (yield from send(routes.LIST_VARIABLES(workspace=workspace, query=query))).variables
@@ -113,44 +113,44 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
     if text.isdecimal():
         return int(text)
     named: list[models.Pipeline] = []
-    there: list[str] = []
-    page, at = pipelines(workspace, project), None
+    labels: list[str] = []
+    page, cursor = pipelines(workspace, project), None
     for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
+        items, cursor = yield from page(cursor)
         for item in items:
             if item.identifier == text:
                 return item.id
-            there.append(f"{item.identifier or item.name} ({item.id})")
+            labels.append(f"{item.identifier or item.name} ({item.id})")
             if item.name == text:
                 named.append(item)
-        if at is None:
+        if cursor is None:
             break
     if len(named) == 1:
         return named[0].id
-    what = "names several pipelines" if named else "names no pipeline that the token may see"
-    some = [f"{item.identifier} ({item.id})" for item in named] or there[:20]
+    problem = "names several pipelines" if named else "names no pipeline that the token may see"
+    shown = [f"{item.identifier} ({item.id})" for item in named] or labels[:20]
     raise ConfigurationError(
-        f"Buddy: {text!r} {what} in {workspace}/{project}: {', '.join(some) or 'there are none'}. Give its id.", system="buddy"
+        f"Buddy: {text!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
     )
 
 
 def get_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[models.Pipeline]:
     """``GET .../pipelines/:pipeline_id``, by id, identifier or name."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return (yield from send(routes.GET_PIPELINE(workspace=workspace, project=project, pipeline=found)))
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.GET_PIPELINE(workspace=workspace, project=project, pipeline=pipeline_id)))
 
 
 def list_actions(workspace: str, project: str, pipeline: int | str) -> Flow[list[action_models.ActionDefinition]]:
     """``GET .../pipelines/:pipeline_id/actions``; items may carry fewer fields than :func:`get_action` gives."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return list((yield from send(routes.LIST_ACTIONS(workspace=workspace, project=project, pipeline=found))).actions)
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return list((yield from send(routes.LIST_ACTIONS(workspace=workspace, project=project, pipeline=pipeline_id))).actions)
 
 
 def get_action(workspace: str, project: str, pipeline: int | str, action: int | str) -> Flow[action_models.ActionDefinition]:
     """``GET .../pipelines/:pipeline_id/actions/:action_id``, both by id or name."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    [number] = yield from resolve_actions(workspace, project, found, [action])
-    return (yield from send(routes.GET_ACTION(workspace=workspace, project=project, pipeline=found, action=number)))
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    [action_id] = yield from resolve_actions(workspace, project, pipeline_id, [action])
+    return (yield from send(routes.GET_ACTION(workspace=workspace, project=project, pipeline=pipeline_id, action=action_id)))
 
 
 def resolve_actions(workspace: str, project: str, pipeline: int, actions: Sequence[int | str]) -> Flow[list[int]]:
@@ -161,28 +161,28 @@ def resolve_actions(workspace: str, project: str, pipeline: int, actions: Sequen
     """
     if all(str(action).strip().isdecimal() for action in actions):
         return [int(action) for action in actions]
-    there = yield from list_actions(workspace, project, pipeline)
-    return [pick_action(action, [(item.id, item.name) for item in there]) for action in actions]
+    definitions = yield from list_actions(workspace, project, pipeline)
+    return [pick_action(action, [(item.id, item.name) for item in definitions]) for action in actions]
 
 
-def pick_action(action: int | str, there: Sequence[tuple[int | None, str | None]]) -> int:
+def pick_action(action: int | str, candidates: Sequence[tuple[int | None, str | None]]) -> int:
     """
     Pick an action by its id or name.
 
-    :param there: id and name of each action that there is.
+    :param candidates: id and name of each action that there is.
     :raises ConfigurationError: if there is none, or several have that name.
     """
     text = str(action).strip()
-    ids = {number for number, _ in there if number is not None}
+    ids = {number for number, _ in candidates if number is not None}
     if text.isdecimal() and int(text) in ids:
         return int(text)
-    found = sorted({number for number, name in there if name == text and number is not None})
-    if len(found) == 1:
-        return found[0]
-    what = "names several actions" if found else "names no action"
-    some = [f"{name!r} ({number})" for number, name in there if not found or name == text]
+    matches = sorted({number for number, name in candidates if name == text and number is not None})
+    if len(matches) == 1:
+        return matches[0]
+    problem = "names several actions" if matches else "names no action"
+    labels = [f"{name!r} ({number})" for number, name in candidates if not matches or name == text]
     raise ConfigurationError(
-        f"Buddy: {text!r} {what} of the pipeline: {', '.join(some[:20]) or 'it has none'}. Give its id.", system="buddy"
+        f"Buddy: {text!r} {problem} of the pipeline: {', '.join(labels[:20]) or 'it has none'}. Give its id.", system="buddy"
     )
 
 
@@ -191,12 +191,12 @@ def pick_action(action: int | str, there: Sequence[tuple[int | None, str | None]
 
 def executions(workspace: str, project: str, pipeline: int | str) -> Pages[models.Execution]:
     """``GET .../pipelines/:pipeline_id/executions``, newest first. Items are summaries."""
-    found: list[int] = []
+    resolved: list[int] = []
 
     def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
-        if not found:
-            found.append((yield from resolve_pipeline(workspace, project, pipeline)))
-        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found[0], query=_page(number)))
+        if not resolved:
+            resolved.append((yield from resolve_pipeline(workspace, project, pipeline)))
+        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=resolved[0], query=_page(number)))
         return answer.executions, answer.total_page_count == number
 
     return numbered(get, lambda execution: execution.id)
@@ -214,8 +214,10 @@ def glances(workspace: str, project: str, pipeline: int) -> Pages[models.Glance]
 
 def page_of_executions(workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
     """``GET .../pipelines/:pipeline_id/executions``: one page."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return (yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found, query=_page(page)))).executions
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return (
+        yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=pipeline_id, query=_page(page)))
+    ).executions
 
 
 def get_execution(ref: str) -> Flow[models.Execution]:
@@ -225,8 +227,8 @@ def get_execution(ref: str) -> Flow[models.Execution]:
 
 def run_pipeline(workspace: str, project: str, pipeline: int | str, body: Mapping[str, Any]) -> Flow[models.Execution]:
     """``POST .../executions``. Never repeated: whether it took effect is found out by a marker in the comment."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=found)))
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=pipeline_id)))
 
 
 def run_pipeline_with(
@@ -245,10 +247,10 @@ def run_pipeline_with(
     """
     body = run_body(**arguments)
     actions = name_list(actions_to_run, "actions_to_run")
-    found = yield from resolve_pipeline(workspace, project, pipeline)
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
     if actions:
-        body["actions_to_run"] = yield from resolve_actions(workspace, project, found, actions)
-    return (yield from run_pipeline(workspace, project, found, {**body, **({"comment": comment} if comment else {})}))
+        body["actions_to_run"] = yield from resolve_actions(workspace, project, pipeline_id, actions)
+    return (yield from run_pipeline(workspace, project, pipeline_id, {**body, **({"comment": comment} if comment else {})}))
 
 
 def change_execution(

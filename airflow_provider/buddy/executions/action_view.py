@@ -57,15 +57,15 @@ class ActionView(BuddyAdapter):
 
         :raises ConfigurationError: if the pipeline has no such action, or several of that name.
         """
-        there = execution.action_executions
+        executions = execution.action_executions
         if ref.action_execution is not None:
-            listed = [item for item in there if item.id == ref.action_execution]
+            listed = [item for item in executions if item.id == ref.action_execution]
             if not listed:  # replaced by a retry, or by an installation that does not tell the ids
                 listed = [(yield from requests.get_action_execution(str(ref)))]
                 listed[0].action_execution_id = ref.action_execution
             return listed
         assert self._action is not None
-        chosen = [item for item in there if self._action in (str(item.action.id), item.action.name)]
+        chosen = [item for item in executions if self._action in (str(item.action.id), item.action.name)]
         if not chosen:
             if not self._defined:
                 actions = yield from requests.list_actions(ref.workspace, ref.project, ref.pipeline)
@@ -73,33 +73,33 @@ class ActionView(BuddyAdapter):
             requests.pick_action(self._action, self._defined)
             return []
         if len({item.action.id for item in chosen}) > 1:
-            number = requests.pick_action(self._action, [(item.action.id, item.action.name) for item in there])
+            number = requests.pick_action(self._action, [(item.action.id, item.action.name) for item in executions])
             chosen = [item for item in chosen if item.action.id == number]
         return chosen if self._which == "all" else chosen[:1] if self._which == "first" else chosen[-1:]
 
     def _seen(self, ref: BuddyRef, execution: models.Execution, chosen: list[models.ActionExecution]) -> Snapshot:
-        seen = snapshot_of(ref, execution.model_copy(update={"action_executions": chosen}))
+        snapshot = snapshot_of(ref, execution.model_copy(update={"action_executions": chosen}))
         over = phase_of(execution.status).ended
-        steps = seen.steps
+        steps = snapshot.steps
         phase = decisive(step.phase for step in steps) or Phase.QUEUED
-        one = next((step for step in steps if step.phase is phase), None)
-        status = one.status if one else "INITIAL"
+        decisive_step = next((step for step in steps if step.phase is phase), None)
+        status = decisive_step.status if decisive_step else "INITIAL"
         if over and phase is Phase.QUEUED:  # actions behind a failed one stay as they were
             phase = Phase.SKIPPED
         elif phase.ended and not over and self._may_run_again(ref, execution, chosen, phase):
             phase = Phase.RUNNING
-        seen.phase, seen.status = phase, status
-        seen.error = one.error if one else None
+        snapshot.phase, snapshot.status = phase, status
+        snapshot.error = decisive_step.error if decisive_step else None
         if phase is Phase.SKIPPED and over:
-            seen.error = f"the execution ended {execution.status} without running it"
-        seen.started_at = min((step.started_at for step in steps if step.started_at), default=None)
-        seen.finished_at = max((step.finished_at for step in steps if step.finished_at), default=None) if phase.ended else None
-        seen.waiting_for = seen.waiting_for if phase is Phase.WAITING else None
-        seen.partial, seen.settled = None, True
+            snapshot.error = f"the execution ended {execution.status} without running it"
+        snapshot.started_at = min((step.started_at for step in steps if step.started_at), default=None)
+        snapshot.finished_at = max((step.finished_at for step in steps if step.finished_at), default=None) if phase.ended else None
+        snapshot.waiting_for = snapshot.waiting_for if phase is Phase.WAITING else None
+        snapshot.partial, snapshot.settled = None, True
         if len(steps) == 1 and steps[0].id:
-            seen.ref = str(BuddyRef(ref.workspace, ref.project, ref.pipeline, ref.execution, steps[0].id))
-            seen.url = steps[0].url or seen.url
-        return seen
+            snapshot.ref = str(BuddyRef(ref.workspace, ref.project, ref.pipeline, ref.execution, steps[0].id))
+            snapshot.url = steps[0].url or snapshot.url
+        return snapshot
 
     def _may_run_again(self, ref: BuddyRef, execution: models.Execution, chosen: list[models.ActionExecution], phase: Phase) -> bool:
         """
@@ -109,6 +109,6 @@ class ActionView(BuddyAdapter):
         """
         if ref.action_execution is not None or self._which == "first" or (self._which == "last" and phase is not Phase.FAILED):
             return False
-        there: list[Any] = execution.action_executions
-        behind = there[max(i for i, item in enumerate(there) if item.action.id == chosen[-1].action.id) + 1 :]
+        executions: list[Any] = execution.action_executions
+        behind = executions[max(i for i, item in enumerate(executions) if item.action.id == chosen[-1].action.id) + 1 :]
         return all(phase_of(item.status) in _BEFORE for item in behind)

@@ -54,9 +54,9 @@ class BuddyAdapter(ExecutionAdapter):
         pages = requests.glances(parsed.workspace, parsed.project, parsed.pipeline)
         pipeline, behind = f"{parsed.workspace}/{parsed.project}/{parsed.pipeline}", str(parsed).removeprefix(str(parsed.whole))
 
-        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
-            items, at = yield from pages(at)
-            return [Glance(f"{pipeline}/{item.id}{behind}", item.status) for item in items], at
+        def page(cursor: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, cursor = yield from pages(cursor)
+            return [Glance(f"{pipeline}/{item.id}{behind}", item.status) for item in items], cursor
 
         return Overview((parsed.workspace, parsed.project, str(parsed.pipeline)), str(parsed), page)
 
@@ -182,36 +182,36 @@ class BuddyAdapter(ExecutionAdapter):
             for item in items
             if item.id > int(newest) and _same(item.comment, execution.comment) and _same(_revision(item), _revision(execution))
         ]
-        found = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
-        return (found, True) if len(found) == 1 else ([], not found)
+        snapshots = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
+        return (snapshots, True) if len(snapshots) == 1 else ([], not snapshots)
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET .../pipelines/:pipeline_id/executions``, newest first."""
         workspace, project = where["workspace"], where["project"]
 
-        def page(at: Any) -> Flow[tuple[list[Snapshot], Any]]:
+        def page(cursor: Any) -> Flow[tuple[list[Snapshot], Any]]:
             if "pipeline" not in memo:
                 memo["pipeline"] = yield from requests.resolve_pipeline(workspace, project, where["pipeline"])
             pipeline = memo["pipeline"]
-            items, at = yield from requests.executions(workspace, project, pipeline)(at)
-            return [snapshot_of(BuddyRef(workspace, project, pipeline, item.id), item) for item in items], at
+            items, cursor = yield from requests.executions(workspace, project, pipeline)(cursor)
+            return [snapshot_of(BuddyRef(workspace, project, pipeline, item.id), item) for item in items], cursor
 
         return page
 
     def matches(self, where: Mapping[str, Any], snapshot: Snapshot) -> Flow[bool | None]:
         """By branch, tag, revision and comment; ``GET .../executions/:id`` where the list does not tell them."""
-        asked = {name: where[name] for name in ("branch", "tag", "revision", "comment") if where.get(name)}
+        criteria = {name: where[name] for name in ("branch", "tag", "revision", "comment") if where.get(name)}
         fields = snapshot.system_fields
-        if any(fields.get(_FIELDS[name]) is None for name in asked):
+        if any(fields.get(_FIELDS[name]) is None for name in criteria):
             try:
                 fields = (yield from self.read(snapshot.ref)).system_fields
             except NotFound:
                 return None
-        fits = [_fits(name, text, fields.get(_FIELDS[name])) for name, text in asked.items()]
+        fits = [_fits(name, text, fields.get(_FIELDS[name])) for name, text in criteria.items()]
         if all(fits):
             return True
         # A queued execution may not know its revision yet.
-        return None if snapshot.phase is Phase.QUEUED and "revision" in asked and fields.get("to_revision") is None else False
+        return None if snapshot.phase is Phase.QUEUED and "revision" in criteria and fields.get("to_revision") is None else False
 
 
 def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:
@@ -227,19 +227,19 @@ _NEWEST = " newest="
 _FIELDS = {"branch": "branch", "tag": "tag", "revision": "to_revision", "comment": "comment"}
 
 
-def _fits(name: str, asked: str, there: object) -> bool:
-    if there is None:
+def _fits(name: str, wanted: str, actual: object) -> bool:
+    if actual is None:
         return False
-    text = str(there)
+    text = str(actual)
     if name == "comment":
-        return asked in text
+        return wanted in text
     if name == "revision":  # either may be the short form
-        return len(text) >= SHORT_REVISION and (text.startswith(asked) or asked.startswith(text))
-    return asked == text
+        return len(text) >= SHORT_REVISION and (text.startswith(wanted) or wanted.startswith(text))
+    return wanted == text
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return one is None or other is None or one == other
+def _same(first: str | None, second: str | None) -> bool:
+    return first is None or second is None or first == second
 
 
 def _revision(execution: models.Execution) -> str | None:

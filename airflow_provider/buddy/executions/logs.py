@@ -163,26 +163,26 @@ class LogReader:
     def _whole(self, of: LogOf) -> Flow[models.ActionExecution]:
         """The routes that older installations have; the first that answers is asked first from now on."""
         ref, path = str(of.execution), of.execution.path
-        asked: dict[str, Request[models.ActionExecution]] = {}
+        candidates: dict[str, Request[models.ActionExecution]] = {}
         if of.action_execution:
-            asked["step"] = routes.GET_ACTION_EXECUTION(ref=ref, action_execution=of.action_execution, **path)
+            candidates["step"] = routes.GET_ACTION_EXECUTION(ref=ref, action_execution=of.action_execution, **path)
         if of.action:
-            asked["action"] = routes.GET_ACTION_LOG(ref=ref, action=of.action, **path)
-            asked["actions"] = routes.GET_ACTIONS_LOG(ref=ref, action=of.action, **path)
+            candidates["action"] = routes.GET_ACTION_LOG(ref=ref, action=of.action, **path)
+            candidates["actions"] = routes.GET_ACTIONS_LOG(ref=ref, action=of.action, **path)
         missing: NotFound | None = None
         gone: list[tuple[str, str]] = []
-        for name, request in asked.items():
+        for name, request in candidates.items():
             if (of.key, name) in self._gone:
                 continue
             try:
-                found = yield from send(request)
+                answer = yield from send(request)
             except NotFound as error:
                 missing = missing or error
                 gone.append((of.key, name))
             else:
                 self._gone.update(gone)
-                return found
-        self._gone.difference_update((of.key, name) for name in (*asked, "logs"))
+                return answer
+        self._gone.difference_update((of.key, name) for name in (*candidates, "logs"))
         raise missing or NotFound(f"Buddy: execution {of.execution} names neither action nor action execution.", ref=str(of.execution))
 
     def _from_address(self, of: LogOf, cursor: Cursor, limit: int) -> Flow[tuple[list[str], bool]]:
@@ -241,11 +241,11 @@ def log_lines(ref: str, offset: int = 0, size: int = PAGE) -> Pages[str]:
 def list_log_lines(ref: str, offset: int, limit: int) -> Flow[list[str]]:
     """At most ``limit`` of the lines that :func:`log_lines` gives."""
     lines: list[str] = []
-    page, at = log_lines(ref, offset, min(limit, PAGE)), None
+    page, position = log_lines(ref, offset, min(limit, PAGE)), None
     while len(lines) < limit:
-        some, at = yield from page(at)
-        lines += some
-        if at is None:
+        more, position = yield from page(position)
+        lines += more
+        if position is None:
             break
     return lines[:limit]
 

@@ -22,11 +22,11 @@ def find_started(workspace: str, project: str, pipeline: int, marker: str, since
 
     :returns: those found, and whether all that may have been it could be looked at.
     """
-    found: list[Snapshot] = []
+    snapshots: list[Snapshot] = []
     certain = True
-    page, at = requests.executions(workspace, project, pipeline), None
+    page, cursor = requests.executions(workspace, project, pipeline), None
     for _ in range(requests.MAX_LIST_PAGES):
-        items, at = yield from page(at)
+        items, cursor = yield from page(cursor)
         for item in items:
             ref = BuddyRef(workspace, project, pipeline, item.id)
             if item.comment is None:
@@ -36,8 +36,8 @@ def find_started(workspace: str, project: str, pipeline: int, marker: str, since
                     certain = False
                     continue
             if marker in (item.comment or ""):
-                found.append(snapshot_of(ref, item))
+                snapshots.append(snapshot_of(ref, item))
         dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
-        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return found, certain
-    return found, False
+        if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
+            return snapshots, certain
+    return snapshots, False

@@ -69,9 +69,9 @@ def _waiting_for(actions: list[models.ActionExecution]) -> str | None:
     for item in actions:
         if phase_of(item.status) is Phase.WAITING:
             gate = item.action
-            asked = ", ".join(variable.key for variable in gate.variables)
+            keys = ", ".join(variable.key for variable in gate.variables)
             says = f" {gate.comment!r}" if gate.comment else ""
-            texts.append(f"{step_of(item).name} ({gate.type}){says}" + (f", asking for {asked}" if asked else ""))
+            texts.append(f"{step_of(item).name} ({gate.type}){says}" + (f", asking for {keys}" if keys else ""))
     return "; ".join(texts) or None
 
 
@@ -123,8 +123,8 @@ def _filled(**values: Any) -> dict[str, Any] | None:
 
 
 def _progress(actions: list[models.ActionExecution]) -> float | None:
-    known = [100.0 if phase_of(action.status).ended else action.progress or 0.0 for action in actions]
-    return round(sum(known) / len(known), 1) if known else None
+    percentages = [100.0 if phase_of(action.status).ended else action.progress or 0.0 for action in actions]
+    return round(sum(percentages) / len(percentages), 1) if percentages else None
 
 
 def _name(value: models.Named | str | int | None) -> str | int | None:

@@ -26,16 +26,16 @@ def without_secrets(action: ActionDefinition, reveal: Collection[str] = ()) -> d
     :param reveal: names of fields to give whatever they hold.
     :returns: the fields, and ``omitted``: names of those left out.
     """
-    given = {name: value for name, value in action.model_dump(mode="json", exclude_unset=True).items() if value is not None}
-    known = _known(action)
+    values = {name: value for name, value in action.model_dump(mode="json", exclude_unset=True).items() if value is not None}
+    known_fields = _known(action)
     shown: dict[str, Any] = {}
     omitted: set[str] = set()
-    for name, value in given.items():
+    for name, value in values.items():
         if name in reveal:
             shown[name] = value
         elif name == "variables":
             shown[name] = [_variable(variable, omitted) for variable in action.variables]
-        elif name not in known or name in UNKNOWN_FIELDS or _secret(name, plain := _plain(known[name], name, omitted)):
+        elif name not in known_fields or name in UNKNOWN_FIELDS or _secret(name, plain := _plain(known_fields[name], name, omitted)):
             omitted.add(name)
         else:
             shown[name] = plain

@@ -113,16 +113,17 @@ def _query(workspace: str, workflow: str | None = None, trigger_type: Any = None
     for name in ("start_time_from", "start_time_to", "close_time_from", "close_time_to"):
         if (bound := moment(filters.get(name), f"Tracecat: {name}")) is not None:
             filters[name] = bound.isoformat().replace("+00:00", "Z")
-    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
-    return {"workflow_id": found, "trigger": trigger_type, **filters}
+    workflow_id = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return {"workflow_id": workflow_id, "trigger": trigger_type, **filters}
 
 
 def recent_executions(
     workspace: str, workflow: str | None, trigger_type: str | Sequence[str] | None, user_id: str | None, limit: int
 ) -> Flow[list[models.Summary]]:
     """:func:`list_executions` by the hook's filters, whose workflow may be an alias."""
-    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
-    return (yield from list_executions(workspace, {"workflow_id": found, "trigger": trigger_type, "user_id": user_id, "limit": limit}))
+    workflow_id = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    query = {"workflow_id": workflow_id, "trigger": trigger_type, "user_id": user_id, "limit": limit}
+    return (yield from list_executions(workspace, query))
 
 
 def running(workspace: str) -> Pages[models.Glance]:
@@ -136,9 +137,9 @@ def running(workspace: str) -> Pages[models.Glance]:
     return page
 
 
-def found(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
+def latest_runs(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
     """
-    All that a search finds, newest start first, each execution once: one that was reset is listed with each of its runs.
+    All executions that a search finds, newest start first, each with its latest run only.
 
     :raises ConfigurationError: if that is too much.
     """
@@ -147,8 +148,8 @@ def found(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]
     for _ in range(MAX_PAGES):
         items, cursor = yield from pages(cursor)
         for item in items:
-            known = latest.get(item.id)
-            if known is None or _start(item) > _start(known):
+            previous = latest.get(item.id)
+            if previous is None or _start(item) > _start(previous):
                 latest[item.id] = item
         if cursor is None:
             return sorted(latest.values(), key=_start, reverse=True)
@@ -179,8 +180,8 @@ def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
 
 def run_workflow(workspace: str, workflow: str, inputs: Any) -> Flow[models.Started]:
     """``POST .../workflow-executions``. Never repeated; its answer comes before there is an execution."""
-    found = yield from resolve_workflow(workspace, workflow)
-    body = {"workflow_id": found, **({} if inputs is None else {"inputs": inputs})}
+    workflow_id = yield from resolve_workflow(workspace, workflow)
+    body = {"workflow_id": workflow_id, **({} if inputs is None else {"inputs": inputs})}
     return (yield from routes.RUN_WORKFLOW(workspace, body=body))
 
 
@@ -232,8 +233,8 @@ def page_of_workflows(workspace: str, limit: int) -> Flow[list[models.Workflow]]
 
 def get_workflow(workspace: str, workflow: str) -> Flow[models.Workflow]:
     """``GET .../workflows/:id``, by id or alias. The answer holds the webhook's secret."""
-    found = yield from resolve_workflow(workspace, workflow)
-    return (yield from routes.GET_WORKFLOW(workspace, workflow=found))
+    workflow_id = yield from resolve_workflow(workspace, workflow)
+    return (yield from routes.GET_WORKFLOW(workspace, workflow=workflow_id))
 
 
 def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
@@ -245,7 +246,7 @@ def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
     text = str(workflow).strip()
     if is_workflow_id(text):
         return text
-    there: list[str] = []
+    aliases: list[str] = []
     pages, cursor = workflows(workspace), None
     for _ in range(MAX_PAGES):
         items, cursor = yield from pages(cursor)
@@ -253,20 +254,20 @@ def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
             if text and item.alias == text:
                 return item.id
             if item.alias:
-                there.append(item.alias)
+                aliases.append(item.alias)
         if cursor is None:
             break
     raise ConfigurationError(
         f"Tracecat: {text!r} is neither the id nor the alias of a workflow that the credential may see. Aliases: "
-        f"{', '.join(there[:20]) or 'none'}.",
+        f"{', '.join(aliases[:20]) or 'none'}.",
         system="tracecat",
     )
 
 
 def schedules(workspace: str, workflow: str | None = None) -> Flow[list[models.Schedule]]:
     """``GET .../schedules``."""
-    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
-    return (yield from routes.LIST_SCHEDULES(workspace, query={"workflow_id": found}))
+    workflow_id = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return (yield from routes.LIST_SCHEDULES(workspace, query={"workflow_id": workflow_id}))
 
 
 # Webhooks and interactions

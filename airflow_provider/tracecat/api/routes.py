@@ -35,15 +35,15 @@ class InWorkspace(Generic[T]):
         **path: Any,
     ) -> Flow[T]:
         """Ask today's form; the older one if there is no such route."""
-        given = _pairs(query or {})
+        pairs = _pairs(query or {})
         try:
-            return (yield from send(replace(self._today(workspace=workspace, body=body, ref=ref, **path), query=given)))
+            return (yield from send(replace(self._today(workspace=workspace, body=body, ref=ref, **path), query=pairs)))
         except NotFound as error:
             if error.reason != NO_SUCH_ROUTE:
                 raise
             missing = error
         try:
-            return (yield from send(replace(self._before(body=body, ref=ref, **path), query=(*given, ("workspace_id", workspace)))))
+            return (yield from send(replace(self._before(body=body, ref=ref, **path), query=(*pairs, ("workspace_id", workspace)))))
         except NotFound as error:
             raise missing if error.reason == NO_SUCH_ROUTE else error from None
 

@@ -74,13 +74,13 @@ def download(workspace: str, execution: str, event: int | None, index: int | Non
 
 def _fetch(workspace: str, execution: str, event: int | None, index: int | None) -> Flow[bytes | bytearray]:
     body = {"event_id": event, "field": "action_result", **({} if index is None else {"collection_index": index})}
-    found = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
-    if found.download_url.startswith(_DATA_URL):
+    location = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
+    if location.download_url.startswith(_DATA_URL):
         try:
-            return base64.b64decode(found.download_url[len(_DATA_URL) :])
+            return base64.b64decode(location.download_url[len(_DATA_URL) :])
         except ValueError:
             raise _no_json() from None
-    return (yield from send(routes.STORED_OBJECT.at(found.download_url, ref=execution)))
+    return (yield from send(routes.STORED_OBJECT.at(location.download_url, ref=execution)))
 
 
 def _decoded(data: bytes | bytearray, encoding: str) -> Any:

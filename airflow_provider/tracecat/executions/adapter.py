@@ -58,9 +58,9 @@ class TracecatAdapter(ExecutionAdapter):
         workspace = self.workspace_of(parsed)
         pages = requests.running(workspace)
 
-        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
-            items, at = yield from pages(at)
-            return [Glance(item.id, item.status or "RUNNING", item.run_id) for item in items], at
+        def page(cursor: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, cursor = yield from pages(cursor)
+            return [Glance(item.id, item.status or "RUNNING", item.run_id) for item in items], cursor
 
         return Overview((workspace,), parsed.execution, page)
 
@@ -144,7 +144,7 @@ class TracecatAdapter(ExecutionAdapter):
                 "trigger": where.get("trigger"),
                 "start_time_from": requests.started_after(max(moments) - SKEW) if moments else None,
             }
-            items = [item for item in (yield from requests.found(workspace, query)) if is_execution_id(item.id)]
+            items = [item for item in (yield from requests.latest_runs(workspace, query)) if is_execution_id(item.id)]
             refs = [TracecatRef(where.get("workspace"), item.id) for item in items]
             urls = (yield from self.page(refs[0])) if refs else None
             return [snapshot_of(ref, item, None if urls is None else self._url(ref)) for ref, item in zip(refs, items, strict=True)], None
