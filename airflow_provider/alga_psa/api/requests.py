@@ -1,4 +1,4 @@
-"""What hook and operators ask of AlgaPSA, one flow each."""
+"""Flows that read and change things in AlgaPSA, one for each use."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ T = TypeVar("T", bound=models.Model)
 PER_PAGE = 50
 MANY = 100
 MAX_LIST_PAGES = 40
-"""Pages of a list that a look-up reads at most."""
+"""Maximum number of pages that a look-up reads."""
 
 
 def timestamp(value: datetime | str | None, name: str) -> str | None:
-    """A moment as AlgaPSA takes it: UTC, milliseconds, ``Z``; other forms are refused there."""
+    """A moment as AlgaPSA takes it: UTC, milliseconds, ``Z``; it refuses other forms."""
     when = moment(value, f"AlgaPSA: {name}")
     return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -69,7 +69,7 @@ def resolve_rule(rule: str) -> Flow[str]:
     """
     Find a rule's id by its id or exact name (``GET /automation/rules``, only for a name).
 
-    :raises ConfigurationError: if there is none, or several of that name.
+    :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(rule).strip()
     if is_uuid(text):
@@ -102,7 +102,7 @@ def get_rule(rule: str) -> Flow[models.Rule]:
 def execute_rule(
     rule: str, execution_data: Mapping[str, Any] | None = None, *, simulate: bool = False, override_conditions: bool = False
 ) -> Flow[models.Execution]:
-    """``POST /automation/rules/{id}/execute``. Never repeated: whether it took effect is found out by a marker in the data."""
+    """``POST /automation/rules/{id}/execute``. Never repeated: a marker in the data tells later whether it took effect."""
     rule_id = yield from resolve_rule(rule)
     body = {
         "automation_rule_id": rule_id,  # asked for, although the path decides
@@ -122,7 +122,7 @@ def execute_rule(
 
 
 class ExecutionFilters(TypedDict, total=False):
-    """Which executions are meant: the filters that AlgaPSA's own checks let pass; it has others, which it always answers 400."""
+    """Filters of a list of executions. AlgaPSA documents more, and always answers 400 to them."""
 
     rule: str | None
     """Id or exact name."""
@@ -151,7 +151,7 @@ def executions(**filters: Unpack[ExecutionFilters]) -> Pages[models.Execution]:
 
 
 def active() -> Pages[models.Glance]:
-    """``GET /automation/executions``: those of all rules that run, then those that are still to run, with the status only."""
+    """``GET /automation/executions``: the running ones of all rules, then the pending ones, with the status only."""
 
     def get(cursor: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
         status, number = cursor or ("running", 1)

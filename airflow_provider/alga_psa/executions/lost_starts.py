@@ -1,4 +1,4 @@
-"""Finds an execution again whose start was not answered."""
+"""Finds an execution whose start request got no answer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
 
 CLOCK_SKEW = 300.0
-"""Seconds by which AlgaPSA's clock may differ from ours."""
+"""Seconds that AlgaPSA's clock may differ from this machine's."""
 
 
 def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
     """
     Look for executions of a rule whose data holds ``marker`` (``GET /automation/executions``).
 
-    The time is compared here: what the server's own time filter would leave out can't be told from what there is not.
+    The time is compared here: with the server's filter, an execution that it leaves out looks like one that does not exist.
 
-    :returns: those found, and whether all that may have been it could be looked at.
+    :returns: the executions found, and whether all candidates could be checked.
     """
     snapshots: list[Snapshot] = []
     count = 0
@@ -35,9 +35,9 @@ def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapsh
 
 def _never_executed(rule: str, since: float) -> Flow[bool]:
     """
-    Whether an empty list of a rule's executions may be believed: the rule counts them too (``GET /automation/rules/{id}``).
+    Whether an empty list of a rule's executions is true: the rule counts them too (``GET /automation/rules/{id}``).
 
-    AlgaPSA hands the whole query of a list to its store, which may find nothing for that reason alone.
+    AlgaPSA passes the whole query of a list to its store, which may find nothing for that reason alone.
     """
     counted = (yield from send(routes.GET_RULE(rule=rule))).data
     if counted.last_executed is not None:

@@ -45,7 +45,7 @@ def run_body(
     """
     The body of a run, without its comment and the actions to run.
 
-    :raises ConfigurationError: for arguments that Buddy would refuse, or take for something else.
+    :raises ConfigurationError: for arguments that Buddy would refuse or misread.
     """
     refs = {name: value for name, value in (("branch", branch), ("tag", tag), ("pull_request", pull_request)) if value not in (None, "")}
     if len(refs) > 1:
@@ -71,7 +71,7 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
 
     :param plain: name to value.
     :param secret: the same, for variables that Buddy keeps encrypted.
-    :raises ConfigurationError: for anything but a dict, a value that is no scalar, or a name given twice.
+    :raises ConfigurationError: for anything but a dict, a value that is not a scalar, or a name that is given twice.
     """
     for name, values in (("variables", plain), ("secret_variables", secret)):
         if not isinstance(values or {}, Mapping):
@@ -88,7 +88,7 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
 
 
 def _text(key: object, value: object) -> str:
-    """Buddy's variables are strings: scalars are written as one would type them, everything else is an error."""
+    """Buddy's variables are strings: scalars become text, everything else is an error."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):

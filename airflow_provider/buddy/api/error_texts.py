@@ -1,4 +1,4 @@
-"""How Buddy words its errors."""
+"""Reads the texts of Buddy's errors, and gives advice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from airflow_provider.execution.http.endpoint import Dialect
 
 
 class BuddyDialect(Dialect):
-    """How Buddy words its errors."""
+    """The texts of Buddy's errors."""
 
     def error_text(self, body: bytes) -> str | None:
-        """Take the messages out of ``{"errors": [{"message"}]}`` or ``{"error": text}``."""
+        """The messages of ``{"errors": [{"message"}]}`` or ``{"error": text}``."""
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -26,7 +26,7 @@ class BuddyDialect(Dialect):
         return answer["error"] if isinstance(answer.get("error"), str) else None
 
     def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """A 403 names the scopes that the token has, and those that the route takes."""
+        """Of a 403: the scopes that the token has, and those that the route accepts."""
         has, takes = headers.get("x-oauth-scopes"), headers.get("x-accepted-oauth-scopes")
         if status != 403 or not (has or takes):
             return None

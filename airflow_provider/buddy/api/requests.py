@@ -1,4 +1,4 @@
-"""What hook and operators ask of Buddy, one flow each. See https://buddy.works/docs/api."""
+"""Flows that read and change things in Buddy, one for each use. See https://buddy.works/docs/api."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T", bound=models.Model)
 
 PER_PAGE = 50
 MAX_LIST_PAGES = 20
-"""Pages of a list that a look-up reads at most."""
+"""Maximum number of pages that a look-up reads."""
 
 
 def _page(number: int) -> dict[str, int]:
@@ -70,9 +70,9 @@ class VariableScope(TypedDict, total=False):
 
 def list_variables(workspace: str, scope: Mapping[str, Any]) -> Flow[list[models.Variable]]:
     """
-    ``GET /workspaces/:workspace/variables``; each filter in the spelling of both documentation eras.
+    ``GET /workspaces/:workspace/variables``; each filter is sent in the spelling of both documentation eras.
 
-    :raises ConfigurationError: for a filter that there is not, which the API would ignore.
+    :raises ConfigurationError: for an unknown filter, which the API would ignore.
     """
     if unknown := set(scope).difference(scopes := list(VariableScope.__annotations__)):
         raise ConfigurationError(f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(scopes)}.")
@@ -107,7 +107,7 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
     """
     Find a pipeline's id by its id, identifier or name (``GET .../pipelines``).
 
-    :raises ConfigurationError: if there is none, or several of that name.
+    :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(pipeline).strip()
     if text.isdecimal():
@@ -141,7 +141,7 @@ def get_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[mode
 
 
 def list_actions(workspace: str, project: str, pipeline: int | str) -> Flow[list[action_models.ActionDefinition]]:
-    """``GET .../pipelines/:pipeline_id/actions``; items may carry fewer fields than :func:`get_action` gives."""
+    """``GET .../pipelines/:pipeline_id/actions``; items may have fewer fields than those of :func:`get_action`."""
     pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
     return list((yield from send(routes.LIST_ACTIONS(workspace=workspace, project=project, pipeline=pipeline_id))).actions)
 
@@ -157,7 +157,7 @@ def resolve_actions(workspace: str, project: str, pipeline: int, actions: Sequen
     """
     Find the ids of actions by their ids or names (``GET .../actions``, only if a name is among them).
 
-    :raises ConfigurationError: for a name that no action has, or several.
+    :raises ConfigurationError: for a name that no action has, or that several have.
     """
     if all(str(action).strip().isdecimal() for action in actions):
         return [int(action) for action in actions]
@@ -169,8 +169,8 @@ def pick_action(action: int | str, candidates: Sequence[tuple[int | None, str | 
     """
     Pick an action by its id or name.
 
-    :param candidates: id and name of each action that there is.
-    :raises ConfigurationError: if there is none, or several have that name.
+    :param candidates: id and name of each action.
+    :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(action).strip()
     ids = {number for number, _ in candidates if number is not None}
@@ -203,7 +203,7 @@ def executions(workspace: str, project: str, pipeline: int | str) -> Pages[model
 
 
 def glances(workspace: str, project: str, pipeline: int) -> Pages[models.Glance]:
-    """As :func:`executions`, with the status only."""
+    """Like :func:`executions`, with the status only."""
 
     def get(number: int) -> Flow[tuple[list[models.Glance], bool]]:
         answer = yield from send(routes.LIST_GLANCES(workspace=workspace, project=project, pipeline=pipeline, query=_page(number)))
@@ -226,7 +226,7 @@ def get_execution(ref: str) -> Flow[models.Execution]:
 
 
 def run_pipeline(workspace: str, project: str, pipeline: int | str, body: Mapping[str, Any]) -> Flow[models.Execution]:
-    """``POST .../executions``. Never repeated: whether it took effect is found out by a marker in the comment."""
+    """``POST .../executions``. Never repeated: a marker in the comment tells later whether it took effect."""
     pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
     return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=pipeline_id)))
 
@@ -243,7 +243,7 @@ def run_pipeline_with(
     """
     :func:`run_pipeline` with the arguments of an operator instead of a body.
 
-    :param arguments: as of :func:`~airflow_provider.buddy.api.bodies.run_body`.
+    :param arguments: see :func:`~airflow_provider.buddy.api.bodies.run_body`.
     """
     body = run_body(**arguments)
     actions = name_list(actions_to_run, "actions_to_run")

@@ -1,4 +1,4 @@
-"""One action of an execution, seen as if it were an execution of its own: the same waiting, outcomes, outputs and logs."""
+"""One action of an execution as a snapshot of its own, so that waiting, outcomes, outputs and logs work as for an execution."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BEFORE = (Phase.QUEUED, Phase.SKIPPED)
 
 class ActionView(BuddyAdapter):
     """
-    What one action does in an execution.
+    Gives the snapshots of one action of an execution.
 
     :param action: its id or name; None if the ref names an action execution.
-    :param which: of several action executions, such as loops and retries make, the ``"last"``, the ``"first"`` or ``"all"``.
+    :param which: which of several action executions, such as of a loop or a retry: the ``"last"``, the ``"first"`` or ``"all"``.
     """
 
     def __init__(self, action: int | str | None, which: str) -> None:
@@ -35,17 +35,17 @@ class ActionView(BuddyAdapter):
         return None
 
     def read(self, ref: str) -> Flow[Snapshot]:
-        """``GET .../executions/:id``, and of it what concerns the action."""
+        """``GET .../executions/:id``, and the part of it about the action."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
         return self._seen(parsed, execution, (yield from self._chosen(parsed, execution)))
 
     def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
-        """In full: what the execution does not show of the action is asked for by itself."""
+        """Always reads: the execution's answer alone does not tell whether the action has changed."""
         return (yield from self.read(ref))
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """As :meth:`read`, then ``GET .../action_executions/:id``: variables, error, actor, log."""
+        """Like :meth:`read`, then ``GET .../action_executions/:id``: variables, error, actor, log."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
         chosen, omitted = yield from self.in_detail(parsed, (yield from self._chosen(parsed, execution)))
@@ -53,9 +53,9 @@ class ActionView(BuddyAdapter):
 
     def _chosen(self, ref: BuddyRef, execution: models.Execution) -> Flow[list[models.ActionExecution]]:
         """
-        The action executions that are meant; none if the action has not been reached.
+        The action's executions; none if the action has not been reached.
 
-        :raises ConfigurationError: if the pipeline has no such action, or several of that name.
+        :raises ConfigurationError: if no action of the pipeline has that name, or several have it.
         """
         executions = execution.action_executions
         if ref.action_execution is not None:
@@ -105,7 +105,7 @@ class ActionView(BuddyAdapter):
         """
         Whether another action execution of the same action may follow, by a loop or a retry of the action.
 
-        Not if a later action has begun, as far as the order of the list tells.
+        Not if a later action of the list has begun.
         """
         if ref.action_execution is not None or self._which == "first" or (self._which == "last" and phase is not Phase.FAILED):
             return False

@@ -1,4 +1,4 @@
-"""Finds an execution again whose start was not answered."""
+"""Finds an execution whose start request got no answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
 
 CLOCK_SKEW = 300.0
-"""Seconds by which Buddy's clock may differ from ours."""
+"""Seconds that Buddy's clock may differ from this machine's."""
 
 
 def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
@@ -20,7 +20,7 @@ def find_started(workspace: str, project: str, pipeline: int, marker: str, since
 
     ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
 
-    :returns: those found, and whether all that may have been it could be looked at.
+    :returns: the executions found, and whether all candidates could be checked.
     """
     snapshots: list[Snapshot] = []
     certain = True

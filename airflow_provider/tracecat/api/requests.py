@@ -1,4 +1,4 @@
-"""What hook and operators ask of Tracecat, one flow each."""
+"""Flows that read and change things in Tracecat, one for each use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAGE = 100
 MANY = 500
 MAX_PAGES = 50
-"""Pages of a search that are read for one question."""
+"""Maximum number of pages that one search reads."""
 
 
 def _at(ref: TracecatRef, workspace: str) -> tuple[str, str]:
@@ -43,20 +43,20 @@ def get_compact(workspace: str, ref: str) -> Flow[models.CompactExecution]:
 
 
 def get_state(workspace: str, ref: str) -> Flow[models.State]:
-    """``GET .../workflow-executions/:id/compact``, of which inputs and results are not kept."""
+    """``GET .../workflow-executions/:id/compact``, without inputs and results."""
     place, path = _at(parsed := TracecatRef.parse(ref), workspace)
     return (yield from routes.GET_STATE(place, ref=str(parsed), execution=path))
 
 
 class ExecutionFilters(TypedDict, total=False):
-    """Which published executions are meant; lists mean any of their values."""
+    """Filters of a search of published executions; a list matches any of its values."""
 
     workflow: str | None
     """Id or alias."""
     trigger_type: str | Sequence[str] | None
     """``manual``, ``scheduled``, ``webhook`` or ``case``."""
     user_id: str | None
-    """UUID of whoever started them, or ``current`` for the session's user; not for service account keys."""
+    """UUID of the user who started them, or ``current`` for the session's user; not for service account keys."""
     status: str | Sequence[str] | None
     """The vendor's word, such as ``FAILED``."""
     status_mode: str | None
@@ -74,12 +74,12 @@ class ExecutionFilters(TypedDict, total=False):
 
 
 def list_executions(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
-    """``GET .../workflow-executions``: running ones first, then by their end; drafts too, no pages."""
+    """``GET .../workflow-executions``: running ones first, then by their end; with drafts, without pages."""
     return (yield from routes.LIST_EXECUTIONS(workspace, query=query))
 
 
 def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
-    """``GET .../workflow-executions/search``: published ones, in pages by cursor."""
+    """``GET .../workflow-executions/search``: published ones, page by page."""
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
         answer = yield from routes.SEARCH_EXECUTIONS(workspace, query={"limit": PAGE, **query, "cursor": cursor})
@@ -107,7 +107,7 @@ def page_of_executions(workspace: str, limit: int, **filters: Unpack[ExecutionFi
 
 
 def _query(workspace: str, workflow: str | None = None, trigger_type: Any = None, **filters: Any) -> Flow[dict[str, Any]]:
-    """The filters, as the route of the search takes them."""
+    """The query parameters of the filters."""
     if unknown := set(filters).difference(ExecutionFilters.__annotations__):
         raise ConfigurationError(f"Tracecat: executions can't be filtered by {', '.join(sorted(unknown))}.", system="tracecat")
     for name in ("start_time_from", "start_time_to", "close_time_from", "close_time_to"):
@@ -127,7 +127,7 @@ def recent_executions(
 
 
 def running(workspace: str) -> Pages[models.Glance]:
-    """``GET .../workflow-executions/search``: all that run, with the status only."""
+    """``GET .../workflow-executions/search``: the running ones, with the status only."""
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Glance], str | None]]:
         query = {"limit": MANY, "status": "RUNNING", "cursor": cursor}
@@ -165,7 +165,7 @@ def _start(item: models.Summary) -> float:
 
 def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
     """
-    Whether an execution was started by this credential, as far as can be told: by the session's user, or by a service account.
+    Whether an execution was started by this credential, as far as Tracecat tells: by the session's user, or by a service account.
 
     ``GET .../workflow-executions/:id`` (its first event), and ``GET /users/me`` of a session.
     """
@@ -179,7 +179,7 @@ def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
 
 
 def run_workflow(workspace: str, workflow: str, inputs: Any) -> Flow[models.Started]:
-    """``POST .../workflow-executions``. Never repeated; its answer comes before there is an execution."""
+    """``POST .../workflow-executions``. Never repeated; its answer comes before the execution exists."""
     workflow_id = yield from resolve_workflow(workspace, workflow)
     body = {"workflow_id": workflow_id, **({} if inputs is None else {"inputs": inputs})}
     return (yield from routes.RUN_WORKFLOW(workspace, body=body))
@@ -241,7 +241,7 @@ def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
     """
     Find a workflow's id by its id or alias (``GET .../workflows``: there is no filter by alias).
 
-    :raises ConfigurationError: if there is none.
+    :raises ConfigurationError: if no workflow has that alias.
     """
     text = str(workflow).strip()
     if is_workflow_id(text):
@@ -274,13 +274,13 @@ def schedules(workspace: str, workflow: str | None = None) -> Flow[list[models.S
 
 
 def call_webhook(workspace: str, workflow: str, payload: Any) -> Flow[models.Started]:
-    """``POST /webhooks/:workflow_id/:secret``: a start by the workflow's webhook, whose id is certain once it is answered."""
+    """``POST /webhooks/:workflow_id/:secret``: a start by the workflow's webhook; its answer comes when the execution exists."""
     target = yield from get_workflow(workspace, workflow)
     return (yield from send(routes.CALL_WEBHOOK(body=payload, workflow=target.id, secret=_secret(target))))
 
 
 def answer_interaction(workspace: str, ref: str, interaction: models.Interaction, response: Mapping[str, Any]) -> Flow[None]:
-    """``POST /webhooks/:workflow_id/:secret/interactions/slack``: no other route answers one."""
+    """``POST /webhooks/:workflow_id/:secret/interactions/slack``: the only route that answers an interaction."""
     parsed = TracecatRef.parse(ref)
     target = yield from get_workflow(parsed.workspace or workspace, parsed.workflow)
     event = {"interaction_id": interaction.id, "execution_id": parsed.execution, "action_ref": interaction.action_ref}
@@ -321,10 +321,10 @@ def get_info() -> Flow[models.Info]:
 
 
 def get_me() -> Flow[models.Person]:
-    """``GET /users/me``: of a session."""
+    """``GET /users/me``: the session's user."""
     return (yield from send(routes.GET_ME()))
 
 
 def get_my_scopes() -> Flow[models.Scopes]:
-    """``GET /users/me/scopes``: of a session."""
+    """``GET /users/me/scopes``: the scopes of the session's user."""
     return (yield from send(routes.GET_MY_SCOPES()))

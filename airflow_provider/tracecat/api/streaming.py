@@ -1,4 +1,4 @@
-"""Reads a long JSON answer item by item: read as a whole, it takes fifteen times its size of memory."""
+"""Reads a long JSON answer item by item: reading it as a whole takes fifteen times its size in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import ijson  # type: ignore[import-untyped]
 
 CHUNK = 64 * 1024
-"""Bytes that the parser gets at once."""
+"""Number of bytes that the parser gets at once."""
 
 
 def read_object(body: bytes | bytearray, list_name: str, keep: Callable[[Any], Any]) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def read_object(body: bytes | bytearray, list_name: str, keep: Callable[[Any], A
 
     :param body: the answer's body.
     :param list_name: key of that list in the object.
-    :param keep: makes of each item of the list what is kept of it.
-    :returns: what :func:`json.loads` gives, but for the list's items.
+    :param keep: makes of each item what is kept of it.
+    :returns: the object as of :func:`json.loads`, with what ``keep`` made of the list's items.
     :raises ValueError: if the body is not a JSON object.
     """
     try:
@@ -61,7 +61,7 @@ def _object(body: bytes | bytearray, list_name: str, keep: Callable[[Any], Any])
 
 
 class _Chunks:
-    """A body as a file, without a copy of it."""
+    """A file over a body that makes no copy of the whole."""
 
     def __init__(self, body: bytes | bytearray) -> None:
         self._rest = memoryview(body)

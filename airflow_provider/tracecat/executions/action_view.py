@@ -1,4 +1,4 @@
-"""One action of an execution, seen as if it were an execution of its own."""
+"""One action of an execution as a snapshot of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider.tracecat.ref import TracecatRef
 
 class ActionView(TracecatAdapter):
     """
-    What one action does in an execution, in all its streams together.
+    Gives the snapshots of one action of an execution, all its streams together.
 
     :param action: its ``action_ref``.
     """
@@ -31,13 +31,13 @@ class ActionView(TracecatAdapter):
         return None
 
     def read(self, ref: str) -> Flow[Snapshot]:
-        """``GET .../workflow-executions/:id/compact``, and of it what concerns the action."""
+        """``GET .../workflow-executions/:id/compact``, and the part of it about the action."""
         parsed = TracecatRef.parse(ref)
         state = yield from requests.get_state(self.workspace_of(parsed), ref)
         return self._seen(snapshot_of(parsed, state, (yield from self.page(parsed))), state)
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """As :meth:`read`, with the action's result from wherever it is stored."""
+        """Like :meth:`read`, with the action's result, wherever it is stored."""
         parsed = TracecatRef.parse(ref)
         workspace = self.workspace_of(parsed)
         execution = yield from requests.get_compact(workspace, ref)
@@ -49,7 +49,7 @@ class ActionView(TracecatAdapter):
         return snapshot
 
     def _seen(self, snapshot: Snapshot, execution: models.State | models.CompactExecution) -> Snapshot:
-        """The part of an execution's snapshot that is about the action. One that is skipped leaves no trace in Tracecat."""
+        """The part of an execution's snapshot about the action. Tracecat does not show a skipped one."""
         whole = snapshot.phase
         snapshot.steps = [step for step in snapshot.steps if step.name == self._action]
         waits = any(item.status == "pending" and item.action_ref == self._action for item in execution.interactions)

@@ -1,4 +1,4 @@
-"""Tracecat's executions, as the mechanism asks for them."""
+"""The adapter that gives Tracecat's executions as snapshots."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from airflow_provider.execution.model.request import Flow, Pages
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot
 from airflow_provider.execution.waiting.search import SKEW
 from airflow_provider.tracecat.api import models, requests
-from airflow_provider.tracecat.api.stored_results import VENDORS_DEFAULT, NotHere, result_of
+from airflow_provider.tracecat.api.stored_results import DEFAULT_RESULT_KEYS, ResultUnavailable, result_of
 from airflow_provider.tracecat.executions.logs import new_lines, tail_of
 from airflow_provider.tracecat.executions.mapping import COMPLETED, snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
 
 _PUBLIC: dict[str, str] = {}
-"""Where a server's pages are, by its API's address: asked once in a process, not by each of its waits."""
+"""Address of a server's web pages by the address of its API: read once in a process, not by each wait."""
 
 
 class TracecatAdapter(ExecutionAdapter):
     """
-    Flows over Tracecat's routes.
+    Gives snapshots of Tracecat's executions.
 
-    :param workspace: gives the connection's workspace; asked when a flow runs.
-    :param api: gives the API's address; asked when a flow runs.
+    :param workspace: gives the connection's workspace; called when a flow runs.
+    :param api: gives the API's address; called when a flow runs.
     """
 
     name = "tracecat"
@@ -53,7 +53,7 @@ class TracecatAdapter(ExecutionAdapter):
         return snapshot_of(parsed, state, (yield from self.page(parsed)))
 
     def overview(self, ref: str) -> Overview | None:
-        """``GET .../workflow-executions/search``: those that run, of all workflows. Drafts are not among them."""
+        """``GET .../workflow-executions/search``: the running ones of all workflows, without drafts."""
         parsed = TracecatRef.parse(ref)
         workspace = self.workspace_of(parsed)
         pages = requests.running(workspace)
@@ -65,7 +65,7 @@ class TracecatAdapter(ExecutionAdapter):
         return Overview((workspace,), parsed.execution, page)
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """``GET .../workflow-executions/:id/compact``, and its result from wherever it is stored."""
+        """``GET .../workflow-executions/:id/compact``, and its result, wherever it is stored."""
         parsed = TracecatRef.parse(ref)
         workspace = self.workspace_of(parsed)
         execution = yield from requests.get_compact(workspace, ref)
@@ -80,40 +80,40 @@ class TracecatAdapter(ExecutionAdapter):
     def _outputs(self, workspace: str, ref: TracecatRef, row: models.Row, snapshot: Snapshot) -> Flow[None]:
         try:
             value = yield from result_of(workspace, ref.execution, row)
-        except NotHere as reason:
+        except ResultUnavailable as reason:
             snapshot.outputs_omitted["result"] = str(reason)
         except StatusError as error:
             if (error.status or 500) >= 500 or error.status == 429:
                 raise
             snapshot.outputs_omitted["result"] = f"could not be fetched: {error}"
         else:
-            if isinstance(value, dict) and value.keys() != VENDORS_DEFAULT:
+            if isinstance(value, dict) and value.keys() != DEFAULT_RESULT_KEYS:
                 snapshot.outputs = {str(name): Output(item) for name, item in value.items()}
             elif value is not None and not isinstance(value, dict):
                 snapshot.outputs = {"result": Output(value)}
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """There is no log: a line for each row of the compact view that has changed."""
+        """A line for each action that has changed: Tracecat has no log."""
         return new_lines(snapshot, cursor, limit)
-        yield  # a flow that asks nothing
+        yield  # a flow without requests
 
     def page(self, ref: TracecatRef) -> Flow[str | None]:
-        """The execution's page: its address begins with one that only ``GET /info`` tells."""
+        """The address of the execution's web page; None if the server does not tell it."""
         base = yield from self.base()
         return f"{base}/workspaces/{self.workspace_of(ref)}/{ref.page}" if base else None
 
     def base(self) -> Flow[str | None]:
-        """``GET /info``: where the server's pages are, if it tells."""
+        """``GET /info``: the address of the server's web pages; None if it does not tell."""
         api = self._api()
         if api not in _PUBLIC and not self._no_page:
             try:
                 _PUBLIC[api] = ((yield from requests.get_info()).public_app_url or "").rstrip("/")
             except ExecutionApiError:
-                self._no_page = True  # the link is not worth asking again and again
+                self._no_page = True  # the link is not worth more requests
         return _PUBLIC.get(api)
 
     def cancel(self, ref: str) -> Flow[None]:
-        """``POST .../workflow-executions/:id/cancel``: asynchronous; one that has ended is left at that."""
+        """``POST .../workflow-executions/:id/cancel``: asynchronous; an execution that has ended stays as it is."""
         yield from requests.cancel(self.workspace_of(TracecatRef.parse(ref)), ref)
 
     def resume(self, ref: str) -> Flow[Snapshot]:
@@ -122,17 +122,17 @@ class TracecatAdapter(ExecutionAdapter):
         return (yield from self.just_changed(ref))
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
-        """The run: a reset makes a new one, also of an execution that has ended by itself meanwhile."""
+        """The id of the run: a reset makes a new one."""
         return str(snapshot.run)
-        yield  # a flow that asks nothing
+        yield  # a flow without requests
 
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether there is another run."""
+        """Whether the execution has another run."""
         snapshot = yield from self.read(ref)
         return ([] if str(snapshot.run) == before else [snapshot]), True
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
-        """``GET .../workflow-executions/search``; sorted here, since running ones come first there, then by their end."""
+        """``GET .../workflow-executions/search``; sorted here by start: the server lists running ones first, then by their end."""
 
         def page(_: object) -> Flow[tuple[list[Snapshot], None]]:
             workspace = where.get("workspace") or self._workspace()

@@ -1,4 +1,4 @@
-"""Lines in place of a log, which Tracecat does not have: one for each change of an action."""
+"""Makes log lines from changes of actions: Tracecat has no log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TAIL = 50
 
 
 def new_lines(snapshot: Snapshot, cursor: Cursor, limit: int) -> list[LogLine]:
-    """At most ``limit`` lines, one for each step that has changed since ``cursor``, which is moved."""
+    """At most ``limit`` lines, one for each step that has changed since ``cursor``, which is advanced."""
     lines: list[LogLine] = []
     for step in snapshot.steps:
         key, number = f"{snapshot.run} {step.id}", _state_number(step)
@@ -28,7 +28,7 @@ def tail_of(steps: Sequence[Step]) -> list[str]:
 
 
 def line_of(step: Step) -> LogLine:
-    """A step as a line of a log."""
+    """The line that tells a step's status, duration and error."""
     took = seconds_between(step.started_at, step.finished_at)
     duration = "" if took is None else f" after {took:.1f} s"
     error = f": {step.error}" if step.error else ""
@@ -37,7 +37,7 @@ def line_of(step: Step) -> LogLine:
 
 
 def _state_number(step: Step) -> int:
-    """Changes whenever there is something new to say of a step: its status, or the start of another attempt or iteration."""
+    """A number that changes with a step's status, and with the start of another attempt or iteration."""
     states = ("SCHEDULED", "STARTED", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "DETACHED")
     number = states.index(step.status) if step.status in states else len(states)
     return int(utc(step.started_at).timestamp() * 1000 if step.started_at else 0) * 10 + number

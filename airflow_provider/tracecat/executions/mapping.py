@@ -1,4 +1,4 @@
-"""Tracecat's words in the mechanism's: the status table, executions, rows of the compact view."""
+"""Maps Tracecat's answers to snapshots: the status table, executions, rows of the compact view."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ SYNTHETIC = ("__workflow_trigger__", COMPLETED, FAILED)
 
 
 def phase_of(status: str | None) -> Phase:
-    """Map an execution's status. There is none for waiting; null goes for running."""
+    """The phase of an execution's status. None of them means waiting; null means running."""
     return Phase.RUNNING if status is None else PHASES.get(status, Phase.UNKNOWN)
 
 
 def snapshot_of(ref: TracecatRef, execution: models.Summary, url: str | None = None) -> Snapshot:
     """
-    An execution in the mechanism's words. Its status is the top level's: of an ended one some rows may still say STARTED.
+    The snapshot of an execution. Only the top level's status counts: after its end, some rows may still say STARTED.
 
-    It waits for a person if it runs and an interaction is pending: a status for that does not exist.
+    It waits for a person if it runs and an interaction is pending: Tracecat has no status for that.
     """
     rows = execution.events if isinstance(execution, (models.State, models.CompactExecution)) else []
     interactions = execution.interactions if isinstance(execution, (models.State, models.CompactExecution)) else []
