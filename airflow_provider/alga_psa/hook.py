@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
@@ -12,10 +11,10 @@ from airflow_provider.alga_psa.ref import is_uuid
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, ServerError
 from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.hook import ExecutionHook
-from airflow_provider.execution.model.request import Flow
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from typing_extensions import Unpack
 
     from airflow_provider.alga_psa.api import models, requests
     from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter
@@ -25,9 +24,16 @@ else:
 
 class AlgaPsaHook(ExecutionHook):
     """
-    Talks to AlgaPSA's automation API. Every ``get_x`` has an async twin ``aget_x``.
+    Reads and starts things in AlgaPSA by its automation API. Experimental: releases of AlgaPSA up to 1.4 answer 500 to nearly all of it.
 
-    Experimental: releases of AlgaPSA up to 1.4 answer 500 to nearly all of it. Refs are the UUIDs of executions.
+    ``get_x`` reads one thing, ``list_x`` a page of a list, ``iter_x`` all of a list, page by page as items are taken.
+    Each method that sends a request has an async twin: its name with an ``a`` in front, such as ``aget_execution``.
+
+    The ref of an execution is its UUID.
+
+    All methods raise subclasses of :class:`~airflow_provider.errors.ExecutionApiError`, such as
+    :class:`~airflow_provider.errors.Forbidden` if the key lacks a permission, and
+    :class:`~airflow_provider.errors.ConfigurationError` if the connection is missing or unusable.
 
     :param alga_psa_conn_id: connection of type ``alga_psa``: the installation's address as host, an API key as password, and in extra
         ``tenant_id``, ``ca_bundle``, ``verify_tls``, ``request_timeout`` (seconds), ``max_concurrent_requests``.
@@ -42,13 +48,14 @@ class AlgaPsaHook(ExecutionHook):
 
     def __init__(self, alga_psa_conn_id: str = default_conn_name) -> None:
         super().__init__(alga_psa_conn_id)
+        self.alga_psa_conn_id = alga_psa_conn_id
 
     def arguments(self) -> dict[str, Any]:
-        """What rebuilds this hook in a trigger."""
-        return {"alga_psa_conn_id": self.conn_id}
+        """Keyword arguments that rebuild this hook in a trigger."""
+        return {"alga_psa_conn_id": self.alga_psa_conn_id}
 
     def adapter(self, **view: Any) -> AlgaPsaAdapter:
-        """AlgaPSA's flows."""
+        """The flows that give snapshots of executions."""
         from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter
 
         return AlgaPsaAdapter(**view)
@@ -77,21 +84,23 @@ class AlgaPsaHook(ExecutionHook):
         """Async twin of :meth:`get_meta`."""
         return await self.arun_flow(requests.get_meta())
 
-    def get_rules(self, page: int = 1) -> list[models.Rule]:
+    def list_rules(self, page: int = 1) -> list[models.Rule]:
         """
-        Read a page of the rules; they carry no statistics. They may hold secrets.
+        List a page of the rules, without their statistics. They may hold secrets.
 
         Source: ``GET /api/v1/automation/rules``.
+
+        :param page: number of the page, from 1; each has 50 rules.
         """
         return self.run_flow(requests.page_of_rules(page))
 
-    async def aget_rules(self, page: int = 1) -> list[models.Rule]:
-        """Async twin of :meth:`get_rules`."""
+    async def alist_rules(self, page: int = 1) -> list[models.Rule]:
+        """Async twin of :meth:`list_rules`."""
         return await self.arun_flow(requests.page_of_rules(page))
 
     def iter_rules(self) -> Iterator[models.Rule]:
         """
-        All rules, page by page.
+        Iterate over all rules, without their statistics. They may hold secrets.
 
         Source: ``GET /api/v1/automation/rules``.
         """
@@ -104,12 +113,13 @@ class AlgaPsaHook(ExecutionHook):
 
     def get_rule(self, rule: str) -> models.Rule:
         """
-        Read a rule. It may hold secrets: never log it whole.
+        Read a rule. It may hold secrets: never log it as a whole.
 
         Source: ``GET /api/v1/automation/rules/{id}``.
 
         :param rule: id or exact name.
-        :raises ConfigurationError: if there is none of that name, or several.
+        :raises ConfigurationError: if no rule has that name, or several have it.
+        :raises NotFound: if none has that id.
         """
         return self.run_flow(requests.get_rule(rule))
 
@@ -119,11 +129,12 @@ class AlgaPsaHook(ExecutionHook):
 
     def get_rule_id(self, rule: str) -> str:
         """
-        Find a rule's id by its id or exact name.
+        Find a rule's id. No request is sent if an id is given.
 
         Source: ``GET /api/v1/automation/rules``.
 
-        :raises ConfigurationError: if there is none of that name, or several.
+        :param rule: id or exact name.
+        :raises ConfigurationError: if no rule has that name, or several have it.
         """
         return self.run_flow(requests.resolve_rule(rule))
 
@@ -133,11 +144,12 @@ class AlgaPsaHook(ExecutionHook):
 
     def get_execution(self, ref: str) -> models.Execution:
         """
-        Read one execution with its log.
+        Read an execution with its log.
 
         Source: ``GET /api/v1/automation/executions/{id}``.
 
         :param ref: its UUID.
+        :raises ConfigurationError: if it is not a UUID.
         :raises NotFound: if there is none.
         """
         return self.run_flow(requests.get_execution(ref))
@@ -146,72 +158,35 @@ class AlgaPsaHook(ExecutionHook):
         """Async twin of :meth:`get_execution`."""
         return await self.arun_flow(requests.get_execution(ref))
 
-    def list_executions(
-        self,
-        page: int = 1,
-        *,
-        rule: str | None = None,
-        status: str | None = None,
-        started_from: datetime | str | None = None,
-        started_to: datetime | str | None = None,
-        has_errors: bool | None = None,
-        trigger_type: str | None = None,
-    ) -> list[models.Execution]:
+    def list_executions(self, page: int = 1, **filters: Unpack[requests.ExecutionFilters]) -> list[models.Execution]:
         """
-        Read a page of executions, those that started last first.
+        List a page of executions, those that started last first.
 
-        Source: ``GET /api/v1/automation/executions``; its other filters are always refused.
+        Source: ``GET /api/v1/automation/executions``. It refuses the other filters that the vendor documents.
 
-        :param rule: only of this rule: id or exact name.
-        :param status: only with this status, such as ``failed``.
-        :param started_from: only started at this moment or later.
-        :param started_to: only started at this moment or before.
-        :param has_errors: only with, or only without errors.
-        :param trigger_type: only of rules of this type, such as ``manual``.
+        :param page: number of the page, from 1; each has 50 executions.
+        :param filters: ``rule`` (id or exact name); ``status`` (such as ``failed``); ``started_from`` and ``started_to`` (datetime or
+            ISO 8601, both inclusive); ``has_errors`` (bool); ``trigger_type`` (such as ``manual``).
+        :raises ConfigurationError: if no rule has that name, or several have it; or for a moment that is none.
         """
-        given = {
-            "rule": rule,
-            "status": status,
-            "started_from": started_from,
-            "started_to": started_to,
-            "has_errors": has_errors,
-            "trigger_type": trigger_type,
-        }
-        return self.run_flow(requests.page_of_executions(page, **given))
+        return self.run_flow(requests.page_of_executions(page, **filters))
 
-    async def alist_executions(
-        self,
-        page: int = 1,
-        *,
-        rule: str | None = None,
-        status: str | None = None,
-        started_from: datetime | str | None = None,
-        started_to: datetime | str | None = None,
-        has_errors: bool | None = None,
-        trigger_type: str | None = None,
-    ) -> list[models.Execution]:
+    async def alist_executions(self, page: int = 1, **filters: Unpack[requests.ExecutionFilters]) -> list[models.Execution]:
         """Async twin of :meth:`list_executions`."""
-        given = {
-            "rule": rule,
-            "status": status,
-            "started_from": started_from,
-            "started_to": started_to,
-            "has_errors": has_errors,
-            "trigger_type": trigger_type,
-        }
-        return await self.arun_flow(requests.page_of_executions(page, **given))
+        return await self.arun_flow(requests.page_of_executions(page, **filters))
 
-    def iter_executions(self, **filters: Any) -> Iterator[models.Execution]:
+    def iter_executions(self, **filters: Unpack[requests.ExecutionFilters]) -> Iterator[models.Execution]:
         """
-        All executions, those that started last first, page by page.
+        Iterate over all executions, those that started last first.
 
         Source: ``GET /api/v1/automation/executions``.
 
-        :param filters: as of :meth:`list_executions`.
+        :param filters: see :meth:`list_executions`.
+        :raises ConfigurationError: if no rule has that name, or several have it; or for a moment that is none.
         """
         yield from self.each(requests.executions(**filters))
 
-    async def aiter_executions(self, **filters: Any) -> AsyncIterator[models.Execution]:
+    async def aiter_executions(self, **filters: Unpack[requests.ExecutionFilters]) -> AsyncIterator[models.Execution]:
         """Async twin of :meth:`iter_executions`."""
         async for item in self.aeach(requests.executions(**filters)):
             yield item
@@ -221,44 +196,49 @@ class AlgaPsaHook(ExecutionHook):
         rule: str,
         execution_data: Mapping[str, Any] | None = None,
         *,
-        dry_run: bool = False,
+        simulate: bool = False,
         override_conditions: bool = False,
     ) -> models.Execution:
         """
-        Execute a rule. Not repeated, and not protected from executing twice: tasks use
+        Execute a rule. The request is sent once, and nothing protects from a second execution: tasks use
         :class:`~airflow_provider.alga_psa.operators.AlgaPsaExecuteRuleOperator`.
 
         Source: ``POST /api/v1/automation/rules/{id}/execute``.
 
         :param rule: id or exact name.
-        :param execution_data: data for the execution.
-        :param dry_run: only pretend; the execution is completed at once.
+        :param execution_data: data for the execution, a JSON object. AlgaPSA keeps it in plain text.
+        :param simulate: run no actions; the execution is completed at once (``dry_run`` in AlgaPSA's words).
         :param override_conditions: execute a rule that is not active, too.
+        :returns: the execution, just begun.
+        :raises ConfigurationError: if no rule has that name, or several have it.
+        :raises NotFound: if none has that id.
+        :raises Conflict: if the rule is not active.
         """
-        return self.run_flow(self._execute(rule, execution_data, dry_run, override_conditions))
+        return self.run_flow(requests.execute_rule(rule, execution_data, simulate=simulate, override_conditions=override_conditions))
 
     async def aexecute_rule(
         self,
         rule: str,
         execution_data: Mapping[str, Any] | None = None,
         *,
-        dry_run: bool = False,
+        simulate: bool = False,
         override_conditions: bool = False,
     ) -> models.Execution:
         """Async twin of :meth:`execute_rule`."""
-        return await self.arun_flow(self._execute(rule, execution_data, dry_run, override_conditions))
-
-    def _execute(self, rule: str, data: Mapping[str, Any] | None, dry_run: bool, override: bool) -> Flow[models.Execution]:
-        return requests.execute_rule(rule, data, dry_run=dry_run, override_conditions=override)
+        flow = requests.execute_rule(rule, execution_data, simulate=simulate, override_conditions=override_conditions)
+        return await self.arun_flow(flow)
 
     def retry_execution(self, ref: str) -> models.Execution:
         """
-        Run a failed execution again. Not repeated.
+        Run a failed execution again. The request is sent once.
 
         Source: ``POST /api/v1/automation/executions/{id}/retry``.
 
+        :param ref: its UUID.
         :returns: the execution, with the same id.
-        :raises Conflict: if it is not failed.
+        :raises ConfigurationError: if it is not a UUID.
+        :raises NotFound: if there is none.
+        :raises Conflict: if it has not failed.
         """
         return self.run_flow(requests.retry_execution(ref))
 
@@ -267,7 +247,13 @@ class AlgaPsaHook(ExecutionHook):
         return await self.arun_flow(requests.retry_execution(ref))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Prove the key and its permission to read; and tell whether this release can store executions at all."""
+        """
+        Check the key and its permission to read, and whether this release can store executions.
+
+        Source: ``GET /api/v1/automation/meta``, ``GET /api/v1/automation/executions``.
+
+        :returns: whether the connection works, and a text for the user.
+        """
         try:
             with self:
                 meta = self.get_meta()

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider.alga_psa.api import requests
-    from airflow_provider.alga_psa.executions import mapping
+    from airflow_provider.alga_psa.executions import lost_starts, mapping
     from airflow_provider.alga_psa.hook import AlgaPsaHook
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.tasks.signatures import GetArguments, StartArguments
 else:
     requests = Lazy("airflow_provider.alga_psa.api.requests")
+    lost_starts = Lazy("airflow_provider.alga_psa.executions.lost_starts")
     mapping = Lazy("airflow_provider.alga_psa.executions.mapping")
 
 HOUR = timedelta(hours=1)
@@ -95,14 +96,14 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         execution = yield from requests.execute_rule(
             plan.rule,
             {**plan.data, mapping.MARKER_KEY: marker},
-            dry_run=bool(self.simulate),
+            simulate=bool(self.simulate),
             override_conditions=bool(self.override_conditions),
         )
         return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
 
     def _find(self, hook: AlgaPsaHook, plan: ExecutePlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the data."""
-        return (yield from requests.find_started(plan.rule, marker, since))
+        return (yield from lost_starts.find_started(plan.rule, marker, since))
 
     def _data(self) -> dict[str, Any]:
         """

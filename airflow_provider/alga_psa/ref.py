@@ -1,4 +1,4 @@
-"""How an AlgaPSA execution is named: by its UUID."""
+"""The ref of an AlgaPSA execution: its UUID."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider.errors import ConfigurationError
 
 FORM = "0b54a1f2-7c3e-4d58-9b1a-2f6e8d0c4a77"
 UUID = r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-"""An id, as AlgaPSA checks it: of any version."""
+"""Pattern of an id, of any version, as AlgaPSA checks it."""
 
 
 def is_uuid(text: object) -> bool:
@@ -18,9 +18,11 @@ def is_uuid(text: object) -> bool:
 
 def parse_ref(ref: object) -> str:
     """
-    Check a ref; it is given back in lower case.
+    Check a ref.
 
-    :raises ConfigurationError: if it is not one.
+    :returns: the ref in lower case.
+
+    :raises ConfigurationError: if it is not a ref.
     """
     text = str(ref).strip()
     if not is_uuid(text):

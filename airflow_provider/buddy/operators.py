@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.sdk import BaseOperator
 
 from airflow_provider._lazy import Lazy
-from airflow_provider.buddy.arguments import buddy_moment, names_of, secret_values, variables_of
 from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.gates import OPERATIONS, ApprovePlan, Operation, asked_for, the_gate
 from airflow_provider.buddy.ref import BuddyRef, action_target
@@ -36,14 +35,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from typing_extensions import Unpack
 
-    from airflow_provider.buddy.api import requests
-    from airflow_provider.buddy.executions import mapping
+    from airflow_provider.buddy.api import bodies, requests
+    from airflow_provider.buddy.executions import lost_starts, mapping
     from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.tasks.signatures import AirflowArguments, ExecutionArguments, GetArguments
 else:
+    bodies = Lazy("airflow_provider.buddy.api.bodies")
     requests = Lazy("airflow_provider.buddy.api.requests")
+    lost_starts = Lazy("airflow_provider.buddy.executions.lost_starts")
     mapping = Lazy("airflow_provider.buddy.executions.mapping")
 
 
@@ -148,14 +149,14 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
 
     def _secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
-        return secret_values(self.secret_variables)
+        return _values(self.secret_variables)
 
     def _plan(self, hook: BuddyHook) -> Flow[RunPlan]:
         """Check the arguments, find the pipeline and its actions."""
         body = self._body()
-        workspace, project = hook.place()
+        workspace, project = hook.namespace()
         pipeline = yield from requests.resolve_pipeline(workspace, project, self.pipeline)
-        if actions := names_of(self.actions_to_run, "actions_to_run"):
+        if actions := bodies.name_list(self.actions_to_run, "actions_to_run"):
             body["actions_to_run"] = yield from requests.resolve_actions(workspace, project, pipeline, actions)
         return RunPlan(workspace, project, pipeline, body)
 
@@ -168,7 +169,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
 
     def _find(self, hook: BuddyHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the marker in the comment."""
-        return (yield from requests.find_started(plan.workspace, plan.project, plan.pipeline, marker, since))
+        return (yield from lost_starts.find_started(plan.workspace, plan.project, plan.pipeline, marker, since))
 
     def _body(self) -> dict[str, Any]:
         """
@@ -176,23 +177,19 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
 
         :raises ConfigurationError: for arguments that Buddy would refuse, or take for something else.
         """
-        refs = {name: value for name in ("branch", "tag", "pull_request") if (value := getattr(self, name)) not in (None, "")}
-        if len(refs) > 1:
-            raise ConfigurationError(f"Buddy: only one of branch, tag and pull_request can be given, not {' and '.join(refs)}.")
-        if self.priority not in (None, "", "LOW", "NORMAL", "HIGH"):
-            raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {self.priority!r}.")
-        variables = variables_of(self.variables, self.secret_variables)
-        body = {
-            "to_revision": {"revision": self.revision or "HEAD"},
-            **{name: {"name": str(value)} for name, value in refs.items()},
-            "variables": variables,
-            "priority": self.priority,
-            "refresh": self.refresh,
-            "clear_cache": self.clear_cache,
-            "delay_until": buddy_moment(self.delay_until),
-            "environment": self.environment,
-        }
-        return {name: value for name, value in body.items() if value not in (None, "", False, [])}
+        return bodies.run_body(
+            branch=self.branch,
+            tag=self.tag,
+            pull_request=self.pull_request,
+            revision=self.revision,
+            variables=self.variables,
+            secret_variables=self.secret_variables,
+            priority=self.priority,
+            refresh=self.refresh,
+            clear_cache=self.clear_cache,
+            delay_until=self.delay_until,
+            environment=self.environment,
+        )
 
 
 class _OnExecution(BuddyTask):
@@ -305,11 +302,11 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
 
     def _secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
-        return secret_values(self.secret_variables)
+        return _values(self.secret_variables)
 
     def _plan(self, hook: BuddyHook) -> Flow[ApprovePlan]:
         """Check the arguments, and find the gate that waits."""
-        variables = variables_of(self.variables, self.secret_variables)
+        variables = bodies.variable_list(self.variables, self.secret_variables)
         if self.operation:
             try:
                 one_of(self.operation, [*OPERATIONS.values(), "RUN_DELAYED"], "operation")
@@ -470,4 +467,8 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
         with self.hook as hook:
             action = hook.get_action(self.pipeline, self.action)
         self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)
-        return without_secrets(action, reveal=names_of(self.reveal_fields, "reveal_fields"))
+        return without_secrets(action, reveal=bodies.name_list(self.reveal_fields, "reveal_fields"))
+
+
+def _values(secrets: Mapping[str, Any] | None) -> list[str]:
+    return [str(value) for value in secrets.values()] if isinstance(secrets, Mapping) else []

@@ -1,4 +1,4 @@
-"""How a Buddy execution is named: ``workspace/project/pipeline id/execution id[/action execution id]``."""
+"""The ref of a Buddy execution: ``workspace/project/pipeline id/execution id[/action execution id]``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider.errors import ConfigurationError
 
 SHORT_REVISION = 7
-"""Characters that an abbreviated commit has at least."""
+"""Minimum number of characters of an abbreviated commit."""
 FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
 
 
@@ -25,9 +25,9 @@ class BuddyRef:
     @classmethod
     def parse(cls, ref: object) -> BuddyRef:
         """
-        Take a ref apart.
+        Parse a ref.
 
-        :raises ConfigurationError: if it is not one.
+        :raises ConfigurationError: if it is not a ref.
         """
         parts = str(ref).strip().split("/")
         if len(parts) in (4, 5) and all(part.strip() for part in parts) and parts[2].isdecimal() and parts[3].isdecimal():
@@ -41,7 +41,7 @@ class BuddyRef:
 
     @property
     def whole(self) -> BuddyRef:
-        """The execution, of an action execution's ref too."""
+        """The ref of the execution, without an action execution."""
         return BuddyRef(self.workspace, self.project, self.pipeline, self.execution)
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class BuddyRef:
 
 def action_target(ref: str, action: int | str | None) -> str:
     """
-    The ref of an action execution, or of the execution in which ``action`` is meant.
+    The ref of an action execution, or of the execution whose action ``action`` names.
 
     :raises ConfigurationError: if neither names an action.
     """
@@ -59,3 +59,16 @@ def action_target(ref: str, action: int | str | None) -> str:
     if action in (None, "") and parsed.action_execution is None:
         raise ConfigurationError(f"Buddy: {ref!r} names no action execution, so the action's id or name is needed.", system="buddy")
     return str(parsed if action in (None, "") else parsed.whole)
+
+
+def action_execution_of(ref: object) -> tuple[BuddyRef, str]:
+    """
+    Parse the ref of an action execution.
+
+    :returns: the parsed ref, and the action execution's id.
+    :raises ConfigurationError: if it names no action execution.
+    """
+    parsed = BuddyRef.parse(ref)
+    if parsed.action_execution is None:
+        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
+    return parsed, parsed.action_execution

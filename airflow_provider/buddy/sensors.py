@@ -143,7 +143,7 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
 
     def _where(self, hook: BuddyHook) -> tuple[str, dict[str, Any]]:
         """Which pipeline, and which of its executions."""
-        workspace, project = hook.place()
+        workspace, project = hook.namespace()
         asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}
         if len(str(asked.get("revision", "0000000"))) < SHORT_REVISION:
             raise ConfigurationError(f"Buddy: revision {self.revision!r} is too short: give {SHORT_REVISION} characters at least.")

@@ -67,5 +67,5 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
 
     def where(self, hook: BuddyHook) -> dict[str, Any]:
         """Which pipeline."""
-        workspace, project = hook._place()
+        workspace, project = hook.namespace()
         return {"workspace": workspace, "project": project, "pipeline": self.pipeline}

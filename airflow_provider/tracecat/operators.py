@@ -117,7 +117,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
             raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
             raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
-        workspace = hook.workspace()
+        workspace = hook.namespace()
         workflow = yield from requests.resolve_workflow(workspace, self.workflow)
         yield from hook.adapter().base()  # now, so that nothing is asked between the start and the note of it
         return RunPlan(workspace, workflow, (yield from self._newest(workspace, workflow)))
@@ -128,7 +128,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
         query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": requests.started_after(moment)}
-        return (yield from requests.found(workspace, query))
+        return (yield from requests.latest_runs(workspace, query))
 
     def _mark(self, plan: RunPlan, marker: str) -> str:
         """The marker, and the start of the newest execution before ours: by Tracecat's clock, which may differ from this one."""
@@ -226,7 +226,7 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["Tra
             snapshot = yield from hook.adapter().read(plan.ref)
         if not snapshot.phase.ended:
             self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
-            yield from requests.terminate(hook.workspace(plan.ref), plan.ref, "not stopped in time")
+            yield from requests.terminate(hook.namespace(plan.ref), plan.ref, "not stopped in time")
             snapshot = yield from hook.adapter().read(plan.ref)
         return snapshot
 
@@ -274,7 +274,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["Trac
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
         point = None if event is None else int(event)
-        yield from requests.reset(hook.workspace(known.ref), known.ref, point, self.reason, self.reapply_type)
+        yield from requests.reset(hook.namespace(known.ref), known.ref, point, self.reason, self.reapply_type)
         return (yield from hook.adapter().just_changed(known.ref))
 
 
@@ -343,7 +343,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
             raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
         if "message" in (self.response or {}):
             raise ConfigurationError("Tracecat: the key 'message' of response is taken: it names the interaction.", system="tracecat")
-        execution = yield from requests.get_state(hook.workspace(self._execution()), self._execution())
+        execution = yield from requests.get_state(hook.namespace(self._execution()), self._execution())
         pending = [item for item in execution.interactions if item.status == "pending"]
         return AnswerPlan(execution, [item for item in pending if self.action in (None, "", item.action_ref)])
 
@@ -366,12 +366,12 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
                 system="tracecat",
                 ref=self.ref,
             )
-        yield from requests.answer_interaction(hook.workspace(self._execution()), self._execution(), waiting[0], self.response or {})
+        yield from requests.answer_interaction(hook.namespace(self._execution()), self._execution(), waiting[0], self.response or {})
         return (yield from hook.adapter().read(self._execution()))
 
     def _find(self, hook: TracecatHook, plan: AnswerPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Whether it is no longer pending."""
-        execution = yield from requests.get_state(hook.workspace(self._execution()), self._execution())
+        execution = yield from requests.get_state(hook.namespace(self._execution()), self._execution())
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:
             return [], True

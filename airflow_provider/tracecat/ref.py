@@ -1,4 +1,4 @@
-"""How a Tracecat execution is named: ``wf_.../exec_...``, with ``<workspace uuid>:`` before it if it is not the connection's."""
+"""The ref of a Tracecat execution: ``wf_.../exec_...``, with ``<workspace uuid>:`` before it if its workspace is not the connection's."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class TracecatRef:
     @classmethod
     def parse(cls, ref: object) -> TracecatRef:
         """
-        Take a ref apart.
+        Parse a ref.
 
-        :raises ConfigurationError: if it is not one.
+        :raises ConfigurationError: if it is not a ref.
         """
         match = _REF.fullmatch(str(ref).strip())
         if match is None:
@@ -38,7 +38,7 @@ class TracecatRef:
 
     @property
     def workflow(self) -> str:
-        """The workflow's id, as the execution's id carries it."""
+        """The workflow's id, which is a part of the execution's id."""
         return re.split("[:/]", self.execution, maxsplit=1)[0]
 
     @property
@@ -52,15 +52,15 @@ class TracecatRef:
 
 
 def in_path(execution: str) -> str:
-    """An execution's id for a path: Tracecat decodes it once more than HTTP does, so that its slash survives."""
+    """An execution's id, encoded once more for a path: Tracecat decodes it twice."""
     return quote(execution, safe="")
 
 
 def is_execution_id(text: str) -> bool:
-    """Whether it is an execution's id: one that a list gives may be anything."""
+    """Whether a text is an execution's id: the ids that a list gives may be anything."""
     return re.fullmatch(_EXECUTION, text) is not None
 
 
 def is_workflow_id(text: str) -> bool:
-    """Whether it is a workflow's id in one of its three forms, rather than an alias."""
+    """Whether a text is a workflow's id in one of its three forms, rather than an alias."""
     return _WORKFLOW.fullmatch(text) is not None

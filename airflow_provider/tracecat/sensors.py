@@ -129,4 +129,4 @@ class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor["TracecatHook"]
                 raise ConfigurationError(f"Tracecat: {error}.", system="tracecat") from None
         about = f", trigger type {self.trigger_type}" if self.trigger_type else ""
         where = {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger_type or None}
-        return f"workflow {self.workflow!r} in {hook.workspace()}{about}", where
+        return f"workflow {self.workflow!r} in {hook.namespace()}{about}", where

@@ -127,9 +127,9 @@ def routes_of(module: ModuleType) -> dict[str, Route[Any]]:
     for name, value in vars(module).items():
         if isinstance(value, Route):
             found[name] = value
-        elif hasattr(value, "_today"):
-            found[name] = value._today
-            found[f"{name} (before)"] = value._before
+        elif hasattr(value, "_current"):
+            found[name] = value._current
+            found[f"{name} (before)"] = value._older
     return found
 
 

@@ -31,7 +31,7 @@ LIGHT = [
     *(
         f"airflow_provider.{system}.{name}"
         for system in ("alga_psa", "buddy", "tracecat")
-        for name in ("arguments", "base", "gates", "link", "operators", "ref", "sensors")
+        for name in ("base", "gates", "link", "operators", "ref", "sensors")
     ),
 ]
 """What a DAG file may import."""

@@ -1,1 +1,1 @@
-"""AlgaPSA's API: routes, models, requests, and how it words its errors."""
+"""AlgaPSA's API: routes, models, requests, and the texts of its errors."""

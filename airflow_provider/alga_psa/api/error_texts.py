@@ -1,4 +1,4 @@
-"""How AlgaPSA words its errors, and what to do about them."""
+"""Reads the texts of AlgaPSA's errors, and gives advice."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ NO_SUCH_ROUTE = (
 
 class AlgaPsaApiErrors(ApiErrors):
     """
-    How AlgaPSA words its errors.
+    The texts of AlgaPSA's errors.
 
     A 500 is not repeated at once: current releases always answer it, and each repeat costs a token of the rate limit. While an execution
-    is followed, the next look comes soon enough, within the budget for failed looks.
+    is followed, the next poll comes soon enough, within the budget for failed polls.
     """
 
     retry_500 = False
 
     def error_text(self, body: bytes) -> str | None:
-        """Take the message out of ``{"error": {"code", "message", "details"}}`` or ``{"error": text}``, with what was wrong in short."""
+        """The message of ``{"error": {"code", "message", "details"}}`` or ``{"error": text}``, with the issues in short."""
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -57,14 +57,14 @@ class AlgaPsaApiErrors(ApiErrors):
         return f"{text}: {'; '.join(issues[:MAX_ISSUES])}{more}" if issues else text
 
     def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """What AlgaPSA means by it."""
+        """The usual causes of a status."""
         if status == 405 or (status == 404 and "json" not in headers.get("content-type", "json")):
             return NO_SUCH_ROUTE
         return HINTS.get(status)
 
 
 def _issues(details: Any) -> Iterator[str]:
-    """What the validation found: each place and its message, those of the alternatives of a union too."""
+    """The issues that the validation found: path and message of each, also of the alternatives of a union."""
     for issue in details if isinstance(details, list) else ():
         if not isinstance(issue, dict):
             continue

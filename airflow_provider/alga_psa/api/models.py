@@ -1,5 +1,5 @@
 """
-AlgaPSA's answers, as far as they are read here.
+Models of AlgaPSA's answers, with the fields that this package reads.
 
 Everything but ids and the status of an execution is optional; missing and null are the same, unknown fields are kept, statuses and types
 are free strings. Lists come flat or doubly nested, links as objects or as plain addresses.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def _flat(value: Any) -> Any:
-    """``[[a, b]]``, ``[[]]`` and ``[a, b]`` are lists of items; anything else is left to be refused."""
+    """``[[a, b]]``, ``[[]]`` and ``[a, b]`` are lists of items; anything else is refused later."""
     if not isinstance(value, list):
         return value
     return [item for part in value for item in (part if isinstance(part, list) else [part])]
@@ -28,7 +28,7 @@ Id = Annotated[str, StringConstraints(pattern=f"^{UUID}$", to_lower=True)]
 ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
 """A list that may be missing or null."""
 ItemsOf = Annotated[list[T], BeforeValidator(_flat)]
-"""The items of a page, which must be there: a body without them is no list, and must not pass for an empty one."""
+"""The items of a page, which are required: a body without this key is malformed, not an empty list."""
 Object = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
 Links = Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
@@ -54,8 +54,8 @@ class Linked(Model):
     def href(self, name: str) -> str | None:
         """A link's address, relative to the host; ``edit``, ``patch`` and ``delete`` of executions lead nowhere."""
         link = self.links.get(name)
-        found = link.get("href") if isinstance(link, dict) else link
-        return found if isinstance(found, str) else None
+        address = link.get("href") if isinstance(link, dict) else link
+        return address if isinstance(address, str) else None
 
 
 class LogEntry(Model):
@@ -70,17 +70,17 @@ class LogEntry(Model):
 
 
 class Execution(Linked):
-    """A run of a rule; a retry goes on with the same one."""
+    """A run of a rule; a retry keeps the same one."""
 
     execution_id: Id
     automation_rule_id: str | None = None
     status: str
     trigger_data: Object = {}
-    """What it was started with."""
+    """The data that it was started with."""
     started_at: datetime | None = None
-    """When it was created; a retry sets it anew."""
+    """When it was created; a retry sets it again."""
     completed_at: datetime | None = None
-    """After a retry that of the run before may still be there: only the status says whether it has ended."""
+    """After a retry it may be that of the previous run: only the status says whether the execution has ended."""
     duration_ms: Number = None
     actions_total: Number = None
     actions_successful: Number = None
@@ -104,7 +104,7 @@ class Statistics(Model):
 
 
 class RuleAction(Model):
-    """What a rule does, as it is defined. Its ``config`` may hold secrets."""
+    """An action of a rule, as it is defined. Its ``config`` may hold secrets."""
 
     type: str | None = None
     config: Object = {}
@@ -200,7 +200,7 @@ class ExecutionList(Page):
 
 
 class Glance(BaseModel):
-    """An execution in a list that is read again and again."""
+    """An execution in a list that is polled."""
 
     execution_id: Id
     status: str
@@ -208,7 +208,7 @@ class Glance(BaseModel):
 
 
 class GlanceList(BaseModel):
-    """A page of executions, of which only the status is wanted."""
+    """A page of executions, with the status only."""
 
     pagination: Pagination | None = None
     data: ItemsOf[Glance]

@@ -1,33 +1,31 @@
-"""What hook and operators ask of AlgaPSA, one flow each."""
+"""Flows that read and change things in AlgaPSA, one for each use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from airflow_provider.alga_psa.api import models, routes
-from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, snapshot_of
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.errors import ConfigurationError, Conflict
 from airflow_provider.execution.model.arguments import moment
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
-from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T", bound=models.Model)
 
 PER_PAGE = 50
 MANY = 100
 MAX_LIST_PAGES = 40
-"""Pages of a list that a look-up reads at most."""
-CLOCK_SKEW = 300.0
-"""Seconds by which AlgaPSA's clock may differ from ours."""
+"""Maximum number of pages that a look-up reads."""
 
 
-def z(value: datetime | str | None, name: str) -> str | None:
-    """A moment as AlgaPSA takes it: UTC, milliseconds, ``Z``; other forms are refused there."""
+def timestamp(value: datetime | str | None, name: str) -> str | None:
+    """A moment as AlgaPSA takes it: UTC, milliseconds, ``Z``; it refuses other forms."""
     when = moment(value, f"AlgaPSA: {name}")
     return None if when is None else when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -71,49 +69,49 @@ def resolve_rule(rule: str) -> Flow[str]:
     """
     Find a rule's id by its id or exact name (``GET /automation/rules``, only for a name).
 
-    :raises ConfigurationError: if there is none, or several of that name.
+    :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(rule).strip()
     if is_uuid(text):
         return text.lower()
-    there: list[models.Rule] = []
-    page, at = rules(), None
+    candidates: list[models.Rule] = []
+    page, cursor = rules(), None
     for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        there += items
-        if at is None:
+        items, cursor = yield from page(cursor)
+        candidates += items
+        if cursor is None:
             break
-    named = [item for item in there if item.name == text]
+    named = [item for item in candidates if item.name == text]
     if text and len(named) == 1:
         return named[0].rule_id
-    what = "names several rules" if named else "names no rule of this tenant"
-    near = [item for item in there if (item.name or "").strip().casefold() == text.casefold()]
-    some = named or near + [item for item in there if item not in near]
-    shown = ", ".join(f"{item.name!r} ({item.rule_id}, {item.status})" for item in some[:20])
-    more = f" and {len(some) - 20} more" if len(some) > 20 else ""
-    cut = "" if at is None else f" Only the first {len(there)} were looked at."
-    raise ConfigurationError(f"AlgaPSA: {text!r} {what}: {shown or 'there are none'}{more}.{cut} Give its id.", system="alga_psa")
+    problem = "names several rules" if named else "names no rule of this tenant"
+    near = [item for item in candidates if (item.name or "").strip().casefold() == text.casefold()]
+    listed = named or near + [item for item in candidates if item not in near]
+    shown = ", ".join(f"{item.name!r} ({item.rule_id}, {item.status})" for item in listed[:20])
+    more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
+    cut = "" if cursor is None else f" Only the first {len(candidates)} were looked at."
+    raise ConfigurationError(f"AlgaPSA: {text!r} {problem}: {shown or 'there are none'}{more}.{cut} Give its id.", system="alga_psa")
 
 
 def get_rule(rule: str) -> Flow[models.Rule]:
     """``GET /automation/rules/{id}``, by id or exact name."""
-    found = yield from resolve_rule(rule)
-    return (yield from send(routes.GET_RULE(rule=found))).data
+    rule_id = yield from resolve_rule(rule)
+    return (yield from send(routes.GET_RULE(rule=rule_id))).data
 
 
 def execute_rule(
-    rule: str, execution_data: Mapping[str, Any] | None = None, *, dry_run: bool = False, override_conditions: bool = False
+    rule: str, execution_data: Mapping[str, Any] | None = None, *, simulate: bool = False, override_conditions: bool = False
 ) -> Flow[models.Execution]:
-    """``POST /automation/rules/{id}/execute``. Never repeated: whether it took effect is found out by a marker in the data."""
-    found = yield from resolve_rule(rule)
+    """``POST /automation/rules/{id}/execute``. Never repeated: a marker in the data tells later whether it took effect."""
+    rule_id = yield from resolve_rule(rule)
     body = {
-        "automation_rule_id": found,  # asked for, although the path decides
+        "automation_rule_id": rule_id,  # asked for, although the path decides
         "execution_data": dict(execution_data or {}),
-        "dry_run": dry_run,
+        "dry_run": simulate,
         "override_conditions": override_conditions,
     }
     try:
-        return (yield from send(routes.EXECUTE_RULE(rule=found, body=body))).data
+        return (yield from send(routes.EXECUTE_RULE(rule=rule_id, body=body))).data
     except Conflict as error:
         raise error.adding(
             "Activate the rule in AlgaPSA; or give override_conditions=True, which executes a rule that is not active."
@@ -123,8 +121,24 @@ def execute_rule(
 # Executions
 
 
-def executions(**filters: Any) -> Pages[models.Execution]:
-    """``GET /automation/executions``, those that started last first. Takes the filters of :func:`page_of_executions`."""
+class ExecutionFilters(TypedDict, total=False):
+    """Filters of a list of executions. AlgaPSA documents more, and always answers 400 to them."""
+
+    rule: str | None
+    """Id or exact name."""
+    status: str | None
+    """The vendor's word, such as ``failed``."""
+    started_from: datetime | str | None
+    """Started at this moment or later."""
+    started_to: datetime | str | None
+    """Started at this moment or before."""
+    has_errors: bool | None
+    trigger_type: str | None
+    """Type of their rule, such as ``manual``."""
+
+
+def executions(**filters: Unpack[ExecutionFilters]) -> Pages[models.Execution]:
+    """``GET /automation/executions``, those that started last first."""
     query: dict[str, object] = {}
 
     def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
@@ -137,10 +151,10 @@ def executions(**filters: Any) -> Pages[models.Execution]:
 
 
 def active() -> Pages[models.Glance]:
-    """``GET /automation/executions``: those of all rules that run, then those that are still to run, with the status only."""
+    """``GET /automation/executions``: the running ones of all rules, then the pending ones, with the status only."""
 
-    def get(at: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
-        status, number = at or ("running", 1)
+    def get(cursor: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
+        status, number = cursor or ("running", 1)
         answer = yield from send(routes.LIST_GLANCES(query={"status": status, "page": number, "limit": MANY}))
         if answer.data and _more(answer.pagination, number):
             return answer.data, (status, number + 1)
@@ -149,7 +163,7 @@ def active() -> Pages[models.Glance]:
     return get
 
 
-def page_of_executions(page: int, **filters: Any) -> Flow[list[models.Execution]]:
+def page_of_executions(page: int, **filters: Unpack[ExecutionFilters]) -> Flow[list[models.Execution]]:
     """``GET /automation/executions``: one page."""
     query = yield from _filters(**filters)
     return (yield from send(routes.LIST_EXECUTIONS(query={**query, **_page(page)}))).data
@@ -163,12 +177,12 @@ def _filters(
     has_errors: bool | None = None,
     trigger_type: str | None = None,
 ) -> Flow[dict[str, object]]:
-    """The filters that AlgaPSA's own checks let pass; it has others, which it always answers 400."""
+    """The filters, as the route takes them."""
     return {
         "automation_rule_id": None if rule is None else (yield from resolve_rule(rule)),
         "status": status,
-        "started_from": z(started_from, "started_from"),
-        "started_to": z(started_to, "started_to"),
+        "started_from": timestamp(started_from, "started_from"),
+        "started_to": timestamp(started_to, "started_to"),
         "has_errors": None if has_errors is None else str(bool(has_errors)).lower(),
         "trigger_type": trigger_type,
     }
@@ -176,47 +190,14 @@ def _filters(
 
 def get_execution(ref: str) -> Flow[models.Execution]:
     """``GET /automation/executions/{id}``."""
-    found = parse_ref(ref)
-    return (yield from send(routes.GET_EXECUTION(ref=found, execution=found))).data
+    execution_id = parse_ref(ref)
+    return (yield from send(routes.GET_EXECUTION(ref=execution_id, execution=execution_id))).data
 
 
 def retry_execution(ref: str) -> Flow[models.Execution]:
     """``POST /automation/executions/{id}/retry``. Not repeated. The execution keeps its id."""
-    found = parse_ref(ref)
+    execution_id = parse_ref(ref)
     try:
-        return (yield from send(routes.RETRY_EXECUTION(ref=found, execution=found))).data
+        return (yield from send(routes.RETRY_EXECUTION(ref=execution_id, execution=execution_id))).data
     except Conflict as error:
         raise error.adding("AlgaPSA retries only executions that are failed; execute the rule again instead.") from None
-
-
-def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-    """
-    Look for executions of a rule whose data holds ``marker`` (``GET /automation/executions``).
-
-    The time is compared here: what the server's own time filter would leave out can't be told from what there is not.
-
-    :returns: those found, and whether all that may have been it could be looked at.
-    """
-    found: list[Snapshot] = []
-    seen = 0
-    page, at = executions(rule=rule), None
-    for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        seen += len(items)
-        found += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
-        dated = [utc(item.started_at).timestamp() for item in items if item.started_at]
-        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return found, seen > 0 or (yield from _never_executed(rule, since))
-    return found, False
-
-
-def _never_executed(rule: str, since: float) -> Flow[bool]:
-    """
-    Whether an empty list of a rule's executions may be believed: the rule counts them too (``GET /automation/rules/{id}``).
-
-    AlgaPSA hands the whole query of a list to its store, which may find nothing for that reason alone.
-    """
-    counted = (yield from send(routes.GET_RULE(rule=rule))).data
-    if counted.last_executed is not None:
-        return utc(counted.last_executed).timestamp() < since - CLOCK_SKEW
-    return counted.execution_count == 0

@@ -1,4 +1,4 @@
-"""The routes of AlgaPSA's automation API that are used here, each said once. See ``/api/docs`` of an installation."""
+"""The routes of AlgaPSA's automation API that this package uses. See ``/api/docs`` of an installation."""
 
 from __future__ import annotations
 

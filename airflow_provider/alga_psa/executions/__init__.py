@@ -1,1 +1,1 @@
-"""AlgaPSA's executions, as the mechanism sees them."""
+"""AlgaPSA's executions as snapshots, steps and log lines."""

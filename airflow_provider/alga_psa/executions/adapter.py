@@ -1,4 +1,4 @@
-"""AlgaPSA's executions, as the mechanism asks for them."""
+"""The adapter that gives AlgaPSA's executions as snapshots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
 
 
 class AlgaPsaAdapter(ExecutionAdapter):
-    """Flows over AlgaPSA's routes."""
+    """Gives snapshots of AlgaPSA's executions."""
 
     name = "alga_psa"
     title = "AlgaPSA"
@@ -25,16 +25,16 @@ class AlgaPsaAdapter(ExecutionAdapter):
     outputs_lag: ClassVar[bool] = False
 
     def read(self, ref: str) -> Flow[Snapshot]:
-        """``GET /automation/executions/{id}``: it carries everything, the log too."""
+        """``GET /automation/executions/{id}``: the answer has everything, the log too."""
         return snapshot_of((yield from requests.get_execution(ref)))
 
     def overview(self, ref: str) -> Overview | None:
         """``GET /automation/executions``: those of all rules that have not ended."""
         pages = requests.active()
 
-        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
-            items, at = yield from pages(at)
-            return [Glance(item.execution_id, item.status, iso(item.started_at)) for item in items], at
+        def page(cursor: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, cursor = yield from pages(cursor)
+            return [Glance(item.execution_id, item.status, iso(item.started_at)) for item in items], cursor
 
         return Overview((), parse_ref(ref), page)
 
@@ -43,7 +43,7 @@ class AlgaPsaAdapter(ExecutionAdapter):
         return in_detail((yield from requests.get_execution(ref)))
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """From the answer that the snapshot was made of: it holds the whole log."""
+        """From the answer that the snapshot keeps: it holds the whole log."""
         execution = snapshot.execution if isinstance(snapshot, AlgaPsaSnapshot) else None
         if execution is None:
             execution = yield from requests.get_execution(snapshot.ref)
@@ -51,36 +51,36 @@ class AlgaPsaAdapter(ExecutionAdapter):
 
     def cancel(self, ref: str) -> Flow[None]:
         """
-        There is no route for it.
+        Not possible: AlgaPSA has no route for it.
 
         :raises ConfigurationError: always.
         """
         raise ConfigurationError(
             f"AlgaPSA can't cancel executions: its API has no such route. Execution {parse_ref(ref)} goes on.", system=self.name, ref=ref
         )
-        yield  # a flow that asks nothing
+        yield  # a flow without requests
 
     def resume(self, ref: str) -> Flow[Snapshot]:
-        """``POST /automation/executions/{id}/retry``: failed ones only; the id stays. Its start is what tells the runs apart."""
+        """``POST /automation/executions/{id}/retry``: failed ones only; the id stays. The start time tells the runs apart."""
         return snapshot_of((yield from requests.retry_execution(ref)))
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET /automation/executions``, by rule and trigger type, those that started last first."""
 
-        def page(at: Any) -> Flow[tuple[list[Snapshot], Any]]:
+        def page(cursor: Any) -> Flow[tuple[list[Snapshot], Any]]:
             if "rule" not in memo:
                 memo["rule"] = yield from requests.resolve_rule(where["rule"])
-            items, at = yield from requests.executions(rule=memo["rule"], trigger_type=where.get("trigger_type"))(at)
-            return [snapshot_of(item) for item in items], at
+            items, cursor = yield from requests.executions(rule=memo["rule"], trigger_type=where.get("trigger_type"))(cursor)
+            return [snapshot_of(item) for item in items], cursor
 
         return page
 
     def matches(self, where: Mapping[str, Any], snapshot: Snapshot) -> Flow[bool | None]:
-        """By the data that it was started with; a dry run only if dry runs are meant."""
+        """By the data that it was started with; dry runs only if ``dry_runs`` is set."""
         execution = snapshot.execution if isinstance(snapshot, AlgaPsaSnapshot) else None
         if execution is None:
             execution = yield from requests.get_execution(snapshot.ref)
         if is_dry_run(execution) and not where.get("dry_runs"):
             return False
-        there = execution.trigger_data
-        return all(name in there and there[name] == value for name, value in (where.get("trigger_data") or {}).items())
+        trigger_data = execution.trigger_data
+        return all(name in trigger_data and trigger_data[name] == value for name, value in (where.get("trigger_data") or {}).items())

@@ -1,4 +1,4 @@
-"""What is new in a log that comes whole with each answer, and that a retry may rewrite."""
+"""Finds the new entries of a log that comes whole with each answer, and that a retry may rewrite."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from airflow_provider.execution.model.snapshot import Cursor
 
 def new_entries(entries: Sequence[LogEntry], cursor: Cursor, limit: int) -> list[LogEntry]:
     """
-    At most ``limit`` entries behind ``cursor``, which is moved.
+    At most ``limit`` entries after ``cursor``, which is advanced.
 
-    As long as the entries read before are still at the head of the list, what follows them is new. If the list was rewritten, the
-    entry read last is looked for by its time and text; if it is gone, all is new: lines are rather shown twice than lost.
+    As long as the list begins with the entries that were read, everything after them is new. If the list was rewritten, the last entry
+    read is searched by its time and text; if it is gone, all entries are new: lines are shown twice rather than lost.
     """
     start = _start(entries, cursor)
     new = list(entries[start : start + limit])
@@ -40,7 +40,7 @@ def _start(entries: Sequence[LogEntry], cursor: Cursor) -> int:
 
 
 def _sum(entries: Sequence[LogEntry]) -> int:
-    """The same for the same entries, in every process."""
+    """A checksum that is the same in every process."""
     total = 0
     for entry in entries:
         time = iso(entry.timestamp) if isinstance(entry.timestamp, datetime) else entry.timestamp

@@ -1,4 +1,4 @@
-"""AlgaPSA's words in the mechanism's: the status table, executions, what is known of their actions."""
+"""Maps AlgaPSA's answers to snapshots: the status table, executions, and what is known about their actions."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ PHASES = {
     "skipped": Phase.SKIPPED,
 }
 MARKER_KEY = "airflow_marker"
-"""Key of ``execution_data`` under which the marker travels."""
+"""Key of ``execution_data`` that holds the marker."""
 STACK_LINES = 100
 TAIL = 50
 
 
 @dataclass
 class AlgaPsaSnapshot(Snapshot):
-    """A snapshot that keeps the answer it was made of: that holds the log, and what a search compares."""
+    """A snapshot that keeps its answer, which holds the log and the data that a search compares."""
 
     execution: models.Execution | None = field(default=None, repr=False)
 
 
 def phase_of(status: str) -> Phase:
-    """Map a status. Total: an unknown one is UNKNOWN."""
+    """The phase of a status; UNKNOWN if the status is unknown."""
     return PHASES.get(status, Phase.UNKNOWN)
 
 
 def snapshot_of(execution: models.Execution) -> AlgaPsaSnapshot:
     """
-    An execution in the mechanism's words.
+    The snapshot of an execution.
 
-    Only its status says whether it has ended: times, error and index of the run before a retry may still be there.
+    Only its status says whether it has ended: after a retry, times, error and index may be those of the previous run.
     """
     phase = phase_of(execution.status)
     partial = _partial(execution) if phase is Phase.SUCCEEDED else None
@@ -69,7 +69,7 @@ def snapshot_of(execution: models.Execution) -> AlgaPsaSnapshot:
 
 
 def in_detail(execution: models.Execution) -> AlgaPsaSnapshot:
-    """The same with outputs and the tail of the log."""
+    """Like :func:`snapshot_of`, with outputs and the tail of the log."""
     snapshot = snapshot_of(execution)
     snapshot.outputs = {str(name): Output(value) for name, value in execution.execution_context.items()}
     tail = log_lines(_of_this_run(execution)[-TAIL:])
@@ -78,7 +78,7 @@ def in_detail(execution: models.Execution) -> AlgaPsaSnapshot:
 
 
 def log_lines(entries: list[models.LogEntry]) -> list[LogLine]:
-    """Entries of a log as lines, their metadata behind the text."""
+    """Entries of a log as lines, with their metadata after the text."""
     return [
         LogLine(
             step="" if entry.action_index is None else _name(entry.action_index),
@@ -91,7 +91,7 @@ def log_lines(entries: list[models.LogEntry]) -> list[LogLine]:
 
 
 def without_secrets(value: Any, path: str = "") -> tuple[Any, list[str]]:
-    """A JSON value without what is secret by its name or shape, and the paths of what was left out."""
+    """A JSON value without the parts that are secret by name or shape, and the paths of those parts."""
     omitted: list[str] = []
     if isinstance(value, Mapping):
         kept = {}
@@ -118,12 +118,12 @@ def without_secrets(value: Any, path: str = "") -> tuple[Any, list[str]]:
 
 
 def is_dry_run(execution: models.Execution) -> bool:
-    """Whether it only pretended: completed at once, without counting any action."""
+    """Whether it was simulated: completed at once, without counting any action."""
     return execution.execution_context.get("dry_run") is True
 
 
 def _partial(execution: models.Execution) -> str | None:
-    """What a completed execution left undone. A dry run does nothing, which is no failure."""
+    """What a completed execution left undone; None for a dry run, which does nothing."""
     if is_dry_run(execution):
         return None
     total, done, failed = execution.actions_total, execution.actions_successful, execution.actions_failed or 0
@@ -157,7 +157,7 @@ def _actor(execution: models.Execution) -> dict[str, Any] | None:
 
 
 def _of_this_run(execution: models.Execution) -> list[models.LogEntry]:
-    """A retry leaves the log of the run before in place."""
+    """The entries of this run: after a retry, those of the previous run are still in the log."""
     since = execution.started_at
     return [
         entry
@@ -170,7 +170,7 @@ def _steps(execution: models.Execution, phase: Phase, bad: bool) -> list[Step]:
     """
     The actions that the answer names: the failed one, and those that wrote to the log.
 
-    How the others went is not told, so they are missing here, or UNKNOWN; unless all succeeded.
+    The answer does not tell how the others went: they are missing here, or UNKNOWN, unless all succeeded.
     """
     entries = _of_this_run(execution)
     culprit = execution.failed_action_index if bad else None
@@ -199,7 +199,7 @@ def _name(index: float) -> str:
 
 
 def _fields(execution: models.Execution, bad: bool) -> dict[str, Any]:
-    """What only AlgaPSA has. The marker is told apart from the user's own data; unknown fields may be secrets."""
+    """Fields that only AlgaPSA has. The marker is kept apart from the user's data; unknown fields may be secrets."""
     data, omitted = without_secrets({name: value for name, value in execution.trigger_data.items() if name != MARKER_KEY})
     if len(_json(data).encode()) > MAX_VALUE:
         data, omitted = {}, [*omitted, f"all of it: over {MAX_VALUE} bytes"]

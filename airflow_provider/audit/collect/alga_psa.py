@@ -44,7 +44,7 @@ class AlgaPsaSource(Source):
         The executions of the window, and older unfinished ones.
 
         Lists contain complete executions with logs, so none is read separately. Times are compared here, not by the server's filter, see
-        :func:`airflow_provider.alga_psa.api.requests.find_started`.
+        :func:`airflow_provider.alga_psa.executions.lost_starts.find_started`.
         """
         endpoint = await self.hook.aopen()
         tenant = next((value for name, value in endpoint.headers if name == "x-tenant-id"), None)

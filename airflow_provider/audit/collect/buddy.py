@@ -24,6 +24,7 @@ from airflow_provider.audit.collect.source import (
     share,
 )
 from airflow_provider.buddy.api import action_models, models, requests
+from airflow_provider.buddy.executions import logs
 from airflow_provider.buddy.executions.mapping import phase_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.errors import ConfigurationError
@@ -72,7 +73,7 @@ class BuddySource(Source):
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """One for each pipeline, and one for lists that could not be read."""
         endpoint = await self.hook.aopen()
-        workspace = self.workspace or self.hook._the("workspace")
+        workspace = self.workspace or self.hook.handle("workspace")
         self._workspace, self._endpoint, self._reader = workspace, endpoint, reader
         gaps: list[str] = []
         units: list[Unit] = []
@@ -203,7 +204,7 @@ class BuddySource(Source):
     async def _step(self, ref: str) -> models.ActionExecution | Gap:
         step = await self._reader.ask("action execution", requests.get_action_execution(ref))
         if not isinstance(step, Gap) and step.log_url and not step.log:
-            log = await self._reader.ask("log", requests.get_logs(ref, 0, MAX_LOG_LINES))
+            log = await self._reader.ask("log", logs.list_log_lines(ref, 0, MAX_LOG_LINES))
             if not isinstance(log, Gap):
                 step.log = log
         return step

@@ -47,7 +47,7 @@ class TracecatSource(Source):
     async def units(self, reader: Reader) -> Sequence[Unit]:
         """One for finished executions and one for running ones; if workflows are selected, two for each workflow."""
         endpoint = await self.hook.aopen()
-        self._reader, self._workspace = reader, self.hook._workspace()
+        self._reader, self._workspace = reader, self.hook.namespace()
         self._about = self.connection(endpoint, workspace=self._workspace)
         # As in refs, the workspace of the connection is omitted.
         self._elsewhere = self._workspace if self._workspace != str(self.hook._extra.get("workspace_id") or "").lower() else None

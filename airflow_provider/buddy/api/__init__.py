@@ -1,1 +1,1 @@
-"""Buddy's API: routes, models, requests, and how it words its errors."""
+"""Buddy's API: routes, models, requests, and the texts of its errors."""

@@ -1,8 +1,8 @@
 """
-An action's definition: what a pipeline is made of.
+The definitions of actions, of which a pipeline is made.
 
-Told apart by ``type``. Only ``RUN_DOCKER_CONTAINER`` is modelled field by field; every other type, those that are still to come included,
-is a :class:`ActionDefinition` with its own fields kept as they come. A definition holds secrets in plain text (``login``, ``password``).
+``type`` tells which model fits. Only ``RUN_DOCKER_CONTAINER`` is modelled field by field; every other type is an
+:class:`ActionDefinition` whose own fields are kept as extra fields. A definition holds secrets in plain text (``login``, ``password``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RUN_DOCKER_CONTAINER = "RUN_DOCKER_CONTAINER"
 
 
 class TriggerCondition(Model):
-    """When an action, or a pipeline, is to run. Which fields there are depends on the condition."""
+    """When an action, or a pipeline, is to run. Its fields depend on the condition."""
 
     trigger_condition: str | None = None
     trigger_condition_paths: ManyOf[str] = []
@@ -33,7 +33,7 @@ class TriggerCondition(Model):
 
 
 class OfPipeline(Model):
-    """The pipeline that an action belongs to, in short."""
+    """The pipeline that an action belongs to, in its short form."""
 
     id: int | None = None
     identifier: str | None = None
@@ -84,7 +84,7 @@ class RunDockerContainer(ActionDefinition):
     """Run the first time only."""
     inline_commands: str | None = None
     execute_every_command: bool | None = None
-    """Go on after a command that fails."""
+    """Go on after a failed command."""
     shell: str | None = None
     run_as_user: str | None = None
     working_directory: str | None = None
@@ -104,15 +104,15 @@ class RunDockerContainer(ActionDefinition):
 
 
 def _kind(value: Any) -> str:
-    given = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return RUN_DOCKER_CONTAINER if given == RUN_DOCKER_CONTAINER else "other"
+    action_type = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return RUN_DOCKER_CONTAINER if action_type == RUN_DOCKER_CONTAINER else "other"
 
 
 AnyAction = Annotated[
     Annotated[RunDockerContainer, Tag(RUN_DOCKER_CONTAINER)] | Annotated[ActionDefinition, Tag("other")],
     Discriminator(_kind),
 ]
-"""Whichever model suits the ``type``."""
+"""The model that fits the ``type``."""
 
 
 class ActionList(Model):

@@ -1,8 +1,8 @@
 """
-Buddy's answers, as far as they are read here.
+Models of Buddy's answers, with the fields that this package reads.
 
 Three documentation eras overlap, and fields may be missing or null in any of them: everything but ids is optional. Unknown fields are
-kept, statuses and types are free strings, since new ones appear.
+kept. Statuses and types are free strings, since new ones appear.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Named(Model):
 
 class Variable(Model):
     """
-    A variable: passed to an action, outputted by it, declared by it; or kept in a workspace or one of its parts.
+    A variable: passed to an action, declared by it, or one of its outputs; or stored in a workspace or a part of it.
 
     The value of an encrypted one is ciphertext.
     """
@@ -53,7 +53,7 @@ class Variable(Model):
     encrypted: bool | None = None
     settable: bool | None = None
     run_only_settable: bool | None = None
-    """A change lasts for the run only."""
+    """A change lasts for one run only."""
     init_path: str | None = None
     file_path: str | None = None
     file_chmod: str | None = None
@@ -97,7 +97,7 @@ class Action(Model):
     integration: Integration | None = None
     last_execution_status: str | None = None
     comment: str | None = None
-    """Of a gate: what the person is told."""
+    """Of a gate: the text for the person who approves."""
     variables: ManyOf[Variable] = []
 
 
@@ -128,9 +128,9 @@ class ActionExecution(Model):
 
     @property
     def id(self) -> str | None:
-        """Its id; taken from ``url`` where the answer leaves it out. None if it can't be one."""
-        found = self.action_execution_id or (self.url or "").rstrip("/").rsplit("/", 1)[-1]
-        return found if is_segment(found) else None
+        """Its id, from ``url`` if the answer leaves it out. None if that can't be an id."""
+        identifier = self.action_execution_id or (self.url or "").rstrip("/").rsplit("/", 1)[-1]
+        return identifier if is_segment(identifier) else None
 
 
 class Revision(Model):
@@ -170,18 +170,18 @@ class ExecutionList(Model):
     page: int | None = None
     page_size: int | None = None
     total_page_count: int | None = None
-    executions: ManyOf[Execution]  # a body without it is no list, and must not pass for an empty one
+    executions: ManyOf[Execution]  # a body without this key is malformed, not an empty list
 
 
 class Glance(BaseModel):
-    """An execution in a list that is read again and again."""
+    """An execution in a list that is polled."""
 
     id: int
     status: str
 
 
 class GlanceList(BaseModel):
-    """A page of executions, of which only the status is wanted."""
+    """A page of executions, with the status only."""
 
     total_page_count: int | None = None
     executions: ManyOf[Glance]
@@ -220,7 +220,7 @@ class ProjectList(Model):
 
 
 class Pipeline(Model):
-    """A pipeline. In a list it carries fewer fields."""
+    """A pipeline. In a list it has fewer fields."""
 
     id: int
     identifier: str | None = None
@@ -228,7 +228,7 @@ class Pipeline(Model):
     url: str | None = None
     html_url: str | None = None
     refs: ManyOf[str] = []
-    """Branches and tags that it is set up for; several, or a wildcard, need one to be named at each run."""
+    """Its branches and tags; if there are several, or a wildcard, each run has to name one."""
     events: ManyOf[dict[str, Any]] = []
     priority: str | None = None
     last_execution_status: str | None = None
@@ -250,7 +250,7 @@ class Pipeline(Model):
     project: Project | None = None
     creator: Named | None = None
     actions: ManyOf[Action] = []
-    """In short; only older installations send it."""
+    """Short forms; only older installations send them."""
 
 
 class PipelineList(Model):

@@ -1,28 +1,22 @@
-"""What hook and operators ask of Buddy, one flow each. See https://buddy.works/docs/api."""
+"""Flows that read and change things in Buddy, one for each use. See https://buddy.works/docs/api."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from airflow_provider.buddy.api import action_models, models, routes
-from airflow_provider.buddy.executions.logs import PAGE, LogOf, LogReader
-from airflow_provider.buddy.executions.mapping import snapshot_of
-from airflow_provider.buddy.ref import FORM, BuddyRef
-from airflow_provider.errors import ConfigurationError, NotFound
+from airflow_provider.buddy.api.bodies import name_list, run_body
+from airflow_provider.buddy.ref import BuddyRef, action_execution_of
+from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
-from airflow_provider.execution.model.result import utc
-from airflow_provider.execution.model.snapshot import Cursor, Snapshot
 
 T = TypeVar("T", bound=models.Model)
 
-VARIABLE_SCOPES = ("project_name", "pipeline_id", "action_id", "environment_id", "sandbox_id")
 PER_PAGE = 50
 MAX_LIST_PAGES = 20
-"""Pages of a list that a look-up reads at most."""
-CLOCK_SKEW = 300.0
-"""Seconds by which Buddy's clock may differ from ours."""
+"""Maximum number of pages that a look-up reads."""
 
 
 def _page(number: int) -> dict[str, int]:
@@ -46,9 +40,14 @@ def projects(workspace: str) -> Pages[models.Project]:
     """``GET /workspaces/:workspace/projects``."""
 
     def get(number: int) -> Flow[tuple[list[models.Project], bool]]:
-        return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=_page(number)))).projects, False
+        return (yield from page_of_projects(workspace, number)), False
 
     return numbered(get, lambda project: project.name)
+
+
+def page_of_projects(workspace: str, page: int) -> Flow[list[models.Project]]:
+    """``GET /workspaces/:workspace/projects``: one page."""
+    return (yield from send(routes.LIST_PROJECTS(workspace=workspace, query=_page(page)))).projects
 
 
 def get_project(workspace: str, project: str) -> Flow[models.Project]:
@@ -59,16 +58,24 @@ def get_project(workspace: str, project: str) -> Flow[models.Project]:
 # Variables
 
 
+class VariableScope(TypedDict, total=False):
+    """The part of a workspace whose variables are listed."""
+
+    project_name: str
+    pipeline_id: int
+    action_id: int
+    environment_id: str
+    sandbox_id: str
+
+
 def list_variables(workspace: str, scope: Mapping[str, Any]) -> Flow[list[models.Variable]]:
     """
-    ``GET /workspaces/:workspace/variables``; each filter in the spelling of both documentation eras.
+    ``GET /workspaces/:workspace/variables``; each filter is sent in the spelling of both documentation eras.
 
-    :raises ConfigurationError: for a filter that there is not, which the API would ignore.
+    :raises ConfigurationError: for an unknown filter, which the API would ignore.
     """
-    if unknown := set(scope).difference(VARIABLE_SCOPES):
-        raise ConfigurationError(
-            f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(VARIABLE_SCOPES)}."
-        )
+    if unknown := set(scope).difference(scopes := list(VariableScope.__annotations__)):
+        raise ConfigurationError(f"Buddy: variables can't be filtered by {', '.join(sorted(unknown))}, only by {', '.join(scopes)}.")
     old = {"project_name": "projectName", "pipeline_id": "pipelineId", "action_id": "actionId"}
     query = {**scope, **{old[name]: value for name, value in scope.items() if name in old}}
     return (yield from send(routes.LIST_VARIABLES(workspace=workspace, query=query))).variables
@@ -86,91 +93,96 @@ def pipelines(workspace: str, project: str) -> Pages[models.Pipeline]:
     """``GET .../pipelines``."""
 
     def get(number: int) -> Flow[tuple[list[models.Pipeline], bool]]:
-        return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=_page(number)))).pipelines, False
+        return (yield from page_of_pipelines(workspace, project, number)), False
 
     return numbered(get, lambda pipeline: pipeline.id)
+
+
+def page_of_pipelines(workspace: str, project: str, page: int) -> Flow[list[models.Pipeline]]:
+    """``GET .../pipelines``: one page."""
+    return (yield from send(routes.LIST_PIPELINES(workspace=workspace, project=project, query=_page(page)))).pipelines
 
 
 def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[int]:
     """
     Find a pipeline's id by its id, identifier or name (``GET .../pipelines``).
 
-    :raises ConfigurationError: if there is none, or several of that name.
+    :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(pipeline).strip()
     if text.isdecimal():
         return int(text)
     named: list[models.Pipeline] = []
-    there: list[str] = []
-    page, at = pipelines(workspace, project), None
+    labels: list[str] = []
+    page, cursor = pipelines(workspace, project), None
     for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
+        items, cursor = yield from page(cursor)
         for item in items:
             if item.identifier == text:
                 return item.id
-            there.append(f"{item.identifier or item.name} ({item.id})")
+            labels.append(f"{item.identifier or item.name} ({item.id})")
             if item.name == text:
                 named.append(item)
-        if at is None:
+        if cursor is None:
             break
     if len(named) == 1:
         return named[0].id
-    what = "names several pipelines" if named else "names no pipeline that the token may see"
-    some = [f"{item.identifier} ({item.id})" for item in named] or there[:20]
+    problem = "names several pipelines" if named else "names no pipeline that the token may see"
+    shown = [f"{item.identifier} ({item.id})" for item in named] or labels[:20]
     raise ConfigurationError(
-        f"Buddy: {text!r} {what} in {workspace}/{project}: {', '.join(some) or 'there are none'}. Give its id.", system="buddy"
+        f"Buddy: {text!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
     )
 
 
 def get_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[models.Pipeline]:
     """``GET .../pipelines/:pipeline_id``, by id, identifier or name."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return (yield from send(routes.GET_PIPELINE(workspace=workspace, project=project, pipeline=found)))
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.GET_PIPELINE(workspace=workspace, project=project, pipeline=pipeline_id)))
 
 
 def list_actions(workspace: str, project: str, pipeline: int | str) -> Flow[list[action_models.ActionDefinition]]:
-    """``GET .../pipelines/:pipeline_id/actions``; items may carry fewer fields than :func:`get_action` gives."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return list((yield from send(routes.LIST_ACTIONS(workspace=workspace, project=project, pipeline=found))).actions)
+    """``GET .../pipelines/:pipeline_id/actions``; items may have fewer fields than those of :func:`get_action`."""
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return list((yield from send(routes.LIST_ACTIONS(workspace=workspace, project=project, pipeline=pipeline_id))).actions)
 
 
 def get_action(workspace: str, project: str, pipeline: int | str, action: int | str) -> Flow[action_models.ActionDefinition]:
     """``GET .../pipelines/:pipeline_id/actions/:action_id``, both by id or name."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    [number] = yield from resolve_actions(workspace, project, found, [action])
-    return (yield from send(routes.GET_ACTION(workspace=workspace, project=project, pipeline=found, action=number)))
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    [action_id] = yield from resolve_actions(workspace, project, pipeline_id, [action])
+    return (yield from send(routes.GET_ACTION(workspace=workspace, project=project, pipeline=pipeline_id, action=action_id)))
 
 
 def resolve_actions(workspace: str, project: str, pipeline: int, actions: Sequence[int | str]) -> Flow[list[int]]:
     """
     Find the ids of actions by their ids or names (``GET .../actions``, only if a name is among them).
 
-    :raises ConfigurationError: for a name that no action has, or several.
+    :raises ConfigurationError: for a name that no action has, or that several have.
     """
     if all(str(action).strip().isdecimal() for action in actions):
         return [int(action) for action in actions]
-    there = yield from list_actions(workspace, project, pipeline)
-    return [pick_action(action, [(item.id, item.name) for item in there]) for action in actions]
+    definitions = yield from list_actions(workspace, project, pipeline)
+    return [pick_action(action, [(item.id, item.name) for item in definitions]) for action in actions]
 
 
-def pick_action(action: int | str, there: Sequence[tuple[int | None, str | None]]) -> int:
+def pick_action(action: int | str, candidates: Sequence[tuple[int | None, str | None]]) -> int:
     """
     Pick an action by its id or name.
 
-    :param there: id and name of each action that there is.
-    :raises ConfigurationError: if there is none, or several have that name.
+    :param candidates: id and name of each action.
+    :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(action).strip()
-    ids = {number for number, _ in there if number is not None}
+    ids = {number for number, _ in candidates if number is not None}
     if text.isdecimal() and int(text) in ids:
         return int(text)
-    found = sorted({number for number, name in there if name == text and number is not None})
-    if len(found) == 1:
-        return found[0]
-    what = "names several actions" if found else "names no action"
-    some = [f"{name!r} ({number})" for number, name in there if not found or name == text]
+    matches = sorted({number for number, name in candidates if name == text and number is not None})
+    if len(matches) == 1:
+        return matches[0]
+    problem = "names several actions" if matches else "names no action"
+    labels = [f"{name!r} ({number})" for number, name in candidates if not matches or name == text]
     raise ConfigurationError(
-        f"Buddy: {text!r} {what} of the pipeline: {', '.join(some[:20]) or 'it has none'}. Give its id.", system="buddy"
+        f"Buddy: {text!r} {problem} of the pipeline: {', '.join(labels[:20]) or 'it has none'}. Give its id.", system="buddy"
     )
 
 
@@ -179,19 +191,19 @@ def pick_action(action: int | str, there: Sequence[tuple[int | None, str | None]
 
 def executions(workspace: str, project: str, pipeline: int | str) -> Pages[models.Execution]:
     """``GET .../pipelines/:pipeline_id/executions``, newest first. Items are summaries."""
-    found: list[int] = []
+    resolved: list[int] = []
 
     def get(number: int) -> Flow[tuple[list[models.Execution], bool]]:
-        if not found:
-            found.append((yield from resolve_pipeline(workspace, project, pipeline)))
-        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found[0], query=_page(number)))
+        if not resolved:
+            resolved.append((yield from resolve_pipeline(workspace, project, pipeline)))
+        answer = yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=resolved[0], query=_page(number)))
         return answer.executions, answer.total_page_count == number
 
     return numbered(get, lambda execution: execution.id)
 
 
 def glances(workspace: str, project: str, pipeline: int) -> Pages[models.Glance]:
-    """As :func:`executions`, with the status only."""
+    """Like :func:`executions`, with the status only."""
 
     def get(number: int) -> Flow[tuple[list[models.Glance], bool]]:
         answer = yield from send(routes.LIST_GLANCES(workspace=workspace, project=project, pipeline=pipeline, query=_page(number)))
@@ -202,8 +214,10 @@ def glances(workspace: str, project: str, pipeline: int) -> Pages[models.Glance]
 
 def page_of_executions(workspace: str, project: str, pipeline: int | str, page: int) -> Flow[list[models.Execution]]:
     """``GET .../pipelines/:pipeline_id/executions``: one page."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return (yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=found, query=_page(page)))).executions
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return (
+        yield from send(routes.LIST_EXECUTIONS(workspace=workspace, project=project, pipeline=pipeline_id, query=_page(page)))
+    ).executions
 
 
 def get_execution(ref: str) -> Flow[models.Execution]:
@@ -212,9 +226,31 @@ def get_execution(ref: str) -> Flow[models.Execution]:
 
 
 def run_pipeline(workspace: str, project: str, pipeline: int | str, body: Mapping[str, Any]) -> Flow[models.Execution]:
-    """``POST .../executions``. Never repeated: whether it took effect is found out by a marker in the comment."""
-    found = yield from resolve_pipeline(workspace, project, pipeline)
-    return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=found)))
+    """``POST .../executions``. Never repeated: a marker in the comment tells later whether it took effect."""
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    return (yield from send(routes.RUN_PIPELINE(body=dict(body), workspace=workspace, project=project, pipeline=pipeline_id)))
+
+
+def run_pipeline_with(
+    workspace: str,
+    project: str,
+    pipeline: int | str,
+    *,
+    comment: str | None = None,
+    actions_to_run: Sequence[int | str] = (),
+    **arguments: Any,
+) -> Flow[models.Execution]:
+    """
+    :func:`run_pipeline` with the arguments of an operator instead of a body.
+
+    :param arguments: see :func:`~airflow_provider.buddy.api.bodies.run_body`.
+    """
+    body = run_body(**arguments)
+    actions = name_list(actions_to_run, "actions_to_run")
+    pipeline_id = yield from resolve_pipeline(workspace, project, pipeline)
+    if actions:
+        body["actions_to_run"] = yield from resolve_actions(workspace, project, pipeline_id, actions)
+    return (yield from run_pipeline(workspace, project, pipeline_id, {**body, **({"comment": comment} if comment else {})}))
 
 
 def change_execution(
@@ -229,74 +265,13 @@ def change_execution(
     return (yield from send(routes.CHANGE_EXECUTION(ref=ref, body=body, **BuddyRef.parse(ref).path)))
 
 
-def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-    """
-    Look for executions whose comment holds ``marker``.
-
-    ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
-
-    :returns: those found, and whether all that may have been it could be looked at.
-    """
-    found: list[Snapshot] = []
-    certain = True
-    page, at = executions(workspace, project, pipeline), None
-    for _ in range(MAX_LIST_PAGES):
-        items, at = yield from page(at)
-        for item in items:
-            ref = BuddyRef(workspace, project, pipeline, item.id)
-            if item.comment is None:
-                try:
-                    item = yield from get_execution(str(ref))
-                except NotFound:
-                    certain = False
-                    continue
-            if marker in (item.comment or ""):
-                found.append(snapshot_of(ref, item))
-        dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
-        if found or at is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return found, certain
-    return found, False
-
-
-# Action executions and their logs
-
-
-def _action_execution(ref: str) -> tuple[BuddyRef, str]:
-    parsed = BuddyRef.parse(ref)
-    if parsed.action_execution is None:
-        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
-    return parsed, parsed.action_execution
+# Action executions
 
 
 def get_action_execution(ref: str) -> Flow[models.ActionExecution]:
     """``GET .../action_executions/:action_execution_id``."""
-    parsed, step = _action_execution(ref)
+    parsed, step = action_execution_of(ref)
     return (yield from send(routes.GET_ACTION_EXECUTION(ref=ref, action_execution=step, **parsed.path)))
-
-
-def log_lines(ref: str, offset: int = 0, size: int = PAGE) -> Pages[str]:
-    """``GET .../action_executions/:action_execution_id/logs``, or what older installations have: all lines from ``offset`` on."""
-    parsed, step = _action_execution(ref)
-    of, reader = LogOf(parsed, step, None), LogReader()
-    cursor: Cursor = {of.key: offset}
-
-    def page(_: object) -> Flow[tuple[list[str], bool | None]]:
-        lines, more = yield from reader.lines(of, cursor, size)
-        return lines, more or None
-
-    return page
-
-
-def get_logs(ref: str, offset: int, limit: int) -> Flow[list[str]]:
-    """A page of :func:`log_lines`."""
-    lines: list[str] = []
-    page, at = log_lines(ref, offset, min(limit, PAGE)), None
-    while len(lines) < limit:
-        some, at = yield from page(at)
-        lines += some
-        if at is None:
-            break
-    return lines[:limit]
 
 
 # Who am I

@@ -1,4 +1,4 @@
-"""The routes of Buddy's REST API that are used here, each said once. See https://buddy.works/docs/api."""
+"""The routes of Buddy's REST API that this package uses. See https://buddy.works/docs/api."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Buddy's executions, as the mechanism sees them."""
+"""Buddy's executions as snapshots, steps and log lines."""

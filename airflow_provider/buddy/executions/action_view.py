@@ -1,4 +1,4 @@
-"""One action of an execution, seen as if it were an execution of its own: the same waiting, outcomes, outputs and logs."""
+"""One action of an execution as a snapshot of its own, so that waiting, outcomes, outputs and logs work as for an execution."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BEFORE = (Phase.QUEUED, Phase.SKIPPED)
 
 class ActionView(BuddyAdapter):
     """
-    What one action does in an execution.
+    Gives the snapshots of one action of an execution.
 
     :param action: its id or name; None if the ref names an action execution.
-    :param which: of several action executions, such as loops and retries make, the ``"last"``, the ``"first"`` or ``"all"``.
+    :param which: which of several action executions, such as of a loop or a retry: the ``"last"``, the ``"first"`` or ``"all"``.
     """
 
     def __init__(self, action: int | str | None, which: str) -> None:
@@ -35,17 +35,17 @@ class ActionView(BuddyAdapter):
         return None
 
     def read(self, ref: str) -> Flow[Snapshot]:
-        """``GET .../executions/:id``, and of it what concerns the action."""
+        """``GET .../executions/:id``, and the part of it about the action."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
         return self._seen(parsed, execution, (yield from self._chosen(parsed, execution)))
 
     def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
-        """In full: what the execution does not show of the action is asked for by itself."""
+        """Always reads: the execution's answer alone does not tell whether the action has changed."""
         return (yield from self.read(ref))
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """As :meth:`read`, then ``GET .../action_executions/:id``: variables, error, actor, log."""
+        """Like :meth:`read`, then ``GET .../action_executions/:id``: variables, error, actor, log."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
         chosen, omitted = yield from self.in_detail(parsed, (yield from self._chosen(parsed, execution)))
@@ -53,19 +53,19 @@ class ActionView(BuddyAdapter):
 
     def _chosen(self, ref: BuddyRef, execution: models.Execution) -> Flow[list[models.ActionExecution]]:
         """
-        The action executions that are meant; none if the action has not been reached.
+        The action's executions; none if the action has not been reached.
 
-        :raises ConfigurationError: if the pipeline has no such action, or several of that name.
+        :raises ConfigurationError: if no action of the pipeline has that name, or several have it.
         """
-        there = execution.action_executions
+        executions = execution.action_executions
         if ref.action_execution is not None:
-            listed = [item for item in there if item.id == ref.action_execution]
+            listed = [item for item in executions if item.id == ref.action_execution]
             if not listed:  # replaced by a retry, or by an installation that does not tell the ids
                 listed = [(yield from requests.get_action_execution(str(ref)))]
                 listed[0].action_execution_id = ref.action_execution
             return listed
         assert self._action is not None
-        chosen = [item for item in there if self._action in (str(item.action.id), item.action.name)]
+        chosen = [item for item in executions if self._action in (str(item.action.id), item.action.name)]
         if not chosen:
             if not self._defined:
                 actions = yield from requests.list_actions(ref.workspace, ref.project, ref.pipeline)
@@ -73,42 +73,42 @@ class ActionView(BuddyAdapter):
             requests.pick_action(self._action, self._defined)
             return []
         if len({item.action.id for item in chosen}) > 1:
-            number = requests.pick_action(self._action, [(item.action.id, item.action.name) for item in there])
+            number = requests.pick_action(self._action, [(item.action.id, item.action.name) for item in executions])
             chosen = [item for item in chosen if item.action.id == number]
         return chosen if self._which == "all" else chosen[:1] if self._which == "first" else chosen[-1:]
 
     def _seen(self, ref: BuddyRef, execution: models.Execution, chosen: list[models.ActionExecution]) -> Snapshot:
-        seen = snapshot_of(ref, execution.model_copy(update={"action_executions": chosen}))
+        snapshot = snapshot_of(ref, execution.model_copy(update={"action_executions": chosen}))
         over = phase_of(execution.status).ended
-        steps = seen.steps
+        steps = snapshot.steps
         phase = decisive(step.phase for step in steps) or Phase.QUEUED
-        one = next((step for step in steps if step.phase is phase), None)
-        status = one.status if one else "INITIAL"
+        decisive_step = next((step for step in steps if step.phase is phase), None)
+        status = decisive_step.status if decisive_step else "INITIAL"
         if over and phase is Phase.QUEUED:  # actions behind a failed one stay as they were
             phase = Phase.SKIPPED
         elif phase.ended and not over and self._may_run_again(ref, execution, chosen, phase):
             phase = Phase.RUNNING
-        seen.phase, seen.status = phase, status
-        seen.error = one.error if one else None
+        snapshot.phase, snapshot.status = phase, status
+        snapshot.error = decisive_step.error if decisive_step else None
         if phase is Phase.SKIPPED and over:
-            seen.error = f"the execution ended {execution.status} without running it"
-        seen.started_at = min((step.started_at for step in steps if step.started_at), default=None)
-        seen.finished_at = max((step.finished_at for step in steps if step.finished_at), default=None) if phase.ended else None
-        seen.waiting_for = seen.waiting_for if phase is Phase.WAITING else None
-        seen.partial, seen.settled = None, True
+            snapshot.error = f"the execution ended {execution.status} without running it"
+        snapshot.started_at = min((step.started_at for step in steps if step.started_at), default=None)
+        snapshot.finished_at = max((step.finished_at for step in steps if step.finished_at), default=None) if phase.ended else None
+        snapshot.waiting_for = snapshot.waiting_for if phase is Phase.WAITING else None
+        snapshot.partial, snapshot.settled = None, True
         if len(steps) == 1 and steps[0].id:
-            seen.ref = str(BuddyRef(ref.workspace, ref.project, ref.pipeline, ref.execution, steps[0].id))
-            seen.url = steps[0].url or seen.url
-        return seen
+            snapshot.ref = str(BuddyRef(ref.workspace, ref.project, ref.pipeline, ref.execution, steps[0].id))
+            snapshot.url = steps[0].url or snapshot.url
+        return snapshot
 
     def _may_run_again(self, ref: BuddyRef, execution: models.Execution, chosen: list[models.ActionExecution], phase: Phase) -> bool:
         """
         Whether another action execution of the same action may follow, by a loop or a retry of the action.
 
-        Not if a later action has begun, as far as the order of the list tells.
+        Not if a later action of the list has begun.
         """
         if ref.action_execution is not None or self._which == "first" or (self._which == "last" and phase is not Phase.FAILED):
             return False
-        there: list[Any] = execution.action_executions
-        behind = there[max(i for i, item in enumerate(there) if item.action.id == chosen[-1].action.id) + 1 :]
+        executions: list[Any] = execution.action_executions
+        behind = executions[max(i for i, item in enumerate(executions) if item.action.id == chosen[-1].action.id) + 1 :]
         return all(phase_of(item.status) in _BEFORE for item in behind)

@@ -1,4 +1,4 @@
-"""Buddy's executions, as the mechanism asks for them."""
+"""The adapter that gives Buddy's executions as snapshots."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot,
 
 
 class BuddyAdapter(ExecutionAdapter):
-    """Flows over Buddy's routes."""
+    """Gives snapshots of Buddy's executions."""
 
     name = "buddy"
     title = "Buddy"
@@ -43,7 +43,7 @@ class BuddyAdapter(ExecutionAdapter):
         return snapshot_of(parsed, (yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))))
 
     def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
-        """The same, if the answer is another."""
+        """Like :meth:`read`; None if the answer has not changed."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, last=last, **parsed.path))
         return None if execution is UNCHANGED else snapshot_of(parsed, execution)
@@ -54,9 +54,9 @@ class BuddyAdapter(ExecutionAdapter):
         pages = requests.glances(parsed.workspace, parsed.project, parsed.pipeline)
         pipeline, behind = f"{parsed.workspace}/{parsed.project}/{parsed.pipeline}", str(parsed).removeprefix(str(parsed.whole))
 
-        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
-            items, at = yield from pages(at)
-            return [Glance(f"{pipeline}/{item.id}{behind}", item.status) for item in items], at
+        def page(cursor: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, cursor = yield from pages(cursor)
+            return [Glance(f"{pipeline}/{item.id}{behind}", item.status) for item in items], cursor
 
         return Overview((parsed.workspace, parsed.project, str(parsed.pipeline)), str(parsed), page)
 
@@ -71,7 +71,7 @@ class BuddyAdapter(ExecutionAdapter):
     def in_detail(
         self, ref: BuddyRef, actions: Sequence[models.ActionExecution]
     ) -> Flow[tuple[list[models.ActionExecution], dict[str, str]]]:
-        """``GET .../action_executions/:id`` for each that ran; and why some could not be read."""
+        """``GET .../action_executions/:id`` for each action that ran, and why some could not be read."""
         omitted: dict[str, str] = {}
         detailed: list[models.ActionExecution] = []
         for item in actions:
@@ -94,7 +94,7 @@ class BuddyAdapter(ExecutionAdapter):
     def completed(
         self, ref: BuddyRef, snapshot: Snapshot, actions: Sequence[models.ActionExecution], omitted: dict[str, str]
     ) -> Flow[Snapshot]:
-        """Add to a snapshot the outputs of its steps, and the tail of the log that tells most."""
+        """Add the outputs of the steps to a snapshot, and the tail of the log of the failed or last step."""
         snapshot.outputs_omitted = omitted
         snapshot.settled = snapshot.settled and not omitted
         for step in snapshot.steps:
@@ -113,7 +113,7 @@ class BuddyAdapter(ExecutionAdapter):
         return snapshot
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """``GET .../action_executions/:id/logs`` from where we were; or what older installations have."""
+        """``GET .../action_executions/:id/logs`` from the cursor on, or the routes of older installations."""
         lines: list[LogLine] = []
         for step, of in _unread(snapshot, cursor):
             more = True
@@ -122,15 +122,15 @@ class BuddyAdapter(ExecutionAdapter):
                     texts, more = yield from self._logs.lines(of, cursor, min(PAGE, limit - len(lines)))
                 except ExecutionApiError:
                     if lines:
-                        return lines  # the cursor is behind them; the error will show at the next look
+                        return lines  # the cursor is behind them; the next call raises the error
                     raise
                 lines += [LogLine(step.name, text) for text in texts]
                 if not texts and not more and step.phase.ended:
-                    cursor[f"{of.key} read"] = 1  # nothing came after its end: not asked for again
+                    cursor[f"{of.key} read"] = 1  # complete: not read again
         return lines
 
     def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes | bytearray]]]:
-        """The same, in the blocks in which it comes."""
+        """Like :meth:`new_lines`, in blocks of whole lines."""
         for step, of in _unread(snapshot, cursor):
             more = True
             while more:
@@ -143,7 +143,7 @@ class BuddyAdapter(ExecutionAdapter):
         """
         ``PATCH .../executions/:id``, ``CANCEL``.
 
-        Cancelling is asynchronous; an execution that has ended, or is being cancelled, is left at that.
+        Cancelling is asynchronous. An execution that has ended, or is being cancelled, stays as it is.
         """
         parsed = BuddyRef.parse(ref)
         try:
@@ -158,19 +158,19 @@ class BuddyAdapter(ExecutionAdapter):
                 raise
 
     def resume(self, ref: str) -> Flow[Snapshot]:
-        """``PATCH .../executions/:id``, ``RETRY``. Whether the id stays is not documented: it is read from the answer."""
+        """``PATCH .../executions/:id``, ``RETRY``. It is not documented whether the id stays: the answer tells."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.change_execution(ref, "RETRY")
         return snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, execution.id), execution)
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
-        """Its state, and the newest execution of the pipeline: should the retry have a new id, it is a newer one."""
+        """Its state, and the newest execution of the pipeline: a retry with a new id is newer."""
         parsed = BuddyRef.parse(snapshot.ref)
         items, _ = yield from requests.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
         return f"{signature(snapshot)}{_NEWEST}{max((item.id for item in items), default=parsed.execution)}"
 
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it runs again; or else whether one execution of the same kind is newer than all were before."""
+        """Whether it runs again, or exactly one execution of the same kind is newer than all previous ones."""
         parsed = BuddyRef.parse(ref)
         state, _, newest = before.rpartition(_NEWEST)
         execution = yield from requests.get_execution(ref)
@@ -182,40 +182,40 @@ class BuddyAdapter(ExecutionAdapter):
             for item in items
             if item.id > int(newest) and _same(item.comment, execution.comment) and _same(_revision(item), _revision(execution))
         ]
-        found = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
-        return (found, True) if len(found) == 1 else ([], not found)
+        snapshots = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
+        return (snapshots, True) if len(snapshots) == 1 else ([], not snapshots)
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET .../pipelines/:pipeline_id/executions``, newest first."""
         workspace, project = where["workspace"], where["project"]
 
-        def page(at: Any) -> Flow[tuple[list[Snapshot], Any]]:
+        def page(cursor: Any) -> Flow[tuple[list[Snapshot], Any]]:
             if "pipeline" not in memo:
                 memo["pipeline"] = yield from requests.resolve_pipeline(workspace, project, where["pipeline"])
             pipeline = memo["pipeline"]
-            items, at = yield from requests.executions(workspace, project, pipeline)(at)
-            return [snapshot_of(BuddyRef(workspace, project, pipeline, item.id), item) for item in items], at
+            items, cursor = yield from requests.executions(workspace, project, pipeline)(cursor)
+            return [snapshot_of(BuddyRef(workspace, project, pipeline, item.id), item) for item in items], cursor
 
         return page
 
     def matches(self, where: Mapping[str, Any], snapshot: Snapshot) -> Flow[bool | None]:
-        """By branch, tag, revision and comment; ``GET .../executions/:id`` where the list does not tell them."""
-        asked = {name: where[name] for name in ("branch", "tag", "revision", "comment") if where.get(name)}
+        """By branch, tag, revision and comment; ``GET .../executions/:id`` where the list leaves them out."""
+        criteria = {name: where[name] for name in ("branch", "tag", "revision", "comment") if where.get(name)}
         fields = snapshot.system_fields
-        if any(fields.get(_FIELDS[name]) is None for name in asked):
+        if any(fields.get(_FIELDS[name]) is None for name in criteria):
             try:
                 fields = (yield from self.read(snapshot.ref)).system_fields
             except NotFound:
                 return None
-        fits = [_fits(name, text, fields.get(_FIELDS[name])) for name, text in asked.items()]
+        fits = [_fits(name, text, fields.get(_FIELDS[name])) for name, text in criteria.items()]
         if all(fits):
             return True
         # A queued execution may not know its revision yet.
-        return None if snapshot.phase is Phase.QUEUED and "revision" in asked and fields.get("to_revision") is None else False
+        return None if snapshot.phase is Phase.QUEUED and "revision" in criteria and fields.get("to_revision") is None else False
 
 
 def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:
-    """The steps whose logs may have more than was read."""
+    """The steps whose logs may have unread lines."""
     ref = BuddyRef.parse(snapshot.ref)
     for step in snapshot.steps:
         of = LogOf.step(ref, step)
@@ -227,19 +227,19 @@ _NEWEST = " newest="
 _FIELDS = {"branch": "branch", "tag": "tag", "revision": "to_revision", "comment": "comment"}
 
 
-def _fits(name: str, asked: str, there: object) -> bool:
-    if there is None:
+def _fits(name: str, wanted: str, actual: object) -> bool:
+    if actual is None:
         return False
-    text = str(there)
+    text = str(actual)
     if name == "comment":
-        return asked in text
+        return wanted in text
     if name == "revision":  # either may be the short form
-        return len(text) >= SHORT_REVISION and (text.startswith(asked) or asked.startswith(text))
-    return asked == text
+        return len(text) >= SHORT_REVISION and (text.startswith(wanted) or wanted.startswith(text))
+    return wanted == text
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return one is None or other is None or one == other
+def _same(first: str | None, second: str | None) -> bool:
+    return first is None or second is None or first == second
 
 
 def _revision(execution: models.Execution) -> str | None:

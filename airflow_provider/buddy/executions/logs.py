@@ -1,4 +1,4 @@
-"""An action execution's log, by whichever route the installation has: paged, inline, behind an address, or by the action's id."""
+"""Reads the log of an action execution by the route that the installation has: paged, inline, at an address, or by the action's id."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_provider.buddy.api import models, routes
-from airflow_provider.buddy.ref import BuddyRef
+from airflow_provider.buddy.ref import BuddyRef, action_execution_of
 from airflow_provider.errors import NotFound, StatusError
-from airflow_provider.execution.model.request import Flow, Part, Request, send
+from airflow_provider.execution.model.request import Flow, Pages, Part, Request, send
 from airflow_provider.execution.model.snapshot import Cursor, Step, block_of
 
 PAGE = 1_000
-"""Lines; the most that the API gives at once."""
+"""Maximum number of lines that the API gives at once."""
 TAIL = 50
 WINDOW = 1024 * 1024
-"""Bytes read at once of a log behind an address, at most: a longer line comes in pieces."""
+"""Maximum number of bytes read at once of a log at an address: a longer line comes in pieces."""
 BLOCK = 4 * 1024 * 1024
-"""The same where lines need not be told apart: each part costs a request."""
+"""The same for whole blocks: each costs a request."""
 LEAST_WINDOW = 64 * 1024
 TAIL_WINDOW = 64 * 1024
 MAX_TAIL_PAGES = 50
-"""Pages read to find the end of a log whose length is not told."""
+"""Maximum number of pages read to find the end of a log of unknown length."""
 
 
 @dataclass(frozen=True)
 class LogOf:
-    """Whose log: the ids of the action execution and of its action, either of which an older installation may not tell."""
+    """Identifies a log by the ids of the action execution and of its action; older installations may leave out either."""
 
     execution: BuddyRef
     action_execution: str | None
@@ -40,12 +40,12 @@ class LogOf:
 
     @property
     def key(self) -> str:
-        """Its place in a cursor."""
+        """Its key in a cursor."""
         return self.action_execution or f"action {self.action}"
 
 
 class LogReader:
-    """Flows that read logs. Remembers which routes there are."""
+    """Flows that read logs. Remembers which routes the installation lacks."""
 
     def __init__(self) -> None:
         self._gone: set[tuple[str, str]] = set()
@@ -54,9 +54,9 @@ class LogReader:
 
     def lines(self, of: LogOf, cursor: Cursor, limit: int) -> Flow[tuple[list[str], bool]]:
         """
-        Read on behind ``cursor``, and move it.
+        Read the lines after ``cursor``, and advance it.
 
-        :returns: at most ``limit`` lines, and whether there are more by now.
+        :returns: at most ``limit`` lines, and whether more are available.
         """
         if f"{of.key} bytes" in cursor:
             return (yield from self._from_address(of, cursor, limit))
@@ -71,9 +71,9 @@ class LogReader:
 
     def block(self, of: LogOf, cursor: Cursor) -> Flow[tuple[bytes | bytearray, bool]]:
         """
-        Read on as :meth:`lines` does, as much as is at hand.
+        Like :meth:`lines`, as much as one request gives.
 
-        :returns: whole lines in one piece, and whether there are more by now.
+        :returns: complete lines in one piece, and whether more are available.
         """
         start = cursor.get(f"{of.key} bytes")
         if start is None or cursor.get(f"{of.key} skip"):
@@ -96,7 +96,7 @@ class LogReader:
         """
         Read the last lines.
 
-        :param inline: the action execution, if it was read already.
+        :param inline: the action execution, if it has been read already.
         """
         if inline is not None and inline.log:
             return inline.log[-TAIL:]
@@ -133,7 +133,7 @@ class LogReader:
         return lines
 
     def _page(self, of: LogOf, offset: int, limit: int) -> Flow[tuple[list[str], bool] | None]:
-        """A page of lines, and whether there are more; None if they lie behind an address."""
+        """A page of lines, and whether there are more; None if the log is at an address."""
         missing = False
         if self._is_paged(of):
             try:
@@ -161,28 +161,28 @@ class LogReader:
         return routes.GET_LOGS(ref=str(of.execution), action_execution=of.action_execution, query=query, **of.execution.path)
 
     def _whole(self, of: LogOf) -> Flow[models.ActionExecution]:
-        """The routes that older installations have; the first that answers is asked first from now on."""
+        """Ask the routes of older installations in turn; the ones that are missing are skipped from now on."""
         ref, path = str(of.execution), of.execution.path
-        asked: dict[str, Request[models.ActionExecution]] = {}
+        candidates: dict[str, Request[models.ActionExecution]] = {}
         if of.action_execution:
-            asked["step"] = routes.GET_ACTION_EXECUTION(ref=ref, action_execution=of.action_execution, **path)
+            candidates["step"] = routes.GET_ACTION_EXECUTION(ref=ref, action_execution=of.action_execution, **path)
         if of.action:
-            asked["action"] = routes.GET_ACTION_LOG(ref=ref, action=of.action, **path)
-            asked["actions"] = routes.GET_ACTIONS_LOG(ref=ref, action=of.action, **path)
+            candidates["action"] = routes.GET_ACTION_LOG(ref=ref, action=of.action, **path)
+            candidates["actions"] = routes.GET_ACTIONS_LOG(ref=ref, action=of.action, **path)
         missing: NotFound | None = None
         gone: list[tuple[str, str]] = []
-        for name, request in asked.items():
+        for name, request in candidates.items():
             if (of.key, name) in self._gone:
                 continue
             try:
-                found = yield from send(request)
+                answer = yield from send(request)
             except NotFound as error:
                 missing = missing or error
                 gone.append((of.key, name))
             else:
                 self._gone.update(gone)
-                return found
-        self._gone.difference_update((of.key, name) for name in (*asked, "logs"))
+                return answer
+        self._gone.difference_update((of.key, name) for name in (*candidates, "logs"))
         raise missing or NotFound(f"Buddy: execution {of.execution} names neither action nor action execution.", ref=str(of.execution))
 
     def _from_address(self, of: LogOf, cursor: Cursor, limit: int) -> Flow[tuple[list[str], bool]]:
@@ -211,7 +211,7 @@ class LogReader:
         return lines, more
 
     def _part(self, of: LogOf, start: int, size: int) -> Flow[bytearray]:
-        """A part of the log behind its address, which may be good for a while only."""
+        """A part of the log at its address, which may expire."""
         if url := self._addresses.get(of):
             try:
                 return (yield from self._fetch(of, url, Part(start, size)))
@@ -221,20 +221,45 @@ class LogReader:
         return (yield from self._fetch(of, url, Part(start, size))) if url else bytearray()
 
     def _fetch(self, of: LogOf, url: str, part: Part) -> Flow[bytearray]:
-        """Fetch a part of a log; the sender gives our token to nobody but the connection's own origin."""
+        """Fetch a part of a log; the sender sends the token to the connection's own origin only."""
         return (yield from send(routes.GET_LOG_URL.at(url, part=part, ref=str(of.execution))))
 
 
+def log_lines(ref: str, offset: int = 0, size: int = PAGE) -> Pages[str]:
+    """``GET .../action_executions/:action_execution_id/logs``, or the routes of older installations: all lines from ``offset`` on."""
+    parsed, step = action_execution_of(ref)
+    of, reader = LogOf(parsed, step, None), LogReader()
+    cursor: Cursor = {of.key: offset}
+
+    def page(_: object) -> Flow[tuple[list[str], bool | None]]:
+        lines, more = yield from reader.lines(of, cursor, size)
+        return lines, more or None
+
+    return page
+
+
+def list_log_lines(ref: str, offset: int, limit: int) -> Flow[list[str]]:
+    """The first ``limit`` of the lines that :func:`log_lines` gives."""
+    lines: list[str] = []
+    page, position = log_lines(ref, offset, min(limit, PAGE)), None
+    while len(lines) < limit:
+        more, position = yield from page(position)
+        lines += more
+        if position is None:
+            break
+    return lines[:limit]
+
+
 _Line = tuple[str, int, bool]
-"""A line, the bytes that it takes up, and whether it is whole."""
+"""A line, its length in bytes, and whether it is complete."""
 
 
 def _lines(data: bytes | bytearray, *, full: bool, ended: bool) -> Iterator[_Line]:
     """
-    The lines of a part of a log. They end with a line feed, as nothing else does: the other routes count them so.
+    The lines of a part of a log. Only a line feed ends a line: the other routes count lines so.
 
     :param full: the log may go on behind the part.
-    :param ended: the log has its end.
+    :param ended: the log is complete.
     """
     start = 0
     while end := data.find(b"\n", start) + 1:
@@ -249,7 +274,7 @@ def _lines(data: bytes | bytearray, *, full: bool, ended: bool) -> Iterator[_Lin
 
 
 def _drop_cut_character(data: bytearray) -> None:
-    """Take the last character away, if it may be cut."""
+    """Remove the last character if it may be cut."""
     for back in range(1, min(4, len(data) - 1) + 1):
         if data[-back] >= 0xC0:
             del data[-back:]

@@ -1,4 +1,4 @@
-"""Buddy's words in the mechanism's: the status table, executions, action executions."""
+"""Maps Buddy's answers to snapshots: the status table, executions, action executions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PHASES = {
 
 
 def phase_of(status: str) -> Phase:
-    """Map a status of an execution or an action execution. Total: an unknown one is UNKNOWN, or WAITING by its prefix."""
+    """The phase of a status of an execution or an action execution. An unknown status is UNKNOWN, or WAITING by its prefix."""
     if status.startswith("WAITING_FOR_"):
         return Phase.WAITING
     return PHASES.get(status, Phase.UNKNOWN)
@@ -33,10 +33,10 @@ def phase_of(status: str) -> Phase:
 
 def snapshot_of(ref: BuddyRef, execution: models.Execution) -> Snapshot:
     """
-    An execution in the mechanism's words.
+    The snapshot of an execution.
 
-    It waits for a person if its status says so, or if an action's does while none is in progress: which of both Buddy shows is
-    not documented.
+    It waits for a person if its status says so, or if an action's status does while none is in progress: it is not documented
+    which of the two Buddy shows.
     """
     steps = [step_of(action) for action in execution.action_executions]
     phase = phase_of(execution.status)
@@ -64,19 +64,19 @@ def snapshot_of(ref: BuddyRef, execution: models.Execution) -> Snapshot:
 
 
 def _waiting_for(actions: list[models.ActionExecution]) -> str | None:
-    """What the person has to do: each gate, its type, what it says and asks for."""
+    """What the person has to do: each gate with its type, its text and the variables it asks for."""
     texts = []
     for item in actions:
         if phase_of(item.status) is Phase.WAITING:
             gate = item.action
-            asked = ", ".join(variable.key for variable in gate.variables)
+            keys = ", ".join(variable.key for variable in gate.variables)
             says = f" {gate.comment!r}" if gate.comment else ""
-            texts.append(f"{step_of(item).name} ({gate.type}){says}" + (f", asking for {asked}" if asked else ""))
+            texts.append(f"{step_of(item).name} ({gate.type}){says}" + (f", asking for {keys}" if keys else ""))
     return "; ".join(texts) or None
 
 
 def step_of(execution: models.ActionExecution) -> Step:
-    """An action execution in the mechanism's words."""
+    """The step of an action execution."""
     action = execution.action
     return Step(
         id=execution.id or "",
@@ -106,7 +106,7 @@ def _secret(variable: models.Variable) -> bool:
 
 
 def _encrypted(value: object) -> bool:
-    """An encrypted value comes back as ciphertext, whether it is flagged or not."""
+    """Whether a value is ciphertext, as that of an encrypted variable is, flagged or not."""
     return str(value).startswith(("!encrypted ", "secure!"))
 
 
@@ -123,8 +123,8 @@ def _filled(**values: Any) -> dict[str, Any] | None:
 
 
 def _progress(actions: list[models.ActionExecution]) -> float | None:
-    known = [100.0 if phase_of(action.status).ended else action.progress or 0.0 for action in actions]
-    return round(sum(known) / len(known), 1) if known else None
+    percentages = [100.0 if phase_of(action.status).ended else action.progress or 0.0 for action in actions]
+    return round(sum(percentages) / len(percentages), 1) if percentages else None
 
 
 def _name(value: models.Named | str | int | None) -> str | int | None:
@@ -132,7 +132,7 @@ def _name(value: models.Named | str | int | None) -> str | int | None:
 
 
 def _fields(execution: models.Execution) -> dict[str, Any]:
-    """What only Buddy has, of the execution and of each action execution; secrets left out."""
+    """Fields that only Buddy has, of the execution and of each action execution, without secrets."""
     fields = {
         "id": execution.id,
         "triggered_on": execution.triggered_on,
@@ -152,7 +152,7 @@ def _fields(execution: models.Execution) -> dict[str, Any]:
 
 
 def _action_fields(execution: models.ActionExecution) -> dict[str, Any]:
-    """Every field of an action execution that the step itself has no place for."""
+    """The fields of an action execution that a step does not have."""
     action = execution.action.model_dump(mode="json", exclude={"variables"}, exclude_none=True)
     return {
         "action_execution_id": execution.id,

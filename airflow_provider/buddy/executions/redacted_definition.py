@@ -1,4 +1,4 @@
-"""An action's definition for XCom, where everybody who may see the DAG can read it."""
+"""Removes secrets from an action's definition, since everybody who may see the DAG can read its XComs."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ SECRET_FIELDS = frozenset({"login", "password"})
 UNKNOWN_FIELDS = frozenset({"services"})
 """Fields that may hold anything, such as the environment of a container: their shape is not documented."""
 PAIRS = (("key", "value"), ("key", "defaults"), ("name", "value"), ("trigger_variable_key", "trigger_variable_value"))
-"""Fields that are the name and the value of something."""
+"""Pairs of fields that are the name and the value of something."""
 
 
 def without_secrets(action: ActionDefinition, reveal: Collection[str] = ()) -> dict[str, Any]:
     """
-    Give the fields of a definition that are no secrets.
+    The fields of a definition that are not secrets.
 
-    A field that its model does not know may be anything, a web hook's address say: it is left out unless revealed, as are those
-    within other fields (named with a dot).
+    A field that its model does not know may be anything, such as a webhook's address: it is left out unless revealed, also within
+    other fields (named with a dot).
 
-    :param reveal: names of fields to give whatever they hold.
-    :returns: the fields, and ``omitted``: names of those left out.
+    :param reveal: names of fields to keep whatever they hold.
+    :returns: the fields, and ``omitted``: the names of those left out.
     """
-    given = {name: value for name, value in action.model_dump(mode="json", exclude_unset=True).items() if value is not None}
-    known = _known(action)
+    values = {name: value for name, value in action.model_dump(mode="json", exclude_unset=True).items() if value is not None}
+    known_fields = _known(action)
     shown: dict[str, Any] = {}
     omitted: set[str] = set()
-    for name, value in given.items():
+    for name, value in values.items():
         if name in reveal:
             shown[name] = value
         elif name == "variables":
             shown[name] = [_variable(variable, omitted) for variable in action.variables]
-        elif name not in known or name in UNKNOWN_FIELDS or _secret(name, plain := _plain(known[name], name, omitted)):
+        elif name not in known_fields or name in UNKNOWN_FIELDS or _secret(name, plain := _plain(known_fields[name], name, omitted)):
             omitted.add(name)
         else:
             shown[name] = plain
@@ -43,12 +43,12 @@ def without_secrets(action: ActionDefinition, reveal: Collection[str] = ()) -> d
 
 
 def _known(model: models.Model) -> dict[str, Any]:
-    """The fields that a model knows and was given."""
+    """The fields that a model knows and that are set."""
     return {name: getattr(model, name) for name in type(model).model_fields if name in model.model_fields_set}
 
 
 def _plain(value: object, path: str, omitted: set[str]) -> Any:
-    """A field's value without what the models within it do not know."""
+    """A field's value without fields that the models within it do not know."""
     if isinstance(value, models.Model):
         omitted.update(f"{path}.{name}" for name in value.model_extra or {})
         return {name: _plain(item, f"{path}.{name}", omitted) for name, item in _known(value).items() if item is not None}

@@ -144,6 +144,16 @@ class ExecutionHook(BaseHook):
             self._endpoint = self._read()
             self._sender = self.new_sender(self._pause)
 
+    def get_conn(self) -> Sender:
+        """
+        The open sync sender; :meth:`close` closes it. Its ``run`` runs a flow. Async code uses :meth:`asender`.
+
+        :raises ConfigurationError: if the connection is missing or unusable.
+        """
+        self.open()
+        assert self._sender is not None
+        return self._sender
+
     def new_sender(self, pause: Callable[[float], None] = _clock.sleep) -> Sender:
         """
         Make a sender besides the hook's own: for a cancel in another thread while the hook's own is in the middle of a request.
@@ -173,9 +183,7 @@ class ExecutionHook(BaseHook):
 
     def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and return its result."""
-        self.open()
-        assert self._sender is not None
-        return self._sender.run(flow)
+        return self.get_conn().run(flow)
 
     @asynccontextmanager
     async def asender(self, *, shared: bool = True) -> AsyncIterator[AsyncSender]:

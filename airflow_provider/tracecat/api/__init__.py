@@ -1,1 +1,1 @@
-"""Tracecat's API: routes, models, requests, and how it words its errors."""
+"""Tracecat's API: routes, models, requests, and the texts of its errors."""

@@ -1,4 +1,4 @@
-"""How Tracecat words its errors."""
+"""Reads the texts of Tracecat's errors, and gives advice."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class TracecatApiErrors(ApiErrors):
         return _text(answer.get("detail")) or (answer["message"] if isinstance(answer.get("message"), str) else None)
 
     def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """What is usually behind a status."""
+        """The usual cause of a status."""
         return HINTS.get(status)
 
     def logged_out(self, status: int, body: bytes) -> bool:
-        """A session that is over is answered with a bare 403; one that lacks a scope with another body."""
+        """Of an expired session, the 403 has a bare body; of one that lacks a scope, another body."""
         return status == 401 or (status == 403 and self.error_text(body) == "Forbidden")
 
 

@@ -1,5 +1,5 @@
 """
-Tracecat's answers, as far as they are read here.
+Models of Tracecat's answers, with the fields that this package reads.
 
 Everything but ids and ``run_id`` may be missing or null, unknown fields are kept, enum values are free strings.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from airflow_provider.tracecat.api.long import read
+from airflow_provider.tracecat.api.streaming import read_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONG = 1024 * 1024
-"""Bytes from which on an answer is read in pieces."""
+"""Size in bytes from which an answer is read in pieces."""
 
 ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
 """A list that may be missing or null."""
@@ -37,13 +37,13 @@ class Model(BaseModel):
 
 
 class Lean(Model):
-    """Base of what may be large: only the fields that are named here are kept."""
+    """Base of large answers: only the declared fields are kept."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Interaction(Model):
-    """Something that an execution waits for, or has been answered."""
+    """A question to a person, open or answered."""
 
     id: str | None = None
     type: str | None = None
@@ -92,7 +92,7 @@ class Summary(Model):
 
 
 class View(Summary):
-    """Base of the views of an execution, whose events may make up many megabytes."""
+    """Base of the views of an execution, whose events may take many megabytes."""
 
     @classmethod
     def from_body(cls, body: bytes | bytearray) -> Self:
@@ -103,13 +103,13 @@ class View(Summary):
         """
         if len(body) > LONG:
             (event,) = get_args(cls.model_fields["events"].annotation)
-            with suppress(ValueError, RecursionError):  # said below
-                return cls.model_validate(read(body, "events", event.model_validate))
+            with suppress(ValueError):  # raised again below, with the message that a short answer gets
+                return cls.model_validate(read_object(body, "events", event.model_validate))
         return cls.model_validate_json(body)
 
 
 class RowState(Lean):
-    """What an action does, without its input and its result, which may be large."""
+    """What an action does, without its input and its result: both may be large."""
 
     source_event_id: int | None = None
     schedule_time: datetime | None = None
@@ -126,7 +126,7 @@ class RowState(Lean):
 
 
 class State(View):
-    """The compact view, without inputs and results: all that waiting needs."""
+    """The compact view, without inputs and results: as much as waiting needs."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
@@ -151,7 +151,7 @@ class CompactExecution(View):
 
     @property
     def trigger_inputs(self) -> Any:
-        """What it was started with."""
+        """The inputs that it was started with."""
         return next((row.action_input for row in self.events if row.action_ref == "__workflow_trigger__"), None)
 
 
@@ -207,7 +207,7 @@ class SummaryPage(Model):
 
 
 class Glance(BaseModel):
-    """An execution in a list that is read again and again."""
+    """An execution in a list that is polled."""
 
     id: str
     run_id: str | None = None
@@ -215,7 +215,7 @@ class Glance(BaseModel):
 
 
 class GlancePage(BaseModel):
-    """A page of a search, of which only the status is wanted."""
+    """A page of a search, with the status only."""
 
     items: ManyOf[Glance]
     next_cursor: str | None = None
@@ -223,7 +223,7 @@ class GlancePage(BaseModel):
 
 
 class Started(Model):
-    """What a start gives: an id whose execution may be still to come."""
+    """The answer to a start: the id of an execution that may appear later."""
 
     wf_exec_id: str
     wf_id: str | None = None
@@ -249,7 +249,7 @@ class Reset(Model):
 
 
 class Download(Model):
-    """Where a stored object can be fetched, for seconds."""
+    """An address of a stored object, which expires within seconds."""
 
     download_url: str
     file_name: str | None = None
@@ -275,7 +275,7 @@ class CollectionPage(Model):
 
 
 class Webhook(Model):
-    """A workflow's webhook; its secret opens it to everybody."""
+    """A workflow's webhook; whoever knows its secret can call it."""
 
     status: str | None = None
     secret: str | None = None
@@ -318,20 +318,20 @@ class Workspace(Model):
 
 
 class Info(Model):
-    """What the server says of itself, without a credential."""
+    """What the server tells about itself, without a credential."""
 
     version: str | None = None
     public_app_url: str | None = None
 
 
 class Person(Model):
-    """Who a session belongs to."""
+    """The user of a session."""
 
     id: str | None = None
     email: str | None = None
 
 
 class Scopes(Model):
-    """What somebody may do."""
+    """What a user may do."""
 
     scopes: ManyOf[str] = []

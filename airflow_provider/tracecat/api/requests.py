@@ -1,22 +1,26 @@
-"""What hook and operators ask of Tracecat, one flow each."""
+"""Flows that read and change things in Tracecat, one for each use."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.arguments import moment
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.model.result import utc
 from airflow_provider.tracecat.api import models, routes
 from airflow_provider.tracecat.ref import TracecatRef, in_path, is_workflow_id
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 PAGE = 100
 MANY = 500
 MAX_PAGES = 50
-"""Pages of a search that are read for one question."""
+"""Maximum number of pages that one search reads."""
 
 
 def _at(ref: TracecatRef, workspace: str) -> tuple[str, str]:
@@ -39,18 +43,43 @@ def get_compact(workspace: str, ref: str) -> Flow[models.CompactExecution]:
 
 
 def get_state(workspace: str, ref: str) -> Flow[models.State]:
-    """``GET .../workflow-executions/:id/compact``, of which inputs and results are not kept."""
+    """``GET .../workflow-executions/:id/compact``, without inputs and results."""
     place, path = _at(parsed := TracecatRef.parse(ref), workspace)
     return (yield from routes.GET_STATE(place, ref=str(parsed), execution=path))
 
 
+class ExecutionFilters(TypedDict, total=False):
+    """Filters of a search of published executions; a list matches any of its values."""
+
+    workflow: str | None
+    """Id or alias."""
+    trigger_type: str | Sequence[str] | None
+    """``manual``, ``scheduled``, ``webhook`` or ``case``."""
+    user_id: str | None
+    """UUID of the user who started them, or ``current`` for the session's user; not for service account keys."""
+    status: str | Sequence[str] | None
+    """The vendor's word, such as ``FAILED``."""
+    status_mode: str | None
+    """``include`` or ``exclude`` executions with that status."""
+    start_time_from: datetime | str | None
+    start_time_to: datetime | str | None
+    close_time_from: datetime | str | None
+    close_time_to: datetime | str | None
+    duration_gte_seconds: float | None
+    duration_lte_seconds: float | None
+    search_term: str | None
+    """Part of the title or the alias of their workflow, in any case."""
+    relation: str | None
+    """``all``, ``root`` or ``child``."""
+
+
 def list_executions(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
-    """``GET .../workflow-executions``: running ones first, then by their end; drafts too, no pages."""
+    """``GET .../workflow-executions``: running ones first, then by their end; with drafts, without pages."""
     return (yield from routes.LIST_EXECUTIONS(workspace, query=query))
 
 
 def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
-    """``GET .../workflow-executions/search``: published ones, in pages by cursor."""
+    """``GET .../workflow-executions/search``: published ones, page by page."""
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
         answer = yield from routes.SEARCH_EXECUTIONS(workspace, query={"limit": PAGE, **query, "cursor": cursor})
@@ -59,8 +88,46 @@ def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
     return page
 
 
+def executions(workspace: str, page_size: int, **filters: Unpack[ExecutionFilters]) -> Pages[models.Summary]:
+    """:func:`search` by the hook's filters, whose workflow may be an alias."""
+    query: dict[str, Any] = {}
+
+    def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
+        if not query:
+            query.update((yield from _query(workspace, **filters)), limit=page_size)
+        return (yield from search(workspace, query)(cursor))
+
+    return page
+
+
+def page_of_executions(workspace: str, limit: int, **filters: Unpack[ExecutionFilters]) -> Flow[list[models.Summary]]:
+    """The first page of :func:`executions`."""
+    items, _ = yield from executions(workspace, limit, **filters)(None)
+    return items
+
+
+def _query(workspace: str, workflow: str | None = None, trigger_type: Any = None, **filters: Any) -> Flow[dict[str, Any]]:
+    """The query parameters of the filters."""
+    if unknown := set(filters).difference(ExecutionFilters.__annotations__):
+        raise ConfigurationError(f"Tracecat: executions can't be filtered by {', '.join(sorted(unknown))}.", system="tracecat")
+    for name in ("start_time_from", "start_time_to", "close_time_from", "close_time_to"):
+        if (bound := moment(filters.get(name), f"Tracecat: {name}")) is not None:
+            filters[name] = bound.isoformat().replace("+00:00", "Z")
+    workflow_id = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return {"workflow_id": workflow_id, "trigger": trigger_type, **filters}
+
+
+def recent_executions(
+    workspace: str, workflow: str | None, trigger_type: str | Sequence[str] | None, user_id: str | None, limit: int
+) -> Flow[list[models.Summary]]:
+    """:func:`list_executions` by the hook's filters, whose workflow may be an alias."""
+    workflow_id = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    query = {"workflow_id": workflow_id, "trigger": trigger_type, "user_id": user_id, "limit": limit}
+    return (yield from list_executions(workspace, query))
+
+
 def running(workspace: str) -> Pages[models.Glance]:
-    """``GET .../workflow-executions/search``: all that run, with the status only."""
+    """``GET .../workflow-executions/search``: the running ones, with the status only."""
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Glance], str | None]]:
         query = {"limit": MANY, "status": "RUNNING", "cursor": cursor}
@@ -70,9 +137,9 @@ def running(workspace: str) -> Pages[models.Glance]:
     return page
 
 
-def found(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
+def latest_runs(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
     """
-    All that a search finds, newest start first, each execution once: one that was reset is listed with each of its runs.
+    All executions that a search finds, newest start first, each with its latest run only.
 
     :raises ConfigurationError: if that is too much.
     """
@@ -81,8 +148,8 @@ def found(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]
     for _ in range(MAX_PAGES):
         items, cursor = yield from pages(cursor)
         for item in items:
-            known = latest.get(item.id)
-            if known is None or _start(item) > _start(known):
+            previous = latest.get(item.id)
+            if previous is None or _start(item) > _start(previous):
                 latest[item.id] = item
         if cursor is None:
             return sorted(latest.values(), key=_start, reverse=True)
@@ -98,7 +165,7 @@ def _start(item: models.Summary) -> float:
 
 def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
     """
-    Whether an execution was started by this credential, as far as can be told: by the session's user, or by a service account.
+    Whether an execution was started by this credential, as far as Tracecat tells: by the session's user, or by a service account.
 
     ``GET .../workflow-executions/:id`` (its first event), and ``GET /users/me`` of a session.
     """
@@ -112,9 +179,9 @@ def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
 
 
 def run_workflow(workspace: str, workflow: str, inputs: Any) -> Flow[models.Started]:
-    """``POST .../workflow-executions``. Never repeated; its answer comes before there is an execution."""
-    found = yield from resolve_workflow(workspace, workflow)
-    body = {"workflow_id": found, **({} if inputs is None else {"inputs": inputs})}
+    """``POST .../workflow-executions``. Never repeated; its answer comes before the execution exists."""
+    workflow_id = yield from resolve_workflow(workspace, workflow)
+    body = {"workflow_id": workflow_id, **({} if inputs is None else {"inputs": inputs})}
     return (yield from routes.RUN_WORKFLOW(workspace, body=body))
 
 
@@ -148,32 +215,38 @@ def reset(
 # Workflows and schedules
 
 
-def workflows(workspace: str) -> Pages[models.Workflow]:
+def workflows(workspace: str, page_size: int | None = None) -> Pages[models.Workflow]:
     """``GET .../workflows``."""
 
     def page(cursor: str | None) -> Flow[tuple[list[models.Workflow], str | None]]:
-        answer = yield from routes.LIST_WORKFLOWS(workspace, query={"limit": PAGE, "cursor": cursor})
+        answer = yield from routes.LIST_WORKFLOWS(workspace, query={"limit": page_size or PAGE, "cursor": cursor})
         return answer.items, answer.next_cursor
 
     return page
 
 
+def page_of_workflows(workspace: str, limit: int) -> Flow[list[models.Workflow]]:
+    """The first page of :func:`workflows`."""
+    items, _ = yield from workflows(workspace, limit)(None)
+    return items
+
+
 def get_workflow(workspace: str, workflow: str) -> Flow[models.Workflow]:
     """``GET .../workflows/:id``, by id or alias. The answer holds the webhook's secret."""
-    found = yield from resolve_workflow(workspace, workflow)
-    return (yield from routes.GET_WORKFLOW(workspace, workflow=found))
+    workflow_id = yield from resolve_workflow(workspace, workflow)
+    return (yield from routes.GET_WORKFLOW(workspace, workflow=workflow_id))
 
 
 def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
     """
     Find a workflow's id by its id or alias (``GET .../workflows``: there is no filter by alias).
 
-    :raises ConfigurationError: if there is none.
+    :raises ConfigurationError: if no workflow has that alias.
     """
     text = str(workflow).strip()
     if is_workflow_id(text):
         return text
-    there: list[str] = []
+    aliases: list[str] = []
     pages, cursor = workflows(workspace), None
     for _ in range(MAX_PAGES):
         items, cursor = yield from pages(cursor)
@@ -181,33 +254,33 @@ def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
             if text and item.alias == text:
                 return item.id
             if item.alias:
-                there.append(item.alias)
+                aliases.append(item.alias)
         if cursor is None:
             break
     raise ConfigurationError(
         f"Tracecat: {text!r} is neither the id nor the alias of a workflow that the credential may see. Aliases: "
-        f"{', '.join(there[:20]) or 'none'}.",
+        f"{', '.join(aliases[:20]) or 'none'}.",
         system="tracecat",
     )
 
 
 def schedules(workspace: str, workflow: str | None = None) -> Flow[list[models.Schedule]]:
     """``GET .../schedules``."""
-    found = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
-    return (yield from routes.LIST_SCHEDULES(workspace, query={"workflow_id": found}))
+    workflow_id = None if workflow is None else (yield from resolve_workflow(workspace, workflow))
+    return (yield from routes.LIST_SCHEDULES(workspace, query={"workflow_id": workflow_id}))
 
 
 # Webhooks and interactions
 
 
 def call_webhook(workspace: str, workflow: str, payload: Any) -> Flow[models.Started]:
-    """``POST /webhooks/:workflow_id/:secret``: a start by the workflow's webhook, whose id is certain once it is answered."""
+    """``POST /webhooks/:workflow_id/:secret``: a start by the workflow's webhook; its answer comes when the execution exists."""
     target = yield from get_workflow(workspace, workflow)
     return (yield from send(routes.CALL_WEBHOOK(body=payload, workflow=target.id, secret=_secret(target))))
 
 
 def answer_interaction(workspace: str, ref: str, interaction: models.Interaction, response: Mapping[str, Any]) -> Flow[None]:
-    """``POST /webhooks/:workflow_id/:secret/interactions/slack``: no other route answers one."""
+    """``POST /webhooks/:workflow_id/:secret/interactions/slack``: the only route that answers an interaction."""
     parsed = TracecatRef.parse(ref)
     target = yield from get_workflow(parsed.workspace or workspace, parsed.workflow)
     event = {"interaction_id": interaction.id, "execution_id": parsed.execution, "action_ref": interaction.action_ref}
@@ -229,15 +302,15 @@ def _secret(workflow: models.Workflow) -> str:
     return workflow.webhook.secret
 
 
-def started_after(moment: float) -> str:
-    """A moment as Tracecat's filters take it; they are cut to whole seconds."""
-    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+def started_after(epoch: float) -> str:
+    """A moment, in seconds since the epoch, as Tracecat's filters take it; they are cut to whole seconds."""
+    return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 # Who am I
 
 
-def list_workspaces() -> Flow[Sequence[models.Workspace]]:
+def list_workspaces() -> Flow[list[models.Workspace]]:
     """``GET /workspaces``."""
     return (yield from send(routes.LIST_WORKSPACES()))
 
@@ -248,10 +321,10 @@ def get_info() -> Flow[models.Info]:
 
 
 def get_me() -> Flow[models.Person]:
-    """``GET /users/me``: of a session."""
+    """``GET /users/me``: the session's user."""
     return (yield from send(routes.GET_ME()))
 
 
 def get_my_scopes() -> Flow[models.Scopes]:
-    """``GET /users/me/scopes``: of a session."""
+    """``GET /users/me/scopes``: the scopes of the session's user."""
     return (yield from send(routes.GET_MY_SCOPES()))

@@ -1,4 +1,4 @@
-"""The routes of Tracecat's REST API that are used here, each said once. See https://docs.tracecat.com."""
+"""The routes of Tracecat's REST API that this package uses. See https://docs.tracecat.com."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class InWorkspace(Generic[T]):
     A route below a workspace, in both of its forms: the workspace in the path, or, on older servers, in the query.
 
     :param path: below the workspace.
-    :param options: as of :class:`~airflow_provider.execution.model.request.Route`.
+    :param options: see :class:`~airflow_provider.execution.model.request.Route`.
     """
 
     def __init__(self, method: str, path: str, answer: object = None, **options: Any) -> None:
-        self._today: Route[T] = Route(method, f"/workspaces/{{workspace}}{path}", answer, **options)
-        self._before: Route[T] = Route(method, path, answer, **options)
+        self._current: Route[T] = Route(method, f"/workspaces/{{workspace}}{path}", answer, **options)
+        self._older: Route[T] = Route(method, path, answer, **options)
 
     def __call__(
         self,
@@ -34,16 +34,16 @@ class InWorkspace(Generic[T]):
         ref: str | None = None,
         **path: Any,
     ) -> Flow[T]:
-        """Ask today's form; the older one if there is no such route."""
-        given = _pairs(query or {})
+        """Ask the current form; the older one if the server lacks that route."""
+        pairs = _pairs(query or {})
         try:
-            return (yield from send(replace(self._today(workspace=workspace, body=body, ref=ref, **path), query=given)))
+            return (yield from send(replace(self._current(workspace=workspace, body=body, ref=ref, **path), query=pairs)))
         except NotFound as error:
             if error.reason != NO_SUCH_ROUTE:
                 raise
             missing = error
         try:
-            return (yield from send(replace(self._before(body=body, ref=ref, **path), query=(*given, ("workspace_id", workspace)))))
+            return (yield from send(replace(self._older(body=body, ref=ref, **path), query=(*pairs, ("workspace_id", workspace)))))
         except NotFound as error:
             raise missing if error.reason == NO_SUCH_ROUTE else error from None
 
@@ -55,12 +55,12 @@ def _pairs(query: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 NO_SUCH_ROUTE = "Not Found"
-"""What a 404 says where there is no such route, unlike one for something that is not there."""
+"""Text of a 404 if the server lacks the route, unlike one for a missing object."""
 
 _EXECUTIONS = "/workflow-executions"
 _EXECUTION = f"{_EXECUTIONS}/{{execution}}"
 LARGE = 64 * 1024 * 1024
-"""Bytes: a whole history is bounded by Temporal, at about 50 MB."""
+"""Bytes: Temporal limits a history to about 50 MB."""
 
 LIST_EXECUTIONS: InWorkspace[list[models.Summary]] = InWorkspace("GET", _EXECUTIONS, list[models.Summary])
 SEARCH_EXECUTIONS: InWorkspace[models.SummaryPage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.SummaryPage)

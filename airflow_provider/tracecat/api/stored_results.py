@@ -1,4 +1,4 @@
-"""A workflow's result: in the answer itself, behind an address that is good for seconds, or in pages."""
+"""Reads a workflow's result: from the answer itself, from an address that expires within seconds, or in pages."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from airflow_provider.tracecat.ref import in_path
 
 MAX_ITEMS = 1_000
 PAGE = 100
-VENDORS_DEFAULT = frozenset({"wf_id", "wf_exec_id", "wf_run_id", "environment", "logical_time"})
-"""What a workflow without ``returns`` gives."""
+DEFAULT_RESULT_KEYS = frozenset({"wf_id", "wf_exec_id", "wf_run_id", "environment", "logical_time"})
+"""Keys of the result of a workflow without ``returns``."""
 _DATA_URL = "data:application/json;base64,"
 
 
-class NotHere(Exception):
-    """The result exists, but can't be handed on; its text says why."""
+class ResultUnavailable(Exception):
+    """The result exists, but can't be read; the text says why."""
 
 
 def result_of(workspace: str, execution: str, row: models.Row) -> Flow[Any]:
     """
-    The value of a result in the compact view, fetched if it lies elsewhere.
+    The value of a result in the compact view, fetched if it is stored elsewhere.
 
-    :raises NotHere: if it is too large, packed in a way that is not known here, or kept no longer.
+    :raises ResultUnavailable: if it is too large, compressed in an unknown way, or no longer stored.
     """
     value = row.action_result
     try:
@@ -45,7 +45,7 @@ def result_of(workspace: str, execution: str, row: models.Row) -> Flow[Any]:
 
 
 def _is_stored(value: Any, kind: str) -> bool:
-    """Whether a value is a reference; a workflow may give a dict that looks a little like one."""
+    """Whether a value is a reference; a workflow's own dict may look a little like one."""
     if not isinstance(value, dict) or value.get("type") != kind or "typename" not in value:
         return False
     needed = {"external": "ref", "collection": "manifest_ref", "inline": "data"}[kind]
@@ -55,16 +55,16 @@ def _is_stored(value: Any, kind: str) -> bool:
 def _external(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[Any]:
     reference = value["ref"]
     if (reference.get("size_bytes") or 0) > MAX_BODY:
-        raise NotHere(f"{reference['size_bytes']} bytes, over the {MAX_BODY} that are fetched")
+        raise ResultUnavailable(f"{reference['size_bytes']} bytes, over the {MAX_BODY} that are fetched")
     data = yield from download(workspace, execution, event)
     return _decoded(data, str(reference.get("encoding") or "json"))
 
 
 def download(workspace: str, execution: str, event: int | None, index: int | None = None) -> Flow[bytes | bytearray]:
     """
-    ``POST .../objects/download``, and at once what lies behind the address that it gives; no credential goes there.
+    ``POST .../objects/download``, and at once the address that it gives, without a credential.
 
-    The address is good for seconds: should it have expired, a new one is asked for once.
+    The address expires within seconds: if it has, a new one is requested once.
     """
     try:
         return (yield from _fetch(workspace, execution, event, index))
@@ -74,13 +74,13 @@ def download(workspace: str, execution: str, event: int | None, index: int | Non
 
 def _fetch(workspace: str, execution: str, event: int | None, index: int | None) -> Flow[bytes | bytearray]:
     body = {"event_id": event, "field": "action_result", **({} if index is None else {"collection_index": index})}
-    found = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
-    if found.download_url.startswith(_DATA_URL):
+    location = yield from routes.DOWNLOAD(workspace, body=body, ref=execution, execution=in_path(execution))
+    if location.download_url.startswith(_DATA_URL):
         try:
-            return base64.b64decode(found.download_url[len(_DATA_URL) :])
+            return base64.b64decode(location.download_url[len(_DATA_URL) :])
         except ValueError:
             raise _no_json() from None
-    return (yield from send(routes.STORED_OBJECT.at(found.download_url, ref=execution)))
+    return (yield from send(routes.STORED_OBJECT.at(location.download_url, ref=execution)))
 
 
 def _decoded(data: bytes | bytearray, encoding: str) -> Any:
@@ -91,9 +91,9 @@ def _decoded(data: bytes | bytearray, encoding: str) -> Any:
         except (OSError, EOFError, zlib.error):
             raise _no_json() from None
         if len(data) > MAX_BODY:
-            raise NotHere(f"over the {MAX_BODY} bytes that are fetched")
+            raise ResultUnavailable(f"over the {MAX_BODY} bytes that are fetched")
     elif encoding not in ("json", "json+gzip") and data[:4] == b"\x28\xb5\x2f\xfd":
-        raise NotHere(f"stored as {encoding}, which can't be unpacked here")
+        raise ResultUnavailable(f"stored as {encoding}, which can't be unpacked here")
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
@@ -106,7 +106,7 @@ def _no_json() -> ProtocolError:
 
 def _collection(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[list[Any]]:
     if (value.get("count") or 0) > MAX_ITEMS:
-        raise NotHere(f"a collection of {value['count']} items, over the {MAX_ITEMS} that are fetched")
+        raise ResultUnavailable(f"a collection of {value['count']} items, over the {MAX_ITEMS} that are fetched")
     items: list[Any] = []
     size = 0
     offset: int | None = 0
@@ -117,7 +117,7 @@ def _collection(workspace: str, execution: str, event: int | None, value: dict[s
             value, length = yield from _item(workspace, execution, event, item)
             size += length
             if size > MAX_BODY:
-                raise NotHere(f"over the {MAX_BODY} bytes that are fetched")
+                raise ResultUnavailable(f"over the {MAX_BODY} bytes that are fetched")
             items.append(value)
         offset = page.next_offset if page.next_offset is not None and page.next_offset > offset else None
     return items

@@ -1,1 +1,1 @@
-"""Tracecat's executions, as the mechanism sees them."""
+"""Tracecat's executions as snapshots, steps and log lines."""

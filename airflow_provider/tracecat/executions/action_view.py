@@ -1,4 +1,4 @@
-"""One action of an execution, seen as if it were an execution of its own."""
+"""One action of an execution as a snapshot of its own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from airflow_provider.execution.model.request import Flow
 from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.executions.adapter import TracecatAdapter
-from airflow_provider.tracecat.executions.mapping import line_of, snapshot_of
+from airflow_provider.tracecat.executions.logs import line_of
+from airflow_provider.tracecat.executions.mapping import snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef
 
 
 class ActionView(TracecatAdapter):
     """
-    What one action does in an execution, in all its streams together.
+    Gives the snapshots of one action of an execution, all its streams together.
 
     :param action: its ``action_ref``.
     """
@@ -30,15 +31,15 @@ class ActionView(TracecatAdapter):
         return None
 
     def read(self, ref: str) -> Flow[Snapshot]:
-        """``GET .../workflow-executions/:id/compact``, and of it what concerns the action."""
+        """``GET .../workflow-executions/:id/compact``, and the part of it about the action."""
         parsed = TracecatRef.parse(ref)
-        state = yield from requests.get_state(self.place(parsed), ref)
+        state = yield from requests.get_state(self.workspace_of(parsed), ref)
         return self._seen(snapshot_of(parsed, state, (yield from self.page(parsed))), state)
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """As :meth:`read`, with the action's result from wherever it is stored."""
+        """Like :meth:`read`, with the action's result, wherever it is stored."""
         parsed = TracecatRef.parse(ref)
-        workspace = self.place(parsed)
+        workspace = self.workspace_of(parsed)
         execution = yield from requests.get_compact(workspace, ref)
         snapshot = self._seen(snapshot_of(parsed, execution, (yield from self.page(parsed))), execution)
         rows = [row for row in execution.events if row.action_ref == self._action and row.status == "COMPLETED"]
@@ -48,7 +49,7 @@ class ActionView(TracecatAdapter):
         return snapshot
 
     def _seen(self, snapshot: Snapshot, execution: models.State | models.CompactExecution) -> Snapshot:
-        """The part of an execution's snapshot that is about the action. One that is skipped leaves no trace in Tracecat."""
+        """The part of an execution's snapshot about the action. Tracecat does not show a skipped one."""
         whole = snapshot.phase
         snapshot.steps = [step for step in snapshot.steps if step.name == self._action]
         waits = any(item.status == "pending" and item.action_ref == self._action for item in execution.interactions)

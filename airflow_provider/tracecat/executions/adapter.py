@@ -1,4 +1,4 @@
-"""Tracecat's executions, as the mechanism asks for them."""
+"""The adapter that gives Tracecat's executions as snapshots."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from airflow_provider.execution.model.request import Flow, Pages
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot
 from airflow_provider.execution.waiting.search import SKEW
 from airflow_provider.tracecat.api import models, requests
-from airflow_provider.tracecat.api.stored_results import VENDORS_DEFAULT, NotHere, result_of
-from airflow_provider.tracecat.executions.mapping import COMPLETED, line_of, snapshot_of, state_number
+from airflow_provider.tracecat.api.stored_results import DEFAULT_RESULT_KEYS, ResultUnavailable, result_of
+from airflow_provider.tracecat.executions.logs import new_lines, tail_of
+from airflow_provider.tracecat.executions.mapping import COMPLETED, snapshot_of
 from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
 
-TAIL = 50
 _PUBLIC: dict[str, str] = {}
-"""Where a server's pages are, by its API's address: asked once in a process, not by each of its waits."""
+"""Address of a server's web pages by the address of its API: read once in a process, not by each wait."""
 
 
 class TracecatAdapter(ExecutionAdapter):
     """
-    Flows over Tracecat's routes.
+    Gives snapshots of Tracecat's executions.
 
-    :param workspace: gives the connection's workspace; asked when a flow runs.
-    :param api: gives the API's address; asked when a flow runs.
+    :param workspace: gives the connection's workspace; called when a flow runs.
+    :param api: gives the API's address; called when a flow runs.
     """
 
     name = "tracecat"
@@ -42,103 +42,97 @@ class TracecatAdapter(ExecutionAdapter):
         self._api = api
         self._no_page = False
 
-    def place(self, ref: TracecatRef) -> str:
+    def workspace_of(self, ref: TracecatRef) -> str:
         """The workspace of an execution."""
         return ref.workspace or self._workspace()
 
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../workflow-executions/:id/compact``, without inputs and results."""
         parsed = TracecatRef.parse(ref)
-        state = yield from requests.get_state(self.place(parsed), ref)
+        state = yield from requests.get_state(self.workspace_of(parsed), ref)
         return snapshot_of(parsed, state, (yield from self.page(parsed)))
 
     def overview(self, ref: str) -> Overview | None:
-        """``GET .../workflow-executions/search``: those that run, of all workflows. Drafts are not among them."""
+        """``GET .../workflow-executions/search``: the running ones of all workflows, without drafts."""
         parsed = TracecatRef.parse(ref)
-        workspace = self.place(parsed)
+        workspace = self.workspace_of(parsed)
         pages = requests.running(workspace)
 
-        def page(at: Any) -> Flow[tuple[list[Glance], Any]]:
-            items, at = yield from pages(at)
-            return [Glance(item.id, item.status or "RUNNING", item.run_id) for item in items], at
+        def page(cursor: Any) -> Flow[tuple[list[Glance], Any]]:
+            items, cursor = yield from pages(cursor)
+            return [Glance(item.id, item.status or "RUNNING", item.run_id) for item in items], cursor
 
         return Overview((workspace,), parsed.execution, page)
 
     def details(self, ref: str) -> Flow[Snapshot]:
-        """``GET .../workflow-executions/:id/compact``, and its result from wherever it is stored."""
+        """``GET .../workflow-executions/:id/compact``, and its result, wherever it is stored."""
         parsed = TracecatRef.parse(ref)
-        workspace = self.place(parsed)
+        workspace = self.workspace_of(parsed)
         execution = yield from requests.get_compact(workspace, ref)
         snapshot = snapshot_of(parsed, execution, (yield from self.page(parsed)))
         row = next((row for row in execution.events if row.action_ref == COMPLETED), None)
         if row is not None:
             yield from self._outputs(workspace, parsed, row, snapshot)
-        snapshot.log_tail = [f"[{line.step}] {line.text}" for line in map(line_of, snapshot.steps)][-TAIL:]
+        snapshot.log_tail = tail_of(snapshot.steps)
         snapshot.settled = row is not None or snapshot.phase is not Phase.SUCCEEDED
         return snapshot
 
     def _outputs(self, workspace: str, ref: TracecatRef, row: models.Row, snapshot: Snapshot) -> Flow[None]:
         try:
             value = yield from result_of(workspace, ref.execution, row)
-        except NotHere as reason:
+        except ResultUnavailable as reason:
             snapshot.outputs_omitted["result"] = str(reason)
         except StatusError as error:
             if (error.status or 500) >= 500 or error.status == 429:
                 raise
             snapshot.outputs_omitted["result"] = f"could not be fetched: {error}"
         else:
-            if isinstance(value, dict) and value.keys() != VENDORS_DEFAULT:
+            if isinstance(value, dict) and value.keys() != DEFAULT_RESULT_KEYS:
                 snapshot.outputs = {str(name): Output(item) for name, item in value.items()}
             elif value is not None and not isinstance(value, dict):
                 snapshot.outputs = {"result": Output(value)}
 
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """There is no log: a line for each row of the compact view that has changed."""
-        lines: list[LogLine] = []
-        for step in snapshot.steps:
-            key, number = f"{snapshot.run} {step.id}", state_number(step)
-            if cursor.get(key) != number and len(lines) < limit:
-                cursor[key] = number
-                lines.append(line_of(step))
-        return lines
-        yield  # a flow that asks nothing
+        """A line for each action that has changed: Tracecat has no log."""
+        return new_lines(snapshot, cursor, limit)
+        yield  # a flow without requests
 
     def page(self, ref: TracecatRef) -> Flow[str | None]:
-        """The execution's page: its address begins with one that only ``GET /info`` tells."""
+        """The address of the execution's web page; None if the server does not tell it."""
         base = yield from self.base()
-        return f"{base}/workspaces/{self.place(ref)}/{ref.page}" if base else None
+        return f"{base}/workspaces/{self.workspace_of(ref)}/{ref.page}" if base else None
 
     def base(self) -> Flow[str | None]:
-        """``GET /info``: where the server's pages are, if it tells."""
+        """``GET /info``: the address of the server's web pages; None if it does not tell."""
         api = self._api()
         if api not in _PUBLIC and not self._no_page:
             try:
                 _PUBLIC[api] = ((yield from requests.get_info()).public_app_url or "").rstrip("/")
             except ExecutionApiError:
-                self._no_page = True  # the link is not worth asking again and again
+                self._no_page = True  # the link is not worth more requests
         return _PUBLIC.get(api)
 
     def cancel(self, ref: str) -> Flow[None]:
-        """``POST .../workflow-executions/:id/cancel``: asynchronous; one that has ended is left at that."""
-        yield from requests.cancel(self.place(TracecatRef.parse(ref)), ref)
+        """``POST .../workflow-executions/:id/cancel``: asynchronous; an execution that has ended stays as it is."""
+        yield from requests.cancel(self.workspace_of(TracecatRef.parse(ref)), ref)
 
     def resume(self, ref: str) -> Flow[Snapshot]:
         """``POST .../workflow-executions/:id/reset``, from the start: a new run under the same id."""
-        yield from requests.reset(self.place(TracecatRef.parse(ref)), ref)
+        yield from requests.reset(self.workspace_of(TracecatRef.parse(ref)), ref)
         return (yield from self.just_changed(ref))
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
-        """The run: a reset makes a new one, also of an execution that has ended by itself meanwhile."""
+        """The id of the run: a reset makes a new one."""
         return str(snapshot.run)
-        yield  # a flow that asks nothing
+        yield  # a flow without requests
 
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether there is another run."""
+        """Whether the execution has another run."""
         snapshot = yield from self.read(ref)
         return ([] if str(snapshot.run) == before else [snapshot]), True
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
-        """``GET .../workflow-executions/search``; sorted here, since running ones come first there, then by their end."""
+        """``GET .../workflow-executions/search``; sorted here by start: the server lists running ones first, then by their end."""
 
         def page(_: object) -> Flow[tuple[list[Snapshot], None]]:
             workspace = where.get("workspace") or self._workspace()
@@ -150,7 +144,7 @@ class TracecatAdapter(ExecutionAdapter):
                 "trigger": where.get("trigger"),
                 "start_time_from": requests.started_after(max(moments) - SKEW) if moments else None,
             }
-            items = [item for item in (yield from requests.found(workspace, query)) if is_execution_id(item.id)]
+            items = [item for item in (yield from requests.latest_runs(workspace, query)) if is_execution_id(item.id)]
             refs = [TracecatRef(where.get("workspace"), item.id) for item in items]
             urls = (yield from self.page(refs[0])) if refs else None
             return [snapshot_of(ref, item, None if urls is None else self._url(ref)) for ref, item in zip(refs, items, strict=True)], None
@@ -158,4 +152,4 @@ class TracecatAdapter(ExecutionAdapter):
         return page
 
     def _url(self, ref: TracecatRef) -> str:
-        return f"{_PUBLIC[self._api()]}/workspaces/{self.place(ref)}/{ref.page}"
+        return f"{_PUBLIC[self._api()]}/workspaces/{self.workspace_of(ref)}/{ref.page}"

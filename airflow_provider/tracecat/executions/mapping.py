@@ -1,12 +1,12 @@
-"""Tracecat's words in the mechanism's: the status table, executions, rows of the compact view."""
+"""Maps Tracecat's answers to snapshots: the status table, executions, rows of the compact view."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_provider.execution.model.phase import Phase
-from airflow_provider.execution.model.result import iso, seconds_between, utc
-from airflow_provider.execution.model.snapshot import LogLine, Snapshot, Step
+from airflow_provider.execution.model.result import iso
+from airflow_provider.execution.model.snapshot import Snapshot, Step
 from airflow_provider.tracecat.api import models
 from airflow_provider.tracecat.ref import TracecatRef
 
@@ -31,15 +31,15 @@ SYNTHETIC = ("__workflow_trigger__", COMPLETED, FAILED)
 
 
 def phase_of(status: str | None) -> Phase:
-    """Map an execution's status. There is none for waiting; null goes for running."""
+    """The phase of an execution's status. None of them means waiting; null means running."""
     return Phase.RUNNING if status is None else PHASES.get(status, Phase.UNKNOWN)
 
 
 def snapshot_of(ref: TracecatRef, execution: models.Summary, url: str | None = None) -> Snapshot:
     """
-    An execution in the mechanism's words. Its status is the top level's: of an ended one some rows may still say STARTED.
+    The snapshot of an execution. Only the top level's status counts: after its end, some rows may still say STARTED.
 
-    It waits for a person if it runs and an interaction is pending: a status for that does not exist.
+    It waits for a person if it runs and an interaction is pending: Tracecat has no status for that.
     """
     rows = execution.events if isinstance(execution, (models.State, models.CompactExecution)) else []
     interactions = execution.interactions if isinstance(execution, (models.State, models.CompactExecution)) else []
@@ -84,22 +84,6 @@ def _step(row: models.RowState, of: Phase) -> Step:
         error=row.action_error.text if row.action_error else None,
         tolerated=of is Phase.SUCCEEDED,
     )
-
-
-def line_of(step: Step) -> LogLine:
-    """A step as a line of a log, which Tracecat does not have."""
-    took = seconds_between(step.started_at, step.finished_at)
-    duration = "" if took is None else f" after {took:.1f} s"
-    error = f": {step.error}" if step.error else ""
-    level = "error" if step.phase in (Phase.FAILED, Phase.TIMED_OUT) else "info"
-    return LogLine(step.name, f"{step.type} {step.status}{duration}{error}", step.finished_at or step.started_at, level)
-
-
-def state_number(step: Step) -> int:
-    """Changes whenever there is something new to say of a step: its status, or the start of another attempt or iteration."""
-    states = ("SCHEDULED", "STARTED", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "DETACHED")
-    number = states.index(step.status) if step.status in states else len(states)
-    return int(utc(step.started_at).timestamp() * 1000 if step.started_at else 0) * 10 + number
 
 
 def _fields(execution: models.Summary, interactions: list[models.Interaction]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ KINDS: dict[int, type[errors.StatusError]] = {
 }  # fmt: skip
 CALLS: dict[str, Callable[[AlgaPsaHook], Any]] = {
     "GET_META": lambda hook: hook.get_meta(),
-    "LIST_RULES": lambda hook: hook.get_rules(),
+    "LIST_RULES": lambda hook: hook.list_rules(),
     "GET_RULE": lambda hook: hook.get_rule(RULE),
     "EXECUTE_RULE": lambda hook: hook.execute_rule(RULE),
     "LIST_EXECUTIONS": lambda hook: hook.list_executions(),

@@ -43,7 +43,7 @@ CALLS: dict[str, Callable[[str], tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "list_executions": lambda ref: ((), {"rule": "Close tickets", "status": "completed"}),
     "get_rule": lambda ref: (("Close tickets",), {}),
     "get_rule_id": lambda ref: (("Close tickets",), {}),
-    "get_rules": lambda ref: ((), {}),
+    "list_rules": lambda ref: ((), {}),
     "get_meta": lambda ref: ((), {}),
     "execute_rule": lambda ref: (("nobody",), {}),
     "retry_execution": lambda ref: ((ref,), {}),
@@ -53,7 +53,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], type[errors.ExecutionApiError]]] = {
     "list_executions": ((0,), errors.StatusError),
     "get_rule": ((NIL,), errors.NotFound),
     "get_rule_id": (("nobody",), errors.ConfigurationError),
-    "get_rules": ((0,), errors.StatusError),
+    "list_rules": ((0,), errors.StatusError),
     "execute_rule": ((NIL,), errors.NotFound),
     "retry_execution": ((NIL,), errors.NotFound),
 }
@@ -120,11 +120,16 @@ def test_executing_and_retrying(
     again = call("retry_execution", started.execution_id.upper())
     assert (again.execution_id, again.status, again.completed_at) == (started.execution_id, "pending", None)
     assert again.started_at > started.started_at
-    assert call("execute_rule", RULE, dry_run=True).status == "completed"
+    assert call("execute_rule", RULE, simulate=True).status == "completed"
     alga.set_rule_status(RULE, "draft")
     with pytest.raises(errors.Conflict, match=r"Automation rule is not active.* override_conditions=True"):
         call("execute_rule", RULE)
     assert call("execute_rule", RULE, override_conditions=True).status == "pending"
+
+
+def test_the_connection_is_an_open_sender(hook: AlgaPsaHook, ref: str) -> None:
+    assert hook.get_conn().run(requests.get_execution(ref)) == hook.get_execution(ref)
+    assert getattr(hook, AlgaPsaHook.conn_name_attr) == hook.conn_id
 
 
 def test_start_requests_are_never_repeated(hook: AlgaPsaHook, emulator: Emulator, rule: Rule) -> None:
@@ -436,7 +441,7 @@ def test_deployed_releases_answer_500_to_all_but_the_words(hook: AlgaPsaHook, al
     alga.mode = "as_deployed"
     assert hook.get_meta().execution_statuses
     calls: list[Callable[[], Any]] = [
-        hook.get_rules, hook.list_executions, lambda: hook.get_rule(RULE), lambda: hook.get_execution(EXECUTION),
+        hook.list_rules, hook.list_executions, lambda: hook.get_rule(RULE), lambda: hook.get_execution(EXECUTION),
         lambda: hook.execute_rule(RULE), lambda: hook.retry_execution(EXECUTION), lambda: hook.get_rule_id("Close tickets"),
     ]  # fmt: skip
     for call in calls:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from airflow_provider import errors
 from airflow_provider.buddy.api import models, requests
-from airflow_provider.buddy.api.requests import CLOCK_SKEW
+from airflow_provider.buddy.api.error_texts import BuddyApiErrors
+from airflow_provider.buddy.executions import lost_starts
 from airflow_provider.buddy.executions.action_view import ActionView
 from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.logs import PAGE as LOG_PAGE
 from airflow_provider.buddy.executions.logs import TAIL
+from airflow_provider.buddy.executions.lost_starts import CLOCK_SKEW
 from airflow_provider.buddy.executions.mapping import PHASES, phase_of, snapshot_of
-from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
@@ -469,7 +470,7 @@ def test_resuming_follows_the_id_of_the_answer(emulator: Emulator, clock: Manual
 
 
 def _find(sender: Sender, pipeline: Pipeline, since: float) -> tuple[list[str], bool]:
-    found, certain = sender.run(requests.find_started("demo", "shop", pipeline.id or 0, "airflow-marker", since))
+    found, certain = sender.run(lost_starts.find_started("demo", "shop", pipeline.id or 0, "airflow-marker", since))
     return [snapshot.ref for snapshot in found], certain
 
 

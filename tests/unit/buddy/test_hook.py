@@ -16,7 +16,9 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider import errors
-from airflow_provider.buddy.hook import REGIONS, BuddyApiErrors, BuddyHook
+from airflow_provider.buddy.api import requests
+from airflow_provider.buddy.api.error_texts import BuddyApiErrors
+from airflow_provider.buddy.hook import REGIONS, BuddyHook
 from airflow_provider.emulator import Emulator, Fault, ManualClock
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline, Variable
 from tests import virtual_clock
@@ -64,16 +66,18 @@ def _action_ref(hook: BuddyHook, ref: str) -> str:
 CALLS: dict[str, Callable[[BuddyHook, str], tuple[Any, ...]]] = {
     "get_execution": lambda hook, ref: (ref,),
     "get_action_execution": lambda hook, ref: (_action_ref(hook, ref),),
-    "get_logs": lambda hook, ref: (_action_ref(hook, ref), 1, 3),
-    "get_executions": lambda hook, ref: ("release",),
+    "list_log_lines": lambda hook, ref: (_action_ref(hook, ref), 1, 3),
+    "list_executions": lambda hook, ref: ("release",),
     "get_pipeline": lambda hook, ref: ("release",),
     "get_pipeline_id": lambda hook, ref: ("release",),
-    "get_workspaces": lambda hook, ref: (),
+    "list_workspaces": lambda hook, ref: (),
+    "list_projects": lambda hook, ref: (),
+    "list_pipelines": lambda hook, ref: (1,),
     "get_workspace": lambda hook, ref: ("demo",),
     "get_project": lambda hook, ref: (),
-    "get_variables": lambda hook, ref: (),
+    "list_variables": lambda hook, ref: (),
     "get_variable": lambda hook, ref: (1,),
-    "get_actions": lambda hook, ref: ("release",),
+    "list_actions": lambda hook, ref: ("release",),
     "get_action": lambda hook, ref: ("release", "Build"),
     "get_token": lambda hook, ref: (),
     "get_user": lambda hook, ref: (),
@@ -81,15 +85,18 @@ CALLS: dict[str, Callable[[BuddyHook, str], tuple[Any, ...]]] = {
 WRONG: dict[str, tuple[str | None, type[errors.ExecutionApiError]]] = {
     "get_execution": ("demo/shop/1/999", errors.NotFound),
     "get_action_execution": ("demo/shop/1/999/x", errors.NotFound),
-    "get_logs": ("demo/shop/1/999/x", errors.NotFound),
-    "get_executions": ("999", errors.NotFound),
+    "list_log_lines": ("demo/shop/1/999/x", errors.NotFound),
+    "list_executions": ("999", errors.NotFound),
     "get_pipeline": ("999", errors.NotFound),
     "get_pipeline_id": ("nobody", errors.ConfigurationError),
     "get_workspace": ("nobody", errors.StatusError),
     "get_variable": ("999", errors.NotFound),
-    "get_actions": ("999", errors.NotFound),
+    "list_actions": ("999", errors.NotFound),
     "get_action": ("999", errors.NotFound),
-    **dict.fromkeys(["get_workspaces", "get_project", "get_variables", "get_token", "get_user"], (None, errors.Forbidden)),
+    **dict.fromkeys(
+        ["list_workspaces", "list_projects", "list_pipelines", "get_project", "list_variables", "get_token", "get_user"],
+        (None, errors.Forbidden),
+    ),
 }
 
 
@@ -103,7 +110,7 @@ def test_twins_give_the_same(hook: BuddyHook, ended: str, name: str) -> None:
 
 
 def test_every_async_twin_is_tested_and_has_the_same_parameters() -> None:
-    twins = {name[1:] for name, _ in inspect.getmembers(BuddyHook, inspect.iscoroutinefunction) if name.startswith("aget_")}
+    twins = {name[1:] for name, _ in inspect.getmembers(BuddyHook, inspect.iscoroutinefunction) if name.startswith(("aget_", "alist_"))}
     assert {name for name in twins if name in vars(BuddyHook)} == set(CALLS)
     for name in CALLS:
         assert inspect.signature(getattr(BuddyHook, name)) == inspect.signature(getattr(BuddyHook, f"a{name}"))
@@ -128,17 +135,17 @@ def test_what_the_hook_reads(hook: BuddyHook, ended: str) -> None:
     assert (execution.status, execution.creator and execution.creator.name) == ("SUCCESSFUL", "Mike")
     action = hook.get_action_execution(_action_ref(hook, ended))
     assert [(variable.key, variable.value) for variable in action.outputted_variables] == [("IMAGE", "shop:1")]
-    assert hook.get_logs(_action_ref(hook, ended), offset=1, limit=2) == ["line 1", "line 2"]
-    assert [execution.id for execution in hook.get_executions("release")] == [1]
+    assert hook.list_log_lines(_action_ref(hook, ended), offset=1, limit=2) == ["line 1", "line 2"]
+    assert [execution.id for execution in hook.list_executions("release")] == [1]
     assert hook.get_pipeline_id("release") == 1
 
 
 def test_logs_of_older_installations(hook: BuddyHook, emulator: Emulator, ended: str) -> None:
     emulator.buddy.has_logs_route = False
-    assert hook.get_logs(_action_ref(hook, ended), offset=3) == ["line 3", "line 4"]
+    assert hook.list_log_lines(_action_ref(hook, ended), offset=3) == ["line 3", "line 4"]
 
 
-@pytest.mark.parametrize("name", ["get_action_execution", "get_logs"])
+@pytest.mark.parametrize("name", ["get_action_execution", "list_log_lines"])
 def test_a_ref_without_action_execution_is_refused_where_one_is_needed(hook: BuddyHook, emulator: Emulator, name: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="names no action execution"):
         getattr(hook, name)("demo/shop/1/1")
@@ -151,6 +158,12 @@ def test_cancelling(hook: BuddyHook, emulator: Emulator) -> None:
     assert emulator.buddy.executions[0].status == "TERMINATED"
     with pytest.raises(errors.ConfigurationError):
         hook.cancel_execution("4098")
+
+
+def test_the_connection_is_an_open_sender(hook: BuddyHook, ended: str) -> None:
+    assert hook.get_conn().run(requests.get_execution(ended)) == hook.get_execution(ended)
+    assert hook.get_conn() is hook.get_conn()
+    assert getattr(hook, BuddyHook.conn_name_attr) == CONN_ID
 
 
 def test_a_closed_hook_can_be_used_again(hook: BuddyHook, ended: str) -> None:
@@ -207,7 +220,7 @@ def test_a_connection_may_be_a_uri(monkeypatch: pytest.MonkeyPatch, uri: str) ->
     monkeypatch.setenv("AIRFLOW_CONN_BUDDY_DEFAULT", uri)
     hook = BuddyHook()
     with hook:
-        assert hook.place() == ("w", "p")
+        assert hook.namespace() == ("w", "p")
     found = endpoint(hook)
     assert found.base_url in ("https://buddy.example", REGIONS["eu"])
     assert dict(found.headers) == {"authorization": "Bearer t0ken"}
@@ -282,7 +295,7 @@ def test_workspace_and_project_are_the_hooks_or_else_the_connections(
     connect: Callable[..., BuddyHook], hooks: dict[str, str], extra: dict[str, str], place: tuple[str, str]
 ) -> None:
     with connect(password="t", extra=extra, **hooks) as hook:
-        assert hook.place() == place
+        assert hook.namespace() == place
 
 
 @pytest.mark.parametrize(
@@ -291,7 +304,7 @@ def test_workspace_and_project_are_the_hooks_or_else_the_connections(
 )
 def test_a_missing_place_is_said(connect: Callable[..., BuddyHook], extra: dict[str, str], missing: str) -> None:
     with connect(password="t", extra=extra) as hook, pytest.raises(errors.ConfigurationError, match=f"no {missing} is given.*'{CONN_ID}'"):
-        hook.place()
+        hook.namespace()
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -435,15 +448,15 @@ def test_connections_are_those_of_the_sdk(connect: Callable[..., BuddyHook]) -> 
 def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Call a method or its async twin; of an iterator, collect its items."""
 
-    def call(hook: BuddyHook, name: str, *arguments: Any) -> Any:
+    def call(hook: BuddyHook, name: str, *arguments: Any, **named: Any) -> Any:
         if request.param == "sync":
-            answer = getattr(hook, name)(*arguments)
+            answer = getattr(hook, name)(*arguments, **named)
             return list(answer) if name.startswith("iter_") else answer
 
         async def collect() -> list[Any]:
-            return [item async for item in getattr(hook, f"a{name}")(*arguments)]
+            return [item async for item in getattr(hook, f"a{name}")(*arguments, **named)]
 
-        return virtual_clock.run(collect() if name.startswith("iter_") else getattr(hook, f"a{name}")(*arguments))
+        return virtual_clock.run(collect() if name.startswith("iter_") else getattr(hook, f"a{name}")(*arguments, **named))
 
     return call
 
@@ -451,7 +464,7 @@ def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
 ACTS = ["run_pipeline", "cancel_execution", "retry_execution", "approve_execution"]
 
 
-@pytest.mark.parametrize("name", [*ACTS, "iter_projects", "iter_pipelines", "iter_executions", "iter_logs"])
+@pytest.mark.parametrize("name", [*ACTS, "iter_projects", "iter_pipelines", "iter_executions", "iter_log_lines"])
 def test_acts_and_iterators_have_twins_with_the_same_parameters(name: str) -> None:
     one, other = inspect.signature(getattr(BuddyHook, name)), inspect.signature(getattr(BuddyHook, f"a{name}"))
     assert one.parameters == other.parameters
@@ -460,16 +473,44 @@ def test_acts_and_iterators_have_twins_with_the_same_parameters(name: str) -> No
 def test_running_a_pipeline(hook: BuddyHook, emulator: Emulator, call: Callable[..., Any]) -> None:
     emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build")]))
     body = {"to_revision": {"revision": "HEAD"}, "branch": {"name": "main"}, "comment": "by hook"}
-    assert call(hook, "run_pipeline", "release", body).id == 1
+    assert call(hook, "run_pipeline", "release", branch="main", comment="by hook").id == 1
     [entry] = emulator.ledger.select("POST")
     assert entry.json == body
+
+
+def test_running_a_pipeline_with_all_there_is(hook: BuddyHook, emulator: Emulator, call: Callable[..., Any]) -> None:
+    emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build", id=7), Action("Test")]))
+    named = {
+        "tag": "v1", "revision": "506e22f", "variables": {"A": 1, "B": True}, "secret_variables": {"C": "s"}, "priority": "HIGH",
+        "refresh": True, "clear_cache": True, "delay_until": "2026-12-01T10:00:00+01:00", "actions_to_run": ["Build"],
+    }  # fmt: skip
+    call(hook, "run_pipeline", "release", **named)
+    [entry] = emulator.ledger.select("POST")
+    variables = [{"key": "A", "value": "1"}, {"key": "B", "value": "true"}, {"key": "C", "value": "s", "encrypted": True}]
+    assert entry.json == {
+        "tag": {"name": "v1"}, "to_revision": {"revision": "506e22f"}, "variables": variables, "priority": "HIGH", "refresh": True,
+        "clear_cache": True, "delay_until": "2026-12-01T09:00:00.000Z", "actions_to_run": [7],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [({"branch": "a", "tag": "b"}, "only one of branch, tag and pull_request"), ({"variables": [1]}, "variables must be a dict"),
+     ({"priority": "SOON"}, "priority must be"), ({"actions_to_run": "Build"}, "must be a list of ids and names")],
+)  # fmt: skip
+def test_a_run_that_buddy_would_refuse_is_not_asked_for(
+    hook: BuddyHook, emulator: Emulator, call: Callable[..., Any], named: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=says):
+        call(hook, "run_pipeline", "release", **named)
+    assert emulator.ledger.entries == []
 
 
 @pytest.mark.parametrize("name", ["run_pipeline", "retry_execution", "approve_execution"])
 def test_acts_are_sent_once_even_if_they_fail(hook: BuddyHook, emulator: Emulator, ended: str, call: Callable[..., Any], name: str) -> None:
     emulator.faults.add(Fault("status", status=503, method="POST" if name == "run_pipeline" else "PATCH", times=None))
     with pytest.raises(errors.ServerError):
-        call(hook, name, *((1, {}) if name == "run_pipeline" else (ended,)))
+        call(hook, name, 1 if name == "run_pipeline" else ended)
     assert len(emulator.ledger.select("POST")) + len(emulator.ledger.select("PATCH")) == 1
 
 
@@ -489,7 +530,7 @@ def test_approving_says_what_and_with_which_values(
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Gate("Ask", action_execution_id="gate")]))
     ref = str(emulator.buddy.add_execution(pipeline).ref)
     clock.advance(1)
-    call(hook, "approve_execution", ref, "APPLY", [{"key": "A", "value": "1"}], "gate")
+    call(hook, "approve_execution", ref, "APPLY", variables={"A": 1}, approve_action_id="gate")
     assert [entry.json for entry in emulator.ledger.select("PATCH")] == [
         {"operation": "APPLY", "variables": [{"key": "A", "value": "1"}], "approve_action_id": "gate"}
     ]
@@ -628,7 +669,7 @@ def test_all_lines_of_a_log(hook: BuddyHook, emulator: Emulator, clock: ManualCl
     build = Action("Build", log=["line $LINE"], lines=2_500, action_execution_id="given")
     ref = str(emulator.buddy.add_execution(emulator.buddy.add_pipeline(Pipeline("p", actions=[build]))).ref)
     clock.advance(10)
-    assert call(hook, "iter_logs", f"{ref}/given") == [f"line {number}" for number in range(2_500)]
-    assert call(hook, "iter_logs", f"{ref}/given", 2_498) == ["line 2498", "line 2499"]
+    assert call(hook, "iter_log_lines", f"{ref}/given") == [f"line {number}" for number in range(2_500)]
+    assert call(hook, "iter_log_lines", f"{ref}/given", 2_498) == ["line 2498", "line 2499"]
     emulator.buddy.has_logs_route, emulator.buddy.log_url_above = False, 0
-    assert call(hook, "iter_logs", f"{ref}/given", 2_498) == ["line 2498", "line 2499"]
+    assert call(hook, "iter_log_lines", f"{ref}/given", 2_498) == ["line 2498", "line 2499"]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from airflow_provider import errors
 from airflow_provider.buddy.api import models
+from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.buddy.executions import logs
 from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
-from airflow_provider.buddy.hook import BuddyApiErrors
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.senders import Sender

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from airflow_provider.buddy.hook import BuddyApiErrors
+from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.emulator import Emulator
 from airflow_provider.execution.http.endpoint import Endpoint
 from tests.unit.senders import KINDS, OVER, Driver, send_over

@@ -114,7 +114,7 @@ def test_a_missing_scope_is_named(hook: TracecatHook, tracecat: Tracecat) -> Non
 # Two kinds of 404, two places for the workspace
 
 
-@pytest.mark.parametrize("name", ["get_execution", "get_compact_execution", "get_reset_points", "reset_execution", "cancel_execution"])
+@pytest.mark.parametrize("name", ["get_execution", "get_compact_execution", "list_reset_points", "reset_execution", "cancel_execution"])
 def test_an_execution_that_is_not_there_is_asked_for_once(hook: TracecatHook, emulator: Emulator, name: str) -> None:
     with pytest.raises(errors.NotFound, match="Workflow execution not found") as raised:
         getattr(hook, name)(REF)
@@ -138,7 +138,7 @@ def test_all_reading_and_acting_goes_by_the_older_form(hook: TracecatHook, trace
     tracecat.workspace_in = "query"
     started = hook.run_workflow("scan", {"n": 1})
     assert len(tracecat.executions) == 1
-    assert [item.id for item in hook.search_executions(status=["RUNNING", "FAILED"])] == [started.wf_exec_id]
+    assert [item.id for item in hook.iter_executions(status=["RUNNING", "FAILED"])] == [started.wf_exec_id]
     assert [item.id for item in hook.list_executions(limit=5)] == [started.wf_exec_id]
     hook.terminate_execution(started.wf_exec_id)
     assert hook.get_compact_execution(started.wf_exec_id).status == "TERMINATED"

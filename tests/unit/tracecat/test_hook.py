@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import json
 from collections.abc import Callable
@@ -38,21 +39,24 @@ CALLS: dict[str, Callable[[str], tuple[Any, ...]]] = {
     "get_execution": lambda ref: (ref,),
     "get_compact_execution": lambda ref: (ref,),
     "list_executions": lambda ref: (),
-    "get_reset_points": lambda ref: (ref, 3),
+    "list_recent_executions": lambda ref: ("scan",),
+    "list_workflows": lambda ref: (),
+    "list_reset_points": lambda ref: (ref, 3),
     "get_workflow": lambda ref: ("scan",),
     "get_workflow_id": lambda ref: ("scan",),
-    "get_schedules": lambda ref: ("scan",),
-    "get_workspaces": lambda ref: (),
+    "list_schedules": lambda ref: ("scan",),
+    "list_workspaces": lambda ref: (),
     "get_info": lambda ref: (),
 }
 WRONG: dict[str, tuple[str | None, type[errors.ExecutionApiError]]] = {
     "get_execution": (GONE, errors.NotFound),
     "get_compact_execution": (GONE, errors.NotFound),
-    "get_reset_points": (GONE, errors.NotFound),
+    "list_reset_points": (GONE, errors.NotFound),
     "get_workflow": ("nobody", errors.ConfigurationError),
     "get_workflow_id": ("nobody", errors.ConfigurationError),
-    "get_schedules": ("nobody", errors.ConfigurationError),
-    **dict.fromkeys(["list_executions", "get_workspaces", "get_info"], (None, errors.Forbidden)),
+    "list_schedules": ("nobody", errors.ConfigurationError),
+    "list_recent_executions": ("nobody", errors.ConfigurationError),
+    **dict.fromkeys(["list_executions", "list_workflows", "list_workspaces", "get_info"], (None, errors.Forbidden)),
 }
 
 
@@ -68,12 +72,12 @@ def test_every_async_twin_is_tested_and_has_the_same_parameters() -> None:
     assert {name for name in twins if name.startswith(("get_", "list_"))} == set(CALLS)
     public = {name for name, value in vars(TracecatHook).items() if inspect.isfunction(value) and not name.startswith("_")}
     iterators = {name[1:] for name, value in vars(TracecatHook).items() if inspect.isasyncgenfunction(value)}
-    assert iterators == {"search_executions", "iter_workflows"}
+    assert iterators == {"iter_executions", "iter_workflows"}
     for name in [*twins, *iterators]:
         assert name in public
         one, other = inspect.signature(getattr(TracecatHook, name)), inspect.signature(getattr(TracecatHook, f"a{name}"))
         assert one.parameters == other.parameters
-    local = {"arguments", "system", "credentials", "login", "workspace", "test_connection"}
+    local = {"arguments", "system", "credentials", "login", "namespace", "test_connection"}
     assert {name for name in public if not name.startswith("a")} - local == (twins | iterators) - local
 
 
@@ -103,10 +107,10 @@ def test_what_the_hook_reads(hook: TracecatHook, tracecat: Tracecat, ended: str)
         ("look", "COMPLETED", {"n": 5}),
         ("__workflow_completed__", "COMPLETED", {"n": 5}),
     ]
-    assert [item.id for item in hook.list_executions(workflow_id=ended.partition("/")[0])] == [ended]
-    assert hook.get_reset_points(ended)[0].event_id == 1
+    assert [item.id for item in hook.list_executions(workflow=ended.partition("/")[0])] == [ended]
+    assert hook.list_reset_points(ended)[0].event_id == 1
     assert hook.get_workflow_id("scan") == short_id(tracecat.workflows[0]) == hook.get_workflow_id(hook.get_workflow_id("scan"))
-    assert [item.workflow_id for item in hook.get_schedules("scan")] == [tracecat.workflows[0].id]
+    assert [item.workflow_id for item in hook.list_schedules("scan")] == [tracecat.workflows[0].id]
     assert hook.get_info().version == "1.0.0-beta.50"
 
 
@@ -123,7 +127,7 @@ def test_an_unknown_alias_names_those_there_are(hook: TracecatHook, ended: str) 
             hook.get_workflow_id(alias)
 
 
-@pytest.mark.parametrize("name", ["get_execution", "get_compact_execution", "cancel_execution", "reset_execution", "get_reset_points"])
+@pytest.mark.parametrize("name", ["get_execution", "get_compact_execution", "cancel_execution", "reset_execution", "list_reset_points"])
 def test_a_ref_that_is_none_is_refused_before_anything_is_asked(hook: TracecatHook, emulator: Emulator, name: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="is not the ref"):
         getattr(hook, name)("4098")
@@ -143,7 +147,7 @@ def test_the_refs_own_workspace_goes_first(
     with connect(host=tracecat.url, password=key.key, extra={"workspace_id": tracecat.workspace} if has_one else {}) as hook:
         assert hook.get_execution(ref).id == execution.id == virtual_clock.run(hook.aget_execution(ref)).id
         assert hook.get_compact_execution(ref).id == virtual_clock.run(hook.aget_compact_execution(ref)).id
-        assert hook.get_reset_points(ref) == virtual_clock.run(hook.aget_reset_points(ref))
+        assert hook.list_reset_points(ref) == virtual_clock.run(hook.alist_reset_points(ref))
         hook.cancel_execution(ref)
         assert hook.reset_execution(ref).execution_id == execution.id
         hook.terminate_execution(ref)
@@ -178,7 +182,7 @@ def test_a_search_of_any_length(
     for _ in range(count):
         refs.append(tracecat.add_execution(workflow).ref)
         clock.advance(10)
-    found = collect(hook, "search_executions", limit=3)
+    found = collect(hook, "iter_executions", page_size=3)
     assert sorted(item.id for item in found) == sorted(refs)
     assert len(emulator.ledger.entries) == max(1, -(-count // 3))
 
@@ -191,9 +195,38 @@ def test_a_search_takes_several_values(
     for workflow in (good, bad, slow):
         tracecat.add_execution(workflow)
     clock.advance(10)
-    found = collect(hook, "search_executions", status=["FAILED", "RUNNING"])
+    found = collect(hook, "iter_executions", status=["FAILED", "RUNNING"])
     assert {item.workflow_alias for item in found} == {"bad", "slow"}
-    assert {item.workflow_alias for item in collect(hook, "search_executions", status=("FAILED",), workflow_id=None)} == {"bad"}
+    assert {item.workflow_alias for item in collect(hook, "iter_executions", status=("FAILED",), workflow=None)} == {"bad"}
+
+
+def test_filters_as_the_route_takes_them(
+    hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, collect: Callable[..., list[Any]], clock: ManualClock
+) -> None:
+    workflow = tracecat.add_workflow(Workflow("Scan", "scan"))
+    refs = [tracecat.add_execution(workflow).ref for _ in range(3)]
+    clock.advance(10)
+    plus_one = datetime.timezone(datetime.timedelta(hours=1))
+    named = {
+        "workflow": "scan", "trigger_type": "manual", "start_time_from": datetime.datetime(2026, 1, 1, 1, tzinfo=plus_one),
+        "close_time_to": "2030-01-01T00:00:00Z", "duration_gte_seconds": 0, "relation": "root",
+    }  # fmt: skip
+    assert sorted(item.id for item in collect(hook, "iter_executions", **named)) == sorted(refs)
+    assert hook.list_executions(2, **named) == hook.list_executions(**named)[:2]
+    assert sorted(emulator.ledger.entries[-1].query.replace("%3A", ":").split("&")) == [
+        "close_time_to=2030-01-01T00:00:00Z", "duration_gte_seconds=0", "limit=100", "relation=root",
+        "start_time_from=2026-01-01T00:00:00Z", "trigger=manual", f"workflow_id={short_id(workflow)}",
+    ]  # fmt: skip
+    with pytest.raises(errors.ConfigurationError, match="can't be filtered by workflow_id"):
+        collect(hook, "iter_executions", workflow_id="x")
+
+
+def test_recent_executions_include_drafts(hook: TracecatHook, tracecat: Tracecat) -> None:
+    workflow = tracecat.add_workflow(Workflow("Scan", "scan"))
+    draft, published = (tracecat.add_execution(workflow, execution_type=kind).ref for kind in ("draft", "published"))
+    assert {item.id for item in hook.list_recent_executions("scan")} == {draft, published}
+    assert len(hook.list_recent_executions(trigger_type=["manual"], limit=1)) == 1
+    assert [item.id for item in hook.list_executions()] == [published]
 
 
 def test_workflows_page_by_page(
@@ -210,7 +243,7 @@ def test_a_page_is_asked_for_when_it_is_needed(hook: TracecatHook, emulator: Emu
     workflow = tracecat.add_workflow(Workflow("Scan", "scan"))
     for _ in range(5):
         tracecat.add_execution(workflow)
-    items = hook.search_executions(limit=2)
+    items = hook.iter_executions(page_size=2)
     assert emulator.ledger.entries == []
     for number in range(1, 6):
         next(items)
@@ -218,6 +251,11 @@ def test_a_page_is_asked_for_when_it_is_needed(hook: TracecatHook, emulator: Emu
 
 
 # Acts
+
+
+def test_the_connection_is_an_open_sender(hook: TracecatHook, tracecat: Tracecat, ended: str) -> None:
+    assert hook.get_conn().run(requests.get_execution(tracecat.workspace, ended)) == hook.get_execution(ended)
+    assert getattr(hook, TracecatHook.conn_name_attr) == hook.conn_id
 
 
 ACTS = ["run_workflow", "call_webhook", "reset_execution"]
@@ -340,9 +378,9 @@ def test_a_connection_that_can_not_be_used_says_why(connect: Callable[..., Trace
 def test_a_workspace_is_needed(connect: Callable[..., TracecatHook], given: str | None) -> None:
     with connect(host="https://x", password="k", extra={"workspace_id": given}) as hook:
         with pytest.raises(errors.ConfigurationError, match=r"no workspace_id is given|is no UUID"):
-            hook.workspace()
+            hook.namespace()
         hook.workspace_id = SPACE.upper()
-        assert hook.workspace() == SPACE
+        assert hook.namespace() == SPACE
 
 
 # The connection test

@@ -43,14 +43,14 @@ def reads(request: pytest.FixtureRequest) -> Callable[..., Any]:
         if request.param == "sync":
             for act in acts:
                 act()
-                hook.list_executions()
+                hook.list_recent_executions()
             return
 
         async def main() -> None:
             async with hook.asender():
                 for act in acts:
                     act()
-                    await hook.alist_executions()
+                    await hook.alist_recent_executions()
 
         virtual_clock.run(main())
 
@@ -104,12 +104,12 @@ def test_a_scope_that_lacks_is_no_end_of_the_session(
     with_login: TracecatHook, emulator: Emulator, tracecat: Tracecat, before: bool
 ) -> None:
     if before:
-        with_login.list_executions()
+        with_login.list_recent_executions()
     tracecat.user.scopes = ["workspace:read"]
     with pytest.raises(errors.Forbidden, match="workflow:read"):
-        with_login.list_executions()
+        with_login.list_recent_executions()
     with pytest.raises(errors.Forbidden, match="workflow:read"):
-        virtual_clock.run(with_login.alist_executions())
+        virtual_clock.run(with_login.alist_recent_executions())
     assert logins(emulator) == 2  # one for each sender
 
 
@@ -117,7 +117,7 @@ def test_a_scope_that_lacks_is_no_end_of_the_session(
 def test_what_stays_forbidden_costs_one_new_login_at_most(with_login: TracecatHook, emulator: Emulator, kind: str) -> None:
     emulator.faults.add(Fault("status", status=403, body={"detail": "Forbidden"}, path="/workflow-executions$", times=None))
     with pytest.raises(errors.Forbidden, match="Forbidden"):
-        with_login.list_executions() if kind == "sync" else virtual_clock.run(with_login.alist_executions())
+        with_login.list_recent_executions() if kind == "sync" else virtual_clock.run(with_login.alist_recent_executions())
     assert logins(emulator) == 1  # the session was new: another one would not help
     assert len(cookies(emulator)) == 1
 
@@ -143,7 +143,7 @@ def test_a_refused_login_is_said_without_the_password(
     extra = {"workspace_id": tracecat.workspace}
     with connect(host=tracecat.url, login="ada@example.com", password=PASSWORD, extra=extra) as hook:
         with pytest.raises(errors.StatusError) as raised:
-            hook.list_executions() if kind == "sync" else virtual_clock.run(hook.alist_executions())
+            hook.list_recent_executions() if kind == "sync" else virtual_clock.run(hook.alist_recent_executions())
         assert isinstance(raised.value, errors.Unauthorized)
         assert "Check its login and password, and that the server allows logins by password" in str(raised.value)
         assert logins(emulator) == 1
@@ -161,16 +161,16 @@ def test_neither_password_nor_cookie_show_anywhere(
     with caplog.at_level(logging.INFO), connect(host=tracecat.url, login="ada@example.com", password=PASSWORD, extra=extra) as hook:
         cookie = f"s={tracecat.sessions.begin(tracecat.user, 600)}"
         tracecat.sessions.begin = lambda *_: cookie.partition("=")[2]  # type: ignore[method-assign]
-        hook.list_executions()
+        hook.list_recent_executions()
         echo = {"detail": f"bad: {cookie} and {cookie.partition('=')[2]} and {PASSWORD}"}
         emulator.faults.add(Fault("status", status=400, body=echo, path="/workflow-executions$"))
         with pytest.raises(errors.StatusError) as raised:
-            hook.list_executions() if kind == "sync" else virtual_clock.run(hook.alist_executions())
+            hook.list_recent_executions() if kind == "sync" else virtual_clock.run(hook.alist_recent_executions())
         text = "".join(traceback.format_exception(raised.value)) + repr(hook._endpoint) + str(hook.arguments()) + repr(hook)
         emulator.faults.add(Fault("status", status=500, body={"detail": f"no {PASSWORD} fits"}, path="/auth/login$", times=None))
         hook.close()
         with pytest.raises(errors.ServerError) as raised:
-            hook.list_executions()
+            hook.list_recent_executions()
         text += "".join(traceback.format_exception(raised.value)) + repr(raised.value.__dict__)
     text += "".join(record.getMessage() for record in caplog.records if "uvicorn" not in record.name)
     assert PASSWORD not in text
@@ -186,10 +186,10 @@ def test_the_cookie_goes_to_no_other_origin(with_login: TracecatHook, emulator: 
     with serving(b"[]", {"Set-Cookie": "stranger=1; Path=/"}) as other:
         emulator.faults.add(Fault("redirect", location=f"{other.url}/x", path="/workflow-executions$"))
         if kind == "sync":
-            with_login.list_executions()
-            with_login.list_executions()
+            with_login.list_recent_executions()
+            with_login.list_recent_executions()
         else:
-            virtual_clock.run(with_login.alist_executions())
+            virtual_clock.run(with_login.alist_recent_executions())
     [(_, _, headers)] = other.requests
     assert "cookie" not in headers
     assert "authorization" not in headers
@@ -262,9 +262,9 @@ def test_every_cookie_of_the_login_is_sent_back(connect: Callable[..., TracecatH
         with connect(host=f"http://127.0.0.1:{balanced.server.server_address[1]}", login="a", password="b", extra=extra) as hook:
             if sent is None:
                 with pytest.raises(errors.ProtocolError, match="without a session"):
-                    hook.list_executions()
+                    hook.list_recent_executions()
             else:
-                hook.list_executions()
+                hook.list_recent_executions()
     finally:
         balanced.server.shutdown()
         balanced.server.server_close()

@@ -93,7 +93,7 @@ def test_which_texts_are_ids_of_workflows(text: str, is_one: bool) -> None:
 CALLS: dict[str, Callable[[TracecatHook, str], Any]] = {
     "": lambda hook, ref: hook.get_execution(ref),
     "/compact": lambda hook, ref: hook.get_compact_execution(ref),
-    "/reset-points": lambda hook, ref: hook.get_reset_points(ref),
+    "/reset-points": lambda hook, ref: hook.list_reset_points(ref),
     "/cancel": lambda hook, ref: hook.cancel_execution(ref),
     "/terminate": lambda hook, ref: hook.terminate_execution(ref),
     "/reset": lambda hook, ref: hook.reset_execution(ref),

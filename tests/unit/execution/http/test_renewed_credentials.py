@@ -144,16 +144,16 @@ def test_a_changed_password_is_taken_from_the_connection(kind: str, emulator: Em
     hook = TracecatHook()
     if kind == "sync":
         with hook:
-            hook.list_executions()
+            hook.list_recent_executions()
             change()
-            hook.list_executions()
+            hook.list_recent_executions()
     else:
 
         async def main() -> None:
             async with hook.asender():
-                await hook.alist_executions()
+                await hook.alist_recent_executions()
                 change()
-                await hook.alist_executions()
+                await hook.alist_recent_executions()
 
         virtual_clock.run(main())
     assert logins(emulator) == 3  # the second by the old password

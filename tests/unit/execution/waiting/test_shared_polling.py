@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider import _clock, errors
-from airflow_provider.buddy.hook import BuddyApiErrors
+from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Overview

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airflow_provider.tracecat.api import long, models
+from airflow_provider.tracecat.api import models, streaming
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -31,14 +31,14 @@ def test_any_object_is_read_as_json_reads_it(head: Any, items: Any, step: int, i
     whole = {**head, "events": items, "z": 12345}
     body = json.dumps(whole, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(long, "STEP", step)
+        patch.setattr(streaming, "CHUNK", step)
         try:
             body.decode()
         except UnicodeDecodeError:
             with pytest.raises(ValueError):  # noqa: PT011
-                long.read(body, "events", lambda item: item)
+                streaming.read_object(body, "events", lambda item: item)
         else:
-            assert long.read(body, "events", lambda item: item) == whole
+            assert streaming.read_object(body, "events", lambda item: item) == whole
 
 
 @pytest.mark.parametrize("body", [
@@ -47,9 +47,9 @@ def test_any_object_is_read_as_json_reads_it(head: Any, items: Any, step: int, i
 ])  # fmt: skip
 @pytest.mark.parametrize("step", [1, 3, 1000])
 def test_what_is_no_json_object_is_refused(monkeypatch: pytest.MonkeyPatch, body: bytes, step: int) -> None:
-    monkeypatch.setattr(long, "STEP", step)
+    monkeypatch.setattr(streaming, "CHUNK", step)
     with pytest.raises(ValueError):  # noqa: PT011
-        long.read(body, "events", lambda item: item)
+        streaming.read_object(body, "events", lambda item: item)
 
 
 VIEWS: list[type[models.View]] = [models.Execution, models.CompactExecution, models.State]
@@ -68,7 +68,7 @@ def test_a_view_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch, view: typ
     text = json.dumps({"id": REF, "run_id": "r", "interactions": [asks], "events": [row, row], "new": {"a": 1}}, ensure_ascii=False)
     whole = view.from_body(text.encode())
     monkeypatch.setattr(models, "LONG", 0)
-    monkeypatch.setattr(long, "STEP", 7)
+    monkeypatch.setattr(streaming, "CHUNK", 7)
     assert view.from_body(text.encode()) == whole
     assert len(whole.events) == 2
 
@@ -92,8 +92,23 @@ def test_what_is_wrong_is_said_as_of_a_short_answer(monkeypatch: pytest.MonkeyPa
     assert str(pieces.value) == str(whole.value)
 
 
+@pytest.mark.parametrize("backend", ["yajl2_c", "python"])
+def test_the_parser_in_c_and_the_one_in_python_read_alike(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    """Where there is no wheel, the parser in Python is all there is."""
+    monkeypatch.setattr(streaming.ijson, "basic_parse", streaming.ijson.get_backend(backend).basic_parse)
+    body = '{"events.item": [1.5], "events": [{"events": [18446744073709551616, 0.1, "\\u00e4", null]}, [], 1e400], "z": {"item": true}}'
+    assert streaming.read_object(body.encode(), "events", lambda item: item) == json.loads(body)
+    with pytest.raises(ValueError, match="not a JSON object"):
+        streaming.read_object(body.encode()[:-1], "events", lambda item: item)
+
+
+@pytest.mark.parametrize("body", [b'{"events": {"item": [1]}}', b'{"events": [1], "events": "x"}', b'{"events": 1, "events": [2]}'])
+def test_what_is_not_the_list_is_read_as_it_is(body: bytes) -> None:
+    assert streaming.read_object(body, "events", lambda item: item) == json.loads(body)
+
+
 @pytest.mark.parametrize("step", range(1, 12))
 def test_no_number_is_cut(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    monkeypatch.setattr(long, "STEP", step)
+    monkeypatch.setattr(streaming, "CHUNK", step)
     body = b'{"a": 0.0, "b": -1.5e+30, "events": [12, 1E5, 1e-7, 0.25], "c": 120000}'
-    assert long.read(body, "events", lambda item: item) == json.loads(body)
+    assert streaming.read_object(body, "events", lambda item: item) == json.loads(body)

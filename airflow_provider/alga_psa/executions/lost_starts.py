@@ -1,0 +1,45 @@
+"""Finds an execution whose start request got no answer."""
+
+from __future__ import annotations
+
+from airflow_provider.alga_psa.api import requests, routes
+from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, snapshot_of
+from airflow_provider.execution.model.request import Flow, send
+from airflow_provider.execution.model.result import utc
+from airflow_provider.execution.model.snapshot import Snapshot
+
+CLOCK_SKEW = 300.0
+"""Seconds that AlgaPSA's clock may differ from this machine's."""
+
+
+def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    """
+    Look for executions of a rule whose data holds ``marker`` (``GET /automation/executions``).
+
+    The time is compared here: with the server's filter, an execution that it leaves out looks like one that does not exist.
+
+    :returns: the executions found, and whether all candidates could be checked.
+    """
+    snapshots: list[Snapshot] = []
+    count = 0
+    page, cursor = requests.executions(rule=rule), None
+    for _ in range(requests.MAX_LIST_PAGES):
+        items, cursor = yield from page(cursor)
+        count += len(items)
+        snapshots += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
+        dated = [utc(item.started_at).timestamp() for item in items if item.started_at]
+        if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
+            return snapshots, count > 0 or (yield from _never_executed(rule, since))
+    return snapshots, False
+
+
+def _never_executed(rule: str, since: float) -> Flow[bool]:
+    """
+    Whether an empty list of a rule's executions is true: the rule counts them too (``GET /automation/rules/{id}``).
+
+    AlgaPSA passes the whole query of a list to its store, which may find nothing for that reason alone.
+    """
+    counted = (yield from send(routes.GET_RULE(rule=rule))).data
+    if counted.last_executed is not None:
+        return utc(counted.last_executed).timestamp() < since - CLOCK_SKEW
+    return counted.execution_count == 0

@@ -1,0 +1,43 @@
+"""Finds an execution whose start request got no answer."""
+
+from __future__ import annotations
+
+from airflow_provider.buddy.api import requests
+from airflow_provider.buddy.executions.mapping import snapshot_of
+from airflow_provider.buddy.ref import BuddyRef
+from airflow_provider.errors import NotFound
+from airflow_provider.execution.model.request import Flow
+from airflow_provider.execution.model.result import utc
+from airflow_provider.execution.model.snapshot import Snapshot
+
+CLOCK_SKEW = 300.0
+"""Seconds that Buddy's clock may differ from this machine's."""
+
+
+def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+    """
+    Look for executions whose comment holds ``marker``.
+
+    ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
+
+    :returns: the executions found, and whether all candidates could be checked.
+    """
+    snapshots: list[Snapshot] = []
+    certain = True
+    page, cursor = requests.executions(workspace, project, pipeline), None
+    for _ in range(requests.MAX_LIST_PAGES):
+        items, cursor = yield from page(cursor)
+        for item in items:
+            ref = BuddyRef(workspace, project, pipeline, item.id)
+            if item.comment is None:
+                try:
+                    item = yield from requests.get_execution(str(ref))
+                except NotFound:
+                    certain = False
+                    continue
+            if marker in (item.comment or ""):
+                snapshots.append(snapshot_of(ref, item))
+        dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
+        if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
+            return snapshots, certain
+    return snapshots, False
