@@ -20,14 +20,15 @@ from airflow_provider.execution.model.request import Flow, Sleep
 from airflow_provider.execution.model.snapshot import Snapshot
 
 SETTLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between the reads of an ended execution whose outputs or log have not all appeared yet."""
+"""Seconds between the reads of an ended execution whose outputs or log are not complete yet."""
 
 
 def still_there(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -> Flow[Snapshot]:
     """
-    Read a known execution; one 404 may be a passing one.
+    Read an execution that exists, or did: a 404 may pass.
 
-    :raises NotFound: if it answered 404 for ``grace`` seconds.
+    :param grace: seconds for which 404s are tolerated.
+    :raises NotFound: if it answers 404 for longer.
     """
     until = _clock.monotonic() + grace
     while True:
@@ -43,8 +44,11 @@ def last_look(system: ExecutionAdapter, ref: str, declared: Sequence[str], budge
     """
     Read an ended execution with everything, waiting for what lags behind its status.
 
-    :param declared: outputs that have to be there. :param budget, grace: seconds of failing requests, and of answers 404, to bear.
-    :raises NotFound, ExecutionUnreachable: if that is not enough.
+    :param declared: names of outputs that are expected.
+    :param budget: seconds for which failing requests are tolerated.
+    :param grace: seconds for which 404s are tolerated.
+    :raises NotFound: if it answers 404 for longer.
+    :raises ExecutionUnreachable: if requests fail for longer.
     """
     pauses = list(SETTLE_PAUSES)
     failing_since: float | None = None
