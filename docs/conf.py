@@ -18,9 +18,9 @@ os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
 import_module("airflow_provider.buddy.api.action_models")
 import_module("airflow_provider.audit.airflow_task.task")
 for system in ("buddy", "tracecat", "alga_psa"):
-    # Hooks import their models for type checkers only; without them, links can't tell one system's models from another's.
+    # Hooks import their models and Unpack for type checkers only; without them, links can't tell one system's models from another's.
     hook = import_module(f"airflow_provider.{system}.hook")
-    hook.models = import_module(f"airflow_provider.{system}.api.models")
+    hook.models, hook.Unpack = import_module(f"airflow_provider.{system}.api.models"), import_module("typing_extensions").Unpack
 
 project = "airflow-provider-executions"
 release = version = version_of(project)
