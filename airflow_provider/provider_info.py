@@ -17,16 +17,15 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Buddy", "external-doc-url": "https://buddy.works/docs/api", "tags": ["service"]},
             {"integration-name": "Tracecat", "external-doc-url": "https://docs.tracecat.com", "tags": ["service"]},
             {"integration-name": "AlgaPSA", "external-doc-url": "https://www.algapsa.com", "tags": ["service"]},
+            {"integration-name": "Audits", "tags": ["software"]},
         ],
-        "hooks": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.hook"]} for name, module in _SYSTEMS],
+        "hooks": _of_each_system("hook"),
         "operators": [
-            {"integration-name": name, "python-modules": [f"airflow_provider.{module}.operators", "airflow_provider.audit.operators"]}
-            for name, module in _SYSTEMS
+            *_of_each_system("operators"),
+            {"integration-name": "Audits", "python-modules": ["airflow_provider.audit.operators"]},
         ],
-        "sensors": [{"integration-name": name, "python-modules": [f"airflow_provider.{module}.sensors"]} for name, module in _SYSTEMS],
-        "triggers": [
-            {"integration-name": name, "python-modules": [*_TRIGGERS, f"airflow_provider.{module}.triggers"]} for name, module in _SYSTEMS
-        ],
+        "sensors": _of_each_system("sensors"),
+        "triggers": _of_each_system("triggers"),
         "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink", "airflow_provider.tracecat.link.TracecatExecutionLink"],
         "connection-types": [
             {
@@ -88,12 +87,12 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-_TRIGGERS = (
-    "airflow_provider.execution.waiting.trigger",
-    "airflow_provider.execution.in_triggerer.trigger",
-    "airflow_provider.audit.airflow_task.trigger",
-)
-_SYSTEMS = (("Buddy", "buddy"), ("Tracecat", "tracecat"), ("AlgaPSA", "alga_psa"))
+SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA"}
+"""Folder to name. What goes through all systems finds them here."""
+
+
+def _of_each_system(module: str) -> list[dict[str, Any]]:
+    return [{"integration-name": name, "python-modules": [f"airflow_provider.{folder}.{module}"]} for folder, name in SYSTEMS.items()]
 
 
 def _text(label: str, description: str) -> dict[str, Any]:

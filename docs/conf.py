@@ -17,7 +17,7 @@ os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
 # autodoc rewrites the annotations of classes that it documents; pydantic can build no model on such a class.
 import_module("airflow_provider.buddy.api.action_models")
 import_module("airflow_provider.audit.airflow_task.task")
-for system in ("buddy", "tracecat", "alga_psa"):
+for system in import_module("airflow_provider.provider_info").SYSTEMS:
     # Hooks import their models and Unpack for type checkers only; without them, links can't tell one system's models from another's.
     hook = import_module(f"airflow_provider.{system}.hook")
     hook.models, hook.Unpack = import_module(f"airflow_provider.{system}.api.models"), import_module("typing_extensions").Unpack

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from airflow_provider.audit.rules import all_rules  # noqa: TID253
 from airflow_provider.audit.rules.rule import Rule  # noqa: TID253 # no DAG file imports this
 from airflow_provider.audit.settings.levels import Persona  # noqa: TID253
+from airflow_provider.provider_info import SYSTEMS
 
 MARK = "<!-- rules -->"
 """What is replaced in ``audit_rules.md``."""
 GROUPS = {"BDY": "Buddy configuration", "EXE": "Executions", "AUD": "The audit itself"}
-SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA"}
 
 
 def reference() -> str:

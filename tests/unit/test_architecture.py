@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider.provider_info import SYSTEMS
 from tests.unit.test_imports import HEAVY, LIGHT, RUFF
 
 PACKAGE = Path(__file__).parents[2] / "airflow_provider"
@@ -27,7 +28,6 @@ FLOORS = [
 """The folders of execution/, from the ground up: each imports those below it."""
 GRAMMARS = {"airflow_provider.audit.analysis.shell.bash", "airflow_provider.audit.analysis.shell.powershell"}
 """Each shell can run a command of the other."""
-SYSTEMS = ["alga_psa", "buddy", "tracecat"]
 
 
 @cache

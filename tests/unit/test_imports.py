@@ -8,6 +8,8 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from airflow_provider.provider_info import SYSTEMS
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -28,11 +30,7 @@ LIGHT = [
     "airflow_provider.execution.model.*",
     "airflow_provider.execution.results.*",
     "airflow_provider.execution.tasks.*",
-    *(
-        f"airflow_provider.{system}.{name}"
-        for system in ("alga_psa", "buddy", "tracecat")
-        for name in ("base", "gates", "link", "operators", "ref", "sensors")
-    ),
+    *(f"airflow_provider.{system}.{name}" for system in SYSTEMS for name in ("base", "gates", "link", "operators", "ref", "sensors")),
 ]
 """What a DAG file may import."""
 

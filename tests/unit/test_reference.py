@@ -17,10 +17,11 @@ import pytest
 from airflow.sdk import BaseOperator, BaseSensorOperator
 
 from airflow_provider.execution.tasks import existing, operator, search_sensor, sensor, signatures
+from airflow_provider.provider_info import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 MODULES = [
-    *(f"airflow_provider.{system}.{kind}" for system in ("alga_psa", "buddy", "tracecat") for kind in ("operators", "sensors")),
+    *(f"airflow_provider.{system}.{kind}" for system in SYSTEMS for kind in ("operators", "sensors")),
     "airflow_provider.audit.operators",
 ]
 SAMPLE = """

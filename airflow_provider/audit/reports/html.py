@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from airflow_provider.audit.engine.finding import Finding
 from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.reports.overview import SYSTEMS, WORST_FIRST, acceptance, href, overview, readable_time, rule_of, state_of
+from airflow_provider.audit.reports.overview import TITLES, WORST_FIRST, acceptance, href, overview, readable_time, rule_of, state_of
 from airflow_provider.audit.reports.plots import plots_of
 from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.rules.rule import Rule
@@ -89,7 +89,7 @@ def _template() -> Template:
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": readable_time, "state": state_of, "accepted": acceptance}
-    environment.filters.update(names, system=lambda name: SYSTEMS.get(name, name))
+    environment.filters.update(names, system=lambda name: TITLES.get(name, name))
     return environment.get_template("page.html.jinja")
 
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from airflow_provider.audit.engine.finding import NEW, Finding
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.reports.overview import (
-    SYSTEMS,
+    TITLES,
     WORST_FIRST,
     Overview,
     acceptance,
@@ -106,7 +106,7 @@ def _head(result: AuditResult, numbers: Overview, settings: AuditSettings) -> It
         yield f"| System | {' | '.join(map(str, WORST_FIRST))} |"
         yield f"|---|{'--:|' * len(WORST_FIRST)}"
         for system, counts in sorted(numbers.by_system.items()):
-            yield f"| {SYSTEMS.get(system, code(system))} | {' | '.join(str(counts[severity]) for severity in WORST_FIRST)} |"
+            yield f"| {TITLES.get(system, code(system))} | {' | '.join(str(counts[severity]) for severity in WORST_FIRST)} |"
 
 
 def _findings(numbers: Overview) -> Iterator[str]:

@@ -15,8 +15,9 @@ from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.model.snapshot import web_link
+from airflow_provider.provider_info import SYSTEMS
 
-SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA", "audit": "Audit"}
+TITLES = {**SYSTEMS, "audit": "Audit"}
 WORST_FIRST = tuple(reversed(Severity))
 
 

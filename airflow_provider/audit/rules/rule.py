@@ -17,10 +17,10 @@ from airflow_provider.audit.rules.outcome import Outcome
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.audit.settings.rule_names import NAMES
+from airflow_provider.provider_info import SYSTEMS
 
 F = TypeVar("F", bound=Fact)
 Check = Callable[[F, AuditSettings], Iterable[Outcome]]
-SYSTEMS = ("buddy", "tracecat", "alga_psa")
 SECTIONS = ("Why", "Fix", "Before", "After")
 _HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):[ ]*\n?", re.MULTILINE)
 
@@ -71,7 +71,7 @@ def rule(
     confidence: Confidence,
     reads: Sequence[str],
     persona: Persona = Persona.DEFAULT,
-    systems: Sequence[str] = SYSTEMS,
+    systems: Sequence[str] = tuple(SYSTEMS),
     needs: Sequence[str] = (),
     uses: Sequence[str] = (),
     references: Sequence[str] = (),
