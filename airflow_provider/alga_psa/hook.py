@@ -50,7 +50,7 @@ class AlgaPsaHook(ExecutionHook):
         super().__init__(alga_psa_conn_id)
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Keyword arguments that rebuild this hook in a trigger."""
         return {"alga_psa_conn_id": self.alga_psa_conn_id}
 

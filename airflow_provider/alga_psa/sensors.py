@@ -85,7 +85,7 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         self.dry_runs = dry_runs
         self.alga_psa_conn_id = alga_psa_conn_id
 
-    def _where(self, hook: AlgaPsaHook) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: AlgaPsaHook) -> tuple[str, dict[str, object]]:
         """Which rule, and which of its executions."""
         if not str(self.rule or "").strip():
             raise ConfigurationError("AlgaPSA: rule is empty. Give the rule's id or exact name.")
@@ -97,7 +97,12 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         data = self._data()
         about = f", trigger type {self.trigger_type!r}" if self.trigger_type else ""
         about += f", trigger data with a certain {', '.join(map(repr, data))}" if data else ""
-        where = {"rule": self.rule, "trigger_type": self.trigger_type or None, "trigger_data": data, "dry_runs": bool(self.dry_runs)}
+        where: dict[str, object] = {
+            "rule": self.rule,
+            "trigger_type": self.trigger_type or None,
+            "trigger_data": data,
+            "dry_runs": bool(self.dry_runs),
+        }
         return f"rule {self.rule!r}{about}", where
 
     def _data(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class BuddyHook(ExecutionHook):
         self.workspace = workspace
         self.project = project
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Keyword arguments that rebuild this hook in a trigger."""
         return {"buddy_conn_id": self.buddy_conn_id, "workspace": self.workspace, "project": self.project}
 

@@ -407,7 +407,7 @@ class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator["BuddyHook
         self.which = which
         self.buddy_conn_id = buddy_conn_id
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, object]:
         """One action."""
         return {"action": self.action, "which": self.which}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
@@ -78,7 +78,7 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
         self.action = action
         self.which = which
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, object]:
         """One action."""
         return {"action": self.action, "which": self.which}
 
@@ -141,7 +141,7 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
         self.comment = comment
         self.buddy_conn_id = buddy_conn_id
 
-    def _where(self, hook: BuddyHook) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: BuddyHook) -> tuple[str, dict[str, object]]:
         """Which pipeline, and which of its executions."""
         workspace, project = hook.namespace()
         asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}

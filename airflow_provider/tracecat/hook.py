@@ -57,7 +57,7 @@ class TracecatHook(ExecutionHook):
         self.tracecat_conn_id = tracecat_conn_id
         self.workspace_id = workspace_id
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Keyword arguments that rebuild this hook in a trigger."""
         return {"tracecat_conn_id": self.tracecat_conn_id, "workspace_id": self.workspace_id}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import one_of
@@ -72,7 +72,7 @@ class TracecatActionSensor(TracecatExecutionSensor):
             raise ConfigurationError("Tracecat: action is empty: name the action to wait for.", system="tracecat", ref=self.ref)
         return super()._target(hook)
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, object]:
         """One action."""
         return {"action": self.action}
 
@@ -120,7 +120,7 @@ class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor["TracecatHook"]
         search["where"]["started_after"] = search["started_after"]
         return search
 
-    def _where(self, hook: TracecatHook) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: TracecatHook) -> tuple[str, dict[str, object]]:
         """Which workflow, and which of its executions."""
         if self.trigger_type:
             try:
@@ -128,5 +128,5 @@ class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor["TracecatHook"]
             except ValueError as error:
                 raise ConfigurationError(f"Tracecat: {error}.", system="tracecat") from None
         about = f", trigger type {self.trigger_type}" if self.trigger_type else ""
-        where = {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger_type or None}
+        where: dict[str, object] = {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger_type or None}
         return f"workflow {self.workflow!r} in {hook.namespace()}{about}", where

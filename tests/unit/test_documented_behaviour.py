@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-DOCS = TESTS.parent / "docs"
+ROOT = TESTS.parent
+DOCS = ROOT / "docs"
 PAGES = {"behaviour.md": 70, "faults.md": 45}
 """Pages, and how many rows their tables have at least."""
 NAME = re.compile(r"`((?:\w+/)*test_\w+)::(test_\w+)`")
@@ -93,3 +94,11 @@ def test_a_wrong_name_is_found(cell: str, says: str) -> None:
     assert problem.startswith("bad: ")
     assert says in problem
     assert problems(page.replace(" Test ", " Tests ")) != []
+
+
+def test_the_guide_to_a_new_system_shows_code_that_runs() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a system")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    files = [path.read_text() for path in (ROOT / "tests/integration/made_up").glob("*.py")]
+    assert len(blocks) >= 6
+    assert [block for block in blocks if not any(block.strip() in text for text in files)] == []

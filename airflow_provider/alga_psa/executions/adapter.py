@@ -70,7 +70,7 @@ class AlgaPsaAdapter(ExecutionAdapter):
         def page(cursor: Any) -> Flow[tuple[list[Snapshot], Any]]:
             if "rule" not in memo:
                 memo["rule"] = yield from requests.resolve_rule(where["rule"])
-            items, cursor = yield from requests.executions(rule=memo["rule"], trigger_type=where.get("trigger_type"))(cursor)
+            items, cursor = yield from requests.executions(rule=str(memo["rule"]), trigger_type=where.get("trigger_type"))(cursor)
             return [snapshot_of(item) for item in items], cursor
 
         return page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from airflow_provider.buddy.api import models, requests, routes
 from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
@@ -192,7 +192,7 @@ class BuddyAdapter(ExecutionAdapter):
         def page(cursor: Any) -> Flow[tuple[list[Snapshot], Any]]:
             if "pipeline" not in memo:
                 memo["pipeline"] = yield from requests.resolve_pipeline(workspace, project, where["pipeline"])
-            pipeline = memo["pipeline"]
+            pipeline = cast("int", memo["pipeline"])
             items, cursor = yield from requests.executions(workspace, project, pipeline)(cursor)
             return [snapshot_of(BuddyRef(workspace, project, pipeline, item.id), item) for item in items], cursor
 

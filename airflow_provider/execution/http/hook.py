@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.http.senders import AsyncSender, Sender
 
 T = TypeVar("T")
-Extra = Mapping[str, Any]
+Extra = Mapping[str, object]
 """What stands in a connection's field of that name."""
 
 
@@ -81,7 +81,7 @@ class ExecutionHook(BaseHook):
         """Base URL for a connection without host, or None if it needs one."""
         return self.default_base_url
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Keyword arguments to make this hook again in a trigger: JSON, without secrets."""
         return {"conn_id": self.conn_id}
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Pages
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, block_of, signature
 
-Memo = dict[str, Any]
+Memo = dict[str, object]
 """What a search remembers between its looks. JSON."""
 
 
@@ -122,7 +122,7 @@ class ExecutionAdapter(ABC):
         snapshot = yield from self.read(ref)
         return ([] if signature(snapshot) == before else [snapshot]), True
 
-    def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
+    def listed(self, where: Mapping[str, object], memo: Memo) -> Pages[Snapshot]:
         """
         List the executions among which ``where`` may mean one, newest first, as summaries.
 
@@ -130,7 +130,7 @@ class ExecutionAdapter(ABC):
         """
         raise ConfigurationError(f"{self.title} has no list of executions to search.", system=self.name)
 
-    def matches(self, where: Mapping[str, Any], snapshot: Snapshot) -> Flow[bool | None]:
+    def matches(self, where: Mapping[str, object], snapshot: Snapshot) -> Flow[bool | None]:
         """Whether ``where`` means this listed execution; None if that can't be told yet."""
         return True
         yield  # a flow that asks nothing

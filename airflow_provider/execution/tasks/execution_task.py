@@ -85,7 +85,7 @@ class ExecutionTask(Generic[HookT]):
         """Values among the task's arguments that must not show in its log."""
         return ()
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, object]:
         """What of an execution this task looks at, as arguments of the hook's ``adapter``; JSON. Empty: all of it."""
         return {}
 

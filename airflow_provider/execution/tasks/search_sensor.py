@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import moment, one_of
@@ -52,7 +52,7 @@ class ExecutionSearchSensor(ExecutionSensor[HookT]):
         self.finished_after = finished_after
         self.match = match
 
-    def _where(self, hook: HookT) -> tuple[str, dict[str, Any]]:
+    def _where(self, hook: HookT) -> tuple[str, dict[str, object]]:
         """
         What is searched, for texts, and the system's own criteria.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 from airflow_provider import _clock
 from airflow_provider.errors import ConfigurationError, NotFound
@@ -30,12 +30,20 @@ class Search(TypedDict):
 
     what: str
     """For texts, such as ``pipeline 'release' in demo/shop``."""
-    where: dict[str, Any]
+    where: dict[str, object]
     """The system's own criteria."""
     match: Match
     started_after: float | None
     started_before: float | None
     finished_after: float | None
+
+
+class _Known(TypedDict, total=False):
+    """What a search itself keeps in the memo; the rest is the system's."""
+
+    oldest: float
+    rejected: list[str]
+    undated: list[str]
 
 
 def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Snapshot | None, list[Snapshot]]]:
@@ -52,18 +60,19 @@ def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Sna
     placed: list[float | None] = []
     undated: list[str] = []
     pages, at = system.listed(search["where"], memo), None
-    oldest = _latest(search["started_after"], memo.get("oldest"))
+    known = cast("_Known", memo)
+    oldest = _latest(search["started_after"], known.get("oldest"))
     complete = False
     newest: float | None = None
     for _ in range(MAX_PAGES):
         items, at = yield from pages(at)
-        items = yield from _dated(system, items, memo.get("undated", ()), undated)
+        items = yield from _dated(system, items, known.get("undated", ()), undated)
         newest = _latest(newest, *(_place(item, ()) for item in items))
         for position, item in enumerate(items):
             place = _place(item, items[position + 1 :])
             if not _in_time(search, item, place):
                 continue
-            fits = item.ref not in memo.get("rejected", ()) and (yield from system.matches(search["where"], item))
+            fits = item.ref not in known.get("rejected", ()) and (yield from system.matches(search["where"], item))
             if fits:
                 matching.append(item)
             if fits is False:
@@ -80,10 +89,10 @@ def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Sna
             "such as '{{ dag_run.run_after }}'.",
             system=system.name,
         )
-    memo["rejected"], memo["undated"] = rejected[:MAX_REJECTED], undated[:MAX_REJECTED]
-    known = [place for place in placed if place is not None]
-    if complete and newest is not None and len(known) == len(placed):
-        memo["oldest"] = min([*known, newest])
+    known["rejected"], known["undated"] = rejected[:MAX_REJECTED], undated[:MAX_REJECTED]
+    starts = [place for place in placed if place is not None]
+    if complete and newest is not None and len(starts) == len(placed):
+        known["oldest"] = min([*starts, newest])
     matching.reverse()
     return _chosen(search["match"], matching), matching
 

@@ -138,7 +138,7 @@ class TracecatAdapter(ExecutionAdapter):
             workspace = where.get("workspace") or self._workspace()
             if "workflow" not in memo:
                 memo["workflow"] = yield from requests.resolve_workflow(workspace, where["workflow"])
-            moments = [moment for moment in (where.get("started_after"), memo.get("oldest")) if moment is not None]
+            moments = [moment for moment in (where.get("started_after"), memo.get("oldest")) if isinstance(moment, (int, float))]
             query = {
                 "workflow_id": memo["workflow"],
                 "trigger": where.get("trigger"),
