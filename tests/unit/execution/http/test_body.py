@@ -88,7 +88,7 @@ def test_a_body_that_drips_is_given_up(driver: Driver, clock: VirtualClock) -> N
         connection.recv(1)  # until the client leaves
 
     with raw_serving(answer) as url, pytest.raises(errors.TransportError, match="took longer than 50 s"):
-        driver.send(endpoint_of(url), WRITE())
+        driver.send(endpoint_of(url, timeout=5.0), WRITE())
 
 
 @pytest.mark.usefixtures("over")
