@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from typing import Any
@@ -124,6 +125,27 @@ def test_a_person_ends_a_task_that_looks_for_its_execution(system: Adapter, cloc
     with task.terminated(lambda: system.starts >= 1 and clock.passed >= 1.5, "failed"):  # between the first look-up and the second
         ended = task.run()
     system.check_stopped(ended.text)
+
+
+def test_a_look_up_that_outlasts_the_time_of_a_kill_cancels_all_the_same(system: Adapter, clock: VirtualClock) -> None:
+    """The side thread goes on with a client of its own, which the main thread does not close."""
+    system.need("cancel")
+    task = Bench(system, "operator").task("slow")
+    system.fault("status_after", "start", status=503)
+    system.list_lags(1.0)
+    system.fault("latency", "list", seconds=5.0, after=system.lists_before_start + 1, times=1)
+    before = set(threading.enumerate())
+    with task.terminated(lambda: system.starts >= 1 and clock.passed >= 1.5, "failed"):  # between the first look-up and the second
+        ended = task.run()
+    assert isinstance(ended.error, errors.ExecutionInterrupted)
+    assert "could not be cancelled: no answer in time" in ended.text
+    assert system.cancels == 0
+    clock.advance(5.0)
+    for thread in set(threading.enumerate()) - before:
+        if thread.daemon:
+            thread.join(60.0)
+    assert system.cancels == 1
+    assert system.status(system.refs[0]) == system.statuses["CANCELLED"]
 
 
 def test_execution_timeout_in_the_middle_of_a_resumption_cancels(system: Adapter) -> None:

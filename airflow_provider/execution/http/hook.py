@@ -136,12 +136,11 @@ class ExecutionHook(BaseHook):
 
     def open(self) -> None:
         """
-        Read the connection and make the sender ready; done on first use. After :meth:`close`, the connection is read anew.
+        Read the connection and make the sender. Not needed: the first use does it as well.
 
         :raises ConfigurationError: if the connection is missing or unusable.
         """
         if self._sender is None:
-            self._endpoint = self._read()
             self._sender = self.new_sender(self._pause)
 
     def get_conn(self) -> Sender:
@@ -253,6 +252,9 @@ class ExecutionHook(BaseHook):
             self._sender = None
 
     def __enter__(self) -> Self:
+        """The connection is read anew: it may have been changed since the last block."""
+        if self._sender is None:
+            self._endpoint = None
         return self
 
     def __exit__(self, *exc: object) -> None:

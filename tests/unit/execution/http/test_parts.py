@@ -170,7 +170,7 @@ def test_the_end_of_an_endless_body_is_never_there(driver: Driver, clock: Virtua
             connection.sendall(b"400\r\n" + b"x" * 1_024 + b"\r\n")
 
     with raw_serving(answer) as url, pytest.raises(errors.TransportError, match="took longer than 50 s"):
-        driver.send(endpoint_of(url), ask(url, -500, 500))
+        driver.send(endpoint_of(url, timeout=5.0), ask(url, -500, 500))
 
 
 @pytest.mark.parametrize("start", [0, 3, -5])
