@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Match, Mount
 
 from airflow_provider import _clock
-from airflow_provider.emulator import fault_answers
+from airflow_provider.emulator import fault_effects
 from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.exchange import Exchange, read_body
 from airflow_provider.emulator.faults import Faults
@@ -74,7 +74,7 @@ class Front:
         exchange = Exchange(self._application, scope, receive, send, entry, transport)
         # Cancelled only when the emulator stops, after the connection was closed: there is nobody left to answer.
         with contextlib.suppress(asyncio.CancelledError), _clock.under_way():
-            await fault_answers.answer(exchange, system, latency, fault)
+            await fault_effects.answer(exchange, system, latency, fault)
 
     def _route_of(self, scope: Scope) -> str | None:
         """Return the path template of the route; it is known even if a fault keeps the request from reaching the route."""

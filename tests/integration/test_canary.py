@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
-from airflow_provider.execution.http import log_filter
+from airflow_provider.execution.http import httpcore_log
 from airflow_provider.execution.results import log_file, redaction
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, Bench
@@ -263,7 +263,7 @@ def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "SECRET_VALUE", nothing)
     for module in (redaction, log_file):
         monkeypatch.setattr(module, "parts_of", lambda secrets: [])
-    monkeypatch.setattr(log_filter, "hide_headers", lambda record: None)
+    monkeypatch.setattr(httpcore_log, "hide_headers", lambda record: None)
     send_over("httpx", monkeypatch)  # aiohttp logs nothing that would have to be quieted
 
 

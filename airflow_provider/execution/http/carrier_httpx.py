@@ -9,7 +9,7 @@ import httpx
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
-from airflow_provider.execution.http.log_filter import install_log_filter
+from airflow_provider.execution.http.httpcore_log import install_log_filter
 
 
 @lru_cache(maxsize=8)

@@ -85,7 +85,7 @@ class ExecutionHook(BaseHook):
         """Keyword arguments to make this hook again in a trigger: JSON, without secrets."""
         return {"conn_id": self.conn_id}
 
-    def _resolve(self, connection: Connection, extra: Extra) -> Endpoint:
+    def _endpoint_of(self, connection: Connection, extra: Extra) -> Endpoint:
         host = connection.host or self.default_host(extra)
         if not host:
             raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
@@ -170,7 +170,7 @@ class ExecutionHook(BaseHook):
             connection = self.get_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
-        return self._resolve(connection, connection.extra_dejson)
+        return self._endpoint_of(connection, connection.extra_dejson)
 
     def pause_with(self, pause: Callable[[float], None]) -> None:
         """
@@ -218,7 +218,7 @@ class ExecutionHook(BaseHook):
             connection = await self.aget_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
-        return self._resolve(connection, await connection.aextra_dejson())
+        return self._endpoint_of(connection, await connection.aextra_dejson())
 
     async def arun_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and return its result. For many calls in a row, hold :meth:`asender` open around them."""

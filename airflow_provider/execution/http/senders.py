@@ -20,10 +20,10 @@ from airflow_provider.execution.http.body import AnswerBody
 from airflow_provider.execution.http.call import Call, LoginCall, Response
 from airflow_provider.execution.http.carrier import Carrier
 from airflow_provider.execution.http.carrier_httpx import HttpxCarrier, SyncClient, httpx_request, tls_context
-from airflow_provider.execution.http.credential import Credential
+from airflow_provider.execution.http.credential_renewal import Credential
 from airflow_provider.execution.http.endpoint import Endpoint, Login
 from airflow_provider.execution.http.flow_stepper import FlowStepper
-from airflow_provider.execution.http.log_filter import install_log_filter
+from airflow_provider.execution.http.httpcore_log import install_log_filter
 from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.rate_limit import RateLimit
 from airflow_provider.execution.http.retrying import retry_policy

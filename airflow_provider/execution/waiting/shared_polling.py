@@ -23,7 +23,7 @@ from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.adapter import Glance
 from airflow_provider.execution.model.request import Pages
 from airflow_provider.execution.results.outcome import End
-from airflow_provider.execution.waiting.shared_requests import SharedRequests
+from airflow_provider.execution.waiting.shared_searches import SharedSearches
 from airflow_provider.execution.waiting.wait import Known, Watch
 
 MAX_PAGES = 20
@@ -52,13 +52,13 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
     :returns: the result of each look: why the wait is over, or None.
     """
     seat: Seat | None = None
-    requests: SharedRequests | None = None
+    requests: SharedSearches | None = None
     seat_ref: str | None = None
     error: ExecutionApiError | None = None
     try:
         while True:
             if watch.ref is None:
-                requests = requests or SharedRequests.join(sender)
+                requests = requests or SharedSearches.join(sender)
                 end = await requests.run(watch.look(error), watch, watch.gap() / 2)
             else:
                 end = await sender.run(watch.look(error))

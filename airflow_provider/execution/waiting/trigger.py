@@ -51,7 +51,7 @@ class ExecutionTrigger(BaseTrigger):
 
     :param hook: the system's hook, as ``module:class``.
     :param hook_arguments: its keyword arguments, the connection id among them.
-    :param view: what of the execution is looked at, as arguments of the hook's ``system``.
+    :param view: what of the execution is looked at, as arguments of the hook's ``adapter``.
     :param ref: the execution; None if ``search`` is to find it.
     :param search: see :class:`~airflow_provider.execution.waiting.search.Search`.
     :param url: its page, if known.

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider import _clock
 from airflow_provider.errors import ServerError
 from airflow_provider.execution.model.request import Request, Route
-from airflow_provider.execution.waiting.shared_requests import SharedRequests
+from airflow_provider.execution.waiting.shared_searches import SharedSearches
 from tests import virtual_clock
 
 LIST: Route[Any] = Route("GET", "/list")
@@ -34,7 +34,7 @@ class Api:
         return number
 
 
-async def begun(searches: SharedRequests, seconds: float, *names: str) -> list[asyncio.Task[Any]]:
+async def begun(searches: SharedSearches, seconds: float, *names: str) -> list[asyncio.Task[Any]]:
     """Searches by these names, all of which have asked."""
     tasks = [asyncio.create_task(searches._send(name, seconds, LIST())) for name in names]
     for _ in range(3):
@@ -42,10 +42,10 @@ async def begun(searches: SharedRequests, seconds: float, *names: str) -> list[a
     return tasks
 
 
-def joined(api: Any, times: int) -> SharedRequests:
-    searches = SharedRequests.join(api)
+def joined(api: Any, times: int) -> SharedSearches:
+    searches = SharedSearches.join(api)
     for _ in range(times - 1):
-        SharedRequests.join(api)
+        SharedSearches.join(api)
     return searches
 
 
@@ -100,6 +100,6 @@ def test_the_last_to_leave_ends_what_is_under_way() -> None:
             await second
         await asyncio.sleep(0)
         assert noise == []
-        assert SharedRequests.join(api) is not searches  # type: ignore[arg-type]
+        assert SharedSearches.join(api) is not searches  # type: ignore[arg-type]
 
     virtual_clock.run(main())

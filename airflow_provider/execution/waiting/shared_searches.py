@@ -33,21 +33,21 @@ class _Shared:
         self.answer: asyncio.Task[Any] | None = None
 
 
-class SharedRequests:
+class SharedSearches:
     """
     The requests of all searches on one connection and event loop, as long as there are any.
 
     Answers are kept only while several searches send the same request, and no longer than the search that sent it accepts them.
     """
 
-    _registry: ClassVar[PerLoopRegistry[AsyncSender, SharedRequests]] = PerLoopRegistry()
+    _registry: ClassVar[PerLoopRegistry[AsyncSender, SharedSearches]] = PerLoopRegistry()
 
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender
         self._requests: dict[Key, _Shared] = {}
 
     @classmethod
-    def join(cls, sender: AsyncSender) -> SharedRequests:
+    def join(cls, sender: AsyncSender) -> SharedSearches:
         """Take part, until :meth:`leave`."""
         return cls._registry.hold(sender, lambda: cls(sender))
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.log_filter import LOGGERS
+from airflow_provider.execution.http.httpcore_log import LOGGERS
 from airflow_provider.execution.http.senders import AsyncSender, Sender
 from tests import virtual_clock
 from tests.unit.senders import send_over
