@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
-from airflow_provider.buddy.operators import BuddyGetActionExecutionOperator, BuddyGetActionOperator
+from airflow_provider.buddy.operators import BuddyGetActionExecutionOperator, BuddyGetActionOperator, BuddyGetExecutionOperator
 from airflow_provider.buddy.sensors import BuddyActionExecutionSensor
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
@@ -299,3 +299,37 @@ def test_definitions_that_can_not_be_told(emulator: Emulator, pipeline: str, act
     ended = TaskRun(make, stage.system.connections).run()
     assert type(ended.error) is errors.ConfigurationError
     assert ended.state == "failed"
+
+
+# Reading a whole execution
+
+
+def read(emulator: Emulator, ref: str, **arguments: Any) -> Ended:
+    make = lambda: BuddyGetExecutionOperator(task_id="task", ref=ref, **arguments)  # noqa: E731
+    return TaskRun(make, BuddySystem(emulator).connections, retries=0).run()
+
+
+@pytest.mark.parametrize(("status", "phase"), [("SUCCESSFUL", "SUCCEEDED"), ("FAILED", "FAILED"), (None, "RUNNING")])
+def test_an_execution_is_read_as_it_is(emulator: Emulator, status: str | None, phase: str) -> None:
+    stage = Stage(emulator)
+    ref = stage.start(BUILD, SLOW, status=status)
+    emulator.clock.advance(1.0)
+    before = len(emulator.ledger.entries)
+    ended = read(emulator, ref)
+    assert (ended.state, ended.result["phase"], ended.result["ref"], ended.xcoms["ref"]) == ("success", phase, ref, ref)
+    assert [step["name"] for step in ended.result["steps"]] == ["Build", "Deploy"]
+    assert {entry.method for entry in emulator.ledger.entries[before:]} == {"GET"}
+
+
+def test_an_execution_is_read_by_the_ref_of_one_of_its_actions_with_outputs_and_log(emulator: Emulator, tmp_path: Path) -> None:
+    stage = Stage(emulator)
+    ref = stage.start(BUILD)
+    emulator.clock.advance(1.0)
+    ended = read(emulator, f"{ref}/{stage.ids(ref)[0]}", push_outputs=["IMAGE"], log_path=f"file://{tmp_path}")
+    assert (ended.state, ended.result["ref"], ended.xcoms["IMAGE"]) == ("success", ref, "shop:1")
+    assert Path(ended.result["log_file"].removeprefix("file://")).read_text().splitlines() == ["[Build] compiling", "[Build] linking"]
+
+
+def test_an_execution_that_is_not_there_is_an_error(emulator: Emulator) -> None:
+    assert type(read(emulator, "demo/shop/1/99").error) is errors.NotFound
+    assert type(read(emulator, "not a ref").error) is errors.ConfigurationError

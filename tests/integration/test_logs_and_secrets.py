@@ -72,9 +72,9 @@ def test_no_log_is_forwarded_if_so_wished_but_the_tail_is(operator_bench: Bench)
     assert len(shown) == len(ended.result["log_tail"]) > 0
 
 
-def test_the_whole_log_goes_to_log_path(operator_bench: Bench, tmp_path: Path) -> None:
-    script = operator_bench.system.script("log", seconds=0.2, lines=numbered(2_500))
-    ended = operator_bench.run("", script=script, log_path=f"file://{tmp_path}", log_lines=10)
+def test_the_whole_log_goes_to_log_path(bench: Bench, tmp_path: Path) -> None:
+    script = bench.system.script("log", seconds=0.2, lines=numbered(2_500))
+    ended = bench.run("", script=script, log_path=f"file://{tmp_path}")
     text = Path(ended.result["log_file"].removeprefix("file://")).read_text().splitlines()
     first, last = (step["name"] for step in ended.result["steps"])
     assert text == [*(f"[{first}] line {n}" for n in range(2_500)), f"[{last}] done"]
@@ -165,12 +165,12 @@ def test_the_credential_is_in_no_kwargs_event_or_exception(system: Adapter) -> N
     assert "canary" not in str(rendered)
 
 
-def test_large_outputs_go_to_outputs_path(operator_bench: Bench, tmp_path: Path) -> None:
+def test_large_outputs_go_to_outputs_path(bench: Bench, tmp_path: Path) -> None:
     large = "x" * 60_000
-    script = operator_bench.system.script("outputs", outputs={"REPORT": large})
-    ended = operator_bench.run("", script=script, outputs_path=f"file://{tmp_path}", push_outputs=["REPORT"])
+    script = bench.system.script("outputs", outputs={"REPORT": large})
+    ended = bench.run("", script=script, outputs_path=f"file://{tmp_path}", push_outputs=["REPORT"])
     path = ended.xcoms["REPORT"]
     assert Path(path.removeprefix("file://")).read_text() == large
-    without = operator_bench.run("", script=script)
+    without = bench.run("", script=script)
     assert "REPORT" not in without.result["outputs"]
     assert "set outputs_path" in without.result["outputs_omitted"]["REPORT"]
