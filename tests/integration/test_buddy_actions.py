@@ -16,7 +16,7 @@ from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import SENSOR_MODES
 from tests.integration.systems import BuddySystem
-from tests.virtual_clock import current
+from tests.virtual_clock import VirtualClock, current
 
 BUILD = Action("Build", seconds=0.2, log=["compiling", "linking"], outputs={"IMAGE": "shop:1"})
 SLOW = Action("Deploy", seconds=600, log=["deploying"])
@@ -310,10 +310,10 @@ def read(emulator: Emulator, ref: str, **arguments: Any) -> Ended:
 
 
 @pytest.mark.parametrize(("status", "phase"), [("SUCCESSFUL", "SUCCEEDED"), ("FAILED", "FAILED"), (None, "RUNNING")])
-def test_an_execution_is_read_as_it_is(emulator: Emulator, status: str | None, phase: str) -> None:
+def test_an_execution_is_read_as_it_is(emulator: Emulator, clock: VirtualClock, status: str | None, phase: str) -> None:
     stage = Stage(emulator)
     ref = stage.start(BUILD, SLOW, status=status)
-    emulator.clock.advance(1.0)
+    clock.advance(1.0)
     before = len(emulator.ledger.entries)
     ended = read(emulator, ref)
     assert (ended.state, ended.result["phase"], ended.result["ref"], ended.xcoms["ref"]) == ("success", phase, ref, ref)
@@ -321,10 +321,12 @@ def test_an_execution_is_read_as_it_is(emulator: Emulator, status: str | None, p
     assert {entry.method for entry in emulator.ledger.entries[before:]} == {"GET"}
 
 
-def test_an_execution_is_read_by_the_ref_of_one_of_its_actions_with_outputs_and_log(emulator: Emulator, tmp_path: Path) -> None:
+def test_an_execution_is_read_by_the_ref_of_one_of_its_actions_with_outputs_and_log(
+    emulator: Emulator, clock: VirtualClock, tmp_path: Path
+) -> None:
     stage = Stage(emulator)
     ref = stage.start(BUILD)
-    emulator.clock.advance(1.0)
+    clock.advance(1.0)
     ended = read(emulator, f"{ref}/{stage.ids(ref)[0]}", push_outputs=["IMAGE"], log_path=f"file://{tmp_path}")
     assert (ended.state, ended.result["ref"], ended.xcoms["IMAGE"]) == ("success", ref, "shop:1")
     assert Path(ended.result["log_file"].removeprefix("file://")).read_text().splitlines() == ["[Build] compiling", "[Build] linking"]
