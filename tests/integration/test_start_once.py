@@ -105,6 +105,24 @@ def test_a_start_whose_answer_is_lost_is_found_not_repeated(operator_bench: Benc
     system.check_note(system.refs[0])
 
 
+@pytest.mark.parametrize("passed", [1.0, 60.0], ids=["it runs", "it has succeeded"])
+def test_another_airflow_with_the_same_names_is_a_stranger(operator_bench: Bench, clock: VirtualClock, passed: float) -> None:
+    """Production and staging share a pipeline: the same DAG, run and task, and each a state store of its own."""
+    system = operator_bench.system
+    script = system.script("succeeded", seconds=30.0)
+    production, staging = (operator_bench.task("", script=script, **operator_bench.every(5.0), **system.note) for _ in range(2))
+    system.odd("marker in the inputs" if system.name == "tracecat" else None)
+    crash_at(production, "POST", "/xcoms/", before=True)
+    crashed_try(production)
+    clock.advance(passed)
+    system.fault("drop_before", "start")  # nothing is started, and the task can't know
+    ended = staging.run()
+    assert ended.state == "success", ended.text
+    assert len(system.refs) == 2
+    assert ended.result["ref"] == system.refs[1]
+    assert system.cancels == 0
+
+
 def test_a_lost_start_is_found_although_the_list_lags(operator_bench: Bench) -> None:
     operator_bench.system.list_lags(8.0)
     operator_bench.system.fault("drop_after", "start")

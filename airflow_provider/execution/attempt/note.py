@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,11 @@ def cleared_since(note: Note, context: Context) -> bool:
 
 
 def next_note(context: Context, before: Note | None, *, cleared: bool, now: float) -> Note:
-    """The intent for a new start, whose marker the next try can work out or find here."""
+    """
+    The intent for a new start. Its marker is partly random: another Airflow may have the same DAG, run and task, and the same pipeline.
+
+    The next attempt finds it here; it can't be worked out again.
+    """
     ti: Any = context["ti"]
     generation = (before.generation + cleared) if before else 0
     sequence = 0 if before is None or cleared else before.sequence + 1
@@ -94,7 +99,7 @@ def next_note(context: Context, before: Note | None, *, cleared: bool, now: floa
     return Note(
         generation=generation,
         sequence=sequence,
-        marker="airflow-" + hashlib.sha256(identity.encode()).hexdigest()[:20],
+        marker=f"airflow-{hashlib.sha256(identity.encode()).hexdigest()[:8]}{secrets.token_hex(6)}",
         max_tries=ti.max_tries,
         clear_number=getattr(context["dag_run"], "clear_number", None),
         started_at=now,
