@@ -378,6 +378,32 @@ def test_a_superseded_worker_starts_nothing(operator_bench: Bench) -> None:
     assert operator_bench.system.starts == 0
 
 
+@pytest.mark.parametrize("newer", ["has started another", "looks for ours", "follows ours"])
+def test_a_worker_that_was_superseded_during_its_request_leaves_nothing_that_nobody_follows(operator_bench: Bench, newer: str) -> None:
+    """It stood still between its note and its request. Meanwhile a newer attempt has taken over."""
+    system = operator_bench.system
+    task = operator_bench.task("slow")
+    answer = type(task.api).__call__
+
+    class TakenOver(type(task.api)):  # type: ignore[misc]
+        def __call__(self, request: Any) -> Any:
+            if request.method == "PUT" and "/store/" in request.url.path and system.starts:
+                self.refuse_store = True
+                ref = {"has started another": "another", "looks for ours": None, "follows ours": system.refs[0]}[newer]
+                marker = "airflow-another" if newer == "has started another" else self.store["execution"]["marker"]
+                self.store["execution"] = {**self.store["execution"], "ref": ref, "marker": marker, "try_number": 2}
+            return answer(self, request)
+
+    task.api.__class__ = TakenOver
+    ended = task.run()
+    assert ended.state != "success"
+    assert system.starts == 1
+    assert "newer attempt" in ended.text
+    lost = newer == "has started another"
+    assert system.cancels == (1 if lost and system.can_cancel else 0)
+    assert ("Stop it there yourself" in ended.text) is (lost and not system.can_cancel)
+
+
 def test_without_waiting_the_task_ends_after_the_start(operator_bench: Bench) -> None:
     task = operator_bench.task("slow", wait_for_completion=False)
     ended = task.run()

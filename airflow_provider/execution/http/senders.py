@@ -25,7 +25,7 @@ from airflow_provider.execution.http.endpoint import Endpoint, Login
 from airflow_provider.execution.http.flow_stepper import FlowStepper
 from airflow_provider.execution.http.httpcore_log import install_log_filter
 from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
-from airflow_provider.execution.http.rate_limit import RateLimit
+from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit
 from airflow_provider.execution.http.retrying import retry_policy
 from airflow_provider.execution.model.request import Flow, Request, Sleep
 
@@ -99,6 +99,12 @@ class Sender:
                 else:
                     step.resume(answer)
             return step.result
+
+    def wait_for_rate_limit(self) -> None:
+        """Sleep while the API refuses every request, for a minute at most. A request that must not be late is then sent at once."""
+        wait = self._limit.refused_for()
+        if 0 < wait <= MAX_WAIT:
+            self._sleep(wait)
 
     def _once(self, request: Request[T]) -> T:
         if wait := Call(self.endpoint, request).seconds_to_wait(self._limit):

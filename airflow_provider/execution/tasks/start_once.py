@@ -215,6 +215,7 @@ class StartOnce(Generic[HookT, PlanT]):
         """Send the one request that must not take effect twice, with the intent noted before it and the ref after it."""
         context, attempt = self.attempt.context, self.attempt
         for number in (1, 2):
+            self.hook.get_conn().wait_for_rate_limit()  # so that no time passes between the note and the request
             save_note(context, note)  # the intent; refused if a newer try has taken over
             attempt.ref, attempt.url, self.kill.unanswered = None, None, Unanswered(find, note)
             try:
@@ -234,10 +235,37 @@ class StartOnce(Generic[HookT, PlanT]):
         assert snapshot is not None
         note.ref, note.url = snapshot.ref, snapshot.url
         attempt.ref, self.kill.unanswered = snapshot.ref, None
-        save_note(context, note)
+        try:
+            save_note(context, note)
+        except Exception:
+            with suppress(Exception):  # the refusal itself says more
+                self._superseded(note, snapshot)
+            raise
         self.log.info("%s execution %s %s.%s", self.hook.title, snapshot.ref, word, see(snapshot.url))
         attempt.announce(snapshot.ref, snapshot.url)
         return note, snapshot
+
+    def _superseded(self, note: Note, snapshot: Snapshot) -> None:
+        """
+        The note was refused: a newer attempt may have taken over while the request was under way, if this one stood still for long.
+
+        If that one has not found what was just started, nobody follows it, and it is cancelled.
+        """
+        newest, adapter = load_note(self.attempt.context), self.hook.adapter()
+        found = newest is not None and (newest.ref == snapshot.ref or (newest.ref is None and newest.marker == note.marker))
+        if found or note.resumes:
+            self.log.warning("Execution %s is left to the newer attempt of this task, which follows it or looks for it.", snapshot.ref)
+            return
+        text = f"A newer attempt of this task has taken over. It does not know execution {snapshot.ref}, which this one had just started"
+        if not adapter.can_cancel:
+            self.log.error("%s: %s can't cancel it. Stop it there yourself.%s", text, self.hook.title, see(snapshot.url))
+            return
+        try:
+            self.hook.run_flow(adapter.cancel(snapshot.ref))
+        except ExecutionApiError as error:
+            self.log.error("%s, and which could not be cancelled: %s Cancel it yourself.%s", text, error, see(snapshot.url))
+        else:
+            self.log.warning("%s; it was cancelled.", text)
 
     def _nothing_started(self, note: Note) -> None:
         note.refused = True
