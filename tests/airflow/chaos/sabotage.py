@@ -12,19 +12,19 @@ import sys
 from airflow.__main__ import main
 
 from airflow_provider.execution.attempt import termination
-from airflow_provider.execution.tasks import existing, operator
+from airflow_provider.execution.tasks import cancel_on_kill, existing, start_once
 
 
 def take_out(part: str) -> None:
     """
     Take a part out of the provider, in this process.
 
-    :param part: ``re-attachment``: no note of an earlier try is found. ``guard``: nobody asks who kills, it is always a person.
+    :param part: ``re-attachment``: no note of an earlier try is found. ``guard``: nobody asks why the task is terminated, it is always by a person.
     """
     if part == "re-attachment":
-        operator.load_note = existing.load_note = lambda context: None
+        start_once.load_note = existing.load_note = lambda context: None
     elif part == "guard":
-        termination.ask = operator.ask = lambda key: termination.Verdict.CANCEL
+        termination.ask = cancel_on_kill.ask = lambda key: termination.Verdict.CANCEL
     else:
         raise SystemExit(f"There is no part {part!r}.")
 
