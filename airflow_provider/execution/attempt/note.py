@@ -28,7 +28,7 @@ class Note:
     :param resumes: the execution that the request is to run again, if it starts no new one.
     :param ref: the execution, once known. :param refused: the API said that nothing was started.
     :param done: the task has concluded on it.
-    :param waited, waiting_since: time spent waiting for a person, see :class:`~airflow_provider.execution.waiting.wait.WatchState`.
+    :param waited, waiting_since: time spent waiting for a person, see :class:`~airflow_provider.execution.waiting.wait.WaitState`.
     """
 
     generation: int

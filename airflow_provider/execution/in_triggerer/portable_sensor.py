@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from airflow_provider.execution.waiting.completion import Completion
     from airflow_provider.execution.waiting.search import Search
-    from airflow_provider.execution.waiting.wait import WatchPolicy
+    from airflow_provider.execution.waiting.wait import WaitPolicy
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TriggererWait:
     ref: str | None
     search: Search | None
     link_key: str
-    policy: WatchPolicy
+    policy: WaitPolicy
     do_xcom_push: bool
 
 

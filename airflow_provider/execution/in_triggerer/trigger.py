@@ -15,7 +15,7 @@ from airflow_provider.execution.in_triggerer.serialization import NotPortable, P
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.waiting.trigger import ExecutionTrigger, set_xcoms
-from airflow_provider.execution.waiting.wait import WatchState
+from airflow_provider.execution.waiting.wait import WaitState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
@@ -151,7 +151,7 @@ class _Wait(ExecutionTrigger):
             url=None,
             link_key=sensor.link_key,
             policy=sensor.policy,
-            state={**WatchState(since=since).dump(), "saved_at": since},
+            state={**WaitState(since=since).dump(), "saved_at": since},
             not_before=0.0,
             cancel_on_kill=False,
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.results.outcome import End, Outcome
     from airflow_provider.execution.waiting.completion import Completion
     from airflow_provider.execution.waiting.search import Search
-    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+    from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 OnSkipped = Literal["skip", "fail", "succeed"]
 OnWaiting = Literal["wait", "fail", "succeed"]
@@ -96,7 +96,7 @@ class ExecutionTask(Generic[HookT]):
         choices = {"on_skipped": self.on_skipped, "on_waiting": self.on_waiting, "on_partial": self.on_partial}
         return judge(title, end, snapshot, choices, problem)  # type: ignore[arg-type]
 
-    def _watch_policy(self) -> WatchPolicy:
+    def _wait_policy(self) -> WaitPolicy:
         """How to wait."""
         raise NotImplementedError
 
@@ -161,10 +161,10 @@ class ExecutionTask(Generic[HookT]):
             raise AirflowSkipException(outcome.message)
         return ending.result
 
-    def _defer(self, attempt: Attempt, ref: str | None, state: WatchState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:
+    def _defer(self, attempt: Attempt, ref: str | None, state: WaitState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:
         from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
-        hook, policy = self.hook, self._watch_policy()
+        hook, policy = self.hook, self._wait_policy()
         if not policy["waiting_counts"] and (limit := getattr(self, "execution_timeout", None)):
             policy["deadline"] = self._now() + limit.total_seconds()
         trigger: ExecutionTrigger = ExecutionTrigger(
@@ -188,7 +188,7 @@ class ExecutionTask(Generic[HookT]):
             timeout=timedelta(seconds=max(left, 0.0) + waiting) + BACKSTOP,
         )
 
-    def _read_event(self, attempt: Attempt, event: Any) -> tuple[str, End, WatchState]:
+    def _read_event(self, attempt: Attempt, event: Any) -> tuple[str, End, WaitState]:
         """
         Take a trigger's event apart. The ref is empty if a search has found none.
 
@@ -197,7 +197,7 @@ class ExecutionTask(Generic[HookT]):
         from typing import get_args
 
         from airflow_provider.execution.results.outcome import End
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         if not isinstance(event, dict) or not isinstance(event.get("ref"), str):
             raise ExecutionError(f"The trigger sent something unexpected ({type(event).__name__}): the end is not known. Retry the task.")
@@ -206,4 +206,4 @@ class ExecutionTask(Generic[HookT]):
             raise from_event(event["error"])
         if event.get("end") not in get_args(End):
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
-        return event["ref"], event["end"], WatchState.load(event.get("state"))
+        return event["ref"], event["end"], WaitState.load(event.get("state"))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.results.outcome import End, Outcome
     from airflow_provider.execution.tasks.attempt import Attempt
     from airflow_provider.execution.tasks.signatures import AirflowArguments
-    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+    from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 
 class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
@@ -105,7 +105,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         if log_lines < 0:
             raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
 
-    def _watch_policy(self) -> WatchPolicy:
+    def _wait_policy(self) -> WaitPolicy:
         return {
             "timeout": self.timeout,
             "deadline": None,
@@ -133,10 +133,10 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger has seen the end."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         with self._attempting(context) as (attempt, kill):
-            if isinstance(event, dict) and (left := WatchState.load(event.get("state"))) and (left.waited or left.waiting_since):
+            if isinstance(event, dict) and (left := WaitState.load(event.get("state"))) and (left.waited or left.waiting_since):
                 self._note_waiting(context, left)
             ref, end, state = self._read_event(attempt, event)
             return self._conclude(attempt, kill, ref, state, end)
@@ -146,14 +146,14 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow_provider.execution.waiting.wait import WatchState
+            from airflow_provider.execution.waiting.wait import WaitState
 
             note = load_note(context)
             if note is None or note.ref is None:
                 raise
             with self._attempting(context) as (attempt, kill):
                 attempt.url = note.url
-                return self._conclude(attempt, kill, note.ref, WatchState(since=note.started_at), "timeout")
+                return self._conclude(attempt, kill, note.ref, WaitState(since=note.started_at), "timeout")
 
     def on_kill(self) -> None:
         """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""
@@ -179,7 +179,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
                 raise
 
     def _follow(self, attempt: Attempt, kill: CancelOnKill, note: Note, snapshot: Snapshot) -> Any:
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         assert note.ref is not None
         attempt.ref = note.ref
@@ -189,29 +189,29 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         if not self.wait_for_completion:
             self._conclude_note(attempt.context)
             return self._completion().unfinished(snapshot.ref, snapshot.url, snapshot)
-        state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
+        state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
             # For how long it has waited already is not known, and must not count against the timeout.
             state.since = self._now()
         return self._wait(attempt, kill, note.ref, state, "ended" if snapshot.phase.ended else None)
 
-    def _wait(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WatchState, end: End | None) -> Any:
-        from airflow_provider.execution.waiting.wait import Watch
+    def _wait(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WaitState, end: End | None) -> Any:
+        from airflow_provider.execution.waiting.wait import Wait
 
         if end is None and self.deferrable:
             self._defer(attempt, ref, state, cancel_on_kill=self.cancel_on_kill)
-        watch = Watch(self.hook.adapter(), ref, self._watch_policy(), state, self.log, epoch=self._epoch)
+        wait = Wait(self.hook.adapter(), ref, self._wait_policy(), state, self.log, epoch=self._epoch)
         while end is None:
             before = state.waiting_since
-            end = self.hook.run_flow(watch.look())
-            attempt.snapshot = watch.snapshot
+            end = self.hook.run_flow(wait.poll())
+            attempt.snapshot = wait.snapshot
             if state.waiting_since != before:
                 self._note_waiting(attempt.context, state)
             if end is None:
-                kill.pause(watch.gap())
+                kill.pause(wait.gap())
         return self._conclude(attempt, kill, ref, state, end)
 
-    def _conclude(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WatchState, end: End) -> ExecutionResult:
+    def _conclude(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WaitState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
         snapshot, end, goes_on = self.hook.run_flow(self._completion().final_read(ref, attempt.url, end))
         attempt.snapshot = snapshot
@@ -243,7 +243,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             return outcome.adding(f"It could not be cancelled, and may go on: {error}")
         return outcome.adding("It was cancelled.")
 
-    def _note_waiting(self, context: Context, state: WatchState) -> None:
+    def _note_waiting(self, context: Context, state: WaitState) -> None:
         """So that a later try knows how much of the time was spent waiting for a person."""
         note = load_note(context)
         if note is not None:

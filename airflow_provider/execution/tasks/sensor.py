@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.attempt import Attempt
     from airflow_provider.execution.tasks.signatures import AirflowSensorArguments
     from airflow_provider.execution.tasks.target import Target
-    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+    from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 WAIT_KEY = "wait"
 """Key in the task state store under which a wait remembers itself between pokes."""
@@ -134,7 +134,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         """
         raise NotImplementedError
 
-    def _watch_policy(self) -> WatchPolicy:
+    def _wait_policy(self) -> WaitPolicy:
         """How to wait. Time spent waiting for a person counts, as all time does for a sensor."""
         return {
             "timeout": self.timeout,
@@ -179,7 +179,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger has seen the end, or could not begin."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         if isinstance(event, dict) and "begin" in event:
             self.log.info("A worker begins this wait: %s.", event["begin"])
@@ -190,7 +190,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             attempt, target, _ = self._begin(context)
             if isinstance(event, dict):
                 target = target.as_noted(event.get("search"))
-                self._keep(attempt, target, WatchState.load(event.get("state")))
+                self._keep(attempt, target, WaitState.load(event.get("state")))
             ref, end, state = self._read_event(attempt, event)
             result = self._conclude(attempt, target, ref, state, end)
             return result or self._wait_on(attempt, target, state)
@@ -235,7 +235,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         completion, target = self._completion(), self._target(self.hook)
         completion.check(context)
-        return TriggererWait(completion, target.ref, target.search, self.link_key, self._watch_policy(), self.do_xcom_push)
+        return TriggererWait(completion, target.ref, target.search, self.link_key, self._wait_policy(), self.do_xcom_push)
 
     def _forget(self, context: Context) -> None:
         """Delete the XComs of the try before, as Airflow does where a worker begins a try."""
@@ -250,7 +250,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         for key in keys:
             XCom.delete(key, **place)
 
-    def _wait_on(self, attempt: Attempt, target: Target, state: WatchState) -> Any:
+    def _wait_on(self, attempt: Attempt, target: Target, state: WaitState) -> Any:
         if target.search is not None:  # where the trigger notes what it finds, and another triggerer reads it
             attempt.context["ti"].xcom_push(key=PROGRESS_KEY, value={"ref": None, "state": state.dump()})
         return self._defer(attempt, target.ref, state, cancel_on_kill=False, search=target.search)
@@ -264,24 +264,24 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
     def _keep_progress(self, context: Context) -> None:
         """The trigger is gone: what it had found is kept for the next try."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         noted = context["ti"].xcom_pull(task_ids=self.task_id, key=PROGRESS_KEY, map_indexes=context["ti"].map_index)
         if isinstance(noted, dict) and isinstance(noted.get("state"), dict):
             with self.hook:
                 attempt, target, _ = self._begin(context)
-                self._keep(attempt, target.as_noted(noted.get("search")), WatchState.load(noted["state"]))
+                self._keep(attempt, target.as_noted(noted.get("search")), WaitState.load(noted["state"]))
 
-    def _begin(self, context: Context) -> tuple[Attempt, Target, WatchState]:
+    def _begin(self, context: Context) -> tuple[Attempt, Target, WaitState]:
         """What to follow, and how far an earlier poke or try had come; after a clear by a person the wait begins anew."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         attempt, target = self._begin_attempt(context), self._target(self.hook)
         before = load_note(context)
         kept = context["task_state_store"].get(WAIT_KEY) if before is not None else None
         same = isinstance(kept, dict) and kept.get("target") == target.key(self._view())
         if before is not None and isinstance(kept, dict) and same and not cleared_since(before, context):
-            state = WatchState.load(kept)
+            state = WaitState.load(kept)
             target = target.as_noted(kept.get("search"))
             if kept.get("try_number") != context["ti"].try_number:
                 state.failing_since = state.missing_since = None  # each try has its own budget
@@ -290,13 +290,13 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         else:
             note = next_note(context, before, cleared=before is not None, now=self._now())
             save_note(context, note)
-            state = WatchState(since=note.started_at)
+            state = WaitState(since=note.started_at)
             self._keep(attempt, target, state)
         attempt.ref = target.ref or state.found
         self._sought = target.not_found(state.passed, self.timeout)
         return attempt, target, state
 
-    def _keep(self, attempt: Attempt, target: Target, state: WatchState) -> None:
+    def _keep(self, attempt: Attempt, target: Target, state: WaitState) -> None:
         """For the next poke, or the next try."""
         context = attempt.context
         kept = {**state.dump(), "target": target.key(self._view()), "try_number": context["ti"].try_number}
@@ -314,29 +314,29 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             note.ref, note.url = ref, url
             save_note(attempt.context, note)
 
-    def _poke(self, attempt: Attempt, target: Target, state: WatchState) -> PokeReturnValue:
-        from airflow_provider.execution.waiting.wait import Watch
+    def _poke(self, attempt: Attempt, target: Target, state: WaitState) -> PokeReturnValue:
+        from airflow_provider.execution.waiting.wait import Wait
 
         before = state.dump()
         adapter = self.hook.adapter(**self._view())
-        watch = Watch(adapter, target.ref, self._watch_policy(), state, self.log, target.search, self._epoch)
+        wait = Wait(adapter, target.ref, self._wait_policy(), state, self.log, target.search, self._epoch)
         try:
-            end = self.hook.run_flow(watch.look())
+            end = self.hook.run_flow(wait.poll())
         finally:
-            attempt.ref = watch.ref
+            attempt.ref = wait.ref
             if state.found != before["found"]:
                 self._keep(attempt, target, state)  # what was found is kept, whatever comes
-        attempt.snapshot = watch.snapshot
+        attempt.snapshot = wait.snapshot
         result: ExecutionResult | None = None
         if end is not None:
-            result = self._conclude(attempt, target, watch.ref, state, end)
-        elif watch.snapshot is not None:
-            self._announce(attempt, watch.snapshot.ref, watch.snapshot.url)
+            result = self._conclude(attempt, target, wait.ref, state, end)
+        elif wait.snapshot is not None:
+            self._announce(attempt, wait.snapshot.ref, wait.snapshot.url)
         if state.dump() != before:
             self._keep(attempt, target, state)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
-    def _conclude(self, attempt: Attempt, target: Target, ref: str | None, state: WatchState, end: End) -> ExecutionResult | None:
+    def _conclude(self, attempt: Attempt, target: Target, ref: str | None, state: WaitState, end: End) -> ExecutionResult | None:
         """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
         title = self.hook.title
         if not ref:
@@ -351,7 +351,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             raise AirflowSensorTimeout(outcome.message)
         return self._finish(attempt, snapshot, outcome)
 
-    def _never_found(self, title: str, target: Target, state: WatchState, end: End) -> AirflowException:
+    def _never_found(self, title: str, target: Target, state: WaitState, end: End) -> AirflowException:
         """The end of a search that has found nothing to follow."""
         assert target.search is not None
         what = target.search["what"]

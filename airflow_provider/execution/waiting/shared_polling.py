@@ -24,7 +24,7 @@ from airflow_provider.execution.model.adapter import Glance
 from airflow_provider.execution.model.request import Pages
 from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.waiting.shared_requests import SharedRequests
-from airflow_provider.execution.waiting.wait import Known, Watch
+from airflow_provider.execution.waiting.wait import Known, Wait
 
 MAX_PAGES = 20
 """Maximum number of pages that one round reads."""
@@ -34,9 +34,9 @@ IGNORE_SECONDS = 600.0
 """How long a list is ignored after it could not be read, or showed too few of the executions."""
 LIST_SECONDS = 30.0
 """Maximum time to read a list: all waits of the round are held up meanwhile."""
-OWN_LOOK_SECONDS = 600.0
+OWN_POLL_SECONDS = 600.0
 """After this time a wait reads its execution although the list shows no change: a list may hide gates, or be stuck."""
-OWN_LOOKS_PER_ROUND = 5
+OWN_POLLS_PER_ROUND = 5
 """Maximum number of waits per round that read their execution for this reason."""
 WAKE_BATCH = 25
 """Number of waits that are woken before other tasks of the event loop get a turn."""
@@ -44,7 +44,7 @@ MAX_FALSE_ALARMS = 3
 """After so many changes in a row that were none, the list is ignored for an execution until the wait's next look of its own."""
 
 
-async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]:
+async def polls(sender: AsyncSender, wait: Wait) -> AsyncGenerator[End | None]:
     """
     Look at an execution again and again until the wait is over. Shares requests with other waits as far as possible.
 
@@ -57,23 +57,23 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
     error: ExecutionApiError | None = None
     try:
         while True:
-            if watch.ref is None:
+            if wait.ref is None:
                 requests = requests or SharedRequests.join(sender)
-                end = await requests.run(watch.look(error), watch, watch.gap() / 2)
+                end = await requests.run(wait.poll(error), wait, wait.gap() / 2)
             else:
-                end = await sender.run(watch.look(error))
+                end = await sender.run(wait.poll(error))
             yield end
             if end is not None:
                 return
-            if watch.ref != seat_ref:  # a search has found an execution to follow, or has passed over one
+            if wait.ref != seat_ref:  # a search has found an execution to follow, or has passed over one
                 if seat is not None:
                     seat.leave()
-                seat, seat_ref = Poller.join(sender, watch), watch.ref
-            if seat is not None and not seat.is_alone and watch.told_by_lists:
-                error = await seat.next_look()
+                seat, seat_ref = Poller.join(sender, wait), wait.ref
+            if seat is not None and not seat.is_alone and wait.list_suffices:
+                error = await seat.next_poll()
             else:
                 error = None
-                await _clock.asleep(watch.gap())
+                await _clock.asleep(wait.gap())
     finally:
         if seat is not None:
             seat.leave()
@@ -93,47 +93,47 @@ class Seat:
         "_last_known",
         "_poller",
         "_timer",
+        "_wait",
         "_wake_up",
-        "_watch",
         "_woken_by_error",
         "alarmed",
         "deadline",
         "due",
         "key",
         "listed",
-        "looked_at",
-        "own_look_at",
+        "own_poll_at",
+        "polled_at",
     )
 
-    def __init__(self, poller: Poller, key: str, watch: Watch) -> None:
+    def __init__(self, poller: Poller, key: str, wait: Wait) -> None:
         self.key = key
         # When the wait is to look at the latest by its own gap; when it ends; when it looked last; when it looks whatever the list shows.
-        self.due = self.deadline = self.looked_at = self.own_look_at = 0.0
+        self.due = self.deadline = self.polled_at = self.own_poll_at = 0.0
         self.listed = True
         """Whether the list showed the execution in the last round."""
         self.alarmed = False
         """Whether the list has shown a change since the last look."""
         self._poller = poller
-        self._watch = watch
+        self._wait = wait
         self._last_known: Known | None = None
         self._false_alarms = 0
         self._woken_by_error = False
         self._timer: _clock.Timer | None = None
         self._wake_up: asyncio.Future[ExecutionApiError | None] | None = None
 
-    def next_look(self) -> asyncio.Future[ExecutionApiError | None]:
+    def next_poll(self) -> asyncio.Future[ExecutionApiError | None]:
         """
         Wait until it is time to look at the execution. A future, not a coroutine: it takes less memory, for each of thousands of waits.
 
         :returns: an error that any look would get now; usually None.
         """
         loop = asyncio.get_running_loop()
-        now, known, left = _clock.monotonic(), self._watch.known, self._watch.left
+        now, known, left = _clock.monotonic(), self._wait.known, self._wait.left
         self._false_alarms = self._false_alarms + 1 if self.alarmed and known == self._last_known else 0
         self._last_known, self.alarmed = known, False
         self.due, self.deadline = now + min(self.gap(), left), now + left
         if not self._woken_by_error:
-            self.looked_at, self.own_look_at = now, now + OWN_LOOK_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+            self.polled_at, self.own_poll_at = now, now + OWN_POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         self._woken_by_error = False
         self._wake_up = loop.create_future()
         # The end of a wait does not depend on rounds, which may take long, or fail.
@@ -143,13 +143,13 @@ class Seat:
 
     def gap(self) -> float:
         """Seconds until the next look."""
-        return self._watch.gap()
+        return self._wait.gap()
 
     @property
     def pages(self) -> Pages[Glance]:
         """The list. Not kept, to save memory: it is much the same for all seats."""
-        assert self._watch.ref is not None
-        overview = self._watch.system.overview(self._watch.ref)
+        assert self._wait.ref is not None
+        overview = self._wait.system.overview(self._wait.ref)
         assert overview is not None
         return overview.pages
 
@@ -231,18 +231,18 @@ class Poller:
         return len(self._seats) == 1
 
     @classmethod
-    def join(cls, sender: AsyncSender, watch: Watch) -> Seat | None:
+    def join(cls, sender: AsyncSender, wait: Wait) -> Seat | None:
         """
         Take a place at the poller of the list that shows the wait's execution.
 
         :param sender: shared by all waits of the connection, and held by each of them.
         :returns: None if there is no such list.
         """
-        if watch.ref is None or (overview := watch.system.overview(watch.ref)) is None:
+        if wait.ref is None or (overview := wait.system.overview(wait.ref)) is None:
             return None
         scope = overview.scope
         poller = cls._registry.hold((sender, scope), lambda: cls(sender, scope))
-        seat = Seat(poller, watch.ref if watch.ref == overview.key else overview.key, watch)
+        seat = Seat(poller, wait.ref if wait.ref == overview.key else overview.key, wait)
         poller._seats[seat] = None
         return seat
 
@@ -289,8 +289,8 @@ class Poller:
         now = _clock.monotonic()
         if self._refusal is not None:
             if glances is not None:  # some waits try: perhaps only the list is refused
-                eligible = [seat for seat in waiting if seat.looked_at + seat.gap() <= now]
-                await self._wake(heapq.nsmallest(OWN_LOOKS_PER_ROUND, eligible, key=lambda seat: seat.looked_at))
+                eligible = [seat for seat in waiting if seat.polled_at + seat.gap() <= now]
+                await self._wake(heapq.nsmallest(OWN_POLLS_PER_ROUND, eligible, key=lambda seat: seat.polled_at))
             await self._wake([seat for seat in waiting if seat.due <= now], self._refusal)
             return
         stale: list[Seat] = []
@@ -305,9 +305,9 @@ class Poller:
                 due.append(seat)
             else:
                 seat.postpone(now)
-                if seat.own_look_at <= now:
+                if seat.own_poll_at <= now:
                     stale.append(seat)
-        due += heapq.nsmallest(OWN_LOOKS_PER_ROUND, stale, key=lambda seat: seat.own_look_at)
+        due += heapq.nsmallest(OWN_POLLS_PER_ROUND, stale, key=lambda seat: seat.own_poll_at)
         await self._wake(due)
 
     @staticmethod

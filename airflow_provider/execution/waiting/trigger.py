@@ -15,8 +15,8 @@ from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY
 from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.results.outcome import End
-from airflow_provider.execution.waiting.shared_polling import looks
-from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchState
+from airflow_provider.execution.waiting.shared_polling import polls
+from airflow_provider.execution.waiting.wait import Wait, WaitPolicy, WaitState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
@@ -72,7 +72,7 @@ class ExecutionTrigger(BaseTrigger):
         search: Search | None,
         url: str | None,
         link_key: str,
-        policy: WatchPolicy,
+        policy: WaitPolicy,
         state: dict[str, Any],
         not_before: float,
         cancel_on_kill: bool,
@@ -114,7 +114,7 @@ class ExecutionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait. Every end is an event, errors included: an end without event would cost a retry and its reason."""
-        state = WatchState.load(await self._recall())
+        state = WaitState.load(await self._recall())
         found = state.found
         end: End | None = None
         error: dict[str, Any] | None = None
@@ -125,20 +125,20 @@ class ExecutionTrigger(BaseTrigger):
             hook, system = await asyncio.to_thread(self._load)
             sender = await hook.ahold()
             self._prime()
-            watch = Watch(system, self.ref, self.policy, state, self.logger(), self.search)  # one logger for all: its context is the task's
+            wait = Wait(system, self.ref, self.policy, state, self.logger(), self.search)  # one logger for all: its context is the task's
             saved = _clock.monotonic()
-            seen = looks(sender, watch)
+            seen = polls(sender, wait)
             del hook, system
             async for look in seen:
                 end = look
-                if watch.snapshot is not None:
-                    self.url = watch.snapshot.url or self.url
-                    self.phase = watch.snapshot.phase
-                    await self._show(watch.snapshot)
+                if wait.snapshot is not None:
+                    self.url = wait.snapshot.url or self.url
+                    self.phase = wait.snapshot.phase
+                    await self._show(wait.snapshot)
                 if state.found != found or _clock.monotonic() - saved >= CHECKPOINT_SECONDS:
                     found, saved = state.found, _clock.monotonic()
                     await self._remember(state)
-                watch.snapshot = None  # it may be large, and the next look is far
+                wait.snapshot = None  # it may be large, and the next look is far
         except ExecutionApiError as failure:
             error = failure.to_event()
         except Exception as failure:
@@ -216,7 +216,7 @@ class ExecutionTrigger(BaseTrigger):
                     return dict(noted["state"])
         return self.state
 
-    async def _remember(self, state: WatchState) -> None:
+    async def _remember(self, state: WaitState) -> None:
         """Note how far the wait is, for another triggerer."""
         await self._push({PROGRESS_KEY: {"ref": self.ref, "search": self.search, "state": state.dump()}})
 

@@ -37,7 +37,7 @@ HEARTBEAT = 600.0
 """Seconds after which a wait without a change says that it still waits."""
 
 
-class WatchPolicy(TypedDict):
+class WaitPolicy(TypedDict):
     """How to wait. JSON; all durations in seconds."""
 
     timeout: float
@@ -57,7 +57,7 @@ class WatchPolicy(TypedDict):
 
 
 @dataclass(slots=True)
-class WatchState:
+class WaitState:
     """
     What a wait remembers. JSON, small: it travels through triggers, events and the task state store.
 
@@ -85,7 +85,7 @@ class WatchState:
     memo: Memo = field(default_factory=dict)
 
     @classmethod
-    def load(cls, stored: object) -> WatchState:
+    def load(cls, stored: object) -> WaitState:
         """Rebuild from JSON, ignoring what this version does not know."""
         known = {k: v for k, v in stored.items() if k in cls.__dataclass_fields__} if isinstance(stored, dict) else {}
         return cls(**{"since": _clock.now(), **known})
@@ -95,7 +95,7 @@ class WatchState:
         return asdict(self)
 
 
-class Watch:
+class Wait:
     """
     The wait for one execution.
 
@@ -107,9 +107,9 @@ class Watch:
     __slots__ = (
         "_epoch",
         "_last",
+        "_last_poll_at",
         "_log",
-        "_looked_at",
-        "_looking_at",
+        "_previous_poll_at",
         "_retry_in",
         "_said_log_problem",
         "known",
@@ -125,8 +125,8 @@ class Watch:
         self,
         system: ExecutionAdapter,
         ref: str | None,
-        policy: WatchPolicy,
-        state: WatchState,
+        policy: WaitPolicy,
+        state: WaitState,
         log: Any,
         search: Search | None = None,
         epoch: float | None = None,
@@ -142,14 +142,14 @@ class Watch:
         self._epoch = _clock.epoch() if epoch is None else epoch
         self._retry_in = 0.0
         self._last: LastAnswer | None = None
-        self._looked_at = self._looking_at = self._now()
+        self._previous_poll_at = self._last_poll_at = self._now()
         self._said_log_problem = False
 
     def _now(self) -> float:
         """Epoch seconds; the machine's clock may jump while the wait lasts, these don't."""
         return self._epoch + _clock.monotonic()
 
-    def look(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
+    def poll(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
         """
         Look once. Says in the log what is new.
 
@@ -182,7 +182,7 @@ class Watch:
         self._last = last
         if snapshot is None:
             self.known = known
-            self._looked_at, self._looking_at = self._looking_at, self._now()
+            self._previous_poll_at, self._last_poll_at = self._last_poll_at, self._now()
             return self._overdue()
         self._reached(snapshot)
         if snapshot.phase.ended and self._passes_over(snapshot):
@@ -246,7 +246,7 @@ class Watch:
         return min(max(gap, self._retry_in), max(self.left, 0.05))
 
     @property
-    def told_by_lists(self) -> bool:
+    def list_suffices(self) -> bool:
         """Whether a list that shows no change is enough: no log to show, no gate that would end the wait."""
         policy = self.policy
         limit = policy["waiting_timeout"]
@@ -292,7 +292,7 @@ class Watch:
         state, now, title = self.state, self._now(), self.system.title
         self.snapshot = snapshot
         self.known = snapshot.status, snapshot.run
-        self._looked_at, self._looking_at = self._looking_at, now
+        self._previous_poll_at, self._last_poll_at = self._last_poll_at, now
         self._answers()
         state.seen = True
         if state.run and snapshot.run and snapshot.run != state.run:
@@ -335,7 +335,7 @@ class Watch:
             return None
         if state.waiting_since is None:
             # Where nothing but the clock depends on it, it may have waited since the look before.
-            state.waiting_since = self._looked_at if self.told_by_lists and not self.policy["waiting_counts"] else now
+            state.waiting_since = self._previous_poll_at if self.list_suffices and not self.policy["waiting_counts"] else now
         if self.policy["stop_on_waiting"]:
             return "waiting"
         limit = self.policy["waiting_timeout"]

@@ -68,7 +68,7 @@ def test_a_sensor_is_the_same_in_the_triggerer(cls: type[ExecutionSensor], argum
     for name in arguments:
         value = getattr(here, name)
         assert getattr(there, name) == (value.isoformat() if isinstance(value, datetime) else value), name
-    assert there._watch_policy() == here._watch_policy()
+    assert there._wait_policy() == here._wait_policy()
     assert there._view() == here._view()
 
 
