@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # An exception text ends up in logs, e-mails and callbacks: long enough for a cause, too short for a log.
-MAX_MESSAGE = 4_000
+MAX_MESSAGE_CHARACTERS = 4_000
 
 
-def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
+def one_line(text: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str:
     """Fold all white space of ``text``, take out what could colour or forge a log, and cut it to ``limit`` characters."""
     folded = " ".join(plain(text).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"

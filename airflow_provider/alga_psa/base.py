@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End
 
-PENDING = (
+PENDING_HINT = (
     "Releases of AlgaPSA up to 1.4 have nothing that works executions off: one that is pending may stay so for ever. Check in AlgaPSA "
     "whether it moves at all before you raise the timeout."
 )
@@ -42,7 +42,7 @@ class AlgaPsaTask(ExecutionTask["AlgaPsaHook"]):
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
         outcome = super()._judge(title, end, snapshot, problem)
         if outcome.error is ExecutionDeadlineExceeded and snapshot.phase is Phase.QUEUED:
-            return outcome.adding(PENDING)
+            return outcome.adding(PENDING_HINT)
         return outcome
 
 

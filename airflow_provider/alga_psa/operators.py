@@ -29,7 +29,7 @@ else:
     lost_starts = Lazy("airflow_provider.alga_psa.executions.lost_starts")
     mapping = Lazy("airflow_provider.alga_psa.executions.mapping")
 
-HOUR = timedelta(hours=1)
+DEFAULT_TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         execution_data: Mapping[str, Any] | None = None,
         simulate: bool = False,
         override_conditions: bool = False,
-        timeout: timedelta | float = HOUR,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
         alga_psa_conn_id: str = "alga_psa_default",
         **kwargs: Unpack[StartArguments],
     ) -> None:
@@ -141,7 +141,7 @@ class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsa
         self,
         *,
         ref: str,
-        timeout: timedelta | float = HOUR,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
         alga_psa_conn_id: str = "alga_psa_default",
         **kwargs: Unpack[StartArguments],
     ) -> None:

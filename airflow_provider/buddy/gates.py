@@ -30,7 +30,7 @@ class ApprovePlan:
     variables: list[dict[str, Any]]
 
 
-def the_gate(plan: ApprovePlan, ref: str, *, named: bool) -> models.ActionExecution | None:
+def waiting_gate(plan: ApprovePlan, ref: str, *, named: bool) -> models.ActionExecution | None:
     """
     The gate to answer; None if only the execution's own status shows it.
 
@@ -53,13 +53,13 @@ def the_gate(plan: ApprovePlan, ref: str, *, named: bool) -> models.ActionExecut
     )
 
 
-def asked_for(plan: ApprovePlan, ref: str, *, named: bool) -> str:
+def requested_operation(plan: ApprovePlan, ref: str, *, named: bool) -> str:
     """
     The operation that the gate asks for.
 
     :raises ConfigurationError: if there is no gate that asks for one.
     """
-    gate = the_gate(plan, ref, named=named)
+    gate = waiting_gate(plan, ref, named=named)
     status = gate.status if gate else plan.execution.status
     if status not in OPERATIONS:
         raise ConfigurationError(f"Buddy execution {ref} is {status}: give the operation that lets it go on.", system="buddy")

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider._lazy import Lazy
 from airflow_provider.buddy.base import BuddyTask
-from airflow_provider.buddy.gates import OPERATIONS, ApprovePlan, Operation, asked_for, the_gate
+from airflow_provider.buddy.gates import OPERATIONS, ApprovePlan, Operation, requested_operation, waiting_gate
 from airflow_provider.buddy.ref import BuddyRef, action_target
 from airflow_provider.errors import (
     ConfigurationError,
@@ -327,8 +327,8 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
     def _start(self, hook: BuddyHook, plan: ApprovePlan, marker: str) -> Flow[Snapshot]:
         """The one request; a refusal is explained."""
         execution, variables = plan.execution, plan.variables
-        operation = self.operation or asked_for(plan, self.ref, named=bool(self.approve_action_id))
-        gate = the_gate(plan, self.ref, named=bool(self.approve_action_id)) if operation != "RUN_DELAYED" else None
+        operation = self.operation or requested_operation(plan, self.ref, named=bool(self.approve_action_id))
+        gate = waiting_gate(plan, self.ref, named=bool(self.approve_action_id)) if operation != "RUN_DELAYED" else None
         if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
             asked = ", ".join(variable.key for variable in gate.action.variables) if gate else ""
             raise ConfigurationError(

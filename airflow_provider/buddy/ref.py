@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow_provider.errors import ConfigurationError
 
-SHORT_REVISION = 7
+MIN_REVISION_CHARACTERS = 7
 """Minimum number of characters of an abbreviated commit."""
-FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
+REF_FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BuddyRef:
         parts = str(ref).strip().split("/")
         if len(parts) in (4, 5) and all(part.strip() for part in parts) and parts[2].isdecimal() and parts[3].isdecimal():
             return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4] if len(parts) == 5 else None)
-        raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {FORM}.", system="buddy")
+        raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {REF_FORM}.", system="buddy")
 
     @property
     def path(self) -> dict[str, Any]:
@@ -70,5 +70,5 @@ def action_execution_of(ref: object) -> tuple[BuddyRef, str]:
     """
     parsed = BuddyRef.parse(ref)
     if parsed.action_execution is None:
-        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
+        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {REF_FORM}.", system="buddy")
     return parsed, parsed.action_execution

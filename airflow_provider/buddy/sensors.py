@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider.buddy.base import BuddyTask
-from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
+from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS, BuddyRef, action_target
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
@@ -145,8 +145,8 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
         """Which pipeline, and which of its executions."""
         workspace, project = hook.namespace()
         asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}
-        if len(str(asked.get("revision", "0000000"))) < SHORT_REVISION:
-            raise ConfigurationError(f"Buddy: revision {self.revision!r} is too short: give {SHORT_REVISION} characters at least.")
+        if len(str(asked.get("revision", "0000000"))) < MIN_REVISION_CHARACTERS:
+            raise ConfigurationError(f"Buddy: revision {self.revision!r} is too short: give {MIN_REVISION_CHARACTERS} characters at least.")
         about = "".join(f", {name} {value!r}" for name, value in asked.items())
         where = {"workspace": workspace, "project": project, "pipeline": self.pipeline, **asked}
         return f"pipeline {self.pipeline!r} in {workspace}/{project}{about}", where

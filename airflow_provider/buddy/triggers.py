@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider.buddy.ref import SHORT_REVISION
+from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if revision and len(revision) < SHORT_REVISION:
-            raise ValueError(f"revision {revision!r} is too short: give {SHORT_REVISION} characters at least")
+        if revision and len(revision) < MIN_REVISION_CHARACTERS:
+            raise ValueError(f"revision {revision!r} is too short: give {MIN_REVISION_CHARACTERS} characters at least")
         self.pipeline = pipeline
         self.workspace = workspace
         self.project = project

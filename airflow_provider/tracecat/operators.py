@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 else:
     requests = Lazy("airflow_provider.tracecat.api.requests")
 
-DISPATCH = 35.0
+DISPATCH_SECONDS = 35.0
 """Seconds after which a start that was accepted has come to Temporal, or never will."""
-LOOK_BACK = 3_600.0
+LOOKBACK_SECONDS = 3_600.0
 """Seconds: how far back a workflow's executions are looked at before one is started."""
 _AFTER = " after="
 
@@ -123,7 +123,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         return RunPlan(workspace, workflow, (yield from self._newest(workspace, workflow)))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:
-        items = yield from self._since(workspace, workflow, self._now() - LOOK_BACK)
+        items = yield from self._since(workspace, workflow, self._now() - LOOKBACK_SECONDS)
         return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
@@ -150,7 +150,9 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         """By the marker in the inputs; without one, a single one with these inputs, by this user, newer than all were before."""
         workspace, workflow = plan.workspace, plan.workflow
         mark, _, newest = marker.partition(_AFTER)
-        items = yield from self._since(workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOK_BACK)
+        items = yield from self._since(
+            workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOKBACK_SECONDS
+        )
         found: list[Snapshot] = []
         doubtful = False
         for item in items:
@@ -174,7 +176,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
             elif not (yield from requests.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
             found.append((yield from hook.adapter().read(ref)))
-        late = self._now() - since > DISPATCH
+        late = self._now() - since > DISPATCH_SECONDS
         return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from airflow_provider.errors import ConfigurationError
 
-FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
+REF_FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _EXECUTION = (
     rf"(?:wf-[0-9a-f]{{32}}|wf_[0-9a-zA-Z]+)[:/](?:exec_[0-9a-zA-Z]+|exec-[\w-]+|(?:sch-[0-9a-f]{{32}}|{_UUID})-[^\s/?#\x00-\x1f\x7f]+)"
@@ -33,7 +33,9 @@ class TracecatRef:
         """
         match = _REF.fullmatch(str(ref).strip())
         if match is None:
-            raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {FORM}.", system="tracecat")
+            raise ConfigurationError(
+                f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {REF_FORM}.", system="tracecat"
+            )
         return cls(match[1] and match[1].lower(), match[2])
 
     @property

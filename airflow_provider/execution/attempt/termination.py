@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider import _clock
 
-WORD = "ended_by"
+ENDED_BY_KEY = "ended_by"
 """XCom by which a try tells the next one that a person ended it."""
 
 _STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
@@ -75,13 +75,13 @@ def mark_ended_by_person(key: TaskKey) -> None:
     from airflow.sdk.execution_time.xcom import XCom
 
     with suppress(Exception):
-        XCom.set(WORD, Verdict.CANCEL.value, **key._asdict())
+        XCom.set(ENDED_BY_KEY, Verdict.CANCEL.value, **key._asdict())
 
 
 def was_ended_by_person(ti: Any) -> bool:
     """Whether the try before this one has left word."""
     told = getattr(ti, "_ti_context_from_server", None)
-    return WORD in (getattr(told, "xcom_keys_to_clear", None) or ())
+    return ENDED_BY_KEY in (getattr(told, "xcom_keys_to_clear", None) or ())
 
 
 def within(seconds: float, function: Any, default: Any) -> Any:

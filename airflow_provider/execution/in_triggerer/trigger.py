@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Outcome
 
-SOON = 30.0
+FIRST_TRIGGERER_SECONDS = 30.0
 """Seconds within which a deferred task comes to its first triggerer, and not to a second one, as a rule."""
 _GOOD = (Phase.SUCCEEDED, Phase.SKIPPED)
 
@@ -165,7 +165,7 @@ class _Wait(ExecutionTrigger):
 
     async def _recall(self) -> dict[str, Any]:
         """Asked only if another triggerer may have been here: for what is not there, Airflow writes an error into its own log."""
-        return await super()._recall() if _clock.now() - self.state["saved_at"] > SOON else self.state
+        return await super()._recall() if _clock.now() - self.state["saved_at"] > FIRST_TRIGGERER_SECONDS else self.state
 
 
 def _reason(problem: Exception) -> str:

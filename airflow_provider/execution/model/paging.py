@@ -9,7 +9,7 @@ from airflow_provider.execution.model.request import Flow, Pages
 
 T = TypeVar("T")
 
-KEPT = 20
+PAGES_REMEMBERED = 20
 """Pages whose keys are remembered: a list may be of any length, but not that many new items come while one page is read."""
 
 _Place = tuple[int, list[list[Any]], bool]
@@ -34,6 +34,6 @@ def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T]
         seen = {one for keys in kept for one in keys}
         new = [item for item in items if key(item) is None or key(item) not in seen]
         ends = last or not items or not (new or went_on)
-        return new, None if ends else (number + 1, [*kept, [key(item) for item in items]][-KEPT:], bool(new))
+        return new, None if ends else (number + 1, [*kept, [key(item) for item in items]][-PAGES_REMEMBERED:], bool(new))
 
     return page

@@ -11,7 +11,7 @@ from airflow_provider.errors import ConfigurationError
 
 T = TypeVar("T")
 
-MAX_BODY = 16 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
 """Bytes that an answer may have, unless its route says otherwise."""
 
 
@@ -54,7 +54,7 @@ class Route(Generic[T]):
     answer: Any = None
     repeatable: bool = False
     urgent: bool = False
-    max_body: int = MAX_BODY
+    max_body: int = MAX_BODY_BYTES
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -41,10 +41,10 @@ _SIGNS = re.compile("|".join([*(part for _, _, part in _token_shapes.HIDDEN if p
 """One of these is in every secret that tells by its shape, and in every mark of a group. None begins as a hash may: most words are that."""
 _UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])")
 """The control characters and marks beyond ASCII, in UTF-8."""
-_AT_ONCE = 128 * 1024
+_PIECE_BYTES = 128 * 1024
 """Bytes that stay in the processor's cache from search to search."""
 _KEY = b"PRIVATE KEY-----"
-_LONGEST_SOUGHT = 256
+_MAX_PATTERN_BYTES = 256
 """Bytes of a secret that are sought in the scan: the beginning is enough to look closer."""
 
 
@@ -75,7 +75,7 @@ class LogFile:
         self._file.write(label if block else b"")
         start = 0
         while start < len(block):
-            end = block.rfind(b"\n", start, start + _AT_ONCE) + 1 or block.index(b"\n", start) + 1
+            end = block.rfind(b"\n", start, start + _PIECE_BYTES) + 1 or block.index(b"\n", start) + 1
             labelled = memoryview(self._cleaned(step, bytes(text[start:end])).replace(b"\n", b"\n" + label))
             self._file.write(labelled if end < len(block) else labelled[: -len(label)])  # else the next line's has been written
             start = end
@@ -129,7 +129,7 @@ def _scanner(hidden: Sequence[str]) -> Callable[[bytes], bool]:
     except ImportError:
         return lambda text: True
     once = hyperscan.HS_FLAG_SINGLEMATCH
-    texts = [_KEY, *(secret.encode(errors="replace")[:_LONGEST_SOUGHT] for secret in hidden)]
+    texts = [_KEY, *(secret.encode(errors="replace")[:_MAX_PATTERN_BYTES] for secret in hidden)]
     patterns = [
         rb"[\x00-\x08\x0b-\x1f\x7f]",
         b"[pP]::",

@@ -14,18 +14,18 @@ from airflow_provider.execution.results.redaction import clean, looks_secret, se
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-MAX_VALUE = 48 * 1024
+MAX_OUTPUT_BYTES = 48 * 1024
 """Bytes of JSON that one output may have in XCom."""
-MAX_ALL = 256 * 1024
+MAX_OUTPUTS_BYTES = 256 * 1024
 """Bytes of JSON that all outputs of a result may have together, each step's own included."""
-RESERVED = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "ended_by"})
+RESERVED_XCOM_KEYS = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "ended_by"})
 """XCom keys that are ours or Airflow's."""
 _KEY = re.compile(r"(?!\.+$)[\w .=+@:-]{1,250}")
 
 
 def _may_be_key(name: object) -> bool:
     """Whether an output's name may be an XCom key: free, and unable to lead to another key, since Airflow puts it into a URL."""
-    return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name not in RESERVED and not name.startswith("_link_")
+    return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name not in RESERVED_XCOM_KEYS and not name.startswith("_link_")
 
 
 def check_declared(declared: Collection[str] | str) -> list[str]:
@@ -49,7 +49,7 @@ class OutputPolicy:
     :param total: bytes of JSON that all outputs may have together.
     """
 
-    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None, total: int = MAX_ALL) -> None:
+    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None, total: int = MAX_OUTPUTS_BYTES) -> None:
         self.reveal = {reveal} if isinstance(reveal, str) else set(reveal)
         self.folder = folder
         self.omitted: dict[str, str] = {}
@@ -76,9 +76,9 @@ class OutputPolicy:
         except (TypeError, ValueError):
             self.omitted[shown] = "not JSON"
             return []
-        if size > MAX_VALUE:
+        if size > MAX_OUTPUT_BYTES:
             if self.folder is None:
-                self.omitted[shown] = f"{size} bytes, over the {MAX_VALUE} that go into XCom: set outputs_path to keep it"
+                self.omitted[shown] = f"{size} bytes, over the {MAX_OUTPUT_BYTES} that go into XCom: set outputs_path to keep it"
                 return []
             try:
                 return [self._store(shown, output.value)]

@@ -14,13 +14,13 @@ from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
 
 HIDDEN = "***"
-SHORTEST_SECRET = 5
+MIN_SECRET_CHARACTERS = 5
 """Characters: hiding shorter texts would garble the log and tell what they are."""
-GROUP_FROM = 4
+MIN_GROUP_LINES = 4
 """Lines from which on they are folded into a group: a few of them are read sooner without."""
-MAX_LINE = 2_000
+MAX_LINE_CHARACTERS = 2_000
 """Characters of a remote line that are shown."""
-MAX_READ = 16 * 1024
+MAX_SCANNED_CHARACTERS = 16 * 1024
 """Characters of a remote line that are looked at."""
 
 _SECRET_NAME = re.compile(
@@ -39,7 +39,7 @@ _KEY_LINE = re.compile(
     r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?|(?:[A-Za-z0-9+/]{4}){1,2})\s*$"
     r"|^\s*[A-Za-z0-9+/]*\s*$|(?:Proc-Type|DEK-Info):"
 )
-_LONGEST_KEY = 400
+_MAX_KEY_LINES = 400
 """Lines."""
 
 
@@ -92,10 +92,10 @@ def output_secrets(name: str, output: Output) -> Iterator[str]:
 def parts_of(secrets: Iterable[str]) -> list[str]:
     """Each secret, as it is and on one line, and each line of it, since logs come line by line; the longest first."""
     texts = {part.strip() for secret in secrets for part in (secret, on_one_line(secret), *secret.splitlines())}
-    return sorted((text for text in texts if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
+    return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
 
 
-def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE) -> str:
+def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE_CHARACTERS) -> str:
     """
     Make one remote line fit for our logs, messages and XComs.
 
@@ -104,7 +104,7 @@ def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LIN
     :param limit: characters to keep; None for all.
     """
     whole = str(text)
-    line = cleaned(uncoloured(whole if limit is None else whole[:MAX_READ]), parts_of(secrets))
+    line = cleaned(uncoloured(whole if limit is None else whole[:MAX_SCANNED_CHARACTERS]), parts_of(secrets))
     return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
 
 
@@ -128,11 +128,11 @@ def within_key(line: LogLine, inside: dict[str, int]) -> bool:
 
     :param inside: step to the number of lines of its key so far; kept up to date. JSON.
     """
-    text, so_far = uncoloured(line.text[:MAX_READ]), inside.pop(line.step, 0)
+    text, so_far = uncoloured(line.text[:MAX_SCANNED_CHARACTERS]), inside.pop(line.step, 0)
     if _KEY_BEGINS.search(text):
         inside[line.step] = 1
         return False  # the rest of this line has the shape
-    if not so_far or so_far > _LONGEST_KEY or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
+    if not so_far or so_far > _MAX_KEY_LINES or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
         return False
     if _KEY_ENDS not in text:
         inside[line.step] = so_far + 1
@@ -161,7 +161,7 @@ def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[st
     for step, group in groupby(lines, key=lambda line: line.step):
         name = clean(step)
         together = list(group)
-        fold = len(together) >= GROUP_FROM
+        fold = len(together) >= MIN_GROUP_LINES
         if fold:
             log.info("::group::%s log%s", title, f": {name}" if name else "")
         for line in together:

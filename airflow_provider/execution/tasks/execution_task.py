@@ -35,9 +35,9 @@ OnPartial = Literal["succeed", "fail"]
 
 HookT = TypeVar("HookT", bound="ExecutionHook")
 
-BACKSTOP = timedelta(hours=1)
+DEFERRAL_MARGIN = timedelta(hours=1)
 """How much later than our own timeout Airflow's may end a deferral: it by-passes the code that cancels."""
-NEWS_OF_DEFERRAL = 1.2
+DEFERRAL_HEARTBEATS = 1.2
 """Heartbeat intervals of a worker after which Airflow's scheduler has surely heard that the task is deferred. If a task is resumed sooner,
 the late news can be taken for the end of the resumed one, which then fails without having run."""
 
@@ -177,7 +177,7 @@ class ExecutionTask(Generic[HookT]):
             link_key=self.link_key,
             policy=policy,
             state={**state.dump(), "saved_at": self._now()},
-            not_before=self._now() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
+            not_before=self._now() + DEFERRAL_HEARTBEATS * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
             cancel_on_kill=cancel_on_kill,
         )
         left = policy["timeout"] - (self._now() - state.since)
@@ -185,7 +185,7 @@ class ExecutionTask(Generic[HookT]):
         return self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(left, 0.0) + waiting) + BACKSTOP,
+            timeout=timedelta(seconds=max(left, 0.0) + waiting) + DEFERRAL_MARGIN,
         )
 
     def _read_event(self, attempt: Attempt, event: Any) -> tuple[str, End, WaitState]:

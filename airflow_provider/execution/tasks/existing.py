@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.signatures import AirflowArguments, ExecutionArguments
 
 
-STOPPING_PAUSE = 2.0
+STOPPING_POLL_SECONDS = 2.0
 """Seconds between two looks at an execution that is being stopped."""
 
 
@@ -61,11 +61,11 @@ class ExecutionActOperator(ExecutionOperator[HookT, PlanT], Generic[HookT, PlanT
     def _seen_stopped(self, hook: HookT) -> Flow[Snapshot]:
         """Look at the execution; one that is being stopped is given a while to end."""
         adapter, ref = hook.adapter(), self._execution()
-        for _ in range(max(int(self.stopping_grace / STOPPING_PAUSE), 1)):
+        for _ in range(max(int(self.stopping_grace / STOPPING_POLL_SECONDS), 1)):
             snapshot = yield from adapter.read(ref)
             if snapshot.phase is not Phase.STOPPING:
                 break
-            yield Sleep(STOPPING_PAUSE)
+            yield Sleep(STOPPING_POLL_SECONDS)
         return snapshot
 
 

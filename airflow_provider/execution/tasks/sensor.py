@@ -31,7 +31,7 @@ from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
 from airflow_provider.execution.model.arguments import seconds
 from airflow_provider.execution.model.snapshot import see
-from airflow_provider.execution.tasks.execution_task import BACKSTOP, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
+from airflow_provider.execution.tasks.execution_task import DEFERRAL_MARGIN, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,7 +65,7 @@ class _StartTriggerArgs:
             return None
         from airflow_provider.execution.in_triggerer.eligibility import start_trigger_args
 
-        return start_trigger_args(sensor, timedelta(seconds=sensor.timeout) + BACKSTOP)
+        return start_trigger_args(sensor, timedelta(seconds=sensor.timeout) + DEFERRAL_MARGIN)
 
 
 class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
@@ -243,7 +243,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         ti, declared = context["ti"], self._completion().declared
         place = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
-        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, termination.WORD, *declared} - {"*"}
+        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, termination.ENDED_BY_KEY, *declared} - {"*"}
         before = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
         if "*" in declared and isinstance(before, dict) and isinstance(before.get("outputs"), dict):
             keys |= before["outputs"].keys()

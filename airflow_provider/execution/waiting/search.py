@@ -19,9 +19,9 @@ Match = Literal["first", "latest", "first_succeeded"]
 
 MAX_PAGES = 100
 """Maximum number of pages of a list that one look reads."""
-MAX_REJECTED = 100
+MAX_REJECTED_REFS = 100
 """Maximum number of executions that a search remembers as not meant, or as without a start: it travels with the task."""
-SKEW = 300.0
+START_SKEW_SECONDS = 300.0
 """Seconds by which start times may be out of the list's order."""
 
 
@@ -80,7 +80,7 @@ def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Sna
             else:
                 placed.append(place)
         dated = [place for item in items if (place := _place(item, ())) is not None]
-        complete = at is None or (oldest is not None and bool(dated) and max(dated) < oldest - SKEW)
+        complete = at is None or (oldest is not None and bool(dated) and max(dated) < oldest - START_SKEW_SECONDS)
         if complete or (matching and search["match"] == "latest"):
             break
     if not complete and oldest is None and search["match"] != "latest":
@@ -89,7 +89,7 @@ def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Sna
             "such as '{{ dag_run.run_after }}'.",
             system=system.name,
         )
-    known["rejected"], known["undated"] = rejected[:MAX_REJECTED], undated[:MAX_REJECTED]
+    known["rejected"], known["undated"] = rejected[:MAX_REJECTED_REFS], undated[:MAX_REJECTED_REFS]
     starts = [place for place in placed if place is not None]
     if complete and newest is not None and len(starts) == len(placed):
         known["oldest"] = min([*starts, newest])

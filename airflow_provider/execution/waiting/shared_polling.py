@@ -24,15 +24,15 @@ from airflow_provider.execution.model.adapter import Glance
 from airflow_provider.execution.model.request import Pages
 from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.waiting.shared_requests import SharedRequests
-from airflow_provider.execution.waiting.wait import Known, Wait
+from airflow_provider.execution.waiting.wait import StatusAndRun, Wait
 
 MAX_PAGES = 20
 """Maximum number of pages that one round reads."""
 DEPTH_SEARCH_SECONDS = 60.0
 """Interval between rounds that read more pages than usual, to find out how many are worth reading."""
-IGNORE_SECONDS = 600.0
+LIST_IGNORED_SECONDS = 600.0
 """How long a list is ignored after it could not be read, or showed too few of the executions."""
-LIST_SECONDS = 30.0
+MAX_LIST_SECONDS = 30.0
 """Maximum time to read a list: all waits of the round are held up meanwhile."""
 OWN_POLL_SECONDS = 600.0
 """After this time a wait reads its execution although the list shows no change: a list may hide gates, or be stuck."""
@@ -115,7 +115,7 @@ class Seat:
         """Whether the list has shown a change since the last look."""
         self._poller = poller
         self._wait = wait
-        self._last_known: Known | None = None
+        self._last_known: StatusAndRun | None = None
         self._false_alarms = 0
         self._woken_by_error = False
         self._timer: _clock.Timer | None = None
@@ -332,10 +332,10 @@ class Poller:
             return None
         self._refusal = None
         try:
-            with _clock.deadline(LIST_SECONDS):
+            with _clock.deadline(MAX_LIST_SECONDS):
                 return await self._read_list(waiting)
         except TimeoutError:
-            self._ignored_until = _clock.monotonic() + 5 * LIST_SECONDS
+            self._ignored_until = _clock.monotonic() + 5 * MAX_LIST_SECONDS
         except ExecutionApiError as error:
             if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
                 self._refusal = error
@@ -345,7 +345,7 @@ class Poller:
                 self._ignored_until = _clock.monotonic() + max(DEPTH_SEARCH_SECONDS, 5 * (_clock.monotonic() - began))
         except Exception:
             logging.getLogger(__name__).exception("A list of executions can't be read; each wait reads its own execution.")
-            self._ignored_until = _clock.monotonic() + IGNORE_SECONDS
+            self._ignored_until = _clock.monotonic() + LIST_IGNORED_SECONDS
         return {}
 
     async def _read_list(self, waiting: list[Seat]) -> dict[str, list[Glance]]:
@@ -381,5 +381,5 @@ class Poller:
             self._depth_search_at = now + DEPTH_SEARCH_SECONDS
             self._depth = costs.index(min(costs)) + 1
             if min(costs) > total:
-                self._ignored_until = now + IGNORE_SECONDS
+                self._ignored_until = now + LIST_IGNORED_SECONDS
         return shown

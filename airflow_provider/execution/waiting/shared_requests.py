@@ -17,7 +17,7 @@ T = TypeVar("T")
 Key = tuple[Route[Any], str, tuple[tuple[str, str], ...]]
 """Route, path and query of a request."""
 
-MAX_REMEMBERED = 1_000
+MAX_REMEMBERED_REQUESTS = 1_000
 """Maximum number of requests that are remembered: the addresses of further pages may be different at each look."""
 
 
@@ -85,7 +85,7 @@ class SharedRequests:
             raise error.anew() from None
 
     def _remembered(self, key: Key, search: object) -> _Shared:
-        if key not in self._requests and len(self._requests) >= MAX_REMEMBERED:
+        if key not in self._requests and len(self._requests) >= MAX_REMEMBERED_REQUESTS:
             self._requests = {key: shared for key, shared in self._requests.items() if shared.answer is not None}
         return self._requests.setdefault(key, _Shared(search))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.waiting.search import Search
 
 CHECKPOINT_SECONDS = 60.0
-MAX_HOLD = 60.0
+MAX_HOLD_SECONDS = 60.0
 """Maximum number of seconds that an event is held back, should the clocks of worker and triggerer differ."""
 
 _detached: set[asyncio.Task[Any]] = set()
@@ -155,7 +155,7 @@ class ExecutionTrigger(BaseTrigger):
                 await seen.aclose()
             if sender is not None:
                 await sender.release()
-        await _clock.asleep(min(max(self.not_before - _clock.now(), 0.0), MAX_HOLD))
+        await _clock.asleep(min(max(self.not_before - _clock.now(), 0.0), MAX_HOLD_SECONDS))
         self._done = True
         event = {"ref": self.ref or state.found or "", "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]

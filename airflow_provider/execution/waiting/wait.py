@@ -23,17 +23,17 @@ from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.results.redaction import clean, forward, without_keys
 from airflow_provider.execution.waiting.search import Search, find
 
-MAX_WAITING = 7 * 24 * 3600.0
+MAX_WAITING_SECONDS = 7 * 24 * 3600.0
 """Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
-SHORTEST = 10.0
+MIN_POLL_SECONDS = 10.0
 """Seconds between two looks in the beginning: an end is seen 5 seconds late, on average."""
-GROWTH = 0.1
+POLL_BACKOFF = 0.1
 """Of a wait so far, until the next look: later on, an end is seen late by 5 % of the execution's duration."""
-LINES_AT_ONCE = 50
-MAX_PASSED = 50
-Known = tuple[str, "str | None"]
+LOG_BATCH_LINES = 50
+MAX_PASSED_REFS = 50
+StatusAndRun = tuple[str, "str | None"]
 """An execution's raw status and run, as they were read last."""
-HEARTBEAT = 600.0
+HEARTBEAT_SECONDS = 600.0
 """Seconds after which a wait without a change says that it still waits."""
 
 
@@ -137,7 +137,7 @@ class Wait:
         self.policy = policy
         self.state = state
         self.snapshot: Snapshot | None = None
-        self.known: Known | None = None
+        self.known: StatusAndRun | None = None
         self._log = log
         self._epoch = _clock.epoch() if epoch is None else epoch
         self._retry_in = 0.0
@@ -198,7 +198,7 @@ class Wait:
         state = self.state
         if self.ref is None or state.forwarded < self.policy["log_lines"] or state.waiting_since is not None:
             return None
-        due = self._now() - state.said_at >= HEARTBEAT
+        due = self._now() - state.said_at >= HEARTBEAT_SECONDS
         return LastAnswer() if due or self._last is None else self._last
 
     @property
@@ -220,7 +220,7 @@ class Wait:
         if found is not None:
             self.ref = state.found = found.ref
             self._log.info("Found %s. Following it.%s", self.what, see(found.url))
-        elif not state.said_at or now - state.said_at >= HEARTBEAT:
+        elif not state.said_at or now - state.said_at >= HEARTBEAT_SECONDS:
             states = ", ".join(f"{item.ref} {clean(item.status)}" for item in candidates[-5:]) or "none so far"
             self._log.info("Looking for a %s, after %.0f s: %s.", self.what, now - state.since, states)
             state.said_at = now
@@ -236,13 +236,13 @@ class Wait:
     def _pass_over(self, snapshot: Snapshot) -> None:
         if snapshot.ref not in self.state.passed:
             self._log.info("Passing over %s execution %s, which ended %s.", self.system.title, snapshot.ref, clean(snapshot.status))
-            self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED:]
+            self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED_REFS:]
 
     def gap(self) -> float:
         """Seconds until the next look: 10 % of the wait so far, at least 10 s, at most ``poll_interval``; never beyond the timeout."""
         longest = self.policy["poll_interval"]
         age = self._now() - self.state.since
-        gap = min(max(GROWTH * age, SHORTEST), longest) * random.uniform(0.9, 1.1)  # noqa: S311
+        gap = min(max(POLL_BACKOFF * age, MIN_POLL_SECONDS), longest) * random.uniform(0.9, 1.1)  # noqa: S311
         return min(max(gap, self._retry_in), max(self.left, 0.05))
 
     @property
@@ -316,7 +316,7 @@ class Wait:
                 progress = "" if snapshot.progress is None else f", {snapshot.progress:g} %"
                 self._log.info("%s execution %s is %s (%s%s).", title, self.ref, snapshot.phase, status, progress)
             state.status, state.said_at = news, now
-        elif now - state.said_at >= HEARTBEAT:
+        elif now - state.said_at >= HEARTBEAT_SECONDS:
             self._log.info("%s execution %s is still %s after %.0f s.", title, self.ref, status, now - state.since)
             state.said_at = now
 
@@ -339,7 +339,7 @@ class Wait:
         if self.policy["stop_on_waiting"]:
             return "waiting"
         limit = self.policy["waiting_timeout"]
-        longest = MAX_WAITING if limit is None else limit
+        longest = MAX_WAITING_SECONDS if limit is None else limit
         return "waiting_timeout" if state.waited + now - state.waiting_since >= longest else None
 
     def _forward_log(self, snapshot: Snapshot) -> Flow[None]:
@@ -354,8 +354,8 @@ class Wait:
                 self._log.warning("The remote log can't be read for now: %s", error)
             return
         lines = without_keys(lines, self.state.keys)
-        for start in range(0, len(lines), LINES_AT_ONCE):
-            forward(self._log, self.system.title, lines[start : start + LINES_AT_ONCE])
+        for start in range(0, len(lines), LOG_BATCH_LINES):
+            forward(self._log, self.system.title, lines[start : start + LOG_BATCH_LINES])
             yield Sleep(0)  # lets the other triggers run
         self.state.forwarded += len(lines)
         if self.state.forwarded >= self.policy["log_lines"]:

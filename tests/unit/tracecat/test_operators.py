@@ -41,7 +41,7 @@ def test_the_defaults_are_those_promised() -> None:
         "correlation_key": None, "workspace_id": None, "tracecat_conn_id": "tracecat_default", "on_retry": "start",
     }  # fmt: skip
     assert {name: getattr(operator, name) for name in promised} == promised
-    assert sum(operator.lookup_pauses) > operators.DISPATCH  # so that none found can be proof
+    assert sum(operator.lookup_pauses) > operators.DISPATCH_SECONDS  # so that none found can be proof
 
 
 @MODES

@@ -32,7 +32,7 @@ from airflow_provider.execution.waiting.shared_polling import (
     Poller,
     polls,
 )
-from airflow_provider.execution.waiting.wait import GROWTH, SHORTEST, Wait, WaitPolicy, WaitState
+from airflow_provider.execution.waiting.wait import MIN_POLL_SECONDS, POLL_BACKOFF, Wait, WaitPolicy, WaitState
 from tests import virtual_clock
 from tests.virtual_clock import VirtualClock
 
@@ -277,7 +277,7 @@ class SimulatedWait:
         return count
 
     def gap(self, age: float) -> float:
-        return min(max(GROWTH * age, SHORTEST), self.interval)
+        return min(max(POLL_BACKOFF * age, MIN_POLL_SECONDS), self.interval)
 
 
 def follow(remote: Remote, waits: list[SimulatedWait]) -> None:

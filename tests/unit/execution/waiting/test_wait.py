@@ -16,7 +16,7 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Sleep
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
-from airflow_provider.execution.waiting.wait import HEARTBEAT, MAX_WAITING, Wait, WaitPolicy, WaitState
+from airflow_provider.execution.waiting.wait import HEARTBEAT_SECONDS, MAX_WAITING_SECONDS, Wait, WaitPolicy, WaitState
 from tests.virtual_clock import VirtualClock
 
 REF = "w/1"
@@ -176,7 +176,7 @@ def test_a_person_that_never_comes_does_not_pass_the_operators_timeout() -> None
     bench = Bench(snapshot(Phase.WAITING), timeout=100.0)
     assert bench.look() is None
     assert [bench.look(60_000.0) for _ in range(10)] == [None] * 10
-    assert bench.look(MAX_WAITING - 600_000.0 - 1) is None
+    assert bench.look(MAX_WAITING_SECONDS - 600_000.0 - 1) is None
     assert bench.look(1.0) == "waiting_timeout"
 
 
@@ -344,7 +344,7 @@ def test_a_change_is_said_once() -> None:
 
 def test_a_wait_without_news_says_so_now_and_then() -> None:
     bench = Bench(snapshot(), timeout=1e6)
-    for _ in range(int(HEARTBEAT) + 100):
+    for _ in range(int(HEARTBEAT_SECONDS) + 100):
         bench.look(2.0)
     assert len(bench.log.of("info", "is still RUNNING")) == 2
 
@@ -514,7 +514,7 @@ ANSWERS = st.sampled_from(
         errors.NotFound("gone"), errors.ServerError("busy"), errors.RateLimited("slow", retry_after=20.0),
     ]
 )  # fmt: skip
-LOOKS = st.lists(st.tuples(ANSWERS, st.sampled_from([1.0, 30.0, 30.0, 90.0, HEARTBEAT])), min_size=1, max_size=12)
+LOOKS = st.lists(st.tuples(ANSWERS, st.sampled_from([1.0, 30.0, 30.0, 90.0, HEARTBEAT_SECONDS])), min_size=1, max_size=12)
 POLICIES = st.fixed_dictionaries(
     {
         "log_lines": st.sampled_from([0, 0, 3]), "stop_on_waiting": st.booleans(), "waiting_counts": st.booleans(),
