@@ -8,13 +8,13 @@ from typing import Any
 from airflow_provider.errors import ConfigurationError
 
 MIN_REVISION_CHARACTERS = 7
-"""Minimum number of characters of an abbreviated commit."""
+"""Minimum length of an abbreviated commit hash."""
 REF_FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
 
 
 @dataclass(frozen=True)
 class BuddyRef:
-    """A parsed ref. Execution ids count from 1 in each pipeline, so all four parts are needed."""
+    """A parsed ref. Execution ids start at 1 in each pipeline, so all four parts are needed."""
 
     workspace: str
     project: str
@@ -36,7 +36,7 @@ class BuddyRef:
 
     @property
     def path(self) -> dict[str, Any]:
-        """Path fields of the execution routes."""
+        """Path parameters of the routes for executions."""
         return {"workspace": self.workspace, "project": self.project, "pipeline": self.pipeline, "execution": self.execution}
 
     @property
@@ -51,9 +51,10 @@ class BuddyRef:
 
 def action_target(ref: str, action: int | str | None) -> str:
     """
-    The ref of an action execution, or of the execution whose action ``action`` names.
+    The ref of an action execution; with ``action``, the ref of its execution.
 
-    :raises ConfigurationError: if neither names an action.
+    :param action: id or name of the action; overrides the action execution in ``ref``.
+    :raises ConfigurationError: if neither argument names an action.
     """
     parsed = BuddyRef.parse(ref)
     if action in (None, "") and parsed.action_execution is None:

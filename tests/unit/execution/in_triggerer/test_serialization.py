@@ -90,7 +90,7 @@ def test_all_sensors_are_tested_here() -> None:
 
 
 def test_without_deferrable_it_is_an_error() -> None:
-    with pytest.raises(ValueError, match="start_from_trigger=True takes deferrable=True"):
+    with pytest.raises(ValueError, match="start_from_trigger=True needs deferrable=True"):
         sensor(deferrable=False)
 
 

@@ -53,7 +53,7 @@ def test_values_up_to_48_kib_go_into_xcom_and_no_byte_more() -> None:
     policy = OutputPolicy((), None)
     assert list(policy.select(outputs(FITS=of_size(MAX_OUTPUT_BYTES), OVER=of_size(MAX_OUTPUT_BYTES + 1)))) == ["FITS"]
     assert policy.omitted == {
-        "OVER": f"{MAX_OUTPUT_BYTES + 1} bytes, over the {MAX_OUTPUT_BYTES} that go into XCom: set outputs_path to keep it"
+        "OVER": f"{MAX_OUTPUT_BYTES + 1} bytes, over the limit of {MAX_OUTPUT_BYTES} for XCom: set outputs_path to keep it"
     }
 
 
@@ -144,7 +144,7 @@ def test_a_folder_that_can_not_be_written_leaves_the_output_out(tmp_path: Path) 
 def test_secrets_are_left_out_with_a_reason_unless_revealed(name: str, output: Output) -> None:
     policy = OutputPolicy((), None)
     assert policy.select({name: output}) == {}
-    assert policy.omitted == {name: "secret: list it in reveal_outputs to pass it on in plain text"}
+    assert policy.omitted == {name: "secret: list it in reveal_outputs to push it in plain text"}
     assert policy.select({name: output}, "Build") == {}
     assert f"Build.{name}" in policy.omitted
     revealing = OutputPolicy([name], None)
@@ -258,7 +258,14 @@ def test_a_declared_output_that_is_missing_is_named_with_the_reason() -> None:
     with pytest.raises(OutputMissing) as raised:
         to_push(["IMAGE", "KEY", "NO_SUCH", "*"], {"IMAGE": "i", "URL": "u"}, ENDED, {"KEY": "secret: reveal it", "Build.NO_SUCH": "x"})
     text = str(raised.value)
-    for part in ("w/1", "SUCCESSFUL", "KEY: secret: reveal it", "NO_SUCH: not output", "at hand: IMAGE, URL.", "https://remote.example/1"):
+    for part in (
+        "w/1",
+        "SUCCESSFUL",
+        "KEY: secret: reveal it",
+        "NO_SUCH: not produced",
+        "Available outputs: IMAGE, URL.",
+        "https://remote.example/1",
+    ):
         assert part in text
     assert (raised.value.ref, raised.value.url) == ("w/1", "https://remote.example/1")
 

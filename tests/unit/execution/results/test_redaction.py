@@ -89,12 +89,12 @@ def test_nothing_that_steers_a_terminal_or_the_log_view_comes_through(text: str,
 
 @given(st.text(st.characters(codec=None), max_size=300), st.integers(1, 100))
 def test_lines_are_bounded(text: str, limit: int) -> None:
-    assert len(clean(text, limit=limit)) <= limit + len("… (cut; 1000000 characters in all)")
+    assert len(clean(text, limit=limit)) <= limit + len("… (cut; 1000000 characters in total)")
 
 
 def test_a_megabyte_line_is_cut_and_says_so() -> None:
     shown = clean("x" * 1_000_000)
-    assert shown == "x" * MAX_LINE_CHARACTERS + "… (cut; 1000000 characters in all)"
+    assert shown == "x" * MAX_LINE_CHARACTERS + "… (cut; 1000000 characters in total)"
     assert clean("x" * MAX_LINE_CHARACTERS) == "x" * MAX_LINE_CHARACTERS
     assert len(clean("x" * 1_000_000, limit=None)) == 1_000_000
 

@@ -259,7 +259,7 @@ def test_an_endless_history_needs_a_bound(match: Match) -> None:
         assert look(remote, looking(match), {})[0] == runs[-1 if runs[-1].fits else -2].ref
         assert remote.pages <= 2
     else:
-        with pytest.raises(errors.ConfigurationError, match="Give started_after"):
+        with pytest.raises(errors.ConfigurationError, match="Set started_after"):
             look(remote, looking(match), {})
         assert remote.pages == MAX_PAGES
         after = runs[-10].start

@@ -217,7 +217,7 @@ def test_poll_errors_have_a_budget_of_their_own(problem: Exception) -> None:
     bench = Bench(snapshot(), problem)
     assert [bench.look(), bench.look(10.0), bench.look(99.0), bench.look(1.0)] == [None, None, None, "unreachable"]
     assert bench.state.problem == str(problem)
-    assert len(bench.log.of("warning", "The execution goes on; the wait too.")) == 3
+    assert len(bench.log.of("warning", "The execution continues, and so does the wait.")) == 3
 
 
 def test_an_answer_renews_the_budget() -> None:
@@ -354,7 +354,7 @@ def test_an_unknown_status_is_warned_of_once() -> None:
     for _ in range(5):
         assert bench.look(1.0) is None
     assert bench.log.of("warning", "does not know") == [
-        f"Scripted execution {REF} has a status that this version does not know: 'HIBERNATING'. Waiting on."
+        f"Scripted execution {REF} has a status that this version does not know: 'HIBERNATING'. Still waiting."
     ]
 
 
@@ -422,7 +422,7 @@ def test_a_log_that_can_not_be_read_does_not_disturb_the_wait() -> None:
     bench = Bench(snapshot(), snapshot(), snapshot(Phase.SUCCEEDED))
     bench.system.lines = [errors.Forbidden("no logs for you"), errors.ServerError("500")]
     assert [bench.look(), bench.look(1.0), bench.look(1.0)] == [None, None, "ended"]
-    assert len(bench.log.of("warning", "The remote log can't be read for now")) == 1
+    assert len(bench.log.of("warning", "The remote log can't be read at the moment")) == 1
     assert bench.state.failing_since is None
 
 
@@ -531,7 +531,7 @@ def test_a_wait_that_knows_answers_again_goes_as_one_that_reads_them_all(looks: 
         bench.system.lines = [LogLine("Build", f"line {number}") for number in range(5)]
         steps = []
         for _, gap in looks:
-            steps.append((bench.look(gap), bench.state.dump(), bench.wait.known))
+            steps.append((bench.look(gap), bench.state.dump(), bench.wait.last_read))
             if steps[-1][0] == "ended":
                 break
         return steps, bench
