@@ -69,7 +69,7 @@ def test_every_id_and_payload_is_templated(live: Live) -> None:
         ({"execution_data": ["a"]}, "execution_data must be a dict, not list"),
         ({"execution_data": {"a": {1, 2}}}, "execution_data is not JSON"),
         ({"execution_data": {"a": datetime.datetime(2026, 1, 1)}}, "execution_data is not JSON"),
-        ({"execution_data": {MARKER_KEY: "x"}}, "'airflow_marker' of execution_data is taken"),
+        ({"execution_data": {MARKER_KEY: "x"}}, "'airflow_marker' of execution_data is reserved"),
         ({"rule": "nobody"}, "'nobody' names no rule of this tenant: 'Close tickets'"),
         ({"rule": ""}, "names no rule"),
         ({"push_outputs": ["url"]}, "push_outputs can't push"),
@@ -461,7 +461,7 @@ def test_only_failed_ones_are_retried(live: Live, status: str) -> None:
     ref = live.alga.add_execution(of, status).ref
     ended = live.task(Retry, ref=ref).run()
     assert isinstance(ended.error, errors.ConfigurationError), ended.text
-    assert f"is {status}: only" in str(ended.error)
+    assert f"is {status}: it can run again only after it has ended" in str(ended.error)
     assert live.retries == 0
 
 

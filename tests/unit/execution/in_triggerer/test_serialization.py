@@ -146,8 +146,8 @@ def test_what_a_worker_does_at_the_end_is_left_to_it(arguments: dict[str, Any]) 
         ({"on_execute_callback": called}, "callback"),
         ({"pre_execute": called}, "callback"),
         ({"inlets": [Asset("a")]}, "inlets"),
-        ({"ref": lambda context, jinja_env: "a/b/1/2"}, "ref holds function"),
-        ({"push_outputs": {"IMAGE"}}, "push_outputs holds set"),
+        ({"ref": lambda context, jinja_env: "a/b/1/2"}, "ref contains function"),
+        ({"push_outputs": {"IMAGE"}}, "push_outputs contains set"),
     ],
     ids=["on_execute_callback", "pre_execute", "inlets", "callable", "no JSON"],
 )
