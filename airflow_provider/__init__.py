@@ -1,3 +1,3 @@
-"""Airflow operators, sensors and hooks for executions that live in other systems."""
+"""Airflow operators, sensors and hooks for executions in other systems."""
 
 __version__ = "0.1.0"

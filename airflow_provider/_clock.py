@@ -1,8 +1,8 @@
 """
-The only module that knows time: all others ask here what time it is, sleep here and set deadlines here.
+The only module that knows time: all others get the time, sleep and set deadlines here.
 
-``now`` is for moments that other processes or servers see; the machine's clock may jump, so that a duration within a process is a
-difference of two ``monotonic``. What stands behind is the machine's clock, or one that tests drive (:func:`use`).
+``now`` is for moments that other processes or servers see. The machine's clock may jump, so durations within a process are differences of
+``monotonic``. Behind both is the machine's clock, or one that tests control (:func:`use`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A call that is due later."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Call nothing."""
+        """Cancel the call."""
 
 
 class Clock(Protocol):
-    """What tells the time. The functions of this module say what each method does."""
+    """A source of time. The functions of this module document the methods."""
 
     def now(self) -> float: ...
     def monotonic(self) -> float: ...
@@ -64,20 +64,20 @@ def now() -> float:
 
 
 def utc_now() -> datetime:
-    """The same as a date, in UTC."""
+    """The same as a datetime in UTC."""
     return datetime.fromtimestamp(_clock.now(), timezone.utc)
 
 
 def monotonic() -> float:
-    """Seconds since some moment; only the difference of two means something. Never goes back, and does not count while suspended."""
+    """Seconds since some moment: only differences have a meaning. Never goes back, and stands still while the machine is suspended."""
     return _clock.monotonic()
 
 
 def epoch() -> float:
     """
-    What :func:`monotonic` has to be added to for seconds since the epoch.
+    The number that, added to :func:`monotonic`, gives seconds since the epoch.
 
-    Read once and kept, it gives moments that may be compared with those of other processes, and that no jump of the machine's clock moves.
+    Read it once and keep it for moments that can be compared with other processes, and that do not follow jumps of the machine's clock.
     """
     return _clock.now() - _clock.monotonic()
 
@@ -88,29 +88,29 @@ def sleep(seconds: float) -> None:
 
 
 def asleep(seconds: float) -> Awaitable[None]:
-    """Sleep on the running event loop; 0 lets others run."""
-    return _clock.asleep(seconds)  # the awaitable itself: thousands of waits hold one each
+    """Sleep on the running event loop, for ``seconds``; 0 lets other tasks run."""
+    return _clock.asleep(seconds)  # the awaitable itself, to save memory: thousands of waits hold one each
 
 
 def call_later(seconds: float, callback: Callable[[], object]) -> Timer:
-    """Call something on the running event loop, ``seconds`` from now."""
+    """Call a function on the running event loop, ``seconds`` from now."""
     return _clock.call_later(seconds, callback)
 
 
 def run_thread(thread: threading.Thread, seconds: float) -> bool:
-    """Start a thread, and wait for its end for at most ``seconds``; whether it has ended."""
+    """Start a thread, and wait at most ``seconds`` for its end. Returns whether it has ended."""
     return _clock.run_thread(thread, seconds)
 
 
 def under_way() -> AbstractContextManager[None]:
-    """Mark what takes real time, such as a request: a clock that tests drive stands still meanwhile. Nothing on the machine's clock."""
+    """Mark what takes real time, such as a request: a test clock stands still meanwhile. No effect on the machine's clock."""
     return _clock.under_way()
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """
-    Bound a block of async code.
+    Limit the duration of a block of async code.
 
     :raises TimeoutError: if it takes longer than ``seconds``.
     """
@@ -133,7 +133,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def use(clock: Clock) -> Iterator[None]:
-    """Let another clock tell the time, for the length of a ``with`` block: for tests."""
+    """Use another clock within a ``with`` block, for tests."""
     global _clock
     before, _clock = _clock, clock
     try:

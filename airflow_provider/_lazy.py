@@ -1,4 +1,4 @@
-"""Modules that are imported on first use: parsing a DAG file must not build pydantic models or load an HTTP client."""
+"""Imports modules on first use: parsing a DAG file must not build pydantic models or load an HTTP client."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 class Lazy:
     """
-    Stands for a module until one of its names is asked for.
+    A module that is imported when one of its names is used.
 
-    :param module: its full name. For type checkers, import it under ``TYPE_CHECKING`` by the same name.
+    :param module: full name of the module. For type checkers, import it under ``TYPE_CHECKING`` with the same name.
     """
 
     def __init__(self, module: str) -> None:

@@ -1,4 +1,4 @@
-"""The exceptions of this package: one tree, each error saying what happened, to which execution, what to do next."""
+"""The exceptions of this package, in one tree. Each message says what happened, to which execution, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from airflow_provider._text import plain
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# An exception text ends up in logs, e-mails and callbacks: long enough for a cause, too short for a log.
-MAX_MESSAGE = 4_000
+MAX_MESSAGE_CHARACTERS = 4_000
+"""Maximum length of a message, which goes into logs, e-mails and callbacks: long enough for a cause, too short for a log."""
 
 
-def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
-    """Fold all white space of ``text``, take out what could colour or forge a log, and cut it to ``limit`` characters."""
+def one_line(text: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str:
+    """Collapse white space, remove what could colour or forge a log, and cut the text to ``limit`` characters."""
     folded = " ".join(plain(text).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
 class ExecutionApiError(AirflowException):
     """
-    Root of everything that this package raises.
+    Base of all errors that this package raises.
 
-    :param message: one line, without secrets, saying what happened and what to do next.
+    :param message: one line without secrets: what happened, and what to do next.
     :param system: the system's short name, such as ``buddy``.
-    :param ref: the execution's ref, where one is known.
+    :param ref: ref of the execution, if known.
     :param route: method and path template of the request, such as ``GET /workspaces/{workspace}``.
     :param status: HTTP status of the answer.
-    :param request_id: the vendor's id of the request, where it sends one.
-    :param url: the execution's page in the vendor's web interface.
+    :param request_id: the vendor's id of the request, if it sends one.
+    :param url: page of the execution in the vendor's web interface.
     """
 
     FIELDS = ("system", "ref", "route", "status", "request_id", "url")
@@ -57,27 +57,27 @@ class ExecutionApiError(AirflowException):
         self.request_id = request_id
         self.url = url
 
-    def anew(self) -> Self:
-        """The same error without its traceback: one for each of several tasks that are told of it."""
+    def copied(self) -> Self:
+        """A copy of the error without its traceback, for each of several tasks that get it."""
         return copy(self)
 
     def adding(self, text: str) -> Self:
-        """A new error, its message with one more sentence: what may be behind it, or what to do next."""
-        error = self.anew()
+        """A new error with one more sentence in its message, such as a possible cause or what to do next."""
+        error = self.copied()
         error.args = (one_line(f"{self} {text}"),)
         return error
 
     def to_event(self) -> dict[str, Any]:
-        """Give the error as JSON, small enough to travel in a trigger's event."""
+        """The error as JSON, small enough for a trigger's event."""
         fields = {name: value for name in self.FIELDS if (value := getattr(self, name)) is not None}
         return {"type": type(self).__name__, "message": str(self), **fields}
 
 
 class TransportError(ExecutionApiError):
     """
-    No answer: refused, reset, timed out, not resolved, TLS failure.
+    No answer: connection refused or reset, timeout, name not resolved, TLS failure.
 
-    :param sent: False if the request can't have reached the server, so that nothing was started by it.
+    :param sent: False if the request can't have reached the server, so that it started nothing.
     """
 
     def __init__(self, message: str, *, sent: bool = True, **fields: Any) -> None:
@@ -89,7 +89,7 @@ class StatusError(ExecutionApiError):
     """
     The API answered with an error status.
 
-    :param reason: what the answer itself says.
+    :param reason: text of the answer.
     """
 
     def __init__(self, message: str, *, reason: str | None = None, **fields: Any) -> None:
@@ -102,7 +102,7 @@ class Unauthorized(StatusError, AirflowFailException):
 
 
 class Forbidden(StatusError, AirflowFailException):
-    """403: the credential may not do this. Airflow does not retry the task."""
+    """403: the credential does not allow this. Airflow does not retry the task."""
 
 
 class NotFound(StatusError):
@@ -117,7 +117,7 @@ class RateLimited(StatusError):
     """
     429: too many requests.
 
-    :param retry_after: seconds to wait as the server says, or None.
+    :param retry_after: seconds to wait, as the server says; or None.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
@@ -127,9 +127,9 @@ class RateLimited(StatusError):
 
 class ServerError(StatusError):
     """
-    5xx, or 408: the server, or a proxy before it, failed. Whether it has done what was asked is not known.
+    5xx, or 408: the server, or a proxy in front of it, failed. Whether the request took effect is unknown.
 
-    :param retry_after: seconds to wait as the server says, or None.
+    :param retry_after: seconds to wait, as the server says; or None.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
@@ -138,7 +138,7 @@ class ServerError(StatusError):
 
 
 class ProtocolError(ExecutionApiError):
-    """The answer is not what the contract says: HTML page, truncated JSON, wrong type, too large."""
+    """The answer breaks the API's contract: an HTML page, truncated JSON, a wrong type, too large."""
 
 
 class ConfigurationError(ExecutionApiError, AirflowFailException):
@@ -147,16 +147,16 @@ class ConfigurationError(ExecutionApiError, AirflowFailException):
 
 class ConnectionMissing(ExecutionApiError):
     """
-    Airflow does not find the connection. Retried, unlike other wrong settings: Airflow says the same while its API server is away.
+    Airflow does not find the connection. Retried, unlike other wrong settings: Airflow reports the same while its API server is down.
     """
 
 
 class ExecutionError(ExecutionApiError):
-    """The execution itself, or the wait for it, did not go well."""
+    """The execution itself, or the wait for it, failed."""
 
 
 class ExecutionFailed(ExecutionError):
-    """The execution failed; or succeeded in part, or was skipped, where ``on_partial`` or ``on_skipped`` is ``"fail"``."""
+    """The execution failed; or it succeeded only in part, or was skipped, with ``on_partial`` or ``on_skipped`` set to ``"fail"``."""
 
 
 class ExecutionCancelled(ExecutionError):
@@ -164,39 +164,39 @@ class ExecutionCancelled(ExecutionError):
 
 
 class ExecutionTimedOut(ExecutionError):
-    """The execution ran into the remote system's own time limit."""
+    """The execution reached the remote system's own time limit."""
 
 
 class ExecutionWaiting(ExecutionError, AirflowFailException):
-    """The execution waits for a person, and that was not wanted, or no longer. Airflow does not retry the task."""
+    """The execution waits for a person, with ``on_waiting="fail"`` or for too long. Airflow does not retry the task."""
 
 
 class ExecutionDeadlineExceeded(ExecutionError):
-    """The operator's ``timeout`` has passed; the execution was cancelled if it was the task's own."""
+    """The operator's ``timeout`` has passed. The execution was cancelled if it was the task's own."""
 
 
 class ExecutionVanished(ExecutionError):
-    """A known execution, or what is searched for one, answers 404, and did so again after a grace time."""
+    """A known execution, or what is searched for one, answers 404, and still does so after a grace period."""
 
 
 class ExecutionUnreachable(ExecutionError):
-    """The API could not be reached for too long. The execution was left alone; a retry re-attaches to it."""
+    """The API could not be reached for too long. The execution was left alone. A retry re-attaches to it."""
 
 
 class ExecutionInterrupted(ExecutionError):
-    """The worker, or the trigger, stopped while the execution goes on; a retry re-attaches to it."""
+    """The worker, or the trigger, stopped while the execution continues. A retry re-attaches to it."""
 
 
 class StartUnknown(ExecutionError):
-    """It can't be told whether a start request took effect, so none was sent again."""
+    """It is unknown whether a start request took effect, so it was not sent again."""
 
 
 class AuditFailed(ExecutionApiError, AirflowFailException):
-    """An audit found what it is to fail on. Airflow does not retry the task: it would find the same."""
+    """An audit has findings that fail the task. Airflow does not retry it: it would find the same."""
 
 
 class OutputMissing(ExecutionError):
-    """An output named in ``push_outputs`` was not produced, or could not be passed on."""
+    """An output named in ``push_outputs`` was not produced, or can't be pushed."""
 
 
 def _tree(root: type[ExecutionApiError]) -> Iterator[type[ExecutionApiError]]:
@@ -206,7 +206,7 @@ def _tree(root: type[ExecutionApiError]) -> Iterator[type[ExecutionApiError]]:
 
 
 def from_event(event: dict[str, Any]) -> ExecutionApiError:
-    """Rebuild an error that travelled in a trigger's event; an unknown type becomes an :class:`ExecutionError`."""
+    """Rebuild an error from a trigger's event. An unknown type becomes an :class:`ExecutionError`."""
     types = {cls.__name__: cls for cls in _tree(ExecutionApiError)}
     fields = {name: event[name] for name in ExecutionApiError.FIELDS if name in event}
     return types.get(str(event.get("type")), ExecutionError)(str(event.get("message", "unknown error")), **fields)

@@ -1,4 +1,4 @@
-"""What Airflow reads at start-up. Imports nothing: every Airflow process, the command line included, pays for what is here."""
+"""What Airflow reads at start-up. It imports nothing, since every Airflow process imports it, the command line included."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-executions",
         "name": "Executions",
-        "description": "Start, wait on and read executions that live in other systems: `Buddy <https://buddy.works>`__ pipelines, "
+        "description": "Start, wait for and read executions in other systems: `Buddy <https://buddy.works>`__ pipelines, "
         "`Tracecat <https://tracecat.com>`__ workflows, `AlgaPSA <https://www.algapsa.com>`__ automation rules (experimental).",
         "versions": ["0.1.0"],
         "integrations": [
@@ -41,11 +41,11 @@ def get_provider_info() -> dict[str, Any]:
                     },
                 },
                 "conn-fields": {
-                    "workspace": _text("Workspace", "Workspace handle used where a task names none."),
-                    "project": _text("Project", "Project handle used where a task names none."),
+                    "workspace": _text("Workspace", "Workspace handle for tasks that set none."),
+                    "project": _text("Project", "Project handle for tasks that set none."),
                     "region": {
                         "label": "Region",
-                        "description": "Which cloud, if no API address is given.",
+                        "description": "Buddy's cloud, if no API address is given.",
                         "schema": {"type": ["string", "null"], "enum": ["us", "eu"], "default": "us"},
                     },
                     **_HTTP_FIELDS,
@@ -65,7 +65,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                 },
                 "conn-fields": {
-                    "workspace_id": _text("Workspace id", "UUID of the workspace used where a task names none."),
+                    "workspace_id": _text("Workspace id", "UUID of the workspace for tasks that set none."),
                     **_HTTP_FIELDS,
                 },
             },
@@ -79,7 +79,7 @@ def get_provider_info() -> dict[str, Any]:
                     "placeholders": {"host": "https://algapsa.com (self-hosted: https://HOST)", "password": "API key"},
                 },
                 "conn-fields": {
-                    "tenant_id": _text("Tenant id", "UUID of the tenant; only needed to pin the key to it."),
+                    "tenant_id": _text("Tenant id", "UUID of the tenant. Only needed to restrict the key to it."),
                     **_HTTP_FIELDS,
                 },
             },
@@ -88,7 +88,7 @@ def get_provider_info() -> dict[str, Any]:
 
 
 SYSTEMS = {"buddy": "Buddy", "tracecat": "Tracecat", "alga_psa": "AlgaPSA"}
-"""Folder to name. What goes through all systems finds them here."""
+"""Folder to name. Everything that handles all systems finds them here."""
 
 
 def _of_each_system(module: str) -> list[dict[str, Any]]:
@@ -100,10 +100,10 @@ def _text(label: str, description: str) -> dict[str, Any]:
 
 
 _HTTP_FIELDS: dict[str, Any] = {
-    "ca_bundle": _text("CA bundle", "Path of a file with the certificates to trust, for a private certificate."),
+    "ca_bundle": _text("CA bundle", "Path of a file with trusted certificates, for a private certificate."),
     "verify_tls": {
         "label": "Verify TLS",
-        "description": "Switch off only to try something out: anybody on the way can then read the token.",
+        "description": "Switch off only for tests: anyone on the network path can then read the token.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
     "request_timeout": {
@@ -113,7 +113,7 @@ _HTTP_FIELDS: dict[str, Any] = {
     },
     "max_concurrent_requests": {
         "label": "Concurrent requests",
-        "description": "Requests that one triggerer has under way at once (default 8).",
+        "description": "Maximum number of simultaneous requests of one triggerer (default 8).",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
 }

@@ -23,16 +23,17 @@ TRANSIENT_ONLY = ExceptionRetryPolicy(
                 errors.OutputMissing,
             ],
             RetryAction.RETRY,
-            reason="The trouble may pass; a retry goes on with the same execution.",
+            reason="The problem may be temporary. A retry re-attaches to the same execution.",
         ),
         RetryRule(
             errors.ExecutionApiError,
             RetryAction.FAIL,
-            reason="The execution itself, or the request for it, did not go well: a retry would only do the same again.",
+            reason="The execution, or the request for it, failed: a retry would only do the same again.",
         ),
     ]
 )
 """
-Retries what may pass (the network, the API, Airflow), and fails at once when the execution itself failed, was cancelled, timed
-out or is gone. What is none of this package's errors, such as a lost worker, is retried as usual; ``retries`` bounds all of it.
+Retries temporary problems (of the network, the API, Airflow), and fails at once if the execution itself failed, was cancelled, timed
+out or no longer exists. Everything that is not an error of this package, such as a lost worker, is retried as usual. ``retries`` limits
+all of it.
 """

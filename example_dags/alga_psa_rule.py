@@ -38,8 +38,8 @@ with DAG(
     # [START use_outputs]
     @task
     def report(result: dict[str, Any]) -> str:
-        done = result["system_fields"]
-        text = f"{done['actions_successful']} of {done['actions_total']} actions succeeded; put out: {sorted(result['outputs'])}"
+        counts = result["system_fields"]
+        text = f"{counts['actions_successful']} of {counts['actions_total']} actions succeeded; outputs: {sorted(result['outputs'])}"
         print(text)
         return text
 

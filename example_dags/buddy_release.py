@@ -49,7 +49,7 @@ with DAG(
     def say_what_broke(**context: Any) -> str:
         execution = context["ti"].xcom_pull(task_ids="release", key="execution")
         if execution is None:  # nothing was started, for example because the token was refused
-            return "release failed before there was an execution; its log says why"
+            return "release failed before an execution was started; see its log"
         broken = [step["name"] for step in execution["steps"] if step["phase"] == "FAILED"]
         text = f"{execution['ref']} ended {execution['status']} in {', '.join(broken)}: {execution['error']}"
         print(text, *execution["log_tail"][-5:], sep="\n")

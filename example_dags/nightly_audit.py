@@ -45,7 +45,7 @@ with DAG(
     def tell(**context: Any) -> str:
         ti = context["ti"]
         audit = ti.xcom_pull(task_ids="report") or ti.xcom_pull(task_ids="report", key="audit")
-        text = f"{audit['summary']}: {audit['findings']}" if audit else "The audit did not come to an end; the logs say why."
+        text = f"{audit['summary']}: {audit['findings']}" if audit else "The audit did not finish; see its logs."
         print(text)
         return text
 

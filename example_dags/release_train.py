@@ -1,6 +1,6 @@
 """
-A release over three systems: Buddy builds, Tracecat scans what was built, AlgaPSA tells the customers; the outputs of one are the inputs
-of the next.
+A release over three systems: Buddy builds, Tracecat scans what was built, AlgaPSA informs the customers. The outputs of
+each are the inputs of the next.
 
 Set ``scan`` in the run's configuration to ``enrich_broken`` to see the branch for failures say what broke.
 """
@@ -53,13 +53,13 @@ with DAG(
 
     # [START announce]
     @task
-    def announce(image: str, severity: str, told: dict[str, Any]) -> str:
-        text = f"{image} is out, severity {severity}; AlgaPSA was told in {told['duration']:.0f} s"
+    def announce(image: str, severity: str, notification: dict[str, Any]) -> str:
+        text = f"{image} is out, severity {severity}; AlgaPSA informed the customers in {notification['duration']:.0f} s"
         print(text)
         return text
 
     # The last tasks decide the state of the run: without this one, say_what_broke alone would make it a success.
-    announce(image=build.output["IMAGE"], severity=scan.output["severity"], told=tell.output)
+    announce(image=build.output["IMAGE"], severity=scan.output["severity"], notification=tell.output)
     # [END announce]
 
     # [START say_what_broke]
@@ -71,7 +71,7 @@ with DAG(
                 text = f"{name}: {execution['system']} execution {execution['ref']} ended {execution['status']}: {execution['error']}"
                 print(text, *execution["log_tail"][-5:], sep="\n")
                 return text
-        return "it did not come to an execution; the log of the task that failed says why"
+        return "no execution was started; see the log of the failed task"
 
     [build, scan, tell] >> say_what_broke()
     # [END say_what_broke]

@@ -1,4 +1,4 @@
-"""What all operators and sensors for AlgaPSA have: connection, colour, what to say of one that does not move."""
+"""The base of all operators and sensors for AlgaPSA: connection, colour, hint about executions that stay pending."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End
 
-PENDING = (
-    "Releases of AlgaPSA up to 1.4 have nothing that works executions off: one that is pending may stay so for ever. Check in AlgaPSA "
-    "whether it moves at all before you raise the timeout."
+PENDING_HINT = (
+    "Releases of AlgaPSA up to 1.4 do not process executions: a pending one may stay pending forever. Check in AlgaPSA whether it is "
+    "processed at all before you raise the timeout."
 )
 
 
@@ -42,31 +42,32 @@ class AlgaPsaTask(ExecutionTask["AlgaPsaHook"]):
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
         outcome = super()._judge(title, end, snapshot, problem)
         if outcome.error is ExecutionDeadlineExceeded and snapshot.phase is Phase.QUEUED:
-            return outcome.adding(PENDING)
+            return outcome.adding(PENDING_HINT)
         return outcome
 
 
 class AlgaPsaRun(AlgaPsaTask):
-    """Mixin of the operators that set an execution going."""
+    """Mixin of the operators that start or retry an execution."""
 
-    def _again(self, hook: AlgaPsaHook, known: Snapshot) -> Flow[Snapshot]:
-        """The one request. Refused, it may be that an earlier one, whose answer was lost, has taken effect by now."""
-        if known.phase.ended and known.phase is not Phase.FAILED:
+    def _again(self, hook: AlgaPsaHook, snapshot: Snapshot) -> Flow[Snapshot]:
+        """The one request. If it is refused, an earlier one whose answer was lost may have taken effect."""
+        if snapshot.phase.ended and snapshot.phase is not Phase.FAILED:
             raise ConfigurationError(
-                f"AlgaPSA execution {known.ref} is {known.status}: only failed ones can be retried. Execute the rule again instead.",
+                f"AlgaPSA execution {snapshot.ref} is {snapshot.status}: only failed executions can be retried. Execute the rule "
+                "again instead.",
                 system="alga_psa",
-                ref=known.ref,
+                ref=snapshot.ref,
             )
         try:
-            return (yield from hook.adapter().resume(known.ref))
+            return (yield from hook.adapter().resume(snapshot.ref))
         except Conflict:
-            now = yield from hook.adapter().read(known.ref)
-            if signature(now) == signature(known):
+            current = yield from hook.adapter().read(snapshot.ref)
+            if signature(current) == signature(snapshot):
                 raise
-            return now
+            return current
 
     def _how_to_find(self, note: Note) -> str:
-        """Where the marker is."""
+        """For the message: where the marker is."""
         if note.resumes:
-            return f"Look whether execution {note.resumes} runs again."
-        return f"Look for an execution whose trigger data holds {note.marker}; releases up to 1.4, which answer 500 to this, start none."
+            return f"Check whether execution {note.resumes} runs again."
+        return f"Search for an execution whose trigger data contains {note.marker}. Releases up to 1.4 answer 500 and start none."

@@ -1,4 +1,4 @@
-"""Operators for AlgaPSA. Experimental: releases of AlgaPSA up to 1.4 can't store executions."""
+"""Operators that execute AlgaPSA rules, and retry and read executions. Experimental: AlgaPSA up to 1.4 can't store executions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ else:
     lost_starts = Lazy("airflow_provider.alga_psa.executions.lost_starts")
     mapping = Lazy("airflow_provider.alga_psa.executions.mapping")
 
-HOUR = timedelta(hours=1)
+DEFAULT_TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class ExecutePlan:
-    """What :class:`AlgaPsaExecuteRuleOperator` executes: a rule's id, and the data without the marker."""
+    """What :class:`AlgaPsaExecuteRuleOperator` executes: the rule's id, and the data without the marker."""
 
     rule: str
     data: dict[str, Any]
@@ -46,16 +46,16 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
 
     Source: ``POST /api/v1/automation/rules/{id}/execute``.
 
-    AlgaPSA can't cancel an execution: when the task is ended, or ``timeout`` has passed, the execution goes on, and the log says so.
-    ``timeout`` is one hour by default, since an execution may stay ``pending`` for ever on current releases.
+    AlgaPSA can't cancel an execution: when the task is ended, or after ``timeout``, the execution continues, and the log says so.
+    ``timeout`` is one hour by default, since an execution may stay ``pending`` forever on current releases.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for everything about waiting, outputs and logs.
 
     :param rule: id or exact name.
-    :param execution_data: data for the execution, its ``trigger_data``. The key ``airflow_marker`` is added to it, by which a later try
+    :param execution_data: data for the execution, its ``trigger_data``. The key ``airflow_marker`` is added, by which a later attempt
         finds the execution. AlgaPSA keeps the data in plain text.
-    :param simulate: AlgaPSA's ``dry_run``: it only pretends, and the execution is completed at once.
-    :param override_conditions: execute a rule that is not active, too.
+    :param simulate: AlgaPSA's ``dry_run``: nothing is executed, and the execution is completed at once.
+    :param override_conditions: whether to execute the rule even if it is not active.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
     """
 
@@ -69,7 +69,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         execution_data: Mapping[str, Any] | None = None,
         simulate: bool = False,
         override_conditions: bool = False,
-        timeout: timedelta | float = HOUR,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
         alga_psa_conn_id: str = "alga_psa_default",
         **kwargs: Unpack[StartArguments],
     ) -> None:
@@ -87,12 +87,12 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         return list(secret_texts(self.execution_data))
 
     def _plan(self, hook: AlgaPsaHook) -> Flow[ExecutePlan]:
-        """Check the data, find the rule."""
+        """Check the data, and find the rule."""
         data = self._data()
         return ExecutePlan((yield from requests.resolve_rule(self.rule)), data)
 
     def _start(self, hook: AlgaPsaHook, plan: ExecutePlan, marker: str) -> Flow[Snapshot]:
-        """The one request that executes the rule; the marker goes beside the user's data."""
+        """The one request that executes the rule. The marker is added to the user's data."""
         execution = yield from requests.execute_rule(
             plan.rule,
             {**plan.data, mapping.MARKER_KEY: marker},
@@ -102,24 +102,24 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
 
     def _find(self, hook: AlgaPsaHook, plan: ExecutePlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """By the marker in the data."""
+        """Search by the marker in the data."""
         return (yield from lost_starts.find_started(plan.rule, marker, since))
 
     def _data(self) -> dict[str, Any]:
         """
-        The data, as it may be sent.
+        The data as plain JSON.
 
-        :raises ConfigurationError: for what is no JSON object, or holds the marker's key.
+        :raises ConfigurationError: if it is not a JSON object, or contains the marker's key.
         """
         data: Any = self.execution_data or {}
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
         if mapping.MARKER_KEY in data:
-            raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is taken by the marker of this operator.")
+            raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is reserved for this operator's marker.")
         try:
             plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"AlgaPSA: execution_data is not JSON: {type(error).__name__}. Make its values plain.") from None
+            raise ConfigurationError(f"AlgaPSA: execution_data is not JSON: {type(error).__name__}. Use only plain values.") from None
         return plain
 
 
@@ -129,7 +129,7 @@ class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsa
 
     Source: ``POST /api/v1/automation/executions/{id}/retry``. Only executions that are ``failed`` can be retried.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for everything about waiting, outputs and logs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -141,7 +141,7 @@ class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsa
         self,
         *,
         ref: str,
-        timeout: timedelta | float = HOUR,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
         alga_psa_conn_id: str = "alga_psa_default",
         **kwargs: Unpack[StartArguments],
     ) -> None:
@@ -155,7 +155,7 @@ class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsa
 
 class AlgaPsaGetExecutionOperator(AlgaPsaTask, ExecutionGetOperator["AlgaPsaHook"]):
     """
-    Read an AlgaPSA execution as it is, without waiting for anything.
+    Read an AlgaPSA execution as it is, without waiting.
 
     Source: ``GET /api/v1/automation/executions/{id}``.
 

@@ -6,9 +6,9 @@ import re
 
 from airflow_provider.errors import ConfigurationError
 
-FORM = "0b54a1f2-7c3e-4d58-9b1a-2f6e8d0c4a77"
+REF_FORM = "0b54a1f2-7c3e-4d58-9b1a-2f6e8d0c4a77"
 UUID = r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-"""Pattern of an id, of any version, as AlgaPSA checks it."""
+"""Pattern of an id (a UUID of any version), as AlgaPSA checks it."""
 
 
 def is_uuid(text: object) -> bool:
@@ -21,12 +21,11 @@ def parse_ref(ref: object) -> str:
     Check a ref.
 
     :returns: the ref in lower case.
-
     :raises ConfigurationError: if it is not a ref.
     """
     text = str(ref).strip()
     if not is_uuid(text):
         raise ConfigurationError(
-            f"{text[:200]!r} is not the ref of an AlgaPSA execution: that is its UUID, such as {FORM}.", system="alga_psa"
+            f"{text[:200]!r} is not the ref of an AlgaPSA execution. The ref is its UUID, such as {REF_FORM}.", system="alga_psa"
         )
     return text.lower()

@@ -1,4 +1,4 @@
-"""Sensors for AlgaPSA. Experimental: releases of AlgaPSA up to 1.4 can't store executions."""
+"""Sensors that wait for AlgaPSA executions. Experimental: releases of AlgaPSA up to 1.4 can't store executions."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.signatures import SearchArguments, SensorArguments
 
 TRIGGER_TYPES = ("time_based", "event_based", "condition_based", "manual", "recurring", "webhook")
+"""AlgaPSA's trigger types of executions."""
 
 
 class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor["AlgaPsaHook"]):
     """
-    Wait for an AlgaPSA execution that somebody, or something, else started.
+    Wait for an AlgaPSA execution that somebody or something else started.
 
     Source: ``GET /api/v1/automation/executions/{id}``.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for everything about waiting and outputs.
 
     :param ref: the execution's UUID.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
@@ -49,19 +50,19 @@ class AlgaPsaExecutionSensor(AlgaPsaTask, ExecutionSensor["AlgaPsaHook"]):
 
 class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
     """
-    Wait for an execution of an AlgaPSA rule that somebody else, an event or a schedule starts: find it, then follow it to its end.
+    Wait for an execution of an AlgaPSA rule that somebody else, an event or a schedule starts: find it, then wait for its end.
 
     Source: ``GET /api/v1/automation/executions``, then ``GET /api/v1/automation/executions/{id}``.
 
-    A retry in AlgaPSA sets an execution's start anew: it may come into the bounds by that.
+    A retry in AlgaPSA changes the start time of an execution, which may bring it within the bounds.
 
     .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
-        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for everything about waiting and outputs.
 
     :param rule: id or exact name.
     :param trigger_type: only executions of this trigger type, such as ``event_based``.
-    :param trigger_data: only executions whose data holds these entries, each exactly as given.
-    :param dry_runs: whether a dry run may be the one.
+    :param trigger_data: only executions whose data contains exactly these entries.
+    :param dry_runs: whether to include dry runs.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
     """
 
@@ -86,9 +87,9 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         self.alga_psa_conn_id = alga_psa_conn_id
 
     def _where(self, hook: AlgaPsaHook) -> tuple[str, dict[str, object]]:
-        """Which rule, and which of its executions."""
+        """The rule, and the criteria for its executions."""
         if not str(self.rule or "").strip():
-            raise ConfigurationError("AlgaPSA: rule is empty. Give the rule's id or exact name.")
+            raise ConfigurationError("AlgaPSA: rule is empty. Set the id or exact name of the rule.")
         if self.trigger_type:
             try:
                 one_of(self.trigger_type, TRIGGER_TYPES, "trigger_type")
@@ -106,11 +107,11 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         return f"rule {self.rule!r}{about}", where
 
     def _data(self) -> dict[str, Any]:
-        given: Any = self.trigger_data or {}
-        if not isinstance(given, Mapping):
-            raise ConfigurationError(f"AlgaPSA: trigger_data must be a dict, not {type(given).__name__}.")
+        criteria: Any = self.trigger_data or {}
+        if not isinstance(criteria, Mapping):
+            raise ConfigurationError(f"AlgaPSA: trigger_data must be a dict, not {type(criteria).__name__}.")
         try:
-            data: dict[str, Any] = json.loads(json.dumps(dict(given), allow_nan=False))
+            data: dict[str, Any] = json.loads(json.dumps(dict(criteria), allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"AlgaPSA: trigger_data is not JSON: {type(error).__name__}. Make its values plain.") from None
+            raise ConfigurationError(f"AlgaPSA: trigger_data is not JSON: {type(error).__name__}. Use only plain values.") from None
         return data

@@ -1,4 +1,4 @@
-"""Triggers for watchers of assets: events when executions in AlgaPSA have ended. Experimental, as all of AlgaPSA."""
+"""Triggers for asset watchers: an event for each AlgaPSA execution that ends. Experimental, like all of AlgaPSA."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 class AlgaPsaRuleFinishedTrigger(ExecutionFinishedTrigger):
     """
-    An event for each execution of an AlgaPSA rule that ends, whoever started it.
+    Emit an event for each execution of an AlgaPSA rule that ends, whoever started it.
 
-    Source: ``GET /api/v1/automation/executions``, then ``GET /api/v1/automation/executions/{id}`` of those that have ended.
+    Source: ``GET /api/v1/automation/executions``, then ``GET /api/v1/automation/executions/{id}`` for those that have ended.
 
     .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
         ``phases``, ``catch_up`` and ``poll_interval``.
 
     :param rule: id or exact name.
     :param trigger_type: only executions of this trigger type, such as ``event_based``.
-    :param trigger_data: only executions whose data holds these entries, each exactly as given; JSON.
-    :param dry_runs: whether dry runs count.
+    :param trigger_data: only executions whose data contains exactly these entries; JSON.
+    :param dry_runs: whether to include dry runs.
     :param alga_psa_conn_id: connection of type ``alga_psa``.
     """
 
@@ -58,5 +58,5 @@ class AlgaPsaRuleFinishedTrigger(ExecutionFinishedTrigger):
         return AlgaPsaHook(self.alga_psa_conn_id)
 
     def where(self, hook: AlgaPsaHook) -> dict[str, Any]:
-        """Which rule, and what its executions were triggered by."""
+        """The rule, and the trigger type of its executions."""
         return {"rule": self.rule, "trigger_type": self.trigger_type or None}

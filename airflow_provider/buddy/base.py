@@ -1,4 +1,4 @@
-"""What all operators and sensors for Buddy have: connection, link, colour."""
+"""The base of all operators and sensors for Buddy: connection, link, colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates of a Buddy execution: which one waits, and which operation lets it go on."""
+"""The gates of a Buddy execution: which one waits, and which operation opens it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ OPERATIONS = {
     "WAITING_FOR_SETTABLE_VARIABLES": "SET_VARIABLES",
     "WAITING_FOR_VT_SESSION": "APPROVE_VT",
 }
-"""Status of a gate to the operation that lets it go on."""
+"""Status of a gate to the operation that opens it."""
 
 
 @dataclass(frozen=True)
 class ApprovePlan:
-    """What :class:`BuddyApproveExecutionOperator` answers: the execution, its gates that wait and are meant, and the variables."""
+    """What :class:`BuddyApproveExecutionOperator` approves: the execution, its waiting gates that match, and the variables."""
 
     execution: models.Execution
     gates: Sequence[models.ActionExecution]
     variables: list[dict[str, Any]]
 
 
-def the_gate(plan: ApprovePlan, ref: str, *, named: bool) -> models.ActionExecution | None:
+def waiting_gate(plan: ApprovePlan, ref: str, *, named: bool) -> models.ActionExecution | None:
     """
-    The gate to answer; None if only the execution's own status shows it.
+    The gate to approve; None if only the status of the execution shows it.
 
+    :param ref: the execution, for messages.
     :param named: whether the task names the gate.
-    :raises ConfigurationError: if none waits, or several do.
+    :raises ConfigurationError: if no gate waits, or several do.
     """
     execution, gates = plan.execution, plan.gates
     if len(gates) == 1:
@@ -43,24 +44,24 @@ def the_gate(plan: ApprovePlan, ref: str, *, named: bool) -> models.ActionExecut
     if not gates and execution.status.startswith("WAITING_FOR_") and not named:
         return None
     waiting = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
-    there = ", ".join(f"{item.action.name!r} ({item.id})" for item in waiting) or "none"
-    what = "several gates wait; name one by approve_action_id" if gates else "no such gate waits"
+    names = ", ".join(f"{item.action.name!r} ({item.id})" for item in waiting) or "none"
+    problem = "several gates wait; name one with approve_action_id" if gates else "no such gate waits"
     raise ConfigurationError(
-        f"Buddy execution {ref} is {execution.status}: {what}. Waiting: {there}. See {execution.html_url}",
+        f"Buddy execution {ref} is {execution.status}: {problem}. Waiting: {names}. See {execution.html_url}",
         system="buddy",
         ref=ref,
         url=execution.html_url,
     )
 
 
-def asked_for(plan: ApprovePlan, ref: str, *, named: bool) -> str:
+def requested_operation(plan: ApprovePlan, ref: str, *, named: bool) -> str:
     """
-    The operation that the gate asks for.
+    The operation that the gate needs. Parameters: see :func:`waiting_gate`.
 
-    :raises ConfigurationError: if there is no gate that asks for one.
+    :raises ConfigurationError: if no gate needs one.
     """
-    gate = the_gate(plan, ref, named=named)
+    gate = waiting_gate(plan, ref, named=named)
     status = gate.status if gate else plan.execution.status
     if status not in OPERATIONS:
-        raise ConfigurationError(f"Buddy execution {ref} is {status}: give the operation that lets it go on.", system="buddy")
+        raise ConfigurationError(f"Buddy execution {ref} is {status}: set the operation to send.", system="buddy")
     return OPERATIONS[status]

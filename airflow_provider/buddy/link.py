@@ -1,4 +1,4 @@
-"""The link to a Buddy execution. Light: Airflow imports it when it looks for providers."""
+"""The link from a task to its Buddy execution. Airflow imports it when it discovers providers, so it imports little."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from airflow_provider.execution.tasks.link import ExecutionLink
 
 
 class BuddyExecutionLink(ExecutionLink):
-    """From the task to the execution's page in Buddy."""
+    """Links to the execution's page in Buddy."""
 
     name = "Buddy execution"

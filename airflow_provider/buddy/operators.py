@@ -1,4 +1,4 @@
-"""Operators for Buddy."""
+"""Operators that run, resume, cancel, approve and read Buddy executions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider._lazy import Lazy
 from airflow_provider.buddy.base import BuddyTask
-from airflow_provider.buddy.gates import OPERATIONS, ApprovePlan, Operation, asked_for, the_gate
+from airflow_provider.buddy.gates import OPERATIONS, ApprovePlan, Operation, requested_operation, waiting_gate
 from airflow_provider.buddy.ref import BuddyRef, action_target
 from airflow_provider.errors import (
     ConfigurationError,
@@ -50,7 +50,7 @@ else:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What :class:`BuddyRunPipelineOperator` starts; ``body`` is the request's, without the comment."""
+    """What :class:`BuddyRunPipelineOperator` starts. ``body``: body of the request, without the comment."""
 
     workspace: str
     project: str
@@ -65,23 +65,23 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
     Source: ``POST /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions``.
 
     .. seealso::
-        :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+        :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for everything about waiting, outputs and logs.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.
     :param project: project handle; by default the connection's.
-    :param branch: branch to run on, for pipelines with several refs. At most one of branch, tag, pull_request.
+    :param branch: branch to run on, for pipelines with several Git refs. At most one of branch, tag and pull_request.
     :param tag: tag to run on.
     :param pull_request: pull request to run on.
-    :param revision: commit, or ``HEAD``.
+    :param revision: commit hash, or ``HEAD``.
     :param variables: variables to pass, name to value.
-    :param secret_variables: variables to pass that Buddy is to keep encrypted; Airflow redacts them as rendered fields.
-    :param comment: comment of the execution. A marker is put behind it, by which a later try finds the execution.
+    :param secret_variables: variables to pass that Buddy encrypts; Airflow redacts them in rendered fields.
+    :param comment: comment of the execution. A marker is appended, by which a later attempt finds the execution.
     :param priority: ``LOW``, ``NORMAL`` or ``HIGH``.
     :param refresh: deploy from scratch.
     :param clear_cache: clear the pipeline's cache first.
-    :param delay_until: moment (ISO 8601 or datetime) before which Buddy does not run it.
-    :param actions_to_run: ids or names of the only actions to run; default: as the pipeline defines.
+    :param delay_until: moment (ISO 8601 or datetime) at which Buddy runs it.
+    :param actions_to_run: ids or names of the actions to run; by default those that the pipeline defines.
     :param environment: Buddy environment.
     :param buddy_conn_id: connection of type ``buddy``.
     """
@@ -152,7 +152,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
         return _values(self.secret_variables)
 
     def _plan(self, hook: BuddyHook) -> Flow[RunPlan]:
-        """Check the arguments, find the pipeline and its actions."""
+        """Check the arguments, and find the pipeline and its actions."""
         body = self._body()
         workspace, project = hook.namespace()
         pipeline = yield from requests.resolve_pipeline(workspace, project, self.pipeline)
@@ -161,21 +161,21 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
         return RunPlan(workspace, project, pipeline, body)
 
     def _start(self, hook: BuddyHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
-        """The one request that runs the pipeline; the marker goes behind the user's comment."""
-        place = plan.workspace, plan.project, plan.pipeline
+        """The one request that runs the pipeline. The marker is appended to the user's comment."""
+        path = plan.workspace, plan.project, plan.pipeline
         comment = f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
-        execution = yield from requests.run_pipeline(*place, {**plan.body, "comment": comment})
-        return mapping.snapshot_of(BuddyRef(*place, execution.id), execution)
+        execution = yield from requests.run_pipeline(*path, {**plan.body, "comment": comment})
+        return mapping.snapshot_of(BuddyRef(*path, execution.id), execution)
 
     def _find(self, hook: BuddyHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """By the marker in the comment."""
+        """Search by the marker in the comment."""
         return (yield from lost_starts.find_started(plan.workspace, plan.project, plan.pipeline, marker, since))
 
     def _body(self) -> dict[str, Any]:
         """
-        The request's body, without the comment.
+        The body of the request, without the comment.
 
-        :raises ConfigurationError: for arguments that Buddy would refuse, or take for something else.
+        :raises ConfigurationError: for arguments that Buddy would refuse or misunderstand.
         """
         return bodies.run_body(
             branch=self.branch,
@@ -193,12 +193,12 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
 
 
 class _OnExecution(BuddyTask):
-    """An operator that acts on the execution which ``ref`` names."""
+    """An operator that acts on the execution ``ref``."""
 
     ref: str
 
     def _execution(self) -> str:
-        """The execution; of an action execution's ref, the execution that it belongs to."""
+        """The execution. For the ref of an action execution, the execution that it belongs to."""
         return str(BuddyRef.parse(self.ref).whole)
 
 
@@ -207,9 +207,9 @@ class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator["BuddyHo
     Run an ended Buddy execution again, from where it failed, wait for it, and push its outputs to XCom.
 
     Source: ``PATCH .../executions/:execution_id`` with ``RETRY``. Buddy retries executions that failed or were cancelled. Whether the
-    execution keeps its id is not documented: the result's ``ref`` tells.
+    execution keeps its id is not documented: see the result's ``ref``.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for everything about waiting, outputs and logs.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -221,16 +221,16 @@ class BuddyRetryExecutionOperator(_OnExecution, ExecutionResumeOperator["BuddyHo
         super().__init__(ref=ref, **kwargs)
         self.buddy_conn_id = buddy_conn_id
 
-    def _again(self, hook: BuddyHook, known: Snapshot) -> Flow[Snapshot]:
-        """The one request; a refusal is explained."""
+    def _again(self, hook: BuddyHook, snapshot: Snapshot) -> Flow[Snapshot]:
+        """The one request. A refusal is explained."""
         try:
-            return (yield from super()._again(hook, known))
+            return (yield from super()._again(hook, snapshot))
         except (Unauthorized, Forbidden, NotFound, RateLimited):
             raise
         except StatusError as error:
             raise error.adding(
-                f"The execution is {known.status}; Buddy retries those that failed or were cancelled, and can't retry on a pipeline "
-                "with wildcard refs: run that again by BuddyRunPipelineOperator with a branch.",
+                f"The execution is {snapshot.status}; Buddy retries executions that failed or were cancelled, and none of a pipeline "
+                "with wildcard refs: run that again with BuddyRunPipelineOperator and a branch.",
             ) from None
 
 
@@ -238,8 +238,8 @@ class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["BuddyH
     """
     Cancel a Buddy execution, and wait until it has ended.
 
-    Source: ``PATCH .../executions/:execution_id`` with ``CANCEL``. It is also the only way to decline an approval. One that has ended is
-    left at that; the result tells how it ended.
+    Source: ``PATCH .../executions/:execution_id`` with ``CANCEL``. This is also the only way to decline an approval. Nothing is sent if the
+    execution has ended already; the result says how it ended.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -254,19 +254,19 @@ class BuddyCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["BuddyH
 
 class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHook", ApprovePlan]):
     """
-    Let a Buddy execution go on that waits at a gate, or run a delayed one now; then follow it to its end.
+    Approve a Buddy execution that waits at a gate, or run a delayed one now, and wait for its end.
 
-    Source: ``PATCH .../executions/:execution_id``. The execution is not this task's own: it is cancelled neither with the task nor when
-    ``timeout`` has passed (``cancel_on_kill`` has no effect). The task fails for good if no gate waits yet: let a task before it end at
-    the gate, by ``on_waiting="succeed"``.
+    Source: ``PATCH .../executions/:execution_id``. The execution is not this task's own: it is cancelled neither with the task nor after
+    ``timeout`` (``cancel_on_kill`` has no effect). The task fails without retries if no gate waits yet: let the previous task end at the
+    gate, with ``on_waiting="succeed"``.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
-    :param operation: ``APPLY``, ``APPLY_VARIABLES``, ``SET_VARIABLES``, ``APPROVE_VT`` or ``RUN_DELAYED``; by default what the gate
-        that waits asks for.
+    :param operation: ``APPLY``, ``APPLY_VARIABLES``, ``SET_VARIABLES``, ``APPROVE_VT`` or ``RUN_DELAYED``; by default the
+        operation that the waiting gate needs.
     :param variables: values for the variables that the gate asks for, name to value.
-    :param secret_variables: the same for those that Buddy is to keep encrypted; Airflow redacts them as rendered fields.
-    :param approve_action_id: the gate, if several wait at once: id of its action execution or its action, or its name.
-    :param buddy_conn_id: connection of type ``buddy``; its user may have to be another than the one that started the execution.
+    :param secret_variables: the same for variables that Buddy encrypts; Airflow redacts them in rendered fields.
+    :param approve_action_id: the gate, if several wait: id of its action execution or its action, or its name.
+    :param buddy_conn_id: connection of type ``buddy``. A gate may require another user than the one that started the execution.
     """
 
     template_fields: Sequence[str] = (
@@ -280,7 +280,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
     owns_execution = False
     can_start_again = False
-    started_word: ClassVar[str] = "goes on"
+    started_word: ClassVar[str] = "continues"
 
     def __init__(
         self,
@@ -305,7 +305,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
         return _values(self.secret_variables)
 
     def _plan(self, hook: BuddyHook) -> Flow[ApprovePlan]:
-        """Check the arguments, and find the gate that waits."""
+        """Check the arguments, and find the waiting gate."""
         variables = bodies.variable_list(self.variables, self.secret_variables)
         if self.operation:
             try:
@@ -314,25 +314,24 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
                 raise ConfigurationError(f"Buddy: {error}.", system="buddy") from None
         execution = yield from requests.get_execution(self._execution())
         gates = [item for item in execution.action_executions if item.status.startswith("WAITING_FOR_")]
-        asked = self.approve_action_id
-        if asked not in (None, ""):
-            named = [item for item in gates if str(asked) in (item.id, str(item.action.id), item.action.name)]
-            gates = named
+        gate = self.approve_action_id
+        if gate not in (None, ""):
+            gates = [item for item in gates if str(gate) in (item.id, str(item.action.id), item.action.name)]
         return ApprovePlan(execution, gates, variables)
 
     def _mark(self, plan: ApprovePlan, marker: str) -> str:
-        """The gate, or what shows that there is one: once it no longer waits, somebody has approved."""
+        """The gate, or the status that shows it: once it no longer waits, somebody has approved it."""
         return f"gate {plan.gates[0].id}" if plan.gates else f"status {plan.execution.status}"
 
     def _start(self, hook: BuddyHook, plan: ApprovePlan, marker: str) -> Flow[Snapshot]:
-        """The one request; a refusal is explained."""
+        """The one request. A refusal is explained."""
         execution, variables = plan.execution, plan.variables
-        operation = self.operation or asked_for(plan, self.ref, named=bool(self.approve_action_id))
-        gate = the_gate(plan, self.ref, named=bool(self.approve_action_id)) if operation != "RUN_DELAYED" else None
+        operation = self.operation or requested_operation(plan, self.ref, named=bool(self.approve_action_id))
+        gate = waiting_gate(plan, self.ref, named=bool(self.approve_action_id)) if operation != "RUN_DELAYED" else None
         if operation in ("APPLY_VARIABLES", "SET_VARIABLES") and not variables:
-            asked = ", ".join(variable.key for variable in gate.action.variables) if gate else ""
+            names = ", ".join(variable.key for variable in gate.action.variables) if gate else ""
             raise ConfigurationError(
-                f"Buddy execution {self.ref}: {operation} needs variables{f': the gate asks for {asked}' if asked else ''}.",
+                f"Buddy execution {self.ref}: {operation} needs variables{f': the gate asks for {names}' if names else ''}.",
                 system="buddy",
                 ref=self.ref,
             )
@@ -342,24 +341,24 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
             raise
         except StatusError as error:
             raise error.adding(
-                "The gate may be closed to whoever started the execution (prevent_self_approval), or open to some people only "
-                "(permissions): approve by a connection with the token of somebody who may."
+                "The gate may not allow approval by the user who started the execution (prevent_self_approval), or only by some users "
+                "(permissions): approve with a connection of a user who may."
                 if isinstance(error, Forbidden)
-                else f"The execution is {execution.status}; somebody may have been quicker.",
+                else f"The execution is {execution.status}; somebody may have approved it already.",
             ) from None
         return mapping.snapshot_of(BuddyRef.parse(self._execution()), changed)
 
     def _find(self, hook: BuddyHook, plan: ApprovePlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether the gate no longer waits."""
+        """The execution, if the gate no longer waits."""
         execution = yield from requests.get_execution(self._execution())
         waits = {f"gate {item.id}" for item in execution.action_executions if item.status.startswith("WAITING_FOR_")}
-        seen = mapping.snapshot_of(BuddyRef.parse(self._execution()), execution)
-        return ([] if marker in {*waits, f"status {execution.status}"} else [seen]), True
+        snapshot = mapping.snapshot_of(BuddyRef.parse(self._execution()), execution)
+        return ([] if marker in {*waits, f"status {execution.status}"} else [snapshot]), True
 
 
 class BuddyGetExecutionOperator(_OnExecution, ExecutionGetOperator["BuddyHook"]):
     """
-    Read a Buddy execution as it is, without waiting for anything: status, actions, variables, the end of its log.
+    Read a Buddy execution as it is, without waiting: status, actions, variables, the tail of its log.
 
     Source: ``GET .../executions/:execution_id``.
 
@@ -378,15 +377,15 @@ class BuddyGetExecutionOperator(_OnExecution, ExecutionGetOperator["BuddyHook"])
 
 class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator["BuddyHook"]):
     """
-    Read what one action of a Buddy execution did: details, variables, the end of its log; the whole log to ``log_path``.
+    Read what one action of a Buddy execution did: details, variables, the tail of its log; with ``log_path``, the whole log.
 
     Source: ``GET .../executions/:execution_id/action_executions/:action_execution_id``.
 
     .. seealso:: :class:`~airflow_provider.execution.tasks.existing.ExecutionGetOperator` for outputs and logs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
-    :param action: the action's id or name; goes before the action execution that ``ref`` may name.
-    :param which: of several action executions, such as loops and retries make, the ``"last"``, the ``"first"`` or ``"all"``.
+    :param action: id or name of the action; overrides the action execution in ``ref``.
+    :param which: which of several action executions, such as those of loops and retries: the ``"last"``, the ``"first"`` or ``"all"``.
     :param buddy_conn_id: connection of type ``buddy``.
     """
 
@@ -422,19 +421,19 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
 
     Source: ``GET .../pipelines/:pipeline_id/actions/:action_id``.
 
-    Secrets are left out: ``login``, ``password``, what is secret by its name or its shape, values of encrypted variables; and, of types
-    that are not modelled field by field, whatever is not known to be harmless.
+    Secrets are left out: ``login``, ``password``, fields that are secret by their name or shape, and values of encrypted variables. For
+    types that are not modelled field by field, all fields are left out that are not known to be harmless.
 
     :param pipeline: id, identifier or name.
     :param action: id or name.
     :param workspace: workspace handle; by default the connection's.
     :param project: project handle; by default the connection's.
-    :param reveal_fields: names of fields that may go into XCom all the same.
+    :param reveal_fields: names of fields that may go into XCom nevertheless.
     :param buddy_conn_id: connection of type ``buddy``.
     """
 
     template_fields: Sequence[str] = ("pipeline", "action", "workspace", "project", "reveal_fields", "buddy_conn_id")
-    operator_extra_links = ()  # it is about no execution
+    operator_extra_links = ()  # it is not about an execution
 
     def __init__(
         self,
@@ -457,9 +456,9 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
-        Read it.
+        Read the definition.
 
-        :returns: its fields as Buddy names them, and under ``omitted`` the names of those that were left out.
+        :returns: its fields, with Buddy's names, and in ``omitted`` the names of the fields that were left out.
         :raises ConfigurationError: if there is no such pipeline or action, or several of that name.
         """
         from airflow_provider.buddy.executions.redacted_definition import without_secrets

@@ -7,14 +7,14 @@ from typing import Any
 
 from airflow_provider.errors import ConfigurationError
 
-SHORT_REVISION = 7
-"""Minimum number of characters of an abbreviated commit."""
-FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
+MIN_REVISION_CHARACTERS = 7
+"""Minimum length of an abbreviated commit hash."""
+REF_FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
 
 
 @dataclass(frozen=True)
 class BuddyRef:
-    """A parsed ref. Execution ids count from 1 in each pipeline, so all four parts are needed."""
+    """A parsed ref. Execution ids start at 1 in each pipeline, so all four parts are needed."""
 
     workspace: str
     project: str
@@ -32,11 +32,11 @@ class BuddyRef:
         parts = str(ref).strip().split("/")
         if len(parts) in (4, 5) and all(part.strip() for part in parts) and parts[2].isdecimal() and parts[3].isdecimal():
             return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4] if len(parts) == 5 else None)
-        raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {FORM}.", system="buddy")
+        raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {REF_FORM}.", system="buddy")
 
     @property
     def path(self) -> dict[str, Any]:
-        """Path fields of the execution routes."""
+        """Path parameters of the routes for executions."""
         return {"workspace": self.workspace, "project": self.project, "pipeline": self.pipeline, "execution": self.execution}
 
     @property
@@ -51,9 +51,10 @@ class BuddyRef:
 
 def action_target(ref: str, action: int | str | None) -> str:
     """
-    The ref of an action execution, or of the execution whose action ``action`` names.
+    The ref of an action execution; with ``action``, the ref of its execution.
 
-    :raises ConfigurationError: if neither names an action.
+    :param action: id or name of the action; overrides the action execution in ``ref``.
+    :raises ConfigurationError: if neither argument names an action.
     """
     parsed = BuddyRef.parse(ref)
     if action in (None, "") and parsed.action_execution is None:
@@ -70,5 +71,5 @@ def action_execution_of(ref: object) -> tuple[BuddyRef, str]:
     """
     parsed = BuddyRef.parse(ref)
     if parsed.action_execution is None:
-        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {FORM}.", system="buddy")
+        raise ConfigurationError(f"{ref!r} names no action execution. It looks like {REF_FORM}.", system="buddy")
     return parsed, parsed.action_execution

@@ -1,4 +1,4 @@
-"""Sensors for Buddy."""
+"""Sensors that wait for Buddy executions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider.buddy.base import BuddyTask
-from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef, action_target
+from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS, BuddyRef, action_target
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 class BuddyExecutionSensor(BuddyTask, ExecutionSensor["BuddyHook"]):
     """
-    Wait for a Buddy execution that somebody, or something, else started.
+    Wait for a Buddy execution that somebody or something else started.
 
     Source: ``GET /workspaces/:workspace/projects/:project_name/pipelines/:pipeline_id/executions/:execution_id``.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for everything about waiting and outputs.
 
     :param ref: the execution, such as ``workspace/project/89/4098``.
     :param buddy_conn_id: connection of type ``buddy``.
@@ -40,7 +40,7 @@ class BuddyExecutionSensor(BuddyTask, ExecutionSensor["BuddyHook"]):
         self.buddy_conn_id = buddy_conn_id
 
     def _target(self, hook: BuddyHook) -> Target:
-        """The execution; of an action execution's ref, the execution that it belongs to."""
+        """The execution. For the ref of an action execution, the execution that it belongs to."""
         return Target(str(BuddyRef.parse(self.ref).whole))
 
 
@@ -50,15 +50,16 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
 
     Source: ``GET .../executions/:execution_id``, and ``GET .../action_executions/:action_execution_id`` at the end.
 
-    An action that the execution ended without running counts as skipped. A failed action may be run again by Buddy itself
+    An action that did not run before the execution ended counts as skipped. A failed action may be run again by Buddy itself
     (``retry_count``): with ``which="last"`` the sensor fails only when a later action has begun or the execution has ended.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for everything about waiting and outputs.
 
     :param ref: an action execution (``workspace/project/89/4098/<action execution id>``), or an execution together with ``action``.
-    :param action: the action's id or name; goes before the action execution that ``ref`` may name.
-    :param which: of several action executions, such as loops and retries make: the ``"last"`` of those begun so far; the ``"first"``;
-        or ``"all"``, over when a later action has begun or the execution has ended, and failed if one of them has. For a loop: ``"all"``.
+    :param action: id or name of the action; overrides the action execution in ``ref``.
+    :param which: which of several action executions, such as those of loops and retries: the ``"last"`` that has begun so far; the
+        ``"first"``; or ``"all"``, which end when a later action has begun or the execution has ended, and fail if one of them failed. For
+        loops: ``"all"``.
     :param buddy_conn_id: connection of type ``buddy``.
     """
 
@@ -89,19 +90,19 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
 
 class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
     """
-    Wait for an execution of a Buddy pipeline that somebody else starts: find it, then follow it to its end.
+    Wait for an execution of a Buddy pipeline that somebody else starts: find it, then wait for its end.
 
     Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id``.
 
     .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds,
-        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+        :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for everything about waiting and outputs.
 
     :param pipeline: id, identifier or name.
     :param workspace: workspace handle; by default the connection's.
     :param project: project handle; by default the connection's.
     :param branch: only executions on this branch.
     :param tag: only executions on this tag.
-    :param revision: only executions of this commit, in full or its first 7 characters at least.
+    :param revision: only executions of this commit: its full hash, or at least its first 7 characters.
     :param comment: only executions whose comment contains this text.
     :param buddy_conn_id: connection of type ``buddy``.
     """
@@ -142,11 +143,11 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
         self.buddy_conn_id = buddy_conn_id
 
     def _where(self, hook: BuddyHook) -> tuple[str, dict[str, object]]:
-        """Which pipeline, and which of its executions."""
+        """The pipeline, and the criteria for its executions."""
         workspace, project = hook.namespace()
-        asked = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}
-        if len(str(asked.get("revision", "0000000"))) < SHORT_REVISION:
-            raise ConfigurationError(f"Buddy: revision {self.revision!r} is too short: give {SHORT_REVISION} characters at least.")
-        about = "".join(f", {name} {value!r}" for name, value in asked.items())
-        where = {"workspace": workspace, "project": project, "pipeline": self.pipeline, **asked}
+        criteria = {name: value for name in ("branch", "tag", "revision", "comment") if (value := getattr(self, name))}
+        if len(str(criteria.get("revision", "0000000"))) < MIN_REVISION_CHARACTERS:
+            raise ConfigurationError(f"Buddy: revision {self.revision!r} is too short: give at least {MIN_REVISION_CHARACTERS} characters.")
+        about = "".join(f", {name} {value!r}" for name, value in criteria.items())
+        where = {"workspace": workspace, "project": project, "pipeline": self.pipeline, **criteria}
         return f"pipeline {self.pipeline!r} in {workspace}/{project}{about}", where

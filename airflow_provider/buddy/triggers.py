@@ -1,11 +1,11 @@
-"""Triggers for watchers of assets: events when executions in Buddy have ended."""
+"""Triggers for asset watchers: an event for each Buddy execution that ends."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider.buddy.ref import SHORT_REVISION
+from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
     """
-    An event for each execution of a Buddy pipeline that ends, whoever started it.
+    Emit an event for each execution of a Buddy pipeline that ends, whoever started it.
 
-    Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id`` of those that have ended.
+    Source: ``GET .../pipelines/:pipeline_id/executions``, then ``GET .../executions/:execution_id`` for those that have ended.
 
     .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
         ``phases``, ``catch_up`` and ``poll_interval``.
@@ -26,7 +26,7 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
     :param project: project handle; by default the connection's.
     :param branch: only executions on this branch.
     :param tag: only executions on this tag.
-    :param revision: only executions of this commit, in full or its first 7 characters at least.
+    :param revision: only executions of this commit: its full hash, or at least its first 7 characters.
     :param comment: only executions whose comment contains this text.
     :param buddy_conn_id: connection of type ``buddy``.
     """
@@ -48,8 +48,8 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if revision and len(revision) < SHORT_REVISION:
-            raise ValueError(f"revision {revision!r} is too short: give {SHORT_REVISION} characters at least")
+        if revision and len(revision) < MIN_REVISION_CHARACTERS:
+            raise ValueError(f"revision {revision!r} is too short: give at least {MIN_REVISION_CHARACTERS} characters")
         self.pipeline = pipeline
         self.workspace = workspace
         self.project = project
@@ -66,6 +66,6 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
         return BuddyHook(self.buddy_conn_id, workspace=self.workspace, project=self.project)
 
     def where(self, hook: BuddyHook) -> dict[str, Any]:
-        """Which pipeline."""
+        """The pipeline."""
         workspace, project = hook.namespace()
         return {"workspace": workspace, "project": project, "pipeline": self.pipeline}

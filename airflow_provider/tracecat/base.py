@@ -1,4 +1,4 @@
-"""What all operators and sensors for Tracecat have: connection, link, colour."""
+"""The base of all operators and sensors for Tracecat: connection, link, colour."""
 
 from __future__ import annotations
 

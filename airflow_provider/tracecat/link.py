@@ -1,4 +1,4 @@
-"""The link to a Tracecat execution. Light: Airflow imports it when it looks for providers."""
+"""The link from a task to its Tracecat execution. Airflow imports it when it discovers providers, so it imports little."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from airflow_provider.execution.tasks.link import ExecutionLink
 
 
 class TracecatExecutionLink(ExecutionLink):
-    """From the task to the execution's page in Tracecat."""
+    """Links to the execution's page in Tracecat."""
 
     name = "Tracecat execution"

@@ -1,4 +1,4 @@
-"""Operators for Tracecat."""
+"""Operators that run, reset, cancel, answer and read Tracecat executions."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 else:
     requests = Lazy("airflow_provider.tracecat.api.requests")
 
-DISPATCH = 35.0
-"""Seconds after which a start that was accepted has come to Temporal, or never will."""
-LOOK_BACK = 3_600.0
-"""Seconds: how far back a workflow's executions are looked at before one is started."""
+DISPATCH_SECONDS = 35.0
+"""Seconds after which an accepted start has reached Temporal, or never will."""
+LOOKBACK_SECONDS = 3_600.0
+"""Age of the executions of a workflow that are read before one is started."""
 _AFTER = " after="
 
 
@@ -47,7 +47,7 @@ class RunPlan:
     """
     What :class:`TracecatRunWorkflowOperator` starts.
 
-    :param newest: start of the workflow's newest execution so far, in epoch seconds by Tracecat's clock; 0 if there is none.
+    :param newest: start of the workflow's newest execution, in epoch seconds by Tracecat's clock; 0 if there is none.
     """
 
     workspace: str
@@ -63,14 +63,14 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
 
     The outputs are the workflow's result (``returns``): the items of a dict, else ``result``.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for everything about waiting, outputs and logs.
 
     :param workflow: id or alias.
     :param inputs: the workflow's trigger inputs, any JSON value.
-    :param correlation_key: name under which a marker goes into ``inputs`` (a dict then), so that an execution whose start was not
-        answered can definitely be found. Without it, one is found only if it is the single new execution of the workflow with the same
-        inputs that the same user, or a service account, has started. A workflow that checks its inputs strictly has to know this name.
-    :param start_grace: seconds that the execution may take to appear after its start was accepted.
+    :param correlation_key: key of a marker in ``inputs`` (which must be a dict then), so that an execution can definitely be found if the
+        answer to its start was lost. Without it, an execution is found only if it is the single new one of the workflow with the same
+        inputs that the same user, or a service account, has started. A workflow that validates its inputs strictly must accept this key.
+    :param start_grace: how long the execution may take to appear after its start was accepted (seconds or timedelta).
     :param workspace_id: workspace (UUID); by default the connection's.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
@@ -112,18 +112,18 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         return list(secret_texts(self.inputs))
 
     def _plan(self, hook: TracecatHook) -> Flow[RunPlan]:
-        """Check the arguments, find the workflow, and the newest of its executions so far."""
+        """Check the arguments, and find the workflow and its newest execution."""
         if self.correlation_key and self.inputs is not None and not isinstance(self.inputs, Mapping):
             raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
-            raise ConfigurationError(f"Tracecat: inputs hold {self.correlation_key!r} already, which correlation_key names.")
+            raise ConfigurationError(f"Tracecat: inputs already contain the key {self.correlation_key!r}. Set another correlation_key.")
         workspace = hook.namespace()
         workflow = yield from requests.resolve_workflow(workspace, self.workflow)
-        yield from hook.adapter().base()  # now, so that nothing is asked between the start and the note of it
+        yield from hook.adapter().base()  # now, so that no request comes between the start and its note
         return RunPlan(workspace, workflow, (yield from self._newest(workspace, workflow)))
 
     def _newest(self, workspace: str, workflow: str) -> Flow[float]:
-        items = yield from self._since(workspace, workflow, self._now() - LOOK_BACK)
+        items = yield from self._since(workspace, workflow, self._now() - LOOKBACK_SECONDS)
         return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
 
     def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
@@ -131,11 +131,11 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         return (yield from requests.latest_runs(workspace, query))
 
     def _mark(self, plan: RunPlan, marker: str) -> str:
-        """The marker, and the start of the newest execution before ours: by Tracecat's clock, which may differ from this one."""
+        """The marker, and the start of the newest execution before ours, by Tracecat's clock, which may differ from this machine's."""
         return f"{marker}{_AFTER}{plan.newest:.6f}"
 
     def _start(self, hook: TracecatHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
-        """The one request; its answer comes before there is an execution."""
+        """The one request. Its answer comes before the execution exists."""
         inputs = self.inputs
         if self.correlation_key:
             inputs = {**(inputs or {}), self.correlation_key: marker.partition(_AFTER)[0]}
@@ -147,39 +147,41 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.adapter().page(ref)))
 
     def _find(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """By the marker in the inputs; without one, a single one with these inputs, by this user, newer than all were before."""
+        """By the marker in the inputs; without one, the only new execution of this user with these inputs."""
         workspace, workflow = plan.workspace, plan.workflow
         mark, _, newest = marker.partition(_AFTER)
-        items = yield from self._since(workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOK_BACK)
-        found: list[Snapshot] = []
-        doubtful = False
+        items = yield from self._since(
+            workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOKBACK_SECONDS
+        )
+        executions: list[Snapshot] = []
+        uncertain = False
         for item in items:
             if item.parent_wf_exec_id or (item.start_time is not None and item.start_time.timestamp() <= float(newest or 0.0)):
                 continue
             ref = f"{self.workspace_id}:{item.id}" if self.workspace_id else item.id
             if not is_execution_id(item.id):
-                doubtful = True
+                uncertain = True
                 continue
             try:
                 inputs = (yield from requests.get_compact(workspace, ref)).trigger_inputs
             except NotFound:
-                doubtful = True
+                uncertain = True
                 continue
             if self.correlation_key:
                 if not isinstance(inputs, dict) or inputs.get(self.correlation_key) != mark:
                     continue
             elif (inputs or None) != (json.loads(json.dumps(self.inputs)) or None):
-                doubtful = True  # somebody else's; but if inputs were ever told otherwise than they were sent, it would be ours
+                uncertain = True  # probably somebody else's; ours only if Tracecat returns inputs in another form
                 continue
             elif not (yield from requests.started_by_us(workspace, ref, session=hook.logs_in)):
                 continue
-            found.append((yield from hook.adapter().read(ref)))
-        late = self._now() - since > DISPATCH
-        return (found, True) if len(found) == 1 else ([], late and not found and not doubtful)
+            executions.append((yield from hook.adapter().read(ref)))
+        late = self._now() - since > DISPATCH_SECONDS
+        return (executions, True) if len(executions) == 1 else ([], late and not executions and not uncertain)
 
 
 class _OnExecution(TracecatTask):
-    """An operator on the execution that ``ref`` names."""
+    """An operator that acts on the execution ``ref``."""
 
     ref: str
 
@@ -192,12 +194,12 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["Tra
     """
     Cancel a Tracecat execution, and wait until it has ended.
 
-    Source: ``POST .../workflow-executions/:execution_id/cancel``, then perhaps ``.../terminate``. Cancelling takes a worker; where there
-    is none, only terminating helps.
+    Source: ``POST .../workflow-executions/:execution_id/cancel``, then perhaps ``.../terminate``. Cancelling needs a worker in Tracecat;
+    without one, only terminating helps.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
-    :param terminate_after: how long it may take to stop before it is terminated; None: it is not terminated. This part of the wait
-        takes a worker slot.
+    :param terminate_after: how long it may take to stop before it is terminated (seconds or timedelta). None: it is not terminated. This
+        part of the wait occupies a worker slot.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
@@ -216,7 +218,7 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["Tra
         self.tracecat_conn_id = tracecat_conn_id
 
     def _start(self, hook: TracecatHook, plan: Snapshot, marker: str) -> Flow[Snapshot]:
-        """Ask for its end; after the grace time, end it."""
+        """Send the cancel request; after ``terminate_after``, terminate it."""
         snapshot = yield from super()._start(hook, plan, marker)
         if self.terminate_after is None:
             return snapshot
@@ -225,7 +227,7 @@ class TracecatCancelExecutionOperator(_OnExecution, ExecutionCancelOperator["Tra
             yield Sleep(min(1.0, self.terminate_after))
             snapshot = yield from hook.adapter().read(plan.ref)
         if not snapshot.phase.ended:
-            self.log.warning("Execution %s has not stopped within %g s: terminating it.", plan.ref, self.terminate_after)
+            self.log.warning("Execution %s did not stop within %g s. Terminating it.", plan.ref, self.terminate_after)
             yield from requests.terminate(hook.namespace(plan.ref), plan.ref, "not stopped in time")
             snapshot = yield from hook.adapter().read(plan.ref)
         return snapshot
@@ -235,15 +237,15 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["Trac
     """
     Run a Tracecat execution again under its id, wait for it, and push its result to XCom.
 
-    Source: ``POST .../workflow-executions/:execution_id/reset``. A run that is under way ends TERMINATED. What runs again is this task's
-    own: it is cancelled with the task.
+    Source: ``POST .../workflow-executions/:execution_id/reset``. A run in progress ends TERMINATED. The new run is this task's own: it is
+    cancelled with the task.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for all that concerns waiting, outputs and logs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` for everything about waiting, outputs and logs.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
-    :param event_id: event to go back to; by default the start. Events have other ids in the new run, so a retry may not find it.
-    :param reason: shown in the history.
-    :param reapply_type: what becomes of signals behind that event: ``all_eligible``, ``signal_only`` or ``none``.
+    :param event_id: event to reset to; by default the start. Events have other ids in the new run, so a retry may not find it.
+    :param reason: reason to show in the history.
+    :param reapply_type: which signals after that event to apply again: ``all_eligible``, ``signal_only`` or ``none``.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
@@ -268,19 +270,19 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["Trac
         self.reapply_type = reapply_type
         self.tracecat_conn_id = tracecat_conn_id
 
-    def _again(self, hook: TracecatHook, known: Snapshot) -> Flow[Snapshot]:
+    def _again(self, hook: TracecatHook, snapshot: Snapshot) -> Flow[Snapshot]:
         """The one request."""
         event = None if self.event_id in (None, "") else str(self.event_id)
         if event is not None and not event.isdecimal():
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
         point = None if event is None else int(event)
-        yield from requests.reset(hook.namespace(known.ref), known.ref, point, self.reason, self.reapply_type)
-        return (yield from hook.adapter().just_changed(known.ref))
+        yield from requests.reset(hook.namespace(snapshot.ref), snapshot.ref, point, self.reason, self.reapply_type)
+        return (yield from hook.adapter().just_changed(snapshot.ref))
 
 
 class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator["TracecatHook"]):
     """
-    Read a Tracecat execution as it is: status, rows of its actions, result.
+    Read a Tracecat execution as it is, without waiting: status, actions, result.
 
     Source: ``GET .../workflow-executions/:execution_id/compact``.
 
@@ -297,7 +299,7 @@ class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator["TracecatH
 
 @dataclass(frozen=True)
 class AnswerPlan:
-    """What :class:`TracecatAnswerInteractionOperator` answers: the execution, and its interactions that wait and are meant."""
+    """What :class:`TracecatAnswerInteractionOperator` answers: the execution, and its waiting interactions that match."""
 
     execution: models.State
     waiting: list[models.Interaction]
@@ -305,15 +307,15 @@ class AnswerPlan:
 
 class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["TracecatHook", AnswerPlan]):
     """
-    Answer the interaction that a Tracecat execution waits for; then follow the execution to its end.
+    Answer the interaction that a Tracecat execution waits for, and wait for the end of the execution.
 
-    Source: ``POST /webhooks/:workflow_id/:secret/interactions/slack``: Tracecat has no other route for it, so the workflow's webhook must
-    be online, and the credential needs ``workflow:read`` to learn its secret. The execution is not this task's own: it is cancelled
-    neither with the task nor when ``timeout`` has passed.
+    Source: ``POST /webhooks/:workflow_id/:secret/interactions/slack``. Tracecat has no other route for it, so the workflow's webhook must
+    be online, and the credential needs ``workflow:read`` to read its secret. The execution is not this task's own: it is cancelled neither
+    with the task nor after ``timeout``.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param response: the answer, a dict; the workflow reads it as the interaction's response.
-    :param action: the action that asked, if several wait.
+    :param action: ref of the action whose interaction to answer, if several wait.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
@@ -321,7 +323,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
     template_fields_renderers: ClassVar[dict[str, str]] = {"response": "json"}
     owns_execution = False
     can_start_again = False
-    started_word: ClassVar[str] = "goes on"
+    started_word: ClassVar[str] = "continues"
 
     def __init__(
         self,
@@ -338,31 +340,31 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
         self.tracecat_conn_id = tracecat_conn_id
 
     def _plan(self, hook: TracecatHook) -> Flow[AnswerPlan]:
-        """Find what waits for an answer."""
+        """Check the arguments, and find the waiting interactions."""
         if not isinstance(self.response or {}, Mapping):
             raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
         if "message" in (self.response or {}):
-            raise ConfigurationError("Tracecat: the key 'message' of response is taken: it names the interaction.", system="tracecat")
+            raise ConfigurationError("Tracecat: the key 'message' of response is reserved for the interaction.", system="tracecat")
         execution = yield from requests.get_state(hook.namespace(self._execution()), self._execution())
         pending = [item for item in execution.interactions if item.status == "pending"]
         return AnswerPlan(execution, [item for item in pending if self.action in (None, "", item.action_ref)])
 
     def _mark(self, plan: AnswerPlan, marker: str) -> str:
-        """The interaction: once it is no longer pending, it was answered."""
+        """The interaction: once it is no longer pending, it has been answered."""
         return f"interaction {plan.waiting[0].id}" if len(plan.waiting) == 1 else "no interaction"
 
     def _start(self, hook: TracecatHook, plan: AnswerPlan, marker: str) -> Flow[Snapshot]:
         """The one request."""
         execution, waiting = plan.execution, plan.waiting
         if len(waiting) != 1:
-            there = ", ".join(str(item.action_ref) for item in execution.interactions if item.status == "pending") or "none"
+            names = ", ".join(str(item.action_ref) for item in execution.interactions if item.status == "pending") or "none"
             kind: type[ExecutionError | ConfigurationError] = (
                 ExecutionError if not waiting and not execution.close_time else ConfigurationError
             )
             raise kind(
                 f"Tracecat execution {self.ref} is {execution.status}: "
-                f"{'several interactions wait; name one by action' if waiting else 'no such interaction waits'}. Waiting: {there}. "
-                "(Tracecat tells of interactions only if its setting app_interactions_enabled is on.)",
+                f"{'several interactions wait; name one with action' if waiting else 'no such interaction waits'}. Waiting: {names}. "
+                "(Tracecat shows interactions only if its setting app_interactions_enabled is on.)",
                 system="tracecat",
                 ref=self.ref,
             )
@@ -370,7 +372,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
         return (yield from hook.adapter().read(self._execution()))
 
     def _find(self, hook: TracecatHook, plan: AnswerPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it is no longer pending."""
+        """The execution, if the interaction is no longer pending."""
         execution = yield from requests.get_state(hook.namespace(self._execution()), self._execution())
         waits = {f"interaction {item.id}" for item in execution.interactions if item.status == "pending"}
         if marker in waits:

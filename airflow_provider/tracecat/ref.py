@@ -1,4 +1,4 @@
-"""The ref of a Tracecat execution: ``wf_.../exec_...``, with ``<workspace uuid>:`` before it if its workspace is not the connection's."""
+"""The ref of a Tracecat execution: ``wf_.../exec_...``, with the prefix ``<workspace uuid>:`` outside the connection's workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from airflow_provider.errors import ConfigurationError
 
-FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
+REF_FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _EXECUTION = (
     rf"(?:wf-[0-9a-f]{{32}}|wf_[0-9a-zA-Z]+)[:/](?:exec_[0-9a-zA-Z]+|exec-[\w-]+|(?:sch-[0-9a-f]{{32}}|{_UUID})-[^\s/?#\x00-\x1f\x7f]+)"
@@ -19,7 +19,7 @@ _WORKFLOW = re.compile(rf"wf_[0-9a-zA-Z]+|wf-[0-9a-f]{{32}}|{_UUID}")
 
 @dataclass(frozen=True)
 class TracecatRef:
-    """A parsed ref. ``workspace``: None for the connection's."""
+    """A parsed ref. ``workspace``: None for the connection's workspace."""
 
     workspace: str | None
     execution: str
@@ -33,17 +33,19 @@ class TracecatRef:
         """
         match = _REF.fullmatch(str(ref).strip())
         if match is None:
-            raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {FORM}.", system="tracecat")
+            raise ConfigurationError(
+                f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {REF_FORM}.", system="tracecat"
+            )
         return cls(match[1] and match[1].lower(), match[2])
 
     @property
     def workflow(self) -> str:
-        """The workflow's id, which is a part of the execution's id."""
+        """The workflow's id, which is part of the execution's id."""
         return re.split("[:/]", self.execution, maxsplit=1)[0]
 
     @property
     def page(self) -> str:
-        """Path of the execution's page below its workspace's."""
+        """Path of the execution's page below the page of its workspace."""
         workflow, suffix = re.split("[:/]", self.execution, maxsplit=1)
         return f"workflows/{quote(workflow, safe='')}/executions/{quote(suffix, safe='')}"
 
@@ -52,15 +54,15 @@ class TracecatRef:
 
 
 def in_path(execution: str) -> str:
-    """An execution's id, encoded once more for a path: Tracecat decodes it twice."""
+    """An execution's id for a URL path. It is encoded once more, since Tracecat decodes it twice."""
     return quote(execution, safe="")
 
 
 def is_execution_id(text: str) -> bool:
-    """Whether a text is an execution's id: the ids that a list gives may be anything."""
+    """Whether a text is the id of an execution. The ids in a list may be any text."""
     return re.fullmatch(_EXECUTION, text) is not None
 
 
 def is_workflow_id(text: str) -> bool:
-    """Whether a text is a workflow's id in one of its three forms, rather than an alias."""
+    """Whether a text is the id of a workflow, in one of its three forms, and not an alias."""
     return _WORKFLOW.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""Sensors for Tracecat."""
+"""Sensors that wait for Tracecat executions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 class TracecatExecutionSensor(TracecatTask, ExecutionSensor["TracecatHook"]):
     """
-    Wait for a Tracecat execution that somebody, or something, else started.
+    Wait for a Tracecat execution that somebody or something else started.
 
     Source: ``GET /workspaces/:workspace_id/workflow-executions/:execution_id/compact``.
 
-    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for all that concerns waiting and outputs.
+    .. seealso:: :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor` for everything about waiting and outputs.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
     :param tracecat_conn_id: connection of type ``tracecat``.
@@ -51,12 +51,11 @@ class TracecatActionSensor(TracecatExecutionSensor):
 
     Source: ``GET .../workflow-executions/:execution_id/compact``.
 
-    All its streams count together, as a scatter makes them; of a loop Tracecat shows the latest iteration. An action that the execution
-    ended without running counts as skipped: Tracecat leaves no trace of it.
+    All streams of the action, such as those of a scatter, count together. For a loop, Tracecat shows the latest iteration. An action that
+    did not run before the execution ended counts as skipped: Tracecat has no record of it.
 
     :param ref: the execution, such as ``wf_.../exec_...``.
-    :param action: the action, by its ref.
-    :param tracecat_conn_id: connection of type ``tracecat``.
+    :param action: ref of the action.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
 
@@ -69,7 +68,7 @@ class TracecatActionSensor(TracecatExecutionSensor):
     def _target(self, hook: TracecatHook) -> Target:
         """The execution."""
         if not self.action:
-            raise ConfigurationError("Tracecat: action is empty: name the action to wait for.", system="tracecat", ref=self.ref)
+            raise ConfigurationError("Tracecat: action is empty. Set the ref of the action to wait for.", system="tracecat", ref=self.ref)
         return super()._target(hook)
 
     def _view(self) -> dict[str, object]:
@@ -79,14 +78,14 @@ class TracecatActionSensor(TracecatExecutionSensor):
 
 class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor["TracecatHook"]):
     """
-    Wait for an execution of a workflow that somebody else, a schedule or a webhook starts: find it, then follow it to its end.
+    Wait for an execution of a workflow that somebody else, a schedule or a webhook starts: find it, then wait for its end.
 
     Source: ``GET .../workflow-executions/search``, which shows published executions, then ``.../compact``.
 
     .. seealso:: :class:`~airflow_provider.execution.tasks.search_sensor.ExecutionSearchSensor` for ``match`` and the bounds.
 
     :param workflow: id or alias.
-    :param trigger_type: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.
+    :param trigger_type: only executions that were started in this way: ``manual``, ``scheduled``, ``webhook`` or ``case``.
     :param workspace_id: workspace (UUID); by default the connection's.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
@@ -115,13 +114,13 @@ class TracecatWorkflowSensor(TracecatTask, ExecutionSearchSensor["TracecatHook"]
         self.tracecat_conn_id = tracecat_conn_id
 
     def _search(self, hook: TracecatHook) -> Search:
-        """The search; the list is bounded by its start already."""
+        """The search. Tracecat also limits the list by the start time."""
         search = super()._search(hook)
         search["where"]["started_after"] = search["started_after"]
         return search
 
     def _where(self, hook: TracecatHook) -> tuple[str, dict[str, object]]:
-        """Which workflow, and which of its executions."""
+        """The workflow, and the criteria for its executions."""
         if self.trigger_type:
             try:
                 one_of(self.trigger_type, ("manual", "scheduled", "webhook", "case"), "trigger_type")

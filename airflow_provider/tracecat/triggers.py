@@ -1,4 +1,4 @@
-"""Triggers for watchers of assets: events when executions in Tracecat have ended."""
+"""Triggers for asset watchers: an event for each Tracecat execution that ends."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
     """
-    An event for each published execution of a Tracecat workflow that ends, whoever started it.
+    Emit an event for each published execution of a Tracecat workflow that ends, whoever started it.
 
-    Source: ``GET .../workflow-executions/search``, then ``.../compact`` of those that have ended.
+    Source: ``GET .../workflow-executions/search``, then ``.../compact`` for those that have ended.
 
     .. seealso:: :class:`~airflow_provider.execution.asset_watching.trigger.ExecutionFinishedTrigger` for the event,
         ``phases``, ``catch_up`` and ``poll_interval``.
 
     :param workflow: id or alias.
-    :param trigger_type: only executions started so: ``manual``, ``scheduled``, ``webhook`` or ``case``.
+    :param trigger_type: only executions that were started in this way: ``manual``, ``scheduled``, ``webhook`` or ``case``.
     :param workspace_id: workspace (UUID); by default the connection's.
     :param tracecat_conn_id: connection of type ``tracecat``.
     """
@@ -53,5 +53,5 @@ class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
         return TracecatHook(self.tracecat_conn_id, workspace_id=self.workspace_id)
 
     def where(self, hook: TracecatHook) -> dict[str, Any]:
-        """Which workflow, and how it was started."""
+        """The workflow, and how its executions were started."""
         return {"workspace": self.workspace_id or None, "workflow": self.workflow, "trigger": self.trigger_type or None}

@@ -146,9 +146,9 @@ def test_a_failure_ends_in_a_worker_with_message_and_callback_and_its_retry_begi
     first, last = (json.dumps(airflow.log_entries(MIXED, runs.mixed, "failing", number)) for number in (1, 2))
     message = f"Buddy execution {runs.bad.ref} ended FAILED."
     assert message in first
-    assert "begins this wait" not in first
+    assert "starts in a worker" not in first
     assert "told of" not in first
-    assert last.count("A worker begins this wait: only a worker can read the notes") == 1
+    assert last.count("This wait starts in a worker: only a worker can read the notes") == 1
     assert f"told of failing {message}" in last
     assert airflow.xcom(MIXED, runs.mixed, "failing", "execution")["phase"] == "FAILED"
 
@@ -156,7 +156,7 @@ def test_a_failure_ends_in_a_worker_with_message_and_callback_and_its_retry_begi
 def test_success_with_a_callback_ends_in_a_worker(airflow: LocalAirflow, runs: Runs) -> None:
     log = "\n".join(airflow.log(MIXED, runs.mixed, "called_back"))
     assert "told of called_back None" in log
-    assert "begins this wait" not in log
+    assert "starts in a worker" not in log
     assert airflow.task(MIXED, runs.mixed, "called_back")["state"] == "success"
 
 
@@ -167,4 +167,4 @@ def test_a_mapped_task_begins_in_a_worker(airflow: LocalAirflow, runs: Runs) -> 
         "GET", f"{path}/logs/1", params={"full_content": True, "map_index": 0}, headers={"Accept": "application/json"}
     )
     said = [str(entry.get("event", "")) for entry in answer["content"] if isinstance(entry, dict)]
-    assert said.count("A worker begins this wait: a mapped task can't start in the triggerer.") == 1
+    assert said.count("This wait starts in a worker: a mapped task can't start in the triggerer.") == 1

@@ -219,7 +219,7 @@ def test_outputs_of_one_are_inputs_of_the_next(airflow: LocalAirflow, ended: Run
     assert marker.startswith("airflow-")
     assert tell.trigger_data == {"image": IMAGE, "severity": SEVERITY, "airflow_marker": marker}
     assert airflow.xcom(TRAIN, run, "tell")["outputs"]["told"] == f"{IMAGE} is {SEVERITY}"
-    assert airflow.xcom(TRAIN, run, "announce").startswith(f"{IMAGE} is out, severity {SEVERITY}; AlgaPSA was told in ")
+    assert airflow.xcom(TRAIN, run, "announce").startswith(f"{IMAGE} is out, severity {SEVERITY}; AlgaPSA informed the customers in ")
 
 
 @pytest.mark.parametrize("task", TASKS)

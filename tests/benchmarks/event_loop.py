@@ -32,7 +32,7 @@ def _kwargs(ref: str) -> dict[str, Any]:
         "search": None,
         "url": None,
         "link_key": "link",
-        "policy": BuddyRunPipelineOperator(task_id="t", pipeline=1, poll_interval=0.3)._watch_policy(),
+        "policy": BuddyRunPipelineOperator(task_id="t", pipeline=1, poll_interval=0.3)._wait_policy(),
         "state": {"since": time.time()},
         "not_before": 0.0,
         "cancel_on_kill": False,

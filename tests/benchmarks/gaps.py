@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from airflow_provider import _clock
-from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchState
+from airflow_provider.execution.waiting.wait import Wait, WaitPolicy, WaitState
 
 HOUR = 3_600.0
 EXECUTIONS = 10_000
@@ -80,11 +80,11 @@ def of_a_wait(poll_interval: float) -> Callable[[float], float]:
     """The gaps of the product."""
     policy: Any = {"poll_interval": poll_interval, "timeout": 1e9, "waiting_counts": True}
     unused: Any = None
-    watch = Watch(unused, "ref", WatchPolicy(**policy), WatchState(since=0.0), unused)
+    wait = Wait(unused, "ref", WaitPolicy(**policy), WaitState(since=0.0), unused)
 
     def gap(age: float) -> float:
-        watch.state.since = _clock.now() - age
-        return watch.gap()
+        wait.state.since = _clock.now() - age
+        return wait.gap()
 
     return gap
 

@@ -265,7 +265,7 @@ class Adapter:
     @property
     def gives_up(self) -> str:
         """What an operator's error says of the execution when its timeout has passed."""
-        return "It was cancelled." if self.can_cancel else f"It goes on: {self.title} can't cancel executions."
+        return "It was cancelled." if self.can_cancel else f"It continues: {self.title} can't cancel executions."
 
 
 def _fields(connection: str) -> dict[str, Any]:

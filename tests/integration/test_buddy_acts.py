@@ -165,7 +165,7 @@ def test_a_crash_between_the_retry_and_its_note(stage: Stage, keeps_id: bool, to
     task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
     stage.emulator.faults.add(Fault("drop_after" if took_effect else "drop_before", method="PATCH"))
     stage.emulator.faults.add(Fault("drop_before", method="GET", after=2, times=60))
-    failed(task.run(), errors.StartUnknown, f"Look at execution {ref}.")
+    failed(task.run(), errors.StartUnknown, f"Check execution {ref}.")
     stage.emulator.faults.clear()
     assert task.run().state == "success"
     assert len([entry for entry in stage.emulator.ledger.entries if entry.method == "PATCH" and entry.fault != "drop_before"]) == 1
@@ -274,7 +274,7 @@ def test_a_cancel_without_answer_is_looked_up_and_sent_once_more_if_it_had_no_ef
     stage.system.fault(kind, "cancel", times=MAX_ATTEMPTS)
     ended = stage.task(BuddyCancelExecutionOperator, ref=ref, poll_interval=10.0, timeout=300.0).run()
     assert (ended.state, ended.result["status"]) == ("success", "TERMINATED"), ended.text
-    assert ("asking once more" in ended.text) is (kind == "drop_before")
+    assert ("Sending it once more" in ended.text) is (kind == "drop_before")
 
 
 def test_cancelling_declines_an_approval(stage: Stage) -> None:
@@ -364,7 +364,7 @@ def test_several_gates_wait(stage: Stage, by: str) -> None:
 def test_a_refused_approval_is_explained(stage: Stage, gate: Gate) -> None:
     ref = stage.start(gate, DEPLOY, by="Airflow")
     ended = stage.task(BuddyApproveExecutionOperator, ref=ref, retries=2).run()
-    failed(ended, errors.Forbidden, "prevent_self_approval", "token of somebody who may")
+    failed(ended, errors.Forbidden, "prevent_self_approval", "connection of a user who may")
     assert ended.state == "failed"
     assert stage.status(ref) == "WAITING_FOR_APPLY"
 
@@ -426,7 +426,7 @@ def test_somebody_was_quicker(stage: Stage) -> None:
     ref = stage.start(Gate("Approve"), SLOW)
     task = stage.task(BuddyApproveExecutionOperator, ref=ref)
     stage.emulator.faults.add(Fault("status", status=400, method="PATCH", body={"errors": [{"message": "nothing to approve"}]}))
-    failed(task.run(), errors.StatusError, "nothing to approve", "somebody may have been quicker")
+    failed(task.run(), errors.StatusError, "nothing to approve", "somebody may have approved it already")
 
 
 def test_the_next_try_goes_on_behind_the_gate(stage: Stage) -> None:

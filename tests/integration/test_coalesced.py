@@ -210,7 +210,7 @@ def test_who_must_see_more_than_a_list_shows_looks_for_itself(waits: Waits, argu
 
 
 def test_gates_are_seen(waits: Waits) -> None:
-    """Also where the list does not tell, as Tracecat's: after OWN_LOOK_SECONDS a wait looks for itself."""
+    """Also where the list does not tell, as Tracecat's: after OWN_POLL_SECONDS a wait looks for itself."""
     waits.system.need("gate")
     waits.sensors(started(waits, 3, "gate", seconds=400.0), poke_interval=60.0)
 

@@ -243,7 +243,7 @@ def test_release_that_breaks(system: BuddySystem) -> None:
 def test_release_without_an_execution(system: BuddySystem) -> None:
     run = PlayedRun(system, "buddy_release", pipeline="none such")
     assert run.task("release").state == "failed"
-    assert "before there was an execution" in text(run.task("say_what_broke"))
+    assert "before an execution was started" in text(run.task("say_what_broke"))
     assert system.starts == 0
 
 
@@ -515,7 +515,7 @@ def test_incident_whose_workflow_does_not_tell_the_severity(systems: AllSystems)
     systems.tracecat.add_workflow(tracecat.Workflow("Enrich", "enrich_alert", actions=[LOOK_UP], returns={"address": "192.0.2.7"}))
     ended = PlayedRun(systems, "tracecat_incident").task("enrich")
     assert ended.state == "failed"
-    assert "severity: not output" in str(ended.error)
+    assert "severity: not produced" in str(ended.error)
 
 
 # AlgaPSA: execute a rule, wait for another
@@ -532,7 +532,7 @@ def test_rule(systems: AllSystems) -> None:
     (execution,) = systems.alga_psa.executions_of(rule)
     assert (result["ref"], result["phase"], result["url"]) == (execution.ref, "SUCCEEDED", None)
     assert {**execution.trigger_data, "airflow_marker": ""} == {"reason": "nightly", "run": "manual__1", "airflow_marker": ""}
-    assert reported.startswith("2 of 2 actions succeeded; put out: ['assigned', ")
+    assert reported.startswith("2 of 2 actions succeeded; outputs: ['assigned', ")
     assert run.task("wants_follow_up").state == "success"
     assert run.api("wants_follow_up").sent("PATCH", "/skip-downstream") == []
 
@@ -622,7 +622,7 @@ def test_release_train(systems: AllSystems) -> None:
     marker = told.trigger_data["airflow_marker"]
     assert told.trigger_data == {"image": "shop:1.2.3", "severity": "high for shop:1.2.3", "airflow_marker": marker}
     assert results["tell"]["outputs"]["told"] == "shop:1.2.3 is high for shop:1.2.3"
-    assert announced == "shop:1.2.3 is out, severity high for shop:1.2.3; AlgaPSA was told in 0 s"
+    assert announced == "shop:1.2.3 is out, severity high for shop:1.2.3; AlgaPSA informed the customers in 0 s"
     assert systems.starts == {"buddy": 1, "tracecat": 1, "alga_psa": 1}
     assert run.all_ran("say_what_broke")
 
@@ -657,7 +657,7 @@ def test_release_train_without_an_execution(systems: AllSystems) -> None:
     run.conf["scan"] = "none such"
     deferred_once(run.task("build"))
     assert run.task("scan").state == "failed"
-    assert "did not come to an execution" in text(run.task("say_what_broke"))
+    assert "no execution was started" in text(run.task("say_what_broke"))
     assert systems.starts == {"buddy": 1, "tracecat": 0, "alga_psa": 0}
 
 

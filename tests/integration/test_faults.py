@@ -250,7 +250,7 @@ def test_a_start_that_may_have_worked_is_looked_up(row: Row, play: Play, system:
     ended = task_of(Bench(system, mode), play, seconds=0.05).run()
     assert fault.hits == 1
     assert ended.state == "success", ended.text
-    assert "Looking whether it took effect" in ended.text
+    assert "Checking whether it took effect" in ended.text
     check(ended, system)
 
 
@@ -277,7 +277,7 @@ def test_a_start_that_can_not_have_worked_is_sent_again(
         network.spoil(play.kind, 1)
     ended = task.run()
     assert ended.state == "success", ended.text
-    assert "Looking whether" not in ended.text
+    assert "Checking whether" not in ended.text
     check(ended, system)
     assert (fault or network).hits == 3
 

@@ -48,7 +48,7 @@ def test_an_evicted_worker_cancels_nothing(system: Adapter, state: str) -> None:
     assert type(ended.error) is errors.ExecutionInterrupted
     assert ended.state == "up_for_retry"
     assert system.cancels == 0
-    assert "is left alone" in ended.text
+    assert "was left alone" in ended.text
 
 
 def test_a_worker_whose_airflow_is_away_cancels_nothing(system: Adapter) -> None:
@@ -97,7 +97,7 @@ def test_a_cancel_that_takes_three_seconds_is_waited_for(system: Adapter) -> Non
     system.fault("latency", "cancel", seconds=2.8, times=None)
     with task.terminated(looked_at(system), "failed"):
         ended = task.run()
-    assert "was cancelled, since a person or Airflow ended the task" in ended.text
+    assert "was cancelled, because a person or Airflow ended the task" in ended.text
     assert system.status(system.refs[0]) == system.statuses["CANCELLED"]
 
 
@@ -225,7 +225,7 @@ def test_a_person_ends_a_deferred_task(system: Adapter, state: str | None) -> No
 def test_a_hand_over_cancels_nothing(system: Adapter, state: str) -> None:
     task = deferred(system)
     logs = task.kill_trigger(looked_at(system), state, linger=0.3)
-    assert "is left alone" in logged(logs)
+    assert "was left alone" in logged(logs)
     assert system.cancels == 0
 
 

@@ -285,7 +285,7 @@ def test_poll_errors_within_the_budget_are_no_end(bench: Bench) -> None:
         bench.system.fault(kind, "read")
     ended = task.run()
     assert ended.state == "success"
-    assert "The execution goes on; the wait too." in ended.text
+    assert "The execution continues, and so does the wait." in ended.text
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, errors.Unauthorized), (403, errors.Forbidden)])
@@ -309,7 +309,7 @@ def test_missing_connection(bench: Bench) -> None:
 
 def test_missing_output(bench: Bench) -> None:
     text = failed(bench.run("succeeded", push_outputs=["IMAGE", "NO_SUCH"]), errors.OutputMissing)
-    told = re.search(r"NO_SUCH: not output\. Outputs at hand: (.*?)\.", text)
+    told = re.search(r"NO_SUCH: not produced\. Available outputs: (.*?)\.", text)
     assert told
     assert {"IMAGE", "URL"} <= set(told[1].split(", "))
 

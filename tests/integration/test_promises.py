@@ -226,7 +226,7 @@ def test_a_search_says_every_ten_minutes_what_it_has_seen(emulator: Emulator, mo
     arguments = {"poke_interval": 60.0, "timeout": 1_500.0, "match": "first_succeeded", **in_mode}
     ended = TaskRun(lambda: BuddyPipelineSensor(task_id="task", pipeline="release", **arguments), system.connections).run()
     assert type(ended.error) is AirflowSensorTimeout, ended.text
-    said = [line for line in ended.text.splitlines() if "Looking for a Buddy execution" in line]
+    said = [line for line in ended.text.splitlines() if "Searching for a Buddy execution" in line]
     assert len(said) == 3, said  # at 0, 10 and 20 minutes
     assert all(f"{seen} FAILED" in line for line in said)
 
@@ -317,4 +317,4 @@ def test_a_log_that_is_refused_is_warned_of_once_and_the_wait_goes_on(emulator: 
     ended = bench.task("", script=system.script("succeeded", seconds=60.0), **slowly(bench)).run()
     assert ended.state == "success", ended.text
     assert refused.hits > 1
-    assert ended.text.count("The remote log can't be read for now") == 1, ended.text
+    assert ended.text.count("The remote log can't be read at the moment") == 1, ended.text

@@ -81,14 +81,14 @@ def test_an_execution_that_is_there(search: Search) -> None:
     ended = search.run(push_outputs=["IMAGE"])
     assert found(ended) == ref
     assert ended.xcoms["IMAGE"] == "shop:1"
-    assert ended.text.count(f"Found Buddy execution {ref}. Following it.") == 1
+    assert ended.text.count(f"Found Buddy execution {ref}. Waiting for it.") == 1
 
 
 def test_one_that_starts_later(search: Search) -> None:
     once_looked(search, search.start, LIST)
     ended = search.run(started_after=moment(search.clock.now()))
     assert found(ended) == search.system.refs[0]
-    assert ended.text.count("Looking for a Buddy execution of pipeline 'release' in demo/shop") == 1
+    assert ended.text.count("Searching for a Buddy execution of pipeline 'release' in demo/shop") == 1
 
 
 def test_the_first_since_a_moment(search: Search) -> None:

@@ -20,7 +20,7 @@ from tests.harness import Ended, TaskRun
 from tests.integration.systems import BuddySystem
 from tests.virtual_clock import VirtualClock
 
-BEGINS = "A worker begins this wait: "
+BEGINS = "This wait starts in a worker: "
 FAST: dict[str, Any] = {"deferrable": True, "start_from_trigger": True, "poke_interval": 0.05, "timeout": 60.0}
 
 
@@ -114,7 +114,7 @@ def test_a_template_with_xcoms_of_a_mapped_task_begins_in_a_worker(stage: Stage,
     task.try_number = 1
     assert task.defer_at_once(task._task())
     event = task._first_event()
-    assert event.payload == {"begin": "XComs of 'many' can be read by a worker only, since it may be mapped"}
+    assert event.payload == {"begin": "only a worker can read XComs of 'many', which may be mapped"}
 
 
 def test_what_was_not_pushed_is_told_by_a_worker(stage: Stage) -> None:
@@ -135,7 +135,7 @@ def test_a_wrong_argument_is_told_by_a_worker(stage: Stage) -> None:
     ended = stage.task(ref="nonsense").run()
     assert type(ended.error) is errors.ConfigurationError
     assert ended.state == "failed"
-    assert f"{BEGINS}the triggerer came upon a ConfigurationError." in ended.text
+    assert f"{BEGINS}the triggerer got a ConfigurationError." in ended.text
 
 
 # What falls back
@@ -185,7 +185,7 @@ def test_a_retry_begins_in_a_worker_with_the_clock_of_the_first_try(stage: Stage
     began = task.api.store["wait"]["since"]
     again = task.run()
     assert type(again.error) is errors.ExecutionFailed
-    assert again.text.count(f"{BEGINS}only a worker can read the notes of the tries before") == 1
+    assert again.text.count(f"{BEGINS}only a worker can read the notes of earlier attempts") == 1
     assert task.api.store["wait"]["since"] == began
 
 
@@ -222,7 +222,7 @@ def test_execution_timeout_counts_and_a_retry_goes_on(stage: Stage) -> None:
     assert json.loads(json.dumps(task.deferred.trigger_kwargs))["limit"] == 30
     ended = airflow_ends_the_deferral(task)
     assert type(ended.error) is AirflowTaskTimeout
-    assert str(ended.error) == "The execution_timeout of 30 s has passed and the execution has not ended."
+    assert str(ended.error) == "The execution_timeout of 30 s has passed, and the execution has not ended."
     assert ended.state == "up_for_retry"
 
 
@@ -238,7 +238,7 @@ def test_execution_timeout_counts_and_a_retry_goes_on(stage: Stage) -> None:
 def test_otherwise_the_sensors_own_timeout_counts(stage: Stage, arguments: dict[str, Any]) -> None:
     ended = airflow_ends_the_deferral(stage.task(ref=stage.start("INPROGRESS"), **arguments))
     assert type(ended.error) is AirflowSensorTimeout
-    assert str(ended.error).startswith("The sensor's timeout of 60 s has passed and the execution has not ended.")
+    assert str(ended.error).startswith("The sensor's timeout of 60 s has passed, and the execution has not ended.")
 
 
 def test_another_triggerer_goes_on_with_what_was_found(stage: Stage, clock: VirtualClock) -> None:

@@ -53,7 +53,7 @@ def test_a_retry_re_attaches_to_the_running_execution(operator_bench: Bench) -> 
     assert system.starts == 1
     assert ended.result["ref"] == system.refs[0]
     assert ended.xcoms["IMAGE"] == "shop:1.2.3"
-    assert "Going on with execution" in ended.text
+    assert "Re-attaching to execution" in ended.text
 
 
 def test_a_retry_collects_an_execution_that_succeeded_meanwhile(operator_bench: Bench, clock: VirtualClock) -> None:
@@ -80,7 +80,7 @@ def test_a_crash_before_the_note_of_the_ref_is_looked_up(operator_bench: Bench) 
     ended = task.run()
     assert ended.state == "success"
     assert system.starts == 1
-    assert "looking whether it took effect" in ended.text
+    assert "Checking whether it took effect" in ended.text
 
 
 def test_a_crash_before_the_start_request_starts_one(operator_bench: Bench) -> None:
@@ -216,7 +216,7 @@ def test_a_clear_starts_a_new_one_although_the_old_can_not_be_looked_up(operator
     task.clear()
     ended = task.run()
     assert ended.state == "success"
-    assert "so a new one is started" in ended.text
+    assert "so a new execution is started" in ended.text
     assert system.starts == 2
 
 
@@ -306,7 +306,7 @@ def test_an_api_that_fails_at_the_re_attachment_costs_no_try(operator_bench: Ben
     system.fault("status", "read", status=503, times=6)
     ended = task.run()
     assert ended.state == "success"
-    assert "Taking execution" in ended.text
+    assert "Assuming that execution" in ended.text
     assert system.starts == 1
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider import errors
-from airflow_provider.errors import MAX_MESSAGE, ExecutionApiError, ExecutionError, StatusError, from_event, one_line
+from airflow_provider.errors import MAX_MESSAGE_CHARACTERS, ExecutionApiError, ExecutionError, StatusError, from_event, one_line
 
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, ExecutionApiError)]
 NOT_RETRIED = {errors.Unauthorized, errors.Forbidden, errors.ConfigurationError, errors.ExecutionWaiting, errors.AuditFailed}
@@ -73,7 +73,7 @@ def test_an_unknown_type_is_an_execution_error(event: dict[str, Any]) -> None:
 
 
 def test_an_event_is_small() -> None:
-    assert len(json.dumps(errors.ExecutionFailed("x " * 100_000, **FIELDS).to_event())) < MAX_MESSAGE + 500
+    assert len(json.dumps(errors.ExecutionFailed("x " * 100_000, **FIELDS).to_event())) < MAX_MESSAGE_CHARACTERS + 500
 
 
 @given(st.text(), st.integers(1, 50))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider.alga_psa.api import models
-from airflow_provider.execution.model.request import MAX_BODY, Route
+from airflow_provider.execution.model.request import MAX_BODY_BYTES, Route
 
 _AUTOMATION = "/api/v1/automation"
 _RULE = f"{_AUTOMATION}/rules/{{rule}}"
@@ -16,7 +16,7 @@ GET_RULE: Route[models.RuleAnswer] = Route("GET", _RULE, models.RuleAnswer)
 EXECUTE_RULE: Route[models.ExecutionAnswer] = Route("POST", f"{_RULE}/execute", models.ExecutionAnswer)
 
 # An execution carries its whole log, in a list too.
-LIST_EXECUTIONS: Route[models.ExecutionList] = Route("GET", f"{_AUTOMATION}/executions", models.ExecutionList, max_body=4 * MAX_BODY)
-LIST_GLANCES: Route[models.GlanceList] = Route("GET", f"{_AUTOMATION}/executions", models.GlanceList, max_body=4 * MAX_BODY)
-GET_EXECUTION: Route[models.ExecutionAnswer] = Route("GET", _EXECUTION, models.ExecutionAnswer, max_body=2 * MAX_BODY)
+LIST_EXECUTIONS: Route[models.ExecutionList] = Route("GET", f"{_AUTOMATION}/executions", models.ExecutionList, max_body=4 * MAX_BODY_BYTES)
+LIST_GLANCES: Route[models.GlanceList] = Route("GET", f"{_AUTOMATION}/executions", models.GlanceList, max_body=4 * MAX_BODY_BYTES)
+GET_EXECUTION: Route[models.ExecutionAnswer] = Route("GET", _EXECUTION, models.ExecutionAnswer, max_body=2 * MAX_BODY_BYTES)
 RETRY_EXECUTION: Route[models.ExecutionAnswer] = Route("POST", f"{_EXECUTION}/retry", models.ExecutionAnswer)

@@ -12,7 +12,7 @@ from airflow_provider.alga_psa.api import models
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import iso, utc
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot, Step
-from airflow_provider.execution.results.outputs import MAX_VALUE
+from airflow_provider.execution.results.outputs import MAX_OUTPUT_BYTES
 from airflow_provider.execution.results.redaction import clean, looks_secret
 
 PHASES = {
@@ -201,8 +201,8 @@ def _name(index: float) -> str:
 def _fields(execution: models.Execution, bad: bool) -> dict[str, Any]:
     """Fields that only AlgaPSA has. The marker is kept apart from the user's data; unknown fields may be secrets."""
     data, omitted = without_secrets({name: value for name, value in execution.trigger_data.items() if name != MARKER_KEY})
-    if len(_json(data).encode()) > MAX_VALUE:
-        data, omitted = {}, [*omitted, f"all of it: over {MAX_VALUE} bytes"]
+    if len(_json(data).encode()) > MAX_OUTPUT_BYTES:
+        data, omitted = {}, [*omitted, f"all of it: over {MAX_OUTPUT_BYTES} bytes"]
     fields = {
         "rule_id": execution.automation_rule_id,
         "trigger_data": data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider.buddy.api import action_models, models
-from airflow_provider.execution.model.request import MAX_BODY, Route
+from airflow_provider.execution.model.request import MAX_BODY_BYTES, Route
 
 _WORKSPACE = "/workspaces/{workspace}"
 _PROJECT = f"{_WORKSPACE}/projects/{{project}}"
@@ -34,14 +34,14 @@ CANCEL_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Ex
 CHANGE_EXECUTION: Route[models.Execution] = Route("PATCH", _EXECUTION, models.Execution)
 
 # Its answer carries the whole log inline.
-GET_ACTION_EXECUTION: Route[models.ActionExecution] = Route("GET", _ACTION_EXECUTION, models.ActionExecution, max_body=2 * MAX_BODY)
+GET_ACTION_EXECUTION: Route[models.ActionExecution] = Route("GET", _ACTION_EXECUTION, models.ActionExecution, max_body=2 * MAX_BODY_BYTES)
 GET_LOGS: Route[models.LogPage] = Route("GET", f"{_ACTION_EXECUTION}/logs", models.LogPage)
 # Older installations know neither of the two; these go by the id of the action.
 GET_ACTION_LOG: Route[models.ActionExecution] = Route(
-    "GET", f"{_EXECUTION}/action/{{action}}", models.ActionExecution, max_body=2 * MAX_BODY
+    "GET", f"{_EXECUTION}/action/{{action}}", models.ActionExecution, max_body=2 * MAX_BODY_BYTES
 )
 GET_ACTIONS_LOG: Route[models.ActionExecution] = Route(
-    "GET", f"{_EXECUTION}/actions/{{action}}", models.ActionExecution, max_body=2 * MAX_BODY
+    "GET", f"{_EXECUTION}/actions/{{action}}", models.ActionExecution, max_body=2 * MAX_BODY_BYTES
 )
 GET_LOG_URL: Route[bytearray] = Route("GET", "(log_url)", bytearray)
 

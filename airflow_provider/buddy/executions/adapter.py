@@ -9,7 +9,7 @@ from typing import Any, cast
 from airflow_provider.buddy.api import models, requests, routes
 from airflow_provider.buddy.executions.logs import PAGE, TAIL, LogOf, LogReader
 from airflow_provider.buddy.executions.mapping import phase_of, snapshot_of
-from airflow_provider.buddy.ref import SHORT_REVISION, BuddyRef
+from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS, BuddyRef
 from airflow_provider.errors import (
     ExecutionApiError,
     Forbidden,
@@ -234,7 +234,7 @@ def _fits(name: str, wanted: str, actual: object) -> bool:
     if name == "comment":
         return wanted in text
     if name == "revision":  # either may be the short form
-        return len(text) >= SHORT_REVISION and (text.startswith(wanted) or wanted.startswith(text))
+        return len(text) >= MIN_REVISION_CHARACTERS and (text.startswith(wanted) or wanted.startswith(text))
     return wanted == text
 
 

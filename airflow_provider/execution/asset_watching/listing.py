@@ -12,7 +12,7 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.waiting.final_read import final_read
-from airflow_provider.execution.waiting.search import SKEW
+from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
@@ -107,6 +107,6 @@ def _listed(system: ExecutionAdapter, where: Mapping[str, Any], memo: Memo, boun
         page, position = yield from pages(position)
         items += page
         dated = [utc(item.started_at).timestamp() for item in page if item.started_at]
-        if position is None or (dated and max(dated) < bound - SKEW):
+        if position is None or (dated and max(dated) < bound - START_SKEW_SECONDS):
             return items
     return items

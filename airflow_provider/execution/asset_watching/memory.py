@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot, signature
-from airflow_provider.execution.waiting.search import SKEW
+from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
 
 MAX_SEEN = 1_000
 """Maximum number of ends that are remembered: Airflow's asset state store warns above 64 KiB."""
@@ -59,7 +59,7 @@ class EndMemory:
 
     def floor(self, now: float, catch_up: float) -> float:
         """The moment up to which ends are old."""
-        return max(self.since, now - catch_up) - SKEW
+        return max(self.since, now - catch_up) - START_SKEW_SECONDS
 
     def take_list(self, items: Iterable[Snapshot], now: float, catch_up: float) -> tuple[list[Snapshot], list[str]]:
         """
@@ -121,7 +121,7 @@ class EndMemory:
         if len(self.seen) > MAX_SEEN:
             # Forgotten ends must not be reported again: the floor rises above them.
             last_forgotten = sorted(self.seen.values())[-MAX_SEEN - 1]
-            self.since = last_forgotten + SKEW
+            self.since = last_forgotten + START_SKEW_SECONDS
             self.seen = {key: moment for key, moment in self.seen.items() if moment > last_forgotten}
         kept = [(ref, since) for ref, since in self.active.items() if now - since < MAX_AGE]
         self.active = dict(kept[-MAX_ACTIVE:])

@@ -22,7 +22,7 @@ from airflow_provider.execution.asset_watching.memory import EndMemory, ended_at
 from airflow_provider.execution.model.arguments import one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.redaction import clean
-from airflow_provider.execution.waiting.search import SKEW
+from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
@@ -146,7 +146,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
             now, gap = _clock.now(), self.poll_interval
             bound = min(listed_until, now)  # the machine's clock may have been set back
             if _clock.monotonic() - full_list_at >= FULL_LIST_INTERVAL:
-                bound, full_list_at = now - self.catch_up - SKEW, _clock.monotonic()
+                bound, full_list_at = now - self.catch_up - START_SKEW_SECONDS, _clock.monotonic()
             try:
                 if hook is None:
                     hook, memo = await asyncio.to_thread(self._load), {}
@@ -221,7 +221,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
             memory = await self._recall()
             is_first = memory is None
             memory = memory or EndMemory(since=listing.moment)
-        bound = listing.moment - self.catch_up - SKEW if self._handled_until is None else self._handled_until
+        bound = listing.moment - self.catch_up - START_SKEW_SECONDS if self._handled_until is None else self._handled_until
         try:
             items = await _within(2 * STEP_SECONDS, partial(listing.items, bound))
         except ConfigurationError as error:

@@ -1,1 +1,1 @@
-"""What one try of a task leaves for the next, and why a task was terminated."""
+"""What one attempt of a task leaves for the next, and why a task was terminated."""

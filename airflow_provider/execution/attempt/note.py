@@ -1,4 +1,4 @@
-"""What must survive a crash: notes in Airflow's task state store, which outlives retries (XComs don't)."""
+"""The note that an attempt leaves for the next one, in Airflow's task state store, which survives retries (XComs do not)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ if TYPE_CHECKING:
 
 NOTE_KEY = "execution"
 PROGRESS_KEY = "execution_progress"
-"""XCom key under which a trigger notes how far it is, so that another triggerer goes on there."""
+"""XCom key of a trigger's progress, from which another triggerer continues."""
 
 
 @dataclass
 class Note:
     """
-    Which execution belongs to this task, written before its start (the intent) and after it.
+    The execution that belongs to this task. Written before its start (the intent) and after it.
 
-    :param generation: counts clears by a person. :param sequence: counts starts within a generation.
-    :param marker: travels with the start request, so that the execution can be found again.
+    :param generation: number of clears by a person.
+    :param sequence: number of starts within a generation.
+    :param marker: text that travels with the start request, by which the execution is found again.
     :param max_tries, clear_number, try_number: Airflow's counters at that time, which tell a retry from a clear.
     :param started_at: epoch seconds of the start request, or of the beginning of a sensor's wait.
-    :param resumes: the execution that the request is to run again, if it starts no new one.
-    :param ref: the execution, once known. :param refused: the API said that nothing was started.
-    :param done: the task has concluded on it.
-    :param waited, waiting_since: time spent waiting for a person, see :class:`~airflow_provider.execution.waiting.wait.WatchState`.
+    :param resumes: ref of the execution that the request runs again, if it starts no new one.
+    :param ref: the execution, once known.
+    :param url: its page.
+    :param refused: whether the API said that nothing was started.
+    :param done: whether the task has finished with this execution.
+    :param waited, waiting_since: time spent waiting for manual approval, see :class:`~airflow_provider.execution.waiting.wait.WaitState`.
     """
 
     generation: int
@@ -49,7 +52,7 @@ class Note:
 
 
 def load_note(context: Context) -> Note | None:
-    """The note of an earlier try, or None. A note that this version can't read counts as none."""
+    """The note of an earlier attempt, or None. A note that this version can't read counts as none."""
     stored = context["task_state_store"].get(NOTE_KEY)
     if not isinstance(stored, dict):
         return None
@@ -61,9 +64,9 @@ def load_note(context: Context) -> Note | None:
 
 def save_note(context: Context, note: Note) -> None:
     """
-    Write the note.
+    Store the note.
 
-    :raises airflow.sdk.exceptions.AirflowRuntimeError: if Airflow refuses, since a newer try has taken over.
+    :raises airflow.sdk.exceptions.AirflowRuntimeError: if Airflow refuses because a newer attempt has taken over.
     """
     context["task_state_store"].set(NOTE_KEY, asdict(note))
 
@@ -72,10 +75,10 @@ def cleared_since(note: Note, context: Context) -> bool:
     """
     Whether a person cleared the task since ``note``; otherwise this is a retry.
 
-    Airflow does not say so directly. A clear counts up the run's ``clear_number`` (also when other tasks are cleared) and sets the
-    task's ``max_tries`` to its tries so far and its ``retries``. That raises it, unless fewer ``retries`` are in the DAG by now: then
-    it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a clear would have set. Nor does a
-    retry follow a try which knew that it was ended (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`).
+    Airflow does not say so directly. A clear increments the run's ``clear_number`` (as does a clear of another task) and sets the task's
+    ``max_tries`` to its attempts so far plus its ``retries``. This is a higher number, unless the DAG has fewer ``retries`` by now: then
+    it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a clear would have set. And no retry
+    follows an attempt that knew that it was ended (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`).
     """
     ti: Any = context["ti"]
     run_clears = getattr(context["dag_run"], "clear_number", None)
@@ -86,15 +89,19 @@ def cleared_since(note: Note, context: Context) -> bool:
     return bool(0 < note.try_number < ti.try_number and ti.max_tries == ti.try_number - 1 + context["task"].retries)
 
 
-def next_note(context: Context, before: Note | None, *, cleared: bool, now: float) -> Note:
+def next_note(context: Context, previous: Note | None, *, cleared: bool, now: float) -> Note:
     """
-    The intent for a new start. Its marker is partly random: another Airflow may have the same DAG, run and task, and the same pipeline.
+    The note for a new start. Its marker is partly random: another Airflow may have the same DAG, run and task, and the same pipeline.
 
-    The next attempt finds it here; it can't be worked out again.
+    The next attempt finds the marker in the note; it can't be computed again.
+
+    :param previous: note of the previous start, if any.
+    :param cleared: whether a person cleared the task since.
+    :param now: epoch seconds.
     """
     ti: Any = context["ti"]
-    generation = (before.generation + cleared) if before else 0
-    sequence = 0 if before is None or cleared else before.sequence + 1
+    generation = (previous.generation + cleared) if previous else 0
+    sequence = 0 if previous is None or cleared else previous.sequence + 1
     identity = "\x1f".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, generation, sequence)))
     return Note(
         generation=generation,

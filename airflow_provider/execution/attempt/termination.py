@@ -1,4 +1,4 @@
-"""Why was the task terminated? ``on_kill`` is no proof that a person wants that: Airflow is asked for the task's state."""
+"""Why was the task terminated? ``on_kill`` does not prove that a person ended it, so Airflow is asked for the task's state."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from typing import Any, NamedTuple
 
 from airflow_provider import _clock
 
-WORD = "ended_by"
-"""XCom by which a try tells the next one that a person ended it."""
+ENDED_BY_KEY = "ended_by"
+"""XCom key of the marker that tells the next attempt that a person ended this one."""
 
 _STOPPED = {"failed", "success", "skipped", "upstream_failed", "removed", "restarting", None}
 _GOING_ON = {"deferred", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule"}
 
 KILL_SECONDS = 3.5
-"""For everything: a worker is killed for good 5 seconds after it was told to stop."""
+"""Time for all of ``on_kill``: Airflow kills a worker 5 seconds after it told it to stop."""
 ASK_SECONDS = 2.0
-"""Of these for asking why the task is terminated. The cancel request is worth sending although its answer may come too late."""
-
+"""Part of it for asking why the task is terminated. The cancel request is worth sending although its answer may come too late."""
 MARK_SECONDS = 0.5
-"""Of these for the marker for the next try."""
+"""Part of it for the marker for the next attempt."""
 
 
 class Verdict(Enum):
-    """What the task's state says of its execution."""
+    """Whether to cancel the execution, by the task's state."""
 
     CANCEL = "a person or Airflow ended the task"
-    KEEP = "the task goes on elsewhere"
+    KEEP = "the task continues elsewhere"
     UNKNOWN = "the task's state is not known"
 
 
 class TaskKey(NamedTuple):
-    """A task instance, as Airflow's state route names it."""
+    """Identifies a task instance, as Airflow's API for task states does. ``map_index``: -1 if the task is not mapped."""
 
     dag_id: str
     run_id: str
@@ -42,12 +41,12 @@ class TaskKey(NamedTuple):
 
     @classmethod
     def of(cls, ti: Any) -> TaskKey:
-        """The key of a task instance of whichever kind."""
+        """The key of a task instance of any of Airflow's classes."""
         return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
 
 
 def ask(key: TaskKey) -> Verdict:
-    """Ask Airflow, blocking: for a side thread only, in a worker as in a triggerer."""
+    """Ask Airflow for the task's state. It blocks: call it in a side thread, in a worker as well as in a triggerer."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     mapped = key.map_index >= 0
@@ -67,25 +66,29 @@ def ask(key: TaskKey) -> Verdict:
 
 def mark_ended_by_person(key: TaskKey) -> None:
     """
-    Let the next try know, blocking, that this one was ended by a person or Airflow: what follows is no retry.
+    Leave a marker for the next attempt: this one was ended by a person or Airflow, so the next one is no retry. It blocks.
 
-    Airflow's counters do not always say so: if several running tasks are cleared at once, 3.3 raises ``max_tries`` of one only. By an
-    XCom, since the task state store takes nothing from a try that is over. The next try deletes it, but is told its key before.
+    Airflow's counters do not always say so: if several running tasks are cleared at once, 3.3 raises ``max_tries`` of only one. The marker
+    is an XCom, since the task state store refuses writes of an attempt that is over. The next attempt deletes it, but gets its key before.
     """
     from airflow.sdk.execution_time.xcom import XCom
 
     with suppress(Exception):
-        XCom.set(WORD, Verdict.CANCEL.value, **key._asdict())
+        XCom.set(ENDED_BY_KEY, Verdict.CANCEL.value, **key._asdict())
 
 
 def was_ended_by_person(ti: Any) -> bool:
-    """Whether the try before this one has left word."""
-    told = getattr(ti, "_ti_context_from_server", None)
-    return WORD in (getattr(told, "xcom_keys_to_clear", None) or ())
+    """Whether the previous attempt left that marker."""
+    server_context = getattr(ti, "_ti_context_from_server", None)
+    return ENDED_BY_KEY in (getattr(server_context, "xcom_keys_to_clear", None) or ())
 
 
 def within(seconds: float, function: Any, default: Any) -> Any:
-    """Run ``function`` in a thread, for at most ``seconds``: a signal handler must neither block nor take a lock."""
+    """
+    Run ``function`` in a thread: a signal handler must neither block nor take a lock.
+
+    :returns: its result, or ``default`` if it takes longer than ``seconds``, or fails.
+    """
     results: list[Any] = []
 
     def run() -> None:

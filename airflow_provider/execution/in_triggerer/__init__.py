@@ -1,1 +1,1 @@
-"""Sensors that start in the triggerer, without a worker."""
+"""Sensors that start in the triggerer, without a worker: which ones can, as JSON, and their trigger."""

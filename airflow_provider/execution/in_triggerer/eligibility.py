@@ -1,4 +1,4 @@
-"""Whether a sensor can start in the triggerer, and with what."""
+"""Decides whether a sensor can start in the triggerer, and prepares what its trigger needs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider.execution.in_triggerer.serialization import NotPortable, pack
 
 
-def start_trigger_args(sensor: BaseSensorOperator, backstop: timedelta) -> StartTriggerArgs | None:
+def start_trigger_args(sensor: BaseSensorOperator, trigger_timeout: timedelta) -> StartTriggerArgs | None:
     """
-    How the triggerer starts this task; None if a worker has to.
+    How the triggerer starts this task; None if it has to start in a worker.
 
-    :param backstop: when Airflow takes the trigger away.
+    :param trigger_timeout: time after which Airflow ends the trigger.
     """
     try:
         kwargs = packed(sensor)
     except NotPortable:
         return None
-    limit = min(backstop, sensor.execution_timeout or backstop)  # as Airflow does
+    limit = min(trigger_timeout, sensor.execution_timeout or trigger_timeout)  # as Airflow does
     return StartTriggerArgs(
         trigger_cls="airflow_provider.execution.in_triggerer.trigger.StartedExecutionTrigger",
         trigger_kwargs={**kwargs, "limit": limit.total_seconds()},
         next_method="execute_complete",
-        timeout=backstop,
+        timeout=trigger_timeout,
     )
 
 
 def why_in_worker(sensor: BaseSensorOperator, map_index: int | None) -> str | None:
-    """Why a sensor does not run in the triggerer; None if Airflow has its reasons, such as a test of the DAG."""
+    """Why a sensor starts in a worker; None if it could start in the triggerer, for example in a test of the DAG."""
     if map_index is not None and map_index >= 0:
         return "a mapped task can't start in the triggerer"
     try:
@@ -43,14 +43,14 @@ def why_in_worker(sensor: BaseSensorOperator, map_index: int | None) -> str | No
 
 def packed(sensor: BaseSensorOperator) -> dict[str, Any]:
     """
-    What the triggerer makes the sensor of.
+    The arguments of the trigger: the sensor as JSON, and ``ends_here``.
 
-    :raises NotPortable: if it can't be made there, or something is to run in a worker before.
+    :raises NotPortable: if the sensor can't be rebuilt there, or something has to run in a worker first.
     """
     if sensor.on_execute_callback or sensor._pre_execute_hook or type(sensor).pre_execute is not BaseSensorOperator.pre_execute:
-        raise NotPortable("a callback is to run before it")
+        raise NotPortable("a callback has to run before it")
     if sensor.inlets:
-        raise NotPortable("inlets are read by workers only")
+        raise NotPortable("only workers can read inlets")
     in_worker = (
         sensor.outlets,
         sensor.on_success_callback,

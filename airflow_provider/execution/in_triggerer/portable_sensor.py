@@ -1,4 +1,4 @@
-"""What the triggerer asks of a sensor that it has made again."""
+"""The interface of a sensor that is rebuilt in the triggerer."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ if TYPE_CHECKING:
 
     from airflow_provider.execution.waiting.completion import Completion
     from airflow_provider.execution.waiting.search import Search
-    from airflow_provider.execution.waiting.wait import WatchPolicy
+    from airflow_provider.execution.waiting.wait import WaitPolicy
 
 
 @dataclass(frozen=True)
 class TriggererWait:
     """
-    A wait that the triggerer begins and ends in place of a worker.
+    A wait that the triggerer starts and completes instead of a worker.
 
+    :param completion: what completes the task once the wait is over.
     :param ref, search: the execution, or how to find it.
     :param link_key: XCom key of the system's link.
-    :param do_xcom_push: whether the result is pushed.
+    :param policy: how to wait.
+    :param do_xcom_push: whether to push the result.
     """
 
     completion: Completion
     ref: str | None
     search: Search | None
     link_key: str
-    policy: WatchPolicy
+    policy: WaitPolicy
     do_xcom_push: bool
 
 
 class PortableSensor(Protocol):
-    """A sensor that can begin and end in the triggerer."""
+    """A sensor that can start and end in the triggerer."""
 
     def wait_in_triggerer(self, context: Context) -> TriggererWait:
-        """What to wait for, and how the task ends."""
+        """What to wait for, and how to complete the task."""

@@ -1,4 +1,4 @@
-"""A sensor as JSON, so that it can be made again in the triggerer, its templates rendered there as in a worker."""
+"""A sensor as JSON, so that the triggerer can rebuild it and render its templates as a worker does."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 if TYPE_CHECKING:
     from airflow_provider.execution.in_triggerer.portable_sensor import PortableSensor
 
-_OF_BASES = ("poke_interval", "timeout", "do_xcom_push", "render_template_as_native_obj")
+_BASE_ARGUMENTS = ("poke_interval", "timeout", "do_xcom_push", "render_template_as_native_obj")
 """Arguments of Airflow's own classes that matter in a triggerer."""
-_NOT_CARRIED = {"self", "deferrable", "start_from_trigger"}
-_KNOWN = (
+_OMITTED_ARGUMENTS = {"self", "deferrable", "start_from_trigger"}
+_CONTEXT_FIELDS = (
     "conn", "dag", "data_interval_end", "data_interval_start", "ds", "ds_nodash", "logical_date", "macros", "params", "partition_date",
     "partition_key", "run_id", "task", "task_instance_key_str", "ts", "ts_nodash", "ts_nodash_with_tz", "var",
 )  # fmt: skip
-_KNOWN_OF_RUN = (
+_DAG_RUN_FIELDS = (
     "conf", "dag_id", "data_interval_end", "data_interval_start", "end_date", "logical_date", "partition_date", "partition_key",
     "run_after", "run_id", "run_type", "start_date", "state",
 )  # fmt: skip
-_KNOWN_OF_TASK = ("dag_id", "map_index", "run_id", "task_id", "try_number")
+_TASK_INSTANCE_FIELDS = ("dag_id", "map_index", "run_id", "task_id", "try_number")
 _UNSET = object()
 
 
 class NotPortable(ValueError):
-    """Why a sensor can't be made again in the triggerer."""
+    """Raised with the reason why a sensor can't be rebuilt in the triggerer."""
 
 
 class Portable(TypedDict):
@@ -40,7 +40,7 @@ class Portable(TypedDict):
     A sensor as JSON.
 
     :param sensor: its class, as ``module:class``.
-    :param arguments: its arguments, templates unrendered, without those that have their default.
+    :param arguments: its arguments, with unrendered templates, without defaults.
     :param pulled: arguments that are an XCom of another task: name to task id and key.
     """
 
@@ -51,9 +51,9 @@ class Portable(TypedDict):
 
 def pack(sensor: BaseSensorOperator) -> Portable:
     """
-    Write a sensor as JSON.
+    Convert a sensor to JSON.
 
-    :raises NotPortable: if an argument can't be written so, or means something else in a triggerer.
+    :raises NotPortable: if an argument is not JSON, or has another meaning in a triggerer.
     """
     arguments: dict[str, Any] = {}
     pulled: dict[str, list[str]] = {}
@@ -71,24 +71,25 @@ def pack(sensor: BaseSensorOperator) -> Portable:
 
 def unpack(packed: Portable, ti: Any) -> PortableSensor:
     """
-    Make the sensor again, and render its templates. It blocks.
+    Rebuild the sensor, and render its templates. It blocks.
 
-    :param ti: the task instance, as the triggerer has it for tasks that start there. It loses its DAG: Airflow loads the whole DAG for
-        each of them, and would keep it for as long as the wait takes.
-    :raises Exception: whatever comes of a class that can't be imported, or of a template that can't be rendered.
+    :param ti: the task instance, as the triggerer has it for tasks that start there. Its DAG is removed: Airflow loads the whole DAG for
+        each of them, and would keep it during the wait.
+    :raises NotPortable: if the class is not a sensor of this package, or an XCom is missing or can be read by workers only.
+    :raises Exception: any other error of an import or a template.
     """
     cls = resolve_name(packed["sensor"])
     if not (isinstance(cls, type) and issubclass(cls, BaseSensorOperator) and hasattr(cls, "wait_in_triggerer")):
-        raise NotPortable(f"{packed['sensor']} is no sensor of this package")
+        raise NotPortable(f"{packed['sensor']} is not a sensor of this package")
     full = ti.get_template_context()
     context = _context(ti, full)
     dag = DAG(ti.dag_id, schedule=None, render_template_as_native_obj=context["dag"].render_template_as_native_obj)
     sensor = cls(task_id=ti.task_id, dag=dag, **{**packed["arguments"], **dict.fromkeys(packed["pulled"])})
     sensor.render_template_fields(context)
-    for name, (task_id, key) in packed["pulled"].items():  # behind the rendering: what another task has pushed is no template
+    for name, (task_id, key) in packed["pulled"].items():  # after rendering: XComs of other tasks are not templates
         value = context["ti"].xcom_pull(task_id, key=key, default=_UNSET)
         if value is _UNSET and key != "return_value":
-            raise NotPortable(f"task {task_id!r} has pushed no XCom {key!r}")
+            raise NotPortable(f"task {task_id!r} has not pushed an XCom {key!r}")
         setattr(sensor, name, None if value is _UNSET else value)
     full.clear()
     ti.task = None
@@ -97,31 +98,31 @@ def unpack(packed: Portable, ti: Any) -> PortableSensor:
 
 def _context(ti: Any, full: Any) -> Any:
     """
-    What templates may use: what a triggerer knows as well as a worker.
+    The context for templates: what a triggerer knows as well as a worker.
 
-    The rest is left out, and a template that wants it fails to render. Airflow 3.3 would give some of it empty, and for some it asks its
-    supervisor what that never answers, so that the thread would hang.
+    The rest is left out, so that a template that uses it fails to render. In Airflow 3.3 some of it would be empty, and some would make a
+    request that the triggerer's supervisor never answers, so that the thread would hang.
     """
-    run = SimpleNamespace(**{name: getattr(full["dag_run"], name) for name in _KNOWN_OF_RUN})
-    known = {name: full[name] for name in _KNOWN if name in full}
+    run = SimpleNamespace(**{name: getattr(full["dag_run"], name) for name in _DAG_RUN_FIELDS})
+    fields = {name: full[name] for name in _CONTEXT_FIELDS if name in full}
     instance = _TaskInstance(ti, full["dag"])
-    return {**known, "dag_run": run, "ti": instance, "task_instance": instance}
+    return {**fields, "dag_run": run, "ti": instance, "task_instance": instance}
 
 
 class _TaskInstance:
-    """What templates may use of the task instance."""
+    """The part of the task instance that templates may use."""
 
     def __init__(self, ti: Any, dag: Any) -> None:
         self._ti = ti
         self._dag = dag
-        for name in _KNOWN_OF_TASK:
+        for name in _TASK_INSTANCE_FIELDS:
             setattr(self, name, getattr(ti, name))
 
     def xcom_pull(self, task_ids: str | Sequence[str], dag_id: str | None = None, key: str = "return_value", default: Any = None) -> Any:
-        """One XCom each, by the one question that a triggerer's supervisor answers."""
+        """One XCom of each task, by the one request that a triggerer's supervisor answers."""
         for task_id in [task_ids] if isinstance(task_ids, str) else task_ids:
             if dag_id not in (None, self._ti.dag_id) or _mapped(self._dag.get_task(task_id)):
-                raise NotPortable(f"XComs of {task_id!r} can be read by a worker only, since it may be mapped")
+                raise NotPortable(f"only a worker can read XComs of {task_id!r}, which may be mapped")
         return self._ti.xcom_pull(task_ids=task_ids, key=key, default=default, map_indexes=None)
 
 
@@ -131,14 +132,14 @@ def _mapped(operator: Any) -> bool:
 
 @cache
 def _parameters(cls: type[BaseSensorOperator]) -> dict[str, Any]:
-    """Argument to default, of the class and its bases down to the package's own."""
-    found = dict.fromkeys(_OF_BASES, _UNSET)
+    """Arguments of the class and its bases in this package, name to default."""
+    parameters = dict.fromkeys(_BASE_ARGUMENTS, _UNSET)
     for base in reversed(cls.__mro__):
         if issubclass(base, BaseSensorOperator) and base is not BaseSensorOperator and "__init__" in vars(base):
             for parameter in inspect.signature(base.__init__).parameters.values():
-                if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in _NOT_CARRIED:
-                    found[parameter.name] = parameter.default
-    return found
+                if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in _OMITTED_ARGUMENTS:
+                    parameters[parameter.name] = parameter.default
+    return parameters
 
 
 def _plain(value: Any, name: str) -> Any:
@@ -154,4 +155,4 @@ def _plain(value: Any, name: str) -> Any:
         return [_plain(item, name) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _plain(item, name) for key, item in value.items()}
-    raise NotPortable(f"{name} holds {type(value).__name__}, which can't be stored as JSON")
+    raise NotPortable(f"{name} contains {type(value).__name__}, which can't be stored as JSON")

@@ -1,4 +1,4 @@
-"""Sensors that take no worker at all: they start in the triggerer, and end there if all went well."""
+"""The trigger of sensors that start in the triggerer, and end there on success and skip, without any worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider.execution.in_triggerer.serialization import NotPortable, P
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.waiting.trigger import ExecutionTrigger, set_xcoms
-from airflow_provider.execution.waiting.wait import WatchState
+from airflow_provider.execution.waiting.wait import WaitState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Outcome
 
-SOON = 30.0
-"""Seconds within which a deferred task comes to its first triggerer, and not to a second one, as a rule."""
-_GOOD = (Phase.SUCCEEDED, Phase.SKIPPED)
+FIRST_TRIGGERER_SECONDS = 30.0
+"""Time within which a deferred task usually runs in its first triggerer, not yet in a second one."""
+_GOOD_ENDS = (Phase.SUCCEEDED, Phase.SKIPPED)
 
 
 class StartedExecutionTrigger(BaseTrigger):
     """
-    Does what a sensor does in a worker before it is deferred, waits, and does what it does afterwards.
+    Does what a sensor does in a worker before it is deferred, waits, and does what the sensor does afterwards.
 
-    Success and skip end the task here. All else resumes it in a worker, so that errors, callbacks and retries are those of the other
-    modes: an end that is not good, with the event of :class:`~airflow_provider.execution.waiting.trigger.ExecutionTrigger`; a wait
-    that can't begin here, with the event ``{begin}``, which says why.
+    Success and skip end the task here. Everything else resumes it in a worker, so that errors, callbacks and retries are the same as in
+    the other modes: any other end, with the event of :class:`~airflow_provider.execution.waiting.trigger.ExecutionTrigger`; a wait that
+    can't start here, with the event ``{begin}``, which has the reason.
 
     All arguments are JSON, small and without secrets; they are part of the stored DAG.
 
     :param sensor, arguments, pulled: the sensor, see :class:`~airflow_provider.execution.in_triggerer.serialization.Portable`.
-    :param ends_here: False if also a good end is a worker's, for instance since it has callbacks.
-    :param limit: seconds after which Airflow takes the trigger away: tells when the task was deferred.
+    :param ends_here: False if the task always ends in a worker, for example because it has callbacks.
+    :param limit: seconds after which Airflow ends the trigger. With Airflow's deadline it gives the time of the deferral.
     """
 
     def __init__(self, *, sensor: str, arguments: dict[str, Any], pulled: dict[str, list[str]], ends_here: bool, limit: float) -> None:
@@ -57,14 +57,14 @@ class StartedExecutionTrigger(BaseTrigger):
         return path, {**self.packed, "ends_here": self.ends_here, "limit": self.limit}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Begin, wait, and end the task, or leave it to a worker."""
+        """Start the wait, wait, and end the task, or leave that to a worker."""
         try:
             wait = await self._begin()
             sender = await wait.sensor.completion.hook.ahold()
         except Exception as problem:
             yield TriggerEvent({"begin": _reason(problem)})  # type: ignore[no-untyped-call]
             return
-        try:  # held to the end: if the credential was changed meanwhile, this one knows
+        try:  # held to the end: if the credential changes meanwhile, this sender has the new one
             async for event in wait.run():
                 end = await self._end(wait, event.payload)
         finally:
@@ -74,29 +74,29 @@ class StartedExecutionTrigger(BaseTrigger):
     async def _begin(self) -> _Wait:
         ti: Any = self.task_instance
         if ti.try_number > 1:
-            raise NotPortable("only a worker can read the notes of the tries before, and tell a retry from a clear")
+            raise NotPortable("only a worker can read the notes of earlier attempts, and tell a retry from a clear")
         sensor = await asyncio.to_thread(self._make, ti)
         await sensor.completion.hook.aopen()
         return await asyncio.to_thread(_Wait, sensor, ti, self._deferred_at())
 
     def _make(self, ti: Any) -> TriggererWait:
-        """In a thread: it imports, and templates may ask Airflow."""
+        """Rebuild the sensor. For a thread: it imports modules, and templates may send requests to Airflow."""
         import airflow_provider.execution.http.senders  # noqa: F401
 
-        # How many tasks are mapped over a result is told to Airflow by workers only.
+        # Only workers tell Airflow how many tasks are mapped over a result.
         self.ends_here = self.ends_here and next(ti.task.iter_mapped_dependants(), None) is None
         context: Any = {"ti": ti}
         return unpack(self.packed, ti).wait_in_triggerer(context)
 
     def _deferred_at(self) -> float:
-        """When the wait began, in epoch seconds; the same in a second triggerer."""
+        """Start of the wait in epoch seconds; the same in a second triggerer."""
         end = self.timeout_after
         return _clock.now() if end is None else utc(end).timestamp() - self.limit
 
     async def _end(self, wait: _Wait, payload: dict[str, Any]) -> TriggerEvent:
-        """The event that ends the task here, else the one for a worker."""
+        """The event that ends the task here, or else resumes it in a worker."""
         for_worker = {**payload, "search": wait.search}
-        good = payload["error"] is None and (payload["end"] == "waiting" or (payload["end"] == "ended" and wait.phase in _GOOD))
+        good = payload["error"] is None and (payload["end"] == "waiting" or (payload["end"] == "ended" and wait.phase in _GOOD_ENDS))
         if good and self.ends_here:
             completion = wait.sensor.completion
             try:
@@ -109,11 +109,11 @@ class StartedExecutionTrigger(BaseTrigger):
                 try:
                     return await self._finish(wait, snapshot, outcome)
                 except Exception as problem:
-                    self.log.info("A worker ends this task: %s.", _reason(problem))
+                    self.log.info("This task ends in a worker: %s.", _reason(problem))
         return TriggerEvent(for_worker)  # type: ignore[no-untyped-call]
 
     async def _finish(self, wait: _Wait, snapshot: Snapshot, outcome: Outcome) -> TriggerEvent:
-        """Set the task's XComs, and give its end."""
+        """Set the task's XComs, and return the event that ends it."""
         ti: Any = self.task_instance
         context: Any = {"ti": ti}
         ending = await asyncio.to_thread(wait.sensor.completion.finish, snapshot, outcome, context)
@@ -135,9 +135,9 @@ class StartedExecutionTrigger(BaseTrigger):
 
 class _Wait(ExecutionTrigger):
     """
-    Waits as if a worker had deferred the sensor to it.
+    Waits as if a worker had deferred the sensor.
 
-    :param since: epoch seconds at which the wait began.
+    :param since: start of the wait, in epoch seconds.
     """
 
     def __init__(self, sensor: TriggererWait, ti: Any, since: float) -> None:
@@ -151,7 +151,7 @@ class _Wait(ExecutionTrigger):
             url=None,
             link_key=sensor.link_key,
             policy=sensor.policy,
-            state={**WatchState(since=since).dump(), "saved_at": since},
+            state={**WaitState(since=since).dump(), "saved_at": since},
             not_before=0.0,
             cancel_on_kill=False,
         )
@@ -164,10 +164,10 @@ class _Wait(ExecutionTrigger):
         return self._loaded
 
     async def _recall(self) -> dict[str, Any]:
-        """Asked only if another triggerer may have been here: for what is not there, Airflow writes an error into its own log."""
-        return await super()._recall() if _clock.now() - self.state["saved_at"] > SOON else self.state
+        """Read only if another triggerer may have stored it: Airflow writes an error into its own log for a missing XCom."""
+        return await super()._recall() if _clock.now() - self.state["saved_at"] > FIRST_TRIGGERER_SECONDS else self.state
 
 
 def _reason(problem: Exception) -> str:
-    """Why a worker is needed. It comes upon the same, and tells more."""
-    return str(problem) if isinstance(problem, NotPortable) else f"the triggerer came upon a {type(problem).__name__}"
+    """Why a worker is needed. In the worker the same error occurs again, with its details."""
+    return str(problem) if isinstance(problem, NotPortable) else f"the triggerer got a {type(problem).__name__}"

@@ -1,1 +1,1 @@
-"""The words that all others share: phase, snapshot, request, result, and what a system has to answer."""
+"""The values that everything else passes around: phase, snapshot, request, result; and the interface of a system's adapter."""

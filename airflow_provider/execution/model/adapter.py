@@ -1,4 +1,4 @@
-"""What the mechanism asks of a system: flows that give snapshots. A system's folder answers, and knows nothing of waiting."""
+"""The interface that a system implements: flows that read, list, cancel and resume executions. It knows nothing of waiting."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow_provider.execution.model.request import Flow, LastAnswer, Pages
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, block_of, signature
 
 Memo = dict[str, object]
-"""What a search remembers between its looks. JSON."""
+"""What a search remembers between its polls. JSON."""
 
 
 class Glance(NamedTuple):
-    """An execution as a list of many shows it: just enough to tell whether it has changed."""
+    """An execution as a list shows it: just enough to tell whether it has changed. ``status`` and ``run`` as in a snapshot."""
 
     ref: str
     status: str
@@ -26,11 +26,11 @@ class Glance(NamedTuple):
 
 class Overview(NamedTuple):
     """
-    A list that shows an execution beside others.
+    A list that shows an execution together with others.
 
-    :param scope: tells this list from others of the connection: what shares it is polled together.
+    :param scope: identifies the list within the connection: executions with the same scope are polled together.
     :param key: the execution's ref, as the list shows it.
-    :param pages: the list. It need not be complete, nor in any order; those that have ended may be missing.
+    :param pages: the list. It may be incomplete and in any order, and ended executions may be missing.
     """
 
     scope: tuple[str, ...]
@@ -39,98 +39,104 @@ class Overview(NamedTuple):
 
 
 class ExecutionAdapter(ABC):
-    """One vendor's executions. Every method is a flow: it says what to ask, a sender asks."""
+    """One vendor's executions. Methods that need the API are flows: they yield requests, and a sender sends them."""
 
     name: str
     """Short name, such as ``buddy``."""
     title: str
-    """Name for texts, such as ``Buddy``."""
+    """Name for messages, such as ``Buddy``."""
     can_cancel: ClassVar[bool] = True
-    """Whether executions can be cancelled at all."""
+    """Whether the API can cancel executions."""
     outputs_lag: ClassVar[bool] = True
-    """Whether outputs may appear some seconds after an execution has succeeded."""
+    """Whether outputs may appear a few seconds after an execution has succeeded."""
     never_appeared: ClassVar[str] = ""
-    """Why an execution may not appear although its start was accepted."""
+    """For messages: why an execution may not appear although its start was accepted."""
 
     @abstractmethod
     def read(self, ref: str) -> Flow[Snapshot]:
         """
-        Look at an execution, as cheaply as its status, steps and gates can be had.
+        Read status, steps and gates of an execution, as cheaply as possible.
 
-        :raises NotFound: if there is none, or no longer.
-        :raises ConfigurationError: if ``ref`` is not one of this system's.
+        :raises NotFound: if it does not exist, or no longer exists.
+        :raises ConfigurationError: if ``ref`` is not a ref of this system.
         """
 
     def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
         """
-        Look as :meth:`read` does.
+        Read an execution again, as :meth:`read` does.
 
-        :param last: what the last look's answer was.
-        :returns: None if nothing at all has changed since.
+        :param last: recognises the answer of the previous read.
+        :returns: None if the answer is the same.
         """
         return (yield from self.read(ref))
 
     def overview(self, ref: str) -> Overview | None:
-        """The list by which an execution can be watched together with others, or None if there is none. Asks nothing."""
+        """The list that shows an execution together with others, or None if there is none. Sends no request."""
         return None
 
     @abstractmethod
     def details(self, ref: str) -> Flow[Snapshot]:
-        """Look at an ended execution with everything: outputs, errors, actors, the tail of the log."""
+        """Read an ended execution in full: with outputs, errors, actors and the tail of the log."""
 
     @abstractmethod
     def new_lines(self, snapshot: Snapshot, cursor: Cursor, limit: int) -> Flow[list[LogLine]]:
-        """Read up to ``limit`` log lines behind ``cursor``, and move it."""
+        """Read up to ``limit`` log lines after ``cursor``, and advance it."""
 
     def new_blocks(self, snapshot: Snapshot, cursor: Cursor) -> Flow[list[tuple[str, bytes | bytearray]]]:
-        """Read some more of a log that is wanted as a whole: steps, each with lines as the remote side wrote them; nothing at its end."""
+        """
+        Read the next part of the whole log, and advance ``cursor``.
+
+        :returns: pairs of a step's name and a block of its lines, as the remote side wrote them; empty at the end of the log.
+        """
         lines = yield from self.new_lines(snapshot, cursor, 1_000)
         return [(step, block_of(line.text for line in group)) for step, group in groupby(lines, key=lambda line: line.step)]
 
     @abstractmethod
     def cancel(self, ref: str) -> Flow[None]:
         """
-        Ask for the end of an execution; one that has ended already is no error.
+        Request that an execution be cancelled. It is no error if it has ended already.
 
-        :raises ConfigurationError: if this system has no way to do so.
+        :raises ConfigurationError: if the system can't cancel.
         """
 
     @abstractmethod
     def resume(self, ref: str) -> Flow[Snapshot]:
-        """Go on with a failed execution by the system's own retry; the snapshot's ``ref`` may be a new one."""
+        """Run a failed execution again by the system's own retry. The snapshot may have a new ``ref``."""
 
     def just_changed(self, ref: str) -> Flow[Snapshot]:
-        """Look at an execution after a request that was accepted, and stays so whatever this look gives."""
+        """Read an execution after an accepted request. If the read fails, its phase is UNKNOWN: the request remains accepted."""
         try:
             return (yield from self.read(ref))
         except ExecutionApiError:
             return Snapshot(ref, Phase.UNKNOWN, "unknown")
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:
-        """What :meth:`resumed` has to know of the time before the request. No marker can travel with a retry."""
+        """The state before :meth:`resume`, for :meth:`resumed`: a retry can't carry a marker."""
         return signature(snapshot)
-        yield  # a flow that asks nothing
+        yield  # a flow without requests
 
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """
         Find out whether :meth:`resume` took effect.
 
-        :param before: what :meth:`before_resume` gave.
+        :param before: the result of :meth:`before_resume`.
         :param since: epoch seconds of the request.
-        :returns: the execution that runs, or ran, again; and whether finding none proves that there is none.
+        :returns: the execution that runs, or ran, again, if any; and whether finding none proves that the request had no effect.
         """
         snapshot = yield from self.read(ref)
         return ([] if signature(snapshot) == before else [snapshot]), True
 
     def listed(self, where: Mapping[str, object], memo: Memo) -> Pages[Snapshot]:
         """
-        List the executions among which ``where`` may mean one, newest first, as summaries.
+        List the executions that may meet the criteria, newest first, as summaries.
 
-        :param where: the system's own criteria, of a :class:`~airflow_provider.execution.waiting.search.Search`.
+        :param where: the system's own criteria, see :class:`~airflow_provider.execution.waiting.search.Search`.
+        :param memo: what the search remembers; the system may keep its own keys in it.
+        :raises ConfigurationError: if the system has no such list.
         """
         raise ConfigurationError(f"{self.title} has no list of executions to search.", system=self.name)
 
     def matches(self, where: Mapping[str, object], snapshot: Snapshot) -> Flow[bool | None]:
-        """Whether ``where`` means this listed execution; None if that can't be told yet."""
+        """Whether a listed execution meets the criteria; None if that is not known yet."""
         return True
-        yield  # a flow that asks nothing
+        yield  # a flow without requests

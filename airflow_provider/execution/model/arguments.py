@@ -1,4 +1,4 @@
-"""Checks of what the author of a DAG gives: a clear error before anything is started."""
+"""Checks of a task's arguments: a clear error before anything is started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ def seconds(value: timedelta | float, name: str) -> float:
     """
     A duration in seconds.
 
+    :param value: timedelta, or seconds.
+    :param name: of the argument, for the message.
     :raises ValueError: if it is not a duration above 0.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
@@ -22,9 +24,10 @@ def seconds(value: timedelta | float, name: str) -> float:
 
 def one_of(value: str, choices: Sequence[str], name: str) -> None:
     """
-    Check a choice.
+    Check that an argument is one of several choices.
 
-    :raises ValueError: if ``value`` is none of ``choices``.
+    :param name: of the argument, for the message.
+    :raises ValueError: if it is not.
     """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
@@ -32,10 +35,11 @@ def one_of(value: str, choices: Sequence[str], name: str) -> None:
 
 def moment(value: datetime | str | None, name: str) -> datetime | None:
     """
-    A moment in UTC; without a zone it is taken as UTC. None and an empty text, such as a template may give, are none.
+    A moment in UTC. Without a time zone it counts as UTC.
 
-    :param value: datetime, or text as of ISO 8601.
-    :raises ConfigurationError: if it is no moment.
+    :param value: datetime, or ISO 8601 text. None and an empty text, which a template may render to, give None.
+    :param name: of the argument, for the message.
+    :raises ConfigurationError: if it is not a moment.
     """
     if value is None or value == "":
         return None

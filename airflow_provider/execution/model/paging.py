@@ -1,4 +1,4 @@
-"""Lists whose pages are counted: the same reading for every system that has them."""
+"""Reading lists whose pages are numbered, the same way for every system."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from airflow_provider.execution.model.request import Flow, Pages
 
 T = TypeVar("T")
 
-KEPT = 20
-"""Pages whose keys are remembered: a list may be of any length, but not that many new items come while one page is read."""
+PAGES_REMEMBERED = 20
+"""Number of pages whose keys are remembered: enough, since fewer new items than that arrive while one page is read."""
 
-_Place = tuple[int, list[list[Any]], bool]
-"""The number of the next page, the keys of the items on the latest pages, and whether the last one had new ones. JSON, if the keys are."""
+_Position = tuple[int, list[list[Any]], bool]
+"""Number of the next page, keys of the items on the latest pages, and whether the last page had new items. JSON, if the keys are."""
 
 
 def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T], object]) -> Pages[T]:
     """
-    A list as pages, by their number from 1.
+    A list as pages, numbered from 1.
 
-    It ends where the API says so, or with an empty page, since how many items a page may have is not always known. Items move to later
-    pages while somebody adds new ones: none is given twice, and a page of known ones is not the end yet, unless the next one is such a
-    page, too, as from a server that gives its whole list at once, whatever number is asked for.
+    It ends where the API says so, or with an empty page, since the page size is not always known. Items move to later pages while new
+    ones are added, so no item is returned twice. One page without new items is not the end; two in a row are: a server that ignores the
+    page number returns the whole list each time.
 
-    :param get: flow that gives a page, and whether the API says that it is the last.
-    :param key: tells items apart; None for one that can't be told.
+    :param get: flow that returns the items of a page, and whether the API says that it is the last page.
+    :param key: identifies an item; None for one that has no identity.
     """
 
-    def page(at: _Place | None) -> Flow[tuple[list[T], _Place | None]]:
-        number, kept, went_on = at or (1, [], True)
+    def page(position: _Position | None) -> Flow[tuple[list[T], _Position | None]]:
+        number, recent_keys, had_new = position or (1, [], True)
         items, last = yield from get(number)
-        seen = {one for keys in kept for one in keys}
-        new = [item for item in items if key(item) is None or key(item) not in seen]
-        ends = last or not items or not (new or went_on)
-        return new, None if ends else (number + 1, [*kept, [key(item) for item in items]][-KEPT:], bool(new))
+        known_keys = {item_key for keys in recent_keys for item_key in keys}
+        new = [item for item in items if key(item) is None or key(item) not in known_keys]
+        ends = last or not items or not (new or had_new)
+        return new, None if ends else (number + 1, [*recent_keys, [key(item) for item in items]][-PAGES_REMEMBERED:], bool(new))
 
     return page

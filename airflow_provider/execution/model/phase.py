@@ -1,4 +1,4 @@
-"""The phases that an execution of any system goes through."""
+"""The phases of an execution, the same for every system."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from enum import Enum
 
 
 class Phase(str, Enum):
-    """Where an execution, or one of its steps, is in its life. The vendor's own status is kept beside it."""
+    """The state of an execution, or of one of its steps. The vendor's own status is kept beside it."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     WAITING = "WAITING"
-    """For a person."""
+    """Waits for manual approval or input."""
     STOPPING = "STOPPING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
-    """By the remote system's own limit."""
+    """Ended by the remote system's own time limit."""
     SKIPPED = "SKIPPED"
     UNKNOWN = "UNKNOWN"
-    """A status that this version does not know. Never an end."""
+    """A status that this version does not know. Never counts as an end."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens unless somebody runs it again."""
+        """Whether it has ended: nothing more happens unless somebody runs it again."""
         return self in _ENDED
 
     def __str__(self) -> str:
@@ -48,6 +48,6 @@ _DECISIVE = (
 
 
 def decisive(phases: Iterable[Phase]) -> Phase | None:
-    """What several things are together: unfinished if one is, failed if one has, skipped only if all are."""
-    there = set(phases)
-    return next((phase for phase in _DECISIVE if phase in there), None)
+    """The phase of several things together: unfinished if one is, failed if one failed, skipped only if all are. None for none."""
+    present = set(phases)
+    return next((phase for phase in _DECISIVE if phase in present), None)

@@ -1,4 +1,4 @@
-"""A route is a value, a request is a route with its arguments, a flow is a generator of requests. No I/O here."""
+"""Routes, requests and flows: a request is a route with its arguments, a flow is a generator of requests. No I/O here."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from airflow_provider.errors import ConfigurationError
 
 T = TypeVar("T")
 
-MAX_BODY = 16 * 1024 * 1024
-"""Bytes that an answer may have, unless its route says otherwise."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Maximum size of an answer in bytes, unless its route says otherwise."""
 
 
 def segment(value: object) -> str:
     """
-    Encode one path segment, so that no id ever leaves its place in the path.
+    Encode one path segment, so that an id can't change the path.
 
     :raises ConfigurationError: for an empty segment or a dot segment, which no encoding makes safe.
     """
     text = str(value)
     if not is_segment(text):
-        raise ConfigurationError(f"{text!r} can't be part of an address. Check the ids and names given to the task.")
+        raise ConfigurationError(f"{text!r} can't be part of a URL. Check the ids and names passed to the task.")
     return quote(text, safe="")
 
 
 def is_segment(text: str) -> bool:
-    """Whether ``text`` can be a path segment: ids from the remote side may be anything."""
+    """Whether ``text`` can be a path segment. Ids from the remote side may be any text."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -43,10 +43,10 @@ class Route(Generic[T]):
 
     :param method: HTTP method.
     :param path: template below the connection's base URL; its fields are encoded as single segments.
-    :param answer: the pydantic type of the answer; ``bytearray`` for the body as it is; None if the answer's body says nothing.
-    :param repeatable: whether sending it twice does no harm. GETs are; a POST that starts something never is.
-    :param urgent: whether it is sent although the rate limit is used up. A cancel is: nobody asks for it again.
-    :param max_body: bytes that the answer may have.
+    :param answer: the pydantic type of the answer; ``bytearray`` for the raw body; None if the body does not matter.
+    :param repeatable: whether it may be sent twice. GETs always may; a POST that starts something never may.
+    :param urgent: whether it is sent although the rate limit is exhausted. Cancel requests are: nobody would send them later.
+    :param max_body: maximum size of the answer, in bytes.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Route(Generic[T]):
     answer: Any = None
     repeatable: bool = False
     urgent: bool = False
-    max_body: int = MAX_BODY
+    max_body: int = MAX_BODY_BYTES
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -75,7 +75,7 @@ class Route(Generic[T]):
         :param query: query parameters; those that are None are left out.
         :param body: JSON body.
         :param form: fields of a form, instead of a JSON body.
-        :param ref: the execution that the request is about, for error texts.
+        :param ref: the execution that the request is about, for messages.
         :param last: see :class:`Request`.
         :param path: fields of the path template.
         """
@@ -90,16 +90,16 @@ class Route(Generic[T]):
         )
 
     def at(self, url: str, *, part: Part | None = None, ref: str | None = None) -> Request[T]:
-        """Ask for an address that the remote side gave us, whatever this route's path."""
+        """A request for an address that the remote side returned, instead of this route's path. See :class:`Request`."""
         return Request(route=self, path="", url=url, part=part, ref=ref)
 
 
 @dataclass(frozen=True)
 class Part:
     """
-    A part of a file of any size.
+    A byte range of a file.
 
-    :param start: first byte, from 0. Negative: the file's last ``-start`` bytes.
+    :param start: index of the first byte, from 0. Negative: the last ``-start`` bytes of the file.
     :param length: maximum number of bytes.
     """
 
@@ -111,11 +111,11 @@ class Part:
 
 
 UNCHANGED: Any = object()
-"""Instead of an answer: it is the last one once more."""
+"""Stands for an answer that equals the previous one."""
 
 
 class LastAnswer:
-    """Knows an answer again, without keeping it: most polls of a wait bring nothing new, and to read them takes a third of their cost."""
+    """Recognises an answer without keeping it: most polls return nothing new, and parsing them is a third of their cost."""
 
     __slots__ = ("_digest",)
 
@@ -123,11 +123,11 @@ class LastAnswer:
         self._digest: int | None = None
 
     def note(self, body: bytearray) -> None:
-        """This is the last answer now."""
+        """Remember this body as the last answer."""
         self._digest = hash(bytes(body))
 
     def is_same(self, body: bytearray) -> bool:
-        """Whether this is the last answer once more."""
+        """Whether this body equals the last answer."""
         return self._digest is not None and self._digest == hash(bytes(body))
 
 
@@ -136,9 +136,9 @@ class Request(Generic[T]):
     """
     A route with its arguments.
 
-    :param url: instead of ``path``, for addresses that the remote side gave us.
-    :param part: read only this part; past the end there is nothing. For routes whose answer is ``bytearray``.
-    :param last: what the answer was the last time; the same once more is :data:`UNCHANGED`, and is not read again.
+    :param url: instead of ``path``: an address that the remote side returned.
+    :param part: read only this byte range; past the end it is empty. For routes whose answer is ``bytearray``.
+    :param last: recognises the previous answer: if the answer equals it, it is :data:`UNCHANGED`, and is not parsed.
     """
 
     route: Route[T]
@@ -160,14 +160,14 @@ class Sleep:
 
 
 Flow = Generator["Request[Any] | Sleep", Any, T]
-"""Several requests and pauses that end in a ``T``. An error of a request is thrown into the flow, which may handle it."""
+"""Yields requests and pauses, and returns a ``T``. An error of a request is thrown into the flow, which may handle it."""
 
 
 def send(request: Request[T]) -> Flow[T]:
-    """Send one request: ``answer = yield from send(ROUTE(...))``, typed."""
+    """Send one request, typed: ``answer = yield from send(ROUTE(...))``."""
     answer: T = yield request
     return answer
 
 
 Pages = Callable[[Any], Flow[tuple[list[T], Any]]]
-"""A long list: called with None for its first page, then with what came behind each page for the next one, until that is None."""
+"""A list in pages: a call returns a page and the position of the next one; None is the first page, and the position after the last."""

@@ -1,4 +1,4 @@
-"""What a task returns: one plain, JSON-able dict, the same shape for every system."""
+"""The result that a task returns: a JSON dict of the same shape for every system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StepResult(TypedDict):
     phase: str
     """One of :class:`~airflow_provider.execution.model.phase.Phase`."""
     status: str
-    """The vendor's own status, as it came."""
+    """The vendor's own status, unchanged."""
     started_at: str | None
     """ISO 8601, UTC."""
     finished_at: str | None
@@ -25,13 +25,13 @@ class StepResult(TypedDict):
     url: str | None
     error: str | None
     actor: dict[str, Any] | None
-    """Who approved or cancelled the step, and when, as far as the API tells."""
+    """Who approved or cancelled the step, and when, as far as the API says."""
     outputs: dict[str, Any]
     """The outputs of this step alone."""
 
 
 class ExecutionResult(TypedDict):
-    """An execution at its end, as returned by every operator and sensor that follows one."""
+    """An execution at its end, as every operator and sensor returns it."""
 
     system: str
     conn_id: str
@@ -46,33 +46,33 @@ class ExecutionResult(TypedDict):
     duration: float | None
     error: str | None
     actor: dict[str, Any] | None
-    """Who started, approved or cancelled it, as far as the API tells."""
+    """Who started, approved or cancelled it, as far as the API says."""
     progress: float | None
     """Percent."""
     steps: list[StepResult]
     """At most 200."""
     outputs: dict[str, Any]
     """
-    Name to value: the outputs of the whole execution (Buddy: of all steps, later ones win). Secrets and large values are not in it,
+    Name to value: the outputs of the whole execution (Buddy: of all steps, later ones win). Secrets and large values are left out,
     see ``outputs_omitted``.
     """
     outputs_omitted: dict[str, str]
     """Name to the reason why the output is not in ``outputs``."""
     log_tail: list[str]
-    """The last lines, 50 at most."""
+    """The last lines, at most 50."""
     log_file: str | None
-    """Where ``log_path`` put the whole log."""
+    """Path of the file with the whole log, if ``log_path`` is set."""
     system_fields: dict[str, Any]
-    """What only this system has."""
+    """Fields that only this system has."""
 
 
 def iso(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC, or None."""
+    """A moment as ISO 8601 text in UTC; None stays None."""
     return None if moment is None else utc(moment).isoformat()
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment in UTC; a time without zone is taken as UTC, and one that is out of all range there."""
+    """The same moment in UTC. A time without a zone counts as UTC, and so does one that UTC can't represent."""
     try:
         return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
     except OverflowError:
@@ -80,5 +80,5 @@ def utc(moment: datetime) -> datetime:
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    """Seconds from ``start`` to ``end``, never negative (the remote clock may step back), or None."""
+    """Seconds from ``start`` to ``end``, never negative (the remote clock may step back); None if one of them is missing."""
     return None if start is None or end is None else max((utc(end) - utc(start)).total_seconds(), 0.0)

@@ -1,4 +1,4 @@
-"""An execution as seen at one moment, whichever system it lives in."""
+"""Snapshots: an execution of any system as it was at one moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider.execution.model.result import iso
 
 @dataclass
 class Output:
-    """An outputted value, before anything is decided about it. ``secret``: the system flags it so."""
+    """The value of an output. ``secret``: whether the system marks it as secret."""
 
     value: Any
     secret: bool = False
@@ -24,22 +24,22 @@ class Output:
 
 
 def see(url: str | None) -> str:
-    """Where to look, as a further sentence; nothing for a system without pages."""
+    """The execution's page as one more sentence of a message; empty without a page."""
     return f" See {url}" if url else ""
 
 
 def web_link(url: str | None) -> str | None:
-    """A page's address if it is one: it becomes a link in Airflow's web interface, and the remote side wrote it."""
+    """The URL if it is a plain http(s) URL, else None: the remote side wrote it, and Airflow's web interface makes it a link."""
     return url if url and re.fullmatch(r"https?://[^\s<>\"'\x00-\x1f\x7f]+", url, re.IGNORECASE) else None
 
 
 @dataclass
 class Step:
     """
-    One step as the system tells it.
+    One step, as the system describes it.
 
-    :param definition: id of what it is a run of, where runs of it have ids of their own.
-    :param tolerated: its failure does not fail the execution.
+    :param definition: id of the step's definition, where each run of it has its own id.
+    :param tolerated: whether its failure does not fail the execution.
     """
 
     id: str
@@ -63,13 +63,15 @@ class Step:
 @dataclass
 class Snapshot:
     """
-    An execution as seen at one moment.
+    An execution as it was at one moment.
 
-    :param run: which run of it, where an execution keeps its ref when it is run again.
+    :param status: the vendor's status, unchanged.
+    :param run: identifies a run of it, where an execution keeps its ref when it runs again.
+    :param progress: percent.
     :param waiting_for: what a person has to do, if the phase is WAITING.
-    :param settled: False if the status says that it has ended while parts of it still move.
+    :param settled: False if the status says that it has ended while parts of it still change.
     :param partial: what failed in an execution that succeeded, or None.
-    :param outputs, outputs_omitted, log_tail: only in the detailed snapshot of the end.
+    :param outputs, outputs_omitted, log_tail: only in the detailed snapshot of the final read.
     :param hidden: texts that must not be shown, besides secret outputs: secrets that the task itself passed.
     """
 
@@ -99,7 +101,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of the remote log, still as the remote side wrote it."""
+    """One line of the remote log, as the remote side wrote it."""
 
     step: str
     text: str
@@ -108,14 +110,14 @@ class LogLine:
 
 
 Cursor = dict[str, int]
-"""How far the log was read: step id to the number of lines."""
+"""How far the log has been read: step id to number of lines."""
 
 
 def block_of(lines: Iterable[str]) -> bytes:
-    """Lines in one piece; a line feed within a line is no end of it."""
+    """Lines as one block. A line feed within a line does not end it."""
     return "".join(line.replace("\n", "\v") + "\n" for line in lines).encode(errors="replace")
 
 
 def signature(snapshot: Snapshot) -> str:
-    """What tells an ended execution from the same one after it ran again."""
+    """A text that changes when an ended execution runs again."""
     return f"{snapshot.ref} {snapshot.run or ''} {snapshot.status} {iso(snapshot.finished_at)}"

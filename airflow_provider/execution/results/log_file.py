@@ -1,9 +1,9 @@
 """
-A whole log in a file, cleaned a block at a time: line by line takes ten times as long.
+Write a whole log to a file, cleaned block by block, which is ten times as fast as line by line.
 
-In a block, searches at the speed of C find the lines that may hold anything to clean, mostly none; only these go through
-:func:`~airflow_provider.execution.results.redaction.clean`. What comes out is the same. If hyperscan is installed (extra ``logs``), one
-scan for all patterns tells whether there is anything to find.
+Fast searches in a block find the lines that may contain something to clean, mostly none. Only these go through
+:func:`~airflow_provider.execution.results.redaction.clean`, with the same result. With hyperscan (extra ``logs``), one scan for all
+patterns tells whether a block needs cleaning at all.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ def _folding() -> bytes:
 
 
 _FOLDED = _folding()
-"""Makes all characters of one kind the same, so that a few searches find all shapes."""
+"""Maps all characters of one kind to one byte, so that a few searches find all shapes."""
 _SHAPES = (
-    b"a" * 15,  # no secret that tells by its shape is shorter,
-    b"a" * 11 + b"." + b"a" * 11,  # but the parts of a JSON web token,
+    b"a" * 15,  # no secret with a known shape is shorter,
+    b"a" * 11 + b"." + b"a" * 11,  # except the parts of a JSON web token
     b"::",
 )
 _SIGNS = re.compile("|".join([*(part for _, _, part in _token_shapes.HIDDEN if part), "p::", "P::"]).encode())
-"""One of these is in every secret that tells by its shape, and in every mark of a group. None begins as a hash may: most words are that."""
+"""Every secret with a known shape, and every group mark, contains one of these. None begins like a hash: most long words are hashes."""
 _UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])")
-"""The control characters and marks beyond ASCII, in UTF-8."""
-_AT_ONCE = 128 * 1024
-"""Bytes that stay in the processor's cache from search to search."""
+"""Control characters and direction marks beyond ASCII, in UTF-8."""
+_PIECE_BYTES = 128 * 1024
+"""Size of a piece that is searched at once: it stays in the processor's cache from search to search."""
 _KEY = b"PRIVATE KEY-----"
-_LONGEST_SOUGHT = 256
-"""Bytes of a secret that are sought in the scan: the beginning is enough to look closer."""
+_MAX_PATTERN_BYTES = 256
+"""Maximum length of a secret in the scan: its beginning is enough to make a block suspect."""
 
 
 class LogFile:
     """
-    Writes remote text to a file: a line for each line, its step before it.
+    Writes remote text to a file, each line with its step in front.
 
-    :param file: open for writing bytes.
+    :param file: a file that is open for writing bytes.
     :param secrets: values to hide besides those that are secret by their shape.
     """
 
@@ -67,17 +67,17 @@ class LogFile:
         """
         Write a block of whole lines.
 
-        :param step: whose lines.
-        :param block: the lines as they came, each with its end.
+        :param step: name of the step that wrote the lines.
+        :param block: the lines, unchanged, each with its line feed.
         """
         label = f"[{clean(step)}] ".encode()
         text = memoryview(block)
         self._file.write(label if block else b"")
         start = 0
         while start < len(block):
-            end = block.rfind(b"\n", start, start + _AT_ONCE) + 1 or block.index(b"\n", start) + 1
+            end = block.rfind(b"\n", start, start + _PIECE_BYTES) + 1 or block.index(b"\n", start) + 1
             labelled = memoryview(self._cleaned(step, bytes(text[start:end])).replace(b"\n", b"\n" + label))
-            self._file.write(labelled if end < len(block) else labelled[: -len(label)])  # else the next line's has been written
+            self._file.write(labelled if end < len(block) else labelled[: -len(label)])  # the label of the next line is already written
             start = end
 
     def _cleaned(self, step: str, block: bytes) -> bytes:
@@ -108,7 +108,7 @@ class LogFile:
         return b"".join([*pieces, plain[done:]])
 
     def _suspects(self, text: bytes, ascii_only: bool) -> Iterator[tuple[int, int]]:
-        """Where the lines begin and end that may have to be cleaned."""
+        """Start and end of each line that may need cleaning."""
         folded = text.translate(_FOLDED)
         for shape in _SHAPES:
             for start, end in _lines_with(shape, folded, text):
@@ -118,50 +118,51 @@ class LogFile:
         for secret in self._hidden:
             yield from _lines_with(secret.encode(errors="replace"), text, text)
         if not ascii_only:
-            for found in _UNUSUAL.finditer(text):
-                yield _line_at(found.start(), text)
+            for match in _UNUSUAL.finditer(text):
+                yield _line_at(match.start(), text)
 
 
 def _scanner(hidden: Sequence[str]) -> Callable[[bytes], bool]:
-    """Whether there may be anything to clean in a text. Exact if hyperscan is installed."""
+    """A function that says whether a text may need cleaning. With hyperscan it says so only for few texts that do not."""
     try:
         import hyperscan
     except ImportError:
         return lambda text: True
     once = hyperscan.HS_FLAG_SINGLEMATCH
-    texts = [_KEY, *(secret.encode(errors="replace")[:_LONGEST_SOUGHT] for secret in hidden)]
+    texts = [_KEY, *(secret.encode(errors="replace")[:_MAX_PATTERN_BYTES] for secret in hidden)]
     patterns = [
         rb"[\x00-\x08\x0b-\x1f\x7f]",
         b"[pP]::",
         _UNUSUAL.pattern,
         *("".join(f"\\x{byte:02x}" for byte in text).encode() for text in texts),
     ]
-    sought = [(pattern, once) for pattern in patterns]
-    # what it can't express, it leaves out, and so finds too much
-    sought.append((SECRET_VALUE.pattern.encode(), once | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_PREFILTER))
-    expressions, flags = [pattern for pattern, _ in sought], [flag for _, flag in sought]
+    scanned = [(pattern, once) for pattern in patterns]
+    # hyperscan leaves out what it can't express, so this pattern matches too much
+    scanned.append((SECRET_VALUE.pattern.encode(), once | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_PREFILTER))
+    expressions, flags = [pattern for pattern, _ in scanned], [flag for _, flag in scanned]
     database = hyperscan.Database()
     try:
-        database.compile(expressions=expressions, ids=range(len(sought)), elements=len(sought), flags=flags)
+        database.compile(expressions=expressions, ids=range(len(scanned)), elements=len(scanned), flags=flags)
         database.scratch = hyperscan.Scratch(database)
     except hyperscan.error:
         return lambda text: True
 
     def is_suspect(text: bytes) -> bool:
-        found: list[int] = []
-        database.scan(text, match_event_handler=lambda number, *where: found.append(number))
-        return bool(found)
+        matches: list[int] = []
+        database.scan(text, match_event_handler=lambda number, *position: matches.append(number))
+        return bool(matches)
 
     return is_suspect
 
 
-def _lines_with(what: bytes, where: bytes, text: bytes) -> Iterator[tuple[int, int]]:
-    at = where.find(what)
-    while at >= 0:
-        start, end = _line_at(at, text)
+def _lines_with(part: bytes, searched: bytes, text: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of each line of ``text`` whose counterpart in ``searched`` contains ``part``."""
+    position = searched.find(part)
+    while position >= 0:
+        start, end = _line_at(position, text)
         yield start, end
-        at = where.find(what, end)
+        position = searched.find(part, end)
 
 
-def _line_at(at: int, text: bytes) -> tuple[int, int]:
-    return text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+def _line_at(position: int, text: bytes) -> tuple[int, int]:
+    return text.rfind(b"\n", 0, position) + 1, text.find(b"\n", position)

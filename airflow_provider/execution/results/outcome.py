@@ -1,4 +1,4 @@
-"""What an end means for the task: the outcome table, once for all systems and modes."""
+"""The outcome: what the end of an execution means for the task, for all systems and modes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ End = Literal["ended", "timeout", "waiting", "waiting_timeout", "vanished", "unr
 
 
 class Choices(TypedDict):
-    """What the author of the DAG decides about the ends that are neither good nor bad."""
+    """The task's arguments about ends that are neither good nor bad."""
 
     on_skipped: Literal["skip", "fail", "succeed"]
     on_waiting: Literal["wait", "fail", "succeed"]
@@ -34,12 +34,12 @@ class Choices(TypedDict):
 @dataclass(frozen=True)
 class Outcome:
     """
-    The task's end.
+    How the task ends.
 
     :param text: what happened, in sentences.
-    :param error: what the task fails with; None for success.
-    :param skip: whether it ends with AirflowSkipException.
-    :param url: the execution's page, if the message should point at it.
+    :param error: class of the error that the task raises; None for success.
+    :param skip: whether it raises AirflowSkipException.
+    :param url: the execution's page, if the message should link to it.
     """
 
     text: str
@@ -49,11 +49,11 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """The text, and where to look."""
+        """The text, with the link."""
         return f"{self.text}{see(self.url)}"
 
     def adding(self, sentence: str) -> Outcome:
-        """The same outcome with one more sentence."""
+        """The same outcome, its text with one more sentence."""
         return replace(self, text=f"{self.text} {sentence}")
 
 
@@ -61,46 +61,49 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     """
     Decide how the task ends.
 
-    :param end: why the wait was over. An execution that has ended by now is judged by its own end, whatever ended the wait.
-    :param problem: the last error of the API, for an end without an answer.
+    :param title: name of the system.
+    :param end: why the wait is over. An execution that has ended by now is judged by its own end, whatever ended the wait.
+    :param snapshot: the execution, as read last.
+    :param choices: the task's arguments.
+    :param problem: the last error of the API, for ``vanished`` and ``unreachable``.
     """
-    what = f"{title} execution {snapshot.ref}"
+    execution = f"{title} execution {snapshot.ref}"
     url = snapshot.url
     status = clean(snapshot.status)
     phase = snapshot.phase
     if end == "vanished":
         why = problem or "deleted, or hidden from this connection."
-        return Outcome(f"{what} answers 404 and did so for a while: {why}", ExecutionVanished, url=url)
+        return Outcome(f"{execution} has answered 404 for a while: {why}", ExecutionVanished, url=url)
     if end == "unreachable":
         return Outcome(
-            f"{what}: the API could not be reached for too long, so its end is not known. It was left alone; "
+            f"{execution}: the API could not be reached for too long, so its outcome is unknown. It was left alone; "
             f"a retry of the task re-attaches to it. Last error: {problem}",
             ExecutionUnreachable,
             url=url,
         )
     if phase is Phase.SUCCEEDED:
         if snapshot.partial is None:
-            return Outcome(f"{what} ended {status}.")
-        text = f"{what} ended {status}, but in part: {clean(snapshot.partial)}."
+            return Outcome(f"{execution} ended {status}.")
+        text = f"{execution} ended {status}, but only in part: {clean(snapshot.partial)}."
         return Outcome(text, ExecutionFailed if choices["on_partial"] == "fail" else None, url=url)
     if phase is Phase.SKIPPED:
-        text = f"{what} was skipped by {title} ({status}).{_cause(snapshot)}"
+        text = f"{execution} was skipped by {title} ({status}).{_cause(snapshot)}"
         if choices["on_skipped"] == "succeed":
             return Outcome(text)
         return Outcome(text, ExecutionFailed if choices["on_skipped"] == "fail" else None, choices["on_skipped"] == "skip", url)
     if phase.ended:
         kind = {Phase.CANCELLED: ExecutionCancelled, Phase.TIMED_OUT: ExecutionTimedOut}.get(phase, ExecutionFailed)
-        return Outcome(f"{what} ended {status}.{_by_whom(snapshot)}{_cause(snapshot)}", kind, url=url)
+        return Outcome(f"{execution} ended {status}.{_by_whom(snapshot)}{_cause(snapshot)}", kind, url=url)
     if end in ("waiting", "waiting_timeout"):
-        for_what = f" for {clean(snapshot.waiting_for)}" if snapshot.waiting_for else ""
-        long = " for longer than waiting_timeout" if end == "waiting_timeout" else ""
-        wanted = end == "waiting" and choices["on_waiting"] == "succeed"
-        return Outcome(f"{what} waits for a person{long} ({status}){for_what}.", None if wanted else ExecutionWaiting, url=url)
-    return Outcome(f"{what} was still {status} when the task's timeout had passed.", ExecutionDeadlineExceeded, url=url)
+        gate = f" for {clean(snapshot.waiting_for)}" if snapshot.waiting_for else ""
+        duration = " for longer than waiting_timeout" if end == "waiting_timeout" else ""
+        expected = end == "waiting" and choices["on_waiting"] == "succeed"
+        return Outcome(f"{execution} waits for a person{duration} ({status}){gate}.", None if expected else ExecutionWaiting, url=url)
+    return Outcome(f"{execution} was still {status} when the task's timeout passed.", ExecutionDeadlineExceeded, url=url)
 
 
 def failing_step(snapshot: Snapshot) -> Step | None:
-    """The step that made the execution fail: the first that failed and was not tolerated, else the first that failed."""
+    """The step that made the execution fail: the first failed one that was not tolerated, else the first failed one. None: no step."""
     failed = [step for step in snapshot.steps if step.phase in (Phase.FAILED, Phase.TIMED_OUT)]
     return next((step for step in failed if not step.tolerated), failed[0] if failed else None)
 

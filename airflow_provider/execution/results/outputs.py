@@ -1,4 +1,4 @@
-"""Which outputs go into XCom, and which are left out, for what reason."""
+"""Decides which outputs go into XCom, and why the others are left out."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ from airflow_provider.execution.results.redaction import clean, looks_secret, se
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-MAX_VALUE = 48 * 1024
-"""Bytes of JSON that one output may have in XCom."""
-MAX_ALL = 256 * 1024
-"""Bytes of JSON that all outputs of a result may have together, each step's own included."""
-RESERVED = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "ended_by"})
-"""XCom keys that are ours or Airflow's."""
+MAX_OUTPUT_BYTES = 48 * 1024
+"""Maximum size of one output in XCom, as JSON."""
+MAX_OUTPUTS_BYTES = 256 * 1024
+"""Maximum size of all outputs of a result together, as JSON, with the outputs of the steps."""
+RESERVED_XCOM_KEYS = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "ended_by"})
+"""XCom keys that this package or Airflow uses."""
 _KEY = re.compile(r"(?!\.+$)[\w .=+@:-]{1,250}")
 
 
 def _may_be_key(name: object) -> bool:
-    """Whether an output's name may be an XCom key: free, and unable to lead to another key, since Airflow puts it into a URL."""
-    return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name not in RESERVED and not name.startswith("_link_")
+    """Whether an output's name may be an XCom key: not reserved, and safe as part of a URL, since Airflow puts it into one."""
+    return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name not in RESERVED_XCOM_KEYS and not name.startswith("_link_")
 
 
 def check_declared(declared: Collection[str] | str) -> list[str]:
     """
     Check ``push_outputs`` before anything is started.
 
-    :raises ConfigurationError: for a name that is taken, or something that is no list of names.
+    :returns: the names, as a list.
+    :raises ConfigurationError: for a name that is reserved, or can't be an XCom key.
     """
     names = [declared] if isinstance(declared, str) else list(declared)
     if bad := [name for name in names if name != "*" and not _may_be_key(name)]:
-        raise ConfigurationError(f"push_outputs can't push {bad}: these XCom keys are taken or not names. Leave them out.")
+        raise ConfigurationError(f"push_outputs can't push {bad}: these XCom keys are reserved, or not valid. Remove them.")
     return names
 
 
 class OutputPolicy:
     """
-    Decides about outputs one by one, and remembers why some were left out.
+    Decides about outputs one by one, and keeps in ``omitted`` why some were left out.
 
     :param reveal: names of secret outputs that may go into XCom.
-    :param folder: where large values go, or None.
-    :param total: bytes of JSON that all outputs may have together.
+    :param folder: folder for large values, or None.
+    :param total: maximum size of all outputs together, in bytes of JSON.
     """
 
-    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None, total: int = MAX_ALL) -> None:
+    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None, total: int = MAX_OUTPUTS_BYTES) -> None:
         self.reveal = {reveal} if isinstance(reveal, str) else set(reveal)
         self.folder = folder
         self.omitted: dict[str, str] = {}
@@ -58,27 +59,27 @@ class OutputPolicy:
 
     def select(self, outputs: Mapping[str, Output], place: str = "") -> dict[str, Any]:
         """
-        Pick what may go into XCom; a large value is replaced by the path that it was written to.
+        Select the outputs that may go into XCom. A large value is replaced by the path of the file that it is written to.
 
-        :param place: step that the outputs belong to; empty for those of the whole execution.
+        :param place: name of the step that the outputs belong to; empty for those of the whole execution.
         """
-        return {name: value for name, output in outputs.items() for value in self._one(name, output, place)}
+        return {name: value for name, output in outputs.items() for value in self._selected(name, output, place)}
 
-    def _one(self, name: str, output: Output, place: str) -> list[Any]:
+    def _selected(self, name: str, output: Output, place: str) -> list[Any]:
         shown = f"{place}.{name}" if place else name
         secret = output.secret or looks_secret(name, output.value)
         if name not in self.reveal and (secret or next(secret_texts(output.value), None) is not None):
-            kind = "secret" if secret else "holds a secret"
-            self.omitted[shown] = f"{kind}: list it in reveal_outputs to pass it on in plain text"
+            kind = "secret" if secret else "contains a secret"
+            self.omitted[shown] = f"{kind}: list it in reveal_outputs to push it in plain text"
             return []
         try:
             size = len(json.dumps(output.value, allow_nan=False).encode())
         except (TypeError, ValueError):
             self.omitted[shown] = "not JSON"
             return []
-        if size > MAX_VALUE:
+        if size > MAX_OUTPUT_BYTES:
             if self.folder is None:
-                self.omitted[shown] = f"{size} bytes, over the {MAX_VALUE} that go into XCom: set outputs_path to keep it"
+                self.omitted[shown] = f"{size} bytes, over the limit of {MAX_OUTPUT_BYTES} for XCom: set outputs_path to keep it"
                 return []
             try:
                 return [self._store(shown, output.value)]
@@ -106,12 +107,12 @@ class OutputPolicy:
 
 
 def safe_name(text: str) -> str:
-    """A file name out of a name that somebody else chose."""
+    """A safe file name made of a name from elsewhere."""
     return re.sub(r"[^\w.=+@-]", "_", text).strip(".")[:150] or "_"
 
 
 def storage_folder(base: str, context: Context) -> ObjectStoragePath:
-    """A task's own folder below ``base``, so that no run overwrites another's."""
+    """The folder of this task instance below ``base``, so that no run overwrites the files of another."""
     from airflow.sdk import ObjectStoragePath
 
     ti = context["ti"]
@@ -121,18 +122,20 @@ def storage_folder(base: str, context: Context) -> ObjectStoragePath:
 
 def to_push(declared: Collection[str], outputs: Mapping[str, Any], snapshot: Snapshot, omitted: Mapping[str, str]) -> dict[str, Any]:
     """
-    XCom key to value for ``push_outputs``.
+    The XComs for ``push_outputs``, key to value.
 
-    :param declared: names, which are thereby required; ``"*"`` stands for all others, but never over another key.
-    :raises OutputMissing: if a declared output is not there, or may not be passed on.
+    :param declared: names of required outputs; ``"*"`` adds all others, without overwriting existing keys.
+    :param outputs: the outputs that may be pushed.
+    :param omitted: why others may not, name to reason.
+    :raises OutputMissing: if a declared output is missing, or may not be pushed.
     """
     names = [name for name in declared if name != "*"]
     if missing := [name for name in names if name not in outputs]:
-        reasons = "; ".join(f"{clean(name)}: {omitted.get(name, 'not output')}" for name in missing)
-        there = ", ".join(clean(name) for name in list(outputs)[:20]) or "none"
+        reasons = "; ".join(f"{clean(name)}: {omitted.get(name, 'not produced')}" for name in missing)
+        available = ", ".join(clean(name) for name in list(outputs)[:20]) or "none"
         raise OutputMissing(
-            f"Execution {snapshot.ref} ended {snapshot.status} without output that push_outputs declares: {reasons}. "
-            f"Outputs at hand: {there}.{see(snapshot.url)}",
+            f"Execution {snapshot.ref} ended {snapshot.status} without outputs that push_outputs requires: {reasons}. "
+            f"Available outputs: {available}.{see(snapshot.url)}",
             ref=snapshot.ref,
             url=snapshot.url,
         )

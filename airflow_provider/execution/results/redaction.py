@@ -1,4 +1,4 @@
-"""Remote text is data: what a remote system writes must not colour, forge, group or flood our logs, nor leak secrets."""
+"""Cleans remote text, so that it can't colour, forge, group or flood our logs, nor leak secrets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
 
 HIDDEN = "***"
-SHORTEST_SECRET = 5
-"""Characters: hiding shorter texts would garble the log and tell what they are."""
-GROUP_FROM = 4
-"""Lines from which on they are folded into a group: a few of them are read sooner without."""
-MAX_LINE = 2_000
-"""Characters of a remote line that are shown."""
-MAX_READ = 16 * 1024
-"""Characters of a remote line that are looked at."""
+MIN_SECRET_CHARACTERS = 5
+"""Minimum length of a secret to hide: hiding shorter texts would garble the log, and give them away."""
+MIN_GROUP_LINES = 4
+"""Minimum number of lines to fold into a group: a few lines are easier to read without one."""
+MAX_LINE_CHARACTERS = 2_000
+"""Maximum number of characters of a remote line to show."""
+MAX_SCANNED_CHARACTERS = 16 * 1024
+"""Maximum number of characters of a remote line to process."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|credentials?|"
@@ -29,33 +29,32 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 SECRET_VALUE = re.compile("|".join(pattern for _, pattern, _ in _token_shapes.HIDDEN), re.DOTALL | re.ASCII)
-"""The shapes of secrets."""
-
+"""Matches the shapes of secrets."""
 
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END )")
 _KEY_ENDS = "-----END "
 _KEY_LINE = re.compile(
-    # behind what a logger may put before it; the last one may be short, but its length is told by its being base64
+    # with the prefix of a logger; the last line may be short, but as base64 its length is a multiple of 4
     r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?|(?:[A-Za-z0-9+/]{4}){1,2})\s*$"
     r"|^\s*[A-Za-z0-9+/]*\s*$|(?:Proc-Type|DEK-Info):"
 )
-_LONGEST_KEY = 400
-"""Lines."""
+_MAX_KEY_LINES = 400
+"""Maximum number of lines of a private key."""
 
 
 def looks_secret(name: str, value: object) -> bool:
-    """Whether an output is a secret by its name or its shape: a closed list, no guessing by entropy."""
+    """Whether an output is secret by its name or shape. Both are closed lists: entropy is not considered."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
     return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(SECRET_VALUE.search(value)))
 
 
 def secret_shapes(text: str) -> list[str]:
-    """The parts of a text that are secret by their shape."""
+    """The parts of a text that have the shape of a secret."""
     return SECRET_VALUE.findall(text)
 
 
 def secret_texts(value: Any) -> Iterator[str]:
-    """The texts within a JSON value that are secret by their name or shape: what a task sends, and the remote side may echo."""
+    """The texts within a JSON value that are secret by their name or shape. For what a task sends, which the remote side may echo."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _texts(item) if looks_secret(str(key), None) else secret_texts(item)
@@ -79,38 +78,38 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def secrets_in(snapshot: Snapshot) -> list[str]:
-    """The texts to hide because outputs are secret, whichever step they came from."""
+    """The texts to hide: those of secret outputs of the execution and all its steps, and what the task itself passed."""
     places = [snapshot.outputs, *(step.outputs for step in snapshot.steps)]
     return [*snapshot.hidden, *(text for outputs in places for name, output in outputs.items() for text in output_secrets(name, output))]
 
 
 def output_secrets(name: str, output: Output) -> Iterator[str]:
-    """The texts of an output that are secret: all of one that is so as a whole, else those within it."""
+    """The secret texts of an output: all texts if the output is secret as a whole, else the secret ones within it."""
     return _texts(output.value) if output.secret else secret_texts({name: output.value})
 
 
 def parts_of(secrets: Iterable[str]) -> list[str]:
-    """Each secret, as it is and on one line, and each line of it, since logs come line by line; the longest first."""
+    """The texts to hide for these secrets, longest first: each one unchanged, on one line, and line by line, as logs show it."""
     texts = {part.strip() for secret in secrets for part in (secret, on_one_line(secret), *secret.splitlines())}
-    return sorted((text for text in texts if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
+    return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
 
 
-def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE) -> str:
+def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE_CHARACTERS) -> str:
     """
-    Make one remote line fit for our logs, messages and XComs.
+    Clean one remote line for our logs, messages and XComs.
 
-    :param text: the line as it came.
-    :param secrets: values to hide besides those that are secret by their shape.
-    :param limit: characters to keep; None for all.
+    :param text: the line, unchanged.
+    :param secrets: values to hide, besides those that have the shape of a secret.
+    :param limit: maximum number of characters to keep; None for all.
     """
     whole = str(text)
-    line = cleaned(uncoloured(whole if limit is None else whole[:MAX_READ]), parts_of(secrets))
-    return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in all)"
+    line = cleaned(uncoloured(whole if limit is None else whole[:MAX_SCANNED_CHARACTERS]), parts_of(secrets))
+    return line if limit is None or len(line) <= limit else f"{line[:limit]}… (cut; {len(whole)} characters in total)"
 
 
 def cleaned(line: str, hidden: Sequence[str]) -> str:
     """
-    The same of a line without escape sequences, whatever its length.
+    Clean a line of any length that has no escape sequences.
 
     :param hidden: see :func:`parts_of`.
     """
@@ -124,15 +123,15 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
 
 def within_key(line: LogLine, inside: dict[str, int]) -> bool:
     """
-    Whether a line is one of a private key that is printed over several of them: a single one has no shape that tells.
+    Whether a line belongs to a private key that is printed over several lines: a single one of them has no known shape.
 
-    :param inside: step to the number of lines of its key so far; kept up to date. JSON.
+    :param inside: step to the number of lines of its key so far; updated here. JSON.
     """
-    text, so_far = uncoloured(line.text[:MAX_READ]), inside.pop(line.step, 0)
+    text, so_far = uncoloured(line.text[:MAX_SCANNED_CHARACTERS]), inside.pop(line.step, 0)
     if _KEY_BEGINS.search(text):
         inside[line.step] = 1
-        return False  # the rest of this line has the shape
-    if not so_far or so_far > _LONGEST_KEY or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
+        return False  # the rest of this line has a known shape
+    if not so_far or so_far > _MAX_KEY_LINES or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
         return False
     if _KEY_ENDS not in text:
         inside[line.step] = so_far + 1
@@ -140,12 +139,12 @@ def within_key(line: LogLine, inside: dict[str, int]) -> bool:
 
 
 def without_keys(lines: Iterable[LogLine], inside: dict[str, int]) -> list[LogLine]:
-    """Log lines, private keys that go over several of them hidden."""
+    """Log lines, with private keys that span several lines hidden. ``inside``: see :func:`within_key`."""
     return [replace(line, text=HIDDEN) if within_key(line, inside) else line for line in lines]
 
 
 def tail_without_keys(tail: Sequence[str]) -> list[str]:
-    """The same of a log's end, which may begin in the middle of a key."""
+    """The same for the tail of a log, which may begin in the middle of a key."""
     marks = [(number, bool(_KEY_BEGINS.search(text))) for number, text in enumerate(tail) if "PRIVATE KEY-----" in text]
     cut = marks[0][0] if marks and not marks[0][1] and "-----BEGIN" not in tail[marks[0][0]] else 0
     return [HIDDEN] * cut + [line.text for line in without_keys([LogLine("", text) for text in tail[cut:]], {})]
@@ -153,15 +152,17 @@ def tail_without_keys(tail: Sequence[str]) -> list[str]:
 
 def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[str] = ()) -> None:
     """
-    Write remote log lines to a task's log, in a group for each step, each with the remote's step, time and level.
+    Write remote log lines to a task's log, in a group for each step, with the remote step, time and level as fields.
 
-    :param log: Airflow's structured logger; the text is an argument, the fields can't clash with Airflow's own.
+    :param log: Airflow's structured logger. Text is only ever an argument, and the names of the fields can't clash with Airflow's.
+    :param title: name of the system.
+    :param secrets: values to hide.
     """
     hide = tuple(secrets)
     for step, group in groupby(lines, key=lambda line: line.step):
         name = clean(step)
         together = list(group)
-        fold = len(together) >= GROUP_FROM
+        fold = len(together) >= MIN_GROUP_LINES
         if fold:
             log.info("::group::%s log%s", title, f": {name}" if name else "")
         for line in together:

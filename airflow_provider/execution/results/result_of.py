@@ -1,4 +1,4 @@
-"""From a snapshot to the dict that a task returns."""
+"""Makes the result that a task returns of a snapshot."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from airflow_provider.execution.results.outputs import OutputPolicy
 
 MAX_STEPS = 200
-"""Steps in a result."""
+"""Maximum number of steps in a result."""
 
 
 def make_result(adapter: ExecutionAdapter, conn_id: str, snapshot: Snapshot, policy: OutputPolicy) -> ExecutionResult:
-    """The dict that a task returns."""
+    """
+    The result that a task returns.
+
+    :param conn_id: connection of the task.
+    :param snapshot: the execution, read in full.
+    :param policy: selects the outputs; afterwards it knows which were left out.
+    """
     outputs = policy.select(snapshot.outputs)
     hidden = secrets_in(snapshot)
     return {

@@ -1,1 +1,1 @@
-"""The bases of operators and sensors."""
+"""The base classes of operators, sensors and links."""

@@ -1,4 +1,4 @@
-"""One try of a task in one process: which execution it is about, and what of it was shown."""
+"""An attempt of a task in one process: its execution, and what it has pushed about it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 class Attempt:
     """
-    What a try knows of its execution. Made when Airflow runs the task.
+    What an attempt knows about its execution. Made when Airflow runs the task.
 
+    :param context: Airflow's context of the task.
     :param link_key: XCom key of the system's link.
     """
 
@@ -27,7 +28,7 @@ class Attempt:
         self.ref: str | None = None
         self.url: str | None = None
         self.snapshot: Snapshot | None = None
-        """What was read last."""
+        """The execution, as it was read last."""
         self._link_key = link_key
         self._announced: tuple[str, str | None] | None = None
         self._result_pushed = False
@@ -38,9 +39,9 @@ class Attempt:
 
     def announce(self, ref: str, url: str | None) -> bool:
         """
-        Show ref and link at once; again in every process, since Airflow deletes them between tries and between pokes.
+        Push ref, URL and link, once per process: Airflow deletes them between attempts and between pokes.
 
-        :returns: whether they are others than before.
+        :returns: whether they have changed.
         """
         self.ref, self.url = ref, url
         if self._announced == (ref, url):
@@ -52,15 +53,15 @@ class Attempt:
         return True
 
     def push(self, ending: Ending) -> None:
-        """Push what the task gives at its end, besides its result."""
+        """Push the XComs of the task's end, besides its result."""
         for name, value in ending.xcoms.items():
             self._ti.xcom_push(key=name, value=value)
         self._result_pushed = self._result_pushed or "execution" in ending.xcoms
 
-    def tell(self, completion: Completion) -> None:
-        """Push what is known of the execution, if the task fails without having done so: a failure branch wants to say what broke."""
+    def push_failure(self, completion: Completion) -> None:
+        """Push what is known about the execution if the task fails and nothing was pushed yet: tasks that handle the failure need it."""
         if self._result_pushed or not self.ref:
             return
-        with suppress(Exception):  # the failure itself matters more
+        with suppress(Exception):  # the error of the task matters more
             self._ti.xcom_push(key="execution", value=completion.unfinished(self.ref, self.url, self.snapshot))
             self._result_pushed = True

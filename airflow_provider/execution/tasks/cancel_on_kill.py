@@ -1,4 +1,4 @@
-"""What happens to an execution when its task is terminated in a worker."""
+"""Cancels an execution when its task is terminated in a worker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Unanswered(NamedTuple):
-    """A request that may have started an execution, and how that is found out."""
+    """A request that may have started an execution, and the flow that finds out."""
 
     find: Find
     note: Note
@@ -38,11 +38,15 @@ class Unanswered(NamedTuple):
 
 class CancelOnKill:
     """
-    Cancels an execution with its task, if a person or Airflow ended that: an evicted worker says the same, and must not.
+    Cancels an execution if a person or Airflow ended its task, but not if the worker is evicted, which arrives in the same way.
 
-    All of it runs in a side thread, the log too: in a signal handler the main thread may hold any lock. With a client of its own.
+    Everything runs in a side thread, logging included, since the main thread may hold any lock in a signal handler; and with a client of
+    its own.
 
-    :param cancels: whether the execution is to be cancelled at all.
+    :param attempt: knows the execution.
+    :param hook: hook of the task's connection.
+    :param log: the task's structured logger.
+    :param cancels: whether the execution may be cancelled; otherwise only the marker for the next attempt is left.
     """
 
     def __init__(self, attempt: Attempt, hook: ExecutionHook, log: Any, *, cancels: bool) -> None:
@@ -54,26 +58,26 @@ class CancelOnKill:
         self._open = False
 
     def __enter__(self) -> CancelOnKill:
-        """Make ready all that a kill needs: there is no time for it then."""
+        """Prepare what a kill needs: there is no time for it then."""
         self._hook.pause_with(self.pause)
         self._hook.open()
         self._sender, self._open = self._hook.new_sender(), True
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """From now on there is nothing to cancel."""
+        """From here on there is nothing to cancel."""
         self._open = False
         if (sender := self._take()) is not None:
             sender.close()
 
     def _take(self) -> Sender | None:
-        """A sender belongs to one thread: whoever takes it closes it."""
+        """The sender, once: it belongs to one thread, which closes it."""
         sender, self._sender = self._sender, None
         return sender
 
     def pause(self, duration: float) -> None:
         """
-        Sleep in slices, so that :meth:`kill`, which runs in a signal handler, can end the wait without taking a lock.
+        Sleep in short intervals, so that :meth:`kill`, which runs in a signal handler, can end it without taking a lock.
 
         :param duration: seconds.
         :raises ExecutionInterrupted: if the worker was told to stop.
@@ -82,8 +86,8 @@ class CancelOnKill:
         while True:
             if self.interrupted:
                 raise ExecutionInterrupted(
-                    f"The worker was told to stop while it followed execution {self._attempt.ref}. If the task was not ended by a "
-                    "person, the execution goes on, and a retry re-attaches to it.",
+                    f"The worker was told to stop while it waited for execution {self._attempt.ref}. If the task was not ended by a "
+                    "person, the execution continues, and a retry re-attaches to it.",
                     ref=self._attempt.ref,
                     url=self._attempt.url,
                 )
@@ -93,57 +97,57 @@ class CancelOnKill:
             _clock.sleep(min(left, 0.2))
 
     def kill(self) -> None:
-        """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""
+        """The worker was told to stop: because a person ended the task, or because it is evicted. Only the former cancels the execution."""
         if not self.interrupted:
             self.interrupted = True
             self.end()
 
-    def end(self, why: str | None = None) -> None:
+    def end(self, reason: str | None = None) -> None:
         """
-        Cancel the execution, if the task's state says so.
+        Cancel the execution if the task's state says so. Takes at most ``KILL_SECONDS``.
 
-        :param why: a reason that is known without asking for the state.
+        :param reason: why to cancel it without asking for the state.
         """
         if not self._open:
             return
 
         def act() -> bool:
-            self._end(why)
+            self._end(reason)
             return True
 
         if not within(KILL_SECONDS, act, False):
             text = "Execution %s could not be cancelled: no answer in time.%s"
             within(0.1, lambda: self._log.error(text, self._attempt.ref, see(self._attempt.url)), None)
 
-    def _end(self, why: str | None) -> None:
+    def _end(self, reason: str | None) -> None:
         attempt, log, adapter = self._attempt, self._log, self._hook.adapter()
-        verdict = Verdict.CANCEL if why else within(ASK_SECONDS, lambda: ask(attempt.key), Verdict.UNKNOWN)
-        if verdict is Verdict.CANCEL and not why:
+        verdict = Verdict.CANCEL if reason else within(ASK_SECONDS, lambda: ask(attempt.key), Verdict.UNKNOWN)
+        if verdict is Verdict.CANCEL and not reason:
             within(MARK_SECONDS, lambda: mark_ended_by_person(attempt.key), None)
         if not self._cancels:
             return
         if verdict is not Verdict.CANCEL:
-            log.info("Execution %s is left alone: %s.", attempt.ref, verdict.value)
+            log.info("Execution %s was left alone: %s.", attempt.ref, verdict.value)
             return
         if not adapter.can_cancel:
-            log.warning("Execution %s goes on: %s can't cancel executions.%s", attempt.ref, self._hook.title, see(attempt.url))
+            log.warning("Execution %s continues: %s can't cancel executions.%s", attempt.ref, self._hook.title, see(attempt.url))
             return
         try:
             with self._take() or self._hook.new_sender() as sender:
                 ref = attempt.ref or self._unanswered_ref(sender)
                 if ref is None:
-                    return  # not started yet; if its start is under way, this is asked again after its answer
+                    return  # not started yet; while its start is in progress, this is called again after the answer
                 sender.run(adapter.cancel(ref))
         except ExecutionApiError as error:
             log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", attempt.ref, error, see(attempt.url))
         else:
-            log.warning("Execution %s was cancelled, since %s.", ref, why or verdict.value)
+            log.warning("Execution %s was cancelled, because %s.", ref, reason or verdict.value)
 
     def _unanswered_ref(self, sender: Sender) -> str | None:
-        """If the task is ended in the middle of the start, or while that is looked up: the execution that was started."""
+        """If the task ends during the start request, or while it is looked up: the execution that was started, if any."""
         if self.unanswered is None:
             return None
         find, note = self.unanswered
         executions, _ = sender.run(find())
-        # A retry that has a new id is told by circumstances only: enough to follow it, not to cancel it.
+        # A retry with a new id is recognised by circumstances only: enough to wait for it, not to cancel it.
         return executions[0].ref if executions and note.resumes in (None, executions[0].ref) else None

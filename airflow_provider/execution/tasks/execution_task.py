@@ -1,4 +1,4 @@
-"""What operators and sensors of all systems share."""
+"""The base that all operators and sensors share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.results.outcome import End, Outcome
     from airflow_provider.execution.waiting.completion import Completion
     from airflow_provider.execution.waiting.search import Search
-    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+    from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 OnSkipped = Literal["skip", "fail", "succeed"]
 OnWaiting = Literal["wait", "fail", "succeed"]
@@ -35,11 +35,11 @@ OnPartial = Literal["succeed", "fail"]
 
 HookT = TypeVar("HookT", bound="ExecutionHook")
 
-BACKSTOP = timedelta(hours=1)
-"""How much later than our own timeout Airflow's may end a deferral: it by-passes the code that cancels."""
-NEWS_OF_DEFERRAL = 1.2
-"""Heartbeat intervals of a worker after which Airflow's scheduler has surely heard that the task is deferred. If a task is resumed sooner,
-the late news can be taken for the end of the resumed one, which then fails without having run."""
+DEFERRAL_MARGIN = timedelta(hours=1)
+"""How much later than our timeout Airflow's ends a deferral: Airflow's bypasses the code that cancels."""
+DEFERRAL_HEARTBEATS = 1.2
+"""Number of worker heartbeats after which Airflow's scheduler knows that the task is deferred. If the task is resumed earlier, the late
+message can count as the end of the resumed task, which then fails without having run."""
 
 
 class ExecutionTask(Generic[HookT]):
@@ -47,14 +47,14 @@ class ExecutionTask(Generic[HookT]):
     Mixin of :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` and
     :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor`.
 
-    Methods that a system implements begin with an underscore: their names are not taken from subclasses that users write.
+    Methods that a system implements begin with an underscore, so that subclasses of users keep their names.
     """
 
     if TYPE_CHECKING:
         log: Any
 
         def defer(self, **kwargs: Any) -> Any:
-            """Airflow's own."""
+            """See Airflow's ``BaseOperator``."""
 
     link_key: ClassVar[str]
     """XCom key of the system's link."""
@@ -68,43 +68,43 @@ class ExecutionTask(Generic[HookT]):
     on_partial: OnPartial = "succeed"
 
     poll_failure_budget: float = 600.0
-    """Seconds without any answer of the API until the task gives up (and leaves the execution alone)."""
+    """Seconds without a usable answer of the API after which the task gives up, and leaves the execution alone."""
     vanish_grace: float = 60.0
-    """Seconds after which a second 404 on a known execution counts."""
+    """Seconds of 404 answers after which a known execution counts as gone."""
 
     _attempt: Attempt | None = None
 
-    # What a system says
+    # For the system
 
     @cached_property
     def hook(self) -> HookT:
-        """The hook of this task's connection. It reads nothing before it is used."""
+        """The hook for this task's connection. The connection is read on first use."""
         raise NotImplementedError
 
     def _secrets(self) -> Iterable[str]:
-        """Values among the task's arguments that must not show in its log."""
+        """Values among the task's arguments that must not be shown in its log."""
         return ()
 
     def _view(self) -> dict[str, object]:
-        """What of an execution this task looks at, as arguments of the hook's ``adapter``; JSON. Empty: all of it."""
+        """The part of an execution that this task is about, as arguments of the hook's ``adapter``; JSON. Empty: all of it."""
         return {}
 
     def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
-        """Decide what an end means for the task."""
+        """Decide what an end means for the task, see :func:`~airflow_provider.execution.results.outcome.judge`."""
         from airflow_provider.execution.results.outcome import judge
 
         choices = {"on_skipped": self.on_skipped, "on_waiting": self.on_waiting, "on_partial": self.on_partial}
         return judge(title, end, snapshot, choices, problem)  # type: ignore[arg-type]
 
-    def _watch_policy(self) -> WatchPolicy:
+    def _wait_policy(self) -> WaitPolicy:
         """How to wait."""
         raise NotImplementedError
 
-    # What all of them do
+    # For all systems
 
     @property
     def execution_url(self) -> str | None:
-        """The execution's page, once this try knows it."""
+        """The execution's page, once this attempt knows it."""
         return None if self._attempt is None else self._attempt.url
 
     @cached_property
@@ -112,7 +112,7 @@ class ExecutionTask(Generic[HookT]):
         return _clock.epoch()
 
     def _now(self) -> float:
-        """Epoch seconds; the machine's clock may jump while the task runs, these don't."""
+        """Epoch seconds that do not follow jumps of the machine's clock while the task runs."""
         return self._epoch + _clock.monotonic()
 
     def _check_choices(self) -> None:
@@ -121,14 +121,14 @@ class ExecutionTask(Generic[HookT]):
         one_of(self.on_partial, ("succeed", "fail"), "on_partial")
 
     def _begin_attempt(self, context: Context) -> Attempt:
-        """The try that Airflow runs now; the same one for all pokes in a process."""
+        """The attempt that Airflow runs now; the same for all pokes in a process."""
         if self._attempt is None or self._attempt.key != TaskKey.of(context["ti"]):
             self._attempt = Attempt(context, self.link_key)
         self._attempt.context = context
         return self._attempt
 
     def _completion(self) -> Completion:
-        """What is done once the wait is over."""
+        """What completes the task once the wait is over."""
         from airflow_provider.execution.waiting.completion import Completion
 
         return Completion(
@@ -150,8 +150,8 @@ class ExecutionTask(Generic[HookT]):
         End the task as ``outcome`` says.
 
         :returns: the result, for XCom.
-        :raises ExecutionError: for a bad outcome, or an output that was declared and is not there.
-        :raises AirflowSkipException: for an execution that was skipped.
+        :raises ExecutionError: for a bad outcome, or a missing output.
+        :raises AirflowSkipException: if the task is to be skipped.
         """
         ending = self._completion().finish(snapshot, outcome, attempt.context)
         attempt.push(ending)
@@ -161,10 +161,10 @@ class ExecutionTask(Generic[HookT]):
             raise AirflowSkipException(outcome.message)
         return ending.result
 
-    def _defer(self, attempt: Attempt, ref: str | None, state: WatchState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:
+    def _defer(self, attempt: Attempt, ref: str | None, state: WaitState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:
         from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
-        hook, policy = self.hook, self._watch_policy()
+        hook, policy = self.hook, self._wait_policy()
         if not policy["waiting_counts"] and (limit := getattr(self, "execution_timeout", None)):
             policy["deadline"] = self._now() + limit.total_seconds()
         trigger: ExecutionTrigger = ExecutionTrigger(
@@ -177,7 +177,7 @@ class ExecutionTask(Generic[HookT]):
             link_key=self.link_key,
             policy=policy,
             state={**state.dump(), "saved_at": self._now()},
-            not_before=self._now() + NEWS_OF_DEFERRAL * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
+            not_before=self._now() + DEFERRAL_HEARTBEATS * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
             cancel_on_kill=cancel_on_kill,
         )
         left = policy["timeout"] - (self._now() - state.since)
@@ -185,25 +185,26 @@ class ExecutionTask(Generic[HookT]):
         return self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(left, 0.0) + waiting) + BACKSTOP,
+            timeout=timedelta(seconds=max(left, 0.0) + waiting) + DEFERRAL_MARGIN,
         )
 
-    def _read_event(self, attempt: Attempt, event: Any) -> tuple[str, End, WatchState]:
+    def _read_event(self, attempt: Attempt, event: Any) -> tuple[str, End, WaitState]:
         """
-        Take a trigger's event apart. The ref is empty if a search has found none.
+        Read a trigger's event.
 
-        :raises ExecutionApiError: the error that it carries; or for an event that is none of ours, which must not pass for success.
+        :returns: the ref, empty if a search has found none; why the wait is over; and its state.
+        :raises ExecutionApiError: the error in the event; or for an unknown event, which must not count as success.
         """
         from typing import get_args
 
         from airflow_provider.execution.results.outcome import End
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         if not isinstance(event, dict) or not isinstance(event.get("ref"), str):
-            raise ExecutionError(f"The trigger sent something unexpected ({type(event).__name__}): the end is not known. Retry the task.")
+            raise ExecutionError(f"The trigger sent an unexpected event ({type(event).__name__}): the outcome is unknown. Retry the task.")
         attempt.ref, attempt.url = event["ref"], event.get("url") or attempt.url
         if isinstance(event.get("error"), dict):
             raise from_event(event["error"])
         if event.get("end") not in get_args(End):
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
-        return event["ref"], event["end"], WatchState.load(event.get("state"))
+        return event["ref"], event["end"], WaitState.load(event.get("state"))

@@ -1,4 +1,4 @@
-"""Bases of the operators that act on an execution which is there already: cancel it, run it again, read it."""
+"""The bases of operators that act on an existing execution: cancel it, run it again, read it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.signatures import AirflowArguments, ExecutionArguments
 
 
-STOPPING_PAUSE = 2.0
-"""Seconds between two looks at an execution that is being stopped."""
+STOPPING_POLL_SECONDS = 2.0
+"""Polling interval for an execution that is being stopped."""
 
 
 class ExecutionActOperator(ExecutionOperator[HookT, PlanT], Generic[HookT, PlanT]):
     """
     Base of the operators that do something to an execution and, by default, wait for its end.
 
-    Where the execution is not the task's own (``owns_execution``), it is never cancelled: not when the task is killed, cleared or takes
-    too long.
+    If the execution is not the task's own (``owns_execution``), it is never cancelled: not when the task is killed or cleared, nor after
+    its timeout.
 
-    :param ref: the execution.
+    :param ref: ref of the execution.
     """
 
     template_fields: Sequence[str] = ("ref", *ExecutionOperator.template_fields)
@@ -56,55 +56,55 @@ class ExecutionActOperator(ExecutionOperator[HookT, PlanT], Generic[HookT, PlanT
         raise NotImplementedError
 
     def _how_to_find(self, note: Note) -> str:
-        return f"Look at execution {self.ref}."
+        return f"Check execution {self.ref}."
 
-    def _seen_stopped(self, hook: HookT) -> Flow[Snapshot]:
-        """Look at the execution; one that is being stopped is given a while to end."""
+    def _read_stopped(self, hook: HookT) -> Flow[Snapshot]:
+        """Read the execution; if it is being stopped, wait up to ``stopping_grace`` for its end."""
         adapter, ref = hook.adapter(), self._execution()
-        for _ in range(max(int(self.stopping_grace / STOPPING_PAUSE), 1)):
+        for _ in range(max(int(self.stopping_grace / STOPPING_POLL_SECONDS), 1)):
             snapshot = yield from adapter.read(ref)
             if snapshot.phase is not Phase.STOPPING:
                 break
-            yield Sleep(STOPPING_PAUSE)
+            yield Sleep(STOPPING_POLL_SECONDS)
         return snapshot
 
 
-class _AskAgain(StartOnce[HookT, Snapshot]):
-    """Asking for the end once more does no harm."""
+class _RepeatRequest(StartOnce[HookT, Snapshot]):
+    """A cancel request may be sent again."""
 
     def attach(self) -> tuple[Note, Snapshot]:
-        before = load_note(self.attempt.context)
-        return self.start(before, cleared=before is not None and cleared_since(before, self.attempt.context))
+        previous = load_note(self.attempt.context)
+        return self.start(previous, cleared=previous is not None and cleared_since(previous, self.attempt.context))
 
 
 class ExecutionCancelOperator(ExecutionActOperator[HookT, Snapshot]):
     """
-    Base of the operators that cancel an execution. Whatever its end is, the task succeeds once it has ended: the result tells.
+    Base of the operators that cancel an execution. The task succeeds once the execution has ended, whatever its end is: see the result.
 
-    An execution that has ended, or is being stopped already, is left at that. ``on_retry``, ``on_skipped``, ``on_partial`` and
+    No request is sent if it has ended, or is being stopped already. ``on_retry``, ``on_skipped``, ``on_partial`` and
     ``cancel_on_kill`` have no effect.
 
-    :param ref: the execution.
+    :param ref: ref of the execution.
     """
 
     owns_execution = False
     started_word: ClassVar[str] = "was asked to stop"
-    _starting = _AskAgain
+    _starting = _RepeatRequest
 
     def _plan(self, hook: HookT) -> Flow[Snapshot]:
         return hook.adapter().read(self._execution())
 
     def _start(self, hook: HookT, plan: Snapshot, marker: str) -> Flow[Snapshot]:
-        """Ask for its end, unless that was done before."""
+        """Send the cancel request, unless the execution has ended or is being stopped."""
         adapter = hook.adapter()
         if plan.phase.ended:
-            self.log.info("Execution %s had ended %s before it could be cancelled.", plan.ref, plan.status)
+            self.log.info("Execution %s had ended %s before it was cancelled.", plan.ref, plan.status)
         elif plan.phase is not Phase.STOPPING:
             yield from adapter.cancel(plan.ref)
         return (yield from adapter.read(plan.ref))
 
     def _find(self, hook: HookT, plan: Snapshot, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it stops, or has ended."""
+        """The execution, if it is being stopped or has ended."""
         snapshot = yield from hook.adapter().read(self._execution())
         return ([snapshot] if snapshot.phase.ended or snapshot.phase is Phase.STOPPING else []), True
 
@@ -115,27 +115,27 @@ class ExecutionCancelOperator(ExecutionActOperator[HookT, Snapshot]):
 
 
 class _ResumeOnce(StartOnce[HookT, Snapshot]):
-    """What is started is the system's own retry of the execution that the operator names."""
+    """Starts the system's own retry of the operator's execution."""
 
-    def start(self, before: Note | None, *, cleared: bool = False) -> tuple[Note, Snapshot]:
+    def start(self, previous: Note | None, *, cleared: bool = False) -> tuple[Note, Snapshot]:
         hook = self.hook
-        known = hook.run_flow(self.task._plan(hook))
-        if getattr(self.task, "only_ended", True) and not known.phase.ended:
+        snapshot = hook.run_flow(self.task._plan(hook))
+        if getattr(self.task, "only_ended", True) and not snapshot.phase.ended:
             raise ConfigurationError(
-                f"{hook.title} execution {known.ref} is {known.status}: only one that has ended can run again. Wait for it by a sensor, "
-                f"or cancel it first.{see(known.url)}",
+                f"{hook.title} execution {snapshot.ref} is {snapshot.status}: it can run again only after it has ended. Wait for it with a "
+                f"sensor, or cancel it first.{see(snapshot.url)}",
                 system=hook.conn_type,
-                ref=known.ref,
-                url=known.url,
+                ref=snapshot.ref,
+                url=snapshot.url,
             )
-        return self.resume(before, known, cleared=cleared)
+        return self.resume(previous, snapshot, cleared=cleared)
 
 
 class ExecutionResumeOperator(ExecutionActOperator[HookT, Snapshot]):
     """
-    Base of the operators that run an execution again by the system's own retry, and wait for it. Airflow's retries do so again.
+    Base of the operators that run an execution again by the system's own retry, and wait for it. Retries of the task run it again.
 
-    :param ref: the execution.
+    :param ref: ref of the execution.
     """
 
     only_ended: ClassVar[bool] = True
@@ -144,17 +144,17 @@ class ExecutionResumeOperator(ExecutionActOperator[HookT, Snapshot]):
 
     def __init__(self, *, ref: str, **kwargs: Unpack[ExecutionArguments]) -> None:
         super().__init__(ref=ref, **kwargs)
-        self.on_retry = "resume"  # of what ran again, should that have failed
+        self.on_retry = "resume"  # a retry of the task resumes it once more
 
     def _plan(self, hook: HookT) -> Flow[Snapshot]:
-        return self._seen_stopped(hook)
+        return self._read_stopped(hook)
 
 
 class ExecutionGetOperator(ExecutionTask[HookT], BaseOperator):
     """
-    Base of the operators that read an execution as it is, without waiting for anything.
+    Base of the operators that read an execution as it is, without waiting.
 
-    :param ref: the execution.
+    :param ref: ref of the execution.
     :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others,
         without overwriting existing keys.
     :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
@@ -191,10 +191,10 @@ class ExecutionGetOperator(ExecutionTask[HookT], BaseOperator):
 
     def execute(self, context: Context) -> ExecutionResult:
         """
-        Read it.
+        Read the execution.
 
         :returns: the result (:class:`~airflow_provider.execution.model.result.ExecutionResult`), whatever its phase.
-        :raises NotFound: if there is none.
+        :raises NotFound: if it does not exist.
         """
         from airflow_provider.execution.results.redaction import tail_without_keys
 

@@ -1,4 +1,4 @@
-"""The link from a task to its execution's page. Imported when Airflow discovers providers: nothing heavy here."""
+"""The link from a task to its execution's page. Airflow imports it when it discovers providers, so it imports little."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 class ExecutionLink(BaseOperatorLink):
     """
-    Base of the systems' links. Airflow shows what lies in XCom under :attr:`xcom_key`.
+    Base of the systems' links. Airflow shows the XCom with the key :attr:`xcom_key`.
 
-    It is pushed right after the start, so that the link works while the task is deferred; Airflow asks :meth:`get_link` again at
-    the end of each phase in a worker, and must get the same.
+    It is pushed right after the start, so that the link works while the task is deferred. Airflow calls :meth:`get_link` again at the end
+    of each run in a worker, and must get the same link.
     """
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The execution's page, as the task learned it; empty before the start."""
+        """URL of the execution's page; empty before the start."""
         return getattr(operator, "execution_url", None) or ""

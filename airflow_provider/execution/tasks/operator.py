@@ -1,4 +1,4 @@
-"""The base of all operators that start an execution: start it once, wait, pass its outputs on, cancel it with the task."""
+"""The base of all operators that start an execution: start it once, wait for it, push its outputs, cancel it with the task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.results.outcome import End, Outcome
     from airflow_provider.execution.tasks.attempt import Attempt
     from airflow_provider.execution.tasks.signatures import AirflowArguments
-    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+    from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 
 class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
@@ -38,16 +38,17 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
 
     :param wait_for_completion: wait for the execution to end; otherwise the task succeeds as soon as it is started.
     :param deferrable: wait in the triggerer, without occupying a worker slot.
-    :param poll_interval: maximum polling interval, in seconds. Polling starts faster and backs off to it.
-    :param timeout: how long the execution may take, from its start, across retries of the task; then it is cancelled and the task
-        fails. Not ``execution_timeout``, which Airflow measures in workers only. (Where the system can't cancel, it goes on.)
-    :param waiting_timeout: how long it may wait for manual approval in all; then it is cancelled and the task fails. None: up to 7 days.
-        Time spent waiting for a person does not count against ``timeout``.
+    :param poll_interval: maximum polling interval (seconds or timedelta). Polling starts at 10 s and backs off to it.
+    :param timeout: how long the execution may take (seconds or timedelta), from its start and across retries of the task. After that it
+        is cancelled and the task fails. Not ``execution_timeout``, which Airflow measures in workers only. (If the system can't cancel,
+        the execution continues.)
+    :param waiting_timeout: how long it may wait for manual approval in total; after that it is cancelled and the task fails. None: up to
+        7 days. Time spent waiting for a person does not count against ``timeout``.
     :param on_retry: after a failed execution, ``"start"`` a new one or ``"resume"`` it by the system's own retry.
-    :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
+    :param on_skipped: what the task does if the execution was skipped: ``"skip"``, ``"fail"`` or ``"succeed"``.
     :param on_waiting: what the task does when the execution waits for manual approval: ``"wait"``, or ``"fail"`` or ``"succeed"`` at once
         (the execution is left as it is).
-    :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
+    :param on_partial: what the task does if the execution succeeded with failed steps: ``"succeed"`` or ``"fail"``.
     :param cancel_on_kill: cancel the execution when a person or Airflow ends the task.
     :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others,
         without overwriting existing keys.
@@ -60,7 +61,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
     template_fields: Sequence[str] = ("push_outputs", "reveal_outputs", "outputs_path", "log_path")
 
     start_grace: float | None = None
-    """Seconds that a started execution may take to appear, where its start is answered before it is done."""
+    """Seconds that a started execution may take to appear, in a system that answers the start request before there is one."""
     _starting: ClassVar[type[StartOnce[Any, Any]]] = StartOnce
     _kill: CancelOnKill | None = None
 
@@ -105,7 +106,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         if log_lines < 0:
             raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
 
-    def _watch_policy(self) -> WatchPolicy:
+    def _wait_policy(self) -> WaitPolicy:
         return {
             "timeout": self.timeout,
             "deadline": None,
@@ -121,10 +122,11 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """
-        Start the execution, or find the one that an earlier try started, and wait for it.
+        Start the execution, or find the one that an earlier attempt started, and wait for it.
 
-        :returns: the result (:class:`~airflow_provider.execution.model.result.ExecutionResult`); without ``wait_for_completion`` as
-            it is right after the start.
+        :returns: the result (:class:`~airflow_provider.execution.model.result.ExecutionResult`); without ``wait_for_completion`` the
+            result right after the start.
+        :raises ExecutionError: if the execution, or the wait for it, fails.
         """
         self._completion().check(context)
         with self._attempting(context) as (attempt, kill):
@@ -132,37 +134,37 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             return self._follow(attempt, kill, note, snapshot)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on when the trigger has seen the end."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        """Continue after the trigger's event."""
+        from airflow_provider.execution.waiting.wait import WaitState
 
         with self._attempting(context) as (attempt, kill):
-            if isinstance(event, dict) and (left := WatchState.load(event.get("state"))) and (left.waited or left.waiting_since):
-                self._note_waiting(context, left)
+            if isinstance(event, dict) and (waited := WaitState.load(event.get("state"))) and (waited.waited or waited.waiting_since):
+                self._note_waiting(context, waited)
             ref, end, state = self._read_event(attempt, event)
             return self._conclude(attempt, kill, ref, state, end)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral. Airflow's own deferral timeout, the back-stop, ends as our timeout does: cancelled, then failed."""
+        """Resume after a deferral. Airflow's timeout of a deferral counts as ours: the execution is cancelled, and the task fails."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow_provider.execution.waiting.wait import WatchState
+            from airflow_provider.execution.waiting.wait import WaitState
 
             note = load_note(context)
             if note is None or note.ref is None:
                 raise
             with self._attempting(context) as (attempt, kill):
                 attempt.url = note.url
-                return self._conclude(attempt, kill, note.ref, WatchState(since=note.started_at), "timeout")
+                return self._conclude(attempt, kill, note.ref, WaitState(since=note.started_at), "timeout")
 
     def on_kill(self) -> None:
-        """The worker was told to stop: by a person's act, or because it is evicted. Only the first cancels the execution."""
+        """The worker was told to stop: because a person ended the task, or because it is evicted. Only the former cancels the execution."""
         if self._kill is not None:
             self._kill.kill()
 
     @contextmanager
     def _attempting(self, context: Context) -> Iterator[tuple[Attempt, CancelOnKill]]:
-        """The hook, open, and all that a kill needs made ready."""
+        """The attempt, with the hook open and everything prepared for a kill."""
         from airflow.sdk.log import mask_secret
 
         for secret in self._secrets():
@@ -175,11 +177,11 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             except (ExecutionApiError, AirflowTaskTimeout) as error:
                 if isinstance(error, AirflowTaskTimeout):
                     kill.end("execution_timeout has passed")
-                attempt.tell(self._completion())
+                attempt.push_failure(self._completion())
                 raise
 
     def _follow(self, attempt: Attempt, kill: CancelOnKill, note: Note, snapshot: Snapshot) -> Any:
-        from airflow_provider.execution.waiting.wait import WatchState
+        from airflow_provider.execution.waiting.wait import WaitState
 
         assert note.ref is not None
         attempt.ref = note.ref
@@ -189,29 +191,29 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         if not self.wait_for_completion:
             self._conclude_note(attempt.context)
             return self._completion().unfinished(snapshot.ref, snapshot.url, snapshot)
-        state = WatchState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
+        state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
-            # For how long it has waited already is not known, and must not count against the timeout.
+            # How long it has already waited is unknown, and must not count against the timeout.
             state.since = self._now()
         return self._wait(attempt, kill, note.ref, state, "ended" if snapshot.phase.ended else None)
 
-    def _wait(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WatchState, end: End | None) -> Any:
-        from airflow_provider.execution.waiting.wait import Watch
+    def _wait(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WaitState, end: End | None) -> Any:
+        from airflow_provider.execution.waiting.wait import Wait
 
         if end is None and self.deferrable:
             self._defer(attempt, ref, state, cancel_on_kill=self.cancel_on_kill)
-        watch = Watch(self.hook.adapter(), ref, self._watch_policy(), state, self.log, epoch=self._epoch)
+        wait = Wait(self.hook.adapter(), ref, self._wait_policy(), state, self.log, epoch=self._epoch)
         while end is None:
-            before = state.waiting_since
-            end = self.hook.run_flow(watch.look())
-            attempt.snapshot = watch.snapshot
-            if state.waiting_since != before:
+            waiting_since = state.waiting_since
+            end = self.hook.run_flow(wait.poll())
+            attempt.snapshot = wait.snapshot
+            if state.waiting_since != waiting_since:
                 self._note_waiting(attempt.context, state)
             if end is None:
-                kill.pause(watch.gap())
+                kill.pause(wait.gap())
         return self._conclude(attempt, kill, ref, state, end)
 
-    def _conclude(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WatchState, end: End) -> ExecutionResult:
+    def _conclude(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WaitState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
         snapshot, end, goes_on = self.hook.run_flow(self._completion().final_read(ref, attempt.url, end))
         attempt.snapshot = snapshot
@@ -230,21 +232,21 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         return result
 
     def _give_up(self, ref: str, outcome: Outcome) -> Outcome:
-        """Cancel an execution that took too long, and say in the task's error whether that went well."""
+        """Cancel an execution after its timeout, and add to the task's error whether that succeeded."""
         adapter = self.hook.adapter()
         if not self.owns_execution:
             return outcome.adding("It was left alone.")
         if not adapter.can_cancel:
-            return outcome.adding(f"It goes on: {self.hook.title} can't cancel executions.")
+            return outcome.adding(f"It continues: {self.hook.title} can't cancel executions.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
         try:
             self.hook.run_flow(adapter.cancel(ref))
         except ExecutionApiError as error:
-            return outcome.adding(f"It could not be cancelled, and may go on: {error}")
+            return outcome.adding(f"It could not be cancelled, and may continue: {error}")
         return outcome.adding("It was cancelled.")
 
-    def _note_waiting(self, context: Context, state: WatchState) -> None:
-        """So that a later try knows how much of the time was spent waiting for a person."""
+    def _note_waiting(self, context: Context, state: WaitState) -> None:
+        """Note for later attempts how much of the time was spent waiting for a person."""
         note = load_note(context)
         if note is not None:
             note.waited, note.waiting_since = state.waited, state.waiting_since

@@ -1,4 +1,4 @@
-"""The base of the sensors that wait for an execution which is still to be found. See :mod:`airflow_provider.execution.waiting.search`."""
+"""The base of sensors that search for an execution and wait for it. See :mod:`airflow_provider.execution.waiting.search`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 class ExecutionSearchSensor(ExecutionSensor[HookT]):
     """
-    Base of the sensors that wait for an execution which somebody, a schedule or a webhook starts.
+    Base of the sensors that wait for an execution that a person, a schedule or a webhook starts.
 
-    What was found is noted: the next poke, a reschedule or a retry goes on with the same execution. Start and end times are the remote
-    system's; one that has not started yet counts as of now. There is no bound by default; anchor one on ``dag_run.run_after``, since the
-    data interval of a run has no width under Airflow 3's cron schedules, and manual runs have none.
+    Once found, an execution is kept: the next poke, a reschedule or a retry waits for the same one. Start and end times are those of the
+    remote system; an execution that has not started yet counts as starting now. There are no bounds by default. Base a bound on
+    ``dag_run.run_after``: with Airflow 3's cron schedules the data interval of a run has zero width, and manual runs have none.
 
-    :param started_after: only executions that started at this moment or later.
+    :param started_after: only executions that started at this moment (ISO 8601 or datetime) or later.
     :param started_before: only executions that started before this moment.
     :param finished_after: only executions that ended at this moment or later, or have not ended.
-    :param match: ``"first"``: the one that started first; ``"latest"``: the newest one, kept to once found;
-        ``"first_succeeded"``: the first that succeeds, passing over others until ``timeout``.
+    :param match: ``"first"``: the execution that started first; ``"latest"``: the newest one at the time of the search;
+        ``"first_succeeded"``: the first that succeeds; others are passed over until ``timeout``.
     """
 
     template_fields: Sequence[str] = ("started_after", "started_before", "finished_after", *ExecutionSensor.template_fields)
@@ -54,7 +54,7 @@ class ExecutionSearchSensor(ExecutionSensor[HookT]):
 
     def _where(self, hook: HookT) -> tuple[str, dict[str, object]]:
         """
-        What is searched, for texts, and the system's own criteria.
+        A description of what to find, for messages, and the system's own criteria.
 
         :raises ConfigurationError: for bad arguments.
         """
@@ -65,12 +65,12 @@ class ExecutionSearchSensor(ExecutionSensor[HookT]):
         return Target(search=self._search(hook))
 
     def _search(self, hook: HookT) -> Search:
-        what, where = self._where(hook)
+        subject, where = self._where(hook)
         after, before, finished = (self._bound(name) for name in ("started_after", "started_before", "finished_after"))
         if after is not None and before is not None and after >= before:
             raise ConfigurationError(f"started_after ({self.started_after}) is not before started_before ({self.started_before}).")
         return {
-            "what": what,
+            "what": subject,
             "where": where,
             "match": self.match,
             "started_after": after,

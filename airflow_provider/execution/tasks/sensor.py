@@ -1,4 +1,4 @@
-"""The base of all sensors that wait for an execution which somebody else started, in all of Airflow's modes."""
+"""The base of sensors that wait for an execution that somebody else started, in all of Airflow's modes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
 from airflow_provider.execution.model.arguments import seconds
 from airflow_provider.execution.model.snapshot import see
-from airflow_provider.execution.tasks.execution_task import BACKSTOP, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
+from airflow_provider.execution.tasks.execution_task import DEFERRAL_MARGIN, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.attempt import Attempt
     from airflow_provider.execution.tasks.signatures import AirflowSensorArguments
     from airflow_provider.execution.tasks.target import Target
-    from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+    from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 WAIT_KEY = "wait"
-"""Key in the task state store under which a wait remembers itself between pokes."""
+"""Key in the task state store of the state of a wait between pokes."""
 
 _NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ConnectionMissing, ExecutionInterrupted)
 _NO_END = (AirflowSkipException, AirflowRescheduleException)
@@ -55,9 +55,9 @@ _NO_END = (AirflowSkipException, AirflowRescheduleException)
 
 class _StartTriggerArgs:
     """
-    What Airflow reads to start a task in the triggerer: worked out when it stores the DAG, since all that it depends on is set by then.
+    What Airflow reads to start a task in the triggerer. Computed when Airflow stores the DAG: all that it depends on is set by then.
 
-    Nothing at class level, where a mapped task would look for it: such tasks can't start there.
+    None at class level, where Airflow reads it for a mapped task: such tasks can't start there.
     """
 
     def __get__(self, sensor: ExecutionSensor[Any] | None, owner: type[ExecutionSensor[Any]]) -> StartTriggerArgs | None:
@@ -65,29 +65,28 @@ class _StartTriggerArgs:
             return None
         from airflow_provider.execution.in_triggerer.eligibility import start_trigger_args
 
-        return start_trigger_args(sensor, timedelta(seconds=sensor.timeout) + BACKSTOP)
+        return start_trigger_args(sensor, timedelta(seconds=sensor.timeout) + DEFERRAL_MARGIN)
 
 
 class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
     """
-    Base of the sensors that follow an execution. They never cancel what they did not start.
+    Base of the sensors that wait for an execution. They never cancel it.
 
     ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``exponential_backoff`` are Airflow's own. ``timeout`` counts from the
-    first poke, across retries, in every mode. ``soft_fail`` skips the task when the execution, or the wait for it, went wrong; never
+    first poke, across retries, in every mode. ``soft_fail`` skips the task if the execution, or the wait for it, failed; never
     for a refused credential or wrong settings.
 
     :param deferrable: wait in the triggerer, without occupying a worker slot.
-    :param start_from_trigger: with ``deferrable``: start in the triggerer too, and end there on success and skip, without any worker.
+    :param start_from_trigger: with ``deferrable``: also start in the triggerer, and end there on success and skip, without any worker.
     :param push_outputs: names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others,
         without overwriting existing keys.
     :param reveal_outputs: names of secret outputs that may go into XCom in plain text.
     :param outputs_path: folder (see ``ObjectStoragePath``) for outputs over 48 KiB; without it they are left out.
     :param log_path: folder (see ``ObjectStoragePath``) for the whole remote log.
-    :param on_skipped: what a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``.
-    :param on_waiting: what the task does when the execution waits for manual approval: ``"wait"``; ``"fail"`` at once; or ``"succeed"``:
-        the person's turn is what was waited for.
-    :param on_partial: whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``.
-    :param waiting_timeout: how long the execution may wait for manual approval in all. None: until ``timeout``.
+    :param on_skipped: what the task does if the execution was skipped: ``"skip"``, ``"fail"`` or ``"succeed"``.
+    :param on_waiting: what the task does when the execution waits for manual approval: ``"wait"``, or ``"fail"`` or ``"succeed"`` at once.
+    :param on_partial: what the task does if the execution succeeded with failed steps: ``"succeed"`` or ``"fail"``.
+    :param waiting_timeout: how long the execution may wait for manual approval in total (seconds or timedelta). None: until ``timeout``.
     """
 
     template_fields: Sequence[str] = ("push_outputs", "reveal_outputs", "outputs_path", "log_path")
@@ -111,7 +110,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         super().__init__(**kwargs)
         self.deferrable = deferrable
         if start_from_trigger and not deferrable:
-            raise ValueError("start_from_trigger=True takes deferrable=True: a wait that starts in the triggerer goes on there.")
+            raise ValueError("start_from_trigger=True needs deferrable=True: a wait that starts in the triggerer continues there.")
         self.start_from_trigger = start_from_trigger
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs
@@ -123,19 +122,19 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
         self._check_choices()
 
-    _sought: str | None = None
-    """What is said if a search finds nothing until the timeout."""
+    _not_found: str | None = None
+    """The message if a search finds nothing until the timeout."""
 
     def _target(self, hook: HookT) -> Target:
         """
-        What to follow: an execution, or a search for one that may be still to come. Asks nothing of the API.
+        What to wait for: an execution, or a search for one that may not exist yet. Sends no request.
 
-        :raises ConfigurationError: if it can't be one.
+        :raises ConfigurationError: for bad arguments.
         """
         raise NotImplementedError
 
-    def _watch_policy(self) -> WatchPolicy:
-        """How to wait. Time spent waiting for a person counts, as all time does for a sensor."""
+    def _wait_policy(self) -> WaitPolicy:
+        """How to wait. For a sensor, time spent waiting for a person counts against ``timeout``."""
         return {
             "timeout": self.timeout,
             "deadline": None,
@@ -151,15 +150,15 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """
-        Wait, in the mode that was chosen.
+        Wait for the execution, in the sensor's mode.
 
         :returns: the result (:class:`~airflow_provider.execution.model.result.ExecutionResult`).
         """
         if self.start_from_trigger:
             from airflow_provider.execution.in_triggerer.eligibility import why_in_worker
 
-            if why := why_in_worker(self, context["ti"].map_index):
-                self.log.info("A worker begins this wait: %s.", why)
+            if reason := why_in_worker(self, context["ti"].map_index):
+                self.log.info("This wait starts in a worker: %s.", reason)
         with self._own_soft_fail(context):
             return self._start(context)
 
@@ -178,38 +177,38 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             return self._wait_on(attempt, target, state)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on when the trigger has seen the end, or could not begin."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        """Continue after the trigger's event, or start here if it could not start the wait."""
+        from airflow_provider.execution.waiting.wait import WaitState
 
         if isinstance(event, dict) and "begin" in event:
-            self.log.info("A worker begins this wait: %s.", event["begin"])
+            self.log.info("This wait starts in a worker: %s.", event["begin"])
             if context["ti"].try_number > 1:
                 self._forget(context)
             return self._start(context)
         with self.hook:
             attempt, target, _ = self._begin(context)
             if isinstance(event, dict):
-                target = target.as_noted(event.get("search"))
-                self._keep(attempt, target, WatchState.load(event.get("state")))
+                target = target.as_stored(event.get("search"))
+                self._keep(attempt, target, WaitState.load(event.get("state")))
             ref, end, state = self._read_event(attempt, event)
             result = self._conclude(attempt, target, ref, state, end)
             return result or self._wait_on(attempt, target, state)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; ``soft_fail`` is decided here as in the other modes, a stopped trigger is no reason to skip."""
+        """Resume after a deferral. ``soft_fail`` works as in the other modes; a trigger that stopped is no reason to skip."""
         with self._own_soft_fail(context):
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
             except AirflowSensorTimeout as error:
-                if isinstance(error.__cause__, TaskDeferralTimeout):  # what the base makes of Airflow's back-stop
+                if isinstance(error.__cause__, TaskDeferralTimeout):  # raised by the base class for Airflow's timeout of a deferral
                     self._check_execution_timeout(context)
                 raise AirflowSensorTimeout(self._timed_out(error)) from None
             except TaskDeferralError as error:
                 self._keep_progress(context)
-                raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to wait on.") from None
+                raise ExecutionInterrupted(f"The trigger of this sensor stopped: {error} Retry the task to continue the wait.") from None
 
     def on_kill(self) -> None:
-        """The worker was told to stop: if by a person's act, let the next try know. A sensor cancels nothing."""
+        """The worker was told to stop: if a person ended the task, leave a marker for the next attempt. A sensor cancels nothing."""
         if (attempt := self._attempt) is None:
             return
         key = attempt.key
@@ -221,13 +220,13 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         termination.within(termination.ASK_SECONDS, act, None)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
+        """Poll once."""
         with self.hook:
             return self._poke(*self._begin(context))
 
     def wait_in_triggerer(self, context: Context) -> TriggererWait:
         """
-        What the triggerer needs to wait in place of a worker. Airflow makes the sensor there anew.
+        What the triggerer needs to wait instead of a worker. Called on a sensor that was rebuilt there.
 
         :raises ConfigurationError: for bad arguments.
         """
@@ -235,78 +234,78 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         completion, target = self._completion(), self._target(self.hook)
         completion.check(context)
-        return TriggererWait(completion, target.ref, target.search, self.link_key, self._watch_policy(), self.do_xcom_push)
+        return TriggererWait(completion, target.ref, target.search, self.link_key, self._wait_policy(), self.do_xcom_push)
 
     def _forget(self, context: Context) -> None:
-        """Delete the XComs of the try before, as Airflow does where a worker begins a try."""
+        """Delete the XComs of the previous attempt, as Airflow does when a worker starts an attempt."""
         from airflow.sdk.execution_time.xcom import XCom
 
         ti, declared = context["ti"], self._completion().declared
         place = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
-        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, termination.WORD, *declared} - {"*"}
+        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, termination.ENDED_BY_KEY, *declared} - {"*"}
         before = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
         if "*" in declared and isinstance(before, dict) and isinstance(before.get("outputs"), dict):
             keys |= before["outputs"].keys()
         for key in keys:
             XCom.delete(key, **place)
 
-    def _wait_on(self, attempt: Attempt, target: Target, state: WatchState) -> Any:
-        if target.search is not None:  # where the trigger notes what it finds, and another triggerer reads it
+    def _wait_on(self, attempt: Attempt, target: Target, state: WaitState) -> Any:
+        if target.search is not None:  # where the trigger stores what it finds, for another triggerer
             attempt.context["ti"].xcom_push(key=PROGRESS_KEY, value={"ref": None, "state": state.dump()})
         return self._defer(attempt, target.ref, state, cancel_on_kill=False, search=target.search)
 
     def _check_execution_timeout(self, context: Context) -> None:
-        """Airflow lets ``execution_timeout`` count where a wait started in the triggerer: fail as in poke mode, so that a retry goes on."""
+        """Airflow applies ``execution_timeout`` to a wait that started in the triggerer: fail as in poke mode: a retry continues."""
         limit = self.execution_timeout
         if self.start_from_trigger and limit is not None and limit.total_seconds() < self.timeout:
             self._keep_progress(context)
-            raise AirflowTaskTimeout(f"The execution_timeout of {limit.total_seconds():g} s has passed and the execution has not ended.")
+            raise AirflowTaskTimeout(f"The execution_timeout of {limit.total_seconds():g} s has passed, and the execution has not ended.")
 
     def _keep_progress(self, context: Context) -> None:
-        """The trigger is gone: what it had found is kept for the next try."""
-        from airflow_provider.execution.waiting.wait import WatchState
+        """Keep for the next attempt what a trigger that is gone had found."""
+        from airflow_provider.execution.waiting.wait import WaitState
 
-        noted = context["ti"].xcom_pull(task_ids=self.task_id, key=PROGRESS_KEY, map_indexes=context["ti"].map_index)
-        if isinstance(noted, dict) and isinstance(noted.get("state"), dict):
+        progress = context["ti"].xcom_pull(task_ids=self.task_id, key=PROGRESS_KEY, map_indexes=context["ti"].map_index)
+        if isinstance(progress, dict) and isinstance(progress.get("state"), dict):
             with self.hook:
                 attempt, target, _ = self._begin(context)
-                self._keep(attempt, target.as_noted(noted.get("search")), WatchState.load(noted["state"]))
+                self._keep(attempt, target.as_stored(progress.get("search")), WaitState.load(progress["state"]))
 
-    def _begin(self, context: Context) -> tuple[Attempt, Target, WatchState]:
-        """What to follow, and how far an earlier poke or try had come; after a clear by a person the wait begins anew."""
-        from airflow_provider.execution.waiting.wait import WatchState
+    def _begin(self, context: Context) -> tuple[Attempt, Target, WaitState]:
+        """What to wait for, and the state after an earlier poke or attempt. After a clear by a person the wait starts again."""
+        from airflow_provider.execution.waiting.wait import WaitState
 
         attempt, target = self._begin_attempt(context), self._target(self.hook)
         before = load_note(context)
         kept = context["task_state_store"].get(WAIT_KEY) if before is not None else None
         same = isinstance(kept, dict) and kept.get("target") == target.key(self._view())
         if before is not None and isinstance(kept, dict) and same and not cleared_since(before, context):
-            state = WatchState.load(kept)
-            target = target.as_noted(kept.get("search"))
+            state = WaitState.load(kept)
+            target = target.as_stored(kept.get("search"))
             if kept.get("try_number") != context["ti"].try_number:
-                state.failing_since = state.missing_since = None  # each try has its own budget
+                state.failing_since = state.missing_since = None  # each attempt has its own budget
             if before.ref and before.url and (target.ref or state.found):
                 self._announce(attempt, before.ref, before.url)
         else:
             note = next_note(context, before, cleared=before is not None, now=self._now())
             save_note(context, note)
-            state = WatchState(since=note.started_at)
+            state = WaitState(since=note.started_at)
             self._keep(attempt, target, state)
         attempt.ref = target.ref or state.found
-        self._sought = target.not_found(state.passed, self.timeout)
+        self._not_found = target.not_found(state.passed, self.timeout)
         return attempt, target, state
 
-    def _keep(self, attempt: Attempt, target: Target, state: WatchState) -> None:
-        """For the next poke, or the next try."""
+    def _keep(self, attempt: Attempt, target: Target, state: WaitState) -> None:
+        """Store the state for the next poke or attempt."""
         context = attempt.context
         kept = {**state.dump(), "target": target.key(self._view()), "try_number": context["ti"].try_number}
         if target.search is not None:
             kept["search"] = dict(target.search)
-            self._sought = target.not_found(state.passed, self.timeout)
+            self._not_found = target.not_found(state.passed, self.timeout)
         context["task_state_store"].set(WAIT_KEY, kept)
 
     def _announce(self, attempt: Attempt, ref: str, url: str | None) -> None:
-        """Show ref and link, and note them for the pokes and tries to come."""
+        """Push ref and link, and note them for later pokes and attempts."""
         if not attempt.announce(ref, url):
             return
         note = load_note(attempt.context)
@@ -314,30 +313,30 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             note.ref, note.url = ref, url
             save_note(attempt.context, note)
 
-    def _poke(self, attempt: Attempt, target: Target, state: WatchState) -> PokeReturnValue:
-        from airflow_provider.execution.waiting.wait import Watch
+    def _poke(self, attempt: Attempt, target: Target, state: WaitState) -> PokeReturnValue:
+        from airflow_provider.execution.waiting.wait import Wait
 
         before = state.dump()
         adapter = self.hook.adapter(**self._view())
-        watch = Watch(adapter, target.ref, self._watch_policy(), state, self.log, target.search, self._epoch)
+        wait = Wait(adapter, target.ref, self._wait_policy(), state, self.log, target.search, self._epoch)
         try:
-            end = self.hook.run_flow(watch.look())
+            end = self.hook.run_flow(wait.poll())
         finally:
-            attempt.ref = watch.ref
+            attempt.ref = wait.ref
             if state.found != before["found"]:
-                self._keep(attempt, target, state)  # what was found is kept, whatever comes
-        attempt.snapshot = watch.snapshot
+                self._keep(attempt, target, state)  # an execution that was found is kept even if the poll fails
+        attempt.snapshot = wait.snapshot
         result: ExecutionResult | None = None
         if end is not None:
-            result = self._conclude(attempt, target, watch.ref, state, end)
-        elif watch.snapshot is not None:
-            self._announce(attempt, watch.snapshot.ref, watch.snapshot.url)
+            result = self._conclude(attempt, target, wait.ref, state, end)
+        elif wait.snapshot is not None:
+            self._announce(attempt, wait.snapshot.ref, wait.snapshot.url)
         if state.dump() != before:
             self._keep(attempt, target, state)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
-    def _conclude(self, attempt: Attempt, target: Target, ref: str | None, state: WatchState, end: End) -> ExecutionResult | None:
-        """From the end of the wait to the end of the task; None if the execution was revived meanwhile."""
+    def _conclude(self, attempt: Attempt, target: Target, ref: str | None, state: WaitState, end: End) -> ExecutionResult | None:
+        """From the end of the wait to the end of the task. None if the execution was revived meanwhile."""
         title = self.hook.title
         if not ref:
             raise self._never_found(title, target, state, end)
@@ -351,29 +350,29 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             raise AirflowSensorTimeout(outcome.message)
         return self._finish(attempt, snapshot, outcome)
 
-    def _never_found(self, title: str, target: Target, state: WatchState, end: End) -> AirflowException:
-        """The end of a search that has found nothing to follow."""
+    def _never_found(self, title: str, target: Target, state: WaitState, end: End) -> AirflowException:
+        """The error of a search that has found nothing."""
         assert target.search is not None
-        what = target.search["what"]
+        subject = target.search["what"]
         if end == "timeout":
             return AirflowSensorTimeout(target.not_found(state.passed, self.timeout))
         if end == "vanished":
-            return ExecutionVanished(f"{title}: {what} answers 404 and did so for a while: deleted, or hidden from this connection.")
+            return ExecutionVanished(f"{title}: {subject} has answered 404 for a while: deleted, or hidden from this connection.")
         return ExecutionUnreachable(
-            f"{title}: {what} could not be searched for too long. Last error: {state.problem} A retry of the task searches on."
+            f"{title}: {subject} could not be searched for too long. Last error: {state.problem} A retry of the task continues the search."
         )
 
     def _timed_out(self, error: Exception) -> str:
-        """Airflow's own check may come a moment before ours: say the same."""
+        """Airflow's own check may come just before ours: use the same message."""
         if isinstance(error, AirflowSensorTimeout) and " execution " in str(error):
             return str(error)
-        if (self._attempt is None or self._attempt.ref is None) and self._sought:
-            return self._sought
-        return f"The sensor's timeout of {self.timeout:g} s has passed and the execution has not ended.{see(self.execution_url)}"
+        if (self._attempt is None or self._attempt.ref is None) and self._not_found:
+            return self._not_found
+        return f"The sensor's timeout of {self.timeout:g} s has passed, and the execution has not ended.{see(self.execution_url)}"
 
     @contextmanager
     def _own_soft_fail(self, context: Context) -> Iterator[None]:
-        """Decide ``soft_fail`` here: Airflow's own handling differs between its modes, and skips on wrong settings too."""
+        """Apply ``soft_fail`` here: Airflow's own handling differs between its modes, and also skips on wrong settings."""
         soft_fail, self.soft_fail = self.soft_fail, False
         try:
             yield
@@ -381,7 +380,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             raise
         except AirflowException as error:
             if self._attempt is not None:
-                self._attempt.tell(self._completion())
+                self._attempt.push_failure(self._completion())
             if self.never_fail:
                 raise AirflowSkipException(f"never_fail: {error}") from error
             if soft_fail and not isinstance(error, _NEVER_SOFT):

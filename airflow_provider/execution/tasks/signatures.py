@@ -1,7 +1,7 @@
 """
 The arguments that operators and sensors share, for editors and type checkers: ``**kwargs: Unpack[...]`` shows them with their meaning.
 
-Only types: what they do is in the constructors of the bases, and tests hold both to each other.
+These are types only. The constructors of the bases accept the arguments, and tests check that both agree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AirflowArguments(TypedDict, total=False):
-    """What every operator of Airflow takes; see Airflow's ``BaseOperator``."""
+    """Arguments of every operator of Airflow; see Airflow's ``BaseOperator``."""
 
     task_id: Required[str]
     owner: str
@@ -80,7 +80,7 @@ class AirflowArguments(TypedDict, total=False):
 
 
 class AirflowSensorArguments(AirflowArguments, total=False):
-    """What every sensor of Airflow takes; see Airflow's ``BaseSensorOperator``."""
+    """Arguments of every sensor of Airflow; see Airflow's ``BaseSensorOperator``."""
 
     poke_interval: timedelta | float
     timeout: timedelta | float | None
@@ -93,7 +93,7 @@ class AirflowSensorArguments(AirflowArguments, total=False):
 
 
 class OutputArguments(TypedDict, total=False):
-    """What becomes of outputs and logs."""
+    """Arguments for outputs and logs."""
 
     push_outputs: Sequence[str]
     """Names of outputs to push as XComs of their own; a missing one fails the task. ``"*"`` also pushes all others."""
@@ -106,14 +106,14 @@ class OutputArguments(TypedDict, total=False):
 
 
 class OutcomeArguments(TypedDict, total=False):
-    """What the ends of an execution make of the task that are neither good nor bad."""
+    """Arguments for ends that are neither good nor bad."""
 
     on_skipped: OnSkipped
-    """What a skipped execution makes of the task: ``"skip"``, ``"fail"`` or ``"succeed"``."""
+    """What the task does if the execution was skipped: ``"skip"``, ``"fail"`` or ``"succeed"``."""
     on_waiting: OnWaiting
     """What the task does when the execution waits for manual approval: ``"wait"``, or ``"fail"`` or ``"succeed"`` at once."""
     on_partial: OnPartial
-    """Whether an execution that succeeded with failed steps makes the task ``"succeed"`` or ``"fail"``."""
+    """What the task does if the execution succeeded with failed steps: ``"succeed"`` or ``"fail"``."""
 
 
 class GetArguments(AirflowArguments, OutputArguments, total=False):
@@ -121,16 +121,16 @@ class GetArguments(AirflowArguments, OutputArguments, total=False):
 
 
 class StartArguments(AirflowArguments, OutputArguments, OutcomeArguments, total=False):
-    """Shared by the operators that start an execution, ``timeout`` apart."""
+    """Shared by the operators that start an execution, without ``timeout``."""
 
     wait_for_completion: bool
     """Wait for the execution to end; otherwise the task succeeds as soon as it is started."""
     deferrable: bool
     """Wait in the triggerer, without occupying a worker slot."""
     poll_interval: timedelta | float
-    """Maximum polling interval, in seconds. Polling starts faster and backs off to it."""
+    """Maximum polling interval (seconds or timedelta). Polling starts at 10 s and backs off to it."""
     waiting_timeout: timedelta | float | None
-    """How long the execution may wait for manual approval in all; then it is cancelled and the task fails. None: up to 7 days."""
+    """How long the execution may wait for manual approval in total; then it is cancelled and the task fails. None: up to 7 days."""
     on_retry: Literal["start", "resume"]
     """After a failed execution, a retry of the task can ``"start"`` a new one or ``"resume"`` it by the system's own retry."""
     cancel_on_kill: bool
@@ -143,7 +143,7 @@ class ExecutionArguments(StartArguments, total=False):
     """Shared by the operators that start an execution."""
 
     timeout: timedelta | float
-    """How long the execution may take, in seconds, from its start and across retries; then it is cancelled and the task fails."""
+    """How long the execution may take, from its start and across retries; then it is cancelled and the task fails."""
 
 
 class SensorArguments(AirflowSensorArguments, OutputArguments, OutcomeArguments, total=False):
@@ -152,9 +152,9 @@ class SensorArguments(AirflowSensorArguments, OutputArguments, OutcomeArguments,
     deferrable: bool
     """Wait in the triggerer, without occupying a worker slot."""
     start_from_trigger: bool
-    """With ``deferrable``: start in the triggerer too, and end there on success and skip, without any worker."""
+    """With ``deferrable``: also start in the triggerer, and end there on success and skip, without any worker."""
     waiting_timeout: timedelta | float | None
-    """How long the execution may wait for manual approval in all, in seconds. None: until ``timeout``."""
+    """How long the execution may wait for manual approval in total. None: until ``timeout``."""
 
 
 class SearchArguments(SensorArguments, total=False):

@@ -1,4 +1,4 @@
-"""What a sensor follows: a known execution, or one that a search is to find."""
+"""What a sensor waits for: a known execution, or one that a search finds."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Target:
     """
-    A ref or a search, one of the two.
+    A ref or a search, exactly one of the two.
 
-    :param ref: the execution.
-    :param search: how to find it.
+    :param ref: ref of the execution.
+    :param search: which execution to find.
     """
 
     ref: str | None = None
     search: Search | None = None
 
     def key(self, view: Mapping[str, Any]) -> str:
-        """Tells a wait from one for something else, should the DAG be changed between two tries."""
-        sought = self.ref if self.search is None else [self.search["where"], self.search["match"]]
-        return json.dumps([sought, view], sort_keys=True)
+        """Identifies what is waited for, in case the DAG changes between two attempts."""
+        subject = self.ref if self.search is None else [self.search["where"], self.search["match"]]
+        return json.dumps([subject, view], sort_keys=True)
 
-    def as_noted(self, noted: Any) -> Target:
-        """The same, with the bounds of the first look: a template may give others at each poke."""
-        if self.search is None or not isinstance(noted, dict) or noted.keys() != self.search.keys():
+    def as_stored(self, stored: Any) -> Target:
+        """The same, with the bounds of the first poll: a template may render to others at each poke."""
+        if self.search is None or not isinstance(stored, dict) or stored.keys() != self.search.keys():
             return self
-        return Target(search=cast("Search", noted))
+        return Target(search=cast("Search", stored))
 
     def not_found(self, passed: Sequence[str], timeout: float) -> str | None:
         """
-        What to say if the search has found nothing; None if there is nothing to search.
+        The message if a search has found nothing; None without a search.
 
-        :param passed: refs that it passed over. :param timeout: seconds.
+        :param passed: refs of executions that it passed over.
+        :param timeout: seconds.
         """
         if self.search is None:
             return None
-        over = f" Passed over: {', '.join(passed[-10:])}." if passed else ""
-        what, match = self.search["what"], self.search["match"]
-        return f"No execution of {what} was found within the sensor's timeout of {timeout:g} s (match={match!r}).{over}"
+        passed_over = f" Passed over: {', '.join(passed[-10:])}." if passed else ""
+        subject, match = self.search["what"], self.search["match"]
+        return f"No execution of {subject} was found within the sensor's timeout of {timeout:g} s (match={match!r}).{passed_over}"

@@ -1,1 +1,1 @@
-"""Waiting for an execution: one look at a time, alone or together with others."""
+"""Waiting for an execution: one poll at a time, alone or together with other waits."""

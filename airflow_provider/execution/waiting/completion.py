@@ -1,4 +1,4 @@
-"""From the end of a wait to the end of the task: what is read last, what the task pushes, and what it returns or raises."""
+"""From the end of a wait to the end of the task: the final read, what the task pushes, and what it returns or raises."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 class FinalRead(NamedTuple):
     """
-    An execution, read with everything when the wait for it was over.
+    An execution, read in full when the wait for it was over.
 
-    :param end: why the wait was over, by what was read.
-    :param goes_on: whether the wait has to go on: the execution was revived, or a person has approved.
+    :param end: why the wait is over, as far as the read confirms it.
+    :param goes_on: whether the wait has to continue: the execution was revived, or a person has approved.
     """
 
     snapshot: Snapshot
@@ -51,8 +51,8 @@ class Ending:
     """
     How the task ends.
 
-    :param xcoms: what it pushes, besides its result.
-    :param error: what it raises; None if it succeeds, or is skipped.
+    :param xcoms: XComs to push, besides the result.
+    :param error: error to raise; None if the task succeeds, or is skipped.
     """
 
     result: ExecutionResult
@@ -64,14 +64,15 @@ class Ending:
 @dataclass
 class Completion:
     """
-    What a worker and the triggerer do alike once a wait is over. Pushes nothing and raises nothing of a task's own: the caller does.
+    What a worker and the triggerer do in the same way once a wait is over. The caller pushes the XComs and raises the task's error.
 
-    :param hook: of the task's connection.
-    :param view: what of an execution the task looks at, as arguments of the hook's ``adapter``.
-    :param judge: decides what an end means for the task: title, end, snapshot, and the last error of the API.
+    :param hook: hook of the task's connection.
+    :param view: the part of an execution that the task is about, as arguments of the hook's ``adapter``.
+    :param judge: returns the outcome of title, end, snapshot and the last error of the API.
+    :param log: the task's structured logger.
     :param secrets: values that the task passed and that must not be shown.
     :param failure_budget: seconds of failing requests to tolerate at the final read.
-    :param vanish_grace: seconds of answers 404 to tolerate at the final read.
+    :param vanish_grace: seconds of 404 answers to tolerate at the final read.
     :param push_outputs, reveal_outputs, outputs_path, log_path: the task's arguments.
     """
 
@@ -98,9 +99,9 @@ class Completion:
 
     def check(self, context: Context) -> None:
         """
-        Find bad arguments before anything is started.
+        Check the arguments before anything is started.
 
-        :raises ConfigurationError: for outputs that can't be pushed, or a folder that can't be one.
+        :raises ConfigurationError: for outputs that can't be pushed, or a folder that can't be used.
         """
         _ = self.declared
         for name in ("outputs_path", "log_path"):
@@ -112,9 +113,11 @@ class Completion:
 
     def final_read(self, ref: str, url: str | None, end: End) -> Flow[FinalRead]:
         """
-        Read an ended execution with everything, waiting for what lags behind its status.
+        Read an execution in full at the end of a wait, and wait for what lags behind its status.
 
-        :raises ExecutionUnreachable: if the API can't be read for longer than the budget. A wait whose time is over ends anyway.
+        :param url: its page, if known.
+        :param end: why the wait is over.
+        :raises ExecutionUnreachable: if requests fail for longer than the budget. After a timeout the task ends without the read.
         """
         adapter = self.hook.adapter(**self.view)
         snapshot = Snapshot(ref, Phase.UNKNOWN, "unknown", url)
@@ -135,13 +138,13 @@ class Completion:
         revived = end == "ended" and not snapshot.phase.ended
         approved = end in ("waiting", "waiting_timeout") and not snapshot.phase.ended and snapshot.phase is not Phase.WAITING
         if revived:
-            self.log.warning("Execution %s had ended and runs again: somebody revived it. Following it.", ref)
+            self.log.warning("Execution %s had ended and runs again: somebody revived it. Waiting for it.", ref)
         elif approved:
-            self.log.info("Execution %s no longer waits for a person. Following it.", ref)
+            self.log.info("Execution %s no longer waits for a person. Waiting for its end.", ref)
         return FinalRead(snapshot, end, revived or approved)
 
     def finish(self, snapshot: Snapshot, outcome: Outcome, context: Context) -> Ending:
-        """Show the log's tail, store what is to be stored, and decide what the task pushes."""
+        """Show the tail of the log, store outputs and log, and decide what the task pushes and raises. It blocks."""
         adapter = self.hook.adapter(**self.view)
         if snapshot.log_tail:
             forward(self.log, f"{adapter.title}, end of the", [LogLine("", line) for line in snapshot.log_tail], secrets_in(snapshot))
@@ -168,14 +171,14 @@ class Completion:
         return ending
 
     def unfinished(self, ref: str, url: str | None, snapshot: Snapshot | None) -> ExecutionResult:
-        """The result as far as it is known, for a task that fails before its execution was read with everything."""
+        """The result as far as known, for a task that ends before the final read. ``snapshot``: what was read last, if anything."""
         snapshot = snapshot or Snapshot(ref, Phase.UNKNOWN, "unknown", url)
         snapshot.hidden = list(self.secrets)
         return make_result(self.hook.adapter(**self.view), self.hook.conn_id, snapshot, OutputPolicy((), None))
 
     @contextmanager
     def _surviving(self, argument: str) -> Iterator[None]:
-        """The execution has ended: trouble with the storage must not lose its result."""
+        """The execution has ended: a problem with the storage must not lose its result."""
         try:
             yield
         except ExecutionInterrupted:
@@ -186,9 +189,9 @@ class Completion:
 
 def store_log(hook: ExecutionHook, adapter: ExecutionAdapter, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
     """
-    Stream the whole log of an execution into a file, some blocks at a time.
+    Stream the whole log of an execution into a file in ``folder``, block by block.
 
-    :returns: the file's path.
+    :returns: path of the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{safe_name(snapshot.ref)}.log"

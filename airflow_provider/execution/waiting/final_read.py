@@ -1,4 +1,4 @@
-"""Reading an execution that has ended, with everything: outputs, errors, the log's tail."""
+"""The final read of an execution: with outputs, errors and the tail of the log, once they have all appeared."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SETTLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 def read_known(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) -> Flow[Snapshot]:
     """
-    Read an execution that is known to exist; one 404 may be a passing one.
+    Read an execution that is known to exist: a single 404 may be temporary.
 
-    :param grace: seconds of answers 404 to tolerate.
-    :raises NotFound: if it answered 404 for ``grace`` seconds.
+    :param grace: seconds of 404 answers to tolerate.
+    :raises NotFound: if it answers 404 for longer.
     """
     until = _clock.monotonic() + grace
     while True:
@@ -42,13 +42,13 @@ def read_known(read: Callable[[str], Flow[Snapshot]], ref: str, grace: float) ->
 
 def final_read(adapter: ExecutionAdapter, ref: str, declared: Sequence[str], budget: float, grace: float) -> Flow[Snapshot]:
     """
-    Read an ended execution with everything, waiting for what lags behind its status.
+    Read an ended execution in full, and wait for what lags behind its status.
 
-    :param declared: names of outputs that have to be there.
+    :param declared: names of required outputs.
     :param budget: seconds of failing requests to tolerate.
-    :param grace: seconds of answers 404 to tolerate.
-    :raises NotFound: if it answered 404 for longer.
-    :raises ExecutionUnreachable: if requests failed for longer.
+    :param grace: seconds of 404 answers to tolerate.
+    :raises NotFound: if it answers 404 for longer.
+    :raises ExecutionUnreachable: if requests fail for longer.
     """
     pauses = list(SETTLE_PAUSES)
     failing_since: float | None = None
@@ -61,9 +61,9 @@ def final_read(adapter: ExecutionAdapter, ref: str, declared: Sequence[str], bud
             now = _clock.monotonic()
             failing_since = now if failing_since is None else failing_since
             if now - failing_since >= budget:
-                how_long = " for too long" if budget else ""
+                duration = " for too long" if budget else ""
                 raise ExecutionUnreachable(
-                    f"{adapter.title} execution {ref} could not be read{how_long}: {error}", system=adapter.name, ref=ref
+                    f"{adapter.title} execution {ref} could not be read{duration}: {error}", system=adapter.name, ref=ref
                 ) from None
             yield Sleep(min(10.0, max(budget / 20, 0.05)))
             continue
@@ -71,7 +71,7 @@ def final_read(adapter: ExecutionAdapter, ref: str, declared: Sequence[str], bud
         if not snapshot.phase.ended or not pauses or _complete(snapshot, declared if adapter.outputs_lag else ()):
             return snapshot
         if snapshot.phase is not Phase.SUCCEEDED and snapshot.finished_at is not None:
-            del pauses[2:]  # only its log may be missing; many failures have none
+            del pauses[2:]  # only its log may be missing, and many failures have none
         yield Sleep(pauses.pop(0))
 
 

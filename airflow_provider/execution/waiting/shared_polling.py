@@ -1,5 +1,5 @@
 """
-Waits whose executions are in one list share a poller: one request per round serves all of them.
+Polling shared by waits whose executions are in the same list: one request per round serves all of them.
 
 The list only shows which executions have changed. Each wait then reads its own execution, and only that can end it. So nothing depends on
 the list being complete, in order or up to date.
@@ -24,32 +24,33 @@ from airflow_provider.execution.model.adapter import Glance
 from airflow_provider.execution.model.request import Pages
 from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.waiting.shared_searches import SharedSearches
-from airflow_provider.execution.waiting.wait import Known, Watch
+from airflow_provider.execution.waiting.wait import StatusAndRun, Wait
 
 MAX_PAGES = 20
 """Maximum number of pages that one round reads."""
 DEPTH_SEARCH_SECONDS = 60.0
 """Interval between rounds that read more pages than usual, to find out how many are worth reading."""
-IGNORE_SECONDS = 600.0
+LIST_IGNORED_SECONDS = 600.0
 """How long a list is ignored after it could not be read, or showed too few of the executions."""
-LIST_SECONDS = 30.0
-"""Maximum time to read a list: all waits of the round are held up meanwhile."""
-OWN_LOOK_SECONDS = 600.0
-"""After this time a wait reads its execution although the list shows no change: a list may hide gates, or be stuck."""
-OWN_LOOKS_PER_ROUND = 5
+MAX_LIST_SECONDS = 30.0
+"""Maximum time to read a list: it delays all waits of the round."""
+OWN_POLL_SECONDS = 600.0
+"""Interval at which a wait reads its execution although the list shows no change: a list may not show gates, or be outdated."""
+OWN_POLLS_PER_ROUND = 5
 """Maximum number of waits per round that read their execution for this reason."""
 WAKE_BATCH = 25
-"""Number of waits that are woken before other tasks of the event loop get a turn."""
+"""Number of waits to wake before other tasks of the event loop get a turn."""
 MAX_FALSE_ALARMS = 3
-"""After so many changes in a row that were none, the list is ignored for an execution until the wait's next look of its own."""
+"""After this many false changes in a row the list is ignored for an execution, until the wait reads it for another reason."""
 
 
-async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]:
+async def polls(sender: AsyncSender, wait: Wait) -> AsyncGenerator[End | None]:
     """
-    Look at an execution again and again until the wait is over. Shares requests with other waits as far as possible.
+    Poll an execution until the wait is over. Shares requests with other waits where possible.
 
-    :param sender: of the connection; shared by all its waits.
-    :returns: the result of each look: why the wait is over, or None.
+    :param sender: sender of the connection, shared by all its waits.
+    :returns: the result of each poll: why the wait is over, or None.
+    :raises Unauthorized, Forbidden, ConfigurationError: see :meth:`.Wait.poll`.
     """
     seat: Seat | None = None
     requests: SharedSearches | None = None
@@ -57,23 +58,23 @@ async def looks(sender: AsyncSender, watch: Watch) -> AsyncGenerator[End | None]
     error: ExecutionApiError | None = None
     try:
         while True:
-            if watch.ref is None:
+            if wait.ref is None:
                 requests = requests or SharedSearches.join(sender)
-                end = await requests.run(watch.look(error), watch, watch.gap() / 2)
+                end = await requests.run(wait.poll(error), wait, wait.gap() / 2)
             else:
-                end = await sender.run(watch.look(error))
+                end = await sender.run(wait.poll(error))
             yield end
             if end is not None:
                 return
-            if watch.ref != seat_ref:  # a search has found an execution to follow, or has passed over one
+            if wait.ref != seat_ref:  # a search has found an execution, or has passed over one
                 if seat is not None:
                     seat.leave()
-                seat, seat_ref = Poller.join(sender, watch), watch.ref
-            if seat is not None and not seat.is_alone and watch.told_by_lists:
-                error = await seat.next_look()
+                seat, seat_ref = Poller.join(sender, wait), wait.ref
+            if seat is not None and not seat.is_alone and wait.list_suffices:
+                error = await seat.next_poll()
             else:
                 error = None
-                await _clock.asleep(watch.gap())
+                await _clock.asleep(wait.gap())
     finally:
         if seat is not None:
             seat.leave()
@@ -90,66 +91,66 @@ class Seat:
 
     __slots__ = (
         "_false_alarms",
-        "_last_known",
+        "_last_read",
         "_poller",
         "_timer",
+        "_wait",
         "_wake_up",
-        "_watch",
         "_woken_by_error",
         "alarmed",
         "deadline",
         "due",
         "key",
         "listed",
-        "looked_at",
-        "own_look_at",
+        "own_poll_at",
+        "polled_at",
     )
 
-    def __init__(self, poller: Poller, key: str, watch: Watch) -> None:
+    def __init__(self, poller: Poller, key: str, wait: Wait) -> None:
         self.key = key
-        # When the wait is to look at the latest by its own gap; when it ends; when it looked last; when it looks whatever the list shows.
-        self.due = self.deadline = self.looked_at = self.own_look_at = 0.0
+        # By the monotonic clock: the next poll by the wait's own gap; its timeout; its last poll; when it polls whatever the list shows.
+        self.due = self.deadline = self.polled_at = self.own_poll_at = 0.0
         self.listed = True
         """Whether the list showed the execution in the last round."""
         self.alarmed = False
-        """Whether the list has shown a change since the last look."""
+        """Whether the list has shown a change since the last poll."""
         self._poller = poller
-        self._watch = watch
-        self._last_known: Known | None = None
+        self._wait = wait
+        self._last_read: StatusAndRun | None = None
         self._false_alarms = 0
         self._woken_by_error = False
         self._timer: _clock.Timer | None = None
         self._wake_up: asyncio.Future[ExecutionApiError | None] | None = None
 
-    def next_look(self) -> asyncio.Future[ExecutionApiError | None]:
+    def next_poll(self) -> asyncio.Future[ExecutionApiError | None]:
         """
-        Wait until it is time to look at the execution. A future, not a coroutine: it takes less memory, for each of thousands of waits.
+        Wait until the next poll is due. This is a future, not a coroutine: that takes less memory for thousands of waits.
 
-        :returns: an error that any look would get now; usually None.
+        :returns: an error that any request would get now; usually None.
         """
         loop = asyncio.get_running_loop()
-        now, known, left = _clock.monotonic(), self._watch.known, self._watch.left
-        self._false_alarms = self._false_alarms + 1 if self.alarmed and known == self._last_known else 0
-        self._last_known, self.alarmed = known, False
+        now, last_read, left = _clock.monotonic(), self._wait.last_read, self._wait.left
+        self._false_alarms = self._false_alarms + 1 if self.alarmed and last_read == self._last_read else 0
+        self._last_read, self.alarmed = last_read, False
         self.due, self.deadline = now + min(self.gap(), left), now + left
         if not self._woken_by_error:
-            self.looked_at, self.own_look_at = now, now + OWN_LOOK_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+            self.polled_at, self.own_poll_at = now, now + OWN_POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         self._woken_by_error = False
         self._wake_up = loop.create_future()
-        # The end of a wait does not depend on rounds, which may take long, or fail.
+        # The timeout of a wait does not depend on rounds, which may take long, or fail.
         self._timer = _clock.call_later(left, self.wake)
         self._poller.expect(self.due)
         return self._wake_up
 
     def gap(self) -> float:
-        """Seconds until the next look."""
-        return self._watch.gap()
+        """Seconds until the next poll."""
+        return self._wait.gap()
 
     @property
     def pages(self) -> Pages[Glance]:
-        """The list. Not kept, to save memory: it is much the same for all seats."""
-        assert self._watch.ref is not None
-        overview = self._watch.system.overview(self._watch.ref)
+        """The list. Not kept, to save memory: it is the same for all seats of a poller."""
+        assert self._wait.ref is not None
+        overview = self._wait.system.overview(self._wait.ref)
         assert overview is not None
         return overview.pages
 
@@ -161,41 +162,41 @@ class Seat:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other wait uses the list for now, so that reading it saves nothing."""
+        """Whether no other wait uses the list at the moment, so that reading it saves nothing."""
         return self._poller.has_one_seat
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the wait is idle; otherwise it is looking at its execution."""
+        """Whether the wait is idle; otherwise it is polling its execution."""
         return self._wake_up is not None and not self._wake_up.done()
 
     def differs(self, entries: Iterable[Glance]) -> bool:
-        """Whether the list shows another state than the wait has read, at least in one of several entries."""
-        assert self._last_known is not None
-        status, run = self._last_known
+        """Whether the list shows another state than the wait has read, in at least one of the execution's entries."""
+        assert self._last_read is not None
+        status, run = self._last_read
         return any(glance.status != status or (glance.run is not None and run is not None and glance.run != run) for glance in entries)
 
     @property
     def trusts_list(self) -> bool:
-        """Whether the list is of use for this execution, and has been right so far."""
-        return self._last_known is not None and self._false_alarms < MAX_FALSE_ALARMS
+        """Whether the list can be used for this execution, and has been right so far."""
+        return self._last_read is not None and self._false_alarms < MAX_FALSE_ALARMS
 
     def postpone(self, now: float) -> None:
-        """Wait for another gap: nothing has changed."""
+        """Wait for one more gap: nothing has changed."""
         self.due = min(now + self.gap(), self.deadline)
 
     def wake(self, error: ExecutionApiError | None = None) -> None:
-        """Let the wait look at its execution; with ``error``, let it take this as the result."""
+        """Let the wait poll its execution. With ``error``, the poll fails with this error instead of a request."""
         if self.is_waiting:
             assert self._wake_up is not None
             if self._timer is not None:
                 self._timer.cancel()
             self._woken_by_error = error is not None
-            self._wake_up.set_result(error and error.anew())
+            self._wake_up.set_result(error and error.copied())
 
 
 class Poller:
-    """Polls one list for all waits on an event loop whose executions are in it, until the last of them is over."""
+    """Polls one list for all waits on an event loop whose executions are in it, until the last of these waits is over."""
 
     __slots__ = (
         "_depth",
@@ -219,10 +220,10 @@ class Poller:
         self._seats: dict[Seat, None] = {}  # in the order of joining
         self._next_round_at = float("inf")
         self._rescheduled: asyncio.Event | None = None
-        self._depth = MAX_PAGES  # pages worth reading
-        self._unlisted = 0  # executions on none of these pages
+        self._depth = MAX_PAGES  # number of pages worth reading
+        self._unlisted = 0  # number of executions on none of these pages
         self._ignored_until = self._depth_search_at = self._retry_at = 0.0
-        self._refusal: ExecutionApiError | None = None  # why no request succeeds for now
+        self._refusal: ExecutionApiError | None = None  # why no request succeeds at the moment
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -231,18 +232,18 @@ class Poller:
         return len(self._seats) == 1
 
     @classmethod
-    def join(cls, sender: AsyncSender, watch: Watch) -> Seat | None:
+    def join(cls, sender: AsyncSender, wait: Wait) -> Seat | None:
         """
-        Take a place at the poller of the list that shows the wait's execution.
+        Join the poller of the list that shows the wait's execution.
 
-        :param sender: shared by all waits of the connection, and held by each of them.
+        :param sender: sender of the connection, held by each of its waits.
         :returns: None if there is no such list.
         """
-        if watch.ref is None or (overview := watch.system.overview(watch.ref)) is None:
+        if wait.ref is None or (overview := wait.system.overview(wait.ref)) is None:
             return None
         scope = overview.scope
         poller = cls._registry.hold((sender, scope), lambda: cls(sender, scope))
-        seat = Seat(poller, watch.ref if watch.ref == overview.key else overview.key, watch)
+        seat = Seat(poller, wait.ref if wait.ref == overview.key else overview.key, wait)
         poller._seats[seat] = None
         return seat
 
@@ -258,7 +259,7 @@ class Poller:
         """Make sure that the next round is no later than ``due``."""
         if self._task is None or self._rescheduled is None:
             self._rescheduled = asyncio.Event()
-            # Not in the context of the trigger that happens to be first: the task may outlive it, and would log in its name.
+            # Not in the context of the first trigger: the task may outlive it, and would log in its name.
             self._task = Context().run(asyncio.get_running_loop().create_task, self._run(self._rescheduled))
             self._task.add_done_callback(self._ended)
         if due < self._next_round_at:
@@ -266,10 +267,10 @@ class Poller:
             self._rescheduled.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """After an unexpected error: all waits look for themselves, and the next one that is done starts a new task."""
+        """After an unexpected error all waits poll on their own, and the next one that is done starts a new task."""
         if task.cancelled() or (error := task.exception()) is None:
             return
-        logging.getLogger(__name__).error("Polling for several waits failed; it is started again.", exc_info=error)
+        logging.getLogger(__name__).error("Shared polling failed. It is started again.", exc_info=error)
         self._task, self._next_round_at = None, float("inf")
         for seat in self._seats:
             seat.wake()
@@ -288,9 +289,9 @@ class Poller:
         glances = await self._glances(waiting)
         now = _clock.monotonic()
         if self._refusal is not None:
-            if glances is not None:  # some waits try: perhaps only the list is refused
-                eligible = [seat for seat in waiting if seat.looked_at + seat.gap() <= now]
-                await self._wake(heapq.nsmallest(OWN_LOOKS_PER_ROUND, eligible, key=lambda seat: seat.looked_at))
+            if glances is not None:  # some waits poll: perhaps only the list is refused
+                eligible = [seat for seat in waiting if seat.polled_at + seat.gap() <= now]
+                await self._wake(heapq.nsmallest(OWN_POLLS_PER_ROUND, eligible, key=lambda seat: seat.polled_at))
             await self._wake([seat for seat in waiting if seat.due <= now], self._refusal)
             return
         stale: list[Seat] = []
@@ -305,9 +306,9 @@ class Poller:
                 due.append(seat)
             else:
                 seat.postpone(now)
-                if seat.own_look_at <= now:
+                if seat.own_poll_at <= now:
                     stale.append(seat)
-        due += heapq.nsmallest(OWN_LOOKS_PER_ROUND, stale, key=lambda seat: seat.own_look_at)
+        due += heapq.nsmallest(OWN_POLLS_PER_ROUND, stale, key=lambda seat: seat.own_poll_at)
         await self._wake(due)
 
     @staticmethod
@@ -318,41 +319,41 @@ class Poller:
                 await _clock.asleep(0)
 
     def _is_useful(self, waiting: list[Seat], now: float) -> bool:
-        """Whether reading the list may save requests: it can't for waits that it does not show."""
+        """Whether reading the list may save requests. It can't for waits that the list does not show."""
         if len(waiting) < 2 or now < max(self._ignored_until, self._retry_at):
             return False
         listed = any(seat.due <= now and seat.listed and seat.trusts_list for seat in waiting)
         return listed or self._refusal is not None or self._depth_search_at <= now
 
     async def _glances(self, waiting: list[Seat]) -> dict[str, list[Glance]] | None:
-        """What the list shows, or None if it is not read; nothing if that fails. Sets ``_refusal`` if no request at all can succeed."""
+        """The list, by ref; None if it is not read, empty if that fails. Sets ``_refusal`` if no request at all can succeed."""
         began = _clock.monotonic()
         if not self._is_useful(waiting, began):
             self._refusal = self._refusal if began < self._retry_at else None
             return None
         self._refusal = None
         try:
-            with _clock.deadline(LIST_SECONDS):
+            with _clock.deadline(MAX_LIST_SECONDS):
                 return await self._read_list(waiting)
         except TimeoutError:
-            self._ignored_until = _clock.monotonic() + 5 * LIST_SECONDS
+            self._ignored_until = _clock.monotonic() + 5 * MAX_LIST_SECONDS
         except ExecutionApiError as error:
             if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
                 self._refusal = error
                 self._retry_at = _clock.monotonic() + min(seat.gap() for seat in waiting)
             else:
-                # It may be slow, or refused, where a single execution is not. The longer it takes to fail, the less often it is tried.
+                # The list may be slow, or refused, where a single execution is not. The longer it takes to fail, the less often it is read.
                 self._ignored_until = _clock.monotonic() + max(DEPTH_SEARCH_SECONDS, 5 * (_clock.monotonic() - began))
         except Exception:
             logging.getLogger(__name__).exception("A list of executions can't be read; each wait reads its own execution.")
-            self._ignored_until = _clock.monotonic() + IGNORE_SECONDS
+            self._ignored_until = _clock.monotonic() + LIST_IGNORED_SECONDS
         return {}
 
     async def _read_list(self, waiting: list[Seat]) -> dict[str, list[Glance]]:
         """
-        Read the list, as many pages as save more requests than they cost: waits that are on none of them look one by one.
+        Read as many pages of the list as save more requests than they cost: waits that are on none of them poll on their own.
 
-        Now and then, and once many more waits than before are on none of these pages, more pages are read to find out their best number.
+        From time to time, and once many more waits than before are on none of these pages, more pages are read to find the best number.
         """
         now = _clock.monotonic()
         pages = waiting[0].pages
@@ -381,5 +382,5 @@ class Poller:
             self._depth_search_at = now + DEPTH_SEARCH_SECONDS
             self._depth = costs.index(min(costs)) + 1
             if min(costs) > total:
-                self._ignored_until = now + IGNORE_SECONDS
+                self._ignored_until = now + LIST_IGNORED_SECONDS
         return shown

@@ -1,4 +1,4 @@
-"""Searches of one triggerer that read the same list share its answers: what one of them has requested, the others use as well."""
+"""Requests shared by searches of one triggerer that read the same list: the answer to one of them serves the others too."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 Key = tuple[Route[Any], str, tuple[tuple[str, str], ...]]
 """Route, path and query of a request."""
 
-MAX_REMEMBERED = 1_000
-"""Maximum number of requests that are remembered: the addresses of further pages may be different at each look."""
+MAX_REMEMBERED_REQUESTS = 1_000
+"""Maximum number of remembered requests: the URLs of further pages may be different at each poll."""
 
 
 class _Shared:
-    """A request that searches send: by which of them; when it was sent last; and its answer, while others may use it."""
+    """A request that searches send: which of them, when it was sent last, and its answer while others may use it."""
 
     __slots__ = ("answer", "only_by", "sent_at")
 
@@ -35,7 +35,7 @@ class _Shared:
 
 class SharedSearches:
     """
-    The requests of all searches on one connection and event loop, as long as there are any.
+    The requests of all searches on one connection and event loop.
 
     Answers are kept only while several searches send the same request, and no longer than the search that sent it accepts them.
     """
@@ -48,11 +48,11 @@ class SharedSearches:
 
     @classmethod
     def join(cls, sender: AsyncSender) -> SharedSearches:
-        """Take part, until :meth:`leave`."""
+        """The shared searches of the sender, until :meth:`leave`. ``sender``: of the connection, held by each search."""
         return cls._registry.hold(sender, lambda: cls(sender))
 
     def leave(self) -> None:
-        """Take part no longer. The last one to leave cancels the requests that are under way."""
+        """Stop sharing. The last search to leave cancels the requests in progress."""
         if self._registry.release(self._sender):
             for shared in self._requests.values():
                 if shared.answer is not None:
@@ -60,10 +60,10 @@ class SharedSearches:
 
     async def run(self, flow: Flow[T], search: object, max_age: float) -> T:
         """
-        Run one look of a search.
+        Run one poll of a search.
 
-        :param search: whose look it is.
-        :param max_age: how many seconds ago another search may have sent a request whose answer is used.
+        :param search: identifies the search.
+        :param max_age: maximum age of an answer to another search's request, in seconds.
         """
         return await self._sender.run(flow, partial(self._send, search, max_age))
 
@@ -75,23 +75,23 @@ class SharedSearches:
             return await self._sender.send(request)
         shared.only_by = None
         if shared.answer is None or (shared.answer.done() and _clock.monotonic() - shared.sent_at > max_age):
-            # Not in the context of the task that happens to be first: the request belongs to all of them.
+            # Not in the context of the first search's task: the request belongs to all of them.
             shared.answer = Context().run(asyncio.create_task, self._sender.send(request))
             shared.sent_at = _clock.monotonic()
             shared.answer.add_done_callback(partial(self._answered, shared, max_age))
         try:
             return await asyncio.shield(shared.answer)
         except ExecutionApiError as error:
-            raise error.anew() from None
+            raise error.copied() from None
 
     def _remembered(self, key: Key, search: object) -> _Shared:
-        if key not in self._requests and len(self._requests) >= MAX_REMEMBERED:
+        if key not in self._requests and len(self._requests) >= MAX_REMEMBERED_REQUESTS:
             self._requests = {key: shared for key, shared in self._requests.items() if shared.answer is not None}
         return self._requests.setdefault(key, _Shared(search))
 
     def _answered(self, shared: _Shared, max_age: float, answer: asyncio.Task[Any]) -> None:
         if not answer.cancelled():
-            answer.exception()  # those that wait for it get the error; there may be none left
+            answer.exception()  # the searches that wait for it get the error; there may be none left
         _clock.call_later(max_age, partial(self._forget, shared, answer))
 
     def _forget(self, shared: _Shared, answer: asyncio.Task[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Waiting without a worker slot: one trigger for a whole wait, of any system."""
+"""The trigger that waits for an execution of any system, without occupying a worker slot."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from airflow_provider.execution.attempt import termination
 from airflow_provider.execution.attempt.note import PROGRESS_KEY
 from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.results.outcome import End
-from airflow_provider.execution.waiting.shared_polling import looks
-from airflow_provider.execution.waiting.wait import Watch, WatchPolicy, WatchState
+from airflow_provider.execution.waiting.shared_polling import polls
+from airflow_provider.execution.waiting.wait import Wait, WaitPolicy, WaitState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from airflow_provider.execution.waiting.search import Search
 
 CHECKPOINT_SECONDS = 60.0
-MAX_HOLD = 60.0
-"""Maximum number of seconds that an event is held back, should the clocks of worker and triggerer differ."""
+"""Interval at which a trigger stores its progress."""
+MAX_HOLD_SECONDS = 60.0
+"""Maximum time to delay an event, in case the clocks of worker and triggerer differ."""
 
 _detached: set[asyncio.Task[Any]] = set()
-"""Tasks that outlive their trigger, such as a cancel request under way: an unreferenced one may be collected."""
-_asked = False
-"""Whether this process has asked for a task's state before: the first question takes seconds."""
+"""Tasks that outlive their trigger, such as a cancel request in progress: asyncio keeps no reference to them."""
+_primed = False
+"""Whether this process has asked for a task's state before: the first request takes seconds."""
 
 
-def _aside(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+def _detach(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     task = asyncio.create_task(work)
     _detached.add(task)
     task.add_done_callback(_detached.discard)
@@ -50,15 +51,15 @@ class ExecutionTrigger(BaseTrigger):
     All arguments are JSON, small and without secrets; they are stored in Airflow's database.
 
     :param hook: the system's hook, as ``module:class``.
-    :param hook_arguments: its keyword arguments, the connection id among them.
-    :param view: what of the execution is looked at, as arguments of the hook's ``adapter``.
+    :param hook_arguments: keyword arguments of the hook, with the connection id.
+    :param view: the part of the execution that the task is about, as arguments of the hook's ``adapter``.
     :param ref: the execution; None if ``search`` is to find it.
     :param search: see :class:`~airflow_provider.execution.waiting.search.Search`.
     :param url: its page, if known.
     :param link_key: XCom key of the link to that page.
-    :param policy: how to wait, the timeout included.
-    :param state: how far the wait is.
-    :param not_before: epoch seconds; no event is sent before.
+    :param policy: see :class:`~airflow_provider.execution.waiting.wait.WaitPolicy`.
+    :param state: see :class:`~airflow_provider.execution.waiting.wait.WaitState`; with ``saved_at``, its time in epoch seconds.
+    :param not_before: no event is sent before this time, in epoch seconds.
     :param cancel_on_kill: whether to cancel the execution when a person ends the task.
     """
 
@@ -72,7 +73,7 @@ class ExecutionTrigger(BaseTrigger):
         search: Search | None,
         url: str | None,
         link_key: str,
-        policy: WatchPolicy,
+        policy: WaitPolicy,
         state: dict[str, Any],
         not_before: float,
         cancel_on_kill: bool,
@@ -113,55 +114,55 @@ class ExecutionTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait. Every end is an event, errors included: an end without event would cost a retry and its reason."""
-        state = WatchState.load(await self._recall())
-        found = state.found
+        """Wait. Every end is an event, errors included: an end without an event would cost a retry and its reason."""
+        state = WaitState.load(await self._recall())
+        found_ref = state.found
         end: End | None = None
         error: dict[str, Any] | None = None
         sender: AsyncSender | None = None
-        seen: AsyncGenerator[End | None] | None = None
+        results: AsyncGenerator[End | None] | None = None
         # No context managers, and nothing kept that a wait does not need: a triggerer holds thousands of these for hours.
         try:
             hook, system = await asyncio.to_thread(self._load)
             sender = await hook.ahold()
             self._prime()
-            watch = Watch(system, self.ref, self.policy, state, self.logger(), self.search)  # one logger for all: its context is the task's
+            wait = Wait(system, self.ref, self.policy, state, self.logger(), self.search)  # one logger for all: its context is the task's
             saved = _clock.monotonic()
-            seen = looks(sender, watch)
+            results = polls(sender, wait)
             del hook, system
-            async for look in seen:
-                end = look
-                if watch.snapshot is not None:
-                    self.url = watch.snapshot.url or self.url
-                    self.phase = watch.snapshot.phase
-                    await self._show(watch.snapshot)
-                if state.found != found or _clock.monotonic() - saved >= CHECKPOINT_SECONDS:
-                    found, saved = state.found, _clock.monotonic()
+            async for result in results:
+                end = result
+                if wait.snapshot is not None:
+                    self.url = wait.snapshot.url or self.url
+                    self.phase = wait.snapshot.phase
+                    await self._show(wait.snapshot)
+                if state.found != found_ref or _clock.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    found_ref, saved = state.found, _clock.monotonic()
                     await self._remember(state)
-                watch.snapshot = None  # it may be large, and the next look is far
+                wait.snapshot = None  # it may be large, and the next poll is far
         except ExecutionApiError as failure:
             error = failure.to_event()
         except Exception as failure:
             ref = self.ref or state.found
-            self.log.exception("The wait for execution %s stopped.", ref)
+            self.log.exception("The wait for execution %s failed.", ref)
             error = ExecutionInterrupted(
-                f"The wait for execution {ref} stopped ({type(failure).__name__}: {one_line(failure, 300)}); the execution "
+                f"The wait for execution {ref} failed ({type(failure).__name__}: {one_line(failure, 300)}); the execution "
                 f"was left alone, and a retry of the task re-attaches to it.{see(self.url)}",
                 ref=ref,
                 url=self.url,
             ).to_event()
         finally:
-            if seen is not None:
-                await seen.aclose()
+            if results is not None:
+                await results.aclose()
             if sender is not None:
                 await sender.release()
-        await _clock.asleep(min(max(self.not_before - _clock.now(), 0.0), MAX_HOLD))
+        await _clock.asleep(min(max(self.not_before - _clock.now(), 0.0), MAX_HOLD_SECONDS))
         self._done = True
         event = {"ref": self.ref or state.found or "", "url": self.url, "end": end, "state": state.dump(), "error": error}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     def _load(self) -> tuple[ExecutionHook, ExecutionAdapter]:
-        """Import the system's hook, models and HTTP client: in a thread, since that takes too long for the loop that all triggers share."""
+        """Import the system's hook, models and HTTP client. For a thread: it takes too long for the event loop that all triggers share."""
         import airflow_provider.execution.http.senders  # noqa: F401
 
         hook = resolve_name(self.hook)(**self.hook_arguments)
@@ -171,23 +172,23 @@ class ExecutionTrigger(BaseTrigger):
         """
         Cancel the execution if a person ended the task.
 
-        Airflow gives this about a second, and calls it on a hand-over to another triggerer as well. So the state is asked
-        for, and the rest runs in a task of its own, with a client of its own.
+        Airflow gives this about a second, and also calls it when the trigger moves to another triggerer. So it asks for the task's state,
+        and runs in an asyncio task of its own, with a client of its own.
         """
         if not self.cancel_on_kill or self.ref is None or self._done or self.task_instance is None:
             return
-        await asyncio.shield(_aside(self._cancel(self.ref, termination.TaskKey.of(self.task_instance))))
+        await asyncio.shield(_detach(self._cancel(self.ref, termination.TaskKey.of(self.task_instance))))
 
     async def _cancel(self, ref: str, key: termination.TaskKey) -> None:
         verdict = await asyncio.to_thread(termination.ask, key)
         if verdict is not termination.Verdict.CANCEL:
-            self.log.info("Execution %s is left alone: %s.", ref, verdict.value)
+            self.log.info("Execution %s was left alone: %s.", ref, verdict.value)
             return
         hook, system = await asyncio.to_thread(self._load)
         if not system.can_cancel:
-            self.log.warning("Execution %s goes on: %s can't cancel executions.%s", ref, system.title, see(self.url))
+            self.log.warning("Execution %s continues: %s can't cancel executions.%s", ref, system.title, see(self.url))
             return
-        self.log.warning("Cancelling execution %s, since %s.", ref, verdict.value)
+        self.log.warning("Cancelling execution %s, because %s.", ref, verdict.value)
         try:
             async with hook.asender(shared=False) as sender:
                 await sender.run(system.cancel(ref))
@@ -195,39 +196,39 @@ class ExecutionTrigger(BaseTrigger):
             self.log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", ref, error, see(self.url))
 
     def _prime(self) -> None:
-        """Ask once beforehand, aside: the first question in a process takes longer than ``on_kill`` has."""
-        global _asked
-        if self.cancel_on_kill and self.task_instance is not None and not _asked:
-            _asked = True
-            _aside(asyncio.to_thread(termination.ask, termination.TaskKey.of(self.task_instance)))
+        """Ask for the state once in advance: the first request in a process takes longer than ``on_kill`` has."""
+        global _primed
+        if self.cancel_on_kill and self.task_instance is not None and not _primed:
+            _primed = True
+            _detach(asyncio.to_thread(termination.ask, termination.TaskKey.of(self.task_instance)))
 
     async def _recall(self) -> dict[str, Any]:
-        """How far another triggerer had come with this wait, else how far the worker had. Asked only if there can be a note."""
+        """The state that another triggerer stored, else that of the worker. Airflow is asked only if there can be one."""
         ti = self.task_instance
         if ti is not None and (self.search is not None or _clock.now() - self.state.get("saved_at", 0.0) > CHECKPOINT_SECONDS):
             from airflow.sdk.execution_time.xcom import XCom
 
             try:
-                noted = await XCom.aget_value(ti_key=ti, key=PROGRESS_KEY)
+                progress = await XCom.aget_value(ti_key=ti, key=PROGRESS_KEY)
             except Exception:
-                self.log.debug("No progress of an earlier triggerer can be read.", exc_info=True)
+                self.log.debug("The progress of an earlier triggerer can't be read.", exc_info=True)
             else:
-                if isinstance(noted, dict) and noted.get("ref") == self.ref and isinstance(noted.get("state"), dict):
-                    return dict(noted["state"])
+                if isinstance(progress, dict) and progress.get("ref") == self.ref and isinstance(progress.get("state"), dict):
+                    return dict(progress["state"])
         return self.state
 
-    async def _remember(self, state: WatchState) -> None:
-        """Note how far the wait is, for another triggerer."""
+    async def _remember(self, state: WaitState) -> None:
+        """Store the state for another triggerer."""
         await self._push({PROGRESS_KEY: {"ref": self.ref, "search": self.search, "state": state.dump()}})
 
     async def _show(self, snapshot: Snapshot) -> None:
-        """Link to the execution while the task is deferred, where no worker has done so."""
-        seen = snapshot.ref, snapshot.url
-        if self.shown != seen and await self._push({"ref": snapshot.ref, "url": snapshot.url, self.link_key: snapshot.url}):
-            self.shown = seen
+        """Link to the execution while the task is deferred, if no worker has done so."""
+        link = snapshot.ref, snapshot.url
+        if self.shown != link and await self._push({"ref": snapshot.ref, "url": snapshot.url, self.link_key: snapshot.url}):
+            self.shown = link
 
     async def _push(self, xcoms: Mapping[str, Any]) -> bool:
-        """Set XComs, as far as that can be: a wait does not end for want of them."""
+        """Set XComs if possible: the wait continues without them."""
         try:
             await set_xcoms(self.task_instance, xcoms)
         except Exception:
@@ -237,7 +238,7 @@ class ExecutionTrigger(BaseTrigger):
 
 
 async def set_xcoms(ti: Any, xcoms: Mapping[str, Any]) -> None:
-    """Set XComs of a task instance, or none without one."""
+    """Set XComs of a task instance; without one (None), none."""
     if ti is None:
         return
     from airflow.sdk.bases.xcom import BaseXCom
@@ -247,5 +248,5 @@ async def set_xcoms(ti: Any, xcoms: Mapping[str, Any]) -> None:
     for name, value in xcoms.items():
         if XCom is BaseXCom:
             await XCom.aset(name, value, **key)
-        else:  # a backend of somebody's own may write to a storage of its own, and block
+        else:  # a custom backend may write to a storage of its own, and block
             await asyncio.to_thread(XCom.set, name, value, **key)

@@ -1,4 +1,4 @@
-"""Waiting for an execution: one look at a time, the same for a worker, a sensor's poke and a trigger. No I/O, no sleeping."""
+"""The wait for an execution, one poll at a time: the same for a worker, a sensor's poke and a trigger. No I/O, no sleeping."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.results.redaction import clean, forward, without_keys
 from airflow_provider.execution.waiting.search import Search, find
 
-MAX_WAITING = 7 * 24 * 3600.0
-"""Seconds that an execution may wait for a person, where ``waiting_timeout`` says nothing."""
-SHORTEST = 10.0
-"""Seconds between two looks in the beginning: an end is seen 5 seconds late, on average."""
-GROWTH = 0.1
-"""Of a wait so far, until the next look: later on, an end is seen late by 5 % of the execution's duration."""
-LINES_AT_ONCE = 50
-MAX_PASSED = 50
-Known = tuple[str, "str | None"]
-"""An execution's raw status and run, as they were read last."""
-HEARTBEAT = 600.0
-"""Seconds after which a wait without a change says that it still waits."""
+MAX_WAITING_SECONDS = 7 * 24 * 3600.0
+"""How long an execution may wait for a person by default, without ``waiting_timeout``."""
+MIN_POLL_SECONDS = 10.0
+"""Polling interval in the beginning: an end is detected 5 seconds late, on average."""
+POLL_BACKOFF = 0.1
+"""Polling interval as a part of the elapsed time: an end is detected late by 5 % of the execution's duration, on average."""
+LOG_BATCH_LINES = 50
+"""Number of remote log lines to forward before other tasks of the event loop get a turn."""
+MAX_PASSED_REFS = 50
+"""Maximum number of refs of passed-over executions to remember."""
+StatusAndRun = tuple[str, "str | None"]
+"""An execution's status in the vendor's words, and its run."""
+HEARTBEAT_SECONDS = 600.0
+"""Seconds after which a wait without changes logs that it still waits."""
 
 
-class WatchPolicy(TypedDict):
-    """How to wait. JSON; all durations in seconds."""
+class WaitPolicy(TypedDict):
+    """How to wait. JSON. All durations are in seconds."""
 
     timeout: float
     deadline: float | None
-    """Epoch seconds; the end of an operator's ``execution_timeout``, which Airflow does not enforce while the task is deferred."""
+    """Epoch seconds of the end of an operator's ``execution_timeout``, which Airflow does not enforce while the task is deferred."""
     waiting_timeout: float | None
     waiting_counts: bool
     """Whether time spent in WAITING counts against ``timeout`` (sensors: yes, operators: no)."""
@@ -51,19 +53,33 @@ class WatchPolicy(TypedDict):
     poll_failure_budget: float
     vanish_grace: float
     start_grace: float | None
-    """How long an execution that was started may take to appear, where its start is answered before it is done."""
+    """How long a started execution may take to appear, in a system that answers the start request before there is one."""
     log_lines: int
     """Maximum number of remote log lines to forward; 0 for none."""
 
 
 @dataclass(slots=True)
-class WatchState:
+class WaitState:
     """
-    What a wait remembers. JSON, small: it travels through triggers, events and the task state store.
+    What a wait remembers. JSON, and small: it travels through triggers, events and the task state store.
 
-    All times are epoch seconds. ``since``: start of the wait; ``waited``: seconds spent in WAITING before ``waiting_since``; ``found``: ref
-    that a search has found; ``passed``: refs of failed ones that it passed over; ``keys``: step to the number of lines of a private key
-    that its log is in the middle of.
+    All times are epoch seconds.
+
+    :param since: start of the wait.
+    :param waited: seconds spent in WAITING before ``waiting_since``.
+    :param failing_since, missing_since: since when requests fail, or the execution answers 404.
+    :param status: the status that was logged last.
+    :param said_at: when the wait logged something last.
+    :param cursor: how far the remote log has been read.
+    :param forwarded: number of remote log lines shown.
+    :param keys: step to the number of lines of a private key that its log is in the middle of.
+    :param problem: the last error of the API.
+    :param ended_before: whether the execution was seen ended, before somebody revived it.
+    :param seen: whether the execution was read at least once.
+    :param run: the run that was read last.
+    :param found: ref that a search has found.
+    :param passed: refs of executions that a search passed over.
+    :param memo: what a search remembers.
     """
 
     since: float
@@ -85,34 +101,38 @@ class WatchState:
     memo: Memo = field(default_factory=dict)
 
     @classmethod
-    def load(cls, stored: object) -> WatchState:
-        """Rebuild from JSON, ignoring what this version does not know."""
-        known = {k: v for k, v in stored.items() if k in cls.__dataclass_fields__} if isinstance(stored, dict) else {}
-        return cls(**{"since": _clock.now(), **known})
+    def load(cls, stored: object) -> WaitState:
+        """Read it from JSON; fields that this version does not know are ignored."""
+        fields = {k: v for k, v in stored.items() if k in cls.__dataclass_fields__} if isinstance(stored, dict) else {}
+        return cls(**{"since": _clock.now(), **fields})
 
     def dump(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """The state as JSON."""
         return asdict(self)
 
 
-class Watch:
+class Wait:
     """
     The wait for one execution.
 
+    :param system: the system's adapter.
     :param ref: the execution; None if ``search`` is to find it.
-    :param log: the structured logger of the task, in which the wait says what changed.
+    :param policy: how to wait.
+    :param state: what the wait remembers; updated by each poll.
+    :param log: the structured logger of the task, in which the wait logs changes.
+    :param search: which execution to find.
     :param epoch: see :func:`airflow_provider._clock.epoch`; by default as of now.
     """
 
     __slots__ = (
         "_epoch",
         "_last",
+        "_last_poll_at",
         "_log",
-        "_looked_at",
-        "_looking_at",
+        "_log_problem_logged",
+        "_previous_poll_at",
         "_retry_in",
-        "_said_log_problem",
-        "known",
+        "last_read",
         "policy",
         "ref",
         "search",
@@ -125,8 +145,8 @@ class Watch:
         self,
         system: ExecutionAdapter,
         ref: str | None,
-        policy: WatchPolicy,
-        state: WatchState,
+        policy: WaitPolicy,
+        state: WaitState,
         log: Any,
         search: Search | None = None,
         epoch: float | None = None,
@@ -137,28 +157,28 @@ class Watch:
         self.policy = policy
         self.state = state
         self.snapshot: Snapshot | None = None
-        self.known: Known | None = None
+        self.last_read: StatusAndRun | None = None
         self._log = log
         self._epoch = _clock.epoch() if epoch is None else epoch
         self._retry_in = 0.0
         self._last: LastAnswer | None = None
-        self._looked_at = self._looking_at = self._now()
-        self._said_log_problem = False
+        self._previous_poll_at = self._last_poll_at = self._now()
+        self._log_problem_logged = False
 
     def _now(self) -> float:
-        """Epoch seconds; the machine's clock may jump while the wait lasts, these don't."""
+        """Epoch seconds that do not follow jumps of the machine's clock during the wait."""
         return self._epoch + _clock.monotonic()
 
-    def look(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
+    def poll(self, error: ExecutionApiError | None = None) -> Flow[End | None]:
         """
-        Look once. Says in the log what is new.
+        Poll once, and log what is new.
 
-        :param error: what the look is known to give, such as that the API can't be reached: nothing is asked then.
-        :returns: why the wait is over, or None to go on after :meth:`gap` seconds.
-        :raises Unauthorized, Forbidden, ConfigurationError: at once, since waiting does not mend them.
+        :param error: an error that every request would get now, such as that the API can't be reached: no request is sent then.
+        :returns: why the wait is over, or None to poll again after :meth:`gap` seconds.
+        :raises Unauthorized, Forbidden, ConfigurationError: at once, since waiting does not fix them.
         """
         self._retry_in = 0.0
-        known, self.known = self.known, None
+        last_read, self.last_read = self.last_read, None
         last, self._last = self._last_answer(), None
         try:
             if error is not None:
@@ -171,9 +191,9 @@ class Watch:
         except NotFound:
             return self._missing()
         except RateLimited as error:
-            # Not unreachable: it answers. So only the timeout bounds it.
-            self._retry_in, self.known, self._last = error.retry_after or 0.0, known, last
-            self._log.warning("%s The wait goes on.", error)
+            # The API answers, so it is not unreachable: only the timeout limits this.
+            self._retry_in, self.last_read, self._last = error.retry_after or 0.0, last_read, last
+            self._log.warning("%s Still waiting.", error)
             return self._overdue()
         except (Unauthorized, Forbidden, ConfigurationError):
             raise
@@ -181,8 +201,8 @@ class Watch:
             return self._failing(error)
         self._last = last
         if snapshot is None:
-            self.known = known
-            self._looked_at, self._looking_at = self._looking_at, self._now()
+            self.last_read = last_read
+            self._previous_poll_at, self._last_poll_at = self._last_poll_at, self._now()
             return self._overdue()
         self._reached(snapshot)
         if snapshot.phase.ended and self._passes_over(snapshot):
@@ -194,39 +214,39 @@ class Watch:
         return self._waiting(snapshot) or self._overdue()
 
     def _last_answer(self) -> LastAnswer | None:
-        """The last look's; none where the same once more has something to tell: of a search, for the log, to the clock of a gate."""
+        """The answer of the last poll; None where the same answer must be read too: for a search, the log, a gate, or the heartbeat."""
         state = self.state
         if self.ref is None or state.forwarded < self.policy["log_lines"] or state.waiting_since is not None:
             return None
-        due = self._now() - state.said_at >= HEARTBEAT
+        due = self._now() - state.said_at >= HEARTBEAT_SECONDS
         return LastAnswer() if due or self._last is None else self._last
 
     @property
-    def what(self) -> str:
-        """What is waited for, for texts."""
+    def subject(self) -> str:
+        """What the wait is for, for messages."""
         if self.ref is None and self.search is not None:
             return f"{self.system.title} execution of {self.search['what']}"
         return f"{self.system.title} execution {self.ref}"
 
     def _seek(self) -> Flow[None]:
-        """Look for the execution that the search means."""
+        """Search for the execution."""
         assert self.search is not None
         state, now = self.state, self._now()
-        found, candidates = yield from find(self.system, self.search, state.memo)
+        match, candidates = yield from find(self.system, self.search, state.memo)
         self._answers()
         for candidate in candidates:
             if self.search["match"] == "first_succeeded" and candidate.phase.ended and candidate.phase is not Phase.SUCCEEDED:
                 self._pass_over(candidate)
-        if found is not None:
-            self.ref = state.found = found.ref
-            self._log.info("Found %s. Following it.%s", self.what, see(found.url))
-        elif not state.said_at or now - state.said_at >= HEARTBEAT:
+        if match is not None:
+            self.ref = state.found = match.ref
+            self._log.info("Found %s. Waiting for it.%s", self.subject, see(match.url))
+        elif not state.said_at or now - state.said_at >= HEARTBEAT_SECONDS:
             states = ", ".join(f"{item.ref} {clean(item.status)}" for item in candidates[-5:]) or "none so far"
-            self._log.info("Looking for a %s, after %.0f s: %s.", self.what, now - state.since, states)
+            self._log.info("Searching for a %s, after %.0f s: %s.", self.subject, now - state.since, states)
             state.said_at = now
 
     def _passes_over(self, snapshot: Snapshot) -> bool:
-        """Of a search for the first success: what ended otherwise by now is not what was meant."""
+        """Whether a search for the first success drops this execution, which has ended otherwise."""
         if self.search is None or self.search["match"] != "first_succeeded" or snapshot.phase is Phase.SUCCEEDED:
             return False
         self._pass_over(snapshot)
@@ -236,18 +256,18 @@ class Watch:
     def _pass_over(self, snapshot: Snapshot) -> None:
         if snapshot.ref not in self.state.passed:
             self._log.info("Passing over %s execution %s, which ended %s.", self.system.title, snapshot.ref, clean(snapshot.status))
-            self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED:]
+            self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED_REFS:]
 
     def gap(self) -> float:
-        """Seconds until the next look: 10 % of the wait so far, at least 10 s, at most ``poll_interval``; never beyond the timeout."""
-        longest = self.policy["poll_interval"]
+        """Seconds until the next poll: 10 % of the elapsed time, at least 10 s, at most ``poll_interval``, and never after the timeout."""
+        maximum = self.policy["poll_interval"]
         age = self._now() - self.state.since
-        gap = min(max(GROWTH * age, SHORTEST), longest) * random.uniform(0.9, 1.1)  # noqa: S311
+        gap = min(max(POLL_BACKOFF * age, MIN_POLL_SECONDS), maximum) * random.uniform(0.9, 1.1)  # noqa: S311
         return min(max(gap, self._retry_in), max(self.left, 0.05))
 
     @property
-    def told_by_lists(self) -> bool:
-        """Whether a list that shows no change is enough: no log to show, no gate that would end the wait."""
+    def list_suffices(self) -> bool:
+        """Whether a list that shows no change is enough: there is no log to show, and no gate that would end the wait."""
         policy = self.policy
         limit = policy["waiting_timeout"]
         gates = policy["stop_on_waiting"] or (limit is not None and not (policy["waiting_counts"] and limit >= policy["timeout"]))
@@ -272,7 +292,7 @@ class Watch:
         grace = (self.policy.get("start_grace") if to_appear else None) or self.policy["vanish_grace"]
         if state.missing_since is None:
             state.missing_since = now
-            self._log.warning("%s answers 404; looking again for a while.", self.what)
+            self._log.warning("%s answers 404. Polling it again for a while.", self.subject)
         elif now - state.missing_since >= grace:
             state.problem = self.system.never_appeared if to_appear else None
             return "vanished"
@@ -283,7 +303,7 @@ class Watch:
         state.problem = str(error)
         if state.failing_since is None:
             state.failing_since = now
-        self._log.warning("%s The execution goes on; the wait too." if self.ref else "%s The wait goes on.", error)
+        self._log.warning("%s The execution continues, and so does the wait." if self.ref else "%s Still waiting.", error)
         if now - state.failing_since >= self.policy["poll_failure_budget"]:
             return "unreachable"
         return self._overdue()
@@ -291,22 +311,24 @@ class Watch:
     def _reached(self, snapshot: Snapshot) -> None:
         state, now, title = self.state, self._now(), self.system.title
         self.snapshot = snapshot
-        self.known = snapshot.status, snapshot.run
-        self._looked_at, self._looking_at = self._looking_at, now
+        self.last_read = snapshot.status, snapshot.run
+        self._previous_poll_at, self._last_poll_at = self._last_poll_at, now
         self._answers()
         state.seen = True
         if state.run and snapshot.run and snapshot.run != state.run:
-            self._log.warning("%s execution %s was reset: it runs anew, and is followed.", title, self.ref)
+            self._log.warning("%s execution %s was reset and runs again. Waiting for the new run.", title, self.ref)
             state.ended_before = False
         state.run = snapshot.run
         if state.ended_before and not snapshot.phase.ended:
             state.ended_before = False
-            self._log.warning("%s execution %s had ended and runs again: somebody revived it. Following it.", title, self.ref)
+            self._log.warning("%s execution %s had ended and runs again: somebody revived it. Waiting for it.", title, self.ref)
         status = clean(snapshot.status)
-        news = f"{status} {clean(snapshot.waiting_for)}" if snapshot.waiting_for else status
-        if state.status != news:
+        description = f"{status} {clean(snapshot.waiting_for)}" if snapshot.waiting_for else status
+        if state.status != description:
             if snapshot.phase is Phase.UNKNOWN:
-                self._log.warning("%s execution %s has a status that this version does not know: %r. Waiting on.", title, self.ref, status)
+                self._log.warning(
+                    "%s execution %s has a status that this version does not know: %r. Still waiting.", title, self.ref, status
+                )
             elif snapshot.phase is Phase.WAITING:
                 self._log.warning(
                     "%s execution %s waits for a person (%s): %s.%s",
@@ -315,15 +337,15 @@ class Watch:
             else:
                 progress = "" if snapshot.progress is None else f", {snapshot.progress:g} %"
                 self._log.info("%s execution %s is %s (%s%s).", title, self.ref, snapshot.phase, status, progress)
-            state.status, state.said_at = news, now
-        elif now - state.said_at >= HEARTBEAT:
+            state.status, state.said_at = description, now
+        elif now - state.said_at >= HEARTBEAT_SECONDS:
             self._log.info("%s execution %s is still %s after %.0f s.", title, self.ref, status, now - state.since)
             state.said_at = now
 
     def _answers(self) -> None:
         state = self.state
         if state.failing_since is not None or state.missing_since is not None:
-            self._log.info("%s answers again.", self.what)
+            self._log.info("%s answers again.", self.subject)
         state.failing_since = state.missing_since = state.problem = None
 
     def _waiting(self, snapshot: Snapshot) -> End | None:
@@ -334,13 +356,13 @@ class Watch:
                 state.waiting_since = None
             return None
         if state.waiting_since is None:
-            # Where nothing but the clock depends on it, it may have waited since the look before.
-            state.waiting_since = self._looked_at if self.told_by_lists and not self.policy["waiting_counts"] else now
+            # Where only the timeout depends on it, it may have been waiting since the previous poll.
+            state.waiting_since = self._previous_poll_at if self.list_suffices and not self.policy["waiting_counts"] else now
         if self.policy["stop_on_waiting"]:
             return "waiting"
         limit = self.policy["waiting_timeout"]
-        longest = MAX_WAITING if limit is None else limit
-        return "waiting_timeout" if state.waited + now - state.waiting_since >= longest else None
+        maximum = MAX_WAITING_SECONDS if limit is None else limit
+        return "waiting_timeout" if state.waited + now - state.waiting_since >= maximum else None
 
     def _forward_log(self, snapshot: Snapshot) -> Flow[None]:
         left = self.policy["log_lines"] - self.state.forwarded
@@ -349,17 +371,17 @@ class Watch:
         try:
             lines = yield from self.system.new_lines(snapshot, self.state.cursor, left)
         except ExecutionApiError as error:
-            if not self._said_log_problem:
-                self._said_log_problem = True
-                self._log.warning("The remote log can't be read for now: %s", error)
+            if not self._log_problem_logged:
+                self._log_problem_logged = True
+                self._log.warning("The remote log can't be read at the moment: %s", error)
             return
         lines = without_keys(lines, self.state.keys)
-        for start in range(0, len(lines), LINES_AT_ONCE):
-            forward(self._log, self.system.title, lines[start : start + LINES_AT_ONCE])
-            yield Sleep(0)  # lets the other triggers run
+        for start in range(0, len(lines), LOG_BATCH_LINES):
+            forward(self._log, self.system.title, lines[start : start + LOG_BATCH_LINES])
+            yield Sleep(0)  # lets other triggers run
         self.state.forwarded += len(lines)
         if self.state.forwarded >= self.policy["log_lines"]:
             self._log.info(
-                "%d lines of the remote log were shown (log_lines); its tail will follow at the end.%s",
+                "%d lines of the remote log were shown (log_lines); its tail follows at the end.%s",
                 self.state.forwarded, see(snapshot.url),
             )  # fmt: skip

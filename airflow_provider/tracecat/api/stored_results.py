@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 from airflow_provider.errors import Forbidden, ProtocolError, StatusError
-from airflow_provider.execution.model.request import MAX_BODY, Flow, send
+from airflow_provider.execution.model.request import MAX_BODY_BYTES, Flow, send
 from airflow_provider.tracecat.api import models, routes
 from airflow_provider.tracecat.ref import in_path
 
@@ -54,8 +54,8 @@ def _is_stored(value: Any, kind: str) -> bool:
 
 def _external(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[Any]:
     reference = value["ref"]
-    if (reference.get("size_bytes") or 0) > MAX_BODY:
-        raise ResultUnavailable(f"{reference['size_bytes']} bytes, over the {MAX_BODY} that are fetched")
+    if (reference.get("size_bytes") or 0) > MAX_BODY_BYTES:
+        raise ResultUnavailable(f"{reference['size_bytes']} bytes, over the {MAX_BODY_BYTES} that are fetched")
     data = yield from download(workspace, execution, event)
     return _decoded(data, str(reference.get("encoding") or "json"))
 
@@ -87,11 +87,11 @@ def _decoded(data: bytes | bytearray, encoding: str) -> Any:
     if encoding == "json+gzip" or data[:2] == b"\x1f\x8b":
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-                data = file.read(MAX_BODY + 1)
+                data = file.read(MAX_BODY_BYTES + 1)
         except (OSError, EOFError, zlib.error):
             raise _no_json() from None
-        if len(data) > MAX_BODY:
-            raise ResultUnavailable(f"over the {MAX_BODY} bytes that are fetched")
+        if len(data) > MAX_BODY_BYTES:
+            raise ResultUnavailable(f"over the {MAX_BODY_BYTES} bytes that are fetched")
     elif encoding not in ("json", "json+gzip") and data[:4] == b"\x28\xb5\x2f\xfd":
         raise ResultUnavailable(f"stored as {encoding}, which can't be unpacked here")
     try:
@@ -116,8 +116,8 @@ def _collection(workspace: str, execution: str, event: int | None, value: dict[s
         for item in page.items:
             value, length = yield from _item(workspace, execution, event, item)
             size += length
-            if size > MAX_BODY:
-                raise ResultUnavailable(f"over the {MAX_BODY} bytes that are fetched")
+            if size > MAX_BODY_BYTES:
+                raise ResultUnavailable(f"over the {MAX_BODY_BYTES} bytes that are fetched")
             items.append(value)
         offset = page.next_offset if page.next_offset is not None and page.next_offset > offset else None
     return items

@@ -10,7 +10,7 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, M
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot
-from airflow_provider.execution.waiting.search import SKEW
+from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
 from airflow_provider.tracecat.api import models, requests
 from airflow_provider.tracecat.api.stored_results import DEFAULT_RESULT_KEYS, ResultUnavailable, result_of
 from airflow_provider.tracecat.executions.logs import new_lines, tail_of
@@ -142,7 +142,7 @@ class TracecatAdapter(ExecutionAdapter):
             query = {
                 "workflow_id": memo["workflow"],
                 "trigger": where.get("trigger"),
-                "start_time_from": requests.started_after(max(moments) - SKEW) if moments else None,
+                "start_time_from": requests.started_after(max(moments) - START_SKEW_SECONDS) if moments else None,
             }
             items = [item for item in (yield from requests.latest_runs(workspace, query)) if is_execution_id(item.id)]
             refs = [TracecatRef(where.get("workspace"), item.id) for item in items]

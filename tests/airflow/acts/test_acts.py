@@ -236,7 +236,7 @@ class Acts:
         for name, case in self.cases.items():
             if name.endswith("running-cleared") and len(case.executions) == 2 and case.remote.reads(case.executions[1]):
                 self.remotes[case.remote.name].finish_one(case.executions[1])
-            if name.endswith("evicted") and case.state == "running" and "Going on with execution" in case.log(2):
+            if name.endswith("evicted") and case.state == "running" and "Re-attaching to execution" in case.log(2):
                 case.remote.finish_one(case.executions[0])
 
     def time_out(self, case: Case) -> None:
@@ -342,8 +342,8 @@ def test_clearing_a_task_cancels_the_old_execution_and_starts_one_new(acts: Acts
 @pytest.mark.parametrize("system", REMOTES)
 def test_an_evicted_worker_cancels_nothing_and_the_retry_re_attaches(acts: Acts, system: str) -> None:
     case = acts.cases[f"{system}-running-evicted"]
-    until("the second try follows it", lambda: "Going on with execution" in case.log(2))
-    assert "is left alone" in case.log(1)
+    until("the second try follows it", lambda: "Re-attaching to execution" in case.log(2))
+    assert "was left alone" in case.log(1)
     assert case.asked == (1, 0)
     case.remote.finish(case.script)
     until("the task has succeeded", lambda: case.state == "success")

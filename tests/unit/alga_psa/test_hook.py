@@ -297,7 +297,7 @@ def test_a_ref_is_a_uuid_in_any_case(given: str) -> None:
 def test_what_is_no_ref_is_refused_before_anything_is_asked(hook: AlgaPsaHook, emulator: Emulator, given: Any) -> None:
     assert not is_uuid(given)
     for call in (hook.get_execution, hook.retry_execution):
-        with pytest.raises(errors.ConfigurationError, match="is not the ref of an AlgaPSA execution: that is its UUID"):
+        with pytest.raises(errors.ConfigurationError, match=r"is not the ref of an AlgaPSA execution\. The ref is its UUID"):
             call(given)
     assert emulator.ledger.entries == []
 

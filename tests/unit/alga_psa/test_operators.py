@@ -69,7 +69,7 @@ def test_every_id_and_payload_is_templated(live: Live) -> None:
         ({"execution_data": ["a"]}, "execution_data must be a dict, not list"),
         ({"execution_data": {"a": {1, 2}}}, "execution_data is not JSON"),
         ({"execution_data": {"a": datetime.datetime(2026, 1, 1)}}, "execution_data is not JSON"),
-        ({"execution_data": {MARKER_KEY: "x"}}, "'airflow_marker' of execution_data is taken"),
+        ({"execution_data": {MARKER_KEY: "x"}}, "'airflow_marker' of execution_data is reserved"),
         ({"rule": "nobody"}, "'nobody' names no rule of this tenant: 'Close tickets'"),
         ({"rule": ""}, "names no rule"),
         ({"push_outputs": ["url"]}, "push_outputs can't push"),
@@ -122,7 +122,7 @@ def test_a_completed_one(live: Live, mode: dict[str, Any]) -> None:
     assert ended.defers == mode["deferrable"]
     result = ended.result
     assert (result["phase"], result["status"], result["outputs"]["closed"], result["url"]) == ("SUCCEEDED", "completed", 3, None)
-    assert result["outputs_omitted"] == {"api_key": "secret: list it in reveal_outputs to pass it on in plain text"}
+    assert result["outputs_omitted"] == {"api_key": "secret: list it in reveal_outputs to push it in plain text"}
     assert (ended.xcoms["closed"], ended.xcoms["ref"]) == (3, result["ref"])
     assert result["system_fields"]["trigger_data"] == {"host": "a"}
     assert result["system_fields"]["marker"].startswith("airflow-")
@@ -198,7 +198,7 @@ def test_pending_for_ever_ends_at_the_timeout_and_says_why(live: Live, mode: dic
     rule(live)
     ended = ran(live, timeout=100, **mode)
     assert type(ended.error) is errors.ExecutionDeadlineExceeded, ended.text
-    for text in ("was still pending", "up to 1.4", "may stay so for ever", "It goes on: AlgaPSA can't cancel executions."):
+    for text in ("was still pending", "up to 1.4", "may stay pending forever", "It continues: AlgaPSA can't cancel executions."):
         assert text in str(ended.error)
     assert live.alga.executions[0].status == "pending"
 
@@ -207,7 +207,7 @@ def test_a_running_one_at_the_timeout_is_not_called_stuck(live: Live) -> None:
     rule(live, Action(seconds=600))
     error = str(ran(live, timeout=100).error)
     assert "was still running" in error
-    assert "for ever" not in error
+    assert "pending forever" not in error
 
 
 def test_deployed_releases_end_the_task_without_a_second_start(live: Live) -> None:
@@ -351,7 +351,7 @@ def test_resuming_what_did_not_fail_says_so(live: Live) -> None:
     assert type(task.run().error) is errors.ExecutionCancelled
     ended = task.run()
     assert type(ended.error) is errors.ConfigurationError
-    assert "is cancelled: only failed ones can be retried" in str(ended.error)
+    assert "is cancelled: only failed executions can be retried" in str(ended.error)
     assert (len(live.starts), live.retries) == (1, 0)
 
 
@@ -461,7 +461,7 @@ def test_only_failed_ones_are_retried(live: Live, status: str) -> None:
     ref = live.alga.add_execution(of, status).ref
     ended = live.task(Retry, ref=ref).run()
     assert isinstance(ended.error, errors.ConfigurationError), ended.text
-    assert f"is {status}: only" in str(ended.error)
+    assert f"is {status}: it can run again only after it has ended" in str(ended.error)
     assert live.retries == 0
 
 
@@ -501,4 +501,4 @@ def test_the_examples_rule_runs_on_the_emulators_demonstration(live: Live) -> No
     assert ended.state == "success", ended.text
     assert live.starts[0]["execution_data"]["run"] == "manual__1"
     assert ended.result["outputs"]["assigned"] == 3
-    assert module.report.function(ended.result) == "2 of 2 actions succeeded; put out: " + str(sorted(ended.result["outputs"]))
+    assert module.report.function(ended.result) == "2 of 2 actions succeeded; outputs: " + str(sorted(ended.result["outputs"]))

@@ -72,7 +72,7 @@ def test_a_wait_that_its_own_look_ends_says_what_pending_means(live: Live) -> No
     live.alga.engine = False
     ref = live.alga.start(rule(live)).ref
     error = str(live.task(AlgaPsaExecutionSensor, ref=ref, poke_interval=5, timeout=60, deferrable=True).run().error)
-    assert "may stay so for ever" in error
+    assert "may stay pending forever" in error
 
 
 @pytest.mark.parametrize("ref", ["", "4098", f"{EXECUTION}/1"])

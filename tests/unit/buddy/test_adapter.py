@@ -30,7 +30,7 @@ from airflow_provider.execution.http.senders import Sender
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import LastAnswer
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
-from airflow_provider.execution.waiting.wait import Watch, WatchState
+from airflow_provider.execution.waiting.wait import Wait, WaitState
 
 REF = BuddyRef("demo", "shop", 1, 7)
 
@@ -608,9 +608,9 @@ def test_a_search_does_not_stay_with_what_it_passes_over(emulator: Emulator, clo
     }  # fmt: skip
     failed = emulator.buddy.add_execution(pipeline)
     clock.advance(10)
-    log = logging.getLogger("watch")
-    watch = Watch(BuddyAdapter(), None, policy, WatchState(since=clock.now()), log, search)
+    log = logging.getLogger("wait")
+    wait = Wait(BuddyAdapter(), None, policy, WaitState(since=clock.now()), log, search)
     stale = {"executions.0.status": "SUCCESSFUL"}
     emulator.faults.add(Fault("altered", path=r"/pipelines/\d+/executions$", changes=stale, times=2))
-    assert [sender.run(watch.look()) for _ in range(2)] == [None, None]
-    assert (watch.ref, watch.state.passed) == (None, [failed.ref])
+    assert [sender.run(wait.poll()) for _ in range(2)] == [None, None]
+    assert (wait.ref, wait.state.passed) == (None, [failed.ref])

@@ -41,7 +41,7 @@ def test_the_defaults_are_those_promised() -> None:
         "correlation_key": None, "workspace_id": None, "tracecat_conn_id": "tracecat_default", "on_retry": "start",
     }  # fmt: skip
     assert {name: getattr(operator, name) for name in promised} == promised
-    assert sum(operator.lookup_pauses) > operators.DISPATCH  # so that none found can be proof
+    assert sum(operator.lookup_pauses) > operators.DISPATCH_SECONDS  # so that none found can be proof
 
 
 @MODES
@@ -208,7 +208,7 @@ def test_somebody_elses_execution_at_the_same_time_is_not_taken(live: Live, othe
     ("inputs", "says"),
     [
         ([1], "with correlation_key, inputs must be a dict, not list"), ("text", "inputs must be a dict, not str"),
-        ({"airflow": 1}, "inputs hold 'airflow' already"), ({"airflow": None}, "inputs hold 'airflow' already"),
+        ({"airflow": 1}, "inputs already contain the key 'airflow'"), ({"airflow": None}, "inputs already contain the key 'airflow'"),
     ],
 )  # fmt: skip
 def test_a_correlation_key_needs_its_place(live: Live, inputs: Any, says: str) -> None:
@@ -239,7 +239,7 @@ def test_without_workers_only_terminating_helps(live: Live, deferrable: bool, el
     run = live.task(TracecatCancelExecutionOperator, ref=ref, terminate_after=60, deferrable=deferrable, extra=extra)
     ended = run.run()
     assert (ended.state, execution.status) == ("success", "TERMINATED"), ended.text
-    assert "terminating it" in ended.text
+    assert "Terminating it" in ended.text
     assert [entry.json for entry in live.sent("POST", "/terminate$")] == [{"reason": "not stopped in time"}]
 
 
@@ -316,7 +316,7 @@ def test_a_reset_by_somebody_else_is_followed_and_said(live: Live, deferrable: b
     [execution] = live.tracecat.executions
     assert ended.state == "success", ended.text
     assert len(execution.runs) == 2
-    assert f"execution {execution.ref} was reset: it runs anew, and is followed." in ended.text
+    assert f"execution {execution.ref} was reset and runs again. Waiting for the new run." in ended.text
     assert ended.result["system_fields"]["run_id"] == execution.run_id
 
 
@@ -349,7 +349,7 @@ def test_an_answer_lets_it_go_on(live: Live, deferrable: bool) -> None:
     ("count", "fields", "arguments", "says"),
     [
         (1, {"webhook": "offline"}, {}, "webhook of workflow scan is offline"),
-        (2, {}, {}, "several interactions wait; name one by action. Waiting: ask0, ask1"),
+        (2, {}, {}, "several interactions wait; name one with action. Waiting: ask0, ask1"),
         (1, {}, {"action": "after"}, "no such interaction waits. Waiting: ask0"),
         (1, {}, {"response": ["yes"]}, "response must be a dict"),
     ],

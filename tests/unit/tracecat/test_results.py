@@ -115,7 +115,7 @@ def test_a_stored_result_of_hostile_bytes(data: bytes) -> None:
 def test_a_long_result_is_left_where_it_is(
     hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_results, "MAX_BODY", 300)
+    monkeypatch.setattr(stored_results, "MAX_BODY_BYTES", 300)
     tracecat.inline_limit = 100
     found = details(hook, ran(tracecat, clock, LONG))
     assert found.outputs == {}
@@ -126,7 +126,7 @@ def test_a_long_result_is_left_where_it_is(
 def test_a_short_result_that_unpacks_to_a_long_one(
     hook: TracecatHook, tracecat: Tracecat, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_results, "MAX_BODY", 1_000)
+    monkeypatch.setattr(stored_results, "MAX_BODY_BYTES", 1_000)
     tracecat.inline_limit, tracecat.blob_encoding = 100, "json+gzip"
     found = details(hook, ran(tracecat, clock, {"text": "x" * 100_000}))
     assert found.outputs == {}

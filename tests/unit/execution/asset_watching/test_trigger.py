@@ -22,7 +22,7 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Sleep
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Output, Snapshot
-from airflow_provider.execution.waiting.search import SKEW
+from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
 from tests import virtual_clock
 from tests.virtual_clock import VirtualClock
 
@@ -93,7 +93,7 @@ class Remote:
                 one, other = shown[position : position + 2]
                 assert one.started_at
                 assert other.started_at
-                if (one.started_at - other.started_at).total_seconds() < SKEW:
+                if (one.started_at - other.started_at).total_seconds() < START_SKEW_SECONDS:
                     shown[position : position + 2] = other, one
         pages = [shown[start : start + PAGE] for start in range(0, len(shown), PAGE)] or [[]]
         if self.twice:
@@ -230,7 +230,7 @@ class Triggerer:
     async def look(self, *, deep: bool = False) -> tuple[list[dict[str, Any]], Listing]:
         """One look; the events that come of it."""
         now, before = self.remote.now, len(self.events)
-        bound = now - CATCH_UP - SKEW if deep or self._upto is None else self._upto
+        bound = now - CATCH_UP - START_SKEW_SECONDS if deep or self._upto is None else self._upto
         look = Listing(ModelHook(self.remote), {}, self._memo, bound, now)  # type: ignore[arg-type]
         self._upto = now
         await self._idle.wait()
@@ -534,7 +534,7 @@ def test_an_end_that_can_not_be_read_is_not_lost_however_many_others_begin() -> 
         assert await case.look() == []
         case.remote.now += HOUR
         for number in range(3 * PAGE):
-            case.start(f"other/{number}", ago=2 * SKEW)
+            case.start(f"other/{number}", ago=2 * START_SKEW_SECONDS)
         assert await case.look() == []
         case.remote.broken = set()
         assert await case.look() == ["a"]
@@ -550,7 +550,7 @@ def test_a_watcher_that_joins_the_looks_of_others_looks_back_by_itself() -> None
         case.end("short")
         case.remote.now += HOUR
         for number in range(3 * PAGE):
-            case.start(f"other/{number}", ago=2 * SKEW)
+            case.start(f"other/{number}", ago=2 * START_SKEW_SECONDS)
         case.restart()._upto = case.remote.now  # the others are that far
         assert await case.look() == ["short"]
 

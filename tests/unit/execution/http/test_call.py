@@ -119,7 +119,7 @@ def test_remote_error_texts_are_data(driver: Driver, emulator: Emulator, endpoin
         driver.send(endpoint, get())
     text = str(raised.value)
     assert "red" in text
-    assert len(text) <= errors.MAX_MESSAGE
+    assert len(text) <= errors.MAX_MESSAGE_CHARACTERS
     assert not any(sign in text for sign in ("\x1b", "\x07", "::group::", "ghp_a"))
 
 

@@ -68,7 +68,7 @@ def test_a_sensor_is_the_same_in_the_triggerer(cls: type[ExecutionSensor], argum
     for name in arguments:
         value = getattr(here, name)
         assert getattr(there, name) == (value.isoformat() if isinstance(value, datetime) else value), name
-    assert there._watch_policy() == here._watch_policy()
+    assert there._wait_policy() == here._wait_policy()
     assert there._view() == here._view()
 
 
@@ -90,7 +90,7 @@ def test_all_sensors_are_tested_here() -> None:
 
 
 def test_without_deferrable_it_is_an_error() -> None:
-    with pytest.raises(ValueError, match="start_from_trigger=True takes deferrable=True"):
+    with pytest.raises(ValueError, match="start_from_trigger=True needs deferrable=True"):
         sensor(deferrable=False)
 
 
@@ -146,8 +146,8 @@ def test_what_a_worker_does_at_the_end_is_left_to_it(arguments: dict[str, Any]) 
         ({"on_execute_callback": called}, "callback"),
         ({"pre_execute": called}, "callback"),
         ({"inlets": [Asset("a")]}, "inlets"),
-        ({"ref": lambda context, jinja_env: "a/b/1/2"}, "ref holds function"),
-        ({"push_outputs": {"IMAGE"}}, "push_outputs holds set"),
+        ({"ref": lambda context, jinja_env: "a/b/1/2"}, "ref contains function"),
+        ({"push_outputs": {"IMAGE"}}, "push_outputs contains set"),
     ],
     ids=["on_execute_callback", "pre_execute", "inlets", "callable", "no JSON"],
 )

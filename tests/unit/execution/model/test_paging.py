@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from airflow_provider.execution.model.paging import KEPT, numbered
+from airflow_provider.execution.model.paging import PAGES_REMEMBERED, numbered
 from airflow_provider.execution.model.request import Flow
 
 SIZE = 10
@@ -56,9 +56,9 @@ def test_what_is_remembered_does_not_grow_with_the_list() -> None:
     def get(number: int) -> tuple[list[int], bool]:
         return [10_000_000 + (number - 1) * SIZE + n for n in range(SIZE)], number == pages
 
-    pages = 3 * KEPT
+    pages = 3 * PAGES_REMEMBERED
     _, some = read(get)
-    pages = 12 * KEPT
+    pages = 12 * PAGES_REMEMBERED
     found, many = read(get)
     assert len(found) == pages * SIZE
     assert many <= some + 10

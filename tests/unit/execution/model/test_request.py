@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.request import MAX_BODY, Flow, Request, Route, Sleep, segment, send
+from airflow_provider.execution.model.request import MAX_BODY_BYTES, Flow, Request, Route, Sleep, segment, send
 
 ROUTE: Route[None] = Route("GET", "/a/{one}/b/{two}/c")
 ANY_TEXT = (
@@ -78,7 +78,7 @@ def test_a_route_shows_as_method_and_template() -> None:
 
 
 def test_a_route_is_not_repeatable_and_bounded_unless_it_says_otherwise() -> None:
-    assert (ROUTE.repeatable, ROUTE.max_body) == (False, MAX_BODY)
+    assert (ROUTE.repeatable, ROUTE.max_body) == (False, MAX_BODY_BYTES)
 
 
 def test_a_request_shows_neither_body_nor_given_address() -> None:

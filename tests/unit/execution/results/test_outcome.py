@@ -49,7 +49,7 @@ def test_a_further_sentence_comes_before_the_link(text: str, url: str | None) ->
     outcome = judge("Buddy", "timeout", snapshot(Phase.RUNNING, url=url), CHOICES)
     outcome = replace(outcome, text=f"{outcome.text} {text}").adding("It was left alone.")
     assert outcome.message == (
-        f"Buddy execution w/1 was still RAW_RUNNING when the task's timeout had passed. {text} It was left alone."
+        f"Buddy execution w/1 was still RAW_RUNNING when the task's timeout passed. {text} It was left alone."
         + (f" See {URL}" if url else "")
     )
     assert outcome.error is errors.ExecutionDeadlineExceeded
@@ -59,7 +59,7 @@ def test_a_further_sentence_comes_before_the_link(text: str, url: str | None) ->
 def test_success_in_part(choice: Any, error: type[Exception] | None) -> None:
     outcome = judge("Buddy", "ended", snapshot(Phase.SUCCEEDED, partial="failed all the same: Lint"), {**CHOICES, "on_partial": choice})
     assert (outcome.error, outcome.skip) == (error, False)
-    assert outcome.message == f"Buddy execution w/1 ended RAW_SUCCEEDED, but in part: failed all the same: Lint. See {URL}"
+    assert outcome.message == f"Buddy execution w/1 ended RAW_SUCCEEDED, but only in part: failed all the same: Lint. See {URL}"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_skipped(choice: Any, error: type[Exception] | None, skip: bool) -> None
 def test_timeout(phase: Phase) -> None:
     outcome = judge("Buddy", "timeout", snapshot(phase), CHOICES)
     assert (outcome.error, outcome.skip) == (errors.ExecutionDeadlineExceeded, False)
-    assert f"still RAW_{phase} when the task's timeout had passed" in outcome.message
+    assert f"still RAW_{phase} when the task's timeout passed" in outcome.message
     assert URL in outcome.message
 
 

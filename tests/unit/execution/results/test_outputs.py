@@ -17,9 +17,9 @@ from airflow_provider.errors import ConfigurationError, OutputMissing
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import Output, Snapshot, Step
 from airflow_provider.execution.results.outputs import (
-    MAX_ALL,
-    MAX_VALUE,
-    RESERVED,
+    MAX_OUTPUT_BYTES,
+    MAX_OUTPUTS_BYTES,
+    RESERVED_XCOM_KEYS,
     OutputPolicy,
     check_declared,
     safe_name,
@@ -49,21 +49,23 @@ def folder(tmp_path: Path) -> ObjectStoragePath:
 
 
 def test_values_up_to_48_kib_go_into_xcom_and_no_byte_more() -> None:
-    assert MAX_VALUE == 48 * 1024
+    assert MAX_OUTPUT_BYTES == 48 * 1024
     policy = OutputPolicy((), None)
-    assert list(policy.select(outputs(FITS=of_size(MAX_VALUE), OVER=of_size(MAX_VALUE + 1)))) == ["FITS"]
-    assert policy.omitted == {"OVER": f"{MAX_VALUE + 1} bytes, over the {MAX_VALUE} that go into XCom: set outputs_path to keep it"}
+    assert list(policy.select(outputs(FITS=of_size(MAX_OUTPUT_BYTES), OVER=of_size(MAX_OUTPUT_BYTES + 1)))) == ["FITS"]
+    assert policy.omitted == {
+        "OVER": f"{MAX_OUTPUT_BYTES + 1} bytes, over the limit of {MAX_OUTPUT_BYTES} for XCom: set outputs_path to keep it"
+    }
 
 
 def test_bytes_count_not_characters() -> None:
     policy = OutputPolicy((), None)
-    assert policy.select(outputs(TEXT="ż" * (MAX_VALUE // 2))) == {}
+    assert policy.select(outputs(TEXT="ż" * (MAX_OUTPUT_BYTES // 2))) == {}
     assert "TEXT" in policy.omitted
 
 
 @pytest.mark.parametrize(
     "value",
-    ["x" * MAX_VALUE, "ż\n" * MAX_VALUE, {"rows": list(range(20_000))}, ["y" * 100] * 1_000],
+    ["x" * MAX_OUTPUT_BYTES, "ż\n" * MAX_OUTPUT_BYTES, {"rows": list(range(20_000))}, ["y" * 100] * 1_000],
     ids=lambda value: type(value).__name__,
 )
 def test_a_large_value_goes_to_the_folder_whole_and_its_path_into_xcom(folder: ObjectStoragePath, value: Any) -> None:
@@ -82,18 +84,18 @@ def test_small_values_write_nothing(folder: ObjectStoragePath) -> None:
 
 def test_all_outputs_together_have_a_bound_across_steps() -> None:
     policy = OutputPolicy((), None)
-    whole = MAX_ALL // MAX_VALUE
-    many = {f"V{number}": Output(of_size(MAX_VALUE)) for number in range(whole)}
+    whole = MAX_OUTPUTS_BYTES // MAX_OUTPUT_BYTES
+    many = {f"V{number}": Output(of_size(MAX_OUTPUT_BYTES)) for number in range(whole)}
     assert list(policy.select(many)) == list(many)
-    left = MAX_ALL - whole * MAX_VALUE
+    left = MAX_OUTPUTS_BYTES - whole * MAX_OUTPUT_BYTES
     assert list(policy.select(outputs(FITS=of_size(left)), "Build")) == ["FITS"]
     assert policy.select(outputs(ONE=1), "Build") == {}
-    assert policy.omitted == {"Build.ONE": f"all outputs together are over {MAX_ALL} bytes"}
+    assert policy.omitted == {"Build.ONE": f"all outputs together are over {MAX_OUTPUTS_BYTES} bytes"}
 
 
 def test_large_values_in_the_folder_do_not_count_against_the_bound(folder: ObjectStoragePath) -> None:
     policy = OutputPolicy((), folder)
-    many = {f"V{number}": Output("x" * MAX_VALUE) for number in range(10)}
+    many = {f"V{number}": Output("x" * MAX_OUTPUT_BYTES) for number in range(10)}
     assert len(policy.select(many)) == 10
 
 
@@ -108,12 +110,12 @@ def test_large_outputs_of_equal_names_keep_their_own_content(folder: ObjectStora
     """Loops and retries run one action several times; names may differ in signs that files can't have."""
     policy = OutputPolicy((), folder)
     selected = [
-        policy.select(outputs(BIG="a" * MAX_VALUE)),
-        policy.select(outputs(BIG="b" * MAX_VALUE), "Build"),
-        policy.select(outputs(BIG="c" * MAX_VALUE), "Build"),
-        policy.select({"a/b": Output("d" * MAX_VALUE)}),
-        policy.select({"a_b": Output("e" * MAX_VALUE)}),
-        policy.select({"Build.BIG": Output("f" * MAX_VALUE)}),
+        policy.select(outputs(BIG="a" * MAX_OUTPUT_BYTES)),
+        policy.select(outputs(BIG="b" * MAX_OUTPUT_BYTES), "Build"),
+        policy.select(outputs(BIG="c" * MAX_OUTPUT_BYTES), "Build"),
+        policy.select({"a/b": Output("d" * MAX_OUTPUT_BYTES)}),
+        policy.select({"a_b": Output("e" * MAX_OUTPUT_BYTES)}),
+        policy.select({"Build.BIG": Output("f" * MAX_OUTPUT_BYTES)}),
     ]
     paths = [path for chosen in selected for path in chosen.values()]
     assert [ObjectStoragePath(path).read_text()[0] for path in paths] == list("abcdef")
@@ -123,7 +125,7 @@ def test_a_folder_that_can_not_be_written_leaves_the_output_out(tmp_path: Path) 
     """The execution has ended: an error here would lose the whole result, the small outputs too."""
     (tmp_path / "file").write_text("not a folder")
     policy = OutputPolicy((), ObjectStoragePath(f"file://{tmp_path}/file/outputs"))
-    assert policy.select(outputs(BIG="x" * MAX_VALUE, SMALL="s")) == {"SMALL": "s"}
+    assert policy.select(outputs(BIG="x" * MAX_OUTPUT_BYTES, SMALL="s")) == {"SMALL": "s"}
     assert list(policy.omitted) == ["BIG"]
 
 
@@ -142,7 +144,7 @@ def test_a_folder_that_can_not_be_written_leaves_the_output_out(tmp_path: Path) 
 def test_secrets_are_left_out_with_a_reason_unless_revealed(name: str, output: Output) -> None:
     policy = OutputPolicy((), None)
     assert policy.select({name: output}) == {}
-    assert policy.omitted == {name: "secret: list it in reveal_outputs to pass it on in plain text"}
+    assert policy.omitted == {name: "secret: list it in reveal_outputs to push it in plain text"}
     assert policy.select({name: output}, "Build") == {}
     assert f"Build.{name}" in policy.omitted
     revealing = OutputPolicy([name], None)
@@ -152,7 +154,7 @@ def test_secrets_are_left_out_with_a_reason_unless_revealed(name: str, output: O
 
 def test_a_large_secret_is_not_stored_either(folder: ObjectStoragePath) -> None:
     policy = OutputPolicy((), folder)
-    assert policy.select(outputs(DEPLOY_TOKEN="x" * MAX_VALUE)) == {}
+    assert policy.select(outputs(DEPLOY_TOKEN="x" * MAX_OUTPUT_BYTES)) == {}
     assert not folder.exists()
 
 
@@ -218,14 +220,14 @@ def test_names_that_can_be_declared(declared: Any) -> None:
     assert check_declared(declared) == ([declared] if isinstance(declared, str) else list(declared))
 
 
-@pytest.mark.parametrize("name", [*sorted(RESERVED), "_link_BuddyExecutionLink", "_link_x", "", 5, None])
+@pytest.mark.parametrize("name", [*sorted(RESERVED_XCOM_KEYS), "_link_BuddyExecutionLink", "_link_x", "", 5, None])
 def test_names_that_are_taken_can_not_be_declared(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="push_outputs"):
         check_declared(["IMAGE", name])
 
 
 def test_reserved_are_the_keys_that_we_and_airflow_use() -> None:
-    assert {"return_value", "url", "ref", "execution", "execution_progress"} <= RESERVED
+    assert {"return_value", "url", "ref", "execution", "execution_progress"} <= RESERVED_XCOM_KEYS
 
 
 def test_only_declared_outputs_are_pushed() -> None:
@@ -234,7 +236,7 @@ def test_only_declared_outputs_are_pushed() -> None:
 
 
 def test_a_star_pushes_all_but_never_over_another_key() -> None:
-    there = {"IMAGE": "i", "_link_BuddyExecutionLink": "x", "_link_other": "x", **dict.fromkeys(RESERVED, "x")}
+    there = {"IMAGE": "i", "_link_BuddyExecutionLink": "x", "_link_other": "x", **dict.fromkeys(RESERVED_XCOM_KEYS, "x")}
     assert to_push(["*"], there, ENDED, {}) == {"IMAGE": "i"}
 
 
@@ -256,7 +258,14 @@ def test_a_declared_output_that_is_missing_is_named_with_the_reason() -> None:
     with pytest.raises(OutputMissing) as raised:
         to_push(["IMAGE", "KEY", "NO_SUCH", "*"], {"IMAGE": "i", "URL": "u"}, ENDED, {"KEY": "secret: reveal it", "Build.NO_SUCH": "x"})
     text = str(raised.value)
-    for part in ("w/1", "SUCCESSFUL", "KEY: secret: reveal it", "NO_SUCH: not output", "at hand: IMAGE, URL.", "https://remote.example/1"):
+    for part in (
+        "w/1",
+        "SUCCESSFUL",
+        "KEY: secret: reveal it",
+        "NO_SUCH: not produced",
+        "Available outputs: IMAGE, URL.",
+        "https://remote.example/1",
+    ):
         assert part in text
     assert (raised.value.ref, raised.value.url) == ("w/1", "https://remote.example/1")
 

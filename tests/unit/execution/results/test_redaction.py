@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.execution.model.snapshot import LogLine
-from airflow_provider.execution.results.redaction import GROUP_FROM, MAX_LINE, clean, forward, looks_secret, tail_without_keys, without_keys
+from airflow_provider.execution.results.redaction import (
+    MAX_LINE_CHARACTERS,
+    MIN_GROUP_LINES,
+    clean,
+    forward,
+    looks_secret,
+    tail_without_keys,
+    without_keys,
+)
 
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SHAPES = {
@@ -81,13 +89,13 @@ def test_nothing_that_steers_a_terminal_or_the_log_view_comes_through(text: str,
 
 @given(st.text(st.characters(codec=None), max_size=300), st.integers(1, 100))
 def test_lines_are_bounded(text: str, limit: int) -> None:
-    assert len(clean(text, limit=limit)) <= limit + len("… (cut; 1000000 characters in all)")
+    assert len(clean(text, limit=limit)) <= limit + len("… (cut; 1000000 characters in total)")
 
 
 def test_a_megabyte_line_is_cut_and_says_so() -> None:
     shown = clean("x" * 1_000_000)
-    assert shown == "x" * MAX_LINE + "… (cut; 1000000 characters in all)"
-    assert clean("x" * MAX_LINE) == "x" * MAX_LINE
+    assert shown == "x" * MAX_LINE_CHARACTERS + "… (cut; 1000000 characters in total)"
+    assert clean("x" * MAX_LINE_CHARACTERS) == "x" * MAX_LINE_CHARACTERS
     assert len(clean("x" * 1_000_000, limit=None)) == 1_000_000
 
 
@@ -122,7 +130,7 @@ def test_given_secrets_of_several_lines_are_hidden() -> None:
 
 def test_a_secret_at_the_edge_of_a_long_line_is_hidden() -> None:
     """Colours take room before they are taken out, so that the place of the cut is no edge of what is shown."""
-    colours = "\x1b[0m" * (MAX_LINE - 3)
+    colours = "\x1b[0m" * (MAX_LINE_CHARACTERS - 3)
     shown = clean(colours + "hunter2-hunter2-hunter2", ["hunter2-hunter2-hunter2"])
     assert "hunter2" not in shown
 
@@ -171,13 +179,13 @@ class Log:
 
 def test_many_lines_of_a_step_are_folded_and_few_are_not() -> None:
     log = Log()
-    many = [LogLine("::endgroup::\x1b[1mTest", f"{number} %s {{x}}") for number in range(GROUP_FROM)]
+    many = [LogLine("::endgroup::\x1b[1mTest", f"{number} %s {{x}}") for number in range(MIN_GROUP_LINES)]
     forward(log, "Buddy", [LogLine("Build", "one"), LogLine("Build", "two %s {x}"), *many, LogLine("Build", "three")])
     assert [text for text, _, _ in log.calls] == [
         "one",
         "two %s {x}",
         "::group::Buddy log: : :endgroup::Test",
-        *[f"{number} %s {{x}}" for number in range(GROUP_FROM)],
+        *[f"{number} %s {{x}}" for number in range(MIN_GROUP_LINES)],
         "::endgroup::",
         "three",
     ]

@@ -17,7 +17,7 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages, Route, send
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
-from airflow_provider.execution.waiting.search import MAX_PAGES, MAX_REJECTED, SKEW, Match, Search, find
+from airflow_provider.execution.waiting.search import MAX_PAGES, MAX_REJECTED_REFS, START_SKEW_SECONDS, Match, Search, find
 from tests.virtual_clock import VirtualClock
 
 NOW = VirtualClock().now()
@@ -144,7 +144,11 @@ def histories(draw: st.DrawFn, least: int = 0) -> list[Run]:
         phase = draw(st.sampled_from([*ENDS, Phase.SUCCEEDED, Phase.FAILED, Phase.RUNNING, Phase.WAITING, Phase.QUEUED]))
         if runs and runs[-1].phase is Phase.QUEUED:  # first in, first out
             phase = Phase.QUEUED
-        start = None if phase is Phase.QUEUED else at + draw(st.sampled_from([0.0, 0.0, SKEW / 2 - 1, -SKEW / 2 + 1]))
+        start = (
+            None
+            if phase is Phase.QUEUED
+            else at + draw(st.sampled_from([0.0, 0.0, START_SKEW_SECONDS / 2 - 1, -START_SKEW_SECONDS / 2 + 1]))
+        )
         finish = start + draw(st.sampled_from([0.0, 50.0, 5_000.0])) if start is not None and phase.ended else None
         runs.append(Run(number, phase, start, finish, draw(st.sampled_from([True, True, False]))))
     return runs
@@ -244,7 +248,7 @@ def test_the_memo_stays_small() -> None:
     remote = Remote([Run(number, start=NOW + number / 100, fits=False) for number in range(1, 1_001)], 50)
     memo: Memo = {}
     look(remote, looking(), memo)
-    assert len(memo["rejected"]) == MAX_REJECTED
+    assert len(memo["rejected"]) == MAX_REJECTED_REFS
 
 
 @pytest.mark.parametrize("match", MATCHES)
@@ -255,7 +259,7 @@ def test_an_endless_history_needs_a_bound(match: Match) -> None:
         assert look(remote, looking(match), {})[0] == runs[-1 if runs[-1].fits else -2].ref
         assert remote.pages <= 2
     else:
-        with pytest.raises(errors.ConfigurationError, match="Give started_after"):
+        with pytest.raises(errors.ConfigurationError, match="Set started_after"):
             look(remote, looking(match), {})
         assert remote.pages == MAX_PAGES
         after = runs[-10].start

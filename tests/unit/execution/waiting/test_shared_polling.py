@@ -27,12 +27,12 @@ from airflow_provider.execution.waiting.shared_polling import (
     DEPTH_SEARCH_SECONDS,
     MAX_FALSE_ALARMS,
     MAX_PAGES,
-    OWN_LOOK_SECONDS,
-    OWN_LOOKS_PER_ROUND,
+    OWN_POLL_SECONDS,
+    OWN_POLLS_PER_ROUND,
     Poller,
-    looks,
+    polls,
 )
-from airflow_provider.execution.waiting.wait import GROWTH, SHORTEST, Watch, WatchPolicy, WatchState
+from airflow_provider.execution.waiting.wait import MIN_POLL_SECONDS, POLL_BACKOFF, Wait, WaitPolicy, WaitState
 from tests import virtual_clock
 from tests.virtual_clock import VirtualClock
 
@@ -219,7 +219,7 @@ class Log:
     warning = info
 
 
-def policy(**given: Any) -> WatchPolicy:
+def policy(**given: Any) -> WaitPolicy:
     return {  # type: ignore[return-value]
         "timeout": 30 * HOUR, "deadline": None, "waiting_timeout": None, "waiting_counts": True, "stop_on_waiting": False,
         "poll_interval": 30.0, "poll_failure_budget": 10 * HOUR, "vanish_grace": 60.0, "start_grace": None, "log_lines": 0, **given,
@@ -232,7 +232,7 @@ def a_sender(conn_id: str = "one") -> AsyncSender:
 
 
 @dataclass
-class Wait:
+class SimulatedWait:
     """One wait, and what came of it."""
 
     ref: str
@@ -250,11 +250,11 @@ class Wait:
     async def follow(self, system: ExecutionAdapter, sender: AsyncSender) -> None:
         await _clock.asleep(self.starts)
         WHO.set(self.ref)
-        state = WatchState(since=_clock.now())
-        watch = Watch(system, self.ref, policy(poll_interval=self.interval, **self.more), state, self.log)
+        state = WaitState(since=_clock.now())
+        wait = Wait(system, self.ref, policy(poll_interval=self.interval, **self.more), state, self.log)
         try:
-            async with aclosing(looks(sender, watch)) as seen:
-                async for self.end in seen:
+            async with aclosing(polls(sender, wait)) as results:
+                async for self.end in results:
                     pass
         except errors.ExecutionApiError as error:
             self.error = error
@@ -268,7 +268,7 @@ class Wait:
             task.cancel()
         await asyncio.gather(task, return_exceptions=self.leaves is not None)
 
-    def looks_of_its_own(self, until: float) -> float:
+    def polls_of_its_own(self, until: float) -> float:
         """How often it would look by its own gaps, at their shortest."""
         age, count = 0.0, 1.0
         while age < until - self.starts:
@@ -277,10 +277,10 @@ class Wait:
         return count
 
     def gap(self, age: float) -> float:
-        return min(max(GROWTH * age, SHORTEST), self.interval)
+        return min(max(POLL_BACKOFF * age, MIN_POLL_SECONDS), self.interval)
 
 
-def follow(remote: Remote, waits: list[Wait]) -> None:
+def follow(remote: Remote, waits: list[SimulatedWait]) -> None:
     """Run all waits to their ends."""
 
     async def work() -> None:
@@ -334,10 +334,10 @@ REMOTES = st.builds(
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> tuple[Remote, list[Wait]]:
+def scenes(draw: st.DrawFn) -> tuple[Remote, list[SimulatedWait]]:
     remote = draw(REMOTES)
     waits = [
-        Wait(
+        SimulatedWait(
             ref,
             starts=draw(st.just(0.0) | st.floats(0, 600)),
             interval=draw(st.sampled_from([5.0, 30.0, 30.0, 300.0])),
@@ -351,7 +351,7 @@ def scenes(draw: st.DrawFn) -> tuple[Remote, list[Wait]]:
 
 @given(scenes())
 @settings(max_examples=80)
-def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[Wait]]) -> None:
+def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[SimulatedWait]]) -> None:
     remote, waits = scene
     follow(remote, waits)
     trouble = sum(outage.seconds + SLOW for outage in remote.outages)
@@ -364,7 +364,7 @@ def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[Wait]
         since = max([wait.starts, *(moment for moment, _ in execution.states if moment <= wait.ended)])
         late = wait.ended - since
         # How long a list may say that there is no news although there is: until the wait looks for itself in any case.
-        untrue = 1.2 * OWN_LOOK_SECONDS + len(waits) / OWN_LOOKS_PER_ROUND * 30 if execution.frozen_at < wait.ended else 0.0
+        untrue = 1.2 * OWN_POLL_SECONDS + len(waits) / OWN_POLLS_PER_ROUND * 30 if execution.frozen_at < wait.ended else 0.0
         bound = 1.1 * wait.gap(wait.ended - wait.starts) + remote.lag + untrue + trouble + 15.0 + 30 * LATENCY
         assert wait.error is None
         if wait.end == "ended":  # as it has read itself, and not before
@@ -383,14 +383,14 @@ def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[Wait]
 
 @given(scenes())
 @settings(max_examples=60)
-def test_requests_are_no_more_than_waits_alone_would_send_and_a_few_pages(scene: tuple[Remote, list[Wait]]) -> None:
+def test_requests_are_no_more_than_waits_alone_would_send_and_a_few_pages(scene: tuple[Remote, list[SimulatedWait]]) -> None:
     remote, waits = scene
     follow(remote, waits)
     last = max(wait.ended or wait.starts + (wait.leaves or 0.0) for wait in waits)
     allowed = 0.0
     for wait in waits:
         until = wait.ended or wait.starts + (wait.leaves or 0.0)
-        alone = wait.looks_of_its_own(until)
+        alone = wait.polls_of_its_own(until)
         news = len(remote.executions[wait.ref].states) + len(remote.outages)
         assert sum(ref == wait.ref for _, ref in remote.reads) <= (MAX_FALSE_ALARMS + 1) * (alone + news)
         allowed += alone
@@ -416,24 +416,24 @@ def first_pages(remote: Remote) -> int:
 
 def test_one_request_a_round_answers_for_all() -> None:
     remote = Remote(running(*[2 * HOUR] * 50))
-    waits = [Wait(ref, interval=30.0) for ref in remote.executions]
+    waits = [SimulatedWait(ref, interval=30.0) for ref in remote.executions]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 50
-    alone = waits[0].looks_of_its_own(2 * HOUR)
+    alone = waits[0].polls_of_its_own(2 * HOUR)
     assert len(remote.pages) <= alone + 5
     # At first, at the end, and now and then, since a list need not show all that there is to know.
-    assert len(remote.reads) <= 50 * (2 + 2 * HOUR / OWN_LOOK_SECONDS / 0.8)
+    assert len(remote.reads) <= 50 * (2 + 2 * HOUR / OWN_POLL_SECONDS / 0.8)
 
 
 def test_a_lone_wait_looks_for_itself() -> None:
     remote = Remote(running(HOUR))
-    follow(remote, [Wait("0")])
+    follow(remote, [SimulatedWait("0")])
     assert remote.pages == []
 
 
 def test_a_wait_that_is_left_alone_looks_for_itself() -> None:
     remote = Remote(running(600.0, 2 * HOUR))
-    follow(remote, [Wait("0"), Wait("1")])
+    follow(remote, [SimulatedWait("0"), SimulatedWait("1")])
     assert max(moment for moment, _ in remote.pages) <= 600.0 + 35.0
 
 
@@ -442,16 +442,16 @@ def test_waits_that_the_list_does_not_show_ask_for_no_list() -> None:
     remote = Remote(
         running(*[end] * 2) | {str(n): Execution(str(n), [(0.0, Phase.RUNNING), (end, Phase.FAILED)], True) for n in range(2, 40)}
     )
-    waits = [Wait(ref, starts=0.7 * int(ref)) for ref in remote.executions]
+    waits = [SimulatedWait(ref, starts=0.7 * int(ref)) for ref in remote.executions]
     follow(remote, waits)
-    alone = waits[0].looks_of_its_own(end)
+    alone = waits[0].polls_of_its_own(end)
     assert first_pages(remote) <= alone + end / DEPTH_SEARCH_SECONDS + 10
     assert len(remote.reads) <= 40 * (alone + 3)
 
 
 def test_a_list_that_shows_no_wait_is_left_alone() -> None:
     remote = Remote(running(*[HOUR] * 20, hidden=True), page=10)
-    follow(remote, [Wait(ref) for ref in remote.executions])
+    follow(remote, [SimulatedWait(ref) for ref in remote.executions])
     assert len(remote.pages) <= 10
 
 
@@ -459,7 +459,7 @@ def test_pages_are_read_as_far_as_they_save_requests() -> None:
     others = {f"other{n}": Execution(f"other{n}", [(0.0, Phase.RUNNING)]) for n in range(40)}
     remote = Remote(running(*[HOUR] * 20) | others | running(*[HOUR] * 20) | {"last": running(HOUR)["0"]}, page=10)
     remote.executions["last"].ref = "last"  # on the seventh page, where no other is
-    waits = [Wait(str(n)) for n in range(20)] + [Wait("last")]
+    waits = [SimulatedWait(str(n)) for n in range(20)] + [SimulatedWait("last")]
     follow(remote, waits)
     deep = [moment for moment, number in remote.pages if number > 1]
     assert all(number < 7 for _, number in remote.pages)
@@ -471,7 +471,7 @@ def test_further_pages_that_save_nothing_are_read_by_searches_only() -> None:
     others = {f"other{n}": Execution(f"other{n}", [(0.0, Phase.RUNNING)]) for n in range(40)}
     far = {f"far{n}": Execution(f"far{n}", [(0.0, Phase.RUNNING), (HOUR, Phase.SUCCEEDED)]) for n in range(3)}
     remote = Remote(running(*[HOUR] * 20) | others | far, page=10)
-    follow(remote, [Wait(ref) for ref in remote.executions if ref not in others])
+    follow(remote, [SimulatedWait(ref) for ref in remote.executions if ref not in others])
     first, second, *further = (sum(page == number for _, page in remote.pages) for number in range(7))
     assert first == second
     assert len(set(further)) == 1
@@ -481,7 +481,7 @@ def test_further_pages_that_save_nothing_are_read_by_searches_only() -> None:
 def test_many_that_come_at_once_are_looked_for_on_further_pages_soon() -> None:
     """Not by the next search only, that is a minute later: until then, each would ask for itself."""
     remote = Remote(running(*[600.0] * 300), page=30)
-    follow(remote, [Wait(ref, starts=0.0 if int(ref) < 60 else 15.0) for ref in remote.executions])
+    follow(remote, [SimulatedWait(ref, starts=0.0 if int(ref) < 60 else 15.0) for ref in remote.executions])
     assert sum(45.0 <= moment < 0.9 * DEPTH_SEARCH_SECONDS for moment, _ in remote.reads) < MAX_PAGES
 
 
@@ -490,13 +490,13 @@ def test_few_that_no_page_shows_are_not_searched_for_in_every_round() -> None:
     others = {f"other{n}": Execution(f"other{n}", [(0.0, Phase.RUNNING)]) for n in range(300)}
     hidden = {str(n): Execution(str(n), [(0.0, Phase.RUNNING), (end, Phase.SUCCEEDED)], True) for n in range(20, 50)}
     remote = Remote(running(*[end] * 20) | hidden | others, page=15)
-    follow(remote, [Wait(str(n)) for n in range(50)])
+    follow(remote, [SimulatedWait(str(n)) for n in range(50)])
     assert sum(number > 1 for _, number in remote.pages) <= MAX_PAGES * (end / DEPTH_SEARCH_SECONDS + 1)
 
 
 def test_an_execution_that_is_shown_twice_has_news_if_either_says_so() -> None:
     remote = Remote(running(*[1_000.0] * 5), twice=1.0)
-    waits = [Wait(ref) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions]
     shown = remote.shown
     remote.shown = lambda: [*shown(), *(Glance(ref, "RUNNING", "run 0") for ref in remote.executions)]  # type: ignore[method-assign]
     follow(remote, waits)
@@ -507,21 +507,21 @@ def test_a_list_that_is_wrong_about_an_execution_is_not_believed_for_long() -> N
     """Else each of the others' rounds would have it looked at; so only some do, behind each look of its own."""
     remote = Remote(running(HOUR, HOUR) | {"2": Execution("2", [(0.0, Phase.QUEUED), (2.0, Phase.RUNNING), (HOUR, Phase.SUCCEEDED)])})
     remote.executions["2"].frozen_at = 1.0
-    waits = [Wait("0", interval=10.0), Wait("1", interval=10.0), Wait("2", starts=5.0, interval=600.0)]
+    waits = [SimulatedWait("0", interval=10.0), SimulatedWait("1", interval=10.0), SimulatedWait("2", starts=5.0, interval=600.0)]
     follow(remote, waits)
-    assert sum(ref == "2" for _, ref in remote.reads) <= (1 + MAX_FALSE_ALARMS) * waits[2].looks_of_its_own(HOUR)
+    assert sum(ref == "2" for _, ref in remote.reads) <= (1 + MAX_FALSE_ALARMS) * waits[2].polls_of_its_own(HOUR)
 
 
 def test_a_list_that_is_refused_ends_no_wait() -> None:
     remote = Remote(running(*[1_000.0] * 5), outages=[Outage(0.0, HOUR, "401", "list")])
-    waits = [Wait(ref) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions]
     follow(remote, waits)
     assert [(wait.end, wait.error) for wait in waits] == [("ended", None)] * 5
 
 
 def test_a_login_that_is_refused_ends_each_wait_by_its_own_look() -> None:
     remote = Remote(running(*[1_000.0] * 5), outages=[Outage(300.0, HOUR, "401", "all")])
-    waits = [Wait(ref) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions]
     follow(remote, waits)
     assert all(isinstance(wait.error, errors.Unauthorized) for wait in waits)
 
@@ -530,12 +530,12 @@ def test_a_login_that_is_refused_ends_each_wait_by_its_own_look() -> None:
 def test_while_nobody_is_answered_few_ask(kind: str) -> None:
     outage = Outage(1_000.0, 500.0, kind, "all")
     remote = Remote(running(*[2_000.0] * 100), outages=[outage])
-    waits = [Wait(ref) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions]
     follow(remote, waits)
     assert all(wait.end == "ended" and wait.ended <= 2_040.0 for wait in waits)
     rounds = 500.0 / 25.0
     meanwhile = sum(1_000.0 <= moment < 1_500.0 for moment, _ in remote.reads)
-    assert meanwhile <= OWN_LOOKS_PER_ROUND * 2 * rounds
+    assert meanwhile <= OWN_POLLS_PER_ROUND * 2 * rounds
     assert all(any(kind in line for line in wait.log.said) for wait in waits), "each wait says what keeps it waiting"
     afterwards = sum(1_500.0 <= moment < 1_990.0 for moment, _ in remote.reads)
     assert afterwards <= (0 if kind == "429" else 100) + 100
@@ -544,7 +544,7 @@ def test_while_nobody_is_answered_few_ask(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["refused", "500", "timeout"])
 def test_trouble_that_passed_does_not_count_any_longer(kind: str) -> None:
     remote = Remote(running(*[6_000.0] * 10), outages=[Outage(1_000.0, 450.0, kind, "all"), Outage(3_000.0, 450.0, kind, "all")])
-    waits = [Wait(ref, more={"poll_failure_budget": 600.0}) for ref in remote.executions]
+    waits = [SimulatedWait(ref, more={"poll_failure_budget": 600.0}) for ref in remote.executions]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 10
     assert all(sum("answers again" in line for line in wait.log.said) == 2 for wait in waits)
@@ -552,7 +552,7 @@ def test_trouble_that_passed_does_not_count_any_longer(kind: str) -> None:
 
 def test_who_is_not_answered_for_too_long_gives_up() -> None:
     remote = Remote(running(*[HOUR] * 10), outages=[Outage(1_000.0, HOUR, "refused", "all")])
-    waits = [Wait(ref, more={"poll_failure_budget": 600.0}) for ref in remote.executions]
+    waits = [SimulatedWait(ref, more={"poll_failure_budget": 600.0}) for ref in remote.executions]
     follow(remote, waits)
     assert all(wait.end == "unreachable" and 1_600.0 <= wait.ended <= 1_700.0 for wait in waits)
 
@@ -560,20 +560,20 @@ def test_who_is_not_answered_for_too_long_gives_up() -> None:
 @pytest.mark.parametrize("kind", sorted(ERRORS))
 def test_a_list_that_fails_is_read_again_some_time_later(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     remote = Remote(running(*[4 * HOUR] * 20), outages=[Outage(100.0, 900.0, kind, "list")])
-    waits = [Wait(ref) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 20
     meanwhile = [ref for moment, ref in remote.reads if 200.0 <= moment <= 1_000.0]
     assert set(meanwhile) == set(remote.executions), "waits looked for themselves"
     again = [moment for moment, _ in remote.pages if moment > 1_000.0]
     assert min(again) <= 1_700.0
-    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 20 * (1 + 3.5 * HOUR / OWN_LOOK_SECONDS / 0.8)
+    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 20 * (1 + 3.5 * HOUR / OWN_POLL_SECONDS / 0.8)
     assert len(caplog.records) == (2 if kind == "bug" else 0)
 
 
 def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_may_be_late() -> None:
     remote = Remote(running(*[400.0] * 20), outages=[Outage(100.0, HOUR, "timeout", "list", unanswered=HOUR)])
-    waits = [Wait(ref) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 20
     assert max(wait.ended for wait in waits) <= 400.0 + 30.0 + 2 * 33.0
@@ -581,7 +581,7 @@ def test_a_list_that_hangs_holds_its_waits_no_longer_than_a_look_of_their_own_ma
 
 def test_a_round_that_breaks_ends_no_wait(caplog: pytest.LogCaptureFixture) -> None:
     remote = Remote(running(*[4 * HOUR] * 20), poisoned=(100.0, 1_000.0))
-    waits = [Wait(ref) for ref in remote.executions] + [Wait(ref, starts=400.0) for ref in remote.executions]
+    waits = [SimulatedWait(ref) for ref in remote.executions] + [SimulatedWait(ref, starts=400.0) for ref in remote.executions]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 40
     assert max(wait.ended for wait in waits) <= 4 * HOUR + 35.0
@@ -589,7 +589,7 @@ def test_a_round_that_breaks_ends_no_wait(caplog: pytest.LogCaptureFixture) -> N
     assert set(meanwhile) == set(remote.executions), "waits looked for themselves"
     assert len(meanwhile) <= 40 * 800.0 / 20.0, "no more often than each alone would"
     assert any(moment > 1_000.0 for moment, _ in remote.pages)
-    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 40 * (1 + 3.5 * HOUR / OWN_LOOK_SECONDS / 0.8)
+    assert sum(moment > 2_000.0 for moment, _ in remote.reads) <= 40 * (1 + 3.5 * HOUR / OWN_POLL_SECONDS / 0.8)
     assert caplog.records
     assert all("is started again" in record.message for record in caplog.records)
 
@@ -601,7 +601,7 @@ def test_a_deadline_is_kept_whatever_the_list_does(trouble: str) -> None:
         remote.outages.append(Outage(100.0, HOUR, "timeout", "list", unanswered=HOUR))
     else:
         remote.poisoned = (100.0, HOUR)
-    waits = [Wait(ref, more={"timeout": 140.0 + number}) for number, ref in enumerate(remote.executions)]
+    waits = [SimulatedWait(ref, more={"timeout": 140.0 + number}) for number, ref in enumerate(remote.executions)]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["timeout"] * 20
     assert max(wait.ended - wait.more["timeout"] for wait in waits) <= 2 * LATENCY
@@ -610,18 +610,18 @@ def test_a_deadline_is_kept_whatever_the_list_does(trouble: str) -> None:
 def test_each_wait_is_told_of_a_refusal_by_an_error_of_its_own() -> None:
     told: list[Exception] = []
 
-    class Told(Watch):
-        def look(self, error: errors.ExecutionApiError | None = None) -> Any:
+    class Told(Wait):
+        def poll(self, error: errors.ExecutionApiError | None = None) -> Any:
             told.extend([error] if error is not None else [])
-            return super().look(error)
+            return super().poll(error)
 
     async def work() -> None:
         sender, system = a_sender(), Model(Remote(running(*[500.0] * 20), outages=[Outage(100.0, 200.0, "refused", "all")]))
 
         async def follow(ref: str) -> None:
-            watch = Told(system, ref, policy(), WatchState(since=_clock.now()), Log())
-            async with aclosing(looks(sender, watch)) as seen:
-                async for _ in seen:
+            wait = Told(system, ref, policy(), WaitState(since=_clock.now()), Log())
+            async with aclosing(polls(sender, wait)) as results:
+                async for _ in results:
                     pass
 
         await asyncio.gather(*map(follow, system.remote.executions))
@@ -636,7 +636,7 @@ def test_a_list_that_fails_affects_its_own_waits_only() -> None:
 
     async def work() -> None:
         sender = a_sender()
-        waits = [(Wait(ref), Model(remote, scope)) for remote, scope in ((sound, "a"), (broken, "b")) for ref in remote.executions]
+        waits = [(SimulatedWait(ref), Model(remote, scope)) for remote, scope in ((sound, "a"), (broken, "b")) for ref in remote.executions]
         await asyncio.gather(*(wait.run(system, sender) for wait, system in waits))
         assert [wait.end for wait, _ in waits] == ["ended"] * 40
 
@@ -647,7 +647,7 @@ def test_a_list_that_fails_affects_its_own_waits_only() -> None:
 
 def test_a_poller_comes_again_after_its_last_wait() -> None:
     remote = Remote(running(300.0, 300.0, 2_000.0, 2_000.0))
-    waits = [Wait("0"), Wait("1"), Wait("2", starts=1_000.0), Wait("3", starts=1_000.0)]
+    waits = [SimulatedWait("0"), SimulatedWait("1"), SimulatedWait("2", starts=1_000.0), SimulatedWait("3", starts=1_000.0)]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 4
     moments = [moment for moment, _ in remote.pages]
@@ -658,7 +658,7 @@ def test_a_poller_comes_again_after_its_last_wait() -> None:
 
 def test_who_was_first_may_leave_first() -> None:
     remote = Remote(running(*[2_000.0] * 4))
-    waits = [Wait("0", leaves=50.0), *(Wait(str(number), starts=1.0) for number in range(1, 4))]
+    waits = [SimulatedWait("0", leaves=50.0), *(SimulatedWait(str(number), starts=1.0) for number in range(1, 4))]
     follow(remote, waits)
     assert [wait.end for wait in waits[1:]] == ["ended"] * 3
     assert max(moment for moment, _ in remote.pages) > 1_900.0
@@ -677,7 +677,7 @@ def test_a_poller_goes_by_a_sender_that_its_waits_hold_open() -> None:
 
     async def work() -> None:
         first, second = (Closing(a_sender().endpoint, None) for _ in range(2))  # type: ignore[arg-type]
-        waits = [Wait("0"), Wait("1", starts=1.0), Wait("2", starts=1.0)]
+        waits = [SimulatedWait("0"), SimulatedWait("1", starts=1.0), SimulatedWait("2", starts=1.0)]
         others = [asyncio.create_task(wait.run(Model(remote), second)) for wait in waits[1:]]
         await waits[0].run(Model(remote), first)
         closed.append(first)
@@ -692,7 +692,9 @@ def test_connections_and_event_loops_do_not_share() -> None:
     remote = Remote(running(HOUR, HOUR))
 
     async def work() -> None:
-        await asyncio.gather(*(Wait(ref).run(Model(remote), a_sender(conn_id)) for ref, conn_id in zip("01", ("one", "two"), strict=True)))
+        await asyncio.gather(
+            *(SimulatedWait(ref).run(Model(remote), a_sender(conn_id)) for ref, conn_id in zip("01", ("one", "two"), strict=True))
+        )
 
     run(work())
     assert remote.pages == []
@@ -701,7 +703,7 @@ def test_connections_and_event_loops_do_not_share() -> None:
 def test_who_must_see_gates_or_shows_a_log_looks_for_itself() -> None:
     for more in ({"stop_on_waiting": True}, {"waiting_timeout": 60.0}, {"waiting_timeout": 60.0, "waiting_counts": False}):
         remote = Remote(running(HOUR, HOUR))
-        waits = [Wait(ref, more=more) for ref in remote.executions]
+        waits = [SimulatedWait(ref, more=more) for ref in remote.executions]
         follow(remote, waits)
         assert [wait.end for wait in waits] == ["ended"] * 2
         assert remote.pages == [], more
@@ -716,12 +718,14 @@ def test_a_gate_that_only_a_look_shows_is_seen_in_time() -> None:
         (3_100.0, Phase.SUCCEEDED),
     ]
     remote = Remote({ref: Execution(ref, states, frozen_at=300.0) for ref in "01"})
-    waits = [Wait(ref, more={"waiting_counts": False, "timeout": 900.0}) for ref in "01"]
+    waits = [SimulatedWait(ref, more={"waiting_counts": False, "timeout": 900.0}) for ref in "01"]
     follow(remote, waits)
     assert [wait.end for wait in waits] == ["ended"] * 2
 
 
 def test_the_log_of_other_code_stays_clean(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    follow(Remote(running(*[600.0] * 5), outages=[Outage(100.0, 200.0, "500", "list")]), [Wait(str(number)) for number in range(5)])
+    follow(
+        Remote(running(*[600.0] * 5), outages=[Outage(100.0, 200.0, "500", "list")]), [SimulatedWait(str(number)) for number in range(5)]
+    )
     assert [record for record in caplog.records if record.name != "asyncio"] == []

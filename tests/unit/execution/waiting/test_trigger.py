@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution.waiting.trigger import ExecutionTrigger
-from airflow_provider.execution.waiting.wait import WatchPolicy, WatchState
+from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 from tests.harness import TaskRun
 from tests.integration.systems import BuddySystem
 from tests.virtual_clock import VirtualClock
@@ -21,9 +21,9 @@ from tests.virtual_clock import VirtualClock
 HOOK = "airflow_provider.buddy.hook:BuddyHook"
 SECONDS = st.floats(0, 1e9)
 NAMES = st.none() | st.text(max_size=20)
-POLICIES = st.from_type(WatchPolicy).filter(lambda policy: all(value == value and abs(value or 0) < 1e308 for value in policy.values()))  # type: ignore[operator]
+POLICIES = st.from_type(WaitPolicy).filter(lambda policy: all(value == value and abs(value or 0) < 1e308 for value in policy.values()))  # type: ignore[operator]
 STATES = st.builds(
-    WatchState, since=SECONDS, waited=SECONDS, waiting_since=st.none() | SECONDS, status=st.text(), problem=NAMES,
+    WaitState, since=SECONDS, waited=SECONDS, waiting_since=st.none() | SECONDS, status=st.text(), problem=NAMES,
     cursor=st.dictionaries(st.text(max_size=24), st.integers(0, 10**9)), forwarded=st.integers(0, 10**6), ended_before=st.booleans(),
 )  # fmt: skip
 SEARCHES = st.fixed_dictionaries({
@@ -34,7 +34,7 @@ KWARGS = st.fixed_dictionaries({
     "hook": st.just(HOOK),
     "hook_arguments": st.fixed_dictionaries({"buddy_conn_id": st.text(), "workspace": NAMES, "project": NAMES}),
     "view": st.dictionaries(st.text(), NAMES), "ref": NAMES, "search": st.none() | SEARCHES, "link_key": st.text(),
-    "url": NAMES, "policy": POLICIES, "state": STATES.map(WatchState.dump), "cancel_on_kill": st.booleans(),
+    "url": NAMES, "policy": POLICIES, "state": STATES.map(WaitState.dump), "cancel_on_kill": st.booleans(),
     "not_before": st.floats(0, 4e9),
 })  # fmt: skip
 

@@ -16,7 +16,7 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Sleep
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot
-from airflow_provider.execution.waiting.wait import HEARTBEAT, MAX_WAITING, Watch, WatchPolicy, WatchState
+from airflow_provider.execution.waiting.wait import HEARTBEAT_SECONDS, MAX_WAITING_SECONDS, Wait, WaitPolicy, WaitState
 from tests.virtual_clock import VirtualClock
 
 REF = "w/1"
@@ -80,14 +80,14 @@ class Log:
 
 
 class Bench:
-    """A watch on a clock of its own."""
+    """A wait on a clock of its own."""
 
-    def __init__(self, *answers: Snapshot | Exception, state: WatchState | None = None, **policy: Any) -> None:
+    def __init__(self, *answers: Snapshot | Exception, state: WaitState | None = None, **policy: Any) -> None:
         self.clock = VirtualClock(1_000_000.0)
         self.system = Scripted(*answers)
         self.log = Log()
-        self.state = state or WatchState(since=self.clock.now())
-        self.policy: WatchPolicy = {
+        self.state = state or WaitState(since=self.clock.now())
+        self.policy: WaitPolicy = {
             "timeout": 1_000.0,
             "waiting_timeout": None,
             "waiting_counts": False,
@@ -99,12 +99,12 @@ class Bench:
         }
         self.policy.update(policy)  # type: ignore[typeddict-item]
         with _clock.use(self.clock.local):
-            self.watch = Watch(self.system, REF, self.policy, self.state, self.log)
+            self.wait = Wait(self.system, REF, self.policy, self.state, self.log)
 
     def look(self, after: float = 0.0) -> str | None:
         """Look once, ``after`` seconds; the flow is driven by hand."""
         self.clock.advance(after)
-        flow = self.watch.look()
+        flow = self.wait.poll()
         with _clock.use(self.clock.local):
             try:
                 while True:
@@ -114,7 +114,7 @@ class Bench:
 
     def gap(self) -> float:
         with _clock.use(self.clock.local):
-            return self.watch.gap()
+            return self.wait.gap()
 
 
 # Ends
@@ -126,8 +126,8 @@ def test_only_ended_phases_end_the_wait(phase: Phase) -> None:
     assert phase.ended == ended
     bench = Bench(snapshot(phase))
     assert bench.look() == ("ended" if ended else None)
-    assert bench.watch.snapshot is not None
-    assert bench.watch.snapshot.phase is phase
+    assert bench.wait.snapshot is not None
+    assert bench.wait.snapshot.phase is phase
 
 
 @pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.RUNNING, Phase.STOPPING, Phase.UNKNOWN])
@@ -176,7 +176,7 @@ def test_a_person_that_never_comes_does_not_pass_the_operators_timeout() -> None
     bench = Bench(snapshot(Phase.WAITING), timeout=100.0)
     assert bench.look() is None
     assert [bench.look(60_000.0) for _ in range(10)] == [None] * 10
-    assert bench.look(MAX_WAITING - 600_000.0 - 1) is None
+    assert bench.look(MAX_WAITING_SECONDS - 600_000.0 - 1) is None
     assert bench.look(1.0) == "waiting_timeout"
 
 
@@ -217,7 +217,7 @@ def test_poll_errors_have_a_budget_of_their_own(problem: Exception) -> None:
     bench = Bench(snapshot(), problem)
     assert [bench.look(), bench.look(10.0), bench.look(99.0), bench.look(1.0)] == [None, None, None, "unreachable"]
     assert bench.state.problem == str(problem)
-    assert len(bench.log.of("warning", "The execution goes on; the wait too.")) == 3
+    assert len(bench.log.of("warning", "The execution continues, and so does the wait.")) == 3
 
 
 def test_an_answer_renews_the_budget() -> None:
@@ -344,7 +344,7 @@ def test_a_change_is_said_once() -> None:
 
 def test_a_wait_without_news_says_so_now_and_then() -> None:
     bench = Bench(snapshot(), timeout=1e6)
-    for _ in range(int(HEARTBEAT) + 100):
+    for _ in range(int(HEARTBEAT_SECONDS) + 100):
         bench.look(2.0)
     assert len(bench.log.of("info", "is still RUNNING")) == 2
 
@@ -354,7 +354,7 @@ def test_an_unknown_status_is_warned_of_once() -> None:
     for _ in range(5):
         assert bench.look(1.0) is None
     assert bench.log.of("warning", "does not know") == [
-        f"Scripted execution {REF} has a status that this version does not know: 'HIBERNATING'. Waiting on."
+        f"Scripted execution {REF} has a status that this version does not know: 'HIBERNATING'. Still waiting."
     ]
 
 
@@ -376,7 +376,7 @@ def test_a_revived_execution_is_followed_and_said() -> None:
 def test_a_revival_is_noticed_by_the_next_triggerer_too() -> None:
     before = Bench(snapshot(Phase.FAILED))
     before.look()
-    after = Bench(snapshot(), state=WatchState.load(json.loads(json.dumps(before.state.dump()))))
+    after = Bench(snapshot(), state=WaitState.load(json.loads(json.dumps(before.state.dump()))))
     after.look()
     assert after.log.of("warning", "somebody revived it")
 
@@ -422,7 +422,7 @@ def test_a_log_that_can_not_be_read_does_not_disturb_the_wait() -> None:
     bench = Bench(snapshot(), snapshot(), snapshot(Phase.SUCCEEDED))
     bench.system.lines = [errors.Forbidden("no logs for you"), errors.ServerError("500")]
     assert [bench.look(), bench.look(1.0), bench.look(1.0)] == [None, None, "ended"]
-    assert len(bench.log.of("warning", "The remote log can't be read for now")) == 1
+    assert len(bench.log.of("warning", "The remote log can't be read at the moment")) == 1
     assert bench.state.failing_since is None
 
 
@@ -430,7 +430,7 @@ def test_a_log_that_can_not_be_read_does_not_disturb_the_wait() -> None:
 
 TIMES = st.floats(allow_nan=False, allow_infinity=False)
 STATES = st.builds(
-    WatchState,
+    WaitState,
     since=TIMES,
     waited=TIMES,
     waiting_since=st.none() | TIMES,
@@ -445,14 +445,14 @@ STATES = st.builds(
 )
 
 
-@given(STATES, st.dictionaries(st.text().filter(lambda name: name not in WatchState.__dataclass_fields__), st.integers()))
-def test_a_state_survives_the_way_through_json(state: WatchState, unknown: dict[str, int]) -> None:
+@given(STATES, st.dictionaries(st.text().filter(lambda name: name not in WaitState.__dataclass_fields__), st.integers()))
+def test_a_state_survives_the_way_through_json(state: WaitState, unknown: dict[str, int]) -> None:
     stored = json.loads(json.dumps({**state.dump(), **unknown}))
-    assert WatchState.load(stored) == state
+    assert WaitState.load(stored) == state
 
 
 @given(STATES)
-def test_a_dumped_state_is_a_copy(state: WatchState) -> None:
+def test_a_dumped_state_is_a_copy(state: WaitState) -> None:
     dumped = state.dump()
     dumped["cursor"]["another"] = 1
     assert "another" not in state.cursor or state.cursor["another"] == 1
@@ -461,9 +461,9 @@ def test_a_dumped_state_is_a_copy(state: WatchState) -> None:
 
 @pytest.mark.parametrize("stored", [None, [], "text", 5, {}, {"unknown": 1}], ids=repr)
 def test_what_is_no_state_is_a_fresh_wait(stored: Any) -> None:
-    state = WatchState.load(stored)
+    state = WaitState.load(stored)
     assert state.since > 1e9
-    assert state == WatchState(since=state.since)
+    assert state == WaitState(since=state.since)
 
 
 def test_a_wait_goes_on_where_another_triggerer_left_it() -> None:
@@ -471,7 +471,7 @@ def test_a_wait_goes_on_where_another_triggerer_left_it() -> None:
     one = Bench(running, waiting, timeout=100.0)
     one.look()
     one.look(50.0)
-    state = WatchState.load(json.loads(json.dumps(one.state.dump())))
+    state = WaitState.load(json.loads(json.dumps(one.state.dump())))
     other = Bench(waiting, running, running, state=state, timeout=100.0)
     assert other.look(150.0) is None
     assert not other.log.of("warning", "waits for a person")
@@ -484,7 +484,7 @@ def test_a_wait_goes_on_where_another_triggerer_left_it() -> None:
 def test_budget_and_grace_go_on_in_another_triggerer(make: Callable[[], Bench]) -> None:
     one, other = make(), make()
     one.look()
-    other.watch.state = WatchState.load(json.loads(json.dumps(one.state.dump())))
+    other.wait.state = WaitState.load(json.loads(json.dumps(one.state.dump())))
     assert other.look(200.0) in ("unreachable", "vanished")
 
 
@@ -514,7 +514,7 @@ ANSWERS = st.sampled_from(
         errors.NotFound("gone"), errors.ServerError("busy"), errors.RateLimited("slow", retry_after=20.0),
     ]
 )  # fmt: skip
-LOOKS = st.lists(st.tuples(ANSWERS, st.sampled_from([1.0, 30.0, 30.0, 90.0, HEARTBEAT])), min_size=1, max_size=12)
+LOOKS = st.lists(st.tuples(ANSWERS, st.sampled_from([1.0, 30.0, 30.0, 90.0, HEARTBEAT_SECONDS])), min_size=1, max_size=12)
 POLICIES = st.fixed_dictionaries(
     {
         "log_lines": st.sampled_from([0, 0, 3]), "stop_on_waiting": st.booleans(), "waiting_counts": st.booleans(),
@@ -527,11 +527,11 @@ POLICIES = st.fixed_dictionaries(
 def test_a_wait_that_knows_answers_again_goes_as_one_that_reads_them_all(looks: list[tuple[Any, float]], policy: dict[str, Any]) -> None:
     def course(kind: type[Scripted]) -> tuple[list[Any], Bench]:
         bench = Bench(*(answer for answer, _ in looks), **policy)
-        bench.system = bench.watch.system = kind(*bench.system.answers)
+        bench.system = bench.wait.system = kind(*bench.system.answers)
         bench.system.lines = [LogLine("Build", f"line {number}") for number in range(5)]
         steps = []
         for _, gap in looks:
-            steps.append((bench.look(gap), bench.state.dump(), bench.watch.known))
+            steps.append((bench.look(gap), bench.state.dump(), bench.wait.last_read))
             if steps[-1][0] == "ended":
                 break
         return steps, bench
@@ -543,7 +543,7 @@ def test_a_wait_that_knows_answers_again_goes_as_one_that_reads_them_all(looks: 
 
 def test_the_same_answer_once_more_is_not_read() -> None:
     bench = Bench(snapshot(), log_lines=0)
-    bench.system = bench.watch.system = system = Recognising(snapshot())
+    bench.system = bench.wait.system = system = Recognising(snapshot())
     for _ in range(10):
         assert bench.look(30.0) is None
     assert system.known == 9
