@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider.execution.http.hook import ExecutionHook
     from airflow_provider.execution.waiting.completion import Completion
     from airflow_provider.execution.waiting.search import Search
     from airflow_provider.execution.waiting.wait import WaitPolicy
@@ -35,6 +36,10 @@ class TriggererWait:
 
 class PortableSensor(Protocol):
     """A sensor that can start and end in the triggerer."""
+
+    @property
+    def hook(self) -> ExecutionHook:
+        """The hook of its connection."""
 
     def wait_in_triggerer(self, context: Context) -> TriggererWait:
         """What to wait for, and how to complete the task."""

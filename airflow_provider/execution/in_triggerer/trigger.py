@@ -19,7 +19,7 @@ from airflow_provider.execution.waiting.wait import WaitState
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.hook import ExecutionHook
-    from airflow_provider.execution.in_triggerer.portable_sensor import TriggererWait
+    from airflow_provider.execution.in_triggerer.portable_sensor import PortableSensor, TriggererWait
     from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import Outcome
@@ -76,17 +76,17 @@ class StartedExecutionTrigger(BaseTrigger):
         if ti.try_number > 1:
             raise NotPortable("only a worker can read the notes of earlier attempts, and tell a retry from a clear")
         sensor = await asyncio.to_thread(self._make, ti)
-        await sensor.completion.hook.aopen()
-        return await asyncio.to_thread(_Wait, sensor, ti, self._deferred_at())
+        await sensor.hook.aopen()  # here, since it would hold a thread while Airflow answers
+        context: Any = {"ti": ti}
+        return await asyncio.to_thread(lambda: _Wait(sensor.wait_in_triggerer(context), ti, self._deferred_at()))
 
-    def _make(self, ti: Any) -> TriggererWait:
+    def _make(self, ti: Any) -> PortableSensor:
         """Rebuild the sensor. For a thread: it imports modules, and templates may send requests to Airflow."""
         import airflow_provider.execution.http.senders  # noqa: F401
 
         # Only workers tell Airflow how many tasks are mapped over a result.
         self.ends_here = self.ends_here and next(ti.task.iter_mapped_dependants(), None) is None
-        context: Any = {"ti": ti}
-        return unpack(self.packed, ti).wait_in_triggerer(context)
+        return unpack(self.packed, ti)
 
     def _deferred_at(self) -> float:
         """Start of the wait in epoch seconds; the same in a second triggerer."""
@@ -130,6 +130,8 @@ class StartedExecutionTrigger(BaseTrigger):
         elif wait.sensor.do_xcom_push:
             xcoms["return_value"] = ending.result
         await set_xcoms(ti, xcoms)
+        if not outcome.skip:
+            wait.sensor.completion.log_success(snapshot, outcome)
         return event
 
 

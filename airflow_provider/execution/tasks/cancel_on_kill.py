@@ -46,11 +46,12 @@ class CancelOnKill:
     :param attempt: knows the execution.
     :param hook: hook of the task's connection.
     :param log: the task's structured logger.
-    :param cancels: whether the execution may be cancelled; otherwise only the marker for the next attempt is left.
+    :param cancels: whether the execution may be cancelled; otherwise only the next attempt is told.
+    :param interrupted: whether the worker was told to stop before.
     """
 
-    def __init__(self, attempt: Attempt, hook: ExecutionHook, log: Any, *, cancels: bool) -> None:
-        self.interrupted = False
+    def __init__(self, attempt: Attempt, hook: ExecutionHook, log: Any, *, cancels: bool, interrupted: bool = False) -> None:
+        self.interrupted = interrupted
         """Whether the worker was told to stop."""
         self.unanswered: Unanswered | None = None
         self._attempt, self._hook, self._log, self._cancels = attempt, hook, log, cancels
@@ -85,9 +86,10 @@ class CancelOnKill:
         until = _clock.monotonic() + duration
         while True:
             if self.interrupted:
+                doing = f"waited for execution {self._attempt.ref}" if self._attempt.ref else "started an execution, or looked for one"
                 raise ExecutionInterrupted(
-                    f"The worker was told to stop while it waited for execution {self._attempt.ref}. If the task was not ended by a "
-                    "person, the execution continues, and a retry re-attaches to it.",
+                    f"The worker was told to stop while it {doing}. If the task was not ended by a person, an execution that was started "
+                    "continues, and a retry re-attaches to it.",
                     ref=self._attempt.ref,
                     url=self._attempt.url,
                 )
@@ -137,6 +139,7 @@ class CancelOnKill:
                 ref = attempt.ref or self._unanswered_ref(sender)
                 if ref is None:
                     return  # not started yet; while its start is in progress, this is called again after the answer
+                self._open = False  # it is asked for once
                 sender.run(adapter.cancel(ref))
         except ExecutionApiError as error:
             log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", attempt.ref, error, see(attempt.url))

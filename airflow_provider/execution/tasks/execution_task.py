@@ -78,7 +78,11 @@ class ExecutionTask(Generic[HookT]):
 
     @cached_property
     def hook(self) -> HookT:
-        """The hook for this task's connection. The connection is read on first use."""
+        """
+        The hook for this task's connection. The connection is read on first use.
+
+        For running tasks: while a DAG file is parsed, templates are not rendered yet.
+        """
         raise NotImplementedError
 
     def _secrets(self) -> Iterable[str]:
@@ -153,12 +157,14 @@ class ExecutionTask(Generic[HookT]):
         :raises ExecutionError: for a bad outcome, or a missing output.
         :raises AirflowSkipException: if the task is to be skipped.
         """
-        ending = self._completion().finish(snapshot, outcome, attempt.context)
+        completion = self._completion()
+        ending = completion.finish(snapshot, outcome, attempt.context)
         attempt.push(ending)
         if ending.error is not None:
             raise ending.error
         if outcome.skip:
             raise AirflowSkipException(outcome.message)
+        completion.log_success(snapshot, outcome)
         return ending.result
 
     def _defer(self, attempt: Attempt, ref: str | None, state: WaitState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:

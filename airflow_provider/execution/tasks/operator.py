@@ -64,6 +64,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
     """Seconds that a started execution may take to appear, in a system that answers the start request before there is one."""
     _starting: ClassVar[type[StartOnce[Any, Any]]] = StartOnce
     _kill: CancelOnKill | None = None
+    _interrupted = False
 
     def __init__(
         self,
@@ -159,6 +160,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
 
     def on_kill(self) -> None:
         """The worker was told to stop: because a person ended the task, or because it is evicted. Only the former cancels the execution."""
+        self._interrupted = True  # perhaps before anything was prepared
         if self._kill is not None:
             self._kill.kill()
 
@@ -170,7 +172,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         for secret in self._secrets():
             mask_secret(secret)
         attempt = self._begin_attempt(context)
-        self._kill = CancelOnKill(attempt, self.hook, self.log, cancels=self.cancel_on_kill)
+        self._kill = CancelOnKill(attempt, self.hook, self.log, cancels=self.cancel_on_kill, interrupted=self._interrupted)
         with self.hook, self._kill as kill:
             try:
                 yield attempt, kill

@@ -219,6 +219,7 @@ class StartOnce(Generic[HookT, PlanT]):
         """Send the one request that must not take effect twice, with the intent noted before and the ref after."""
         context, attempt = self.attempt.context, self.attempt
         for number in (1, 2):
+            self.kill.pause(0)  # not at all, if the worker was told to stop
             self.hook.get_conn().wait_for_rate_limit()  # so that no time passes between the note and the request
             save_note(context, note)  # the intent; refused if a newer attempt has taken over
             attempt.ref, attempt.url, self.kill.unanswered = None, None, Unanswered(find, note)

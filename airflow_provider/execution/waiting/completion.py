@@ -166,9 +166,11 @@ class Completion:
                 ending.error = missing
         if ending.error is not None or outcome.skip:
             ending.xcoms["execution"] = ending.result
-        else:
-            self.log.log(30 if snapshot.partial else 20, "%s", outcome.message)
         return ending
+
+    def log_success(self, snapshot: Snapshot, outcome: Outcome) -> None:
+        """Say that the task ends well, once everything is pushed."""
+        self.log.log(30 if snapshot.partial else 20, "%s", outcome.message)
 
     def unfinished(self, ref: str, url: str | None, snapshot: Snapshot | None) -> ExecutionResult:
         """The result as far as known, for a task that ends before the final read. ``snapshot``: what was read last, if anything."""

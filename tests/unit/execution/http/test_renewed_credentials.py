@@ -159,6 +159,20 @@ def test_a_changed_password_is_taken_from_the_connection(kind: str, emulator: Em
     assert logins(emulator) == 3  # the second by the old password
 
 
+def test_a_hook_that_is_used_again_reads_its_connection_anew(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sensor in poke mode uses one hook for all its pokes."""
+    extra = json.loads(emulator.systems["buddy"].connection_json())["extra"]
+    hook = BuddyHook()
+    seen = []
+    for project in ("shop", "other"):
+        connection(monkeypatch, emulator, extra={**extra, "project": project})
+        with hook:
+            seen.append(hook.namespace())
+            hook.get_token()
+            assert hook.namespace() == seen[-1]
+    assert seen == [("demo", "shop"), ("demo", "other")]
+
+
 # One connection, one sender
 
 
