@@ -80,7 +80,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
     :param priority: ``LOW``, ``NORMAL`` or ``HIGH``.
     :param refresh: deploy from scratch.
     :param clear_cache: clear the pipeline's cache first.
-    :param delay_until: moment (ISO 8601 or datetime) at which Buddy runs it.
+    :param delay_until: moment (ISO 8601 or datetime) before which Buddy does not run it.
     :param actions_to_run: ids or names of the actions to run; by default those that the pipeline defines.
     :param environment: Buddy environment.
     :param buddy_conn_id: connection of type ``buddy``.

@@ -122,8 +122,8 @@ class _ResumeOnce(StartOnce[HookT, Snapshot]):
         snapshot = hook.run_flow(self.task._plan(hook))
         if getattr(self.task, "only_ended", True) and not snapshot.phase.ended:
             raise ConfigurationError(
-                f"{hook.title} execution {snapshot.ref} is {snapshot.status}: it can run again only after it has ended. Wait for it with a "
-                f"sensor, or cancel it first.{see(snapshot.url)}",
+                f"{hook.title} execution {snapshot.ref} is {snapshot.status}: only an execution that has ended can run again. "
+                f"Wait for it with a sensor, or cancel it first.{see(snapshot.url)}",
                 system=hook.conn_type,
                 ref=snapshot.ref,
                 url=snapshot.url,
