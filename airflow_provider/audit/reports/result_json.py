@@ -63,7 +63,7 @@ def _described(result: AuditResult) -> dict[str, Any]:
             "systems": list(rule.systems),
             "what": rule.docs["what"],
             "why": rule.docs["why"],
-            "mend": rule.docs["fix"],
+            "fix": rule.docs["fix"],
             "references": list(rule.references),
         }
         for id, rule in rules.items()
