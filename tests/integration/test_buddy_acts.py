@@ -394,6 +394,27 @@ def test_nothing_waits(stage: Stage, status: str) -> None:
     assert stage.sent == []
 
 
+@pytest.mark.parametrize("operator", [BuddyApproveExecutionOperator, BuddyRetryExecutionOperator])
+def test_a_worker_that_was_superseded_never_stops_what_it_did_not_start(stage: Stage, operator: Any) -> None:
+    """Its note is refused after the request, and the newer attempt notes something else: the execution is somebody's all the same."""
+    ref = stage.start(Gate("Approve"), DEPLOY) if operator is BuddyApproveExecutionOperator else stage.start(DEPLOY, status="FAILED")
+    task = stage.task(operator, ref=ref)
+    answer = type(task.api).__call__
+
+    class TakenOver(type(task.api)):  # type: ignore[misc]
+        def __call__(self, request: Any) -> Any:
+            if request.method == "PUT" and "/store/" in request.url.path and stage.sent:
+                self.refuse_store = True
+                self.store["execution"] = {**self.store["execution"], "ref": None, "marker": "something else", "try_number": 2}
+            return answer(self, request)
+
+    task.api.__class__ = TakenOver
+    ended = task.run()
+    assert ended.state != "success"
+    assert len(stage.sent) == 1, "no cancel is sent"
+    assert "is left to the newer attempt" in ended.text
+
+
 def test_an_approval_whose_answer_is_lost_is_not_sent_again(stage: Stage) -> None:
     ref = stage.start(Gate("Approve"), DEPLOY)
     stage.emulator.faults.add(Fault("drop_after", method="PATCH"))

@@ -258,7 +258,7 @@ class StartOnce(Generic[HookT, PlanT]):
         """
         newest, adapter = load_note(self.attempt.context), self.hook.adapter()
         found = newest is not None and (newest.ref == snapshot.ref or (newest.ref is None and newest.marker == note.marker))
-        if found or note.resumes:
+        if found or note.resumes or not self.task.owns_execution:
             self.log.warning("Execution %s is left to the newer attempt of this task, which follows it or looks for it.", snapshot.ref)
             return
         text = f"A newer attempt of this task has taken over. It does not know execution {snapshot.ref}, which this one had just started"
