@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,8 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,12 +84,6 @@ def until(what: str, probe: Callable[[], T], timeout: float = PATIENCE, every: f
         time.sleep(max(every, now - asked))
         asked = time.monotonic()
     return answer
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody has at the moment, all different."""
-    with ExitStack() as held:
-        return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
 def family(leader: int) -> set[psutil.Process]:

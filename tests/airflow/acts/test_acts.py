@@ -20,7 +20,8 @@ from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Gate
 from tests.airflow.acts.remotes import REMOTES, Buddy, Remote
 from tests.airflow.chaos.services import Postgres
-from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, free_ports, until
+from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(3_600)]
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.airflow.chaos.component import Component
 from tests.airflow.chaos.services import Postgres, Redis
-from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, free_ports, until
+from tests.airflow.local_airflow import LocalAirflow, LocalAirflowError, until
+from tests.ports import free_ports
 
 HERE = Path(__file__).resolve().parent
 WORKERS = ("worker1", "worker2")

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.airflow.chaos.component import Component
-from tests.airflow.local_airflow import free_ports
+from tests.ports import free_ports
 
 SCENARIO = Path(__file__).resolve().parent / "scenario.yaml"
 STARTS = {"buddy": r"/executions$", "tracecat": r"/workflow-executions$", "alga_psa": r"/execute$"}
