@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --output-sync=target
 
 .PHONY: help demo install test test-all release-check checks lint types docs unit smoke unit-all real-all chaos-short airflow format
-.PHONY: chaos controls repeat bench lock clean
+.PHONY: pages pages-oldest screenshots addresses dist dist-test chaos controls repeat bench lock clean live live-emulator compat compat-ends compat-lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,7 +33,7 @@ test: install  ## Lint, types, docs, a selection of all tests, the example DAGs 
 test-all: install  ## Besides: the whole product of all cases, everything on a real Airflow, chaos short (25 minutes)
 	@.ci/timed "make test-all" $(SIDE_BY_SIDE) -j2 unit-all real-all
 
-release-check: test test-all chaos controls  ## Before a release: everything, and the long chaos runs (75 minutes)
+release-check: addresses test test-all compat pages-oldest live-emulator chaos controls dist  ## Before a release: everything, and the long chaos runs (90 minutes)
 
 checks: lint types docs
 
@@ -54,15 +54,52 @@ unit-all: $(VENV)/.ready
 	@.ci/timed "unit, contract, integration: the rest" $(PYTEST) -n 4 --dist worksteal -m "long and not airflow"
 
 # One after the other: each starts an Airflow.
-real-all: $(VENV)/.ready
+real-all: $(VENV)/.ready dist-test
 	@.ci/timed "real Airflow: the rest" $(PYTEST) -p no:cacheprovider tests/airflow -m "airflow and not smoke"
+	@.ci/timed "pages in a browser" $(PYTEST) -p no:cacheprovider tests/browser
 	@.ci/timed "chaos, short" $(BIN)/python -m tests.airflow.chaos --short
+	@.ci/timed "the oldest and the newest Airflow" $(BIN)/python -m tests.compat --ends
+
+compat: $(VENV)/.ready  ## Run one set of scenarios on five versions of Airflow (20 minutes); OPTIONS=--write puts the table into the docs
+	@$(BIN)/python -m tests.compat $(OPTIONS)
+
+compat-ends: $(VENV)/.ready  ## The same on the oldest and the newest one
+	@$(BIN)/python -m tests.compat --ends
+
+compat-lock: $(VENV)/.ready
+	$(BIN)/python -m tests.compat --lock
+
+dist: $(VENV)/.ready  ## Build wheel and sdist into dist/, and check what an index would say
+	rm -rf dist
+	@$(UV) build --quiet
+	@$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+
+dist-test: $(VENV)/.ready  ## Install the wheel into an environment without this checkout, and use it there
+	@.ci/timed "wheel and sdist" $(PYTEST) -p no:cacheprovider tests/dist
+
+addresses: $(VENV)/.ready
+	@$(BIN)/python -m tests.dist.addresses
 
 docs: $(VENV)/.ready  ## Build the documentation into docs/_build/html
 	@.ci/timed "docs" $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
+live: $(VENV)/.ready  ## Run the behaviour suite on a real Tracecat, and a few tests on Buddy, as environment variables say; see CONTRIBUTING
+	@$(PYTEST) -p no:cacheprovider tests/live -m "not long"
+
+live-emulator: $(VENV)/.ready  ## The same against the emulator as a process of its own, known by HTTP only
+	@$(BIN)/python -m tests.live tests/live -m "not long" -n 4 --dist worksteal
+
 airflow: $(VENV)/.ready  ## Start a full local Airflow with the emulator; Ctrl-C ends everything
 	@$(BIN)/python -m tests.airflow.serve
+
+pages: $(VENV)/.ready  ## Test the pages in Airflow's web interface, in a headless Chromium (5 minutes)
+	@$(PYTEST) -p no:cacheprovider tests/browser
+
+pages-oldest: $(VENV)/.ready  ## The same on the oldest Airflow
+	@PAGES_AIRFLOW=3.1.0 $(PYTEST) -p no:cacheprovider tests/browser
+
+screenshots: $(VENV)/.ready  ## Take the pictures of the documentation anew
+	@$(BIN)/python -m tests.browser.screenshots
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix --quiet .
@@ -92,4 +129,4 @@ lock: $(VENV)/.ready  ## Resolve the lock files anew
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra aiohttp --extra emulator --extra logs --group bench pyproject.toml -o requirements-bench.lock
 
 clean:  ## Remove what was built, the environments included
-	rm -rf $(VENV) $(VENV)-bench .airflow docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-compat dist .airflow docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,3 +1,3 @@
 """Airflow operators, sensors and hooks for executions in other systems."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

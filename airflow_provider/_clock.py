@@ -55,6 +55,53 @@ class MachineClock:
         return nullcontext()
 
 
+class FastClock:
+    """
+    Time that passes ``speed`` times as fast as that of another clock, from now on.
+
+    Limits on sockets and waits for threads are real, so they are not shortened.
+
+    :param base: the other clock.
+    :param speed: how many seconds pass in each of its seconds.
+    """
+
+    def __init__(self, base: Clock, speed: float) -> None:
+        self._base = base
+        self._speed = speed
+        self._began, self._began_monotonic = base.now(), base.monotonic()
+
+    def _passed(self) -> float:
+        return (self._base.monotonic() - self._began_monotonic) * self._speed
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return self._began + self._passed()
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment."""
+        return self._began_monotonic + self._passed()
+
+    def sleep(self, seconds: float, /) -> None:
+        """Block this thread."""
+        self._base.sleep(seconds / self._speed)
+
+    def asleep(self, seconds: float, /) -> Awaitable[None]:
+        """Sleep on the running event loop."""
+        return self._base.asleep(seconds / self._speed)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call a function on the running event loop later."""
+        return self._base.call_later(seconds / self._speed, callback)
+
+    def run_thread(self, thread: threading.Thread, seconds: float) -> bool:
+        """Start a thread and wait for its end."""
+        return self._base.run_thread(thread, seconds)
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """Mark what takes real time."""
+        return self._base.under_way()
+
+
 _clock: Clock = MachineClock()
 
 
@@ -71,6 +118,11 @@ def utc_now() -> datetime:
 def monotonic() -> float:
     """Seconds since some moment: only differences have a meaning. Never goes back, and stands still while the machine is suspended."""
     return _clock.monotonic()
+
+
+def processor_time() -> float:
+    """Seconds of processor time that this thread has used, for limits on work: a busy machine does not shorten them. No test moves it."""
+    return time.thread_time()
 
 
 def epoch() -> float:
@@ -129,6 +181,11 @@ def deadline(seconds: float) -> Iterator[None]:
                 timer.cancel()
     if scope.cancelled_caught:
         raise TimeoutError
+
+
+def current() -> Clock:
+    """Return the clock in use."""
+    return _clock
 
 
 @contextmanager

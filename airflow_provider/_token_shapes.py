@@ -74,7 +74,6 @@ WITHIN = (
     ("Telegram token", ":AA", r"\d{8,10}:AA[\w-]{33}"),
     ("Terraform Cloud token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}"),
     ("Azure client secret", "Q~", r"[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
-    (IN_ADDRESS, "://:", r"(?<=://:)[^\s/@$<{\"']{4,}(?=@)"),
     ("Private Key", "PRIVATE KEY", r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-----END[A-Z ]*PRIVATE KEY(?: BLOCK)?-----)?"),
     ("Key in base64", "LS0tLS1CRUdJTi", "LS0tLS1CRUdJTi[A-Za-z0-9+/]{20,}={0,2}"),
 )

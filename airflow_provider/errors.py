@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
+from airflow_provider._alone import without_airflow
 from airflow_provider._text import plain
+
+if TYPE_CHECKING or not without_airflow():
+    from airflow_provider._compat import AirflowException, AirflowFailException
+else:
+
+    class AirflowException(Exception):
+        """Stands for Airflow's."""
+
+    class AirflowFailException(AirflowException):
+        """Stands for Airflow's."""
+
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +44,7 @@ class ExecutionApiError(AirflowException):
     :param status: HTTP status of the answer.
     :param request_id: the vendor's id of the request, if it sends one.
     :param url: page of the execution in the vendor's web interface.
+    :param elsewhere: whether it is about an address of another host, which the remote side gave: such as that of a log.
     """
 
     FIELDS = ("system", "ref", "route", "status", "request_id", "url")
@@ -48,6 +59,7 @@ class ExecutionApiError(AirflowException):
         status: int | None = None,
         request_id: str | None = None,
         url: str | None = None,
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(one_line(message))
         self.system = system
@@ -56,6 +68,7 @@ class ExecutionApiError(AirflowException):
         self.status = status
         self.request_id = request_id
         self.url = url
+        self.elsewhere = elsewhere
 
     def copied(self) -> Self:
         """A copy of the error without its traceback, for each of several tasks that get it."""
@@ -115,7 +128,7 @@ class Conflict(StatusError):
 
 class RateLimited(StatusError):
     """
-    429: too many requests.
+    429, or another status that says so: too many requests.
 
     :param retry_after: seconds to wait, as the server says; or None.
     """

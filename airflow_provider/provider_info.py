@@ -12,7 +12,7 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Executions",
         "description": "Start, wait for and read executions in other systems: `Buddy <https://buddy.works>`__ pipelines, "
         "`Tracecat <https://tracecat.com>`__ workflows, `AlgaPSA <https://www.algapsa.com>`__ automation rules (experimental).",
-        "versions": ["0.1.0"],
+        "versions": ["0.2.0"],
         "integrations": [
             {"integration-name": "Buddy", "external-doc-url": "https://buddy.works/docs/api", "tags": ["service"]},
             {"integration-name": "Tracecat", "external-doc-url": "https://docs.tracecat.com", "tags": ["service"]},
@@ -22,11 +22,14 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _of_each_system("hook"),
         "operators": [
             *_of_each_system("operators"),
+            {"integration-name": "Buddy", "python-modules": ["airflow_provider.buddy.gate_operator"]},
+            {"integration-name": "Tracecat", "python-modules": ["airflow_provider.tracecat.gate_operator"]},
             {"integration-name": "Audits", "python-modules": ["airflow_provider.audit.operators"]},
         ],
         "sensors": _of_each_system("sensors"),
         "triggers": _of_each_system("triggers"),
         "extra-links": ["airflow_provider.buddy.link.BuddyExecutionLink", "airflow_provider.tracecat.link.TracecatExecutionLink"],
+        "cli": ["airflow_provider.cli.get_commands"],
         "connection-types": [
             {
                 "connection-type": "buddy",
@@ -45,8 +48,8 @@ def get_provider_info() -> dict[str, Any]:
                     "project": _text("Project", "Project handle for tasks that set none."),
                     "region": {
                         "label": "Region",
-                        "description": "Buddy's cloud, if no API address is given.",
-                        "schema": {"type": ["string", "null"], "enum": ["us", "eu"], "default": "us"},
+                        "description": "Buddy's cloud, if no API address is given. Empty: us.",
+                        "schema": {"type": ["string", "null"], "enum": ["us", "eu", "asia"]},
                     },
                     **_HTTP_FIELDS,
                 },
@@ -115,5 +118,10 @@ _HTTP_FIELDS: dict[str, Any] = {
         "label": "Concurrent requests",
         "description": "Maximum number of simultaneous requests of one triggerer (default 8).",
         "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "secret_headers": {
+        "label": "Extra headers",
+        "description": "For a gateway before the API: a JSON object, name to value. Sent to the API's own address only.",
+        "schema": {"type": ["string", "null"], "format": "password"},
     },
 }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
-
 from airflow_provider import errors
+from airflow_provider._compat import ExceptionRetryPolicy, RetryAction, RetryRule
 
 TRANSIENT_ONLY = ExceptionRetryPolicy(
     [

@@ -37,7 +37,14 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"show-inheritance": True}
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+addresses = import_module("hatch_build").addresses_of(Path(__file__).parents[1])
+html_baseurl = addresses.get("documentation", "")
 html_theme = "furo"
+# Once there is a repository, each page links to its source.
+html_theme_options = (
+    {"source_repository": addresses["repository"], "source_branch": "main", "source_directory": "docs/"} if addresses["repository"] else {}
+)
 html_title = f"{project} {release}"
 html_show_sphinx = False
 html_static_path = ["_static"]

@@ -11,7 +11,7 @@ from airflow_provider.provider_info import SYSTEMS
 
 MARK = "<!-- rules -->"
 """What is replaced in ``audit_rules.md``."""
-GROUPS = {"BDY": "Buddy configuration", "EXE": "Executions", "AUD": "The audit itself"}
+GROUPS = {"BDY": "Buddy configuration", "TRC": "Tracecat workflows", "EXE": "Executions", "AUD": "The audit itself"}
 
 
 def reference() -> str:

@@ -33,7 +33,6 @@ with DAG(
         reports=[audit.output],
         reports_path="{{ params.reports }}",
         fail_on={"severity": "high", "confidence": "medium", "new_only": False},  # known findings block too
-        fail_on_gaps=True,
     )
     release = BuddyRunPipelineOperator(task_id="release", pipeline="{{ params.pipeline }}", branch="main", deferrable=True, poll_interval=5)
 

@@ -1,16 +1,17 @@
 """
 A release with a gate: Buddy waits for a person before it deploys.
 
-``release`` starts the pipeline and ends when the gate is reached. ``approve`` is a required action in Airflow's own web interface:
-whoever answers there decides. Then the execution continues and a task waits for its end, or it is cancelled.
+``release`` starts the pipeline and ends when the gate is reached. ``gate`` asks a person, as a required action in Airflow's own web
+interface: they see what Buddy asks, what was built, and who started it. The answer opens the gate, and the task waits for the end of the
+execution; or it declines, and the execution is cancelled. Whoever opens the gate in Buddy meanwhile answers as well.
 """
 
 from __future__ import annotations
 
-from airflow.providers.standard.operators.hitl import HITLBranchOperator
 from airflow.sdk import DAG, Param
 
-from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyCancelExecutionOperator, BuddyRunPipelineOperator
+from airflow_provider.buddy.gate_operator import BuddyGateOperator
+from airflow_provider.buddy.operators import BuddyRunPipelineOperator
 
 with DAG(
     "buddy_gate",
@@ -23,31 +24,21 @@ with DAG(
     release = BuddyRunPipelineOperator(
         task_id="release",
         pipeline="{{ params.pipeline }}",
+        branch="main",
         deferrable=True,
         poll_interval=5,
         on_waiting="succeed",  # "wait", the default, keeps waiting until a person opens the gate in Buddy
     )
     # [END until_the_gate]
 
-    # [START ask]
-    approve = HITLBranchOperator(
-        task_id="approve",
-        subject="Deploy {{ ti.xcom_pull(task_ids='release')['ref'] }}?",
-        body="See {{ ti.xcom_pull(task_ids='release', key='url') }}",
-        options=["go_on", "decline"],
-    )
-    # [END ask]
-
-    # [START approve]
-    go_on = BuddyApproveExecutionOperator(
-        task_id="go_on",
+    # [START gate]
+    gate = BuddyGateOperator(
+        task_id="gate",
         ref=release.output["ref"],
-        buddy_conn_id="buddy_default",  # another user's connection, if the gate forbids approving one's own executions
-        deferrable=True,
+        subject="Deploy {{ ti.xcom_pull(task_ids='release')['ref'] }}?",
+        buddy_conn_id="buddy_approver",  # another user's token: with that of buddy_default, the execution would approve itself
+        name_answer=True,  # Buddy learns who answered in Airflow, and so does an audit
         poll_interval=5,
         push_outputs=["URL"],
     )
-    decline = BuddyCancelExecutionOperator(task_id="decline", ref=release.output["ref"])
-    # [END approve]
-
-    release >> approve >> [go_on, decline]
+    # [END gate]

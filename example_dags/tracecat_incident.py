@@ -25,7 +25,7 @@ with DAG(
         task_id="enrich",
         workflow="{{ params.workflow }}",
         inputs={"address": "{{ params.address }}"},
-        # correlation_key="airflow",  # a name that the workflow knows: identifies the execution reliably after a crash
+        # time_anchor="{{ logical_date }}",  # for backfills: the workflow counts its FN.now() from there
         deferrable=True,
         poll_interval=5,
         timeout=timedelta(minutes=30),

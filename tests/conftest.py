@@ -10,6 +10,13 @@ import pytest
 from tests.selection import mark_the_rest
 from tests.virtual_clock import VirtualClock, in_use
 
+LARGE = (
+    "tests/integration/",
+    "tests/live/test_tracecat.py",
+    "tests/unit/tracecat/test_lost_starts.py",
+    "tests/unit/execution/http/test_retrying.py",
+)
+
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualClock | None]:
@@ -25,5 +32,5 @@ def _no_memory_of_earlier_emulators() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the behaviour suite, ``make test`` runs a selection."""
-    mark_the_rest([item for item in items if item.nodeid.startswith("tests/integration/")])
+    """Of the behaviour suite, and of other large products, ``make test`` runs a selection."""
+    mark_the_rest([item for item in items if item.nodeid.startswith(LARGE)])

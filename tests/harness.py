@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
+import airflow.sdk.execution_time.comms
 import httpx
 import psutil
 import structlog
@@ -29,7 +30,7 @@ from airflow.sdk import DAG, Asset, BaseOperator
 from airflow.sdk._shared.secrets_masker import _secrets_masker
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.definitions.mappedoperator import MappedOperator
-from airflow.sdk.execution_time.comms import DeferTask, MaskSecret, RescheduleTask
+from airflow.sdk.execution_time.comms import DeferTask, GetHITLDetailResponse, MaskSecret, RescheduleTask, UpdateHITLDetail
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.sdk.execution_time.supervisor import (
     InProcessSupervisorComms,
@@ -58,17 +59,29 @@ _ANSWERED = get_args(get_args(ToTriggerSupervisor)[0])
 """What the supervisor of a triggerer answers: all else is left without an answer, for ever."""
 
 
+def _response(options: list[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {"responded_at": _clock.utc_now().isoformat(), "chosen_options": options, "params_input": values}
+
+
 @dataclass
 class PlayedApi:
     """The Execution API of one task instance, as the handler of an httpx transport."""
 
-    connections: dict[str, dict[str, Any]]
+    connections: dict[str, dict[str, Any]] = field(repr=False)
     run: dict[str, Any] = field(default_factory=dict)
     xcoms: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     assets: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The asset state stores."""
+    hitl: dict[str, Any] | None = None
+    """The required action of the task instance, with its answer."""
+    resume_event: dict[str, Any] | None = None
+    """What Airflow resumes the deferred task with, once its required action is answered."""
+    deferred: bool = False
+    refused_xcoms: set[str] = field(default_factory=set)
+    """Keys that can't be written."""
     refuse_store: bool = False
     """Whether a newer try has taken over."""
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -90,6 +103,8 @@ class PlayedApi:
                 return httpx.Response(200, json={"conn_id": conn_id, **_NO_CONNECTION, **found}) if found else missing
             case "GET", ["xcoms", _, _, _, key]:
                 return httpx.Response(200, json={"key": key, "value": self.xcoms[key]}) if key in self.xcoms else missing
+            case "POST", ["xcoms", _, _, _, key] if key in self.refused_xcoms:
+                return missing
             case "POST", ["xcoms", _, _, _, key]:
                 self.xcoms[key] = body
                 return httpx.Response(201, json={"message": "ok"})
@@ -103,6 +118,15 @@ class PlayedApi:
                     return missing
                 self.store[key] = json.loads(json.dumps(body["value"]))
                 return httpx.Response(204)
+            case "GET", ["variables", key]:
+                return httpx.Response(200, json={"key": key, "value": self.variables[key]}) if key in self.variables else missing
+            case "PUT", ["variables", key]:
+                if not self.refuse_store:  # the SDK only logs that a Variable could not be written
+                    self.variables[key] = body["val"]
+                return httpx.Response(201, json={"message": "ok"})
+            case "DELETE", ["variables", key]:
+                self.variables.pop(key, None)
+                return httpx.Response(204)
             case "GET", ["store", "asset", "by-name", "value"]:
                 kept = self.assets.get(request.url.params["name"], {})
                 key = request.url.params["key"]
@@ -110,9 +134,36 @@ class PlayedApi:
             case "PUT", ["store", "asset", "by-name", "value"]:
                 self.assets.setdefault(request.url.params["name"], {})[request.url.params["key"]] = body["value"]
                 return httpx.Response(204)
+            case method, ["hitlDetails", _]:
+                return self._required_action(method, body)
             case "PATCH", _:
                 return httpx.Response(204)
         return httpx.Response(200, json={"ok": True})
+
+    def _required_action(self, method: str, body: Any) -> httpx.Response:
+        if method == "POST":
+            if self.hitl is None:
+                self.hitl = {**body, "response": None}
+            self.hitl["response"] = None  # all else stays as it was asked first
+            return httpx.Response(201, json={key: value for key, value in self.hitl.items() if key != "response"})
+        if self.hitl is None:
+            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no"}})
+        if method == "PATCH" and self.hitl["response"] is not None:
+            return httpx.Response(409, json={"detail": "it is answered already"})
+        if method == "PATCH":
+            self.hitl["response"] = {**_response(body["chosen_options"], body["params_input"]), "responded_by_user": None}
+        nothing: dict[str, Any] = {"responded_at": None, "chosen_options": None, "params_input": {}}
+        response = self.hitl["response"]
+        return httpx.Response(200, json={"response_received": response is not None, **(response or nothing)})
+
+    def answer(self, option: str, values: dict[str, Any] | None = None, *, user: str = "Ann") -> None:
+        """A person answers the required action. If the task is deferred by then, newer versions of Airflow resume it themselves."""
+        assert self.hitl is not None
+        assert self.hitl["response"] is None, "Airflow refuses a second answer"
+        response = {**_response([option], values or {}), "responded_by_user": {"id": user.lower(), "name": user}}
+        self.hitl["response"] = response
+        if self.deferred and hasattr(airflow.sdk.execution_time.comms, "AwaitInputTask"):
+            self.resume_event = {**response, "responded_at": datetime.fromisoformat(response["responded_at"]), "timedout": False}
 
     @property
     def of_run(self) -> dict[str, Any]:
@@ -144,6 +195,11 @@ class _TriggerComms:
         if isinstance(msg, MaskSecret):  # told in one process, the supervisor would tell itself, again and again
             _secrets_masker().add_mask(msg.value, msg.name)
             return None
+        hitl = self._supervisor.client.hitl  # of these, only the supervisor of a triggerer knows
+        if isinstance(msg, GetHITLDetailResponse):
+            return hitl.get_detail_response(ti_id=msg.ti_id)
+        if isinstance(msg, UpdateHITLDetail):
+            return hitl.update_response(ti_id=msg.ti_id, chosen_options=msg.chosen_options, params_input=msg.params_input)
         with self._lock:
             self._supervisor._handle_request(msg, structlog.get_logger(), 0)
             return self._supervisor.comms.messages.popleft()
@@ -203,6 +259,7 @@ class TaskRun:
         self.max_tries = retries
         self.try_number = 0
         self.clear_number = 0
+        self.triggered_by: str | None = None
         self.api = PlayedApi(connections)
         self.on_defer: Callable[[DeferTask], object] | None = None
         """Called at each deferral, before the trigger runs."""
@@ -231,6 +288,7 @@ class TaskRun:
         """The next try, to its end, through all its deferrals and reschedules."""
         self.try_number += 1
         api = self.api
+        api.hitl = None  # it belongs to a try
         now = _clock.utc_now().isoformat()
         phase: dict[str, Any] = {}
         defers = reschedules = workers = 0
@@ -269,6 +327,7 @@ class TaskRun:
                         "conf": {},
                         "consumed_asset_events": [],
                         "clear_number": self.clear_number,
+                        **({"triggering_user_name": self.triggered_by} if self.triggered_by else {}),
                     },
                     "max_tries": self.max_tries,
                     "should_retry": self.try_number <= self.max_tries,
@@ -381,11 +440,26 @@ class TaskRun:
 
         async def first() -> TriggerEvent:
             runner, task = _started(trigger)
+            if self.api.hitl is not None:
+                await clock.until(lambda: task.done() or self.api.resume_event is not None)
+                if (payload := self.api.resume_event) is not None:
+                    self.api.resume_event = None
+                    self.api.states[self.state_key] = "scheduled"
+                    task.cancel(_USER_ACTION_CANCEL_MSG)
+                    await asyncio.wait([task])
+                    self.api.states[self.state_key] = "running"
+                    assert not runner.events, "the task is resumed a second time"
+                    return TriggerEvent(payload)  # type: ignore[no-untyped-call]
             await task
             return runner.events[0].event
 
-        with self.comms():
-            return virtual_clock.run(first())
+        clock = virtual_clock.current()
+        self.api.deferred = True
+        try:
+            with self.comms():
+                return virtual_clock.run(first())
+        finally:
+            self.api.deferred = False
 
     @contextmanager
     def comms(self) -> Iterator[_TriggerComms]:
@@ -395,13 +469,20 @@ class TaskRun:
             yield comms
 
     def kill_trigger(
-        self, ready: Callable[[], bool], state: str | None, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False
+        self,
+        ready: Callable[[], bool],
+        state: str | None,
+        *,
+        linger: float = 0.0,
+        until: Callable[[], bool] = lambda: False,
+        reason: str | None = _USER_ACTION_CANCEL_MSG,
     ) -> list[MutableMapping[str, Any]]:
         """
         Run the trigger of the last deferral, and let Airflow take it away once ``ready``.
 
         :param state: the task's state by then, as Airflow tells it.
         :param linger: seconds that the triggerer lives on afterwards, or ``until`` then.
+        :param reason: what Airflow gives as the reason; before 3.3 none.
         :returns: its log.
         """
         trigger, clock = self.trigger(), virtual_clock.current()
@@ -412,7 +493,7 @@ class TaskRun:
             self.api.states[self.state_key] = state
             pause = 0.05
             while not task.done():
-                task.cancel(_USER_ACTION_CANCEL_MSG)  # Airflow repeats it about once a second
+                task.cancel(reason)  # Airflow repeats it about once a second
                 with suppress(TimeoutError), _clock.deadline(pause):
                     await asyncio.wait([task])
                 pause = 1.0

@@ -1,9 +1,9 @@
 """
 Which cases of a test with several parameters ``make test`` runs; ``make test-all`` runs the whole product.
 
-The rule, for each module: every value of every parameter of every test is run; and every pair of values of two parameters that some test of
-the module has is run by one of its tests. So each test sees each system and each mode, and each system is seen in each mode, but not each
-test in each mode of each system.
+The rule, for each module: every value of every parameter of every test is run; and every pair of system and mode that the module has is run
+by one of its tests. So each test sees each system and each mode, and each system is seen in each mode, but not each test in each mode of
+each system.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ T = TypeVar("T")
 Part = TypeVar("Part", bound=Hashable)
 Value = tuple[str, Hashable]
 Pair = tuple[Value, Value]
+SHARED = {"system", "mode", "bench", "operator_bench", "sensor_bench"}
+"""Names of the parameters that say which system, and which mode."""
 
 
 def selected(cases: Iterable[tuple[str, Mapping[str, Hashable], T]]) -> list[T]:
@@ -43,7 +45,8 @@ def selected(cases: Iterable[tuple[str, Mapping[str, Hashable], T]]) -> list[T]:
         candidates = list(group)
         pick(candidates, {value for case in candidates for value in case[1]}, lambda values: set(values))
         picked += [case[2] for case in candidates if not case[1]]
-    pick(all_cases, {pair for case in all_cases for pair in _pairs(case[1])} - seen, lambda values: set(_pairs(values)))
+    shared = {pair for case in all_cases for pair in _pairs(case[1]) if {name for name, _ in pair} <= SHARED}
+    pick(all_cases, shared - seen, lambda values: set(_pairs(values)))
     return picked
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider._connection_form import with_connection_form
 from airflow_provider._lazy import Lazy
 from airflow_provider.alga_psa.api.error_texts import AlgaPsaApiErrors
 from airflow_provider.alga_psa.ref import is_uuid
@@ -22,6 +23,7 @@ else:
     requests = Lazy("airflow_provider.alga_psa.api.requests")
 
 
+@with_connection_form
 class AlgaPsaHook(ExecutionHook):
     """
     Reads and starts things in AlgaPSA by its automation API. Experimental: releases of AlgaPSA up to 1.4 answer 500 to nearly all of it.
@@ -36,7 +38,8 @@ class AlgaPsaHook(ExecutionHook):
     :class:`~airflow_provider.errors.ConfigurationError` if the connection is missing or unusable.
 
     :param alga_psa_conn_id: connection of type ``alga_psa``: the installation's address as host, an API key as password, and in extra
-        ``tenant_id``, ``ca_bundle``, ``verify_tls``, ``request_timeout`` (seconds), ``max_concurrent_requests``.
+        ``tenant_id``, ``ca_bundle``, ``verify_tls``, ``request_timeout`` (seconds), ``max_concurrent_requests``,
+        ``secret_headers``.
     """
 
     conn_name_attr = "alga_psa_conn_id"
@@ -44,6 +47,7 @@ class AlgaPsaHook(ExecutionHook):
     conn_type = "alga_psa"
     hook_name = "AlgaPSA"
     title = "AlgaPSA"
+    settings: ClassVar[Collection[str]] = ("tenant_id",)
     api_errors: ClassVar[ApiErrors] = AlgaPsaApiErrors()
 
     def __init__(self, alga_psa_conn_id: str = default_conn_name) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from airflow_provider._lazy import Lazy
 from airflow_provider.alga_psa.base import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.arguments import plain_json
 from airflow_provider.execution.tasks.existing import ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.tasks.operator import ExecutionOperator
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
+    from airflow_provider.execution.tasks.rendering import Kind
     from airflow_provider.execution.tasks.signatures import GetArguments, StartArguments
 else:
     requests = Lazy("airflow_provider.alga_psa.api.requests")
@@ -61,6 +62,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
 
     template_fields: Sequence[str] = ("rule", "execution_data", "alga_psa_conn_id", *ExecutionOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"execution_data": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"execution_data": "json"}
 
     def __init__(
         self,
@@ -116,11 +118,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
             raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
         if mapping.MARKER_KEY in data:
             raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is reserved for this operator's marker.")
-        try:
-            plain: dict[str, Any] = json.loads(json.dumps(dict(data), allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"AlgaPSA: execution_data is not JSON: {type(error).__name__}. Use only plain values.") from None
-        return plain
+        return dict(plain_json(data, "AlgaPSA: execution_data"))
 
 
 class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsaHook"]):

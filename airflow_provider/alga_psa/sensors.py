@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.alga_psa.base import AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of, plain_json
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from airflow_provider.execution.tasks.target import Target
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider.alga_psa.hook import AlgaPsaHook
+    from airflow_provider.execution.tasks.rendering import Kind
     from airflow_provider.execution.tasks.signatures import SearchArguments, SensorArguments
 
 TRIGGER_TYPES = ("time_based", "event_based", "condition_based", "manual", "recurring", "webhook")
@@ -68,6 +68,7 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
 
     template_fields: Sequence[str] = ("rule", "trigger_type", "trigger_data", "alga_psa_conn_id", *ExecutionSearchSensor.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"trigger_data": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"trigger_data": "json"}
 
     def __init__(
         self,
@@ -110,8 +111,4 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         criteria: Any = self.trigger_data or {}
         if not isinstance(criteria, Mapping):
             raise ConfigurationError(f"AlgaPSA: trigger_data must be a dict, not {type(criteria).__name__}.")
-        try:
-            data: dict[str, Any] = json.loads(json.dumps(dict(criteria), allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"AlgaPSA: trigger_data is not JSON: {type(error).__name__}. Use only plain values.") from None
-        return data
+        return dict(plain_json(criteria, "AlgaPSA: trigger_data"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
-from airflow_provider.execution.model.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of, plain_json
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
@@ -43,11 +43,12 @@ class AlgaPsaRuleFinishedTrigger(ExecutionFinishedTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.check_texts(rule=rule, trigger_type=trigger_type, alga_psa_conn_id=alga_psa_conn_id)
         if trigger_type:
             one_of(trigger_type, TRIGGER_TYPES, "trigger_type")
         self.rule = rule
         self.trigger_type = trigger_type
-        self.trigger_data = None if trigger_data is None else dict(trigger_data)
+        self.trigger_data: dict[str, Any] | None = None if trigger_data is None else plain_json(dict(trigger_data), "trigger_data")
         self.dry_runs = bool(dry_runs)
         self.alga_psa_conn_id = alga_psa_conn_id
 

@@ -1,4 +1,8 @@
-"""Audits without a scheduler, of exported JSON or of connections. See ``python -m airflow_provider.audit --help``."""
+"""
+Audits without a scheduler, of files or of connections. See ``python -m airflow_provider.audit --help``.
+
+What takes long to import is imported where it is needed: Airflow for connections only.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +16,40 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider import _clock
-from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.facts.fact import Fact
+if __name__ == "__main__":
+    from airflow_provider._alone import do_without_airflow
+
+    do_without_airflow()
+
+from airflow_provider import __version__, _clock
+from airflow_provider.audit.reports import FORMATS
 from airflow_provider.audit.settings.levels import Severity
-from airflow_provider.audit.settings.model import AuditSettings, load_settings
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
 
-GOOD, USAGE, NOT_READ, INCOMPLETE = 0, 2, 3, 4
+if TYPE_CHECKING:
+    from airflow_provider.audit.engine.result import AuditResult
+    from airflow_provider.audit.facts.fact import Fact
+    from airflow_provider.audit.settings.model import AuditSettings
+
+GOOD, USAGE, NOT_READ, INCOMPLETE, EMPTY, MISSING = 0, 2, 3, 4, 5, 6
+CLOSED = 141
+"""As shells tell of a program that writes to a closed pipe."""
 WORST = {Severity.INFO: 11, Severity.LOW: 12, Severity.MEDIUM: 13, Severity.HIGH: 14, Severity.CRITICAL: 15}
+SHOWN_GAPS = 5
+"""Number of gaps that standard error names; the report has all."""
 _SPAN = re.compile(r"(\d{1,5})([hd])")
 _EXIT_CODES = """
 exit codes:
   0   no finding at or above the fail line
   2   invalid arguments, settings, waivers, baseline or input
   3   an API is unavailable or rejects the credential
-  4   with --fail-on-gaps: not everything could be read or checked
+  4   not everything could be read or checked
+  5   nothing was checked
+  6   something that was named does not exist, such as a project
   11 to 15  the most severe finding at or above the fail line is info, low, medium, high, critical
+Of several, the first of 2, 3, 6, 5, 4, 11 to 15 counts. --allow gaps, empty or missing switches 4, 5 or 6 off.
 """
 
 
@@ -41,17 +60,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: by default those of the command line.
     :returns: the exit code.
     """
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter, which flushes once more at its end
+        return CLOSED
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["export"]:
+        return _export(given[1:])
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
+    if options.list_rules or options.explain:
+        return _about_rules(options)
     if not (options.files or options.configuration or options.executions):
         parser.error("nothing to audit: specify files, --configuration or --executions")
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     log = logging.getLogger("airflow_provider.audit")
     log.setLevel(logging.INFO if options.verbose else logging.WARNING)
+    unread: list[ConfigurationError] = []
     try:
         with _logs_on_standard_error():
             settings = _settings(options)
-            result = _audit(options, settings, log)
+            result = _audit(options, settings, log, unread)
+        if unread and not result.checked:
+            return _refused(unread[0], USAGE)
+        if options.trend:
+            from airflow_provider.audit.engine.trend import remember
+
+            result.trend = remember(Path(options.trend), result)
         _report(options, settings, result)
         if options.save_baseline:
             Path(options.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
@@ -59,9 +100,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(error, USAGE)
     except ExecutionApiError as error:
         return _refused(error, NOT_READ)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
     return _code(result, settings, options)
+
+
+def _export(arguments: Sequence[str]) -> int:
+    from airflow_provider.audit.collect.command import export
+
+    try:
+        count, gaps = export(arguments, _wanted_of, _logs_on_standard_error)
+    except ConfigurationError as error:
+        return _refused(error, USAGE)
+    except ExecutionApiError as error:
+        return _refused(error, NOT_READ)
+    except OSError as error:
+        return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
+    print(f"{count} records" + (f"; {gaps} things could not be read, and are among the records as gaps" if gaps else ""), file=sys.stderr)
+    return INCOMPLETE if gaps else GOOD
+
+
+def _wanted_of(options: argparse.Namespace) -> list[dict[str, Any]]:
+    window = _window(options, _clock.utc_now()) if options.executions else None
+    return [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
 
 
 @contextmanager
@@ -79,19 +142,27 @@ def _logs_on_standard_error() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from airflow_provider.audit.reports import FORMATS
-
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider.audit",
-        description="Audit exported JSON, or the systems behind Airflow connections.",
+        description="Audit files, or the systems behind Airflow connections. "
+        "To write records, see: python -m airflow_provider.audit export --help",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"airflow-provider-executions {__version__}")
+    parser.add_argument("--list-rules", action="store_true", help="list all rules")
+    parser.add_argument("--explain", metavar="RULE", help="explain a rule, by its id or name: what it finds, why, and how to fix it")
     read = parser.add_argument_group("what to audit")
-    read.add_argument("files", nargs="*", metavar="FILE", help="exported records, JSON or JSON lines; - for standard input")
+    read.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="buddy.yml, Tracecat workflows, answers of the APIs or exported records; or a folder of them; - for standard input",
+    )
     read.add_argument(
         "--configuration", action="append", default=[], metavar="CONN[=SCOPE]",
-        help="the pipelines of a Buddy connection; scope: workspace[/project[/pipeline]]. May be repeated",
+        help="the pipelines of a Buddy connection, scope: workspace[/project[/pipeline]]; "
+        "or the workflows of a Tracecat connection, scope as for --executions. May be repeated",
     )  # fmt: skip
     read.add_argument(
         "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="the executions of a connection. May be repeated"
@@ -108,35 +179,54 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; by default fail_on of the settings"
     )
-    check.add_argument("--fail-on-gaps", action="store_true", help="fail if something could not be read or checked")
+    check.add_argument(
+        "--allow", action="append", default=[], choices=["gaps", "empty", "missing"],
+        help="do not fail if something could not be read or checked, if nothing was checked, or if something named does not exist."
+        " May be repeated",
+    )  # fmt: skip
     out = parser.add_argument_group("what to write")
     out.add_argument("--format", choices=list(FORMATS), default="table")
     out.add_argument("--output", metavar="FILE", help="by default standard output")
+    out.add_argument("--trend", metavar="FILE", help="file that keeps the counts of the last 30 audits, for the trend in the reports")
     out.add_argument("--verbose", action="store_true", help="log the progress to standard error")
     return parser
 
 
+def _about_rules(options: argparse.Namespace) -> int:
+    from airflow_provider.audit.rules.texts import explained, listed
+
+    try:
+        print(explained(options.explain) if options.explain else listed())
+    except ConfigurationError as error:
+        return _refused(error, USAGE)
+    return GOOD
+
+
 def _settings(options: argparse.Namespace) -> AuditSettings:
+    from airflow_provider.audit.settings.model import load_settings
+
     settings = load_settings(options.settings)
     if options.fail_on and options.fail_on != "never":
         settings = settings.model_copy(update={"fail_on": settings.fail_on.model_copy(update={"severity": Severity(options.fail_on)})})
     return settings
 
 
-def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Logger) -> AuditResult:
+def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Logger, unread: list[ConfigurationError]) -> AuditResult:
+    """Audit. Files that can't be read at all are added to ``unread``."""
     from airflow_provider.audit.airflow_task.task import run_audit
-    from airflow_provider.audit.collect.collector import collected
 
     now = _clock.utc_now()
-    window = _window(options, now) if options.since or options.executions else None
-    if options.until and window is None:
+    window = _window(options, now) if options.since is not None or options.executions else None
+    if options.until is not None and window is None:
         raise ConfigurationError("--until requires --since or --executions.")
     if options.baseline and not Path(options.baseline).is_file():
         raise ConfigurationError(f"--baseline: the file {options.baseline} does not exist.")
     wanted = [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
     with ExitStack() as stack:
-        facts: list[Iterator[Fact]] = [_facts_in(name) for name in options.files]
+        facts: list[Iterator[Fact]] = [_facts_of_file(name, unread) for name in options.files]
         if wanted:
+            from airflow_provider.audit.collect.collector import collected
+
             facts.append(stack.enter_context(collected(wanted, log)))
         return run_audit(
             chain.from_iterable(facts),
@@ -154,20 +244,34 @@ def _window(options: argparse.Namespace, now: datetime) -> tuple[datetime, datet
     from airflow_provider.audit.airflow_task.task import window
     from airflow_provider.execution.model.arguments import moment
 
-    span = _SPAN.fullmatch(options.since or "")
-    if span is None:
-        return window(options.since, options.until, None, now)
-    end = moment(options.until, "--until") or now
-    return window(end - timedelta(hours=int(span[1]) * (24 if span[2] == "d" else 1)), end, None, now)
+    since, until = _moment(options.since, "--since"), _moment(options.until, "--until")
+    end = moment(until, "--until") or now
+    if isinstance(since, str) and (span := _SPAN.fullmatch(since)):
+        try:
+            since = end - timedelta(hours=int(span[1]) * (24 if span[2] == "d" else 1))
+        except OverflowError:
+            raise ConfigurationError(f"--since: {options.since} is longer than time is counted.") from None
+    return window(moment(since, "--since"), end, None, now)
+
+
+def _moment(text: str | None, name: str) -> datetime | str | None:
+    """A moment in a common form, which is parsed without Airflow; other texts unchanged. An empty one is a mistake of whoever calls."""
+    if text is not None and not text.strip():
+        raise ConfigurationError(f"{name} is empty.")
+    try:
+        return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text.strip())) if text else None
+    except ValueError:
+        return text
 
 
 def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, Any]:
     from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowNotFoundException
 
+    from airflow_provider._compat import AirflowNotFoundException
     from airflow_provider.audit.collect import buddy
 
     conn_id, _, scope = text.partition("=")
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # else Airflow does not look into its database
     try:
         system = BaseHook.get_connection(conn_id).conn_type
     except AirflowNotFoundException:
@@ -176,24 +280,31 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
         ) from None
     wanted: dict[str, Any] = {"system": system, "conn_id": conn_id}
     if window is None:
-        return {**wanted, **buddy.place_of(scope or None)}
+        return {**wanted, **buddy.place_of(scope or None)} if system == "buddy" else {**wanted, "scope": scope or None}
     return {**wanted, "scope": scope or None, "since": window[0].isoformat(), "until": window[1].isoformat()}
 
 
-def _facts_in(name: str) -> Iterator[Fact]:
-    """The facts of a file. Invalid records are errors, since skipped ones would go unnoticed."""
-    from airflow_provider.audit.records.export import facts_of, read_records
+def _facts_of_file(name: str, unread: list[ConfigurationError]) -> Iterator[Fact]:
+    """The facts of a file or a folder; a gap if it exists but can't be read."""
+    from airflow_provider.audit.definitions.inputs import facts_in
+    from airflow_provider.audit.facts.fact import Subject
+    from airflow_provider.audit.facts.gap import GapFacts
 
-    number = 0
+    try:
+        yield from facts_in(name, _records_in)
+    except ConfigurationError as error:
+        unread.append(error)
+        yield GapFacts(subject=Subject(f"file:{name}", "file", name, "audit", ""), reason=str(error))
+
+
+def _records_in(name: str) -> Iterator[Fact]:
+    from airflow_provider.audit.records.files import facts_in
+
     with ExitStack() as stack:
-        file = sys.stdin if name == "-" else stack.enter_context(Path(name).open(encoding="utf-8"))
-        try:
-            for record in read_records(file):
-                number += 1
-                yield from facts_of(record)
-        except (ConfigurationError, UnicodeDecodeError) as error:
-            where = f", record {number}" if number and not str(error).startswith("Line ") else ""
-            raise ConfigurationError(f"{name}{where}: {error}") from None
+        if name == "-" and hasattr(sys.stdin, "reconfigure"):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+        file = sys.stdin if name == "-" else stack.enter_context(Path(name).open(encoding="utf-8", errors="replace"))
+        yield from facts_in(file, name)
 
 
 def _report(options: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:
@@ -211,10 +322,12 @@ def _report(options: argparse.Namespace, settings: AuditSettings, result: AuditR
 
 
 def _code(result: AuditResult, settings: AuditSettings, options: argparse.Namespace) -> int:
+    if problem := result.problem(options.allow):
+        for gap in result.gaps[:SHOWN_GAPS]:
+            print(f"not read: {gap.subject.id}: {gap.reason}", file=sys.stderr)
+        return _refused(problem.text, {"missing": MISSING, "empty": EMPTY, "gaps": INCOMPLETE}[problem.kind])
     failing = [] if options.fail_on == "never" else result.failing(settings)
-    if failing:
-        return max(WORST[finding.severity] for finding in failing)
-    return INCOMPLETE if options.fail_on_gaps and not result.complete else GOOD
+    return max((WORST[finding.severity] for finding in failing), default=GOOD)
 
 
 def _refused(error: object, code: int) -> int:

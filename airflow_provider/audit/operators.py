@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseHook, BaseOperator, conf
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk import BaseHook, BaseOperator
 
 from airflow_provider import _clock
+from airflow_provider._compat import AirflowNotFoundException, conf
 from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from airflow_provider.audit.collect.spool import Spool
 
 
+ALLOWED = ("gaps", "empty", "missing")
+"""What an audit can be told not to fail on."""
+
+
 class AuditCollectOperator(BaseOperator):
     """
     Base of the operators that read an API and check what they read.
@@ -29,6 +33,8 @@ class AuditCollectOperator(BaseOperator):
     :param settings: path of a file (TOML or YAML), or a dict of the same shape.
     :param waivers: path of a file (TOML or YAML).
     :param deferrable: read in the triggerer, without a worker slot; only with ``spool_path``.
+    :param allow: what does not fail the task: ``gaps`` (something could not be read or checked), ``empty`` (nothing was checked),
+        ``missing`` (something that was named does not exist). By default each of them does: the summary is then pushed all the same.
     :param spool_path: folder (a path for ``ObjectStoragePath``) that worker and triggerer share, for records that are not checked yet, so
         that a retry on any host can continue. It contains secrets in plain text, so restrict access to it. By default a private folder
         on the worker.
@@ -42,11 +48,13 @@ class AuditCollectOperator(BaseOperator):
         reports_path: str,
         settings: str | Mapping[str, Any] | None = None,
         waivers: str | None = None,
+        allow: Sequence[str] = (),
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         spool_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.allow = _checked(allow)
         self.reports_path = reports_path
         self.settings = settings
         self.waivers = waivers
@@ -66,6 +74,7 @@ class AuditCollectOperator(BaseOperator):
         Read and check.
 
         :returns: counts and paths.
+        :raises AuditFailed: if something could not be read, unless ``allow`` says otherwise.
         :raises ConfigurationError: if arguments, settings or waivers are invalid.
         :raises ExecutionApiError: an API is unavailable, or rejects the credential.
         """
@@ -92,7 +101,9 @@ class AuditCollectOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> AuditSummary:
         """Check what the triggerer has read."""
-        spool = self._spool(context)
+        from airflow_provider.audit.collect.spool import Spool
+
+        spool = Spool(self._spool_folder(context))  # as the triggerer left it: templates of arguments may render to something else now
         if event.get("error"):
             error = from_event(event["error"])
             self._drop_if_last(context, spool, error)
@@ -112,12 +123,9 @@ class AuditCollectOperator(BaseOperator):
 
     def _spool(self, context: Context) -> Spool:
         """The spool of an earlier attempt or of the triggerer; or a new one, with the window that all attempts share."""
-        from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.collect.spool import Spool
 
-        folder: ObjectStoragePath | Path = (
-            task.folder_of(self.spool_path, context, run=True) if self.spool_path else task.private_folder(context)
-        )
+        folder = self._spool_folder(context)
         wanted = self._wanted()
         # A cleared task reads everything again.
         header = {"wanted": wanted, "times": self._times(), "clear_number": getattr(context["dag_run"], "clear_number", None)}
@@ -125,6 +133,11 @@ class AuditCollectOperator(BaseOperator):
         times = self._window(before.end if before else None, _clock.utc_now())
         note = {"since": times[0].isoformat(), "until": times[1].isoformat()} if times else {}
         return Spool(folder, header, note)
+
+    def _spool_folder(self, context: Context) -> ObjectStoragePath | Path:
+        from airflow_provider.audit.airflow_task import task
+
+        return task.folder_of(self.spool_path, context, run=True) if self.spool_path else task.private_folder(context)
 
     def _times(self) -> list[str]:
         return []
@@ -163,24 +176,35 @@ class AuditCollectOperator(BaseOperator):
         )
         folder = task.folder_of(self.reports_path, context, run=True)
         summary = task.store(result, settings, folder, ())
+        self.log.info("%s", summary["summary"])
+        for gap in result.gaps[:20]:
+            self.log.warning("Not read: %s: %s", gap.subject.id, gap.reason)
+        if problem := result.problem(self.allow):  # the next audit begins where the last good one ended, and compares with that
+            spool.delete()
+            context["ti"].xcom_push(key="return_value", value=summary)
+            raise AuditFailed(f"The audit failed: {problem.text}. See {summary['findings']}")
         baseline = folder / "baseline.json"
         baseline.write_text(result.baseline.to_json(), encoding="utf-8")
         state.add(Done(run_id, summary["until"], str(baseline)))
         state.save(task.folder_of(self.reports_path, context, run=False) / "state.json")
         spool.delete()
-        self.log.info("%s", summary["summary"])
-        for gap in result.gaps[:20]:
-            self.log.warning("Not read: %s: %s", gap.subject.id, gap.reason)
         _tell_assets(self, context, summary)
         return summary
 
     def _drop_if_last(self, context: Context, spool: Spool, error: ExecutionApiError) -> None:
         """Delete the spool if there is no further attempt."""
-        from airflow.sdk.exceptions import AirflowFailException
+        from airflow_provider._compat import AirflowFailException
 
         ti = context["ti"]
         if isinstance(error, AirflowFailException) or ti.try_number > ti.max_tries:
             spool.delete()
+
+
+def _names(value: Sequence[int | str], argument: str) -> list[str]:
+    """Names to audit. An empty list would audit nothing, and a text is no list."""
+    if isinstance(value, str) or not value:
+        raise ConfigurationError(f"{argument} must be a list of names, such as ['*'], not {value!r}.")
+    return list(map(str, value))
 
 
 class AuditBuddyConfigurationOperator(AuditCollectOperator):
@@ -216,12 +240,43 @@ class AuditBuddyConfigurationOperator(AuditCollectOperator):
 
         :raises ConfigurationError: if there is nothing to audit.
         """
-        for name, value in (("projects", self.projects), ("pipelines", self.pipelines)):
-            if isinstance(value, str) or not value:
-                raise ConfigurationError(f"{name} must be a list of names, such as ['*'], not {value!r}.")
-        projects, pipelines = list(map(str, self.projects)), list(map(str, self.pipelines))
+        projects, pipelines = _names(self.projects, "projects"), _names(self.pipelines, "pipelines")
         place = {"workspace": self.workspace or None, "projects": projects, "pipelines": pipelines}
         return [{"system": "buddy", "conn_id": self.buddy_conn_id, **place}]
+
+
+class AuditTracecatConfigurationOperator(AuditCollectOperator):
+    """
+    Audits the definitions of Tracecat workflows.
+
+    :param workflows: ids, aliases or titles of workflows, with ``*`` and ``?`` as wildcards.
+    :param tracecat_conn_id: connection of type ``tracecat``.
+    :param workspace_id: UUID of the workspace; by default the connection's.
+    """
+
+    template_fields: Sequence[str] = ("workflows", "tracecat_conn_id", "workspace_id", *AuditCollectOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        workflows: Sequence[str] = ("*",),
+        tracecat_conn_id: str = "tracecat_default",
+        workspace_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflows = workflows
+        self.tracecat_conn_id = tracecat_conn_id
+        self.workspace_id = workspace_id
+
+    def _wanted(self) -> list[dict[str, Any]]:
+        """
+        The connection and its scope.
+
+        :raises ConfigurationError: if there is nothing to audit.
+        """
+        place = {"workspace": self.workspace_id or None, "workflows": _names(self.workflows, "workflows")}
+        return [{"system": "tracecat", "conn_id": self.tracecat_conn_id, **place}]
 
 
 class AuditExecutionsOperator(AuditCollectOperator):
@@ -289,8 +344,9 @@ class AuditReportOperator(BaseOperator):
     :param reports_path: folder (a path for ``ObjectStoragePath``) for the reports; by default a folder next to the first joined report.
     :param fail_on: lowest severity of a new finding that fails the task; or a dict of ``severity``, ``confidence`` (default ``"medium"``)
         and ``new_only`` (default True). None: never.
-    :param fail_on_gaps: fail if something could not be read.
-    :param formats: ``json`` (always), ``sarif``, ``markdown``, ``summary`` (Markdown short enough for a notifier), ``html``, ``table``.
+    :param allow: as for the other audit operators: ``gaps``, ``empty``, ``missing`` do not fail the task.
+    :param formats: ``json`` (always), ``sarif``, ``markdown``, ``summary`` (Markdown short enough for a notifier), ``html``, ``junit``,
+        ``csv``, ``github`` (annotations of GitHub Actions), ``table``.
     :param settings: path of a file (TOML or YAML), or a dict of the same shape.
     """
 
@@ -302,7 +358,7 @@ class AuditReportOperator(BaseOperator):
         reports: Sequence[Any],
         reports_path: str | None = None,
         fail_on: str | Mapping[str, Any] | None = "high",
-        fail_on_gaps: bool = False,
+        allow: Sequence[str] = (),
         formats: Sequence[str] = ("json", "sarif", "markdown", "summary", "html"),
         settings: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -311,7 +367,7 @@ class AuditReportOperator(BaseOperator):
         self.reports = reports
         self.reports_path = reports_path
         self.fail_on = fail_on
-        self.fail_on_gaps = fail_on_gaps
+        self.allow = _checked(allow)
         self.formats = formats
         self.settings = settings
 
@@ -320,12 +376,15 @@ class AuditReportOperator(BaseOperator):
         Join the audits, write the reports, and fail on findings.
 
         :returns: counts and paths.
-        :raises AuditFailed: on findings at or above the fail line; the summary is then in the XCom ``audit``.
+        :raises AuditFailed: on findings at or above the fail line, or if something could not be read, unless ``allow`` says otherwise; the
+            summary is then in the XCom ``audit``.
         :raises ConfigurationError: if a report can't be read, or a setting is invalid.
         """
         from airflow_provider.audit.airflow_task import task
         from airflow_provider.audit.engine.result import join, missing
+        from airflow_provider.audit.engine.trend import remember
         from airflow_provider.audit.settings.model import load_settings
+        from airflow_provider.execution.results.outputs import safe_name
 
         settings, line = load_settings(self.settings), task.fail_line(self.fail_on)
         if line is not None:
@@ -333,6 +392,10 @@ class AuditReportOperator(BaseOperator):
         paths = [report.get("findings") if isinstance(report, Mapping) else report for report in self.reports]
         folder = self._folder(context, [str(path) for path in paths if path])
         result = join([task.read_result(str(path)) if path else missing(path) for path in paths], _clock.utc_now())
+        # Beside the folders of the runs. Of reports that are given as paths, nothing is known of the folders above.
+        ours = self.reports_path or not isinstance(self.reports[0], Mapping)
+        kept = folder.parent if ours else folder.parent.parent
+        result.trend = remember(kept / f"{safe_name(self.task_id)}-trend.json", result, context["ti"].run_id)
         summary = task.store(result, settings, folder, self.formats)
         self.log.info("%s", summary["summary"])
         for kind, path in summary["reports"].items():
@@ -344,8 +407,8 @@ class AuditReportOperator(BaseOperator):
         if failing:
             worst = ", ".join(f"{finding.rule} {finding.subject.title}" for finding in failing[:3])
             reasons.append(f"{len(failing)} findings at or above {line and line.severity}: {worst}{', ...' if len(failing) > 3 else ''}")
-        if self.fail_on_gaps and not result.complete:
-            reasons.append(f"not everything could be read or checked ({summary['gaps']} gaps)")
+        if problem := result.problem(self.allow):
+            reasons.append(problem.text)
         if reasons:
             context["ti"].xcom_push(key="audit", value=summary)
             raise AuditFailed(f"The audit failed: {'; '.join(reasons)}. See {summary['reports'].get('html', summary['findings'])}")
@@ -363,6 +426,12 @@ class AuditReportOperator(BaseOperator):
         if not paths:
             raise ConfigurationError("reports_path is required, since none of the reports to join has a path.")
         return ObjectStoragePath(paths[0]).parent / safe_name(self.task_id)
+
+
+def _checked(allow: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(allow, str) or not set(allow) <= set(ALLOWED):
+        raise ValueError(f"allow must be a list of {', '.join(map(repr, ALLOWED))}, not {allow!r}")
+    return tuple(allow)
 
 
 def _tell_assets(operator: BaseOperator, context: Context, summary: AuditSummary) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from airflow_provider._connection_form import with_connection_form
 from airflow_provider._lazy import Lazy
 from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound
@@ -23,9 +24,12 @@ else:
     logs = Lazy("airflow_provider.buddy.executions.logs")
     requests = Lazy("airflow_provider.buddy.api.requests")
 
-REGIONS = {"us": "https://api.buddy.works", "eu": "https://api.eu.buddy.works"}
+REGIONS = {"us": "https://api.buddy.works", "eu": "https://api.eu.buddy.works", "asia": "https://api.asia.buddy.works"}
+REGION_KEYS = {"as": "asia", "ap": "asia"}
+"""Other names of regions, as the vendor's own clients know them."""
 
 
+@with_connection_form
 class BuddyHook(ExecutionHook):
     """
     Reads and changes things in Buddy by its REST API.
@@ -42,7 +46,7 @@ class BuddyHook(ExecutionHook):
 
     :param buddy_conn_id: connection of type ``buddy``: the API's address as host (empty: the region's), a personal access token as
         password, and in extra ``workspace``, ``project``, ``region``, ``ca_bundle``, ``verify_tls``,
-        ``request_timeout`` (seconds), ``max_concurrent_requests``.
+        ``request_timeout`` (seconds), ``max_concurrent_requests``, ``secret_headers``.
     :param workspace: workspace handle; by default the connection's.
     :param project: project handle; by default the connection's.
     """
@@ -52,6 +56,7 @@ class BuddyHook(ExecutionHook):
     conn_type = "buddy"
     hook_name = "Buddy"
     title = "Buddy"
+    settings: ClassVar[Collection[str]] = ("workspace", "project", "region")
     api_errors: ClassVar[ApiErrors] = BuddyApiErrors()
 
     def __init__(self, buddy_conn_id: str = default_conn_name, *, workspace: str | None = None, project: str | None = None) -> None:
@@ -81,6 +86,7 @@ class BuddyHook(ExecutionHook):
     def default_host(self, extra: Mapping[str, Any]) -> str | None:
         """The region's address."""
         region = str(extra.get("region") or "us").lower()
+        region = REGION_KEYS.get(region, region)
         if region not in REGIONS:
             raise ConfigurationError(f"Connection {self.conn_id!r}: region must be one of {', '.join(REGIONS)}, not {region!r}.")
         return REGIONS[region]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider.buddy.hook import BuddyHook
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
+    from airflow_provider.execution.tasks.rendering import Kind
     from airflow_provider.execution.tasks.signatures import AirflowArguments, ExecutionArguments, GetArguments
 else:
     bodies = Lazy("airflow_provider.buddy.api.bodies")
@@ -105,6 +106,14 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
         *ExecutionOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {
+        "pipeline": "id",
+        "variables": "texts",
+        "secret_variables": "texts",
+        "comment": "free text",
+        "delay_until": "moment",
+        "actions_to_run": "some texts",
+    }
 
     def __init__(
         self,
@@ -278,6 +287,7 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
         *ExecutionActOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"variables": "texts", "secret_variables": "texts", "approve_action_id": "id"}
     owns_execution = False
     can_start_again = False
     started_word: ClassVar[str] = "continues"
@@ -390,6 +400,7 @@ class BuddyGetActionExecutionOperator(BuddyTask, ExecutionGetOperator["BuddyHook
     """
 
     template_fields: Sequence[str] = ("action", "buddy_conn_id", *ExecutionGetOperator.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"action": "id"}
 
     def __init__(
         self,
@@ -433,6 +444,7 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("pipeline", "action", "workspace", "project", "reveal_fields", "buddy_conn_id")
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"pipeline": "id", "action": "id", "reveal_fields": "texts"}
     operator_extra_links = ()  # it is not about an execution
 
     def __init__(
@@ -463,6 +475,7 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
         """
         from airflow_provider.buddy.executions.redacted_definition import without_secrets
 
+        self._check_arguments()
         with self.hook as hook:
             action = hook.get_action(self.pipeline, self.action)
         self.log.info("Action %r (%s) of pipeline %s: %s", action.name, action.type, self.pipeline, action.html_url)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from airflow_provider.buddy.base import BuddyTask
 from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS, BuddyRef, action_target
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider.buddy.hook import BuddyHook
+    from airflow_provider.execution.tasks.rendering import Kind
     from airflow_provider.execution.tasks.signatures import SearchArguments, SensorArguments
 
 
@@ -64,6 +65,7 @@ class BuddyActionExecutionSensor(BuddyExecutionSensor):
     """
 
     template_fields: Sequence[str] = ("action", *BuddyExecutionSensor.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"action": "id"}
 
     def __init__(
         self,
@@ -118,6 +120,7 @@ class BuddyPipelineSensor(BuddyTask, ExecutionSearchSensor["BuddyHook"]):
         "buddy_conn_id",
         *ExecutionSearchSensor.template_fields,
     )
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"pipeline": "id"}
 
     def __init__(
         self,

@@ -48,7 +48,17 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if revision and len(revision) < MIN_REVISION_CHARACTERS:
+        self.check_texts(
+            pipeline=pipeline,
+            workspace=workspace,
+            project=project,
+            branch=branch,
+            tag=tag,
+            revision=revision,
+            comment=comment,
+            buddy_conn_id=buddy_conn_id,
+        )
+        if revision and len(str(revision)) < MIN_REVISION_CHARACTERS:
             raise ValueError(f"revision {revision!r} is too short: give at least {MIN_REVISION_CHARACTERS} characters")
         self.pipeline = pipeline
         self.workspace = workspace

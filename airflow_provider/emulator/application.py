@@ -13,7 +13,8 @@ from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.control import control_application
 from airflow_provider.emulator.faults import Faults
-from airflow_provider.emulator.front import Front
+from airflow_provider.emulator.front import CONTROL, Front
+from airflow_provider.emulator.guard import Guard
 from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.ledger import Ledger
 from airflow_provider.emulator.system import System
@@ -48,21 +49,22 @@ class LazyApplication:
         await self._application(scope, receive, send)
 
 
-def build_application(systems: Mapping[str, System], clock: Clock, ledger: Ledger, faults: Faults) -> Front:
+def build_application(systems: Mapping[str, System], clock: Clock, ledger: Ledger, faults: Faults, guard: Guard) -> Front:
     """Return the application: each system under its prefix, the control routes under ``/_emulator``."""
     root = api()
-    root.mount("/_emulator", control_application(systems, ledger, faults))
-    for system in systems.values():
+    root.mount(CONTROL, control_application(systems, ledger, faults))
+    # The longest first: what is served at the root gets all that nothing else is for.
+    for system in sorted(systems.values(), key=lambda system: -len(system.prefix)):
         root.mount(system.prefix, LazyApplication(partial(BUILDERS[system.name], system)))
-    return Front(root, clock, ledger, faults, systems)
+    return Front(root, clock, ledger, faults, systems, guard)
 
 
-def build_storage_application(buddy: Buddy, tracecat: Tracecat, clock: Clock, ledger: Ledger, faults: Faults) -> Front:
+def build_storage_application(buddy: Buddy, tracecat: Tracecat, clock: Clock, ledger: Ledger, faults: Faults, guard: Guard) -> Front:
     """Return the application of the second origin: the ledger shows its requests as those of system ``storage``."""
     root = api()
     root.mount("/storage", LazyApplication(partial(_build_buddy_storage, buddy)))
     root.mount(f"/{BUCKET}", LazyApplication(partial(_build_tracecat_storage, tracecat)))
-    return Front(root, clock, ledger, faults, {}, "storage")
+    return Front(root, clock, ledger, faults, {}, guard, "storage")
 
 
 # The imports stand inside these functions so that only the routes of a system that is used are loaded.

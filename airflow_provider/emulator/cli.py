@@ -22,9 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m airflow_provider.emulator", description="Serve the emulated systems on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="TCP port; default: a free one")
+    parser.add_argument("--root", choices=("buddy", "tracecat", "alga_psa"), help="serve this system at the root instead of below its path")
     parser.add_argument("--scenario", type=Path, metavar="FILE.yaml", help="default: a built-in demonstration")
     options = parser.parse_args(arguments)
-    emulator = Emulator(port=options.port)
+    emulator = Emulator(port=options.port, root=options.root)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(f"Emulator: {emulator.url}")
         for system in emulator.systems.values():
-            print(f"export {system.connection_variable}={shlex.quote(system.connection_json())}")
+            for conn_id, connection in system.connections.items():
+                print(f"export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(connection)}")
         print("Stop it with Ctrl-C.", flush=True)
         ended.wait()
     finally:

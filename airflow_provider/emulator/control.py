@@ -2,14 +2,13 @@
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 
 from airflow_provider.emulator.faults import Fault, Faults
+from airflow_provider.emulator.json_text import JsonResponse, read_json
 from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.ledger import Ledger
 from airflow_provider.emulator.scenario_file import add_scenario
@@ -50,8 +49,9 @@ def control_application(systems: Mapping[str, System], ledger: Ledger, faults: F
         if system is None:
             raise LookupError(f"no such system: one of {', '.join(systems)}")
         name, ref = str(body.pop("act", "")), str(body.pop("ref", ""))
-        system.act(name, ref, **body)
-        return {"act": name, "ref": ref}
+        made = system.act(name, ref, **body)
+        # An act that makes an execution tells its ref.
+        return {"act": name, "ref": ref} | ({"execution": made.ref} if hasattr(made, "ref") else {})
 
     @application.get("/executions")
     async def read_executions() -> list[dict[str, Any]]:
@@ -69,15 +69,15 @@ def control_application(systems: Mapping[str, System], ledger: Ledger, faults: F
 
 
 async def _object(request: Request) -> dict[str, Any]:
-    body = json.loads(await request.body())
+    body = read_json(await request.body())
     if not isinstance(body, dict):
         raise ScenarioError("the body must be a JSON object")
     return body
 
 
-async def _bad(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, 400)
+async def _bad(request: Request, error: Exception) -> JsonResponse:
+    return JsonResponse({"error": str(error)}, 400)
 
 
-async def _missing(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, 404)
+async def _missing(request: Request, error: Exception) -> JsonResponse:
+    return JsonResponse({"error": str(error)}, 404)

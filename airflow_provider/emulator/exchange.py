@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider.emulator.json_text import whole_body
 from airflow_provider.emulator.ledger import LedgerEntry
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Exchange:
             if delivered:
                 return await self._receive()
             delivered = True
-            return {"type": "http.request", "body": self.entry.body, "more_body": False}
+            return {"type": "http.request", "body": whole_body(self.entry.body), "more_body": False}
 
         return receive
 

@@ -14,6 +14,7 @@ from airflow_provider.emulator import fault_effects
 from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.exchange import Exchange, read_body
 from airflow_provider.emulator.faults import Faults
+from airflow_provider.emulator.guard import Guard, refuse
 from airflow_provider.emulator.ledger import Ledger, LedgerEntry
 from airflow_provider.emulator.server import TRANSPORT
 from airflow_provider.emulator.system import System
@@ -21,6 +22,9 @@ from airflow_provider.emulator.system import System
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
+
+CONTROL = "/_emulator"
+"""What the path of control requests begins with."""
 
 
 class Front:
@@ -31,27 +35,49 @@ class Front:
     :param ledger: records the requests.
     :param faults: the faults that may hit them.
     :param systems: the systems by name.
+    :param guard: refuses requests that a page in a browser sends.
     :param name: what the ledger shows as the system of every request; default: the system whose prefix the path has.
     """
 
     def __init__(
-        self, application: FastAPI, clock: Clock, ledger: Ledger, faults: Faults, systems: Mapping[str, System], name: str | None = None
+        self,
+        application: FastAPI,
+        clock: Clock,
+        ledger: Ledger,
+        faults: Faults,
+        systems: Mapping[str, System],
+        guard: Guard,
+        name: str | None = None,
     ) -> None:
         self._application = application
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
         self._systems = systems
+        self._guard = guard
         self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Record the request and answer it. Control requests are neither recorded nor hit by faults."""
+        """Record the request and answer it. Control requests, pages and refusals are neither recorded nor hit by faults."""
         if scope["type"] != "http":
             return
         path = scope["raw_path"].decode("ascii")
-        if path.startswith("/_emulator/") and self._name is None:
+        control = path.startswith(CONTROL + "/") and self._name is None
+        refusal = self._guard.refusal(scope, control=control)
+        if refusal is not None:
+            await refuse(send, *refusal)
+            return
+        if control:
             await self._application(scope, receive, send)
             return
+        if scope["method"] == "GET" and self._name is None:
+            # A test may add a server of its own that has no pages.
+            pages = (system.page_at(scope["path"]) for system in self._systems.values() if hasattr(system, "page_at"))
+            page = next(filter(None, pages), None)
+            if page is not None:
+                await send({"type": "http.response.start", "status": 200, "headers": page.headers})
+                await send({"type": "http.response.body", "body": page.render()})
+                return
         body = await read_body(receive)
         if body is None:
             return
@@ -90,7 +116,7 @@ class Front:
     def _system_of(self, path: str) -> System | None:
         if self._name is not None:
             return None
-        for system in self._systems.values():
+        for system in sorted(self._systems.values(), key=lambda system: -len(system.prefix)):
             if path.startswith(system.prefix + "/"):
                 return system
         return None

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
+from airflow_provider.emulator.json_text import JsonResponse
+
 
 class LazyRoute(APIRoute):
     """A route that analyses its function's parameters only when more than its path and methods is needed."""
@@ -31,6 +33,8 @@ class LazyRoute(APIRoute):
 
 def api(*, redirect_slashes: bool = True) -> FastAPI:
     """Return an application without documentation pages."""
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=redirect_slashes)
+    application = FastAPI(
+        openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=redirect_slashes, default_response_class=JsonResponse
+    )
     application.router.route_class = LazyRoute
     return application

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
+import logging
 import socket
 import threading
 from typing import Any
@@ -11,8 +13,20 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from airflow_provider.emulator.clock import Clock
+
+THREAD = "airflow-provider-emulator"
+"""Name of the threads that serve."""
 TRANSPORT = "airflow_provider.transport"
 """Key of the ASGI scope under which the application finds the connection's transport."""
+
+
+def _only_problems(record: logging.LogRecord) -> bool:
+    """Keep what an emulator's server says of its start and end out of the logs that a test captures."""
+    return record.levelno >= logging.WARNING or record.threadName != THREAD
+
+
+logging.getLogger("uvicorn.error").addFilter(_only_problems)
 
 
 class _Protocol(H11Protocol):
@@ -20,6 +34,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # The configuration's access_log=False is undone by whoever sets up logging afterwards, as Airflow does.
+        self.access_log = False
         # asyncio does not set this for a listening socket that it did not create: it saves 40 ms per answer.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         application = self.app
@@ -29,6 +45,21 @@ class _Protocol(H11Protocol):
             await application(scope, receive, send)
 
         self.app = with_transport
+
+
+def _dated(application: Any, clock: Clock) -> Any:
+    """The application with a Date header by the emulator's clock: clients reckon absolute times of a rate limit from it."""
+
+    async def with_date(scope: Any, receive: Any, send: Any) -> None:
+        async def send_dated(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                date = email.utils.formatdate(clock.now(), usegmt=True).encode()
+                message = {**message, "headers": [(b"date", date), *message.get("headers", ())]}
+            await send(message)
+
+        await application(scope, receive, send_dated)
+
+    return with_date
 
 
 class _Server(uvicorn.Server):
@@ -52,7 +83,6 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         while not self._stopping.is_set():
-            # A tick renews the Date header.
             await self.on_tick(0)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
@@ -79,15 +109,17 @@ class ServerThread:
 
     :param application: the ASGI application.
     :param port: TCP port on 127.0.0.1; 0 picks a free one.
+    :param clock: the clock of the Date header.
     :raises OSError: the port is in use.
     """
 
-    def __init__(self, application: Any, port: int) -> None:
+    def __init__(self, application: Any, port: int, clock: Clock) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
-                application,
+                _dated(application, clock),
+                date_header=False,
                 http=_Protocol,
                 loop="asyncio",
                 ws="none",
@@ -97,7 +129,7 @@ class ServerThread:
                 timeout_keep_alive=75,
             )
         )
-        self._thread = threading.Thread(target=self._serve, name="airflow-provider-emulator", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=THREAD, daemon=True)
 
     def _serve(self) -> None:
         self._server.run(sockets=[self._socket])

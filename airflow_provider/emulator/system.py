@@ -6,9 +6,12 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.emulator.clock import Clock
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.pages import Page
 
 
 class ScenarioError(ValueError):
@@ -26,10 +29,12 @@ class System(ABC):
 
     name: ClassVar[str]
     """Short name, as in the ledger, in scenario files and as connection type."""
-    prefix: ClassVar[str]
+    prefix: str
     """Path under which the API is served, such as ``/buddy/api``."""
     acts: ClassVar[tuple[str, ...]]
-    """Names of the methods that :meth:`act` may call."""
+    """Names of what :meth:`act` does; the methods are called the same, but for those in ``act_methods``."""
+    act_methods: ClassVar[Mapping[str, str]] = {}
+    """Names of the methods of acts that are called otherwise."""
 
     def __init__(self, clock: Clock, server_url: Callable[[], str], storage_url: Callable[[], str] | None = None) -> None:
         self.clock = clock
@@ -54,6 +59,11 @@ class System(ABC):
     def connection_json(self) -> str:
         """Return the value of that variable."""
 
+    @property
+    def connections(self) -> dict[str, str]:
+        """Connections for all its users, as JSON, by connection id."""
+        return {f"{self.name}_default": self.connection_json()}
+
     def _connection(self, extra: Mapping[str, Any], **credentials: str) -> str:
         return json.dumps({"conn_type": self.name, "host": self.url, **credentials, "extra": extra})
 
@@ -61,8 +71,8 @@ class System(ABC):
     def error_body(self, status: int, message: str) -> Any:
         """Return the JSON of an error answer in the system's own shape."""
 
-    def act(self, name: str, ref: str, **arguments: Any) -> None:
-        """Call the method ``name``, one of ``acts``: do what a person would do in the vendor's UI.
+    def act(self, name: str, ref: str, **arguments: Any) -> Any:
+        """Do what a person would do in the vendor's UI: one of ``acts``. Return what the method returns.
 
         :raises LookupError: no such execution.
         :raises ValueError: no such act, or it does not fit the execution's state.
@@ -70,13 +80,20 @@ class System(ABC):
         if name not in self.acts:
             raise ValueError(f"unknown act {name!r}")
         try:
-            getattr(self, name)(ref, **arguments)
+            return getattr(self, self.act_methods.get(name, name))(ref, **arguments)
         except TypeError as error:
             raise ValueError(str(error)) from None
 
     @abstractmethod
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions that were not deleted as JSON objects."""
+
+    def page_at(self, path: str) -> Page | None:
+        """Return the page that a link to an execution leads to; None: there is no such page.
+
+        :param path: path of the address, with percent-encoding removed.
+        """
+        return None
 
     @abstractmethod
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:

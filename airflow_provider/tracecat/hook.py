@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from airflow_provider._connection_form import with_connection_form
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, Forbidden
 from airflow_provider.execution.http.api_errors import ApiErrors
@@ -16,6 +17,8 @@ from airflow_provider.tracecat.api.error_texts import TracecatApiErrors
 from airflow_provider.tracecat.ref import TracecatRef
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Connection
     from typing_extensions import Unpack
 
@@ -25,6 +28,7 @@ else:
     requests = Lazy("airflow_provider.tracecat.api.requests")
 
 
+@with_connection_form
 class TracecatHook(ExecutionHook):
     """
     Reads and changes things in Tracecat by its REST API.
@@ -41,7 +45,7 @@ class TracecatHook(ExecutionHook):
 
     :param tracecat_conn_id: connection of type ``tracecat``: the API's address as host (``https://HOST/api``); a service account key as
         password, or a login and its password; in extra ``workspace_id``, ``ca_bundle``, ``verify_tls``, ``request_timeout`` (seconds),
-        ``max_concurrent_requests``.
+        ``max_concurrent_requests``, ``secret_headers``.
     :param workspace_id: workspace (UUID); by default the connection's.
     """
 
@@ -50,6 +54,7 @@ class TracecatHook(ExecutionHook):
     conn_type = "tracecat"
     hook_name = "Tracecat"
     title = "Tracecat"
+    settings: ClassVar[Collection[str]] = ("workspace_id",)
     api_errors: ClassVar[ApiErrors] = TracecatApiErrors()
 
     def __init__(self, tracecat_conn_id: str = default_conn_name, *, workspace_id: str | None = None) -> None:
@@ -93,7 +98,7 @@ class TracecatHook(ExecutionHook):
         """A session, if the connection names a login."""
         if not connection.login:
             return None
-        return Login("/auth/login", (("username", connection.login), ("password", connection.password or "")))
+        return Login("/auth/login", (("username", connection.login), ("password", (connection.password or "").strip("\r\n"))))
 
     @property
     def logs_in(self) -> bool:
@@ -355,7 +360,7 @@ class TracecatHook(ExecutionHook):
         """Async twin of :meth:`get_info`."""
         return await self.arun_flow(requests.get_info())
 
-    def run_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
+    def run_workflow(self, workflow: str, inputs: Any = None, time_anchor: datetime | str | None = None) -> models.Started:
         """
         Run a published workflow. The request is sent once, and nothing protects from a second run: tasks use
         :class:`~airflow_provider.tracecat.operators.TracecatRunWorkflowOperator`.
@@ -364,16 +369,17 @@ class TracecatHook(ExecutionHook):
 
         :param workflow: id or alias.
         :param inputs: the workflow's trigger inputs, any JSON value; None for none.
+        :param time_anchor: the moment from which the workflow counts its own time, by default its start; without a zone it is UTC.
         :returns: the id of an execution that may appear some seconds later.
-        :raises ConfigurationError: if no workflow has that alias.
+        :raises ConfigurationError: if no workflow has that alias, or ``time_anchor`` is no moment.
         :raises NotFound: if none has that id, or it was never published.
         """
-        return self.run_flow(requests.run_workflow(self.namespace(), workflow, inputs))
+        return self.run_flow(requests.run_workflow(self.namespace(), workflow, inputs, time_anchor))
 
-    async def arun_workflow(self, workflow: str, inputs: Any = None) -> models.Started:
+    async def arun_workflow(self, workflow: str, inputs: Any = None, time_anchor: datetime | str | None = None) -> models.Started:
         """Async twin of :meth:`run_workflow`."""
         await self.aopen()
-        return await self.arun_flow(requests.run_workflow(self.namespace(), workflow, inputs))
+        return await self.arun_flow(requests.run_workflow(self.namespace(), workflow, inputs, time_anchor))
 
     def call_webhook(self, workflow: str, payload: Any = None) -> models.Started:
         """

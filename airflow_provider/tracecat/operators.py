@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider import _clock
 from airflow_provider._lazy import Lazy
-from airflow_provider.errors import ConfigurationError, ExecutionError, NotFound, ProtocolError
-from airflow_provider.execution.model.arguments import one_of, seconds
+from airflow_provider.errors import ConfigurationError, ExecutionError, ProtocolError
+from airflow_provider.execution.model.arguments import moment, one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.model.snapshot import Snapshot
@@ -23,23 +22,26 @@ from airflow_provider.execution.tasks.existing import (
 )
 from airflow_provider.execution.tasks.operator import ExecutionOperator
 from airflow_provider.tracecat.base import TracecatTask
-from airflow_provider.tracecat.ref import TracecatRef, is_execution_id
+from airflow_provider.tracecat.ref import TracecatRef
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from airflow_provider.execution.attempt.note import Note
     from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.tasks.rendering import Kind
     from airflow_provider.execution.tasks.signatures import ExecutionArguments, GetArguments
     from airflow_provider.tracecat.api import models, requests
+    from airflow_provider.tracecat.executions import lost_starts
     from airflow_provider.tracecat.hook import TracecatHook
 else:
     requests = Lazy("airflow_provider.tracecat.api.requests")
+    lost_starts = Lazy("airflow_provider.tracecat.executions.lost_starts")
 
-DISPATCH_SECONDS = 35.0
-"""Seconds after which an accepted start has reached Temporal, or never will."""
-LOOKBACK_SECONDS = 3_600.0
-"""Age of the executions of a workflow that are read before one is started."""
-_AFTER = " after="
+MAX_EVENT_DIGITS = 19
+"""Maximum length of the number of an event."""
+MAX_RESET_POINTS = 500
+"""Maximum number of events that Tracecat lists as reset points."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
 
     :param workflow: id or alias.
     :param inputs: the workflow's trigger inputs, any JSON value.
-    :param correlation_key: key of a marker in ``inputs`` (which must be a dict then), so that an execution can definitely be found if the
-        answer to its start was lost. Without it, an execution is found only if it is the single new one of the workflow with the same
-        inputs that the same user, or a service account, has started. A workflow that validates its inputs strictly must accept this key.
+    :param time_anchor: the workflow's logical start, from which ``FN.now()`` counts (datetime, or ISO 8601 text; without a zone it is UTC),
+        such as ``"{{ logical_date }}"`` in a backfill. By default the current second. Its fraction of a second is replaced by a marker, by
+        which the execution is found again if the answer to its start is lost.
+    :param correlation_key: key of a marker in ``inputs`` (which must be a dict then). Needed only with servers that ignore ``time_anchor``
+        (before 0.53.12). A workflow that validates its inputs strictly must accept this key.
     :param start_grace: how long the execution may take to appear after its start was accepted (seconds or timedelta).
     :param workspace_id: workspace (UUID); by default the connection's.
     :param tracecat_conn_id: connection of type ``tracecat``.
@@ -78,12 +82,14 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
     template_fields: Sequence[str] = (
         "workflow",
         "inputs",
+        "time_anchor",
         "correlation_key",
         "workspace_id",
         "tracecat_conn_id",
         *ExecutionOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"inputs": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"inputs": "json", "time_anchor": "moment"}
     lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 20.0)
 
     def __init__(
@@ -91,6 +97,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         *,
         workflow: str,
         inputs: Any = None,
+        time_anchor: datetime | str | None = None,
         correlation_key: str | None = None,
         start_grace: timedelta | float = 30.0,
         workspace_id: str | None = None,
@@ -100,6 +107,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         super().__init__(**kwargs)
         self.workflow = workflow
         self.inputs = inputs
+        self.time_anchor = time_anchor
         self.correlation_key = correlation_key
         self.start_grace = seconds(start_grace, "start_grace")
         self.workspace_id = workspace_id
@@ -117,67 +125,54 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
             raise ConfigurationError(f"Tracecat: with correlation_key, inputs must be a dict, not {type(self.inputs).__name__}.")
         if self.correlation_key and self.correlation_key in (self.inputs or {}):
             raise ConfigurationError(f"Tracecat: inputs already contain the key {self.correlation_key!r}. Set another correlation_key.")
+        self._anchor()  # checked before anything is started
         workspace = hook.namespace()
         workflow = yield from requests.resolve_workflow(workspace, self.workflow)
         yield from hook.adapter().base()  # now, so that no request comes between the start and its note
-        return RunPlan(workspace, workflow, (yield from self._newest(workspace, workflow)))
+        return RunPlan(workspace, workflow, (yield from lost_starts.newest_start(workspace, workflow, self._now())))
 
-    def _newest(self, workspace: str, workflow: str) -> Flow[float]:
-        items = yield from self._since(workspace, workflow, self._now() - LOOKBACK_SECONDS)
-        return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
-
-    def _since(self, workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
-        query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": requests.started_after(moment)}
-        return (yield from requests.latest_runs(workspace, query))
+    def _anchor(self) -> datetime | None:
+        return moment(self.time_anchor, "Tracecat: time_anchor")
 
     def _mark(self, plan: RunPlan, marker: str) -> str:
-        """The marker, and the start of the newest execution before ours, by Tracecat's clock, which may differ from this machine's."""
-        return f"{marker}{_AFTER}{plan.newest:.6f}"
+        """The marker, the time anchor, and the newest execution before ours by Tracecat's clock, which may differ from this machine's."""
+        given = self._anchor()
+        anchor = lost_starts.anchor_of(marker, given or datetime.fromtimestamp(self._now(), timezone.utc))
+        return str(lost_starts.Mark(marker, plan.newest, anchor, given is not None))
 
     def _start(self, hook: TracecatHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
         """The one request. Its answer comes before the execution exists."""
-        inputs = self.inputs
+        mark, inputs = lost_starts.Mark.parse(marker), self.inputs
         if self.correlation_key:
-            inputs = {**(inputs or {}), self.correlation_key: marker.partition(_AFTER)[0]}
-        started = yield from requests.run_workflow(plan.workspace, plan.workflow, inputs)
+            inputs = {**(inputs or {}), self.correlation_key: mark.marker}
+        started = yield from requests.run_workflow(plan.workspace, plan.workflow, inputs, mark.anchor)
         try:
-            ref = TracecatRef.parse(started.wf_exec_id if not self.workspace_id else f"{self.workspace_id}:{started.wf_exec_id}")
+            ref = TracecatRef.parse(self._ref(started.wf_exec_id))
         except ConfigurationError as error:  # something was started
             raise ProtocolError(f"Tracecat started something, but {error}", system="tracecat") from None
         return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.adapter().page(ref)))
 
+    def _ref(self, execution: str) -> str:
+        return f"{self.workspace_id}:{execution}" if self.workspace_id else execution
+
     def _find(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """By the marker in the inputs; without one, the only new execution of this user with these inputs."""
-        workspace, workflow = plan.workspace, plan.workflow
-        mark, _, newest = marker.partition(_AFTER)
-        items = yield from self._since(
-            workspace, workflow, float(newest or 0.0) - 1.0 if float(newest or 0.0) else since - LOOKBACK_SECONDS
-        )
-        executions: list[Snapshot] = []
-        uncertain = False
-        for item in items:
-            if item.parent_wf_exec_id or (item.start_time is not None and item.start_time.timestamp() <= float(newest or 0.0)):
-                continue
-            ref = f"{self.workspace_id}:{item.id}" if self.workspace_id else item.id
-            if not is_execution_id(item.id):
-                uncertain = True
-                continue
-            try:
-                inputs = (yield from requests.get_compact(workspace, ref)).trigger_inputs
-            except NotFound:
-                uncertain = True
-                continue
-            if self.correlation_key:
-                if not isinstance(inputs, dict) or inputs.get(self.correlation_key) != mark:
-                    continue
-            elif (inputs or None) != (json.loads(json.dumps(self.inputs)) or None):
-                uncertain = True  # probably somebody else's; ours only if Tracecat returns inputs in another form
-                continue
-            elif not (yield from requests.started_by_us(workspace, ref, session=hook.logs_in)):
-                continue
-            executions.append((yield from hook.adapter().read(ref)))
-        late = self._now() - since > DISPATCH_SECONDS
-        return (executions, True) if len(executions) == 1 else ([], late and not executions and not uncertain)
+        """By the time anchor, or the marker in the inputs; else by circumstances, once they are settled."""
+        execution, certain = yield from self._lost(hook, plan, marker, since).find()
+        return ([] if execution is None else [(yield from hook.adapter().read(self._ref(execution)))]), certain
+
+    def _find_certain(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[list[Snapshot]]:
+        """By the time anchor, or the marker in the inputs."""
+        execution = yield from self._lost(hook, plan, marker, since).find_certain()
+        return [] if execution is None else [Snapshot(self._ref(execution), Phase.UNKNOWN, "unknown")]
+
+    def _lost(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> lost_starts.LostStart:
+        mark, inputs, key = lost_starts.Mark.parse(marker), self.inputs, self.correlation_key
+        return lost_starts.LostStart(plan.workspace, plan.workflow, mark, inputs, key, hook.logs_in, since, self._now())
+
+    def _how_to_find(self, note: Note) -> str:
+        if note.resumes or (anchor := lost_starts.Mark.parse(note.marker).anchor) is None:
+            return super()._how_to_find(note)
+        return f"Search for an execution that was started at that time and whose actions have the time_anchor {anchor.isoformat()}."
 
 
 class _OnExecution(TracecatTask):
@@ -250,6 +245,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["Trac
     """
 
     template_fields: Sequence[str] = ("event_id", "reason", "tracecat_conn_id", *ExecutionResumeOperator.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"event_id": "id", "reason": "free text"}
     only_ended = False
 
     def __init__(
@@ -270,14 +266,47 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["Trac
         self.reapply_type = reapply_type
         self.tracecat_conn_id = tracecat_conn_id
 
+    def _plan(self, hook: TracecatHook) -> Flow[Snapshot]:
+        """Check the arguments, and read the execution."""
+        self._point()
+        return (yield from super()._plan(hook))
+
+    def _point(self) -> int | None:
+        event = None if self.event_id in (None, "") else str(self.event_id)
+        if event is not None and not (event.isdecimal() and len(event) < MAX_EVENT_DIGITS):
+            raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {event[:100]!r}.", system="tracecat")
+        return None if event is None else int(event)
+
     def _again(self, hook: TracecatHook, snapshot: Snapshot) -> Flow[Snapshot]:
         """The one request."""
-        event = None if self.event_id in (None, "") else str(self.event_id)
-        if event is not None and not event.isdecimal():
-            raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {self.event_id!r}.", system="tracecat")
-        point = None if event is None else int(event)
+        point = self._point()
+        if point is not None:
+            yield from self._check_point(hook, snapshot.ref, point)
         yield from requests.reset(hook.namespace(snapshot.ref), snapshot.ref, point, self.reason, self.reapply_type)
         return (yield from hook.adapter().just_changed(snapshot.ref))
+
+    def _check_point(self, hook: TracecatHook, ref: str, event_id: int) -> Flow[None]:
+        """
+        Check ``event_id`` against the reset points: Tracecat would take the nearest earlier one without a word.
+
+        :raises ConfigurationError: if the execution has no such event.
+        """
+        events = yield from requests.reset_points(hook.namespace(ref), ref, MAX_RESET_POINTS)
+        points = [event.event_id for event in events if event.is_resettable is not False]
+        is_whole = len(events) < MAX_RESET_POINTS
+        last = max((event.event_id for event in events), default=0)
+        earlier = [point for point in points if point <= event_id]
+        if (is_whole and event_id > last) or (events and not earlier):
+            shown = ", ".join(map(str, points[:10])) + (f", ..., {points[-1]}" if len(points) > 10 else "")
+            raise ConfigurationError(
+                f"Tracecat execution {ref} can't be reset to event {event_id}: it has {last} events. Nothing was reset. Events to which it "
+                f"can be: {shown or 'none'}.",
+                system="tracecat",
+                ref=ref,
+            )
+        if earlier and event_id not in points and event_id <= last:
+            text = "Execution %s can't be reset to event %d; Tracecat takes event %d, the last one before it."
+            self.log.warning(text, ref, event_id, earlier[-1])
 
 
 class TracecatGetExecutionOperator(_OnExecution, ExecutionGetOperator["TracecatHook"]):
@@ -305,6 +334,28 @@ class AnswerPlan:
     waiting: list[models.Interaction]
 
 
+def one_waiting(plan: AnswerPlan, ref: str) -> models.Interaction:
+    """
+    The interaction to answer.
+
+    :param ref: the execution, for messages.
+    :raises ExecutionError: if none waits so far; a retry may find one.
+    :raises ConfigurationError: if several wait, or none can any more.
+    """
+    execution, waiting = plan.execution, plan.waiting
+    if len(waiting) != 1:
+        names = ", ".join(str(item.action_ref) for item in execution.interactions if item.status == "pending") or "none"
+        kind: type[ExecutionError | ConfigurationError] = ExecutionError if not waiting and not execution.close_time else ConfigurationError
+        raise kind(
+            f"Tracecat execution {ref} is {execution.status}: "
+            f"{'several interactions wait; name one with action' if waiting else 'no such interaction waits'}. Waiting: {names}. "
+            "(Tracecat shows interactions only if its setting app_interactions_enabled is on.)",
+            system="tracecat",
+            ref=ref,
+        )
+    return waiting[0]
+
+
 class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["TracecatHook", AnswerPlan]):
     """
     Answer the interaction that a Tracecat execution waits for, and wait for the end of the execution.
@@ -321,6 +372,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
 
     template_fields: Sequence[str] = ("response", "action", "tracecat_conn_id", *ExecutionActOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"response": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"response": "json"}
     owns_execution = False
     can_start_again = False
     started_word: ClassVar[str] = "continues"
@@ -355,20 +407,8 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
 
     def _start(self, hook: TracecatHook, plan: AnswerPlan, marker: str) -> Flow[Snapshot]:
         """The one request."""
-        execution, waiting = plan.execution, plan.waiting
-        if len(waiting) != 1:
-            names = ", ".join(str(item.action_ref) for item in execution.interactions if item.status == "pending") or "none"
-            kind: type[ExecutionError | ConfigurationError] = (
-                ExecutionError if not waiting and not execution.close_time else ConfigurationError
-            )
-            raise kind(
-                f"Tracecat execution {self.ref} is {execution.status}: "
-                f"{'several interactions wait; name one with action' if waiting else 'no such interaction waits'}. Waiting: {names}. "
-                "(Tracecat shows interactions only if its setting app_interactions_enabled is on.)",
-                system="tracecat",
-                ref=self.ref,
-            )
-        yield from requests.answer_interaction(hook.namespace(self._execution()), self._execution(), waiting[0], self.response or {})
+        waiting = one_waiting(plan, self.ref)
+        yield from requests.answer_interaction(hook.namespace(self._execution()), self._execution(), waiting, self.response or {})
         return (yield from hook.adapter().read(self._execution()))
 
     def _find(self, hook: TracecatHook, plan: AnswerPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:

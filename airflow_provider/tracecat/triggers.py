@@ -39,6 +39,7 @@ class TracecatWorkflowFinishedTrigger(ExecutionFinishedTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.check_texts(workflow=workflow, trigger_type=trigger_type, workspace_id=workspace_id, tracecat_conn_id=tracecat_conn_id)
         if trigger_type:
             one_of(trigger_type, ("manual", "scheduled", "webhook", "case"), "trigger_type")
         self.workflow = workflow

@@ -57,7 +57,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def airflow(emulator: Emulator, dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+    connections = {conn_id: text for system in emulator.systems.values() for conn_id, text in system.connections.items()}
     # Without encryption, so that what lies in the database can be searched.
     settings = {
         "AIRFLOW__CORE__FERNET_KEY": "",

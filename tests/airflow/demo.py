@@ -221,7 +221,7 @@ def main() -> int:
     fine = False
     try:
         with emulator:
-            connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+            connections = {conn_id: text for system in emulator.systems.values() for conn_id, text in system.connections.items()}
             local = LocalAirflow(home, dags=dags, connections=connections)
             with console.status(f"Starting Airflow {version('apache-airflow')} …"):
                 local.__enter__()

@@ -114,6 +114,7 @@ class LocalAirflow:
     :param connections: connection id to connection, as JSON or URI.
     :param port: of the REST API and the UI; 0 takes a free one.
     :param settings: further ``AIRFLOW__SECTION__KEY`` variables, which win over those set here.
+    :param python: of an environment with Airflow and this package; default: this one's.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class LocalAirflow:
         connections: Mapping[str, str] | None = None,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        python: Path = Path(sys.executable),
     ) -> None:
         self._temporary = home is None
         self.home = Path(tempfile.mkdtemp(prefix="airflow-")) if home is None else home.resolve()
@@ -131,6 +133,7 @@ class LocalAirflow:
         self.connections = dict(connections or {})
         self.settings = dict(settings or {})
         self.port = port
+        self.python = python
         self.password = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._restarted: list[subprocess.Popen[bytes]] = []
@@ -143,6 +146,11 @@ class LocalAirflow:
     def url(self) -> str:
         """Address of the UI."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables of its processes, for commands beside it."""
+        return dict(self._variables)
 
     @property
     def output(self) -> Path:
@@ -172,7 +180,7 @@ class LocalAirflow:
         kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
         return {
             **kept,
-            "PATH": os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", os.defpath))),
+            "PATH": os.pathsep.join((str(self.python.parent), kept.get("PATH", os.defpath))),
             "NO_COLOR": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "PYTHONUNBUFFERED": "1",
@@ -238,7 +246,7 @@ class LocalAirflow:
         self._variables = environment = self._environment()
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
+                [self.python, "-m", "airflow", "standalone"],
                 cwd=self.home,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -352,7 +360,7 @@ class LocalAirflow:
         with self.output.open("ab") as output:
             self._restarted.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "airflow", component],
+                    [self.python, "-m", "airflow", component],
                     cwd=self.home,
                     env=self._variables,
                     stdin=subprocess.DEVNULL,
@@ -388,6 +396,12 @@ class LocalAirflow:
         if not answer.is_success and answer.status_code not in fine:
             raise LocalAirflowError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
+
+    def of_interface(self, path: str) -> Any:
+        """What the web interface reads below ``/ui``."""
+        if self._client is None:
+            raise LocalAirflowError("Airflow is not running.")
+        return self._client.get(f"/ui/{path}").raise_for_status().json()
 
     def get(self, path: str, **params: Any) -> Any:
         """GET; keyword arguments are the query."""

@@ -28,13 +28,14 @@ def main() -> int:
         system.load_demo()
     try:
         with emulator:
-            connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+            connections = {conn_id: text for system in emulator.systems.values() for conn_id, text in system.connections.items()}
             airflow = LocalAirflow(HOME, port=options.port, connections=connections)
             print("Starting Airflow ...", flush=True)
             with airflow:
                 dags = sorted(path.stem for path in EXAMPLE_DAGS.glob("*.py"))
                 airflow.unpause(*dags)
                 print(f"Airflow   {airflow.url}   login {LOGIN}, password {airflow.password}")
+                print(f"Pages     {airflow.url}/plugin/executions")
                 print(f"Emulator  {emulator.url}   connections {', '.join(connections)}")
                 print(f"DAGs      {', '.join(dags)}")
                 print("Pipelines", ", ".join(pipeline.name for pipeline in emulator.buddy.pipelines))

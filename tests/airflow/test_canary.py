@@ -126,7 +126,9 @@ def test_the_search_finds_what_is_there(left: dict[str, str]) -> None:
     for system in SYSTEMS:
         assert f"{system}_good: XCom IMAGE" in found
         assert f"{system}_sensor: XCom return_value" in found
-        assert {f"{system}_bad: XCom execution", f"{system}_bad: log 1", f"{system}_bad: log 2"} <= found
+        assert f"{system}_bad: XCom execution" in found
+        # Which try meets the refusals, and so can't read what broke, is up to the others' requests.
+        assert found & {f"{system}_bad: log 1", f"{system}_bad: log 2"}
     assert "table xcom" in found
     assert any(place.startswith("file logs/") for place in found)
     assert "canary-good" in left["table rendered_task_instance_fields"]

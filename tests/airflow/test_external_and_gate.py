@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +15,18 @@ from airflow_provider.emulator import Emulator, LedgerEntry
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
 from tests.airflow.held import HELD
-from tests.airflow.local_airflow import LocalAirflow, until
+from tests.airflow.local_airflow import LOGIN, LocalAirflow, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.smoke, pytest.mark.timeout(1_800)]
 
 EXTERNAL = "buddy_wait_for_external"
 FIRST = "external_first"
 GATE = "buddy_gate"
+GATED = ("approved", "declined", "opened", "cleared", "marked")
 DAGS = (EXTERNAL, FIRST, GATE)
+
+REPORTED_SECONDS = 8.0
+"""After which an answer no longer meets the worker's late report of the deferral, which would fail the task."""
 
 BUILD = Action("Build", seconds=0.2, log=["Step 1/2", "Successfully built 3f1c9a7be204"], outputs={"IMAGE": "shop:1.2.3"})
 HELD_DEPLOY = Action("Deploy", seconds=HELD)
@@ -48,31 +53,33 @@ class Runs:
         return self.emulator.ledger.select(method, rf"/pipelines/{self.pipelines[pipeline].id}/executions(/\d+)?$")
 
     def question(self, name: str) -> dict[str, Any]:
-        """What the task ``approve`` of a run asks, once it waits for the answer."""
+        """What the task ``gate`` of a run asks, once it waits for the answer."""
         dag, run = self.ids[name]
-        self.airflow.wait_for_task(dag, run, "approve", "awaiting_input")
+        self.airflow.wait_for_task(dag, run, "gate", "deferred")
         return dict(self.airflow.get(hitl(dag, run)))
 
-    def answer(self, name: str, option: str) -> None:
-        """Answer it, as a person does in the UI."""
+    def reported(self, name: str) -> None:
+        """Wait until a question is asked, and Airflow knows that its task is deferred."""
         self.question(name)
+        asked = time.monotonic()
+        until("the deferral is reported", lambda: time.monotonic() - asked > REPORTED_SECONDS)
+
+    def answer(self, name: str, option: str) -> None:
+        """Answer it, as a person does in the UI: not before the worker has reported the deferral, for which Airflow takes seconds."""
+        self.reported(name)
         self.airflow.patch(hitl(*self.ids[name]), {"chosen_options": [option], "params_input": {}})
 
 
 def hitl(dag: str, run: str) -> str:
-    return f"dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/approve/-1/hitlDetails"
+    return f"dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/gate/-1/hitlDetails"
 
 
 def begin(airflow: LocalAirflow, emulator: Emulator, aside: Any) -> Runs:
     buddy = emulator.buddy
-    scripts = {
-        "external": [BUILD, HELD_DEPLOY],
-        "approved": [BUILD, APPROVE, DEPLOY],
-        "declined": [BUILD, APPROVE, DEPLOY],
-    }
+    scripts = {"external": [BUILD, HELD_DEPLOY], **{name: [BUILD, APPROVE, DEPLOY] for name in GATED}}
     pipelines = {name: buddy.add_pipeline(Pipeline(name, actions=actions)) for name, actions in scripts.items()}
     before = buddy.add_execution(pipelines["external"], started_by="Ann", branch="main", started_at=buddy.clock.now() - 1)
-    ids = {name: (GATE, airflow.trigger(GATE, {"pipeline": name})) for name in ("approved", "declined")}
+    ids = {name: (GATE, airflow.trigger(GATE, {"pipeline": name})) for name in GATED}
     ids |= {dag: (dag, airflow.trigger(dag, {"pipeline": "external"})) for dag in (EXTERNAL, FIRST)}
     return Runs(airflow, emulator, pipelines, ids, before)
 
@@ -121,8 +128,11 @@ def found(airflow: LocalAirflow, started: Runs) -> Runs:
 @pytest.fixture(scope="module")
 def answered(runs: Runs) -> Runs:
     """Both questions are answered."""
-    runs.answer("approved", "go_on")
-    runs.answer("declined", "decline")
+    runs.answer("approved", "Approve")
+    runs.answer("declined", "Decline")
+    runs.question("opened")
+    (execution,) = runs.executions("opened")
+    runs.emulator.buddy.approve(execution, by="Zoe")
     return runs
 
 
@@ -144,7 +154,7 @@ def declined(airflow: LocalAirflow, answered: Runs) -> tuple[str, str]:
 
 
 def test_waits_without_a_worker_for_what_is_not_there_yet(airflow: LocalAirflow, waiting: Runs) -> None:
-    for name in ("approved", "declined"):
+    for name in GATED:
         waiting.question(name)
     # Nothing else goes on then, so the pool tells about these.
     pool = airflow.wait_for_rest()
@@ -223,31 +233,75 @@ def test_asks_at_the_gate(airflow: LocalAirflow, runs: Runs) -> None:
 
     assert execution.status == "WAITING_FOR_APPLY"
     assert (result["ref"], result["phase"]) == (execution.ref, "WAITING")
-    assert (question["subject"], question["body"]) == (f"Deploy {execution.ref}?", f"See {result['url']}")
-    assert question["options"] == ["go_on", "decline"]
-    assert airflow.states(dag, run) == {"release": "success", "approve": "awaiting_input", "go_on": None, "decline": None}
+    assert question["subject"] == f"Deploy {execution.ref}?"
+    for part in (
+        "Approve (WAIT_FOR_APPLY)",
+        "main",
+        "IMAGE=shop:1.2.3",
+        f"[Look at it in Buddy](<{result['url']}>)",
+        "cancels the execution",
+    ):
+        assert part in question["body"]
+    assert question["options"] == ["Approve", "Decline"]
+    assert airflow.states(dag, run) == {"release": "success", "gate": "deferred"}
 
 
 def test_approved(airflow: LocalAirflow, runs: Runs, approved: tuple[str, str]) -> None:
     dag, run = approved
     (execution,) = runs.executions("approved")
-    result = airflow.xcom(dag, run, "go_on")
-    assert airflow.states(dag, run) == {"release": "success", "approve": "success", "go_on": "success", "decline": "skipped"}
+    result = airflow.xcom(dag, run, "gate")
+    assert airflow.states(dag, run) == {"release": "success", "gate": "success"}
     assert (result["ref"], result["phase"], execution.status) == (execution.ref, "SUCCEEDED", "SUCCESSFUL")
-    assert airflow.xcom(dag, run, "go_on", "URL") == "https://shop.example"
-    assert airflow.links(dag, run, "go_on") == {"Buddy execution": result["url"]}
+    assert result["actor"]["approved_in_airflow_by"] == LOGIN
+    assert airflow.xcom(dag, run, "gate", "URL") == "https://shop.example"
+    assert airflow.links(dag, run, "gate") == {"Buddy execution": result["url"]}
     assert len(runs.sent("POST", "approved")) == 1
-    assert [request.json["operation"] for request in runs.sent("PATCH", "approved")] == ["APPLY"]
+    [approval] = runs.sent("PATCH", "approved")
+    assert approval.json["operation"] == "APPLY"
+    assert {item["key"]: item["value"] for item in approval.json["variables"]}["AIRFLOW_ANSWERED_BY"] == LOGIN
+    assert airflow.task(dag, run, "gate")["try_number"] == 1
 
 
 def test_declined(airflow: LocalAirflow, runs: Runs, declined: tuple[str, str]) -> None:
     dag, run = declined
     (execution,) = runs.executions("declined")
-    result = airflow.xcom(dag, run, "decline")
-    assert airflow.states(dag, run) == {"release": "success", "approve": "success", "go_on": "skipped", "decline": "success"}
+    result = airflow.xcom(dag, run, "gate", "execution")
+    assert airflow.states(dag, run) == {"release": "success", "gate": "skipped"}
     assert (result["ref"], result["phase"], execution.status) == (execution.ref, "CANCELLED", "TERMINATED")
+    assert result["actor"]["declined_in_airflow_by"] == LOGIN
     assert len(runs.sent("POST", "declined")) == 1
     assert [request.json["operation"] for request in runs.sent("PATCH", "declined")] == ["CANCEL"]
+
+
+def test_opened_in_buddy_meanwhile(airflow: LocalAirflow, runs: Runs, answered: Runs) -> None:
+    dag, run = runs.ids["opened"]
+    airflow.wait_for_run(dag, run)
+    detail = airflow.get(hitl(dag, run))
+    assert (detail["chosen_options"], detail["responded_by_user"]) == (["Opened in Buddy by Zoe"], None)
+    assert airflow.xcom(dag, run, "gate")["actor"]["approved_by"] == "Zoe"
+    assert runs.sent("PATCH", "opened") == []
+
+
+def test_cleared_while_it_waits(airflow: LocalAirflow, runs: Runs) -> None:
+    dag, run = runs.ids["cleared"]
+    runs.reported("cleared")
+    airflow.clear(dag, run, ["gate"])
+    until("it asks again", lambda: airflow.task(dag, run, "gate")["try_number"] == 2)
+    assert runs.question("cleared")["response_received"] is False
+    runs.answer("cleared", "Approve")
+    airflow.wait_for_run(dag, run)
+    assert [request.json["operation"] for request in runs.sent("PATCH", "cleared")] == ["APPLY"]
+    assert airflow.xcom(dag, run, "gate")["actor"]["approved_in_airflow_by"] == LOGIN
+
+
+def test_marked_while_it_waits(airflow: LocalAirflow, runs: Runs) -> None:
+    dag, run = runs.ids["marked"]
+    runs.reported("marked")
+    airflow.set_task_state(dag, run, "gate", "failed")
+    until("the question is closed", lambda: airflow.get(hitl(dag, run))["response_received"])
+    assert airflow.get(hitl(dag, run))["chosen_options"] == ["The task was ended"]
+    assert runs.sent("PATCH", "marked") == []
+    assert [execution.status for execution in runs.executions("marked")] == ["WAITING_FOR_APPLY"]
 
 
 # All of them
@@ -269,5 +323,5 @@ def test_no_token_gets_out(airflow: LocalAirflow, emulator: Emulator, runs: Runs
             texts[str(path.relative_to(airflow.home))] = path.read_bytes().decode("latin-1")
 
     assert "Found Buddy execution" in texts[f"{EXTERNAL}.wait: log"]
-    assert "Deploy" in texts["approved.approve: task instance"]
+    assert "Deploy" in texts["approved.gate: task instance"]
     assert [place for place, text in texts.items() if emulator.buddy.token in text] == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import event_loop, gaps, log_file, memory, parse, waits, worker_starts
+from tests.benchmarks import event_loop, gaps, log_file, memory, parse, storm, waits, worker_starts
 
 parse.main()
 log_file.main()
 waits.main()
 memory.main()
 event_loop.main()
+storm.main()
 worker_starts.main()
 gaps.main()

@@ -65,7 +65,7 @@ def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def emulator(clock: VirtualClock) -> Iterator[Emulator]:
-    emulator = Emulator(clock)
+    emulator = Emulator(clock, hosts=["executions.test"])  # a name that is looked up, for the faults of it
     KilnServer(emulator)
     with emulator:
         yield emulator

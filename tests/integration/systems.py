@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,6 +33,7 @@ from tests.integration.made_up import server as kiln
 from tests.integration.made_up.hook import KilnHook
 from tests.integration.made_up.operators import KilnFireOperator
 from tests.integration.made_up.sensors import KilnFiringSensor
+from tests.virtual_clock import VirtualClock
 
 KINDS = {
     "succeeded": "two steps, Build and Deploy, and two outputs, IMAGE and URL",
@@ -76,7 +77,7 @@ class Look:
     How a scenario looks at its end.
 
     :param steps: name and phase of each. :param tail: patterns of the last log lines. :param says: what the error, or the log, contains.
-    :param error: the result's error.
+    :param error: pattern of the result's error.
     """
 
     steps: Sequence[tuple[str, str]] = ()
@@ -108,7 +109,7 @@ class Adapter:
     """Requests of the list before an execution is started."""
     fields: ClassVar[dict[str, str]]
     """Where an answer has the ``id``, the ``status``, ``started_at`` and ``finished_at``; and that of a start the id: ``started``."""
-    credential: ClassVar[str] = "canary-credential-0815"
+    credential: str = "canary-credential-0815"
     note: ClassVar[dict[str, Any]]
     """Arguments of the operator that carry a user's word, ``nightly``."""
 
@@ -221,6 +222,17 @@ class Adapter:
         """Delete it."""
         raise NotImplementedError
 
+    # Time
+
+    @staticmethod
+    def pass_until(clock: VirtualClock, holds: Callable[[], bool]) -> None:
+        """Let time pass until something holds: at once, or within a minute. A real server takes its time."""
+        for _ in range(60):
+            if holds():
+                return
+            clock.advance(1.0)
+        assert holds()
+
     # Requests
 
     def fault(self, kind: str, at: str | None, **parameters: Any) -> Fault:
@@ -305,7 +317,7 @@ class BuddySystem(Adapter):
         "partial": Look([("Build", "SUCCEEDED"), ("Lint", "FAILED")], says=["Lint"]),
         "failed": Look(FAILED_STEPS, LOG, ["FAILED", "'Test'", "1 test failed", "assert 1 == 2"], "1 test failed"),
         "cancelled": Look(says=["Cancelled by"]),
-        "gate": Look(says=["Approve (WAIT_FOR_APPLY)"]),
+        "gate": Look(says=["Approve (WAIT_FOR_APPLY) 'ship it?'"]),
         "gate_approved": Look(says=["approved_by"]),
     }
     routes = {
@@ -352,10 +364,10 @@ class BuddySystem(Adapter):
         return self.buddy.add_pipeline(Pipeline("p", actions=scripts.get(kind, [build, deploy]), final_status=final))
 
     def operator(self, script: Any, **arguments: Any) -> BaseOperator:
-        return BuddyRunPipelineOperator(task_id="task", **{"pipeline": script.id, "poll_interval": 0.05, **self.more, **arguments})
+        return BuddyRunPipelineOperator(task_id="task", **{"pipeline": script.id, "poll_interval": 0.25, **self.more, **arguments})
 
     def sensor(self, ref: str, **arguments: Any) -> BaseOperator:
-        return BuddyExecutionSensor(task_id="task", **{"ref": ref, "poke_interval": 0.05, **arguments})
+        return BuddyExecutionSensor(task_id="task", **{"ref": ref, "poke_interval": 0.25, **arguments})
 
     def start_elsewhere(self, script: Any) -> str:
         return str(self.buddy.add_execution(script, started_by="Mike").ref)
@@ -463,8 +475,8 @@ class TracecatSystem(Adapter):
         "gate_approved": Look(),
     }
     routes = {
-        "read": {"method": "GET", "path": r"/workflow-executions/[^/]+/compact$"},
-        "details": {"method": "GET", "path": r"/workflow-executions/[^/]+/compact$"},
+        "read": {"method": "GET", "path": r"/workflow-executions/(?!search$)[^/]+(/compact)?$"},
+        "details": {"method": "GET", "path": r"/workflow-executions/(?!search$)[^/]+(/compact)?$"},
         "list": {"method": "GET", "path": r"/workflow-executions/search$"},
         "start": {"method": "POST", "path": r"/workflow-executions$"},
         "cancel": {"method": "POST", "path": r"/workflow-executions/[^/]+/cancel$"},
@@ -479,6 +491,7 @@ class TracecatSystem(Adapter):
         super().__init__(emulator)
         self.tracecat = emulator.tracecat
         self.tracecat.cancel_seconds = 0.0
+        self.tracecat.any_refs = True  # the steps are called the same in all systems
 
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
@@ -521,10 +534,10 @@ class TracecatSystem(Adapter):
         return self.tracecat.add_workflow(tracecat.Workflow("w", actions=actions, returns=returns, timeout=timeout))
 
     def operator(self, script: Any, **arguments: Any) -> BaseOperator:
-        return TracecatRunWorkflowOperator(task_id="task", **{"workflow": script.id, "poll_interval": 0.05, **self.more, **arguments})
+        return TracecatRunWorkflowOperator(task_id="task", **{"workflow": script.id, "poll_interval": 0.25, **self.more, **arguments})
 
     def sensor(self, ref: str, **arguments: Any) -> BaseOperator:
-        return TracecatExecutionSensor(task_id="task", **{"ref": ref, "poke_interval": 0.05, **arguments})
+        return TracecatExecutionSensor(task_id="task", **{"ref": ref, "poke_interval": 0.25, **arguments})
 
     def start_elsewhere(self, script: Any) -> str:
         return str(self.tracecat.add_execution(script).ref)
@@ -664,10 +677,10 @@ class AlgaPsaSystem(Adapter):
         return self.alga.add_rule(alga_psa.Rule("r", actions=scripts.get(kind, [build, deploy]), **more.get(kind, {})))
 
     def operator(self, script: Any, **arguments: Any) -> BaseOperator:
-        return AlgaPsaExecuteRuleOperator(task_id="task", **{"rule": script.id, "poll_interval": 0.05, **self.more, **arguments})
+        return AlgaPsaExecuteRuleOperator(task_id="task", **{"rule": script.id, "poll_interval": 0.25, **self.more, **arguments})
 
     def sensor(self, ref: str, **arguments: Any) -> BaseOperator:
-        return AlgaPsaExecutionSensor(task_id="task", **{"ref": ref, "poke_interval": 0.05, **arguments})
+        return AlgaPsaExecutionSensor(task_id="task", **{"ref": ref, "poke_interval": 0.25, **arguments})
 
     def start_elsewhere(self, script: Any) -> str:
         return str(self.alga.fire(script).ref)
@@ -794,10 +807,10 @@ class KilnSystem(Adapter):
         return self.kiln.add(kiln.Recipe(scripts.get(kind, [build, deploy]), **more.get(kind, {})))
 
     def operator(self, script: Any, **arguments: Any) -> BaseOperator:
-        return KilnFireOperator(task_id="task", **{"recipe": script.id, "poll_interval": 0.05, **self.more, **arguments})
+        return KilnFireOperator(task_id="task", **{"recipe": script.id, "poll_interval": 0.25, **self.more, **arguments})
 
     def sensor(self, ref: str, **arguments: Any) -> BaseOperator:
-        return KilnFiringSensor(task_id="task", **{"ref": ref, "poke_interval": 0.05, **arguments})
+        return KilnFiringSensor(task_id="task", **{"ref": ref, "poke_interval": 0.25, **arguments})
 
     def start_elsewhere(self, script: Any) -> str:
         return str(self.kiln.fire(script).id)

@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 from airflow.sdk import DAG, Asset
-from airflow.sdk.execution_time.comms import DeferTask
 
 from airflow_provider import _clock
 from airflow_provider.emulator import Emulator, alga_psa, tracecat
@@ -23,6 +22,7 @@ from airflow_provider.emulator.buddy.execution import Execution
 from tests import virtual_clock
 from tests.harness import Ended, PlayedApi, TaskRun, Triggerer
 from tests.integration.systems import BuddySystem
+from tests.virtual_clock import current
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
@@ -63,6 +63,12 @@ def load(dag_id: str) -> DAG:
     return next(dag for value in vars(load_module(dag_id)).values() if isinstance(dag := getattr(value, "dag", value), DAG))
 
 
+def fields_of(connection: str) -> dict[str, Any]:
+    """A connection in JSON, as Airflow's API gives it."""
+    fields = json.loads(connection)
+    return {**fields, "extra": json.dumps(fields["extra"])}
+
+
 class RunApi(PlayedApi):
     """The Execution API of one task instance that has others beside it in its run."""
 
@@ -70,21 +76,16 @@ class RunApi(PlayedApi):
         super().__init__(run.connections)
         self.dag_run = run
         self.task_id = task_id
-        self.resumed: dict[str, Any] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         match request.method, request.url.path.strip("/").split("/"):
             case "PATCH", ["task-instances", _, "run"]:
                 self.run["dag_run"] |= {**self.of_run, "consumed_asset_events": self.dag_run.asset_events}
-                self.run |= self.resumed
             case "GET", ["xcoms", _, _, task_id, key, *rest] if task_id != self.task_id:
                 return self._of_another(task_id, key, rest, request.url.params)
             case "HEAD", ["xcoms", _, _, task_id, key]:
                 length = len(self.dag_run.values(task_id, key))
                 return httpx.Response(200, headers={"Content-Range": f"map_indexes {length}"})
-            case "POST", ["hitlDetails", _]:
-                self.calls.append(("POST", request.url.path, json.loads(request.content)))
-                return httpx.Response(201, content=request.content)
         return super().__call__(request)
 
     @property
@@ -111,7 +112,7 @@ class PlayedRun:
     """A run of an example DAG. What decides which task is next, Airflow's scheduler, is the test."""
 
     def __init__(self, system: BuddySystem | AllSystems, dag_id: str, **conf: Any) -> None:
-        self.connections = system.connections
+        self.connections = {**system.connections, "buddy_approver": fields_of(system.buddy.connections["buddy_approver"])}
         self.dag_id = dag_id
         self.conf = conf
         self.asset_events: list[dict[str, Any]] = []
@@ -145,15 +146,6 @@ class PlayedRun:
         (items,) = self.values(over, "return_value").values()
         return [self.task(task_id, index, **hooks) for index in range(len(items))]
 
-    def answer(self, task_id: str, option: str) -> Ended:
-        """Somebody answers the question that a task asks; it goes on."""
-        task, api, person = self.tasks[task_id, -1], self.api(task_id), {"id": "1", "name": "Ann"}
-        event = {"chosen_options": [option], "params_input": {}, "responded_at": _clock.utc_now(), "responded_by_user": person}
-        task.deferred = DeferTask(classpath="", next_method="execute_complete")
-        api.resumed = task.resume(event)
-        task.try_number -= 1  # it is still the same one
-        return task.run()
-
     def rendered_map_index(self, task_id: str, map_index: int) -> str:
         """What the grid shows instead of the number."""
         return str(self.api(task_id, map_index).sent("PATCH", "/rendered-map-index")[-1])
@@ -175,8 +167,7 @@ class AllSystems:
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
         systems = (self.buddy, self.tracecat, self.alga_psa)
-        told = {f"{system.name}_default": json.loads(system.connection_json()) for system in systems}
-        return {conn_id: {**fields, "extra": json.dumps(fields["extra"])} for conn_id, fields in told.items()}
+        return {conn_id: fields_of(text) for system in systems for conn_id, text in system.connections.items()}
 
     @property
     def starts(self) -> dict[str, int]:
@@ -381,58 +372,57 @@ def test_run_docker_action_that_is_not_there(system: BuddySystem) -> None:
 
 
 def until_the_gate(system: BuddySystem, **conf: Any) -> tuple[PlayedRun, Execution]:
-    """A run whose question has been asked."""
+    """A run whose execution waits for a person."""
     gated = Pipeline(conf.get("pipeline", "release-gated"), actions=[BUILD, Gate("Approve", comment="Sure?"), DEPLOY])
     pipeline = system.buddy.add_pipeline(gated)
     run = PlayedRun(system, "buddy_gate", **conf)
-    released = run.task("release")
-    result = deferred_once(released)
+    result = deferred_once(run.task("release"))
     (execution,) = system.buddy.executions_of(pipeline)
     assert (result["ref"], result["phase"], result["status"]) == (execution.ref, "WAITING", "WAITING_FOR_APPLY")
     assert execution.status == "WAITING_FOR_APPLY"
-
-    assert run.task("approve").state == "awaiting_input"
-    (question,) = run.api("approve").sent("POST", "")
-    assert (question["subject"], question["body"]) == (f"Deploy {execution.ref}?", f"See {result['url']}")
-    assert question["options"] == ["go_on", "decline"]
     return run, execution
 
 
-def skipped(run: PlayedRun) -> list[str]:
-    """The tasks that the answer skips."""
-    return [task_id for body in run.api("approve").sent("PATCH", "/skip-downstream") for task_id, _ in body["tasks"]]
+def gate_answered(run: PlayedRun, option: str, *, after: float = 20.0) -> Ended:
+    """Run the task that asks, and let Ann answer some seconds later."""
+
+    def answer(_: object) -> None:
+        current().later(after, lambda: run.api("gate").answer(option))
+
+    return run.task("gate", on_defer=lambda deferred: answer(deferred) if deferred.next_method == "answered" else None)
 
 
 @pytest.mark.parametrize("gate_in", ["execution", "action"])
 def test_gate_approved(system: BuddySystem, gate_in: str) -> None:
-    system.buddy.gate_in = "execution"
     run, execution = until_the_gate(system)
     system.buddy.gate_in = gate_in
-    assert run.answer("approve", "go_on").state == "success"
-    assert skipped(run) == ["decline"]
-
-    went_on = run.task("go_on")
-    result = deferred_once(went_on)
-    assert (result["ref"], result["phase"]) == (execution.ref, "SUCCEEDED")
-    assert went_on.xcoms["URL"] == "https://shop.example"
-    assert result["actor"]["approved_by"]
-    assert [request.json["operation"] for request in system.emulator.ledger.select("PATCH")] == ["APPLY"]
+    opened = gate_answered(run, "Approve")
+    assert opened.state == "success", f"{opened.error!r}\n{opened.text}"
+    asked = run.api("gate").hitl
+    assert asked is not None
+    assert asked["subject"] == f"Deploy {execution.ref}?"
+    for text in ("Approve (WAIT_FOR_APPLY) 'Sure?'", "main", "Airflow", "IMAGE=shop:1.2.3", f"(<{opened.result['url']}>)", "[airflow-"):
+        assert text in asked["body"]
+    assert (opened.result["ref"], opened.result["phase"]) == (execution.ref, "SUCCEEDED")
+    assert opened.xcoms["URL"] == "https://shop.example"
+    assert opened.result["actor"]["approved_in_airflow_by"] == "Ann"
+    [approval] = system.emulator.ledger.select("PATCH")
+    assert approval.json["operation"] == "APPLY"
+    assert {item["key"]: item["value"] for item in approval.json["variables"]} == {"AIRFLOW_ANSWERED_BY": "Ann"}
     assert system.starts == 1
-    assert run.all_ran("decline")
+    assert run.all_ran()
 
 
 def test_gate_declined(system: BuddySystem) -> None:
     run, execution = until_the_gate(system, pipeline="other-gated")
-    assert run.answer("approve", "decline").state == "success"
-    assert skipped(run) == ["go_on"]
-
-    declined = run.task("decline")
-    assert declined.state == "success", declined.text
-    assert (declined.result["ref"], declined.result["phase"]) == (execution.ref, "CANCELLED")
+    declined = gate_answered(run, "Decline")
+    assert declined.state == "skipped", declined.text
+    assert "was declined by Ann in Airflow" in declined.skipped_because
+    assert declined.xcoms["execution"]["phase"] == "CANCELLED"
     assert execution.status == "TERMINATED"
     assert [request.json["operation"] for request in system.emulator.ledger.select("PATCH")] == ["CANCEL"]
     assert system.starts == 1
-    assert run.all_ran("go_on")
+    assert run.all_ran()
 
 
 # Fan out

@@ -42,8 +42,8 @@ def check_steps_and_tail(result: dict[str, Any], look: Look) -> None:
 
 
 def test_succeeded(bench: Bench) -> None:
-    script = bench.system.script("succeeded", seconds=0.5)  # so that the first look is too early
-    ended = bench.run("", script=script, push_outputs=["IMAGE"])
+    script = bench.system.script("succeeded", seconds=5.0)  # so that the first look is too early
+    ended = bench.run("", script=script, push_outputs=["IMAGE"], **bench.every(0.5))
     assert ended.state == "success"
     result = ended.result
     assert (result["phase"], result["status"]) == ("SUCCEEDED", bench.system.statuses["SUCCEEDED"])
@@ -90,14 +90,51 @@ def test_failed(bench: Bench) -> None:
     for part in (bench.system.title, bench.system.refs[0], see, *look.says):
         assert part in text
     execution = ended.xcoms["execution"]
-    assert execution["error"] == look.error
+    assert re.fullmatch(look.error or "", execution["error"])
     check_steps_and_tail(execution, look)
     assert f"info: {execution['log_tail'][-1]}" in ended.text
 
 
+@pytest.mark.parametrize("kind", ["failed", "timed_out"])
+def test_the_reason_of_a_failure_is_in_short_lines_above_the_traceback(bench: Bench, kind: str) -> None:
+    bench.system.need(kind)
+    ended = bench.run(kind)
+    lines = [str(entry["event"]) for entry in ended.logs if entry["log_level"] == "error"]
+    execution = ended.xcoms["execution"]
+    end = next(number for number, line in enumerate(lines) if line.startswith(f"{bench.system.title} execution {execution['ref']} ended "))
+    reasons = lines[end:]
+    failed = [step["name"] for step in execution["steps"] if step["phase"] in ("FAILED", "TIMED_OUT")]
+    assert [line for line in reasons if line.startswith("Failing step: ")] == [
+        line for line in reasons if failed and line.startswith(f"Failing step: {failed[0]}")
+    ]
+    assert execution["error"] is None or f"Reason: {execution['error']}" in reasons
+    assert [line for line in execution["log_tail"][-5:] if not any(text.endswith(line) for text in reasons)] == []
+    assert execution["url"] is None or f"See {execution['url']}" in reasons
+    assert any(f" is {execution['phase']} (" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [("slow", {"timeout": 1}), ("gate", {"on_waiting": "fail"}), ("partial", {"on_partial": "fail"})]
+)
+def test_what_fails_otherwise_is_said_in_short_lines_too(operator_bench: Bench, kind: str, arguments: dict[str, Any]) -> None:
+    operator_bench.system.need(kind)
+    ended = operator_bench.run(kind, retries=0, **arguments)
+    lines = [str(entry["event"]) for entry in ended.logs if entry["log_level"] == "error"]
+    execution = ended.xcoms["execution"]
+    assert any(line.startswith(f"{operator_bench.system.title} execution {execution['ref']} ") and "See http" not in line for line in lines)
+    assert execution["url"] is None or f"See {execution['url']}" in lines
+
+
+def test_a_short_end_of_the_log_has_a_title(bench: Bench) -> None:
+    ended = bench.run("succeeded")
+    if tail := ended.result["log_tail"]:
+        assert f"{bench.system.title}, end of the log" in ended.text
+        assert ended.text.rindex(tail[-1]) > ended.text.index("end of the log")
+
+
 def test_cancelled(bench: Bench, clock: VirtualClock) -> None:
     task = bench.task("slow")
-    clock.later(0.4, lambda: bench.system.cancel(bench.system.refs[0]))
+    clock.when(reads(bench.system, 3), lambda: bench.system.cancel(bench.system.refs[0]))
     ended = task.run()
     text = failed(ended, errors.ExecutionCancelled)
     for part in (bench.system.statuses["CANCELLED"], *bench.system.looks["cancelled"].says):
@@ -146,6 +183,13 @@ def test_waiting_goes_on_and_is_said(bench: Bench, clock: VirtualClock, oddity: 
     assert ended.state == "success"
     assert f"waits for a person ({system.statuses['WAITING']}): {system.looks['gate'].says[0]}. See http" in ended.text
     assert (ended.result["actor"] or {}).keys() >= set(system.looks["gate_approved"].says)
+
+
+@pytest.mark.parametrize("on_waiting", ["succeed", "fail"])
+def test_waiting_tells_the_next_task_what_the_person_is_to_do(bench: Bench, on_waiting: str) -> None:
+    ended = bench.run("gate", on_waiting=on_waiting)
+    result = ended.xcoms["execution"] if on_waiting == "fail" else ended.result
+    assert (result["phase"], result["waiting_for"]) == ("WAITING", bench.system.looks["gate"].says[0])
 
 
 @GATES
@@ -201,9 +245,20 @@ def test_vanished(bench: Bench, clock: VirtualClock) -> None:
 
 
 def test_a_passing_404_is_no_end(bench: Bench) -> None:
-    task = bench.task("succeeded")
-    bench.system.fault("status", "read", status=404)
+    task = bench.task("succeeded", **bench.every(0.05))
+    bench.system.fault("status", "read", status=404, after=int(bench.sensor))  # a sensor has to have seen it once
     assert task.run().state == "success"
+
+
+def test_a_ref_that_was_never_seen_fails_at_the_first_404(sensor_bench: Bench, clock: VirtualClock) -> None:
+    system = sensor_bench.system
+    task = sensor_bench.task("slow", **sensor_bench.every(10.0))
+    system.delete(system.refs[0])
+    ended = task.run()
+    failed(ended, errors.ExecutionVanished)
+    assert "was never seen here: check each part of the ref" in str(ended.error)
+    if system.name != "tracecat":  # whose executions may appear some time after their start
+        assert system.count("read") == 1
 
 
 def test_a_passing_error_at_the_last_look_loses_nothing(bench: Bench) -> None:
@@ -323,7 +378,7 @@ def test_outputs_may_lag_behind_the_status(bench: Bench) -> None:
 @pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
 def test_revived_execution_is_followed(system: Adapter, mode: str) -> None:
     """Somebody retries a failed execution in the vendor's UI between the trigger's event and the task's last look."""
-    task = Bench(system, mode).task("", script=system.script("fails_once", seconds=2.0))
+    task = Bench(system, mode).task("", script=system.script("fails_once", seconds=4.0))
     events: list[dict[str, Any]] = []
 
     def revive(event: dict[str, Any]) -> None:

@@ -105,6 +105,23 @@ def test_the_first_of_all_without_bounds(search: Search) -> None:
     assert found(search.run()) == refs[0]
 
 
+@pytest.mark.parametrize("match", ["first", "latest", "first_succeeded"])
+def test_an_old_one_is_told_where_no_bound_was_given(search: Search, match: str) -> None:
+    ref = search.start("SUCCESSFUL", started_at=search.clock.now() - 500)
+    ended = search.run(match=match)
+    assert found(ended) == ref
+    assert ended.text.count(f"Buddy execution {ref} had ended at") == 1
+    assert "For a new one set started_after" in ended.text
+
+
+@pytest.mark.parametrize("bound", ["started_after", "finished_after"])
+def test_nothing_is_told_with_a_bound(search: Search, bound: str) -> None:
+    ref = search.start("SUCCESSFUL", started_at=search.clock.now() - 500)
+    ended = search.run(**{bound: moment(search.clock.now() - 1_000)})
+    assert found(ended) == ref
+    assert "had ended at" not in ended.text
+
+
 def test_the_latest(search: Search) -> None:
     search.start("FAILED", started_at=search.clock.now() - 50)
     ref = search.start()
@@ -332,7 +349,7 @@ def test_at_a_gate(search: Search, on_waiting: str) -> None:
     search.start()
     ended = search.run(on_waiting=on_waiting)
     assert ended.state == ("success" if on_waiting == "succeed" else "failed")
-    assert "waits for a person (WAITING_FOR_APPLY): Approve (WAIT_FOR_APPLY). See http" in ended.text
+    assert "waits for a person (WAITING_FOR_APPLY): Approve (WAIT_FOR_APPLY) 'ship it?'. See http" in ended.text
 
 
 @pytest.mark.parametrize(

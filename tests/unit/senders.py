@@ -46,14 +46,14 @@ class Driver:
         """Seconds of each pause so far."""
         return self._clock.pauses
 
-    def run(self, endpoint: Endpoint, flow: Flow[T]) -> T:
+    def run(self, endpoint: Endpoint, flow: Flow[T], within: float | None = None) -> T:
         if self.kind == "sync":
             with Sender(endpoint) as sender:
-                return sender.run(flow)
+                return sender.run(flow, within=within)
 
         async def main() -> T:
             async with AsyncSender.shared(endpoint) as sender:
-                return await sender.run(flow)
+                return await sender.run(flow, within=within)
 
         return self._clock.run(main())
 

@@ -15,10 +15,21 @@ from airflow_provider.provider_info import SYSTEMS
 from tests.unit.test_imports import HEAVY, LIGHT, RUFF
 
 PACKAGE = Path(__file__).parents[2] / "airflow_provider"
-GROUND = ["airflow_provider", "_clock", "_lazy", "_text", "_token_shapes", "errors"]
+GROUND = ["airflow_provider", "_clock", "_compat", "_lazy", "_metrics", "_text", "_token_shapes", "errors"]
 FLOORS = {
     "execution": [["model"], ["attempt"], ["results"], ["http"], ["waiting"], ["asset_watching", "in_triggerer"], ["tasks"]],
-    "audit": [["settings"], ["analysis"], ["facts"], ["records"], ["collect"], ["rules"], ["engine"], ["reports"], ["airflow_task"]],
+    "audit": [
+        ["settings"],
+        ["analysis"],
+        ["facts"],
+        ["records"],
+        ["definitions"],
+        ["collect"],
+        ["rules"],
+        ["engine"],
+        ["reports"],
+        ["airflow_task"],
+    ],
 }
 """Folders from the ground up: each imports those below it. A module beside the folders stands on top."""
 GRAMMARS = {"airflow_provider.audit.analysis.shell.bash", "airflow_provider.audit.analysis.shell.powershell"}

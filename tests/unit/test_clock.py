@@ -20,6 +20,7 @@ PACKAGE = Path(airflow_provider.__file__).parent
 
 EXCEPTIONS = {
     "execution/http/senders.py": {"anyio.move_on_after": "a limit on real sockets"},
+    "execution/http/time_limit.py": {"import time": "a limit on real sockets"},
     "emulator/exchange.py": {"asyncio.wait(timeout)": "waits for the client's socket"},
     "emulator/server.py": {
         "asyncio.wait_for": "the ticks of uvicorn",

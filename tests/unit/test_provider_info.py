@@ -83,7 +83,7 @@ def test_the_connection_form_comes_from_the_description_without_the_hook() -> No
     widgets = {key.removeprefix("extra__buddy__"): form for key, form in manager.connection_form_widgets.items() if "buddy" in key}
     assert {"workspace", "project", "region", "ca_bundle", "verify_tls", "request_timeout", "max_concurrent_requests"} <= set(widgets)
     assert all(form.hook_class_name == "airflow_provider.buddy.hook.BuddyHook" for form in widgets.values())
-    assert all(form.is_sensitive is False for form in widgets.values())
+    assert [name for name, form in widgets.items() if form.is_sensitive] == ["secret_headers"]
     behaviour = manager.field_behaviours["buddy"]
     assert set(behaviour["hidden_fields"]) == {"login", "schema", "port"}
     assert behaviour["relabeling"] == {"host": "API address", "password": "Access token"}

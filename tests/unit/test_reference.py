@@ -22,6 +22,8 @@ from airflow_provider.provider_info import SYSTEMS
 ROOT = Path(__file__).parents[2]
 MODULES = [
     *(f"airflow_provider.{system}.{kind}" for system in SYSTEMS for kind in ("operators", "sensors")),
+    "airflow_provider.buddy.gate_operator",
+    "airflow_provider.tracecat.gate_operator",
     "airflow_provider.audit.operators",
 ]
 SAMPLE = """
@@ -121,6 +123,7 @@ def test_the_types_name_what_the_constructors_take(shared: Any, cls: type[Any], 
     assert airflow <= names, "an argument of Airflow that an editor would call wrong"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1_000)
 @pytest.mark.parametrize("checker", ["mypy", "pyrefly"])
 def test_an_editor_reports_a_wrong_argument(checker: str, tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.json_text import read_json
 
 MAX_ISSUES = 5
 
@@ -43,8 +43,8 @@ class AlgaPsaApiErrors(ApiErrors):
     def error_text(self, body: bytes) -> str | None:
         """The message of ``{"error": {"code", "message", "details"}}`` or ``{"error": text}``, with the issues in short."""
         try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
+            answer = read_json(body)
+        except ValueError:
             return None
         error = answer.get("error") if isinstance(answer, dict) else None
         if isinstance(error, str):
@@ -56,7 +56,7 @@ class AlgaPsaApiErrors(ApiErrors):
         more = f"; and {len(issues) - MAX_ISSUES} more" if len(issues) > MAX_ISSUES else ""
         return f"{text}: {'; '.join(issues[:MAX_ISSUES])}{more}" if issues else text
 
-    def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
+    def hint(self, status: int, headers: Mapping[str, str], text: str = "") -> str | None:
         """The usual causes of a status."""
         if status == 405 or (status == 404 and "json" not in headers.get("content-type", "json")):
             return NO_SUCH_ROUTE

@@ -7,12 +7,15 @@ are free strings. Lists come flat or doubly nested, links as objects or as plain
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from airflow_provider.alga_psa.ref import UUID
+from airflow_provider.execution.http.fields import DEMANDED, PartStatus
 
 T = TypeVar("T")
 
@@ -21,7 +24,10 @@ def _flat(value: Any) -> Any:
     """``[[a, b]]``, ``[[]]`` and ``[a, b]`` are lists of items; anything else is refused later."""
     if not isinstance(value, list):
         return value
-    return [item for part in value for item in (part if isinstance(part, list) else [part])]
+    items = [item for part in value for item in (part if isinstance(part, list) else [part])]
+    if not all(isinstance(item, dict) for item in items):
+        raise PydanticCustomError(DEMANDED, "Input should hold objects only")
+    return items
 
 
 Id = Annotated[str, StringConstraints(pattern=f"^{UUID}$", to_lower=True)]
@@ -31,7 +37,8 @@ ItemsOf = Annotated[list[T], BeforeValidator(_flat)]
 """The items of a page, which are required: a body without this key is malformed, not an empty list."""
 Object = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
 Links = Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})]
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value if isinstance(value, str) else json.dumps(value))]
+"""A text that must not get lost: anything else becomes its JSON."""
 Number = Annotated[int | float, Field(ge=-1e15, le=1e15)] | None
 """Counts are plain numbers in AlgaPSA: 2.5 is possible."""
 
@@ -120,7 +127,7 @@ class Rule(Linked):
     rule_id: Id
     name: str | None = None
     description: str | None = None
-    status: str | None = None
+    status: PartStatus = None
     priority: str | None = None
     trigger_type: str | None = None
     trigger_config: Object = {}

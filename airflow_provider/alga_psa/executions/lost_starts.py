@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider.alga_psa.api import requests, routes
 from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, snapshot_of
+from airflow_provider.execution.http.reading import as_sent
 from airflow_provider.execution.model.request import Flow, send
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
@@ -21,15 +22,16 @@ def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapsh
     :returns: the executions found, and whether all candidates could be checked.
     """
     snapshots: list[Snapshot] = []
-    count = 0
+    count, certain = 0, True
     page, cursor = requests.executions(rule=rule), None
     for _ in range(requests.MAX_LIST_PAGES):
         items, cursor = yield from page(cursor)
         count += len(items)
+        certain = certain and not any("trigger_data" in as_sent(item) for item in items)
         snapshots += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
         dated = [utc(item.started_at).timestamp() for item in items if item.started_at]
         if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return snapshots, count > 0 or (yield from _never_executed(rule, since))
+            return snapshots, certain and (count > 0 or (yield from _never_executed(rule, since)))
     return snapshots, False
 
 

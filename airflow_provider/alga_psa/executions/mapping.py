@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider.alga_psa.api import models
+from airflow_provider.execution.http.reading import as_sent
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import iso, utc
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot, Step
@@ -72,6 +73,8 @@ def in_detail(execution: models.Execution) -> AlgaPsaSnapshot:
     """Like :func:`snapshot_of`, with outputs and the tail of the log."""
     snapshot = snapshot_of(execution)
     snapshot.outputs = {str(name): Output(value) for name, value in execution.execution_context.items()}
+    if "execution_context" in as_sent(execution):
+        snapshot.outputs_omitted["execution_context"] = "it is not an object, as the API's contract says"
     tail = log_lines(_of_this_run(execution)[-TAIL:])
     snapshot.log_tail = [f"{line.step}: {line.text}" if line.step else line.text for line in tail]
     return snapshot

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit
-from airflow_provider.audit.engine.finding import NEW
+from airflow_provider.audit.engine.finding import UNCHANGED
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.engine.waivers import Waivers
 from airflow_provider.audit.facts.fact import Fact
@@ -47,6 +47,7 @@ class AuditSummary(TypedDict):
     counts: dict[str, int]
     """Number of findings that are not waived, by severity."""
     new: int
+    """Number of findings that the baseline does not have, and that are not waived: without a baseline, all."""
     fixed: int
     waived: int
     gaps: int
@@ -56,7 +57,7 @@ class AuditSummary(TypedDict):
     complete: bool
     """Whether everything could be read, and no rule failed."""
     summary: str
-    """The counts as one line of Markdown."""
+    """The counts as one line of plain text."""
 
 
 def folder_of(base: str, context: Context, *, run: bool) -> ObjectStoragePath:
@@ -82,7 +83,7 @@ def private_folder(context: Context) -> Path:
     status = base.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise ConfigurationError(f"{base} is accessible to others, so no records are stored there. Remove it, or set spool_path.")
-    return base / "~".join(safe_name(str(part)) for part in (ti.dag_id, ti.task_id, ti.map_index, ti.run_id))
+    return base / safe_name("\n".join(str(part) for part in (ti.dag_id, ti.task_id, ti.map_index, ti.run_id)))
 
 
 def window(since: datetime | str | None, until: datetime | str | None, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
@@ -99,6 +100,10 @@ def window(since: datetime | str | None, until: datetime | str | None, last: dat
             f"The audit's window is empty: it would begin at {begin.isoformat()} and end at {end.isoformat()}. "
             "Under Airflow's cron schedules data intervals have no length: omit since and until, or base them on dag_run.run_after."
         )
+    try:
+        begin - (end - begin)
+    except OverflowError:
+        raise ConfigurationError(f"The audit's window is too long: it would begin at {begin.isoformat()}.") from None
     return begin, end
 
 
@@ -161,11 +166,11 @@ def summary_of(result: AuditResult, reports: dict[str, str]) -> AuditSummary:
     """Counts and paths."""
     counts = Counter(finding.severity for finding in result.findings if finding.waiver is None)
     counts.update(result.findings_omitted)
-    new = sum(finding.state == NEW and finding.waiver is None for finding in result.findings)
+    new = sum(finding.state != UNCHANGED and finding.waiver is None for finding in result.findings)
     waived = sum(finding.waiver is not None for finding in result.findings)
     gaps = len(result.gaps) + result.gaps_omitted
     by_severity = {str(severity): counts[severity] for severity in reversed(Severity)}
-    text = ", ".join(f"**{count} {severity}**" for severity, count in by_severity.items() if count) or "**no findings**"
+    text = ", ".join(f"{count} {severity}" for severity, count in by_severity.items() if count) or "no findings"
     changes = [
         f"{count} {word}" for count, word in ((new, "new"), (len(result.fixed), "fixed"), (waived, "waived"), (gaps, "gaps")) if count
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider import _compat
 from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, one_line
 
 
@@ -38,7 +38,7 @@ class AuditTrigger(BaseTrigger):
         """Read. Errors are sent as events too, since a failed trigger would lose its reason."""
         error: dict[str, Any] | None = None
         try:
-            collect, sources, spool = await asyncio.to_thread(self._load)
+            collect, sources, spool = await _compat.to_thread(self._load)
             await collect(sources, spool, self.log)
         except ExecutionApiError as failure:
             error = failure.to_event()

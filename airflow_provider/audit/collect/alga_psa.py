@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider import _clock
 from airflow_provider.alga_psa.api import models, requests
 from airflow_provider.alga_psa.executions.mapping import phase_of
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, literal, matches, share
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, matches, share
 from airflow_provider.execution.model.result import utc
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ class AlgaPsaSource(Source):
         tenant = next((value for name, value in endpoint.headers if name == "x-tenant-id"), None)
         self._reader, self._about = reader, self.connection(endpoint, tenant=tenant)
         gaps: list[str] = []
-        self._known = await self._rules(gaps)
+        known = self._known = await self._rules(gaps)
         rules: list[str | None] = [None]
         if "*" not in self.rules:
-            rules = [item.rule_id for item in (self._known or {}).values() if matches(self.rules, item.rule_id, item.name)]
-            if literal(self.rules) and not rules:
-                gaps += self.gap(", ".join(self.rules), "rule", Gap("This tenant has no rule of this name."))
+            rules = [item.rule_id for item in (known or {}).values() if matches(self.rules, item.rule_id, item.name)]
+            for pattern in () if known is None else self.rules:
+                if not any(matches([pattern], item.rule_id, item.name) for item in (known or {}).values()):
+                    gaps += self.gap(pattern, "rule", Gap("This tenant has no such rule.", missing=True), named=True)
         units = [
             Unit(f"{self.conn_id} {rule or '*'} {status or 'window'}", partial(self._list, rule, status))
             for rule in rules

@@ -77,45 +77,56 @@ class BuddySource(Source):
         self._workspace, self._endpoint, self._reader = workspace, endpoint, reader
         gaps: list[str] = []
         units: list[Unit] = []
+        whole = "*" in self.pipelines
+        self._unmatched = [pattern for pattern in self.pipelines if pattern != "*"]
+        if self.window is None and whole and "*" in self.projects:
+            units.append(Unit(f"{self.conn_id} {workspace} variables", partial(self._variables, None)))
         for project in await self._projects(gaps):
+            if self.window is None and whole:
+                units.append(Unit(f"{self.conn_id} {workspace}/{project} variables", partial(self._variables, project)))
             for pipeline in await self._pipelines(project, gaps):
                 read = partial(self._configuration if self.window is None else self._executions, project, pipeline)
                 units.append(Unit(f"{self.conn_id} {workspace}/{project}/{pipeline.id}", read))
+        for pattern in self._unmatched if not gaps else ():
+            place = f"{workspace}/{self.projects[0] if literal(self.projects) and len(self.projects) == 1 else '*'}/{pattern}"
+            gaps += self.gap(place, "pipeline", Gap("The token can see no such pipeline.", missing=True), named=True)
         return [*gap_units(self.key, gaps), *units]
 
     async def _projects(self, gaps: list[str]) -> list[str]:
         if literal(self.projects):
             return self.projects
         names: list[str] = []
+        unmatched = [pattern for pattern in self.projects if pattern != "*"]
         pages, page = requests.projects(self._workspace), None
         while True:
             answer = await self._reader.ask("list of projects", pages(page))
             if isinstance(answer, Gap):
-                gaps += self.gap(self._workspace, "workspace", answer)
+                gaps += self.gap(self._workspace, "workspace", answer, named=True)
                 return names
             items, page = answer
             names += [item.name for item in items if item.name and matches(self.projects, item.name, item.display_name)]
+            unmatched = [one for one in unmatched if not any(matches([one], item.name, item.display_name) for item in items)]
             if page is None:
-                return names
+                break
+        for pattern in unmatched:
+            gap = Gap("The token can see no such project.", missing=True)
+            gaps += self.gap(f"{self._workspace}/{pattern}", "project", gap, named=True)
+        return names
 
     async def _pipelines(self, project: str, gaps: list[str]) -> list[models.Pipeline]:
         pipelines: list[models.Pipeline] = []
-        missing = [pattern for pattern in self.pipelines if literal([pattern])]
         pages, page = requests.pipelines(self._workspace, project), None
         while True:
             answer = await self._reader.ask("list of pipelines", pages(page))
             if isinstance(answer, Gap):
-                gaps += self.gap(f"{self._workspace}/{project}", "project", answer)
+                gaps += self.gap(f"{self._workspace}/{project}", "project", answer, named=literal(self.projects))
                 return pipelines
             items, page = answer
             pipelines += [item for item in items if matches(self.pipelines, item.id, item.identifier, item.name)]
-            missing = [one for one in missing if not any(matches([one], item.id, item.identifier, item.name) for item in items)]
+            named = self._unmatched
+            self._unmatched = [one for one in named if not any(matches([one], item.id, item.identifier, item.name) for item in items)]
             if page is None:
-                break
-        if literal(self.projects):
-            for name in missing:
-                gaps += self.gap(f"{self._workspace}/{project}/{name}", "pipeline", Gap("The token can see no such pipeline."))
-        return pipelines
+                return pipelines
 
     # -- configuration
 
@@ -141,11 +152,25 @@ class BuddySource(Source):
                     lines += self.gap(f"{subject}/action/{id}", "action", answer)
                 else:
                     whole.append(answer)
+        lines.append(await self._variables_of(project, pipeline=listed))
         fields: dict[str, Any] = {"workspace": self._workspace, "project": project, "data": pipeline, "actions": whole, **short}
         if whole is not None and not isinstance(actions, Gap) and len(whole) < len(actions):
             fields["listed"] = actions  # hidden actions exist too
         lines.append(await asyncio.to_thread(self.line, "buddy.pipeline", **fields))
         yield Chunk(lines)
+
+    async def _variables(self, project: str | None, at: Any) -> AsyncIterator[Chunk]:
+        yield Chunk([await self._variables_of(project)])
+
+    async def _variables_of(self, project: str | None, pipeline: models.Pipeline | None = None) -> str:
+        """The variables of one scope. Without permission the record has none, so that they count as not visible: many tokens may not."""
+        scope: dict[str, Any] = {"pipeline_id": pipeline.id} if pipeline else {"project_name": project} if project else {}
+        answer = await self._reader.ask("list of variables", requests.list_variables(self._workspace, scope))
+        fields: dict[str, Any] = {"workspace": self._workspace, "project": project}
+        if pipeline is not None:
+            fields["pipeline"] = {"id": pipeline.id, "name": pipeline.name, "html_url": pipeline.html_url}
+        data = None if isinstance(answer, Gap) else {"variables": answer}
+        return await asyncio.to_thread(self.line, "buddy.variables", **fields, data=data)
 
     # -- executions
 

@@ -32,8 +32,8 @@ PROGRESS_SECONDS = 10.0
 
 Wanted = Mapping[str, Any]
 """
-What to read, as JSON: ``system``, ``conn_id``; for configuration ``workspace``, ``projects`` and ``pipelines``, for executions ``scope``,
-and ``since`` and ``until`` (ISO 8601).
+What to read, as JSON: ``system``, ``conn_id``; for configuration ``workspace``, ``projects``, ``pipelines``, ``workflows``, for executions
+``scope``, and ``since`` and ``until`` (ISO 8601).
 """
 
 
@@ -51,10 +51,16 @@ def source_of(wanted: Wanted) -> Source:
     arguments: dict[str, Any] = {}
     if system == "tracecat":
         arguments["workspace_id"], place = tracecat.place_of(scope)
+        arguments["workspace_id"] = wanted.get("workspace") or arguments["workspace_id"]
+        if wanted.get("workflows"):
+            place["workflows"] = wanted["workflows"]
     hook: Any = resolve_name(HOOKS[system])(conn_id, **arguments)
+    hook.stand_ins = True
     if wanted.get("since") is None:
+        if system == "tracecat":
+            return tracecat.TracecatSource(hook, None, **place)
         if system != "buddy":
-            raise ConfigurationError(f"Connection {conn_id!r}: only Buddy configuration can be audited.")
+            raise ConfigurationError(f"Connection {conn_id!r}: only the configuration of Buddy and Tracecat can be audited.")
         chosen = {name: wanted[name] for name in ("workspace", "projects", "pipelines") if wanted.get(name) is not None}
         return buddy.BuddySource(hook, **chosen)
     window = Window(datetime.fromisoformat(wanted["since"]), datetime.fromisoformat(wanted["until"]))
@@ -207,3 +213,12 @@ def collected(wanted: Sequence[Wanted], log: Any, folder: Path | None = None) ->
         spool = Spool(folder or Path(temporary) / "spool", {"wanted": list(wanted)})
         asyncio.run(collect(sources_of(wanted), spool, log))
         yield facts_in(spool)
+
+
+@contextmanager
+def collected_records(wanted: Sequence[Wanted], log: Any) -> Iterator[Iterator[Record]]:
+    """Read, then yield the records; for the command ``export``."""
+    with tempfile.TemporaryDirectory(prefix="airflow-audit-") as temporary:
+        spool = Spool(Path(temporary) / "spool", {"wanted": list(wanted)})
+        asyncio.run(collect(sources_of(wanted), spool, log))
+        yield spool.records()

@@ -80,9 +80,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that could not be read, and why. An empty reason is already reported."""
+    """Something that could not be read, and why. An empty reason is already reported. ``missing``: it was named and does not exist."""
 
     reason: str
+    missing: bool = False
 
 
 class Reader:
@@ -121,7 +122,7 @@ class Reader:
             if route not in self._opened:
                 self._refused[route] += 1
             consequence = f" No further {route} is requested." if self._refused[route] == CLOSED else ""
-            return Gap(f"{error}{consequence}")
+            return Gap(f"{error}{consequence}", missing=isinstance(error, NotFound))
         except ExecutionApiError as error:
             self._failed += 1
             away = not isinstance(error, ProtocolError) and not (isinstance(error, StatusError) and (error.status or 0) < 429)
@@ -172,10 +173,11 @@ class Source(ABC):
             {"kind": kind, "conn_id": self.conn_id, **apart, "seen_at": _clock.utc_now().isoformat(), **fields}, default=_plain
         )
 
-    def gap(self, subject: str, what: str, gap: Gap) -> list[str]:
-        """The record of a gap, unless it is already reported."""
+    def gap(self, subject: str, what: str, gap: Gap, *, named: bool = False) -> list[str]:
+        """The record of a gap, unless it is already reported. ``named``: a person named the subject, so that it should exist."""
         subject = f"{self.system}:{subject}"
-        return [self.line("gap", system=self.system, subject=subject, what=what, reason=gap.reason)] if gap.reason else []
+        missing = {"missing": True} if named and gap.missing else {}
+        return [self.line("gap", system=self.system, subject=subject, what=what, reason=gap.reason, **missing)] if gap.reason else []
 
     def connection(self, endpoint: Endpoint, **place: str | None) -> dict[str, Any]:
         """Configuration of the connection, for the records."""

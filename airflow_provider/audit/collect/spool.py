@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider import _clock
+from airflow_provider import _clock, _compat
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -110,7 +110,7 @@ class Spool:
             lines, size = self._lines, self._size
             self._lines, self._size = [], 0
             try:
-                await asyncio.to_thread(self._write, self._path(self._last + 1), [*lines, json.dumps(progress)])
+                await _compat.to_thread(self._write, self._path(self._last + 1), [*lines, json.dumps(progress)])
             except BaseException:
                 self._lines, self._size = [*lines, *self._lines], size + self._size
                 raise
@@ -135,7 +135,7 @@ class Spool:
         """All records, one in memory at a time."""
         for number in range(1, self._last + 1):
             with self._path(number).open("r", encoding="utf-8") as file:
-                for line in file:
+                for line in _compat.lines_of(file):
                     record: Record = json.loads(line)
                     if record["kind"] != PROGRESS:
                         yield record
@@ -160,7 +160,7 @@ class Spool:
         for path in reversed(self._parts()):
             last = ""
             with path.open("r", encoding="utf-8", errors="replace") as file:
-                for last in file:  # noqa: B007
+                for last in _compat.lines_of(file):  # noqa: B007
                     pass
             try:
                 progress = json.loads(last)

@@ -1,4 +1,4 @@
-"""Reading executions of Tracecat."""
+"""Reading workflows and executions of Tracecat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, in_groups, literal, matches, share
+from airflow_provider.audit.collect.source import Chunk, Gap, Reader, Source, Unit, Window, gap_units, in_groups, matches, share
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.result import utc
 from airflow_provider.tracecat.api import models, requests
@@ -26,16 +26,15 @@ KEPT = 1_000
 
 class TracecatSource(Source):
     """
-    Executions of one workspace.
+    Executions of one workspace, or without a window its workflows.
 
     :param workflows: ids, aliases or titles, with wildcards.
     """
 
     system = "tracecat"
     hook: TracecatHook
-    window: Window
 
-    def __init__(self, hook: TracecatHook, window: Window, *, workflows: Sequence[str] = ("*",)) -> None:
+    def __init__(self, hook: TracecatHook, window: Window | None, *, workflows: Sequence[str] = ("*",)) -> None:
         super().__init__(hook, window)
         self.workflows = [str(pattern) for pattern in workflows]
 
@@ -59,9 +58,14 @@ class TracecatSource(Source):
             listed = (self._known or {}).values()
             workflows = [item.id for item in listed if matches(self.workflows, item.id, item.alias, item.title)]
             workflows += [name for name in self.workflows if is_workflow_id(name) and name not in workflows]
-            if literal(self.workflows) and not workflows:
-                names = ", ".join(self.workflows)
-                gaps += self.gap(f"{self._workspace}/{names}", "workflow", Gap("The credential can see no workflow of this name."))
+            for pattern in self.workflows if self._known is not None else ():
+                if not any(matches([pattern], item.id, item.alias, item.title) for item in listed):
+                    gap = Gap("The credential can see no such workflow.", missing=True)
+                    gaps += self.gap(f"{self._workspace}/{pattern}", "workflow", gap, named=True)
+        if self.window is None:
+            ids = [id for id in (workflows if workflows != [None] else (self._known or {})) if id is not None]
+            units = [Unit(f"{self.conn_id} {self._workspace}/{id} definition", partial(self._definition, id)) for id in ids]
+            return [*gap_units(self.key, gaps), *units]
         units = [
             Unit(f"{self.conn_id} {self._workspace}/{workflow or '*'} {what}", partial(self._search, what, workflow))
             for workflow in workflows
@@ -80,14 +84,26 @@ class TracecatSource(Source):
         while True:
             answer = await self._reader.ask("list of workflows", pages(cursor))
             if isinstance(answer, Gap):
-                gaps += self.gap(f"{self._workspace}/workflows", "workspace", answer)
+                gaps += self.gap(f"{self._workspace}/workflows", "workspace", answer, named=True)
                 return None
             items, cursor = answer
             workflows |= {item.id: item for item in items}
             if cursor is None:
                 return workflows
 
+    async def _definition(self, workflow: str, at: Any) -> AsyncIterator[Chunk]:
+        answer = await self._reader.ask("workflow", requests.get_workflow(self._workspace, workflow))
+        if isinstance(answer, Gap):
+            yield Chunk(self.gap(f"{self._workspace}/{workflow}", "workflow", answer))
+            return
+        data = answer.model_dump(mode="json", exclude_unset=True, by_alias=True, warnings=False)
+        for name in ("secret", "url"):  # a credential that no rule needs
+            (data.get("webhook") or {}).pop(name, None)
+        url = {"url": f"{self._public}/workspaces/{quote(self._workspace)}/workflows/{quote(workflow)}"} if self._public else {}
+        yield Chunk([await asyncio.to_thread(self.line, "tracecat.workflow", workspace=self._workspace, data=data, **url)])
+
     async def _search(self, what: str, workflow: str | None, at: Any) -> AsyncIterator[Chunk]:
+        assert self.window is not None
         query: dict[str, Any] = {"workflow_id": workflow, "limit": PAGE, "start_time_to": _moment(self.window.until)}
         query |= {"status": "RUNNING"} if what == "running" else {"close_time_from": _moment(self.window.before)}
         pages = requests.search(self._workspace, query)
@@ -115,6 +131,7 @@ class TracecatSource(Source):
 
     async def _execution(self, item: models.Summary) -> list[str]:
         window = self.window
+        assert window is not None
         closed = utc(item.close_time) if item.close_time else None
         counted_only = closed is not None and closed < window.since
         if counted_only and item.start_time and utc(item.start_time) < window.before:

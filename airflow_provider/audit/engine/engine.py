@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from airflow_provider import _clock
 from airflow_provider.audit.engine.baseline import Baseline
+from airflow_provider.audit.engine.comments import Comments
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
 from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waivers, waiver_data
@@ -17,11 +22,12 @@ from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
 from airflow_provider.audit.facts.counting import Windows
 from airflow_provider.audit.facts.execution import ExecutionFacts
-from airflow_provider.audit.facts.fact import Fact
+from airflow_provider.audit.facts.fact import Damage, Fact
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.pipeline import PipelineFacts
+from airflow_provider.audit.facts.variables import VariablesFacts
 from airflow_provider.audit.rules import all_rules
-from airflow_provider.audit.rules.outcome import Fail, NotApplicable, NotAvailable, Status
+from airflow_provider.audit.rules.outcome import CutOff, Fail, NotApplicable, NotAvailable, Outcome, Status
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.results.redaction import clean
@@ -32,8 +38,11 @@ MAX_ERRORS = 100
 MAX_GAPS = 1_000
 PROGRESS_EVERY = 5_000
 """Facts."""
+MAX_SECONDS = 10.0
+"""Maximum processor time of all rules for one fact. The sizes that are read bound it long before."""
 MAX_OUTCOMES = 1_000
 """Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
+_NAME = re.compile(r"\w+")
 
 
 class Audit:
@@ -66,9 +75,12 @@ class Audit:
         self._definitions: dict[str, str] = {}
         self._listed: dict[str, frozenset[str]] = {}
         """The actions of each pipeline whose actions are all known."""
+        self._comments = Comments(now.astimezone(ZoneInfo(settings.time_zone)).date())
         self._asked: dict[str, bool] = {}
         """Fingerprints of the baseline that were checked again, and whether they are still found."""
         self._seen_before = _by_question(baseline)
+        self._incomplete: set[tuple[str, str]] = set()
+        """What was checked in part only, and why."""
         self.result = AuditResult(now, since, until)
         for rule in self._rules:
             self.result.outcomes[rule.id] = Counter()
@@ -80,24 +92,40 @@ class Audit:
         :returns: the findings, including waived ones.
         """
         if isinstance(fact, GapFacts):
-            if len(self.result.gaps) < MAX_GAPS:
-                self.result.gaps.append(replace(fact, subject=cleaned(fact.subject), reason=clean(fact.reason)))
-            else:
-                self.result.gaps_omitted += 1
+            self._gap(fact)
             return []
         if isinstance(fact, ExecutionFacts) and self._windows is not None:
             self._windows.add(fact)
             ended = fact.finished_at or (fact.started_at if fact.phase.ended else None)
             if ended is not None and ended < self._windows.since:
                 return []  # of the previous window
-        self.result.subjects[fact.subject.kind] += 1
-        findings = self._ask(fact)
-        if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed:
+        if not isinstance(fact, VariablesFacts) or fact.variables:
+            self.result.subjects[fact.subject.kind] += 1
+        self._comments.read(fact.subject.origin)
+        damage = fact.damage if isinstance(fact, (ActionFacts, ExecutionFacts)) else ()
+        cut = [Damage(script.path, cut=True) for script in fact.scripts() if script.cut] if isinstance(fact, ActionFacts) else []
+        for item in (*damage, *cut):
+            self._lacks(fact, f"{item.name}: {item.reason}.")
+        findings = self._ask(fact, (*damage, *cut))
+        if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed and not damage:
             findings += self._ask(self._change(fact))
         return findings
 
-    def _ask(self, fact: Fact) -> list[Finding]:
-        return [finding for rule in self._rules_for(fact) for finding in self._check(rule, fact)]
+    def _ask(self, fact: Fact, damage: Sequence[Damage] = ()) -> list[Finding]:
+        limit = _Limit()
+        return [finding for rule in self._rules_for(fact) for finding in self._check(rule, fact, damage, limit)]
+
+    def _lacks(self, fact: Fact, reason: str) -> None:
+        """Note once that a part of a fact was not checked."""
+        if (mark := (fact.subject.id, reason)) not in self._incomplete and len(self._incomplete) < MAX_GAPS:
+            self._incomplete.add(mark)
+            self._gap(GapFacts(subject=fact.subject, reason=reason))
+
+    def _gap(self, gap: GapFacts) -> None:
+        if len(self.result.gaps) < MAX_GAPS:
+            self.result.gaps.append(replace(gap, subject=cleaned(gap.subject), reason=clean(gap.reason)))
+        else:
+            self.result.gaps_omitted += 1
 
     def _change(self, fact: PipelineFacts | ActionFacts) -> ChangeFacts:
         subject, known = fact.subject, self._known.definitions if self._known else {}
@@ -125,9 +153,8 @@ class Audit:
             self.result.windows = list(self._windows.facts(self._now))
             for window in self.result.windows:
                 self.feed(window)
-        if self._waivers is not None:
-            for waiver in self._waivers.facts(self._now):
-                self.feed(waiver)
+        for waiver in (*(self._waivers.facts(self._now) if self._waivers else ()), *self._comments.facts(self._now)):
+            self.feed(waiver)
         result = self.result
         result.findings.sort(key=worst_first)
         current = {finding.fingerprint: finding for finding in result.findings}
@@ -156,18 +183,20 @@ class Audit:
             self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
         return self._chosen[key]
 
-    def _check(self, rule: Rule, fact: Fact) -> list[Finding]:
+    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> list[Finding]:
         fails: list[Fail] = []
         status = Status.PASS
         try:
-            for number, outcome in enumerate(rule.check(fact, self._settings)):
-                if number >= MAX_OUTCOMES:
-                    break
+            for outcome in chain(_bounded(rule, fact, self._settings, limit), _of_damage(rule, damage) if damage else ()):
                 if isinstance(outcome, Fail):
                     if self._settings.persona.reaches(outcome.persona or rule.persona):
                         fails.append(outcome)
+                elif isinstance(outcome, CutOff):
+                    status = Status.CUT_OFF
+                    self._reason(rule, outcome.reason)
+                    self._lacks(fact, f"{outcome.reason}.")
                 elif isinstance(outcome, NotAvailable):
-                    status = Status.NOT_AVAILABLE
+                    status = Status.NOT_AVAILABLE if status is not Status.CUT_OFF else status
                     self._reason(rule, outcome.reason)
                 elif status is Status.PASS and isinstance(outcome, NotApplicable):
                     status = Status.NOT_APPLICABLE
@@ -175,11 +204,12 @@ class Audit:
         except Exception as error:  # a bug in a rule must not stop the audit
             self._broken(rule, fact, error)
             findings, status = [], Status.NOT_AVAILABLE
+        answered = status not in (Status.NOT_AVAILABLE, Status.CUT_OFF)
         findings = [item for item in findings if self._settings.report.holds(item.severity, item.confidence)]
         if findings:
             status = Status.WAIVED if all(item.waiver for item in findings) else Status.FAIL
         self.result.outcomes[rule.id][status] += 1
-        self._compare(rule, fact, findings, answered=status is not Status.NOT_AVAILABLE)
+        self._compare(rule, fact, findings, answered=answered)
         for item in findings:
             if len(self.result.findings) < MAX_FINDINGS:
                 self.result.findings.append(item)
@@ -189,8 +219,9 @@ class Audit:
 
     def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
         overrides = self._settings.of(rule.id)
-        finding = finding_of(rule, fact.subject, outcome, overrides.severity, overrides.confidence)
+        finding = finding_of(rule, fact, outcome, overrides.severity, overrides.confidence)
         waiver = self._waivers.covering(finding) if self._waivers else None
+        waiver = waiver or self._comments.covering(finding, fact.subject.origin)
         state = None if self._known is None else UNCHANGED if finding in self._known else NEW
         return replace(finding, state=state, waiver=waiver_data(waiver) if waiver else None)
 
@@ -214,6 +245,40 @@ class Audit:
         frames = traceback.extract_tb(error.__traceback__)
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         self.result.errors.append(RuleError(rule.id, clean(fact.subject.id), type(error).__name__, where))
+
+
+class _Limit:
+    """The processor time of all rules for one fact, from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._moment = _clock.processor_time(), _clock.monotonic()
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is used up. That cannot be before as much time has passed, which is cheaper to ask."""
+        return _clock.monotonic() - self._moment > MAX_SECONDS and _clock.processor_time() - self._began > MAX_SECONDS
+
+
+def _bounded(rule: Rule, fact: Fact, settings: AuditSettings, limit: _Limit) -> Iterator[Outcome]:
+    """The outcomes of a rule, up to a number and the limit of processor time."""
+    if limit.passed:
+        yield CutOff(f"its rules took longer than {MAX_SECONDS:.0f} s of processor time")
+        return
+    for number, outcome in enumerate(rule.check(fact, settings), 1):
+        yield outcome
+        if number >= MAX_OUTCOMES:
+            yield CutOff(f"more than {MAX_OUTCOMES:,} outcomes of one rule")
+            return
+        if limit.passed:
+            yield CutOff(f"its rules took longer than {MAX_SECONDS:.0f} s of processor time")
+            return
+
+
+def _of_damage(rule: Rule, damage: Sequence[Damage]) -> Iterator[Outcome]:
+    """What a rule can't tell, because fields that it reads are damaged."""
+    for item in damage:
+        if not item.names.isdisjoint(name for read in rule.reads for name in _NAME.findall(read)):
+            yield CutOff(f"{item.name}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
 
 
 def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow_provider.audit.facts.fact import Subject
+from airflow_provider.audit.analysis.excerpt import excerpt
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.fact import Fact, Subject
+from airflow_provider.audit.facts.origin import Location
 from airflow_provider.audit.rules.evidence import Evidence
 from airflow_provider.audit.rules.outcome import Fail
 from airflow_provider.audit.rules.rule import Rule
@@ -26,6 +29,8 @@ class Finding:
     :param fingerprint: hash of rule, subject, field path and evidence.
     :param state: ``new`` or ``unchanged`` compared with the baseline; None without one.
     :param waiver: reason, text, owner and expiry date of the waiver that covers it, if any.
+    :param location: in the file that the subject is written in; None for what was read from an API.
+    :param line: the line that it is about, without secrets; None if there is none, or if it can't be shown.
     """
 
     rule: str
@@ -39,6 +44,8 @@ class Finding:
     fingerprint: str
     state: str | None = None
     waiver: dict[str, str] | None = None
+    location: Location | None = None
+    line: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, as in a JSON report."""
@@ -54,6 +61,8 @@ class Finding:
             "fingerprint": self.fingerprint,
             "state": self.state,
             "waiver": self.waiver,
+            "location": None if self.location is None else asdict(self.location),
+            "line": self.line,
         }
 
     @classmethod
@@ -67,6 +76,7 @@ class Finding:
                 "persona": Persona(data["persona"]),
                 "subject": Subject(**data["subject"]),
                 "evidence": Evidence(**data["evidence"]),
+                "location": Location(**data["location"]) if data.get("location") else None,
             }
         )
 
@@ -82,16 +92,19 @@ def cleaned(subject: Subject) -> Subject:
     return Subject(clean(subject.id), subject.kind, title, subject.system, subject.conn_id, web_link(subject.url))
 
 
-def finding_of(
-    rule: Rule, subject: Subject, outcome: Fail, severity: Severity | None = None, confidence: Confidence | None = None
-) -> Finding:
+def finding_of(rule: Rule, fact: Fact, outcome: Fail, severity: Severity | None = None, confidence: Confidence | None = None) -> Finding:
     """
     Make a finding of the outcome of a rule.
 
     :param severity, confidence: overrides from the settings.
     """
-    about = cleaned(subject)
+    about = cleaned(fact.subject)
     path = clean(outcome.path, limit=MAX_TITLE)
+    origin = fact.subject.origin
+    location = origin.at(outcome.path) if origin else None
+    line = origin.text_at(location) if origin and location else _command(fact, outcome.path)
+    others = fact.passed_values if line and isinstance(fact, ActionFacts) else ()
+    shown = excerpt(line, outcome.evidence.value or None, others) if line else None
     return Finding(
         rule=rule.id,
         severity=severity or outcome.severity or rule.severity,
@@ -100,9 +113,24 @@ def finding_of(
         subject=about,
         path=path,
         message=clean(outcome.message),
-        evidence=outcome.evidence,
+        evidence=replace(outcome.evidence, value=""),
+        location=replace(location, file=clean(location.file)) if location else None,
+        line=shown,
         fingerprint=fingerprint(rule.id, about.id, path, outcome.evidence.text),
     )
+
+
+def _command(fact: Fact, path: str) -> str | None:
+    """The line of a command."""
+    if not isinstance(fact, ActionFacts):
+        return None
+    field, _, number = path.rstrip("]").partition("[")
+    script = next((script for script in fact.scripts() if script.path == field), None)
+    position = int(number) if number.isdecimal() else 0
+    if script is None or script.block == bool(number) or position >= len(script.lines):
+        return None
+    lines, line = script.lines[position].split("\n"), getattr(path, "line", 0)
+    return lines[line] if line < len(lines) else None
 
 
 def fingerprint(rule: str, subject: str, path: str, evidence: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,6 +28,24 @@ class RuleError:
     where: str
 
 
+@dataclass(frozen=True)
+class Point:
+    """The counts of one audit, for the trend: without accepted findings, by severity."""
+
+    at: datetime
+    run: str
+    counts: Mapping[str, int]
+    new: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why an audit is no pass, whatever it found. ``kind``: ``missing``, ``empty`` or ``gaps``."""
+
+    kind: str
+    text: str
+
+
 @dataclass
 class AuditResult:
     """
@@ -40,6 +58,7 @@ class AuditResult:
     :param findings_omitted: number of findings beyond ``MAX_FINDINGS``, by severity.
     :param baseline: for the next audit.
     :param windows: facts for the plots of durations and failure rates.
+    :param trend: the counts of the latest audits, this one last; empty if they are not kept.
     """
 
     started_at: datetime
@@ -57,6 +76,31 @@ class AuditResult:
     findings_omitted: Counter[Severity] = field(default_factory=Counter)
     baseline: Baseline = field(default_factory=Baseline)
     windows: list[WindowFacts] = field(default_factory=list)
+    trend: list[Point] = field(default_factory=list)
+
+    @property
+    def checked(self) -> bool:
+        """Whether anything was checked, apart from waivers."""
+        return any(count for kind, count in self.subjects.items() if kind != "waiver")
+
+    def problem(self, allow: Collection[str] = ()) -> Problem | None:
+        """
+        Tell why this audit is no pass, whatever it found.
+
+        :param allow: problems that are no reason: ``missing``, ``empty``, ``gaps``.
+        """
+        missing = [gap for gap in self.gaps if gap.missing]
+        gaps = len(self.gaps) + self.gaps_omitted
+        if missing and "missing" not in allow:
+            names = ", ".join(gap.subject.id for gap in missing[:3]) + (", ..." if len(missing) > 3 else "")
+            return Problem("missing", f"what was named does not exist, or is not visible: {names}")
+        if not self.checked and "empty" not in allow:
+            return Problem("empty", f"nothing was checked: there was nothing to read{', or it could not be read' if gaps else ''}")
+        if not self.complete and len(missing) < gaps + len(self.errors) and "gaps" not in allow:
+            broken = len(self.errors) + self.errors_omitted
+            rules = f" and {broken} rule error{'s' if broken > 1 else ''}" if broken else ""
+            return Problem("gaps", f"not everything could be read or checked: {gaps} gap{'s' if gaps != 1 else ''}{rules}")
+        return None
 
     @property
     def complete(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
-from enum import Enum
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
@@ -17,21 +16,10 @@ from airflow_provider.audit.engine.finding import Finding
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.waiver import WaiverFacts
 from airflow_provider.audit.settings.document import read
+from airflow_provider.audit.settings.reasons import Reason
 from airflow_provider.audit.settings.rule_names import RuleId
 
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class Reason(str, Enum):
-    """Why a finding is accepted."""
-
-    ACCEPTED_RISK = "accepted_risk"
-    FALSE_POSITIVE = "false_positive"
-    MITIGATED = "mitigated"
-    """Another measure protects against it."""
-    PLANNED = "planned"
-    """It will be fixed by the expiry date."""
-    TEST_DATA = "test_data"
 
 
 class Waiver(BaseModel):

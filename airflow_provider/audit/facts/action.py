@@ -8,14 +8,18 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret
+from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
 from airflow_provider.audit.facts.commands import Commands, in_one_line
-from airflow_provider.audit.facts.fact import NONE, Fact, Subject, Variable
+from airflow_provider.audit.facts.fact import NONE, Configuration, Damage, Subject, Variable
 from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.buddy.api.action_models import RunDockerContainer
 from airflow_provider.buddy.api.models import ManyOf
 
-SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "entrypoint")
+SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "commands", "after_commands", "entrypoint")
 """Fields that a shell runs."""
+MAX_SCRIPTS = 64 * 1024
+"""Maximum number of characters of all commands of an action that are checked."""
 HIDDEN = frozenset({"permissions"})
 """Fields of an action that are omitted if the token has no permission."""
 
@@ -26,16 +30,20 @@ class ActionConfiguration(RunDockerContainer):
     type: str | None = None  # type: ignore[assignment]
     commands: ManyOf[str] = []
     """Of remote-command actions such as ``SSH_COMMAND``."""
+    after_commands: ManyOf[str] = []
+    """Of transfers: run on the server afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ActionFacts(Fact):
+class ActionFacts(Configuration):
     """
     The configuration of a Buddy action.
 
     :param detailed: whether it was read on its own, not in its short form as part of something else.
     :param config: its fields, named as in the API.
     :param other: fields that ``config`` does not have, or whose type is not the documented one, unchanged.
+    :param damage: fields that could not be read, or only in part.
+    :param unknown: fields whose value is not known, such as those that a template leaves open.
     """
 
     subject: Subject
@@ -49,6 +57,8 @@ class ActionFacts(Fact):
     integration: str | None = None
     variables: tuple[Variable, ...] = ()
     other: Mapping[str, Any] = field(default_factory=dict)
+    unknown: frozenset[str] = NONE
+    damage: tuple[Damage, ...] = ()
 
     def has_fields(self, *names: str) -> bool:
         """
@@ -56,6 +66,8 @@ class ActionFacts(Fact):
 
         Buddy omits null fields, so a missing field of an action that was read on its own is null, except those that need a permission.
         """
+        if not self.unknown.isdisjoint(names):
+            return False
         return super().has_fields(*(name for name in names if name in HIDDEN or not self.detailed))
 
     def scripts(self) -> tuple[Commands, ...]:
@@ -63,12 +75,29 @@ class ActionFacts(Fact):
         return self._scripts
 
     @cached_property
+    def passed_values(self) -> frozenset[str]:
+        """All values in its scripts that may be secrets because of how they are passed or what they are called, to hide them."""
+        values: set[str] = set()
+        for script in self.scripts():
+            values.update(assignment.value.text for _, assignment in script.every_assignment() if names_secret(assignment.name))
+            values.update(value for _, pipeline in script.every_pipeline() for _, value in passed_secrets(pipeline))
+        return frozenset(value for value in values if len(value) > 3 and not is_reference(value))
+
+    @cached_property
     def _scripts(self) -> tuple[Commands, ...]:
-        config = self.config
+        config, left = self.config, MAX_SCRIPTS
         shell = config.shell or ("POWERSHELL" if "WINDOWS" in (config.type or "") else None)
-        lists = [Commands(path, tuple(getattr(config, path)), shell) for path in ("setup_commands", "execute_commands", "commands")]
+        lists = [
+            Commands(path, tuple(getattr(config, path)), shell)
+            for path in ("setup_commands", "execute_commands", "commands", "after_commands")
+        ]
         blocks = [
             Commands("inline_commands", (config.inline_commands or "",), shell, block=True),
             Commands("entrypoint", (in_one_line(config.entrypoint or ""),), None, block=True),
         ]
-        return tuple(commands for commands in (*lists, *blocks) if any(line.strip() for line in commands.lines))
+        scripts = []
+        for commands in (*lists, *blocks):
+            if any(line.strip() for line in commands.lines):
+                scripts.append(commands.shortened(left))
+                left -= sum(len(line) + 1 for line in scripts[-1].lines)
+        return tuple(scripts)

@@ -18,7 +18,8 @@ MAX_FIELDS, MAX_NAME = 500, 64
 """Maximum number of fields, and of characters of a name: names of unknown fields are remote text."""
 _NOT_SET = frozenset({
     "subject", "fields", "seen_at", "pipeline", "config", "detailed", "other", "id", "workspace", "project", "creator", "url", "html_url",
-    "create_date", "paused", "current_revision", "last_execution_status", "last_execution_revision", "last_execution_date",
+    "create_date", "paused", "unknown", "damage", "current_revision", "last_execution_status",
+    "last_execution_revision", "last_execution_date",
 })  # fmt: skip
 """Fields that nobody sets, or that a run sets."""
 

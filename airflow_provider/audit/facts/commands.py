@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
 from airflow_provider.audit.analysis.shell.parsing import parse
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Pipeline, Script
+from airflow_provider.audit.facts.origin import FieldPath
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,18 @@ class Commands:
     lines: tuple[str, ...]
     shell: str | None
     block: bool = False
+    short: bool = False
+    """Whether lines or parts of them were left out, since there are too many."""
+
+    def shortened(self, limit: int) -> Commands:
+        """The first ``limit`` characters."""
+        lines: list[str] = []
+        for line in self.lines:
+            if len(line) > limit:
+                return replace(self, lines=(*lines, line[: max(limit, 0)]), short=True)
+            lines.append(line)
+            limit -= len(line) + 1
+        return self
 
     @cached_property
     def text(self) -> str:
@@ -35,15 +49,16 @@ class Commands:
 
         One script; if the whole has syntax errors, each element on its own, so that a stray quote does not hide what follows.
         """
-        whole = parse(self.text, self.shell)
+        whole = parse(_with_plain_names(self.text), self.shell)
         if not whole.broken or len(self.lines) < 2:
             return ((0, whole),)
-        return tuple((start - 1, parse(line, self.shell)) for start, line in zip(self._starts, self.lines, strict=False))
+        lines = map(_with_plain_names, self.lines)
+        return tuple((start - 1, parse(line, self.shell)) for start, line in zip(self._starts, lines, strict=False))
 
     @property
     def cut(self) -> bool:
         """Whether it is so long that only its first part was parsed."""
-        return any(script.cut for _, script in self.parsed)
+        return self.short or any(script.cut for _, script in self.parsed)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -68,8 +83,19 @@ class Commands:
                 yield self.path_at(before + assignment.line), assignment
 
     def path_at(self, line: int) -> str:
-        """Path of the element that contains a line of :attr:`text` (from 1)."""
-        return self.path if self.block else f"{self.path}[{bisect_right(self._starts, line) - 1}]"
+        """Path of the element that contains a line of :attr:`text` (from 1), with the line within the element."""
+        if self.block:
+            return FieldPath(self.path, line - 1)
+        number = bisect_right(self._starts, line) - 1
+        return FieldPath(f"{self.path}[{number}]", line - self._starts[number])
+
+
+_DOTTED = re.compile(r"\$\{[A-Za-z_]\w*(?:\.\w+)+\}")
+
+
+def _with_plain_names(text: str) -> str:
+    """The same, with Buddy's older variables such as ``${execution.tag.name}``, which it replaces, in a form that is valid in a shell."""
+    return _DOTTED.sub(lambda match: match[0].replace(".", "_"), text) if "${" in text else text
 
 
 def in_one_line(entrypoint: str) -> str:

@@ -61,6 +61,7 @@ class RunningCounts:
     shortest: list[tuple[float, str, str | None]] = field(default_factory=list)
     ends: list[tuple[float, bool]] = field(default_factory=list)
     repeats: dict[str, tuple[int, str]] = field(default_factory=dict)
+    inputs_unknown: int = 0
     marked: int = 0
     unmarked: int = 0
 
@@ -81,12 +82,19 @@ class RunningCounts:
             insort(self.longest, entry, key=lambda item: -item[0])
             insort(self.shortest, entry, key=lambda item: item[0])
             del self.longest[EXTREMES:], self.shortest[EXTREMES:]
-        if key := inputs_of(execution):
-            count, first = self.repeats.get(key, (0, execution.ref))
-            if count == 0 and len(self.repeats) >= REPEATS:  # Misra-Gries: frequent inputs survive
-                self.repeats = {name: (number - 1, ref) for name, (number, ref) in self.repeats.items() if number > 1}
-            else:
-                self.repeats[key] = (count + 1, first)
+        if not is_scheduled(execution):  # a schedule repeats the same inputs on purpose
+            self._count_inputs(execution)
+
+    def _count_inputs(self, execution: ExecutionFacts) -> None:
+        key = inputs_of(execution)
+        if key is None:
+            self.inputs_unknown += 1
+            return
+        count, first = self.repeats.get(key, (0, execution.ref))
+        if count == 0 and len(self.repeats) >= REPEATS:  # Misra-Gries: frequent inputs survive
+            self.repeats = {name: (number - 1, ref) for name, (number, ref) in self.repeats.items() if number > 1}
+        else:
+            self.repeats[key] = (count + 1, first)
 
     def frozen(self) -> WindowCounts:
         """The facts."""
@@ -101,21 +109,36 @@ class RunningCounts:
             shortest=tuple(self.shortest),
             turns=sum(first is not other for first, other in pairwise(ends)),
             repeats=tuple((key, count, ref) for key, (count, ref) in sorted(self.repeats.items()) if count > 1),
+            inputs_unknown=self.inputs_unknown,
             marked=self.marked,
             unmarked=self.unmarked,
         )
 
 
+def is_scheduled(execution: ExecutionFacts) -> bool:
+    """Whether the system's own schedule started it."""
+    if execution.buddy is not None:
+        return execution.buddy.triggered_on == "SCHEDULE"
+    return execution.tracecat is not None and execution.tracecat.trigger_type == "scheduled"
+
+
 def inputs_of(execution: ExecutionFacts) -> str | None:
-    """Hash of the inputs of an execution: revision and variables, or trigger data; None if unknown."""
-    if execution.buddy is not None and execution.buddy.triggered_on == "SCHEDULE":
-        return None  # a schedule repeats the same inputs on purpose
+    """
+    Hash of the inputs of an execution: revision and variables, or trigger data.
+
+    :returns: None if the inputs are not known. Buddy does not return the variables of a run, so the same revision alone proves nothing:
+        a DAG may run a pipeline once for each customer. Only an event, such as a push, comes without variables. Tracecat's inputs and
+        secret variables are not read.
+    """
+    inputs: object = None
     if execution.buddy is not None and execution.buddy.revision:
-        passed = sorted({(variable.key, str(variable.value)) for step in execution.steps for variable in step.passed})
-        inputs: object = [execution.buddy.revision, execution.buddy.branch, passed]
-    elif execution.alga_psa is not None and execution.alga_psa.trigger_data:
-        inputs = {key: value for key, value in execution.alga_psa.trigger_data.items() if key != "airflow_marker"}
-    else:
+        passed = {(variable.key, str(variable.value), variable.encrypted) for step in execution.steps for variable in step.passed}
+        told = passed or execution.buddy.triggered_on == "EVENT"
+        if told and not any(encrypted for _, _, encrypted in passed):
+            inputs = [execution.buddy.revision, execution.buddy.branch, sorted((key, value) for key, value, _ in passed)]
+    elif execution.alga_psa is not None:
+        inputs = {key: value for key, value in execution.alga_psa.trigger_data.items() if key != "airflow_marker"} or None
+    if inputs is None:
         return None
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.fact import NONE, Answer, Connection, Person, RunFacts, Subject, Variable, seconds
+from airflow_provider.audit.facts.fact import NONE, Answer, Connection, Damage, Person, RunFacts, Subject, Variable, seconds
 from airflow_provider.execution.model.phase import Phase
 
 
@@ -160,6 +160,7 @@ class ExecutionFacts(RunFacts):
     :param logs: the last lines, as far as the collector keeps them; ``logs_read`` tells whether the log was read.
     :param log_hosts: hosts of the URLs in the answer, by field path.
     :param marker: this provider's correlation value, if any.
+    :param damage: fields that could not be read, or only in part.
     """
 
     subject: Subject
@@ -191,6 +192,7 @@ class ExecutionFacts(RunFacts):
     buddy: BuddyPart | None = None
     tracecat: TracecatPart | None = None
     alga_psa: AlgaPsaPart | None = None
+    damage: tuple[Damage, ...] = ()
 
     @property
     def duration(self) -> float | None:

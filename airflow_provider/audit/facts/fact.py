@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from airflow_provider.audit.facts.origin import Origin
 
 NONE: frozenset[str] = frozenset()
 
@@ -16,6 +18,7 @@ class Subject:
 
     :param id: the same in every audit, such as ``buddy:workspace/project/89/action/123``. Waivers match it.
     :param kind: ``action``, ``pipeline``, ``execution``, ``window`` (the executions of a definition in a window), ``waiver``.
+    :param origin: the file that it is written in; None for what was read from an API.
     """
 
     id: str
@@ -24,6 +27,36 @@ class Subject:
     system: str
     conn_id: str
     url: str | None = None
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """
+    A field that could not be read, or only in part.
+
+    :param name: of the field, after those of the objects around it: ``variables.value``.
+    :param cut: whether a part was read.
+    :param why: what is wrong with it, and where; by default the usual reason.
+    """
+
+    name: str
+    cut: bool = False
+    why: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it."""
+        return self.why or (
+            "it is too long, too complex or too deeply nested to be checked as a whole"
+            if self.cut
+            else "its value is not what the API's contract says"
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names in its path."""
+        return frozenset(self.name.split("."))
 
 
 class Answer:
@@ -45,6 +78,12 @@ class Fact(Answer):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.subject.id!r})"
+
+
+class Configuration(Fact):
+    """Base of facts about how Buddy is set up."""
+
+    __slots__ = ()
 
 
 class RunFacts(Fact):

@@ -14,3 +14,5 @@ class GapFacts(Fact):
     subject: Subject
     fields: frozenset[str] = NONE
     reason: str
+    missing: bool = False
+    """Whether it was named and does not exist."""

@@ -7,21 +7,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.fact import NONE, Fact, Person, Subject
+from airflow_provider.audit.facts.fact import NONE, Configuration, Person, Subject
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSummary:
-    """Another action of the same pipeline."""
+    """Another action of the same pipeline. ``timeout``: its time limit in seconds; None for none."""
 
     id: str
     name: str
     type: str | None = None
     disabled: bool | None = None
+    timeout: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class PipelineFacts(Fact):
+class PipelineFacts(Configuration):
     """
     A Buddy pipeline.
 

@@ -20,6 +20,7 @@ class WindowCounts:
     :param longest, shortest: ``(seconds, ref, url)`` of the extremes of the successful executions.
     :param turns: number of changes between success and failure, in order of start.
     :param repeats: ``(key hash, count, first ref)`` of starts with equal inputs (same revision and variables, same trigger data).
+    :param inputs_unknown: number of starts whose inputs the system does not tell; those of a schedule don't count.
     :param marked, unmarked: number of executions with this provider's correlation value, and without it although it would be visible.
     """
 
@@ -32,6 +33,7 @@ class WindowCounts:
     shortest: tuple[tuple[float, str, str | None], ...] = ()
     turns: int = 0
     repeats: tuple[tuple[str, int, str], ...] = ()
+    inputs_unknown: int = 0
     marked: int = 0
     unmarked: int = 0
 

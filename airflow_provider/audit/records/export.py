@@ -7,11 +7,10 @@ A file contains one record per line (``.jsonl``), a list of records, or one reco
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,12 +18,13 @@ from airflow_provider import _clock
 from airflow_provider.alga_psa.api import models as alga_psa
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
-from airflow_provider.audit.facts.execution import Definition
-from airflow_provider.audit.facts.fact import Connection, Fact, Subject
+from airflow_provider.audit.facts.execution import Definition, ExecutionFacts
+from airflow_provider.audit.facts.fact import Connection, Damage, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.waiver import WaiverFacts
 from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
-from airflow_provider.audit.records import from_alga_psa, from_buddy, from_tracecat
+from airflow_provider.audit.records import api_answers, from_alga_psa, from_buddy, from_tracecat, tracecat_workflows
+from airflow_provider.audit.records.reading import Read, read
 from airflow_provider.buddy.api import action_models
 from airflow_provider.buddy.api import models as buddy
 from airflow_provider.errors import ConfigurationError
@@ -35,7 +35,7 @@ from airflow_provider.tracecat.api import models as tracecat
 Record = Mapping[str, Any]
 F = TypeVar("F", bound=Fact)
 _TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
-_ACTION: TypeAdapter[action_models.AnyAction] = TypeAdapter(action_models.AnyAction)
+_Action = action_models.AnyAction
 
 
 def facts_of(record: Record) -> Iterator[Fact]:
@@ -45,49 +45,26 @@ def facts_of(record: Record) -> Iterator[Fact]:
     :raises ConfigurationError: if the record does not match its kind.
     """
     kind = record.get("kind") if isinstance(record, Mapping) else None
-    read = _KINDS.get(kind or "")
+    if kind is None and (made := api_answers.records_of(record)) is not None:
+        for one in made:
+            yield from facts_of(one)
+        return
+    read = _KINDS.get(kind) if isinstance(kind, str) else None
     if read is None:
         raise ConfigurationError(f"Unknown kind of record {str(kind)[:80]!r}; known are {', '.join(_KINDS)}.")
     try:
         yield from map(_apart, read(record)) if record.get("apart") else read(record)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"A record of kind {kind}: {where or 'data'}: {first['msg']}.") from None
+        raise ConfigurationError(f"A record of kind {kind}: {_problem(error)}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f"A record of kind {kind} has no {error}." if isinstance(error, KeyError) else f"A record of kind {kind} is malformed."
         ) from None
 
 
-def read_records(file: IO[str]) -> Iterator[Record]:
-    """
-    Read the records of a file: JSON lines one by one, or a list, or one record.
-
-    :raises ConfigurationError: naming the line.
-    """
-    first = file.readline()
-    lines: Iterable[str] = [first]
-    try:
-        whole = json.loads(first) if first.strip() else None
-        lines = file
-        if isinstance(whole, list):
-            yield from whole
-        elif whole is not None:
-            yield whole
-    except json.JSONDecodeError:  # on several lines
-        try:
-            data = json.loads(first + file.read())
-        except json.JSONDecodeError as error:
-            raise ConfigurationError(f"Line {error.lineno} is not valid JSON: {error.msg}.") from None
-        yield from data if isinstance(data, list) else [data]
-        return
-    for number, line in enumerate(lines, 2):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ConfigurationError(f"Line {number} is not valid JSON: {error.msg}.") from None
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])[:200] or 'data'}: {first['msg']}."
 
 
 def _apart(fact: F) -> F:
@@ -111,25 +88,47 @@ def _connection(record: Record) -> Connection | None:
 
 
 def _buddy_pipeline(record: Record) -> Iterator[Fact]:
-    actions = None if record.get("actions") is None else [_ACTION.validate_python(item) for item in record["actions"]]
-    listed = actions if record.get("listed") is None else [_ACTION.validate_python(item) for item in record["listed"]]
+    gaps: list[GapFacts] = []
+    actions = None if record.get("actions") is None else list(_actions(record, "actions", gaps))
+    listed = None if record.get("listed") is None else list(_actions(record, "listed", gaps))
+    known = listed if listed is not None else actions
     pipeline = from_buddy.pipeline_facts(
-        buddy.Pipeline.model_validate(record["data"]),
+        read(buddy.Pipeline, record["data"], "A record of a pipeline").model,
         record["workspace"],
         record["project"],
         **_common(record),
-        actions=listed,
+        actions=None if known is None or gaps else [action.model for action in known],
         detailed=not record.get("short"),
     )
     yield pipeline
     for action in actions or ():
-        yield from_buddy.action_facts(action, pipeline, detailed=record.get("detailed", True))
+        yield from_buddy.action_facts(action.model, pipeline, detailed=record.get("detailed", True), damage=action.damage)
+    yield from gaps
+
+
+def _actions(record: Record, name: str, gaps: list[GapFacts]) -> Iterator[Read]:
+    """The actions that can be read."""
+    for number, item in enumerate(record[name]):
+        try:
+            yield read(_Action, item, "A record of an action")
+        except ValidationError as error:
+            place = f"buddy:{record['workspace']}/{record['project']}/{record['data'].get('id')}/{name}[{number}]"
+            gaps.append(
+                GapFacts(subject=Subject(place, "action", place, "buddy", str(record.get("conn_id") or "")), reason=_problem(error))
+            )
+
+
+def _buddy_variables(record: Record) -> Iterator[Fact]:
+    data = record["data"]
+    variables = None if data is None else buddy.VariableList.model_validate(data).variables
+    yield from_buddy.variables_facts(variables, record["workspace"], record.get("project"), record.get("pipeline"), **_common(record))
 
 
 def _buddy_action(record: Record) -> Iterator[Fact]:
-    pipeline = buddy.Pipeline.model_validate(record.get("pipeline") or record["data"]["pipeline"])
+    pipeline = read(buddy.Pipeline, record.get("pipeline") or record["data"]["pipeline"], "A record of a pipeline").model
     about = from_buddy.pipeline_facts(pipeline, record["workspace"], record["project"], **_common(record))
-    yield from_buddy.action_facts(_ACTION.validate_python(record["data"]), about, detailed=record.get("detailed", True))
+    action = read(_Action, record["data"], "A record of an action")
+    yield from_buddy.action_facts(action.model, about, detailed=record.get("detailed", True), damage=action.damage)
 
 
 def _buddy_change(record: Record) -> Iterator[Fact]:
@@ -141,43 +140,69 @@ def _buddy_change(record: Record) -> Iterator[Fact]:
     yield ChangeFacts(subject=now.subject, seen_at=now.seen_at, before=before, now=digest(now), compared=record.get("compared", True))
 
 
+def _damaged(facts: ExecutionFacts, damage: tuple[Damage, ...]) -> ExecutionFacts:
+    if not damage:
+        return facts
+    unreadable = {item.name.partition(".")[0] for item in damage if not item.cut}
+    return replace(facts, damage=damage, fields=facts.fields - unreadable)
+
+
 def _buddy_execution(record: Record) -> Iterator[Fact]:
-    details = record.get("details")
-    yield from_buddy.execution_facts(
-        buddy.Execution.model_validate(record["data"]),
+    execution = read(buddy.Execution, record["data"], "A record of an execution")
+    details = None if record.get("details") is None else read(list[buddy.ActionExecution], record["details"], "A record of its actions")
+    facts = from_buddy.execution_facts(
+        execution.model,
         record["workspace"],
         record["project"],
         from_buddy.definition_of(record["pipeline"]),
         **_common(record),
-        details=None if details is None else [buddy.ActionExecution.model_validate(item) for item in details],
+        details=details and details.model,
         connection=_connection(record),
     )
+    yield _damaged(facts, (*execution.damage, *(details.damage if details else ())))
 
 
 def _tracecat_execution(record: Record) -> Iterator[Fact]:
     history, workflow = record.get("history"), record.get("workflow")
     model = tracecat.CompactExecution if "events" in record["data"] else tracecat.Summary
-    yield from_tracecat.execution_facts(
-        model.model_validate(record["data"]),
+    execution = read(model, record["data"], "A record of an execution")
+    whole = read(tracecat.Execution, history, "A record of a history") if history else None
+    facts = from_tracecat.execution_facts(
+        execution.model,
         **_common(record),
         workspace=record.get("workspace"),
-        history=tracecat.Execution.model_validate(history) if history else None,
-        workflow=tracecat.Workflow.model_validate(workflow) if workflow else None,
+        history=whole and whole.model,
+        workflow=read(tracecat.Workflow, workflow, "A record of a workflow").model if workflow else None,
         workflow_exists=record.get("workflow_exists"),
         url=record.get("url"),
         connection=_connection(record),
     )
+    yield _damaged(facts, (*execution.damage, *(whole.damage if whole else ())))
+
+
+def _tracecat_workflow(record: Record) -> Iterator[Fact]:
+    data = record["data"]
+    place = "/".join(
+        str(part)
+        for part in (record.get("workspace"), data.get("id") or data.get("workflow_id") or api_answers.workflow_title(data))
+        if part
+    )
+    common = _common(record)
+    subject = Subject(f"tracecat:{place}", "workflow", api_answers.workflow_title(data), "tracecat", common["conn_id"], record.get("url"))
+    yield tracecat_workflows.workflow_facts(data, subject, common["seen_at"])
 
 
 def _alga_psa_execution(record: Record) -> Iterator[Fact]:
     rule = record.get("rule")
-    yield from_alga_psa.execution_facts(
-        alga_psa.Execution.model_validate(record["data"]),
+    execution = read(alga_psa.Execution, record["data"], "A record of an execution")
+    facts = from_alga_psa.execution_facts(
+        execution.model,
         **_common(record),
-        rule=alga_psa.Rule.model_validate(rule) if rule else None,
+        rule=read(alga_psa.Rule, rule, "A record of a rule").model if rule else None,
         rule_exists=record.get("rule_exists"),
         connection=_connection(record),
     )
+    yield _damaged(facts, execution.damage)
 
 
 def _window(record: Record) -> Iterator[Fact]:
@@ -220,7 +245,7 @@ def _counted(data: Record) -> WindowCounts:
 
 def _gap(record: Record) -> Iterator[Fact]:
     subject = Subject(record["subject"], record.get("what", "scope"), record["subject"], record["system"], str(record.get("conn_id") or ""))
-    yield GapFacts(subject=subject, reason=record["reason"])
+    yield GapFacts(subject=subject, reason=record["reason"], missing=record.get("missing") is True)
 
 
 def _waiver(record: Record) -> Iterator[Fact]:
@@ -232,9 +257,11 @@ def _waiver(record: Record) -> Iterator[Fact]:
 _KINDS: dict[str, Callable[[Record], Iterator[Fact]]] = {
     "buddy.pipeline": _buddy_pipeline,
     "buddy.action": _buddy_action,
+    "buddy.variables": _buddy_variables,
     "buddy.change": _buddy_change,
     "buddy.execution": _buddy_execution,
     "tracecat.execution": _tracecat_execution,
+    "tracecat.workflow": _tracecat_workflow,
     "alga_psa.execution": _alga_psa_execution,
     "window": _window,
     "gap": _gap,

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
+from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.execution import BuddyPart, Definition, ExecutionFacts, LogLine, StepFacts
-from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
+from airflow_provider.audit.facts.fact import NONE, Connection, Damage, Person, Subject, Variable
 from airflow_provider.audit.facts.pipeline import ActionSummary, PipelineFacts
+from airflow_provider.audit.facts.variables import VariablesFacts
 from airflow_provider.buddy.api import models
 from airflow_provider.buddy.api.action_models import ActionDefinition
 from airflow_provider.buddy.executions.mapping import phase_of
+from airflow_provider.execution.http.reading import AS_SENT
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import utc
 
@@ -61,20 +63,21 @@ def pipeline_facts(
         always_from_scratch=pipeline.always_from_scratch,
         auto_clear_cache=pipeline.auto_clear_cache,
         creator=_person(pipeline.creator),
-        actions=None if actions is None else tuple(ActionSummary(str(a.id), a.name or "", a.type, a.disabled) for a in actions),
-        other={name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in held},
+        actions=None if actions is None else tuple(ActionSummary(str(a.id), a.name or "", a.type, a.disabled, a.timeout) for a in actions),
+        other={name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in {*held, AS_SENT}},
     )
 
 
-def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed: bool = True) -> ActionFacts:
+def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed: bool = True, damage: Iterable[Damage] = ()) -> ActionFacts:
     """
     Make facts of the definition of an action of any type. Fields without the documented type go into ``other``.
 
     :param detailed: whether the action was read on its own; otherwise missing fields were not visible.
     """
-    extra = dict(action.model_extra or {})
+    extra = {name: value for name, value in (action.model_extra or {}).items() if name != AS_SENT}
     shared = _shared(extra)
     own = {name: getattr(action, name) for name in action.model_fields_set & type(action).model_fields.keys()}
+    damaged = (*damage, *(Damage(name) for name in SCRIPT_FIELDS if name in extra and name not in shared.model_fields_set))
     number = str(action.id)
     name = action.name or f"action {number}"
     place = f"buddy:{pipeline.workspace}/{pipeline.project}/{pipeline.id}/action/{number}"
@@ -90,6 +93,38 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
         integration=action.integration.identifier if action.integration else None,
         variables=tuple(_variable(item) for item in action.variables),
         other={name: value for name, value in extra.items() if name not in shared.model_fields_set},
+        unknown=frozenset(item.name.partition(".")[0] for item in damaged if not item.cut),
+        damage=damaged,
+    )
+
+
+def variables_facts(
+    variables: Iterable[models.Variable] | None,
+    workspace: str,
+    project: str | None,
+    pipeline: Mapping[str, Any] | None,
+    *,
+    conn_id: str,
+    seen_at: datetime,
+) -> VariablesFacts:
+    """
+    Make facts of the variables of a workspace, a project or a pipeline.
+
+    :param variables: None if they could not be read.
+    """
+    about = pipeline or {}
+    number = about.get("id")
+    place = "/".join(str(part) for part in (workspace, project, number) if part is not None)
+    scope = "pipeline" if pipeline else "project" if project else "workspace"
+    name = str(about.get("name") or project or workspace)
+    return VariablesFacts(
+        subject=Subject(
+            f"buddy:{place}/variables", "variables", f"Variables of {name}", "buddy", conn_id, (pipeline or {}).get("html_url")
+        ),
+        fields=NONE if variables is None else frozenset({"variables"}),
+        seen_at=seen_at,
+        scope=scope,
+        variables=tuple(_variable(item) for item in variables or ()),
     )
 
 

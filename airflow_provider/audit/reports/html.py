@@ -15,10 +15,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.audit.engine.finding import NEW, Finding, worst_first
 from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.reports.overview import TITLES, WORST_FIRST, acceptance, href, overview, readable_time, rule_of, state_of
-from airflow_provider.audit.reports.plots import plots_of
+from airflow_provider.audit.reports.overview import (
+    TITLES,
+    WORST_FIRST,
+    acceptance,
+    href,
+    overview,
+    place_of,
+    readable_time,
+    rule_of,
+    state_of,
+)
+from airflow_provider.audit.reports.plots import BAR, BAR_GAP, TREND_HEIGHT, plots_of, trend_of
 from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
@@ -40,12 +50,23 @@ class Group:
     severity: Severity
     findings: list[Finding]
 
+    @property
+    def open(self) -> int:
+        """Number of its findings that no waiver covers."""
+        return sum(finding.waiver is None for finding in self.findings)
+
+    @property
+    def new(self) -> int:
+        """Number of its findings that are new."""
+        return sum(_is_new(finding) for finding in self.findings)
+
 
 def text(result: AuditResult, settings: AuditSettings) -> str:
     """The page."""
     numbers, shown = overview(result), result.findings[:MAX_SHOWN]
     style, script = (_part(name) for name in ("page.css", "page.js"))
     states = Counter(state_of(finding) for finding in shown) + Counter(fixed=len(result.fixed[:MAX_SHOWN]))
+    trend = trend_of(result.trend)
     return _template().render(
         result=result,
         seen=numbers,
@@ -55,7 +76,12 @@ def text(result: AuditResult, settings: AuditSettings) -> str:
         omitted=numbers.total + len(numbers.accepted) - len(shown),
         failing=len(result.failing(settings)),
         severities=WORST_FIRST,
-        shown=Counter(finding.severity for finding in (*shown, *result.fixed[:MAX_SHOWN])),
+        shown=Counter(finding.severity for finding in shown if finding.waiver is None),
+        anchors=_anchors((*shown, *result.fixed[:MAX_SHOWN])),
+        trend=trend,
+        trend_width=len(trend) * (BAR + BAR_GAP),
+        trend_height=TREND_HEIGHT,
+        bar=BAR,
         states=[state for state in STATES if states[state]],
         systems=sorted({finding.subject.system for finding in (*shown, *result.fixed)}),
         plots=plots_of(result.windows),
@@ -69,12 +95,32 @@ def text(result: AuditResult, settings: AuditSettings) -> str:
 
 
 def _groups(findings: Iterable[Finding]) -> list[Group]:
-    """Grouped by rule, the rule with the most severe finding first."""
+    """Grouped by rule. Rules with new findings come first, then those with the most severe ones; so do the findings of a rule."""
     groups: dict[str, Group] = {}
-    for finding in findings:
+    for finding in sorted(findings, key=_order):
         group = groups.setdefault(finding.rule, Group(finding.rule, rule_of(finding.rule), finding.severity, []))
+        group.severity = max(group.severity, finding.severity, key=lambda severity: severity.rank)
         group.findings.append(finding)
     return list(groups.values())
+
+
+def _order(finding: Finding) -> tuple[Any, ...]:
+    return finding.waiver is not None, not _is_new(finding), *worst_first(finding)
+
+
+def _is_new(finding: Finding) -> bool:
+    return finding.state == NEW and finding.waiver is None
+
+
+def _anchors(findings: Iterable[Finding]) -> dict[int, str]:
+    """A name for each finding on the page, which is the same in the next report."""
+    names: dict[int, str] = {}
+    used: Counter[str] = Counter()
+    for finding in findings:
+        name = f"f-{finding.fingerprint[:12]}"
+        used[name] += 1
+        names[id(finding)] = name if used[name] == 1 else f"{name}-{used[name]}"
+    return names
 
 
 def prose(text: str) -> Markup:
@@ -88,8 +134,16 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    names: dict[str, Any] = {"clean": clean, "prose": prose, "href": href, "when": readable_time, "state": state_of, "accepted": acceptance}
-    environment.filters.update(names, system=lambda name: TITLES.get(name, name))
+    names: dict[str, Any] = {
+        "clean": clean,
+        "prose": prose,
+        "href": href,
+        "when": readable_time,
+        "state": state_of,
+        "accepted": acceptance,
+        "place": place_of,
+    }
+    environment.filters.update(names, identity=id, system=lambda name: TITLES.get(name, name))
     return environment.get_template("page.html.jinja")
 
 

@@ -19,6 +19,7 @@ from airflow_provider.audit.reports.overview import (
     acceptance,
     href,
     overview,
+    place_of,
     readable_time,
     rule_of,
     state_of,
@@ -132,7 +133,10 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
     for finding in findings:
         state = f", {state_of(finding)}" if finding.state else ""
         where = f"{linked(finding.subject.title, finding.subject.url)} {code(finding.path)}"
-        yield f"- {where}: {prose(finding.message)} Found: {code(finding.evidence.text)}. Confidence {finding.confidence}{state}."
+        file = f" ({code(place_of(finding))})" if finding.location else ""
+        line = f" Line: {code(finding.line)}." if finding.line else ""
+        found = f"{prose(finding.message)} Found: {code(finding.evidence.text)}.{line}"
+        yield f"- {where}{file}: {found} Confidence {finding.confidence}{state}."
 
 
 def _rest(result: AuditResult, numbers: Overview) -> Iterator[str]:

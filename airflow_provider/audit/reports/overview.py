@@ -113,3 +113,9 @@ def href(url: str | None) -> str | None:
 def readable_time(time: datetime | None, zone: str) -> str:
     """A time in readable form."""
     return time.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z") if time else ""
+
+
+def place_of(finding: Finding) -> str:
+    """File, line and column of a finding in a file; else empty."""
+    at = finding.location
+    return f"{at.file}:{at.line}:{at.column}" if at else ""

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from airflow_provider.audit.engine.result import Point
 from airflow_provider.audit.facts.window import WindowCounts, WindowFacts
+from airflow_provider.audit.settings.levels import Severity
 
 MAX_PLOTTED = 100
+TREND_HEIGHT = 90
+BAR, BAR_GAP = 16, 4
+"""Width of a bar of the trend, and of the space between two, in SVG units."""
 WIDTH = 160
 """Width of a plot, in SVG units."""
 
@@ -41,6 +46,36 @@ class Plot:
     boxes: tuple[Box | None, Box | None]
     """Current and previous window."""
     rates: tuple[Rate | None, Rate | None]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An audit in the trend: its position, and severity, top and height of each part."""
+
+    point: Point
+    x: int
+    parts: tuple[tuple[str, float, float], ...]
+
+    @property
+    def total(self) -> int:
+        """Its open findings."""
+        return sum(self.point.counts.values())
+
+
+def trend_of(points: Sequence[Point]) -> list[Bar]:
+    """The bars of the trend, on one scale, the most severe findings at the bottom. One audit is no trend."""
+    most = max((sum(point.counts.values()) for point in points), default=0) or 1
+    return [_bar(point, number, TREND_HEIGHT / most) for number, point in enumerate(points)] if len(points) > 1 else []
+
+
+def _bar(point: Point, number: int, scale: float) -> Bar:
+    parts, top = [], float(TREND_HEIGHT)
+    for severity in reversed(Severity):
+        height = round(point.counts.get(str(severity), 0) * scale, 1)
+        if height:
+            top = round(top - height, 1)
+            parts.append((str(severity), top, height))
+    return Bar(point, number * (BAR + BAR_GAP), tuple(parts))
 
 
 def plots_of(windows: Sequence[WindowFacts]) -> list[Plot]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from airflow_provider.audit.engine import trend
 from airflow_provider.audit.engine.finding import Finding, subject_as_json
 from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.facts.fact import Subject
@@ -41,12 +42,13 @@ def dump(result: AuditResult) -> dict[str, Any]:
         "outcomes": {rule: {str(status.value): count for status, count in counts.items()} for rule, counts in result.outcomes.items()},
         "reasons": {rule: dict(counts) for rule, counts in result.reasons.items()},
         "subjects": dict(result.subjects),
-        "gaps": [{"subject": subject_as_json(gap.subject), "reason": gap.reason} for gap in result.gaps],
+        "gaps": [{"subject": subject_as_json(gap.subject), "reason": gap.reason, "missing": gap.missing} for gap in result.gaps],
         "gaps_omitted": result.gaps_omitted,
         "errors": [asdict(error) for error in result.errors],
         "errors_omitted": result.errors_omitted,
         "findings_omitted": {severity.value: count for severity, count in result.findings_omitted.items()},
         "windows": [_window(window) for window in result.windows],
+        "trend": trend.plain(result.trend),
     }
 
 
@@ -110,10 +112,13 @@ def load(data: Mapping[str, Any]) -> AuditResult:
         result.outcomes = {rule: Counter({Status(name): n for name, n in counts.items()}) for rule, counts in data["outcomes"].items()}
         result.reasons = {rule: Counter(counts) for rule, counts in data["reasons"].items()}
         result.subjects = Counter(data["subjects"])
-        result.gaps = [GapFacts(subject=Subject(**item["subject"]), reason=item["reason"]) for item in data["gaps"]]
+        result.gaps = [
+            GapFacts(subject=Subject(**item["subject"]), reason=item["reason"], missing=item.get("missing", False)) for item in data["gaps"]
+        ]
         result.errors = [RuleError(**item) for item in data["errors"]]
         result.gaps_omitted, result.errors_omitted = data["gaps_omitted"], data["errors_omitted"]
         result.findings_omitted = Counter({Severity(name): count for name, count in data["findings_omitted"].items()})
+        result.trend = trend.points_of(data.get("trend") or [])
         windows = [fact for record in data["windows"] for fact in facts_of(record)]
         result.windows = [window for window in windows if isinstance(window, WindowFacts)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

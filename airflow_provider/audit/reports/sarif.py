@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
 from airflow_provider.audit.engine.finding import NEW, Finding
 from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.reports.overview import acceptance, href, rule_of
 from airflow_provider.audit.rules.rule import Rule
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.results.redaction import clean
 from airflow_provider.provider_info import get_provider_info
 
+MAX_RESULTS = 25_000
+MAX_TEXT = 1_000
+"""
+Limits of GitHub's code scanning: results of a run, and characters of a text. It also refuses files of more than 10 MB (compressed), and
+shows the 5,000 most severe results. See https://docs.github.com/code-security/reference/code-scanning/sarif-files/sarif-support.
+"""
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 FINGERPRINT = "auditFinding/v1"
 NAME = "airflow-provider-executions"
@@ -36,8 +42,10 @@ def log(result: AuditResult) -> dict[str, Any]:
     ids = sorted({*result.outcomes, *found_by, *(error.rule for error in result.errors)})
     index = {id: number for number, id in enumerate(ids)}
     compared = bool(result.fixed) or any(finding.state for finding in result.findings)
-    results = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in result.findings]
-    results += [_result(finding, index, "absent") for finding in result.fixed]
+    # Of too many, code scanning would refuse the whole file: the most severe ones come first, fixed ones last.
+    shown, fixed = result.findings[:MAX_RESULTS], result.fixed[: max(MAX_RESULTS - len(result.findings), 0)]
+    results = [_result(finding, index, (finding.state or NEW) if compared else None) for finding in shown]
+    results += [_result(finding, index, "absent") for finding in fixed]
     driver = {"name": NAME, "version": get_provider_info()["versions"][0], "rules": [_rule(id, rule_of(id)) for id in ids]}
     run = {
         "tool": {"driver": driver},
@@ -57,7 +65,7 @@ def _rule(id: str, rule: Rule | None) -> dict[str, Any]:
         "id": id,
         "name": "".join(word.capitalize() for word in rule.slug.split("-")),
         "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": plain["what"]},
+        "fullDescription": {"text": _short(plain["what"])},
         "help": {
             "text": f"{plain['what']}\n\nWhy: {plain['why']}\n\nHow to fix it: {plain['fix']}",
             "markdown": f"{docs['what']}\n\n**Why:** {docs['why']}\n\n**How to fix it:** {docs['fix']}\n\n"
@@ -82,7 +90,7 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
         "ruleIndex": index[finding.rule],
         "level": _LEVELS[finding.severity],
         "message": {"text": _plain(message)},
-        "locations": [_location(subject, finding.path)],
+        "locations": [_location(finding)],
         "fingerprints": {FINGERPRINT: finding.fingerprint},
         "partialFingerprints": {"primaryLocationLineHash": f"{finding.fingerprint}:1"},
         "suppressions": [],
@@ -102,14 +110,25 @@ def _result(finding: Finding, index: dict[str, int], state: str | None) -> dict[
     return entry
 
 
-def _location(subject: Subject, path: str) -> dict[str, Any]:
-    """GitHub rejects results without a file, so the id of the subject serves as one."""
-    system, _, place = subject.id.partition(":")
-    uri = "/".join(quote(part, safe="", errors="replace") for part in (system, *place.split("/")) if part.strip("."))
-    return {
-        "physicalLocation": {"artifactLocation": {"uri": uri or "audit"}},
-        "logicalLocations": [{"name": clean(subject.title), "fullyQualifiedName": clean(f"{subject.id}#{path}"), "kind": subject.kind}],
-    }
+def _location(finding: Finding) -> dict[str, Any]:
+    """Of a definition in a file, its line. GitHub rejects results without a file, so for others the id of the subject serves as one."""
+    subject, place = finding.subject, finding.location
+    name = {"name": clean(subject.title), "fullyQualifiedName": clean(f"{subject.id}#{finding.path}"), "kind": subject.kind}
+    physical: dict[str, Any]
+    if place is None:
+        system, _, id = subject.id.partition(":")
+        parts = [part for part in (system, *id.split("/")) if part.strip(".")]
+        physical = {"artifactLocation": {"uri": _uri(parts) or "audit"}}
+    else:
+        region: dict[str, Any] = {"startLine": place.line, "startColumn": place.column}
+        if finding.line:
+            region["snippet"] = {"text": finding.line}
+        physical = {"artifactLocation": {"uri": _uri(place.file.split("/"))}, "region": region}
+    return {"physicalLocation": physical, "logicalLocations": [name]}
+
+
+def _uri(parts: Iterable[str]) -> str:
+    return "/".join(quote(part, safe="", errors="replace") for part in parts)
 
 
 def _invocation(result: AuditResult, index: dict[str, int]) -> dict[str, Any]:
@@ -131,4 +150,8 @@ def _utc(time: datetime) -> str:
 
 def _plain(message: str) -> str:
     """Without links and placeholders."""
-    return re.sub(r"\{(\d+)\}", r"{{\1}}", clean(message).replace("](", r"\]("))
+    return re.sub(r"\{(\d+)\}", r"{{\1}}", _short(clean(message)).replace("](", r"\]("))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from airflow_provider.audit.engine.result import AuditResult
-from airflow_provider.audit.reports.overview import overview, state_of
+from airflow_provider.audit.reports.overview import overview, place_of, state_of
 from airflow_provider.audit.settings.levels import Severity
 from airflow_provider.execution.results.redaction import clean
 
@@ -44,7 +44,7 @@ def show(result: AuditResult, console: Console) -> None:
             Text.assemble((str(finding.severity), _STYLES[finding.severity]), new),
             Text(finding.rule),
             Text(clean(finding.subject.title)),
-            Text(clean(finding.path)),
+            Text(clean(f"{place_of(finding)} {finding.path}".strip())),
             Text(clean(f"{finding.message} ({finding.evidence.text})")),
         )
     if numbers.open:

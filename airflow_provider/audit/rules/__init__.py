@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from airflow_provider.audit.rules.rule import REGISTRY, Rule
+if TYPE_CHECKING:
+    from airflow_provider.audit.rules.rule import Rule
 
 MODULES = (
     "buddy.changes",
@@ -15,6 +17,7 @@ MODULES = (
     "buddy.limits",
     "buddy.secrets",
     "buddy.services",
+    "buddy.stored_secrets",
     "executions.actors",
     "executions.approvals",
     "executions.drift",
@@ -24,12 +27,19 @@ MODULES = (
     "executions.retries",
     "executions.secrets",
     "executions.stuck",
+    "tracecat.code",
+    "tracecat.limits",
+    "tracecat.requests",
+    "tracecat.secrets",
+    "tracecat.webhooks",
     "waivers",
 )
 
 
 def all_rules() -> list[Rule]:
     """All rules, by id."""
+    from airflow_provider.audit.rules.rule import REGISTRY
+
     for name in MODULES:
         import_module(f"{__name__}.{name}")
     return [REGISTRY[id] for id in sorted(REGISTRY)]

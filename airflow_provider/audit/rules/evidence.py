@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_provider.execution.results.redaction import clean
 
@@ -15,10 +15,16 @@ HASH = 8
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Text that a report may show. ``secret``: it stands for a value that it does not contain."""
+    """
+    Text that a report may show.
+
+    :param secret: it stands for a value that it does not contain.
+    :param value: that value, to hide it elsewhere. It is never stored.
+    """
 
     text: str
     secret: bool = False
+    value: str = field(default="", repr=False, compare=False)
 
 
 def shown(value: object) -> Evidence:
@@ -33,4 +39,4 @@ def hidden(kind: str, value: object) -> Evidence:
     :param kind: such as ``private key``.
     """
     digest = hashlib.sha256(str(value).encode("utf-8", "surrogatepass")).hexdigest()
-    return Evidence(f"{clean(kind, limit=80)} (sha256 {digest[:HASH]}…)", secret=True)
+    return Evidence(f"{clean(kind, limit=80)} (sha256 {digest[:HASH]}…)", secret=True, value=str(value))

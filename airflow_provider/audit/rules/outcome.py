@@ -16,6 +16,8 @@ class Status(str, Enum):
     FAIL = "fail"
     NOT_AVAILABLE = "not_available"
     """A field was missing or hidden. Never counted as a pass."""
+    CUT_OFF = "cut_off"
+    """Only a part was checked, since the fact is larger than a limit. Never counted as a pass."""
     NOT_APPLICABLE = "not_applicable"
     WAIVED = "waived"
 
@@ -43,13 +45,20 @@ class NotAvailable:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff:
+    """The rule checked only a part, because the fact is larger than a limit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotApplicable:
     """The rule does not apply to this fact."""
 
     reason: str = ""
 
 
-Outcome = Fail | NotAvailable | NotApplicable
+Outcome = Fail | NotAvailable | CutOff | NotApplicable
 
 
 def fail(
@@ -75,6 +84,11 @@ def fail(
 def not_available(reason: str) -> NotAvailable:
     """Report that the rule can't tell. Use the same ``reason`` for the same cause, since reasons are counted."""
     return NotAvailable(reason)
+
+
+def cut_off(reason: str) -> CutOff:
+    """Report that only a part was checked. The audit then counts as incomplete, and its report names the fact and the reason."""
+    return CutOff(reason)
 
 
 def not_applicable(reason: str = "") -> NotApplicable:

@@ -7,12 +7,12 @@ Its docstring is its documentation: a first paragraph (what), then sections head
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider.audit.facts.fact import Fact
+from airflow_provider.audit.rules.docs import docs_of
 from airflow_provider.audit.rules.outcome import Outcome
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
@@ -21,8 +21,6 @@ from airflow_provider.provider_info import SYSTEMS
 
 F = TypeVar("F", bound=Fact)
 Check = Callable[[F, AuditSettings], Iterable[Outcome]]
-SECTIONS = ("Why", "Fix", "Before", "After")
-_HEADING = re.compile(rf"^({'|'.join(SECTIONS)}):[ ]*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -111,9 +109,7 @@ def rule(
 
 
 def _docs(id: str, check: Callable[..., object]) -> dict[str, str]:
-    what, *parts = _HEADING.split(inspect.getdoc(check) or "")
-    sections = dict(zip(parts[::2], parts[1::2], strict=True))
-    docs = {"what": what.strip(), **{name.lower(): inspect.cleandoc(sections.get(name, "")).strip() for name in SECTIONS}}
+    docs = docs_of(inspect.getdoc(check) or "")
     if missing := [name for name, text in docs.items() if not text]:
         raise ValueError(f"{id}: the docstring of {check.__name__} lacks {', '.join(missing)}.")
     return docs

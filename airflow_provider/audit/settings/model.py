@@ -137,6 +137,17 @@ class Limits(Section):
     """Maximum number of events in a Tracecat history."""
 
 
+class Workflows(Section):
+    """Tracecat workflows."""
+
+    hosts: Names = frozenset()
+    """Hosts that actions may call. ``*`` and ``?`` are wildcards. Empty: all."""
+
+    def allows(self, host: str) -> bool:
+        """Whether actions may call a host."""
+        return not self.hosts or _matches(host, self.hosts)
+
+
 class Drift(Section):
     """What counts as a change in durations and failure rates."""
 
@@ -211,6 +222,7 @@ class AuditSettings(Section):
     images: Images = Images()
     secrets: Secrets = Secrets()
     limits: Limits = Limits()
+    workflows: Workflows = Workflows()
     drift: Drift = Drift()
     people: People = People()
     working_hours: WorkingHours = WorkingHours()

@@ -35,6 +35,10 @@ NAMES = {
     "BDY025": "conflicting-fields",
     "BDY026": "injection-from-variables",
     "BDY027": "configuration-drift",
+    "BDY028": "secret-in-shared-variable",
+    "BDY029": "secret-in-target",
+    "BDY030": "secret-in-request",
+    "BDY031": "secret-in-field",
     "EXE001": "stuck-execution",
     "EXE002": "waiting-too-long",
     "EXE003": "duration-drift",
@@ -58,11 +62,30 @@ NAMES = {
     "EXE023": "long-history",
     "EXE025": "shadow-run",
     "EXE026": "log-gone",
+    "TRC001": "action-retries-without-end",
+    "TRC002": "workflow-without-timeout",
+    "TRC003": "secret-in-arguments",
+    "TRC004": "http-tls-checks-off",
+    "TRC005": "http-in-plain-text",
+    "TRC006": "unlisted-host",
+    "TRC007": "webhook-without-key",
+    "TRC008": "webhook-open-to-all-networks",
+    "TRC009": "unpinned-packages",
+    "TRC010": "no-error-handler",
+    "TRC011": "question-without-limit",
+    "TRC012": "action-timeout-too-long",
+    "TRC013": "host-from-trigger",
+    "TRC014": "code-from-trigger",
 }
 """Name of each rule by id. It is here, below the rules, because rules import the settings."""
 
 
-def _known(id: str) -> str:
+def known_rule(id: str) -> str:
+    """
+    The id of a rule, unchanged.
+
+    :raises ValueError: if there is none of this id.
+    """
     if id not in NAMES:
         ids = {**{id: id for id in NAMES}, **{name.upper(): id for id, name in NAMES.items()}}
         close = get_close_matches(id.upper(), ids, 1)
@@ -70,5 +93,5 @@ def _known(id: str) -> str:
     return id
 
 
-RuleId = Annotated[str, AfterValidator(_known)]
+RuleId = Annotated[str, AfterValidator(known_rule)]
 """The id of an existing rule."""

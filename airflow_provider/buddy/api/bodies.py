@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import moment
+from airflow_provider.execution.model.arguments import moment, plain_json
 
 
 class RunArguments(TypedDict, total=False):
@@ -53,7 +53,7 @@ def run_body(
     if priority not in (None, "", "LOW", "NORMAL", "HIGH"):
         raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {priority!r}.")
     body = {
-        "to_revision": {"revision": revision or "HEAD"},
+        "to_revision": {"revision": str(revision or "HEAD")},
         **{name: {"name": str(value)} for name, value in refs.items()},
         "variables": variable_list(variables, secret_variables),
         "priority": priority,
@@ -71,17 +71,20 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
 
     :param plain: name to value.
     :param secret: the same, for variables that Buddy keeps encrypted.
-    :raises ConfigurationError: for anything but a dict, a value that is not a scalar, or a name that is given twice.
+    :raises ConfigurationError: for anything but a dict, a value that has no text of its own, or a name that is given twice.
     """
     for name, values in (("variables", plain), ("secret_variables", secret)):
         if not isinstance(values or {}, Mapping):
-            raise ConfigurationError(f"Buddy: {name} must be a dict, name to value.")
+            raise ConfigurationError(
+                f"Buddy: {name} must be a dict, name to value, not {type(values).__name__}. A template renders to text, unless the DAG or "
+                "the task has render_template_as_native_obj=True."
+            )
     variables: list[dict[str, Any]] = [
-        {"key": str(key), "value": _text(key, value), **flag}
-        for values, flag in ((plain, {}), (secret, {"encrypted": True}))
-        for key, value in (values or {}).items()
+        {"key": key, "value": _text(key, value), **flag}
+        for name, values, flag in (("variables", plain, {}), ("secret_variables", secret, {"encrypted": True}))
+        for key, value in plain_json(values or {}, f"Buddy: {name}").items()
     ]
-    names = [str(variable["key"]) for variable in variables]
+    names = [variable["key"] for variable in variables]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
     return variables
@@ -93,7 +96,10 @@ def _text(key: object, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
-    raise ConfigurationError(f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. Make it a string.")
+    raise ConfigurationError(
+        f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. A list or dict is passed as JSON text, by "
+        "json.dumps in Python or tojson in a template; text that looks like one is passed as it is."
+    )
 
 
 def name_list(value: object, argument: str) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
+from airflow_provider.execution.http.fields import PageOf, PartStatus, SecretFlag
 from airflow_provider.execution.model.request import is_segment
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Variable(Model):
     type: str | None = None
     description: str | None = None
     defaults: str | None = None
-    encrypted: bool | None = None
+    encrypted: SecretFlag = None
     settable: bool | None = None
     run_only_settable: bool | None = None
     """A change lasts for one run only."""
@@ -101,6 +102,11 @@ class Action(Model):
     variables: ManyOf[Variable] = []
 
 
+def _status_of(value: Any) -> Any:
+    """The status of an action execution; none means that it has not begun, and what is no text is unknown."""
+    return "INITIAL" if value is None else value if isinstance(value, str) else "UNKNOWN"
+
+
 class ActionExecution(Model):
     """One run of an action within an execution."""
 
@@ -110,7 +116,7 @@ class ActionExecution(Model):
     start_date: datetime | None = None
     finish_date: datetime | None = None
     error_message: str | None = None
-    status: Annotated[str, BeforeValidator(lambda value: "INITIAL" if value is None else value)] = "INITIAL"
+    status: Annotated[str, BeforeValidator(_status_of)] = "INITIAL"
     progress: float | None = None
     action: Annotated[Action, BeforeValidator(lambda value: {} if value is None else value)] = Action()
     terminator_id: int | None = None
@@ -170,7 +176,7 @@ class ExecutionList(Model):
     page: int | None = None
     page_size: int | None = None
     total_page_count: int | None = None
-    executions: ManyOf[Execution]  # a body without this key is malformed, not an empty list
+    executions: PageOf[Execution]  # a body without this key is malformed, not an empty list
 
 
 class Glance(BaseModel):
@@ -184,7 +190,7 @@ class GlanceList(BaseModel):
     """A page of executions, with the status only."""
 
     total_page_count: int | None = None
-    executions: ManyOf[Glance]
+    executions: PageOf[Glance]
 
 
 class Workspace(Model):
@@ -200,7 +206,14 @@ class Workspace(Model):
 class WorkspaceList(Model):
     """The workspaces that the token may see."""
 
-    workspaces: ManyOf[Workspace]
+    workspaces: PageOf[Workspace]
+
+
+class Identifiers(Model):
+    """The ids behind identifiers; those of unknown objects are missing."""
+
+    project_identifier: str | None = None
+    pipeline_id: int | None = None
 
 
 class Project(Model):
@@ -208,7 +221,7 @@ class Project(Model):
 
     name: str | None = None
     display_name: str | None = None
-    status: str | None = None
+    status: PartStatus = None
     url: str | None = None
     html_url: str | None = None
 
@@ -216,7 +229,7 @@ class Project(Model):
 class ProjectList(Model):
     """A page of projects."""
 
-    projects: ManyOf[Project]
+    projects: PageOf[Project]
 
 
 class Pipeline(Model):
@@ -256,7 +269,7 @@ class Pipeline(Model):
 class PipelineList(Model):
     """A page of pipelines."""
 
-    pipelines: ManyOf[Pipeline]
+    pipelines: PageOf[Pipeline]
 
 
 class LogPage(Model):

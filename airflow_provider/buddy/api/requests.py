@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 from airflow_provider.buddy.api import action_models, models, routes
 from airflow_provider.buddy.api.bodies import name_list, run_body
 from airflow_provider.buddy.ref import BuddyRef, action_execution_of
-from airflow_provider.errors import ConfigurationError
+from airflow_provider.errors import ConfigurationError, Forbidden, NotFound, ProtocolError, StatusError
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 
@@ -105,13 +105,19 @@ def page_of_pipelines(workspace: str, project: str, page: int) -> Flow[list[mode
 
 def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[int]:
     """
-    Find a pipeline's id by its id, identifier or name (``GET .../pipelines``).
+    Find a pipeline's id by its id, identifier or name.
+
+    ``GET /workspaces/:workspace/identifiers`` knows identifiers only, and is missing on older installations: all else is looked up in
+    ``GET .../pipelines``.
 
     :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(pipeline).strip()
     if text.isdecimal():
         return int(text)
+    known = (yield from _id_of_identifier(workspace, project, text)) if text else None
+    if known is not None:
+        return known
     named: list[models.Pipeline] = []
     labels: list[str] = []
     page, cursor = pipelines(workspace, project), None
@@ -132,6 +138,17 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
     raise ConfigurationError(
         f"Buddy: {text!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
     )
+
+
+def _id_of_identifier(workspace: str, project: str, identifier: str) -> Flow[int | None]:
+    """Return the id of the pipeline with that identifier; None: there is none, or the API does not tell."""
+    query = {"project": project, "pipeline": identifier}
+    try:
+        found = yield from send(routes.GET_IDENTIFIERS(workspace=workspace, query=query))
+    except (NotFound, Forbidden, ProtocolError):
+        return None  # the list of pipelines tells what is wrong, if anything is
+    # An unknown project is left out of the answer, not refused.
+    return found.pipeline_id if found.project_identifier == project else None
 
 
 def get_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[models.Pipeline]:
@@ -272,6 +289,18 @@ def get_action_execution(ref: str) -> Flow[models.ActionExecution]:
     """``GET .../action_executions/:action_execution_id``."""
     parsed, step = action_execution_of(ref)
     return (yield from send(routes.GET_ACTION_EXECUTION(ref=ref, action_execution=step, **parsed.path)))
+
+
+def asked_variables(ref: str, action: int) -> Flow[list[models.Variable]]:
+    """``GET .../actions/:id``: the variables that a gate asks for. None, if its definition can't be read."""
+    parsed = BuddyRef.parse(ref)
+    try:
+        definition = yield from send(
+            routes.GET_ACTION(action=action, workspace=parsed.workspace, project=parsed.project, pipeline=parsed.pipeline)
+        )
+    except (StatusError, ProtocolError):
+        return []
+    return list(definition.variables)
 
 
 # Who am I

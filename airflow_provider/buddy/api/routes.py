@@ -15,6 +15,7 @@ _ACTION_EXECUTION = f"{_EXECUTION}/action_executions/{{action_execution}}"
 
 LIST_WORKSPACES: Route[models.WorkspaceList] = Route("GET", "/workspaces", models.WorkspaceList)
 GET_WORKSPACE: Route[models.Workspace] = Route("GET", _WORKSPACE, models.Workspace)
+GET_IDENTIFIERS: Route[models.Identifiers] = Route("GET", f"{_WORKSPACE}/identifiers", models.Identifiers)
 LIST_PROJECTS: Route[models.ProjectList] = Route("GET", f"{_WORKSPACE}/projects", models.ProjectList)
 GET_PROJECT: Route[models.Project] = Route("GET", _PROJECT, models.Project)
 LIST_VARIABLES: Route[models.VariableList] = Route("GET", f"{_WORKSPACE}/variables", models.VariableList)

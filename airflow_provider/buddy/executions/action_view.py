@@ -38,7 +38,9 @@ class ActionView(BuddyAdapter):
         """``GET .../executions/:id``, and the part of it about the action."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
-        return self._seen(parsed, execution, (yield from self._chosen(parsed, execution)))
+        chosen = yield from self._chosen(parsed, execution)
+        yield from self.add_gate_comments(parsed, chosen)
+        return self._seen(parsed, execution, chosen)
 
     def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
         """Always reads: the execution's answer alone does not tell whether the action has changed."""
@@ -49,6 +51,7 @@ class ActionView(BuddyAdapter):
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
         chosen, omitted = yield from self.in_detail(parsed, (yield from self._chosen(parsed, execution)))
+        yield from self.add_gate_comments(parsed, chosen)
         return (yield from self.completed(parsed, self._seen(parsed, execution, chosen), chosen, omitted))
 
     def _chosen(self, ref: BuddyRef, execution: models.Execution) -> Flow[list[models.ActionExecution]]:

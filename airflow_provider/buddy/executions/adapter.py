@@ -21,10 +21,11 @@ from airflow_provider.errors import (
     TransportError,
     Unauthorized,
 )
+from airflow_provider.execution.http.reading import as_sent
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Pages, send
-from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, signature
+from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, block_of, signature
 
 
 class BuddyAdapter(ExecutionAdapter):
@@ -37,16 +38,45 @@ class BuddyAdapter(ExecutionAdapter):
     def _logs(self) -> LogReader:
         return LogReader()
 
+    @cached_property
+    def _gate_comments(self) -> dict[int, str | None]:
+        """Action id to the text of a gate, as its definition has it."""
+        return {}
+
     def read(self, ref: str) -> Flow[Snapshot]:
         """``GET .../executions/:id``: status, gates and the list of action executions."""
         parsed = BuddyRef.parse(ref)
-        return snapshot_of(parsed, (yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))))
+        execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
+        yield from self.add_gate_comments(parsed, execution.action_executions)
+        return snapshot_of(parsed, execution)
 
     def read_again(self, ref: str, last: LastAnswer) -> Flow[Snapshot | None]:
         """Like :meth:`read`; None if the answer has not changed."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, last=last, **parsed.path))
-        return None if execution is UNCHANGED else snapshot_of(parsed, execution)
+        if execution is UNCHANGED:
+            return None
+        yield from self.add_gate_comments(parsed, execution.action_executions)
+        return snapshot_of(parsed, execution)
+
+    def add_gate_comments(self, ref: BuddyRef, actions: Sequence[models.ActionExecution]) -> Flow[None]:
+        """``GET .../actions/:id`` of each waiting gate, once: executions do not contain the text for the person who approves."""
+        for item in actions:
+            gate = item.action
+            if phase_of(item.status) is not Phase.WAITING or gate.comment or gate.id is None:
+                continue
+            if gate.id not in self._gate_comments:
+                try:
+                    definition = yield from send(
+                        routes.GET_ACTION(action=gate.id, workspace=ref.workspace, project=ref.project, pipeline=ref.pipeline)
+                    )
+                except (TransportError, RateLimited, ServerError):
+                    continue  # the next poll asks again
+                except (StatusError, ProtocolError):
+                    self._gate_comments[gate.id] = None  # not a reason to stop waiting
+                else:
+                    self._gate_comments[gate.id] = definition.comment
+            gate.comment = self._gate_comments[gate.id]
 
     def overview(self, ref: str) -> Overview | None:
         """``GET .../pipelines/:pipeline_id/executions``."""
@@ -65,6 +95,9 @@ class BuddyAdapter(ExecutionAdapter):
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
         execution.action_executions, omitted = yield from self.in_detail(parsed, execution.action_executions)
+        if "action_executions" in as_sent(execution):
+            omitted["action_executions"] = "some of them are not what the API's contract says"
+        yield from self.add_gate_comments(parsed, execution.action_executions)
         snapshot = snapshot_of(parsed, execution)
         return (yield from self.completed(parsed, snapshot, execution.action_executions, omitted))
 
@@ -85,6 +118,8 @@ class BuddyAdapter(ExecutionAdapter):
             except (StatusError, ProtocolError) as error:
                 omitted[f"{item.action.name}.*"] = f"the action's details could not be read: {error}"
                 full = item
+            if "outputted_variables" in as_sent(full):
+                omitted[f"{item.action.name}.*"] = "some of the action's variables are not what the API's contract says"
             if full.action_execution_id is None:
                 full.action_execution_id = item.id
             full.log = full.log[-TAIL:]  # of all actions together, whole logs would be much
@@ -105,10 +140,12 @@ class BuddyAdapter(ExecutionAdapter):
             step, action = (failed or ran)[-1]
             try:
                 snapshot.log_tail = yield from self._logs.tail(LogOf.step(ref, step), action if action.log or action.log_url else None)
-            except (StatusError, ProtocolError) as error:
-                if isinstance(error, (RateLimited, ServerError)):
+            except (TransportError, StatusError, ProtocolError) as error:
+                if isinstance(error, (TransportError, RateLimited, ServerError)) and not error.elsewhere:
                     raise
-        if not snapshot.log_tail and snapshot.phase is Phase.FAILED and any(s.phase is Phase.FAILED for s in snapshot.steps):
+                snapshot.log_problem = str(error)
+        told = snapshot.log_tail or snapshot.log_problem
+        if not told and snapshot.phase is Phase.FAILED and any(step.phase is Phase.FAILED for step in snapshot.steps):
             snapshot.settled = False  # the log of what failed lags behind
         return snapshot
 
@@ -120,10 +157,14 @@ class BuddyAdapter(ExecutionAdapter):
             while more and len(lines) < limit:
                 try:
                     texts, more = yield from self._logs.lines(of, cursor, min(PAGE, limit - len(lines)))
-                except ExecutionApiError:
-                    if lines:
+                except ExecutionApiError as error:
+                    if error.elsewhere and step.phase.ended:
+                        texts, more = [_unread_log(error)], False
+                        cursor[f"{of.key} read"] = 1
+                    elif lines:
                         return lines  # the cursor is behind them; the next call raises the error
-                    raise
+                    else:
+                        raise
                 lines += [LogLine(step.name, text) for text in texts]
                 if not texts and not more and step.phase.ended:
                     cursor[f"{of.key} read"] = 1  # complete: not read again
@@ -134,7 +175,13 @@ class BuddyAdapter(ExecutionAdapter):
         for step, of in _unread(snapshot, cursor):
             more = True
             while more:
-                block, more = yield from self._logs.block(of, cursor)
+                try:
+                    block, more = yield from self._logs.block(of, cursor)
+                except ExecutionApiError as error:
+                    if not (error.elsewhere or isinstance(error, ProtocolError)):
+                        raise
+                    block, more = block_of([_unread_log(error)]), False
+                    cursor[f"{of.key} read"] = 1
                 if block:
                     return [(step.name, block)]
         return []
@@ -212,6 +259,11 @@ class BuddyAdapter(ExecutionAdapter):
             return True
         # A queued execution may not know its revision yet.
         return None if snapshot.phase is Phase.QUEUED and "revision" in criteria and fields.get("to_revision") is None else False
+
+
+def _unread_log(error: ExecutionApiError) -> str:
+    """Instead of a log that can't be read, so that it does not hide those of other actions."""
+    return f"(The log of this action could not be read: {error})"
 
 
 def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:

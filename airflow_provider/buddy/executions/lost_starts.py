@@ -6,6 +6,7 @@ from airflow_provider.buddy.api import requests
 from airflow_provider.buddy.executions.mapping import snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.errors import NotFound
+from airflow_provider.execution.http.reading import as_sent
 from airflow_provider.execution.model.request import Flow
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
@@ -35,6 +36,7 @@ def find_started(workspace: str, project: str, pipeline: int, marker: str, since
                 except NotFound:
                     certain = False
                     continue
+            certain = certain and "comment" not in as_sent(item)
             if marker in (item.comment or ""):
                 snapshots.append(snapshot_of(ref, item))
         dated = [utc(item.start_date).timestamp() for item in items if item.start_date]

@@ -57,6 +57,7 @@ def snapshot_of(ref: BuddyRef, execution: models.Execution) -> Snapshot:
         progress=_progress(execution.action_executions),
         steps=steps,
         waiting_for=_waiting_for(execution.action_executions) if phase is Phase.WAITING else None,
+        gates=[step.id for step in steps if step.phase is Phase.WAITING and step.id],
         settled=not any(step.phase in (Phase.RUNNING, Phase.STOPPING) for step in steps),
         partial=f"failed all the same: {', '.join(failed)}" if phase is Phase.SUCCEEDED and failed else None,
         system_fields=_fields(execution),
@@ -152,9 +153,9 @@ def _fields(execution: models.Execution) -> dict[str, Any]:
 
 
 def _action_fields(execution: models.ActionExecution) -> dict[str, Any]:
-    """The fields of an action execution that a step does not have."""
+    """The fields of an action execution that a step does not have, as far as they are set."""
     action = execution.action.model_dump(mode="json", exclude={"variables"}, exclude_none=True)
-    return {
+    fields = {
         "action_execution_id": execution.id,
         "api_url": execution.url,
         "progress": execution.progress,
@@ -171,6 +172,8 @@ def _action_fields(execution: models.ActionExecution) -> dict[str, Any]:
         # its query may be a credential
         "log_url": execution.log_url and execution.log_url.partition("?")[0],
     }
+    # What tasks read by name is always there.
+    return {name: value for name, value in fields.items() if name in ("action", "passed_variables") or (value is not None and value != [])}
 
 
 def _hidden(variable: models.Variable) -> bool:

@@ -22,8 +22,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _FORMS = {
     "uuid": _UUID,
     "datetime": re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?Z"),
-    "email": re.compile(r"[\w'+.-]*[\w+-]@([A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}"),
-    "url": re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+"),
+    "email": re.compile(r"(?<![\w'+.-])[\w'+.-]*[\w+-]@([A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}"),
+    "url": re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*:\S+"),
 }
 _FATAL = {"invalid_type", "invalid_enum_value", "invalid_union"}
 

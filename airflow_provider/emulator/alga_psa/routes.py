@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from airflow_provider.emulator.alga_psa.edge import Edge
@@ -13,6 +13,7 @@ from airflow_provider.emulator.alga_psa.report_routes import add_report_routes
 from airflow_provider.emulator.alga_psa.rule_routes import add_rule_routes
 from airflow_provider.emulator.alga_psa.system import AlgaPsa
 from airflow_provider.emulator.alga_psa.template_routes import add_template_routes
+from airflow_provider.emulator.json_text import JsonResponse
 from airflow_provider.emulator.lazy_routes import api
 
 _NOT_FOUND = (
@@ -27,7 +28,7 @@ def build_alga_psa_api(alga: AlgaPsa) -> FastAPI:
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)
-        return JSONResponse(error_body(error, alga.error_form), error.status, error.headers)
+        return JsonResponse(error_body(error, alga.error_form), error.status, error.headers)
 
     application.add_exception_handler(ApiError, refuse)
     application.add_exception_handler(HTTPException, _refuse_route)

@@ -26,8 +26,8 @@ class AlgaPsa(System, Options):
     """
 
     name: ClassVar = "alga_psa"
-    prefix: ClassVar = "/alga_psa"
-    acts: ClassVar = ("cancel", "finish", "revive", "delete", "log", "fire", "set_rule_status", "delete_rule")
+    prefix = "/alga_psa"
+    acts: ClassVar = ("start", "cancel", "finish", "revive", "delete", "log", "fire", "set_rule_status", "delete_rule")
 
     def __init__(self, clock: Clock, server_url: Callable[[], str]) -> None:
         System.__init__(self, clock, server_url)

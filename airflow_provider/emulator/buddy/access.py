@@ -57,13 +57,18 @@ class RateLimit:
         return headers
 
 
-def check_token(authorization: str | None, token: str) -> None:
+def token_in(authorization: str | None) -> str | None:
+    """Return the token of an Authorization header; None if it has none."""
+    kind, _, sent = (authorization or "").partition(" ")
+    return sent.strip() if kind.lower() == "bearer" else None
+
+
+def check_token(authorization: str | None, *tokens: str) -> None:
     """Check the Authorization header.
 
     :raises ApiError: 401.
     """
-    kind, _, sent = (authorization or "").partition(" ")
-    if kind.lower() != "bearer" or sent.strip() != token:
+    if token_in(authorization) not in tokens:
         raise ApiError(401, "The access token is invalid or has expired")
 
 

@@ -37,6 +37,22 @@ def add_discovery_routes(application: FastAPI, buddy: Buddy) -> None:
         with buddy.lock:
             return Views(buddy).workspace(lookup.workspace(workspace), single=True)
 
+    @application.get(WORKSPACE + "/identifiers", dependencies=discovers)
+    async def get_identifiers(request: Request, workspace: str) -> Json:
+        with buddy.lock:
+            if not buddy.has_identifiers_route:
+                raise ApiError(404, "Not Found")
+            name, query = lookup.workspace(workspace), request.query_params
+            urls = urls_below(Views(buddy).workspace(name, single=False), "identifiers")
+            found: Json = {**urls, "domain": name}
+            # What is not found is left out, a quirk of the vendor's API: without its project a pipeline can't be found either.
+            if query.get("project") in lookup.projects(name):
+                found["project_identifier"] = query["project"]
+                for pipeline in lookup.pipelines(name, query["project"]):
+                    if pipeline.identifier == query.get("pipeline"):
+                        found["pipeline_id"] = pipeline.id
+            return found
+
     @application.get(PROJECTS, dependencies=discovers)
     async def list_projects(request: Request, workspace: str) -> Json:
         with buddy.lock:
@@ -52,9 +68,9 @@ def add_discovery_routes(application: FastAPI, buddy: Buddy) -> None:
             return Views(buddy).project(workspace, project, single=True)
 
     @application.get("/user", dependencies=needs(buddy, "USER_INFO"))
-    async def get_user() -> Json:
+    async def get_user(request: Request) -> Json:
         with buddy.lock:
-            return Views(buddy).person(buddy.token_user)
+            return Views(buddy).person(buddy.caller(request.headers.get("authorization")))
 
     @application.get("/user/token", dependencies=needs(buddy))
     async def get_token() -> Json:

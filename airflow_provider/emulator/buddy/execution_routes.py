@@ -21,6 +21,8 @@ def add_execution_routes(application: FastAPI, buddy: Buddy) -> None:
             views, pipeline = Views(buddy), lookup.pipeline(workspace, project, pipeline_id)
             listed_by = buddy.clock.now() - buddy.list_lag
             executions = [run for run in reversed(buddy.executions_of(pipeline)) if run.plan.created_at <= listed_by]
+            if statuses := {status for text in request.query_params.getlist("status") for status in text.split(",") if status}:
+                executions = [run for run in executions if views.status_of(run) in statuses]
             page, number, size = page_of(request, executions, buddy.max_per_page)
             return {
                 **urls_below(views.pipeline(pipeline, single=False), "executions"),
@@ -38,7 +40,7 @@ def add_execution_routes(application: FastAPI, buddy: Buddy) -> None:
         with buddy.lock:
             pipeline = lookup.pipeline(workspace, project, pipeline_id)
             run_request = parse_run(body, pipeline, needs_revision=buddy.era == "E1")
-            return Views(buddy).execution(buddy.start(pipeline, run_request, buddy.token_user))
+            return Views(buddy).execution(buddy.start(pipeline, run_request, buddy.caller(request.headers.get("authorization"))))
 
     @application.get(EXECUTION, dependencies=reads)
     async def get_execution(workspace: str, project: str, pipeline_id: str, execution_id: str) -> Json:
@@ -50,4 +52,4 @@ def add_execution_routes(application: FastAPI, buddy: Buddy) -> None:
         body = await read_body(request)
         with buddy.lock:
             execution = lookup.execution(workspace, project, pipeline_id, execution_id)
-            return Views(buddy).execution(operations.operate(buddy, execution, body, buddy.token_user))
+            return Views(buddy).execution(operations.operate(buddy, execution, body, buddy.caller(request.headers.get("authorization"))))

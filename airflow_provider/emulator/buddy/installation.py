@@ -9,7 +9,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from airflow_provider.emulator.buddy.access import RateLimit
+from airflow_provider.emulator.buddy.access import RateLimit, token_in
 from airflow_provider.emulator.buddy.errors import error_body
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.log_files import LogFiles
@@ -18,7 +18,7 @@ from airflow_provider.emulator.buddy.run_request import RunRequest
 from airflow_provider.emulator.buddy.scenario import RUN_NEXT, Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.statuses import OPERATIONS, TERMINAL
 from airflow_provider.emulator.buddy.timeline import SOMEBODY, Act, Attempt, Person, Plan, State, leaves_queue_at, play, slots
-from airflow_provider.emulator.buddy.variables import Variable
+from airflow_provider.emulator.buddy.variables import FIRST_DEFAULT_ID, Variable
 from airflow_provider.emulator.buddy.webhooks import Webhook
 from airflow_provider.emulator.clock import Clock
 from airflow_provider.emulator.system import System
@@ -30,19 +30,22 @@ class Installation(System, Options):
     """Pipelines, variables, webhooks and executions; :class:`~airflow_provider.emulator.buddy.system.Buddy` adds what people do."""
 
     name: ClassVar = "buddy"
-    prefix: ClassVar = "/buddy/api"
+    prefix = "/buddy/api"
 
     def __init__(self, clock: Clock, server_url: Callable[[], str], storage_url: Callable[[], str] | None = None) -> None:
         System.__init__(self, clock, server_url, storage_url)
         Options.__init__(self)
         self.token_user = Person(1, "Airflow")
+        self.approver = Person(3, "Release manager")
         self.limiter = RateLimit(clock)
         self.log_files = LogFiles(clock)
-        self._people = {person.name: person for person in (self.token_user, SOMEBODY)}
+        self._people = {person.name: person for person in (self.token_user, SOMEBODY, self.approver)}
         self._pipelines: dict[int, Pipeline] = {}
         self._executions: dict[int, list[Execution]] = {}
         self._variables: dict[int, Variable] = {}
         self._webhooks: dict[int, Webhook] = {}
+        self._last_ids: dict[str, int] = {}
+        self._default_keys: dict[tuple[str, str | None], int] = {}
         self._next_action_id = 1
         self._ids_made = 0
 
@@ -70,6 +73,16 @@ class Installation(System, Options):
         """Return the Airflow connection as JSON, for ``AIRFLOW_CONN_BUDDY_DEFAULT``."""
         return self._connection({"workspace": workspace, "project": project}, password=self.token)
 
+    @property
+    def connections(self) -> dict[str, str]:
+        """Its connections as JSON, by id: ``buddy_approver`` belongs to a second user, who may approve what the first one starts."""
+        place = {"workspace": "demo", "project": "shop"}
+        return {**super().connections, "buddy_approver": self._connection(place, password=self.approver_token)}
+
+    def caller(self, authorization: str | None) -> Person:
+        """Return the user of the token in an Authorization header."""
+        return self.approver if token_in(authorization) == self.approver_token else self.token_user
+
     def error_body(self, status: int, message: str) -> Any:
         """Return the JSON of an error answer."""
         return error_body(message)
@@ -88,7 +101,7 @@ class Installation(System, Options):
         :raises ValueError: the id is taken, a gate has an unknown type, or a ``run_next`` is unknown.
         """
         with self.lock:
-            number = free_id("pipeline", pipeline.id, self._pipelines)
+            number = self.free_id("pipeline", pipeline.id, self._pipelines)
             added = dataclasses.replace(
                 pipeline,
                 id=number,
@@ -108,13 +121,26 @@ class Installation(System, Options):
         self._next_action_id = max(self._next_action_id, number) + 1
         return dataclasses.replace(action, id=number)
 
+    def free_id(self, kind: str, wanted: int | None, taken: Mapping[int, object]) -> int:
+        """Return the id of a new object; the ids of deleted ones are not given again.
+
+        :param wanted: the requested id; None: the next one.
+        :raises ValueError: the id is taken.
+        """
+        number = wanted if wanted is not None else self._last_ids.get(kind, 0) + 1
+        if number in taken:
+            raise ValueError(f"{kind} {number} already exists")
+        self._last_ids[kind] = max(number, self._last_ids.get(kind, 0))
+        return number
+
     # -- variables and webhooks ------------------------------------------------------------------------------------
 
     @property
     def variables(self) -> list[Variable]:
-        """All variables, by id."""
+        """All variables that were added, by id: without the default ones."""
         with self.lock:
-            return [self._variables[number] for number in sorted(self._variables)]
+            defaults = self._default_keys.values()
+            return [self._variables[number] for number in sorted(self._variables) if number not in defaults]
 
     def add_variable(self, variable: Variable) -> Variable:
         """Add a variable and return it with its id set.
@@ -123,7 +149,7 @@ class Installation(System, Options):
         """
         variable.check()
         with self.lock:
-            number = free_id("variable", variable.id, self._variables)
+            number = self.free_id("variable", variable.id, self._variables)
             added = dataclasses.replace(variable, id=number)
             self._variables[number] = added
             return added
@@ -132,6 +158,22 @@ class Installation(System, Options):
         """Delete a variable."""
         with self.lock:
             del self._variables[number]
+
+    def shown_variables(self, workspace: str) -> list[Variable]:
+        """Return the variables of a workspace as the API shows them, the default ones included."""
+        with self.lock:
+            if self.default_variables:
+                projects = sorted({pipeline.project for pipeline in self.pipelines if pipeline.workspace == workspace})
+                for project in (None, *projects):
+                    if (workspace, project) not in self._default_keys:
+                        self._default_keys[workspace, project] = self._add_default_key(workspace, project)
+            return [variable for variable in self._variables.values() if variable.workspace == workspace]
+
+    def _add_default_key(self, workspace: str, project: str | None) -> int:
+        number = FIRST_DEFAULT_ID + len(self._default_keys)
+        key, value = "id_workspace" if project is None else "id_project", f"The private key of {project or workspace}"
+        self._variables[number] = Variable(key, value, "SSH_KEY", encrypted=True, workspace=workspace, project=project, id=number)
+        return number
 
     @property
     def webhooks(self) -> list[Webhook]:
@@ -302,18 +344,6 @@ class Installation(System, Options):
         """Return the user of that name; one is created if there is none."""
         with self.lock:
             return self._people.setdefault(name, Person(len(self._people) + 1, name))
-
-
-def free_id(kind: str, wanted: int | None, taken: Mapping[int, object]) -> int:
-    """Return the id of a new object.
-
-    :param wanted: the requested id; None: the next free one.
-    :raises ValueError: the id is taken.
-    """
-    number = wanted if wanted is not None else max(taken, default=0) + 1
-    if number in taken:
-        raise ValueError(f"{kind} {number} already exists")
-    return number
 
 
 def _ended_script(script: Sequence[Action | Gate], status: str) -> tuple[Action | Gate, ...]:

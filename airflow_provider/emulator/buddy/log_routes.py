@@ -35,8 +35,8 @@ def add_log_routes(application: FastAPI, buddy: Buddy) -> None:
             _require(buddy.has_logs_route)
             execution = lookup.execution(workspace, project, pipeline_id, execution_id)
             step = lookup.step(execution, action_execution_id)
-            limit = min(1_000, max(1, number_of(request, "limit", 100)))
-            return Views(buddy).log_page(execution, step, max(0, number_of(request, "offset", 0)), limit)
+            limit = min(1_000, number_of(request, "limit", 100))
+            return Views(buddy).log_page(execution, step, number_of(request, "offset", 0), limit)
 
     @application.get(ACTION_EXECUTION + "/log-file", dependencies=reads)
     async def get_log_file(

@@ -10,7 +10,8 @@ class Options:
     """Options of a Buddy installation; each can be set at any time.
 
     :ivar token: the bearer token that is accepted.
-    :ivar scopes: scopes of that token; EXECUTION_MANAGE includes EXECUTION_RUN includes EXECUTION_INFO, and so on.
+    :ivar approver_token: a second token, of a second user: a gate may forbid approving one's own executions.
+    :ivar scopes: scopes of both; EXECUTION_MANAGE includes EXECUTION_RUN includes EXECUTION_INFO, and so on.
     :ivar era: ``"E2"``, or ``"E1"``: ``triggeredOn``, scope WORKSPACE and ``to_revision`` required, rate limit headers on
         every answer, ``actions`` in a pipeline; or ``"E3"``: scopes are called PIPELINE_READ, PIPELINE_RUN, VARIABLE_READ, ...;
         the old names are accepted.
@@ -33,6 +34,9 @@ class Options:
     :ivar wildcard_retry_status: HTTP status with which RETRY fails for pipelines with a wildcard; None: it works.
     :ivar runners: how many actions of a soft parallel may run at the same time; if there are more, they run one after another;
         None: any number.
+    :ivar default_variables: whether each workspace and each project has the SSH key that the vendor gives it: ``id_workspace``,
+        ``id_project``.
+    :ivar has_identifiers_route: False: ids can't be looked up by identifier, as on older installations.
     :ivar api_disabled: an administrator has switched the API off.
     :ivar action_execution_ids_in_execution: False: the id stands only in the ``url`` of an action execution.
     :ivar rate_limit: None, or number of calls and seconds of the window; ``send_retry_after`` belongs to it.
@@ -42,6 +46,7 @@ class Options:
     """
 
     token: str = "emulator-token"  # noqa: S105 - good for nothing but loopback
+    approver_token: str = "emulator-approver-token"  # noqa: S105 - the same
     scopes: list[str] = field(default_factory=lambda: ["WORKSPACE", "EXECUTION_INFO", "EXECUTION_RUN", "USER_INFO"])
     era: str = "E2"
     gate_in: str = "execution"
@@ -61,6 +66,8 @@ class Options:
     log_url_on_api_origin: bool = False
     wildcard_retry_status: int | None = 500
     runners: int | None = None
+    default_variables: bool = True
+    has_identifiers_route: bool = True
     api_disabled: bool = False
     action_execution_ids_in_execution: bool = True
     rate_limit: tuple[int, float] | None = None

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Depends, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airflow_provider.emulator.buddy.access import accepted_scopes, check_scopes, check_token, scope_headers
@@ -16,6 +15,7 @@ from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.system import Buddy
 from airflow_provider.emulator.buddy.timeline import Step
+from airflow_provider.emulator.json_text import JsonResponse
 
 _T = TypeVar("_T")
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ def _access(buddy: Buddy, *scopes: str) -> Callable[[Request, Response], Corouti
             headers: dict[str, str] = {}
             # An error answer takes them from here.
             request.state.headers = headers
-            check_token(request.headers.get("authorization"), buddy.token)
+            check_token(request.headers.get("authorization"), buddy.token, buddy.approver_token)
             if buddy.era == "E1":
                 headers["X-Buddy-Media-Type"] = "buddy.v1.1.0"
                 # The numbers in the vendor's old documentation, although they contradict each other.
@@ -63,17 +63,17 @@ def _access(buddy: Buddy, *scopes: str) -> Callable[[Request, Response], Corouti
     return check
 
 
-async def refuse(request: Request, error: Exception) -> JSONResponse:
+async def refuse(request: Request, error: Exception) -> JsonResponse:
     """Answer an :class:`ApiError`."""
     assert isinstance(error, ApiError)
     headers = getattr(request.state, "headers", {}) | error.headers
-    return JSONResponse(error_body(error.message), error.status, headers)
+    return JsonResponse(error_body(error.message), error.status, headers)
 
 
-async def refuse_route(request: Request, error: Exception) -> JSONResponse:
+async def refuse_route(request: Request, error: Exception) -> JsonResponse:
     """Answer a request that no route matches."""
     assert isinstance(error, HTTPException)
-    return JSONResponse(error_body(str(error.detail)), error.status_code)
+    return JsonResponse(error_body(str(error.detail)), error.status_code)
 
 
 class Lookup:
@@ -168,11 +168,12 @@ def bad_request() -> Iterator[None]:
 
 
 def number_of(request: Request, name: str, default: int) -> int:
-    """Return a number of the query; ``default`` if it is missing or not a number."""
+    """Return a positive number of the query; ``default`` if it is missing or no such number."""
     try:
-        return int(request.query_params.get(name, default))
+        number = int(request.query_params.get(name, default))
     except ValueError:
         return default
+    return number if number > 0 else default
 
 
 def page_of(request: Request, items: Sequence[_T], max_size: int) -> tuple[Sequence[_T], int, int]:
@@ -180,8 +181,8 @@ def page_of(request: Request, items: Sequence[_T], max_size: int) -> tuple[Seque
 
     :param max_size: maximum page size.
     """
-    number = max(1, number_of(request, "page", 1))
-    size = min(max_size, max(1, number_of(request, "per_page", 20)))
+    number = number_of(request, "page", 1)
+    size = min(max_size, number_of(request, "per_page", 20))
     return items[(number - 1) * size : number * size], number, size
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider.emulator.buddy.errors import ApiError
+from airflow_provider.emulator.buddy.refs import Ref, parse_ref
 from airflow_provider.emulator.buddy.scenario import Pipeline
 
 _REFS = ("branch", "tag", "pull_request")
@@ -30,6 +31,14 @@ class RunRequest:
     variables: Sequence[Mapping[str, Any]] = ()
     delay_until: float | None = None
     only: frozenset[int] | None = None
+
+    def ref(self, pipeline: Pipeline) -> Ref | None:
+        """Return what the run is of: what was asked for, or the first ref of the pipeline; None: it has none."""
+        for kind in _REFS:
+            text = getattr(self, kind)
+            if text:
+                return parse_ref(text, kind)
+        return parse_ref(pipeline.refs[0]) if pipeline.refs else None
 
 
 def parse_run(body: Any, pipeline: Pipeline, *, needs_revision: bool) -> RunRequest:

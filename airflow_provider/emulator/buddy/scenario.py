@@ -110,11 +110,13 @@ class Pipeline:
     :ivar queue_seconds: seconds that a run spends ENQUEUED.
     :ivar initial_seconds: seconds that it spends INITIAL before that.
     :ivar final_status: how a run ends, regardless of its actions; several values apply to the first, second, ... attempt.
-    :ivar refs: the refs that it is configured for; with several, or a wildcard, a run needs a branch, tag or pull request.
+    :ivar refs: the refs that it is configured for, by name or in full (``refs/heads/main``, ``refs/tags/v1``); with several, or a
+        wildcard, a run needs a branch, tag or pull request.
     :ivar concurrent: False: a second run waits, ENQUEUED, for the end of the first.
     :ivar no_skip_to_most_recent: False, where runs are not concurrent: a waiting run is SKIPPED as soon as a newer
         one arrives. This does not affect delayed runs.
     :ivar description_required: a run needs a comment.
+    :ivar on: what starts it, shown in E1: ``CLICK``, ``EVENT`` or ``SCHEDULE``.
     :ivar paused: only shown; runs are accepted.
     :ivar disabled: runs are refused.
     """
@@ -134,6 +136,7 @@ class Pipeline:
     disabled: bool = False
     no_skip_to_most_recent: bool = True
     initial_seconds: float = 0.0
+    on: str = "CLICK"
 
     @property
     def has_wildcard(self) -> bool:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.emulator.buddy import operations
 from airflow_provider.emulator.buddy.deliveries import Deliveries
 from airflow_provider.emulator.buddy.errors import ApiError
 from airflow_provider.emulator.buddy.execution import Execution
-from airflow_provider.emulator.buddy.installation import Installation, free_id
+from airflow_provider.emulator.buddy.installation import Installation
+from airflow_provider.emulator.buddy.scenario import Pipeline
 from airflow_provider.emulator.buddy.statuses import TERMINAL
 from airflow_provider.emulator.buddy.timeline import SOMEBODY, Act, Attempt
 from airflow_provider.emulator.buddy.webhooks import Webhook
 from airflow_provider.emulator.clock import Clock
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.pages import Page
 
 
 class Buddy(Installation):
@@ -24,7 +28,8 @@ class Buddy(Installation):
     Its options are those of :class:`~airflow_provider.emulator.buddy.options.Options`, as attributes.
     """
 
-    acts: ClassVar = ("cancel", "approve", "revive", "finish", "delete")
+    acts: ClassVar = ("start", "cancel", "approve", "revive", "finish", "delete")
+    act_methods: ClassVar = {"start": "start_by_hand"}
 
     def __init__(self, clock: Clock, server_url: Callable[[], str], storage_url: Callable[[], str] | None = None) -> None:
         super().__init__(clock, server_url, storage_url)
@@ -37,11 +42,49 @@ class Buddy(Installation):
         """
         webhook.check()
         with self.lock:
-            number = free_id("webhook", webhook.id, self._webhooks)
+            number = self.free_id("webhook", webhook.id, self._webhooks)
             added = dataclasses.replace(webhook, id=number)
             self._deliveries.begin()
             self._webhooks[number] = added
             return added
+
+    def find_pipeline(self, ref: str | int | Pipeline) -> Pipeline:
+        """Return the pipeline with that id, identifier or name, the first one if there are several.
+
+        :param ref: ``release``, or with workspace and project ``demo/shop/release``.
+        :raises LookupError: there is none.
+        """
+        if isinstance(ref, Pipeline):
+            return ref
+        *place, wanted = str(ref).rsplit("/", 2)
+        with self.lock:
+            for pipeline in self.pipelines:
+                names = (str(pipeline.id), pipeline.identifier, pipeline.name)
+                if (wanted in names or str(ref) in names) and (not place or place == [pipeline.workspace, pipeline.project]):
+                    return pipeline
+        raise LookupError(f"there is no pipeline {ref!r}")
+
+    def start_by_hand(
+        self,
+        ref: str | int | Pipeline,
+        by: str = SOMEBODY.name,
+        *,
+        branch: str | None = None,
+        tag: str | None = None,
+        revision: str | None = None,
+        comment: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Execution:
+        """Run a pipeline, as a person does in the web UI; what is not given is as in :meth:`add_execution`.
+
+        :param ref: id, identifier or name of the pipeline, or ``workspace/project/`` and one of them.
+        :param by: name of the user who does it.
+        :raises LookupError: there is no such pipeline.
+        """
+        with self.lock:
+            return self.add_execution(
+                self.find_pipeline(ref), None, comment, by, branch=branch, tag=tag, revision=revision, variables=variables
+            )
 
     def cancel(self, ref: str | Execution, by: str = SOMEBODY.name) -> None:
         """Cancel a run.
@@ -115,6 +158,21 @@ class Buddy(Installation):
         from airflow_provider.emulator.buddy.views import Views
 
         return [Views(self).summary(execution) for execution in self.executions]
+
+    def page_at(self, path: str) -> Page | None:
+        """Return the page of the execution whose ``html_url`` has this path, with or without an action execution."""
+        place, _, hex_id = path.rstrip("/").partition("/execution/")
+        if not hex_id or not place.startswith("/buddy/"):
+            return None
+        from airflow_provider.emulator.buddy.page import page_of
+
+        with self.lock:
+            for execution in self.executions:
+                pipeline = execution.pipeline
+                named = f"/buddy/{pipeline.workspace}/{pipeline.project}/pipelines/pipeline/{pipeline.id}"
+                if (place, hex_id) == (named, execution.hex_id):
+                    return page_of(execution, self.clock.now())
+        return None
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add the pipelines and variables of a scenario: ``{pipelines: [...], variables: [...]}``."""

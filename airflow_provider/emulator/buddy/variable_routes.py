@@ -34,9 +34,8 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
     lookup = Lookup(buddy)
 
     def find(workspace: str, variable_id: str) -> Variable:
-        lookup.workspace(workspace)
-        for variable in buddy.variables:
-            if variable.workspace == workspace and str(variable.id) == variable_id:
+        for variable in buddy.shown_variables(lookup.workspace(workspace)):
+            if str(variable.id) == variable_id:
                 return variable
         raise ApiError(404, "Variable not found")
 
@@ -45,7 +44,7 @@ def add_variable_routes(application: FastAPI, buddy: Buddy) -> None:
         with buddy.lock:
             scopes = _asked_scope(request)
             views, name = VariableViews(buddy), lookup.workspace(workspace)
-            variables = [variable for variable in buddy.variables if variable.workspace == name and _as_text(variable.scopes) == scopes]
+            variables = [variable for variable in buddy.shown_variables(name) if _as_text(variable.scopes) == scopes]
             return {**views.list_urls(name), "variables": [views.variable(variable) for variable in variables]}
 
     @application.post(_VARIABLES, status_code=201, dependencies=needs(buddy, "VARIABLE_ADD"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 from airflow_provider.emulator.buddy.installation import Installation
@@ -41,4 +43,21 @@ class VariableViews:
             "action": None,
             "environment": None,
         }
+        if variable.type == "SSH_KEY":
+            view |= key_fields(variable)
         return self._views.without_nulls(view | scopes | variable.definition)
+
+
+def key_fields(variable: Variable) -> dict[str, str]:
+    """Return what the vendor derives from an SSH key. It is made up here: it belongs to no key, but changes with the value."""
+    digest = hashlib.sha256(f"{variable.key}\n{variable.value}".encode()).digest()
+    # The wire format of a public key: its kind, and 32 bytes.
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in (b"ssh-ed25519", digest))
+    return {
+        "public_value": f"ssh-ed25519 {base64.b64encode(blob).decode()} {variable.key}",
+        "key_fingerprint": "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("="),
+        "checksum": hashlib.sha256(variable.value.encode()).hexdigest(),
+        "file_path": f"~/.ssh/{variable.key}",
+        "file_chmod": "600",
+        "file_place": "NONE",
+    }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+FIRST_DEFAULT_ID = 1_000_000
+"""Ids of the default variables begin here, so that those of other variables are consecutive."""
+
 TYPES = ("VAR", "FILE", "SSH_KEY", "SSH_PUBLIC_KEY", "IOS_KEYCHAIN", "IOS_PROVISION_PROFILES", "GPG_KEY")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow_provider.emulator.buddy.execution import Execution
 from airflow_provider.emulator.buddy.installation import Installation
 from airflow_provider.emulator.buddy.output import log_length, log_lines, outputted_variables, passed_variables
+from airflow_provider.emulator.buddy.refs import parse_ref
 from airflow_provider.emulator.buddy.scenario import Action, Gate, Pipeline
 from airflow_provider.emulator.buddy.timeline import SOMEBODY, Person, State, Step
 
@@ -55,7 +56,20 @@ class Views:
         """Route 17: a project, as a list item or alone."""
         view: _Json = {**self._urls(workspace, name), "name": name, "display_name": name, "status": "ACTIVE"}
         if single:
-            view |= {"create_date": _CREATED, "created_by": self.person(SOMEBODY), "default_branch": "main", "size": 0}
+            place = f"{quote(workspace)}/{quote(name)}"
+            view |= {
+                "create_date": _CREATED,
+                "created_by": self.person(SOMEBODY),
+                "http_repository": f"{self._buddy.web_url}/{place}",
+                "ssh_repository": f"buddy@{urlsplit(self._buddy.web_url).hostname}:{place}",
+                "default_branch": "main",
+                "access": "PRIVATE",
+                "fetch_submodules": False,
+                "allow_pull_requests": False,
+                "update_default_branch_from_external": False,
+                "without_repository": False,
+                "size": 0,
+            }
         return view
 
     def person(self, person: Person) -> _Json:
@@ -102,6 +116,8 @@ class Views:
             "paused": pipeline.paused,
             "disabled": pipeline.disabled,
         }
+        if self._buddy.era == "E1":
+            view["on"] = pipeline.on
         if single:
             view |= {
                 "create_date": _CREATED,
@@ -262,9 +278,9 @@ class Views:
     def _execution(self, execution: Execution, state: State) -> _Json:
         request, pipeline = execution.request, execution.pipeline
         urls = self._urls(pipeline.workspace, pipeline.project)
-        revised = request.pull_request is None and request.tag is None
-        branch = request.branch or (next(iter(pipeline.refs), None) if revised else None)
-        first = next(iter(pipeline.refs), None)
+        ref = request.ref(pipeline)
+        kind, name = ref or (None, "")
+        first = parse_ref(pipeline.refs[0]) if pipeline.refs else None
         return {
             **self.execution_urls(execution),
             "id": execution.id,
@@ -277,15 +293,16 @@ class Views:
             "clear_cache": request.clear_cache,
             "status": self._run_status(state),
             "comment": request.comment,
-            "branch": branch
-            and {
-                "url": f"{urls['url']}/repository/branches/{quote(branch)}",
-                "html_url": f"{urls['html_url']}/repository/branch/{quote(branch)}",
-                "name": branch,
-                "default": branch == first,
+            "branch": None
+            if kind != "branch"
+            else {
+                "url": f"{urls['url']}/repository/branches/{quote(name)}",
+                "html_url": f"{urls['html_url']}/repository/branch/{quote(name)}",
+                "name": name,
+                "default": ref == first,
             },
-            "tag": request.tag and {"name": request.tag},
-            "pull_request": request.pull_request and {"name": request.pull_request},
+            "tag": {"name": name} if kind == "tag" else None,
+            "pull_request": {"name": name} if kind == "pull_request" else None,
             "from_revision": self._commit(execution, request.from_revision),
             "to_revision": self._commit(execution, request.revision or "HEAD"),
             "creator": self.person(execution.creator),
@@ -316,6 +333,10 @@ class Views:
             return 0
         return min(99, int(100 * (self._now - step.started_at) / step.action.seconds))
 
+    def status_of(self, execution: Execution) -> str:
+        """Return the status of an execution as answers show it now."""
+        return self._run_status(execution.state)
+
     def _run_status(self, state: State) -> str:
         at_gate = state.status.startswith("WAITING_") and any(step.waiting for step in state.steps)
         return "INPROGRESS" if at_gate and self._buddy.gate_in == "action" else state.status
@@ -335,9 +356,9 @@ class Views:
     def _revision(self, execution: Execution, wanted: str | None) -> str:
         if wanted and wanted != "HEAD":
             return wanted
-        request, pipeline = execution.request, execution.pipeline
-        ref = request.branch or request.tag or request.pull_request or next(iter(pipeline.refs), "")
-        return hashlib.sha1(f"{pipeline.project}:{ref}".encode(), usedforsecurity=False).hexdigest()
+        ref = execution.request.ref(execution.pipeline)
+        name = ref.name if ref else ""
+        return hashlib.sha1(f"{execution.pipeline.project}:{name}".encode(), usedforsecurity=False).hexdigest()
 
     def without_nulls(self, view: _Json) -> _Json:
         """Leave out fields without a value, unless the option ``nulls`` keeps them."""

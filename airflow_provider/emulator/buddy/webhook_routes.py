@@ -74,7 +74,7 @@ def _fields(body: Json) -> dict[str, Any]:
     :raises ApiError: 400.
     """
     fields: dict[str, Any] = {}
-    for name in ("target_url", "secret_key"):
+    for name in ("target_url", "secret_key", "project_filter"):
         if body.get(name) is not None:
             if not isinstance(body[name], str):
                 raise ApiError(400, f"Field {name} must be a string")

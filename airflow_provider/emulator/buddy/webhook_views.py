@@ -34,6 +34,8 @@ class WebhookViews:
             "projects": list(webhook.projects),
             "events": list(webhook.events),
         }
+        if webhook.project_filter is not None:
+            view["project_filter"] = webhook.project_filter
         if single:
             view["requests"] = [
                 self._views.without_nulls({"post_date": date(delivery.at), "response_status": delivery.status, "body": delivery.body})

@@ -30,6 +30,7 @@ class Webhook:
     :ivar target_url: address on loopback; the emulator calls no other host.
     :ivar events: the events that it receives.
     :ivar projects: handles of projects; if empty, all of the workspace.
+    :ivar project_filter: ``ALL``: all of the workspace, whatever ``projects`` says; other values are only shown.
     :ivar secret_key: included in each payload.
     :ivar requests: its deliveries, oldest first.
     :ivar id: default: assigned when it is added.
@@ -42,6 +43,7 @@ class Webhook:
     workspace: str = "demo"
     requests: list[Delivery] = field(default_factory=list)
     id: int | None = None
+    project_filter: str | None = None
 
     def check(self) -> None:
         """Check address and events.
@@ -56,7 +58,8 @@ class Webhook:
 
     def receives(self, event: str, execution: Execution) -> bool:
         """Return whether it receives an event of an execution."""
-        in_scope = self.workspace == execution.workspace and (not self.projects or execution.project in self.projects)
+        everywhere = not self.projects or self.project_filter == "ALL"
+        in_scope = self.workspace == execution.workspace and (everywhere or execution.project in self.projects)
         return in_scope and event in self.events
 
 

@@ -20,6 +20,7 @@ class Execution:
     :ivar exists_at: epoch seconds from which on it is found; infinity: its start failed.
     :ivar listed_at: epoch seconds from which on lists contain it.
     :ivar started_by: who started it.
+    :ivar time_anchor: epoch microseconds of the workflow's logical start.
     :ivar parent: its parent execution.
     :ivar children: its child executions by run, place and item.
     """
@@ -31,6 +32,7 @@ class Execution:
     exists_at: float
     listed_at: float
     started_by: Caller
+    time_anchor: int
     _read: Callable[[Execution, Run], State] = field(repr=False)
     trigger_type: str = "manual"
     execution_type: str = "published"

@@ -30,7 +30,7 @@ from airflow_provider.emulator.tracecat.route_parts import (
 )
 from airflow_provider.emulator.tracecat.system import Tracecat
 from airflow_provider.emulator.tracecat.timeline import Run
-from airflow_provider.emulator.tracecat.times import iso
+from airflow_provider.emulator.tracecat.times import iso, microseconds_of
 
 EXECUTIONS = "/workflow-executions"
 EXECUTION = EXECUTIONS + "/{execution_id}"
@@ -182,7 +182,10 @@ def add_execution_routes(application: FastAPI, tracecat: Tracecat) -> None:
 
     async def read_compact(execution_id: str, access: Access = reads) -> Json:
         with tracecat.lock:
-            return views.compact(execution_of(tracecat, access, execution_id))
+            execution = execution_of(tracecat, access, execution_id)
+            if views.inputs_are_gone(execution):
+                raise unexpected()
+            return views.compact(execution)
 
     async def cancel(execution_id: str, access: Access = stops) -> Response:
         with tracecat.lock:
@@ -307,7 +310,8 @@ def _start(tracecat: Tracecat, access: Access, body: StartBody, draft: bool) -> 
         if not draft and not workflow.committed:
             raise refusal(404, "Invalid workflow ID")
         kind = "draft" if draft else "published"
-        execution = tracecat.start(workflow, body.inputs, access.caller, execution_type=kind)
+        anchor = None if body.time_anchor is None else microseconds_of(body.time_anchor)
+        execution = tracecat.start(workflow, body.inputs, access.caller, execution_type=kind, time_anchor=anchor)
         return started(execution)
 
 

@@ -11,7 +11,7 @@ from airflow_provider.emulator.tracecat.installation import Installation
 from airflow_provider.emulator.tracecat.scenario import Action, Workflow
 from airflow_provider.emulator.tracecat.stored import as_json, inline, redact, unwrapped
 from airflow_provider.emulator.tracecat.timeline import ROOT, Child, Failure, Run, State, Step
-from airflow_provider.emulator.tracecat.times import iso, iso_or_none, plain
+from airflow_provider.emulator.tracecat.times import exact, iso, iso_or_none, plain
 from airflow_provider.emulator.tracecat.workflow_views import WorkflowViews, description_of, registry_lock, retry_policy
 
 Json = dict[str, Any]
@@ -50,6 +50,13 @@ class ExecutionViews:
         head = self._head(execution, execution.run, state, len(history.events), None)
         events = [self._event(execution, state, history, event) for event in history.events if event.shown]
         return {**head, "events": events, "interactions": self._interactions(execution, state)}
+
+    def inputs_are_gone(self, execution: Execution) -> bool:
+        """Return whether its inputs were long enough for the blob store, and are no longer there."""
+        if execution.inputs is None:
+            return False
+        envelope = self._tracecat.blobs.envelope(execution.inputs, f"{execution.id}/trigger", execution.runs[0].at)
+        return envelope["type"] == "external" and self._tracecat.blobs.content(envelope["ref"]["key"]) is None
 
     def compact(self, execution: Execution) -> Json:
         """One row for each action."""
@@ -228,14 +235,14 @@ class ExecutionViews:
             if f"ACTIONS.{earlier_step.ref}." in args and earlier_step.place != step.place
         ]
         interactive = step.action.interaction is not None
-        started = plain(run.at) + "+00:00"
+        started, anchor = plain(run.at) + "+00:00", exact(execution.time_anchor) + "+00:00"
         context = {
             "dispatch_type": "push",
             "execution_id": execution.id,
-            "logical_time": started,
+            "logical_time": anchor,
             "run_id": run.id,
             "start_time": started,
-            "time_anchor": started,
+            "time_anchor": anchor,
             "trigger_type": execution.trigger_type,
         }
         actions = {earlier_step.ref: self._earlier(execution, earlier_step) for earlier_step in referenced}
@@ -275,7 +282,7 @@ class ExecutionViews:
             "wf_exec_id": execution.id,
             "wf_run_id": context_run(execution.run.id),
             "environment": execution.workflow.environment,
-            "logical_time": iso(execution.run.at),
+            "logical_time": exact(execution.time_anchor) + "Z",
         }
 
     def _child_input(self, execution: Execution, step: Step, workflow: Workflow, index: int) -> Json:

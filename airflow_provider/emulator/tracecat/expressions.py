@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
+_EXPRESSION = re.compile(r"\$\{\{((?:(?!\}\}|\$\{\{).)+)\}\}")
 
 
 def evaluate(value: Any, context: Mapping[str, Any]) -> Any:
@@ -22,8 +22,8 @@ def evaluate(value: Any, context: Mapping[str, Any]) -> Any:
         return value
     whole = _EXPRESSION.fullmatch(value)
     if whole:
-        return _follow(whole[1], context)
-    return _EXPRESSION.sub(lambda found: str(_follow(found[1], context)), value)
+        return _follow(whole[1].strip(), context)
+    return _EXPRESSION.sub(lambda found: str(_follow(found[1].strip(), context)), value)
 
 
 def _follow(path: str, context: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import secrets
 import uuid
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from airflow_provider.emulator.tracecat.options import Options
 from airflow_provider.emulator.tracecat.scenario import Schedule, Workflow
 from airflow_provider.emulator.tracecat.stored import BlobStore
 from airflow_provider.emulator.tracecat.timeline import Child, Place, Plan, Run, State, play
-from airflow_provider.emulator.tracecat.times import plain
+from airflow_provider.emulator.tracecat.times import microseconds, plain
 from airflow_provider.emulator.tracecat.workers import Workers
 
 # Constants, so that a connection is still valid after a restart of the emulator; useless outside of it.
@@ -35,7 +36,7 @@ class Installation(System, Options):
     """
 
     name: ClassVar = "tracecat"
-    prefix: ClassVar = "/tracecat/api"
+    prefix = "/tracecat/api"
 
     def __init__(self, clock: Clock, server_url: Callable[[], str], storage_url: Callable[[], str] | None = None) -> None:
         System.__init__(self, clock, server_url, storage_url)
@@ -140,12 +141,20 @@ class Installation(System, Options):
                 other.alias == workflow.alias and other.workspace == workspace for other in self.workflows
             ):
                 raise ValueError(f"alias {workflow.alias!r} is already in use")
-            _check_script(workflow)
+            _check_script(workflow, any_refs=self.any_refs)
             secret = workflow.webhook_secret or secrets.token_hex(32)
             added = dataclasses.replace(workflow, id=number, workspace=workspace, webhook_secret=secret)
             self._workflows[number] = added
             self._created[number] = self.clock.now()
             return added
+
+    def remove_workflow(self, workflow: Workflow) -> None:
+        """Remove a workflow and its schedules. Its executions go on, and stay."""
+        with self.lock:
+            self.settle()
+            for schedule in [schedule for schedule in self.schedules if schedule.workflow == workflow.id]:
+                self.delete_schedule(schedule.id or "")
+            del self._workflows[workflow.id or ""]
 
     def created_at(self, workflow: Workflow) -> float:
         """Return when a workflow was added, epoch seconds."""
@@ -244,12 +253,14 @@ class Installation(System, Options):
         execution_id: str | None = None,
         acknowledged: bool = False,
         parent: Execution | None = None,
+        time_anchor: int | None = None,
     ) -> Execution:
         """Create an execution of the workflow as it is now.
 
         :param at: epoch seconds; default: now.
         :param acknowledged: True: the execution exists immediately; False: it does not exist for ``start_lag`` seconds, or never
             if its start fails.
+        :param time_anchor: epoch microseconds; default: the start. A server that does not know it ignores it.
         """
         with self.lock:
             at = self.clock.now() if at is None else at
@@ -258,14 +269,17 @@ class Installation(System, Options):
             lag = 0.0 if acknowledged else self.start_lag
             if not acknowledged and (self.starts_fail or workflow.start_fails or self.temporal_down):
                 lag = math.inf
+            list_lag = self.list_lags.pop(0) if self.list_lags and parent is None else self.list_lag
+            anchored = time_anchor is not None and self.takes_time_anchor
             execution = Execution(
                 id=execution_id,
                 workflow=workflow,
                 plan=plan,
                 runs=[Run(ids.first_run(at), at)],
                 exists_at=at + lag,
-                listed_at=at + lag + self.list_lag,
+                listed_at=at + lag + list_lag,
                 started_by=caller,
+                time_anchor=time_anchor if anchored and time_anchor is not None else microseconds(at),
                 _read=self.state_of,
                 trigger_type=trigger_type,
                 execution_type=execution_type,
@@ -282,7 +296,7 @@ class Installation(System, Options):
         for action in script:
             scope = f"action:{action.shown_type}:execute"
             if caller.kind == "service_account" and not caller.may(scope):
-                denied[action.ref] = f"Permission denied: missing scope(s) ['{scope}']"
+                denied[action.ref] = f"Permission denied: missing scope(s) ['{scope}'] to execute action {action.shown_type}"
         mismatched = None
         if workflow.expects is not None:
             mismatched = mismatch(workflow.expects, inputs)
@@ -390,12 +404,14 @@ class Installation(System, Options):
         raise LookupError(f"there is no execution {ref!r}")
 
 
-def _check_script(workflow: Workflow) -> None:
+def _check_script(workflow: Workflow, *, any_refs: bool) -> None:
     if workflow.expects is not None:
         check_schema(workflow.expects)
     known: set[str] = set()
     scattering: set[str] = set()
     for action in workflow.script:
+        if not any_refs and re.fullmatch(r"[a-z0-9_]+", action.ref) is None:
+            raise ValueError(f"action {action.ref!r}: a ref has lower-case letters, digits and _ only")
         if action.ref in known:
             raise ValueError(f"there are two actions {action.ref!r}")
         for ref in (*(action.depends_on or ()), *([action.stream] if action.stream else ())):

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 
+from airflow_provider.emulator.json_text import JsonResponse
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.access import Caller, User, Workspace, caller_of_key, caller_of_user
 from airflow_provider.emulator.tracecat.errors import ApiError, forbidden, refusal, scope_missing, unexpected
@@ -37,10 +37,10 @@ class Access:
     workspace: Workspace
 
 
-async def refuse(request: Request, error: Exception) -> JSONResponse:
+async def refuse(request: Request, error: Exception) -> JsonResponse:
     """Answer an :class:`ApiError`."""
     assert isinstance(error, ApiError)
-    return JSONResponse(error.body, error.status, error.headers)
+    return JsonResponse(error.body, error.status, error.headers)
 
 
 def caller_of(tracecat: Tracecat, request: Request) -> Caller:

@@ -49,11 +49,12 @@ class Action:
     ``result``, ``loop``, ``scatter`` and ``inputs`` may contain ``${{ TRIGGER.name }}``, ``${{ ACTIONS.ref.result.name }}``
     and, of an answer, ``${{ ACTIONS.ref.interaction.name }}``; ``args`` are only shown.
 
-    :ivar ref: its name within the workflow.
+    :ivar ref: its name within the workflow: lower-case letters, digits and ``_``.
     :ivar type: the vendor's action type; a key needs the scope ``action:<type>:execute`` for it.
     :ivar seconds: how long each attempt runs.
     :ivar result: its result.
     :ivar error: the message it fails with; several values apply to the first run, the second (after a reset), ...; the last repeats.
+    :ivar error_until: epoch seconds: an attempt that begins later does not fail; None: however late it begins.
     :ivar error_type: class name that precedes the message in the failure of the workflow.
     :ivar failing_attempts: how many attempts of a run fail with ``error``; None: all.
     :ivar max_attempts: total number of attempts.
@@ -105,6 +106,7 @@ class Action:
     args: dict[str, Any] = field(default_factory=dict)
     description: str = ""
     row: dict[str, Any] = field(default_factory=dict)
+    error_until: float | None = None
 
     @property
     def title(self) -> str:

@@ -34,6 +34,15 @@ def add_session_routes(application: FastAPI, tracecat: Tracecat) -> None:
             "ee_multi_tenant": tracecat.entitled,
         }
 
+    @application.get("/openapi.json")
+    async def read_openapi() -> Json:
+        """Only what tells whether a start takes a time anchor."""
+        if not tracecat.openapi:
+            raise refusal(404, "Not Found")
+        fields = ["workflow_id", "inputs", *(["time_anchor"] if tracecat.takes_time_anchor else [])]
+        start = {"title": "WorkflowExecutionCreate", "type": "object", "properties": {name: {} for name in fields}}
+        return {"openapi": "3.1.0", "info": {"title": "Tracecat API", "version": "1"}, "components": {"schemas": {start["title"]: start}}}
+
     @application.get("/health")
     async def read_health() -> Json:
         return {"status": "ok"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.access import RUNNER, SCHEDULER, caller_of_user
@@ -15,6 +15,10 @@ from airflow_provider.emulator.tracecat.installation import Installation
 from airflow_provider.emulator.tracecat.plans import ended_plan, held_plan, length_of
 from airflow_provider.emulator.tracecat.scenario import Workflow
 from airflow_provider.emulator.tracecat.timeline import TERMINAL, Act, Run, Step
+from airflow_provider.emulator.tracecat.times import microseconds
+
+if TYPE_CHECKING:
+    from airflow_provider.emulator.pages import Page
 
 
 class Tracecat(Installation):
@@ -25,7 +29,21 @@ class Tracecat(Installation):
     e-mail address and password.
     """
 
-    acts: ClassVar = ("cancel", "terminate", "reset", "answer", "finish", "delete")
+    acts: ClassVar = ("start", "cancel", "terminate", "reset", "answer", "finish", "delete")
+    act_methods: ClassVar = {"start": "start_by_hand"}
+
+    def start_by_hand(self, ref: str | Workflow, inputs: Any = None, *, trigger_type: str = "manual") -> Execution:
+        """Run a workflow, as a person does in the web UI, or as a webhook or a schedule does.
+
+        :param ref: alias, title or id of the workflow.
+        :param trigger_type: ``manual``, ``webhook`` or ``scheduled``.
+        :raises LookupError: there is no such workflow.
+        :raises ValueError: unknown trigger type.
+        """
+        if trigger_type not in ("manual", "webhook", "scheduled"):
+            raise ValueError(f"unknown trigger_type {trigger_type!r}: manual, webhook or scheduled")
+        workflow = ref if isinstance(ref, Workflow) else self.find_workflow(ref)
+        return self.add_execution(workflow, inputs=inputs, trigger_type=trigger_type)
 
     def add_execution(
         self,
@@ -65,6 +83,7 @@ class Tracecat(Installation):
             if started_at is not None:
                 execution.runs[0] = dataclasses.replace(run, id=ids.first_run(started_at), at=started_at)
                 execution.exists_at = execution.listed_at = started_at
+                execution.time_anchor = microseconds(started_at)
             return execution
 
     def cancel(self, ref: str | Execution) -> None:
@@ -162,6 +181,18 @@ class Tracecat(Installation):
     def describe_executions(self) -> list[dict[str, Any]]:
         """Return the executions as JSON objects: ref, workflow, status, steps, ..."""
         return [_summary(execution) for execution in self.executions]
+
+    def page_at(self, path: str) -> Page | None:
+        """Return the page of the execution that a link of the vendor's web UI leads to."""
+        place, _, suffix = path.rstrip("/").partition("/executions/")
+        workspace, _, workflow = place.removeprefix("/tracecat/workspaces/").partition("/workflows/")
+        if not suffix or not place.startswith("/tracecat/workspaces/"):
+            return None
+        from airflow_provider.emulator.tracecat.page import page_of
+
+        with self.lock:
+            execution = self.existing(f"{workflow}/{suffix}")
+            return page_of(execution) if execution is not None and execution.workspace == workspace else None
 
     def load(self, scenario: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Add what a scenario describes: ``{workflows: [...], schedules: [...]}``."""

@@ -286,15 +286,15 @@ class _Play:
     def _play_attempts(self, step: Step, context: Mapping[str, Any]) -> None:
         action, time = step.action, step.scheduled_at + step.action.queue_seconds
         denied = self._plan.denied.get(action.ref)
-        error = action.error_of(self._run.number)
+        error, until = action.error_of(self._run.number), math.inf if action.error_until is None else action.error_until
         for attempt in range(1, max(1, action.max_attempts) + 1):
             started_at = time
             if denied is not None:
-                step.status, step.failure = "FAILED", _attempt_failure(action, attempt, f"ScopeDeniedError: {denied}")
+                step.status, step.failure = "FAILED", replace(_attempt_failure(action, attempt, denied), root=_NO_PERMISSION)
             elif action.timeout is not None and action.seconds > action.timeout:
                 time += action.timeout
                 step.status = "TIMED_OUT"
-            elif error is not None and (action.failing_attempts is None or attempt <= action.failing_attempts):
+            elif error is not None and time < until and (action.failing_attempts is None or attempt <= action.failing_attempts):
                 time += action.seconds
                 step.status, step.failure = "FAILED", _attempt_failure(action, attempt, error)
             else:
@@ -405,6 +405,10 @@ def _step_at(step: Step, horizon: float, over: bool) -> Step | None:
         visible.started_at = starts[-1] if starts else None
     visible.closed_at = visible.result = visible.failure = visible.interaction_id = visible.answered_at = visible.answer = None
     return visible
+
+
+_NO_PERMISSION = "You don't have permission to perform this action."
+"""What the vendor's root cause says of a missing scope; only the message names it."""
 
 
 def _attempt_failure(action: Action, attempt: int, error: str) -> Failure:

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 
 from airflow_provider import _clock
+from airflow_provider.emulator.json_text import JsonResponse
 from airflow_provider.emulator.tracecat import ids
 from airflow_provider.emulator.tracecat.access import RUNNER
 from airflow_provider.emulator.tracecat.errors import ApiError, refusal, unexpected
@@ -47,7 +47,7 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
         answer = started(_start(tracecat, workflow, inputs))
         if echo and empty_echo:
             return Response(status_code=200)
-        return JSONResponse(answer | {"payload": inputs} if echo else answer)
+        return JsonResponse(answer | {"payload": inputs} if echo else answer)
 
     async def trigger_draft(request: Request, workflow: Workflow = admits) -> Json:
         return started(_start(tracecat, workflow, await _inputs(request), draft=True))
@@ -61,17 +61,17 @@ def add_webhook_routes(application: FastAPI, tracecat: Tracecat) -> None:
             state = execution.state
             if state.status == "TERMINATED":
                 ended = {"status": "terminated", "message": "Workflow execution terminated by user"}
-                return JSONResponse(ended if unwrap else {"kind": "value", "value": ended})
+                return JsonResponse(ended if unwrap else {"kind": "value", "value": ended})
             if state.status != "COMPLETED":
                 raise unexpected()
             envelope = views.result(execution, state)
             if envelope["type"] == "inline":
                 value = unwrapped(envelope)
-                return JSONResponse(value if unwrap else {"kind": "value", "value": value})
+                return JsonResponse(value if unwrap else {"kind": "value", "value": value})
             download = tracecat.blobs.download(envelope["ref"])
             del download["file_name"]
             download["kind"] = "download_file"
-            return JSONResponse({"detail": download}, 413) if unwrap else JSONResponse(download)
+            return JsonResponse({"detail": download}, 413) if unwrap else JsonResponse(download)
 
     async def check_category(category: Category) -> None:
         """Validate the category a second time: as the vendor's, the answer reports an invalid one twice."""

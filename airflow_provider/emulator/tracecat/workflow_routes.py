@@ -1,11 +1,12 @@
-"""Workflows: lists, definitions, and the few changes that are possible."""
+"""Workflows: lists, definitions, and changes."""
 
 # No postponed annotations here: FastAPI reads them at run time, inside a function.
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel
 
+from airflow_provider.emulator.tracecat.definitions import read_file, read_form
 from airflow_provider.emulator.tracecat.errors import refusal
 from airflow_provider.emulator.tracecat.ids import short_id
 from airflow_provider.emulator.tracecat.route_parts import (
@@ -39,7 +40,7 @@ class WorkflowPatch(BaseModel):
 
 def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
     """Add the routes to ``application``."""
-    reads, updates = needs(tracecat, "workflow:read"), needs(tracecat, "workflow:update")
+    reads, creates, updates, deletes = (needs(tracecat, f"workflow:{verb}") for verb in ("read", "create", "update", "delete"))
     views = WorkflowViews(tracecat)
 
     def find(access: Access, workflow_id: str) -> Workflow:
@@ -62,6 +63,23 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
             end = begin + limit if limit else len(workflows)
             rows = [views.workflow_row(workflow) for workflow in workflows[begin:end]]
             return page(rows, position, end if end < len(workflows) else None)
+
+    async def create(request: Request, access: Access = creates) -> Json:
+        form = read_form(request.headers.get("content-type", ""), await request.body())
+        title, description = (form[name][1].decode() if name in form else "" for name in ("title", "description"))
+        blank = Workflow(title or "Workflow", description=description, actions=[], committed=False)
+        workflow = read_file(*form["file"]) if "file" in form else blank
+        workflow.workspace = access.workspace.id
+        with tracecat.lock:
+            try:
+                return views.workflow_row(tracecat.add_workflow(workflow))
+            except ValueError as error:
+                raise refusal(400, str(error)) from None
+
+    async def delete(workflow_id: str, access: Access = deletes) -> Response:
+        with tracecat.lock:
+            tracecat.remove_workflow(find(access, workflow_id))
+        return no_content()
 
     async def read(workflow_id: str, access: Access = reads) -> Json:
         with tracecat.lock:
@@ -108,8 +126,10 @@ def add_workflow_routes(application: FastAPI, tracecat: Tracecat) -> None:
 
     routes: list[tuple[str, str, Any, int]] = [
         ("GET", WORKFLOWS, list_workflows, 200),
+        ("POST", WORKFLOWS, create, 201),
         ("GET", WORKFLOW, read, 200),
         ("PATCH", WORKFLOW, patch, 204),
+        ("DELETE", WORKFLOW, delete, 204),
         ("POST", WORKFLOW + "/commit", commit, 200),
         ("GET", WORKFLOW + "/definition", read_definition, 200),
         ("GET", WORKFLOW + "/definitions", list_definitions, 200),

@@ -207,7 +207,8 @@ def _returns(workflow: Workflow) -> Any:
 
 def _depends_on(workflow: Workflow, action: Action) -> list[str]:
     if action.depends_on is not None:
-        return list(action.depends_on)
+        handled = {other.ref for other in workflow.script if other.handled}
+        return [f"{ref}.error" if ref in handled else ref for ref in action.depends_on]
     dependency = ""
     for other in workflow.script:
         if other.ref == action.ref:

@@ -12,14 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
-from airflow_provider import _clock
+from airflow_provider import _clock, _compat
+from airflow_provider._compat import AdvanceItem, SharedStreamProducer
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound, RateLimited, one_line
 from airflow_provider.execution.asset_watching.event import event_of
 from airflow_provider.execution.asset_watching.listing import Listing
 from airflow_provider.execution.asset_watching.memory import EndMemory, ended_at, mark
-from airflow_provider.execution.model.arguments import one_of, seconds
+from airflow_provider.execution.attempt.variables import VariableAssetState
+from airflow_provider.execution.model.arguments import one_of, plain_text, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.redaction import clean
 from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
@@ -94,6 +95,15 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         self._handled_until: float | None = None
         self._saved: dict[str, Any] | None = None
         self._sent_at = float("-inf")
+
+    def check_texts(self, **arguments: object) -> None:
+        """
+        Check text arguments.
+
+        :raises ValueError: see :func:`~airflow_provider.execution.model.arguments.plain_text`.
+        """
+        for name, value in arguments.items():
+            plain_text(value, name)
 
     def make_hook(self) -> ExecutionHook:
         """The system's hook. Reads nothing yet."""
@@ -271,7 +281,8 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         is_unreported = memory.take(snapshot, listing.moment, self.catch_up)
         if not snapshot.phase.ended:
             return None
-        event = event_of(listing.hook, snapshot) if is_unreported and self._has_phase(snapshot) else None
+        wanted = is_unreported and self._has_phase(snapshot)
+        event = await asyncio.to_thread(event_of, listing.hook, snapshot) if wanted else None
         memory.mark_reported(item, snapshot, now=listing.moment)
         return event
 
@@ -319,23 +330,23 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         identity = self._identity(*self.target, *self.filters, "phases")
         return f"executions-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
-    def _stores(self) -> list[AssetStateStoreAccessor]:
+    def _stores(self) -> Sequence[AssetStateStoreAccessor | VariableAssetState]:
         """The stores of all assets that have this trigger: Airflow makes one trigger for all equal watchers."""
-        store = self.asset_state_store
-        return [] if store is None else [*store._by_name.values(), *store._by_uri.values()]
+        stores = _compat.asset_state_stores(self)
+        return [VariableAssetState(self.serialize())] if stores is None else stores
 
     async def _recall(self) -> EndMemory | None:
         """The memory of an earlier triggerer; None if there is none. Events go to all assets, so the newest memory counts."""
         stores = self._stores()
         if not stores:
             self.log.warning("Airflow provides no asset state store: executions that end while no triggerer runs are not reported.")
-        memories = [EndMemory.load(await store.aget(self._key)) for store in stores]
+        memories = [EndMemory.load(await _compat.aget_asset_state(store, self._key)) for store in stores]
         return max((memory for memory in memories if memory), key=lambda memory: memory.newest, default=None)
 
     async def _save(self, dump: dict[str, Any]) -> None:
         try:
             for store in self._stores():
-                await store.aset(self._key, dump)
+                await _compat.aset_asset_state(store, self._key, dump)
         except Exception as error:
             self.log.warning(
                 "Watching %s: the progress could not be saved. It is saved with the next list: %s", self._subject, one_line(error, 300)

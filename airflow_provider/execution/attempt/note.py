@@ -1,18 +1,28 @@
-"""The note that an attempt leaves for the next one, in Airflow's task state store, which survives retries (XComs do not)."""
+"""
+The note that an attempt leaves for the next one. It survives retries, as XComs do not: in Airflow's task state store, or in Variables where
+there is no such store.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider import _compat
+from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY, check_format
 from airflow_provider.execution.attempt.termination import was_ended_by_person
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider.execution.attempt.variables import VariableState
+
 NOTE_KEY = "execution"
+WAIT_KEY = "wait"
+"""Key of the state of a sensor's wait between pokes."""
 PROGRESS_KEY = "execution_progress"
 """XCom key of a trigger's progress, from which another triggerer continues."""
 
@@ -32,6 +42,8 @@ class Note:
     :param url: its page.
     :param refused: whether the API said that nothing was started.
     :param done: whether the task has finished with this execution.
+    :param gate: the gate that a person was asked to open.
+    :param answer: what the person answered in Airflow, see :class:`~airflow_provider.execution.model.required_action.Answer`.
     :param waited, waiting_since: time spent waiting for manual approval, see :class:`~airflow_provider.execution.waiting.wait.WaitState`.
     """
 
@@ -47,17 +59,52 @@ class Note:
     url: str | None = None
     refused: bool = False
     done: bool = False
+    gate: str | None = None
+    answer: dict[str, Any] | None = None
     waited: float = 0.0
     waiting_since: float | None = None
 
 
+def task_state(context: Context) -> Any:
+    """What keeps the state of a task between its attempts; it has ``get`` and ``set``."""
+    store = _compat.task_state_store(context)
+    return _variables(context) if store is None else store
+
+
+def forget_task_state(context: Context, *keys: str) -> bool:
+    """
+    The task is over: delete what is kept about it, where Airflow does not do so in time itself.
+
+    :returns: whether it is deleted.
+    """
+    if _compat.task_state_store(context) is not None:
+        return False
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    for key in keys:
+        with suppress(AirflowRuntimeError):  # left behind, no reason to fail
+            _variables(context).delete(key)
+    return True
+
+
+def _variables(context: Context) -> VariableState:
+    from airflow_provider.execution.attempt.variables import VariableState
+
+    return VariableState(context)
+
+
 def load_note(context: Context) -> Note | None:
-    """The note of an earlier attempt, or None. A note that this version can't read counts as none."""
-    stored = context["task_state_store"].get(NOTE_KEY)
+    """
+    The note of an earlier attempt, or None. What is no note counts as none.
+
+    :raises ExecutionInterrupted: if a later version of this package has written it, in a form that this one would misread.
+    """
+    stored = task_state(context).get(NOTE_KEY)
     if not isinstance(stored, dict):
         return None
+    check_format(stored, "The note of an earlier attempt", stored.get("ref"))
     try:
-        return Note(**{name: value for name, value in stored.items() if name in Note.__dataclass_fields__})  # type: ignore[arg-type]
+        return Note(**{name: value for name, value in stored.items() if name in Note.__dataclass_fields__})
     except TypeError:
         return None
 
@@ -68,21 +115,22 @@ def save_note(context: Context, note: Note) -> None:
 
     :raises airflow.sdk.exceptions.AirflowRuntimeError: if Airflow refuses because a newer attempt has taken over.
     """
-    context["task_state_store"].set(NOTE_KEY, asdict(note))
+    task_state(context).set(NOTE_KEY, {FORMAT_KEY: FORMAT, **asdict(note)})
 
 
 def cleared_since(note: Note, context: Context) -> bool:
     """
     Whether a person cleared the task since ``note``; otherwise this is a retry.
 
-    Airflow does not say so directly. A clear increments the run's ``clear_number`` (as does a clear of another task) and sets the task's
-    ``max_tries`` to its attempts so far plus its ``retries``. This is a higher number, unless the DAG has fewer ``retries`` by now: then
-    it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a clear would have set. And no retry
-    follows an attempt that knew that it was ended (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`).
+    Airflow does not say so directly. A clear increments the run's ``clear_number`` (as does a clear of another task; before 3.2 only if
+    the run has ended) and sets the task's ``max_tries`` to its attempts so far plus its ``retries``. This is a higher number, unless the
+    DAG has fewer ``retries`` by now: then it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a
+    clear would have set. And no retry follows an attempt that knew that it was ended
+    (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`).
     """
     ti: Any = context["ti"]
     run_clears = getattr(context["dag_run"], "clear_number", None)
-    if run_clears is not None and run_clears == note.clear_number:
+    if run_clears is not None and run_clears == note.clear_number and _compat.counts_all_clears():
         return False
     if ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done or was_ended_by_person(ti):
         return True

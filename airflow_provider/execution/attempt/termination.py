@@ -21,6 +21,8 @@ ASK_SECONDS = 2.0
 """Part of it for asking why the task is terminated. The cancel request is worth sending although its answer may come too late."""
 MARK_SECONDS = 0.5
 """Part of it for the marker for the next attempt."""
+LOOKS = (0.0, 0.5, 1.0)
+"""Seconds before each look for an execution that was started just now: it may not appear at once."""
 
 
 class Verdict(Enum):

@@ -19,6 +19,6 @@ class ApiErrors:
         """Whether this response says that the session is over, so that a new login may help."""
         return status == 401
 
-    def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """What to do about ``status``, or None for the general advice."""
+    def hint(self, status: int, headers: Mapping[str, str], text: str = "") -> str | None:
+        """What to do about ``status``, or None for the general advice. ``text``: the message in the body."""
         return None

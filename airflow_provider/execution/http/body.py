@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from airflow_provider.execution.http.call import Call
 
 
+_PACKING_BYTES = 16 * 1024
+"""Number of bytes by which a packed body may be longer than what is in it."""
+
+
 class AnswerBody:
     """
     The body of a response, decompressed no further than its route allows: a few bytes may expand to very many.
@@ -23,6 +27,7 @@ class AnswerBody:
 
     def __init__(self, call: Call[Any], status: int, headers: Mapping[str, str]) -> None:
         self.content = bytearray()
+        self._received = 0
         self._call = call
         part = call.request.part if status in (200, 206) else None
         # What to do with a part: skip so many bytes, then keep the first ones; or keep the last ones.
@@ -43,6 +48,8 @@ class AnswerBody:
         :raises ProtocolError, TransportError: for a body that can't be decompressed, is too large, or takes too long.
         """
         if self._decompressor is not None:
+            self._received += len(chunk)
+            self._call.check_size(self._received - _PACKING_BYTES)  # what is packed may hold nothing, without an end
             room = self._call.request.route.max_body + 1 - len(self.content)
             try:
                 chunk = self._decompressor.decompress(chunk, room)

@@ -8,10 +8,10 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import unquote, urlencode, urljoin
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from airflow_provider import __version__, _clock
 from airflow_provider.errors import (
@@ -30,8 +30,10 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.http.carrier import Outgoing
 from airflow_provider.execution.http.endpoint import Endpoint, Login, origin
-from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, retry_after_seconds, seconds_until_reset
+from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_refusal, retry_after_seconds, seconds_until_reset
+from airflow_provider.execution.http.reading import read_answer
 from airflow_provider.execution.model.request import UNCHANGED, Request, Route
+from airflow_provider.execution.results.known_secrets import hidden_in_body, nothing_of, parts_of, stand_in
 from airflow_provider.execution.results.redaction import clean
 
 T = TypeVar("T")
@@ -53,6 +55,8 @@ ADVICE = {
     429: "The rate limit is used up: raise poll_interval, or run fewer tasks on this connection at once.",
 }
 """What to do about an error status, where the system itself has no better advice."""
+SECRET_IDS = ("{secret}",)
+"""Parts of a path that are never shown."""
 ERRORS: dict[int, type[StatusError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
 
 
@@ -82,20 +86,25 @@ class Call(Generic[T]):
         self.request = request
         self.url = request.url or endpoint.base_url + request.path
         self.redirects = 0
+        self.status: int | None = None
+        """HTTP status of the last response."""
         self.refused_for: float | None = None
         """Seconds for which the rate limit pauses the connection after this response, if it was a refusal."""
         self.time_limit = MAX_TIMEOUTS * endpoint.timeout
         self._deadline = _clock.monotonic() + self.time_limit
+        self._elsewhere = False
         if request.url is not None:
             try:
-                origin(request.url)
+                self._elsewhere = not self.at_own_origin
             except ConfigurationError:
+                self._elsewhere = True
                 raise ProtocolError(f"{self.subject} leads to something that is not http(s).", **self.fields) from None
 
     @property
     def fields(self) -> dict[str, Any]:
         """Keyword arguments of every error about this call."""
-        return {"system": self.endpoint.system, "ref": self.request.ref, "route": str(self.request.route)}
+        about = {"system": self.endpoint.system, "ref": self.request.ref, "route": str(self.request.route)}
+        return {**about, "elsewhere": True} if self._elsewhere else about
 
     @property
     def subject(self) -> str:
@@ -107,13 +116,14 @@ class Call(Generic[T]):
     def at_own_origin(self) -> bool:
         """Whether the request goes to the connection's own origin."""
         base = self.endpoint.base_url
-        return self.url.startswith(f"{base}/") or origin(self.url) == origin(base)
+        return (self.request.url is None and not self.redirects) or origin(self.url) == origin(base)
 
     def outgoing(self) -> Outgoing:
         """
         The request as it is sent. Credentials go to the connection's own origin only.
 
         :raises httpx.InvalidURL: if the address can't be sent.
+        :raises ConfigurationError: if the body or the query can't.
         """
         request, endpoint = self.request, self.endpoint
         headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": USER_AGENT}
@@ -125,21 +135,29 @@ class Call(Generic[T]):
             headers.update(endpoint.headers)
             if self.cookie:
                 headers["cookie"] = self.cookie
-        if request.url is None and not self.redirects:
-            url = _encoded_base(endpoint.base_url) + request.path
-            url += f"?{urlencode(request.query)}" if request.query else ""
-        else:
-            url = _encoded(self.url)
+        try:
+            query = f"?{urlencode(request.query)}" if request.query else ""
+            content = self._content(headers)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(
+                f"{self.subject} was not sent: its arguments are not plain JSON, or not text that can be sent ({type(error).__name__}).",
+                **self.fields,
+            ) from None
+        own = request.url is None and not self.redirects
+        url = _encoded_base(endpoint.base_url) + request.path + query if own else _encoded(self.url)
         if len(url) > MAX_URL_LENGTH:
             raise httpx.InvalidURL("too long")
-        content = None
+        return Outgoing(request.route.method, url, headers, content, endpoint.timeout)
+
+    def _content(self, headers: dict[str, str]) -> bytes | None:
+        request = self.request
         if request.body is not None:
             headers["content-type"] = "application/json"
-            content = json.dumps(request.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        elif request.form is not None:
+            return json.dumps(request.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        if request.form is not None:
             headers["content-type"] = "application/x-www-form-urlencoded"
-            content = urlencode(request.form).encode()
-        return Outgoing(request.route.method, url, headers, content, endpoint.timeout)
+            return urlencode(request.form).encode()
+        return None
 
     def follow_redirect(self, status: int, headers: Mapping[str, str]) -> bool:
         """
@@ -160,7 +178,7 @@ class Call(Generic[T]):
         self.redirects += 1
         try:
             self.url = urljoin(self.url, target)
-            origin(self.url)
+            self._elsewhere = not self.at_own_origin and self.request.url is not None
         except (ConfigurationError, ValueError):
             raise self._bad_redirect() from None
         return True
@@ -170,6 +188,13 @@ class Call(Generic[T]):
         if self.endpoint.login is None or response.status < 400 or not self.at_own_origin:
             return False
         return self.endpoint.api_errors.logged_out(response.status, bytes(response.body))
+
+    def learn(self, limit: RateLimit, response: Response) -> None:
+        """Learn from the body of a response that it is a refusal by the rate limit, if its status and headers did not say so."""
+        if self.refused_for is None and response.status in (400, 401, 403) and self.at_own_origin:
+            text = self.endpoint.api_errors.error_text(bytes(response.body)) or ""
+            if is_refusal(response.status, response.headers, text):
+                self.refused_for = limit.observe(response.status, response.headers, text)
 
     def check_size(self, size: int) -> None:
         """
@@ -187,16 +212,21 @@ class Call(Generic[T]):
         if _clock.monotonic() > self._deadline:
             raise self.too_slow()
 
-    def seconds_to_wait(self, limit: RateLimit) -> float:
+    def hurry(self, seconds: float) -> None:
+        """Shorten the time limit of this call to ``seconds``, if it is longer."""
+        self.time_limit = max(min(self.time_limit, seconds), 0.0)
+
+    def seconds_to_wait(self, limit: RateLimit, most: float = MAX_WAIT) -> float:
         """
         How long the rate limit holds this call back.
 
+        :param most: maximum seconds to wait here.
         :raises RateLimited: if that is too long to wait here, and the request is not urgent.
         """
         wait = limit.take()
         if wait > MAX_WAIT and self.request.route.urgent:
             return 0.0
-        if wait > MAX_WAIT:
+        if wait > min(most, MAX_WAIT):
             raise RateLimited(
                 f"{self.subject} was not sent: the API's rate limit is used up for {wait:.0f} s more.", retry_after=wait, **self.fields
             )
@@ -207,22 +237,39 @@ class Call(Generic[T]):
         return TransportError(f"{self.subject} took longer than {self.time_limit:g} s to answer.", **self.fields)
 
     def error_of(self, error: Exception) -> ExecutionApiError:
-        """Turn an error of httpx into ours."""
-        bad_url = isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol))
+        """Turn an error of httpx, or of encoding an address, into ours. What the remote side gave is never the user's mistake."""
+        bad_url = isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError))
         # httpx reads the location header although it does not follow it.
-        if "location header" in str(error) or (bad_url and _is_url(self.url)):
+        if "location header" in str(error) or (bad_url and (self.redirects or (self.request.url is None and _is_url(self.url)))):
             return self._bad_redirect()
+        if bad_url and self.request.url is not None:
+            return ProtocolError(f"{self.subject} leads to an address that is not usable.", **self.fields)
         if bad_url:
             return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
         sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
         if isinstance(error, httpx.TimeoutException):
-            advice = f"No answer within {self.endpoint.timeout:g} s."
+            advice = f"No answer within {self.endpoint.timeout:g} s from {self._server}."
         elif _is_tls_error(error):
             advice = "Check the certificate; a private one needs the connection's ca_bundle."
         else:
-            advice = "Check that the API can be reached from here."
+            advice = f"Check that the API can be reached from here, at {self._server}."
         reason = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the response
         return TransportError(f"{self.subject} got no answer: {reason}. {advice}", sent=sent, **self.fields)
+
+    @property
+    def _server(self) -> str:
+        """Scheme, host and port that the request goes to, and the connection if it is its own."""
+        scheme, name, port = origin(self.url)
+        own = f" (connection {self.endpoint.conn_id!r})" if self.at_own_origin else ""
+        return self._clean(f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}") + own
+
+    def _asked_for(self) -> str:
+        """The ids in the path, by their names in the route, and the connection: for a 404."""
+        pairs = zip(self.request.route.path.split("/"), self.request.path.split("/"), strict=False)
+        ids = [
+            f"{name[1:-1]} {self._clean(unquote(unquote(value)))!r}" for name, value in pairs if name[:1] == "{" and name not in SECRET_IDS
+        ]
+        return f" Asked for: {', '.join([*ids, f'connection {self.endpoint.conn_id!r}'])}."
 
     def parse(self, response: Response) -> T:
         """
@@ -231,7 +278,7 @@ class Call(Generic[T]):
         :raises StatusError: for an error status, or an error that was sent with a success status.
         :raises ProtocolError: for a body that does not match the API's contract.
         """
-        status, _, body = response
+        status, headers, body = response
         if status == 416 and self.request.part is not None:
             return bytearray()  # type: ignore[return-value]
         if not 200 <= status < 300:
@@ -242,15 +289,14 @@ class Call(Generic[T]):
         answer = self.request.route.answer
         if answer is bytearray:
             return body  # type: ignore[return-value]
+        content = hidden_in_body(body, parts_of(self._secrets), stand_in if self.endpoint.stand_ins else nothing_of)
         if len(body) < MAX_ERROR_BODY and b'"error' in body and (text := self.endpoint.api_errors.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         is_html = body.lstrip()[:1] == b"<"
         if answer is None and not is_html:
             return None  # type: ignore[return-value]
-        # Some answers may be too long to be parsed in one go: their types bring a parser of their own.
-        parse_body = getattr(answer, "from_body", None) or _type_adapter(answer).validate_json
         try:
-            parsed: T = parse_body(body)
+            parsed: T = read_answer(answer, content, f"{self.endpoint.title}: {self.request.route}", _charset(headers))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "body"
@@ -266,11 +312,13 @@ class Call(Generic[T]):
 
     def _clean(self, text: str) -> str:
         """Remote text for an error: it may be hostile, or echo our credential."""
-        credentials = [value.removeprefix("Bearer ") for _, value in self.endpoint.headers]
-        credentials += [pair.partition("=")[2] for pair in (self.cookie or "").split("; ")]
-        if self.endpoint.login is not None:
-            credentials += [value for name, value in self.endpoint.login.form if name == "password"]
-        return one_line(clean(text, credentials), 500)
+        return one_line(clean(text, self._secrets), 500)
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        """The credential, in all its parts. An answer may echo it."""
+        cookies = (pair.partition("=")[2] for pair in (self.cookie or "").split("; "))
+        return *self.endpoint.secrets, *cookies
 
     def _bad_redirect(self) -> ProtocolError:
         return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)
@@ -283,22 +331,29 @@ class Call(Generic[T]):
         """
         status, headers, body = response
         api_errors = self.endpoint.api_errors
-        reason = self._clean(api_errors.error_text(bytes(body)) or httpx.codes.get_reason_phrase(status) or "no reason given")
+        text = api_errors.error_text(bytes(body)) or ""
+        reason = self._clean(text or httpx.codes.get_reason_phrase(status) or "no reason given")
         if self.redirects and not self.at_own_origin and self.request.url is None:
             raise ProtocolError(
                 f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
                 **self.fields,
             )
-        advice = api_errors.hint(status, headers) or ADVICE.get(status, "")
+        refused = is_refusal(status, headers, text)
+        advice = ADVICE[429] if refused else self._clean(api_errors.hint(status, headers, text) or "")
+        advice = advice or ADVICE.get(status, "")
+        if status == 404 and self.request.url is None:
+            if text in ("", "Not Found"):
+                advice += f" If everything answers so: is {self._clean(self.endpoint.base_url)} the API's address? Many end in /api."
+            advice += self._asked_for()
         message = f"{self.subject} answered {status}: {reason.rstrip('.')}. {advice}"
         request_id = self._clean(headers.get("x-request-id", "")) or None
         fields = {**self.fields, "status": status, "request_id": request_id, "reason": reason}
-        if status not in (408, 429) and status < 500:
+        if not refused and status != 408 and status < 500:
             return ERRORS.get(status, StatusError)(message, **fields)
-        wait = retry_after_seconds(headers.get("retry-after"))
-        if wait is None and status == 429:
+        wait = retry_after_seconds(headers)
+        if wait is None and refused:
             wait = seconds_until_reset(headers) if self.refused_for is None else self.refused_for
-        return (RateLimited if status == 429 else ServerError)(message, retry_after=wait, **fields)
+        return (RateLimited if refused else ServerError)(message, retry_after=wait, **fields)
 
 
 class LoginCall(Call[str]):
@@ -315,7 +370,7 @@ class LoginCall(Call[str]):
         :raises ProtocolError: if the response sets no cookie.
         """
         status = response.status
-        if status in (400, 401, 403, 404, 405, 422):
+        if status in (400, 401, 403, 404, 405, 422) and self.refused_for is None:
             raise Unauthorized(
                 f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). "
                 "Check its login and password, and that the server allows logins by password.",
@@ -325,15 +380,16 @@ class LoginCall(Call[str]):
         if not 200 <= status < 300:
             raise self._status_error(response)
         pairs = [line.partition(";")[0].strip() for line in httpx.Headers(response.headers).get_list("set-cookie")]
-        cookies = [pair for pair in pairs if re.fullmatch(r"[!-:<>-~]+=[!-:<-~]*[!#-:<-~][!-:<-~]*", pair)]
+        cookies = [pair for pair in pairs if re.fullmatch(r"[!-:<>-~]+=\"*[!#-:<-~][!-:<-~]*", pair)]
         if not cookies:
             raise ProtocolError(f"{self.subject} answered without a session.", status=status, **self.fields)
         return "; ".join(cookies)
 
 
-@lru_cache(maxsize=256)
-def _type_adapter(answer: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(answer)
+def _charset(headers: Mapping[str, str]) -> str | None:
+    """The character set that the header says."""
+    found = re.search(r"charset\s*=\s*\"?([\w.:-]{1,40})", headers.get("content-type", ""), re.IGNORECASE)
+    return found[1] if found else None
 
 
 def _encoded(url: str) -> str:

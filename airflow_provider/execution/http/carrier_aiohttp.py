@@ -7,6 +7,7 @@ Only the async sender imports this module, and only if aiohttp is installed (ext
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ from yarl import URL
 
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
 
-if tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14):
-    raise ImportError("aiohttp 3.14 or later is needed")  # older versions limit the headers of a response less
+if tuple(int(re.match(r"\d*", part)[0] or 0) for part in aiohttp.__version__.split(".")[:3]) < (3, 14, 2):  # type: ignore[index]
+    raise ImportError("aiohttp 3.14.2 or later is needed")  # older ones limit headers less, or connect anew for each request
 
 MAX_HEADER_SIZE = 64 * 1024
 """Maximum bytes of one response header. Signed addresses and policies may be longer than aiohttp's default of 8 KiB."""

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from functools import lru_cache
 
 import httpx
 
-from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
+from airflow_provider.execution.http.environment import bypasses_proxies, check_proxies, naming_no_proxy, proxies
 from airflow_provider.execution.http.httpcore_log import install_log_filter
-
-
-@lru_cache(maxsize=8)
-def tls_context(verify: bool | str) -> ssl.SSLContext:
-    """
-    How to check the certificates of servers. Cached: loading certificates takes tens of milliseconds, too long for an event loop.
-
-    :param verify: see :class:`.Endpoint`.
-    :raises ConfigurationError: if the CA bundle can't be read.
-    """
-    if isinstance(verify, str):
-        try:
-            return ssl.create_default_context(cafile=verify)
-        except OSError as error:
-            raise ConfigurationError(f"The CA bundle {verify!r} can't be read: {error}") from None
-    return httpx.create_ssl_context(verify=verify)
+from airflow_provider.execution.http.time_limit import TimeLimit
 
 
 class _NoCookies(httpx.Cookies):
@@ -36,15 +20,44 @@ class _NoCookies(httpx.Cookies):
 
 
 class SyncClient(httpx.Client):
-    """httpx's client without cookies."""
+    """
+    httpx's client without cookies, which heeds ranges of addresses in ``NO_PROXY``, and has a limit on the time of each request as a whole.
+    """
 
     cookies = _NoCookies()  # type: ignore[override]
+
+    def __init__(self, *, verify: ssl.SSLContext, timeout: float) -> None:
+        check_proxies()
+        with naming_no_proxy():
+            mounts = {pattern: httpx.HTTPTransport(verify=verify, proxy=proxy) if proxy else None for pattern, proxy in proxies().items()}
+            super().__init__(verify=verify, timeout=timeout, mounts=mounts, trust_env=False)
+        self._bypasses = bypasses_proxies()
+        self.time_limit = TimeLimit()
+        for transport in (self._transport, *self._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                transport._pool._network_backend = self.time_limit  # httpx has no argument for it
+
+    def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
+        return self._transport if self._bypasses is not None and self._bypasses(url.host) else super()._transport_for_url(url)
 
 
 class AsyncClient(httpx.AsyncClient):
-    """httpx's async client without cookies."""
+    """httpx's async client without cookies, which heeds ranges of addresses in ``NO_PROXY``."""
 
     cookies = _NoCookies()  # type: ignore[override]
+
+    def __init__(self, *, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
+        check_proxies()
+        with naming_no_proxy():
+            mounts = {
+                pattern: httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy) if proxy else None
+                for pattern, proxy in proxies().items()
+            }
+            super().__init__(verify=verify, limits=limits, mounts=mounts, trust_env=False)
+        self._bypasses = bypasses_proxies()
+
+    def _transport_for_url(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        return self._transport if self._bypasses is not None and self._bypasses(url.host) else super()._transport_for_url(url)
 
 
 def httpx_request(request: Outgoing) -> httpx.Request:

@@ -41,6 +41,7 @@ class Endpoint:
     :param timeout: seconds for connecting, and for each wait for data.
     :param max_in_flight: maximum number of requests under way at once.
     :param login: how to begin a session, instead of a credential in ``headers``.
+    :param stand_ins: whether the credential, where an answer holds it, is replaced by a text of the same shape instead of asterisks.
     """
 
     system: str
@@ -53,6 +54,14 @@ class Endpoint:
     timeout: float = 30.0
     max_in_flight: int = 8
     login: Login | None = None
+    stand_ins: bool = False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts of the credential, and of all else that must not be shown."""
+        headers = (value.removeprefix("Bearer ") for _, value in self.headers)
+        form = self.login.form if self.login is not None else ()
+        return *headers, *(value for name, value in form if name == "password")
 
 
 @lru_cache(maxsize=64)
@@ -72,19 +81,21 @@ def origin(url: str) -> tuple[str, str, int]:
     # An empty or too long label makes Python's resolver raise a UnicodeError.
     name = (parts.hostname or "").lower()
     labels = name.removesuffix(".").split(".")
-    is_valid = all(0 < len(label) <= MAX_LABEL_LENGTH for label in labels) and (not name.startswith("xn--") or _is_encoded(name))
+    is_valid = all(0 < len(label) <= MAX_LABEL_LENGTH for label in labels) and _is_encodable(name)
     if parts.scheme not in {"http", "https"} or not is_valid:
         raise ConfigurationError("The address is not an http(s) URL with a host.")
     return parts.scheme, name, port or (443 if parts.scheme == "https" else 80)
 
 
-def _is_encoded(name: str) -> bool:
-    """Whether a name that begins with ``xn--`` is a valid international one: for others, httpx raises an error that is not its own."""
+def _is_encodable(name: str) -> bool:
+    """Whether a name can be encoded, and decoded again if it is encoded: for others, HTTP clients raise errors that are not their own."""
+    if name.isascii() and "xn--" not in name:
+        return True
     import httpx
 
     try:
         return bool(httpx.URL(scheme="https", host=name).host)
-    except UnicodeError:
+    except (httpx.InvalidURL, UnicodeError):
         return False
 
 
@@ -101,6 +112,8 @@ def base_url(host: str, *, schema: str | None = None, port: int | None = None) -
         url = f"{schema if schema in ('http', 'https') else 'https'}://{url}"
     scheme, name, _ = origin(url)
     parts = urlsplit(url)
+    if "://" in url.partition("://")[2]:
+        raise ConfigurationError("The connection's host must be one plain URL: this has a scheme in it twice.")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError("The connection's host must be a plain URL: put the token in the password field.")
     bracketed = f"[{name}]" if ":" in name else name  # IPv6

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 
-from airflow_provider import _clock
-from airflow_provider.errors import ConfigurationError, ConnectionMissing
+from airflow_provider import _clock, _compat
+from airflow_provider._compat import AirflowNotFoundException
+from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings
 from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
+from airflow_provider.execution.results.known_secrets import hide_in_error, hide_in_result
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -45,6 +49,8 @@ class ExecutionHook(BaseHook):
     """The system's name in texts."""
     default_base_url: ClassVar[str | None] = None
     """Base URL for a connection without host; None if it needs one."""
+    settings: ClassVar[Collection[str]] = ()
+    """Names in the connection's extra field that this system reads, besides those that all read."""
     api_errors: ClassVar[ApiErrors] = ApiErrors()
     """How the API words its errors."""
 
@@ -55,6 +61,9 @@ class ExecutionHook(BaseHook):
         self._extra: Extra = {}
         self._sender: Sender | None = None
         self._pause: Callable[[float], None] = _clock.sleep
+        self._hidden: tuple[str, ...] = ()
+        self.stand_ins = False
+        """For audits, see :class:`~airflow_provider.execution.http.endpoint.Endpoint`. Set it before the first request."""
 
     @abstractmethod
     def adapter(self, **view: object) -> ExecutionAdapter:
@@ -85,18 +94,29 @@ class ExecutionHook(BaseHook):
         """Keyword arguments to make this hook again in a trigger: JSON, without secrets."""
         return {"conn_id": self.conn_id}
 
-    def _endpoint_of(self, connection: Connection, extra: Extra) -> Endpoint:
-        host = connection.host or self.default_host(extra)
+    def _endpoint_of(self, connection: Connection, settings: Settings) -> Endpoint:
+        extra = settings.extra
+        connection.login = settings.login or None
+        host = settings.host or self.default_host(extra)
         if not host:
             raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
-        if connection.schema not in (None, "", "http", "https"):
+        if settings.schema not in ("", "http", "https"):
             raise ConfigurationError(
                 f"Connection {self.conn_id!r}: its schema field is neither http nor https. In a URI, a path prefix belongs into the host, "
                 "percent-encoded; the JSON form is easier."
             )
-        address = base_url(host, schema=connection.schema, port=connection.port)
-        verify: bool | str = str(extra.get("ca_bundle") or "") or True
-        if extra.get("verify_tls") in (False, "false", "False", "0"):
+        try:
+            address = base_url(host, schema=settings.schema, port=settings.port)
+        except ConfigurationError as error:
+            shown = "" if "@" in host else f" host {host!r:.200}."
+            raise ConfigurationError(f"Connection {self.conn_id!r}:{shown} {error}") from None
+        if unknown := settings.unknown(self.settings):
+            self.log.warning(
+                "Connection %r: nothing reads %s in its extra field. Known are %s.",
+                self.conn_id, ", ".join(unknown)[:200], ", ".join(sorted({*SHARED_SETTINGS, *self.settings})),
+            )  # fmt: skip
+        verify: bool | str = settings.text("ca_bundle") or True
+        if not settings.flag("verify_tls", default=True):
             verify = False
             warnings.warn(
                 f"Connection {self.conn_id!r} switches TLS verification off: anyone on the network path can read its token. Use ca_bundle.",
@@ -105,31 +125,19 @@ class ExecutionHook(BaseHook):
             )
             self.log.warning("TLS verification is switched off for connection %r; use ca_bundle instead.", self.conn_id)
         self._extra = extra
+        credentials = self.credentials(connection, extra)
         return Endpoint(
             system=self.conn_type,
             title=self.title,
             conn_id=self.conn_id,
             base_url=address,
-            headers=tuple(sorted(self.credentials(connection, extra).items())),
+            headers=tuple(sorted({**settings.headers(credentials), **credentials}.items())),
             api_errors=self.api_errors,
             login=self.login(connection, extra),
             verify=verify,
-            timeout=self._number(extra, "request_timeout", 30.0),
-            max_in_flight=int(self._number(extra, "max_concurrent_requests", 8, least=1)),
+            timeout=settings.number("request_timeout", 30.0),
+            max_in_flight=int(settings.number("max_concurrent_requests", 8, least=1, whole=True)),
         )
-
-    def _number(self, extra: Extra, name: str, default: float, least: float = 0.001) -> float:
-        value = extra.get(name)
-        if value in (None, ""):
-            return default
-        try:
-            number = float(str(value))
-        except ValueError:
-            number = 0.0
-        if not least <= number < float("inf"):
-            bound = f"from {least:g}" if least >= 1 else "above 0"
-            raise ConfigurationError(f"Connection {self.conn_id!r}: extra {name!r} must be a number {bound}.")
-        return number
 
     def _missing_connection(self) -> ConnectionMissing:
         return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.conn_type!r}.")
@@ -170,7 +178,11 @@ class ExecutionHook(BaseHook):
             connection = self.get_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
-        return self._endpoint_of(connection, connection.extra_dejson)
+        settings = Settings(connection, self.conn_id)
+        mask_secret(settings.extra)
+        for value in settings.headers().values():
+            mask_secret(value)
+        return replace(self._endpoint_of(connection, settings), stand_ins=self.stand_ins)
 
     def pause_with(self, pause: Callable[[float], None]) -> None:
         """
@@ -180,9 +192,33 @@ class ExecutionHook(BaseHook):
         """
         self._pause = pause
 
-    def run_flow(self, flow: Flow[T]) -> T:
-        """Run a flow to its end, and return its result."""
-        return self.get_conn().run(flow)
+    def hide(self, secrets: Iterable[str]) -> None:
+        """
+        Hide secrets that the remote side may say back, besides the credential: in the snapshots and the errors of :meth:`run_flow`.
+
+        :param secrets: values that the user of this hook passes to the remote side.
+        """
+        self._hidden = tuple(secrets)
+
+    @property
+    def credential(self) -> tuple[str, ...]:
+        """The texts of the connection's credential, once it was read."""
+        return self._endpoint.secrets if self._endpoint is not None else ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown: the connection's credential, once it was read, and what :meth:`hide` was given."""
+        return *self.credential, *self._hidden
+
+    def run_flow(self, flow: Flow[T], within: float | None = None) -> T:
+        """Run a flow to its end, and return its result. ``within``: maximum seconds for all its requests."""
+        try:
+            result = self.get_conn().run(flow, within)
+        except ExecutionApiError as error:
+            hide_in_error(error, self._hidden)
+            raise
+        hide_in_result(result, self._hidden)
+        return result
 
     @asynccontextmanager
     async def asender(self, *, shared: bool = True) -> AsyncIterator[AsyncSender]:
@@ -218,7 +254,11 @@ class ExecutionHook(BaseHook):
             connection = await self.aget_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
-        return self._endpoint_of(connection, await connection.aextra_dejson())
+        settings = Settings(connection, self.conn_id)
+        await _compat.amask_secret(settings.extra)
+        for value in settings.headers().values():
+            await _compat.amask_secret(value)
+        return replace(self._endpoint_of(connection, settings), stand_ins=self.stand_ins)
 
     async def arun_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end, and return its result. For many calls in a row, hold :meth:`asender` open around them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timezone
@@ -16,32 +17,62 @@ MAX_HINT = 3_600.0
 """Maximum seconds that a ``Retry-After`` or reset header is taken to mean."""
 FIRST_PAUSE = 1.0
 """Seconds that a connection pauses after a 429 without a hint; doubled after each further one in a row."""
+_SAYS_SO = re.compile(r"rate.?limit (?:is |was |has been )?(?:exceeded|reached|used up)|too many requests|rate.?limited", re.IGNORECASE)
 SPREAD_BELOW = 0.25
 """Share of the rate limit below which requests are spread over the remaining time."""
 
 
-def retry_after_seconds(value: str | None) -> float | None:
-    """Read a ``Retry-After`` header: seconds, or an HTTP date."""
-    if not value:
-        return None
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read the ``Retry-After`` header: seconds, or an HTTP date."""
+    value = headers.get("retry-after", "")
     try:
         wait = float(value)
     except ValueError:
-        try:
-            moment = email.utils.parsedate_to_datetime(value)
-        except (TypeError, ValueError, OverflowError):
+        moment = _epoch_seconds(value)
+        if moment is None:
             return None
-        wait = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - _clock.now()
+        wait = moment - _server_time(headers)
     return None if isnan(wait) else min(max(wait, 0.0), MAX_HINT)
 
 
 def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
     """Seconds until ``X-Rate-Limit-Reset`` (epoch seconds), or None without a usable one."""
     try:
-        wait = float(headers.get("x-rate-limit-reset", "")) - _clock.now()
+        wait = float(headers.get("x-rate-limit-reset", "")) - _server_time(headers)
     except ValueError:
         return None
     return None if isnan(wait) else min(max(wait, 0.0), MAX_HINT)
+
+
+def _server_time(headers: Mapping[str, str]) -> float:
+    """The server's own time, in epoch seconds: this machine's clock may be wrong. Without a ``Date`` header, this machine's."""
+    told = _epoch_seconds(headers.get("date", ""))
+    return _clock.now() if told is None else told
+
+
+def _epoch_seconds(date: str) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
+
+
+def is_refusal(status: int, headers: Mapping[str, str], text: str = "") -> bool:
+    """
+    Whether a response is a refusal by the rate limit: mostly a 429, but some APIs and gateways use other statuses.
+
+    A 403 that came with the last request of a limit is taken for one too; it is told apart when the request is repeated.
+
+    :param text: the message in the body, if it is known.
+    """
+    if status == 429:
+        return True
+    if status == 403:
+        is_empty = headers.get("x-rate-limit-remaining", "").strip() == "0" and seconds_until_reset(headers) is not None
+        if is_empty or retry_after_seconds(headers) is not None:
+            return True
+    return status in (400, 401, 403) and bool(_SAYS_SO.search(text))
 
 
 class RateLimit:
@@ -61,20 +92,22 @@ class RateLimit:
         self._under_way = 0
         self._window, self._reported, self._left, self._resets_at = "", 0, 0, 0.0
 
-    def observe(self, status: int, headers: Mapping[str, str]) -> float | None:
+    def observe(self, status: int, headers: Mapping[str, str], text: str = "") -> float | None:
         """
         Learn from a response.
 
+        :param text: the message in the body, if it is known.
         :returns: seconds for which no request should be sent, if the response is a refusal.
         """
         now, until_reset = _clock.monotonic(), seconds_until_reset(headers)
         remaining = headers.get("x-rate-limit-remaining", "").strip()
-        pause = self._pause(now, retry_after_seconds(headers.get("retry-after")), until_reset) if status == 429 else None
+        refused = is_refusal(status, headers, text)
+        pause = self._pause(now, retry_after_seconds(headers), until_reset) if refused else None
         if pause:
             self._paused_until = max(self._paused_until, now + pause)
         elif remaining.isdecimal():
             self._count(now, int(remaining), headers.get("x-rate-limit-reset", ""), until_reset)
-        if status != 429 and now >= self._paused_until:
+        if not refused and now >= self._paused_until:
             self._refusals = 0
         return pause
 

@@ -9,10 +9,18 @@ from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 from airflow_provider.errors import RateLimited, ServerError, TransportError
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.rate_limit import MAX_WAIT
+from airflow_provider.execution.http.time_limit import seconds_left
 from airflow_provider.execution.model.request import Request
 
 MAX_ATTEMPTS = 4
 """Attempts in all, the first one included."""
+
+
+class _Stop(stop_after_attempt):
+    """Stops as well where the flow has no time left for another attempt."""
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return super().__call__(retry_state) or retry_state.upcoming_sleep >= seconds_left()
 
 
 def retry_policy(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
@@ -39,4 +47,4 @@ def retry_policy(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
         # With a little jitter, so that not all clients that got the same hint come back in the same instant.
         return backoff(state) if hint is None else hint + backoff(state) / 10
 
-    return {"retry": may_be_repeated, "wait": pause, "stop": stop_after_attempt(MAX_ATTEMPTS), "reraise": True}
+    return {"retry": may_be_repeated, "wait": pause, "stop": _Stop(MAX_ATTEMPTS), "reraise": True}

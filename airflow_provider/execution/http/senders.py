@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import aclosing, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar, TypeVar
-from urllib.request import getproxies
 
 import anyio
 import httpx
 from tenacity import AsyncRetrying, Retrying
 
-from airflow_provider import _clock
+from airflow_provider import _clock, _metrics
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, ExecutionInterrupted, Unauthorized
 from airflow_provider.execution.http.body import AnswerBody
 from airflow_provider.execution.http.call import Call, LoginCall, Response
 from airflow_provider.execution.http.carrier import Carrier
-from airflow_provider.execution.http.carrier_httpx import HttpxCarrier, SyncClient, httpx_request, tls_context
+from airflow_provider.execution.http.carrier_httpx import HttpxCarrier, SyncClient, httpx_request
 from airflow_provider.execution.http.credential_renewal import Credential
 from airflow_provider.execution.http.endpoint import Endpoint, Login
+from airflow_provider.execution.http.environment import check_proxies, has_proxies, tls_context
 from airflow_provider.execution.http.flow_stepper import FlowStepper
 from airflow_provider.execution.http.httpcore_log import install_log_filter
 from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit
 from airflow_provider.execution.http.retrying import retry_policy
+from airflow_provider.execution.http.time_limit import ending_within, extend, seconds_left
 from airflow_provider.execution.model.request import Flow, Request, Sleep
 
 T = TypeVar("T")
@@ -34,7 +36,9 @@ T = TypeVar("T")
 KEEP_ALIVE = 55.0
 """Seconds that an idle connection is kept for the next poll: shorter than most servers and proxies keep it."""
 MAX_INLINE_BODY = 256 * 1024
-"""Maximum bytes that are parsed on the event loop; a larger body is parsed in a thread."""
+"""Maximum bytes that are worked on the event loop; a larger body is parsed in a thread, and so is what a flow makes of it."""
+_answer_is_long: ContextVar[bool] = ContextVar("answer_is_long", default=False)
+"""Whether the answer that this asyncio task has received last is over :data:`MAX_INLINE_BODY`."""
 
 
 class Sender:
@@ -81,13 +85,18 @@ class Sender:
         answer: T = Retrying(sleep=self._sleep, **retry_policy(request, self.endpoint))(self._once, request)
         return answer
 
-    def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end, and return its result."""
-        with closing(flow):
+    def run(self, flow: Flow[T], within: float | None = None) -> T:
+        """
+        Run a flow to its end, and return its result.
+
+        :param within: maximum seconds for all its requests; they fail, the flow is not ended.
+        """
+        with closing(flow), ending_within(within):
             step = FlowStepper(flow)
             while not step.done:
                 if isinstance(step.wants, Sleep):
                     self._sleep(step.wants.seconds)
+                    extend(step.wants.seconds)
                     step.resume(None)
                     continue
                 try:
@@ -107,7 +116,7 @@ class Sender:
             self._sleep(wait)
 
     def _once(self, request: Request[T]) -> T:
-        if wait := Call(self.endpoint, request).seconds_to_wait(self._limit):
+        if wait := Call(self.endpoint, request).seconds_to_wait(self._limit, seconds_left()):
             self._sleep(wait)
         try:
             answer = self._attempt(request)
@@ -145,15 +154,19 @@ class Sender:
         return call.parse(self._exchange(call))
 
     def _exchange(self, call: Call[Any]) -> Response:
-        with _clock.under_way():
-            while (response := self._exchange_once(call)) is None:
-                pass
-            return response
+        call.hurry(seconds_left())
+        with _clock.under_way(), self._client.time_limit.of(call.time_limit):
+            while True:
+                with _counted(call):
+                    response = self._exchange_once(call)
+                if response is not None:
+                    return response
 
     def _exchange_once(self, call: Call[Any]) -> Response | None:
         """Send a call; None if it has to be sent again, to the target of a redirect."""
         try:
             response = self._client.send(httpx_request(call.outgoing()), stream=True)
+            call.status = response.status_code
             assert isinstance(response.stream, httpx.SyncByteStream)
             with closing(response.stream) as chunks:
                 if call.at_own_origin:
@@ -164,9 +177,12 @@ class Sender:
                 for chunk in chunks:
                     if not body.add(chunk):
                         break
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise call.error_of(error) from None
-        return Response(response.status_code, response.headers, body.content)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            late = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout)) and self._client.time_limit.has_passed
+            raise (call.too_slow() if late else call.error_of(error)) from None
+        whole = Response(response.status_code, response.headers, body.content)
+        call.learn(self._limit, whole)
+        return whole
 
 
 class AsyncSender:
@@ -252,18 +268,20 @@ class AsyncSender:
         answer: T = await AsyncRetrying(sleep=_clock.asleep, **retry_policy(request, self.endpoint))(attempt)
         return answer
 
-    async def run(self, flow: Flow[T], send: Callable[[Request[Any]], Awaitable[Any]] | None = None) -> T:
+    async def run(self, flow: Flow[T], send: Callable[[Request[Any]], Awaitable[Any]] | None = None, within: float | None = None) -> T:
         """
         Run a flow to its end, and return its result.
 
         :param send: sends the requests instead of :meth:`send`.
+        :param within: see :meth:`Sender.run`.
         """
         send = send or self.send
-        with closing(flow):
+        with closing(flow), ending_within(within):
             step = FlowStepper(flow)
             while not step.done:
                 if isinstance(step.wants, Sleep):
                     await _clock.asleep(step.wants.seconds)
+                    extend(step.wants.seconds)
                     step.resume(None)
                     continue
                 try:
@@ -271,7 +289,11 @@ class AsyncSender:
                 except ExecutionApiError as error:
                     step.throw(error)
                 else:
-                    step.resume(answer)
+                    if _answer_is_long.get():
+                        _answer_is_long.set(False)
+                        await _in_thread(step.resume, answer)
+                    else:
+                        step.resume(answer)
             return step.result
 
     async def _once(self, request: Request[T]) -> T:
@@ -302,13 +324,14 @@ class AsyncSender:
         async with self._slots:
             # After the queue, so that everything learnt about the limit meanwhile counts, also during the sleep. The sleep keeps its
             # slot: a request that overtakes it, a final read as well, would only be refused.
-            wait = Call(self.endpoint, request).seconds_to_wait(self._limit)
+            wait = Call(self.endpoint, request).seconds_to_wait(self._limit, seconds_left())
             with self._limit.under_way():
                 while wait:
                     await _clock.asleep(wait)
                     wait = self._limit.refused_for()
                 call, response = await self._in_session(request)
         if len(response.body) > MAX_INLINE_BODY:
+            _answer_is_long.set(True)
             return await asyncio.to_thread(call.parse, response)
         return call.parse(response)
 
@@ -346,17 +369,21 @@ class AsyncSender:
             return credential.cookie
 
     async def _exchange_in_time(self, call: Call[Any]) -> Response:
+        call.hurry(seconds_left())
         # A limit on real sockets, hence in real time; asyncio.wait_for may lose a cancel before Python 3.12.
         with _clock.under_way(), anyio.move_on_after(call.time_limit):
-            while (response := await self._exchange(call)) is None:
-                pass
-            return response
+            while True:
+                with _counted(call):
+                    response = await self._exchange(call)
+                if response is not None:
+                    return response
         raise call.too_slow()
 
     async def _exchange(self, call: Call[Any]) -> Response | None:
         """Send a call; None if it has to be sent again, to the target of a redirect."""
         try:
             status, headers, chunks = await self._carrier.send(call.outgoing())
+            call.status = status
             async with aclosing(chunks):
                 if call.at_own_origin:
                     call.refused_for = self._limit.observe(status, headers)
@@ -366,9 +393,37 @@ class AsyncSender:
                 async for chunk in chunks:
                     if not body.add(chunk):
                         break
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             raise call.error_of(error) from None
-        return Response(status, headers, body.content)
+        whole = Response(status, headers, body.content)
+        call.learn(self._limit, whole)
+        return whole
+
+
+@contextmanager
+def _counted(call: Call[Any]) -> Iterator[None]:
+    """Count a request that is sent in the block, and the pause that its answer asks for."""
+    call.status = None
+    try:
+        yield
+    finally:
+        _metrics.requests(call.endpoint.system, call.status)
+        if call.refused_for:
+            _metrics.rate_limit_pauses(call.endpoint.system, call.refused_for)
+
+
+async def _in_thread(function: Callable[[Any], None], argument: object) -> None:
+    """Call a function in a thread. A cancel waits for its end: a flow that is at work can't be closed."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, argument))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with suppress(asyncio.CancelledError):  # one is raised already
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # seen
+        raise
 
 
 def prepare_carrier(verify: bool | str) -> Callable[[], Carrier]:
@@ -379,7 +434,8 @@ def prepare_carrier(verify: bool | str) -> Callable[[], Carrier]:
     :returns: makes the carrier, on the event loop.
     """
     context = tls_context(verify)
-    if not {"http", "https", "all"} & set(getproxies()):  # httpx alone knows which address needs which proxy
+    check_proxies()  # before anybody holds the carrier
+    if not has_proxies():  # httpx alone knows which address needs which proxy
         with suppress(ImportError):
             from airflow_provider.execution.http.carrier_aiohttp import AiohttpCarrier
 

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator
 from airflow.triggers.base import StartTriggerArgs
 
+from airflow_provider import _compat
 from airflow_provider.execution.in_triggerer.serialization import NotPortable, pack
 
 
@@ -32,6 +33,8 @@ def start_trigger_args(sensor: BaseSensorOperator, trigger_timeout: timedelta) -
 
 def why_in_worker(sensor: BaseSensorOperator, map_index: int | None) -> str | None:
     """Why a sensor starts in a worker; None if it could start in the triggerer, for example in a test of the DAG."""
+    if not _compat.starts_in_triggerer():
+        return "Airflow starts tasks in the triggerer from version 3.3 on"
     if map_index is not None and map_index >= 0:
         return "a mapped task can't start in the triggerer"
     try:

@@ -88,9 +88,11 @@ def unpack(packed: Portable, ti: Any) -> PortableSensor:
     sensor.render_template_fields(context)
     for name, (task_id, key) in packed["pulled"].items():  # after rendering: XComs of other tasks are not templates
         value = context["ti"].xcom_pull(task_id, key=key, default=_UNSET)
-        if value is _UNSET and key != "return_value":
+        if value is _UNSET:
             raise NotPortable(f"task {task_id!r} has not pushed an XCom {key!r}")
-        setattr(sensor, name, None if value is _UNSET else value)
+        if value is None or isinstance(value, float) or (isinstance(value, str) and not value.strip()):
+            raise NotPortable(f"{name} is {value!r} in an XCom, which a worker refuses or reads")
+        setattr(sensor, name, value)
     full.clear()
     ti.task = None
     return cast("PortableSensor", sensor)

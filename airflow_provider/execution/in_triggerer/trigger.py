@@ -11,9 +11,12 @@ from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEven
 
 from airflow_provider import _clock
 from airflow_provider.errors import ExecutionApiError
+from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, can_read_results
+from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY
 from airflow_provider.execution.in_triggerer.serialization import NotPortable, Portable, unpack
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import utc
+from airflow_provider.execution.results.view import view_of
 from airflow_provider.execution.waiting.trigger import ExecutionTrigger, set_xcoms
 from airflow_provider.execution.waiting.wait import WaitState
 
@@ -42,19 +45,33 @@ class StartedExecutionTrigger(BaseTrigger):
     :param sensor, arguments, pulled: the sensor, see :class:`~airflow_provider.execution.in_triggerer.serialization.Portable`.
     :param ends_here: False if the task always ends in a worker, for example because it has callbacks.
     :param limit: seconds after which Airflow ends the trigger. With Airflow's deadline it gives the time of the deferral.
+    :param format: see :mod:`~airflow_provider.execution.attempt.stored`.
+    :param later: what a later version has stored besides: kept for that version.
     """
 
-    def __init__(self, *, sensor: str, arguments: dict[str, Any], pulled: dict[str, list[str]], ends_here: bool, limit: float) -> None:
+    def __init__(
+        self,
+        *,
+        sensor: str,
+        arguments: dict[str, Any],
+        pulled: dict[str, list[str]],
+        ends_here: bool,
+        limit: float,
+        format: int = FORMAT,
+        **later: Any,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.packed: Portable = {"sensor": sensor, "arguments": arguments, "pulled": pulled}
         self.ends_here = ends_here
         self.limit = limit
+        self.format = format
+        self.later = later
         self.timeout_after: datetime | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, as Airflow stores them."""
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {**self.packed, "ends_here": self.ends_here, "limit": self.limit}
+        return path, {**self.packed, "ends_here": self.ends_here, "limit": self.limit, FORMAT_KEY: self.format, **self.later}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Start the wait, wait, and end the task, or leave that to a worker."""
@@ -73,6 +90,8 @@ class StartedExecutionTrigger(BaseTrigger):
 
     async def _begin(self) -> _Wait:
         ti: Any = self.task_instance
+        if self.format > FORMAT:
+            raise NotPortable("a later version of this package has stored it")
         if ti.try_number > 1:
             raise NotPortable("only a worker can read the notes of earlier attempts, and tell a retry from a clear")
         sensor = await asyncio.to_thread(self._make, ti)
@@ -104,7 +123,7 @@ class StartedExecutionTrigger(BaseTrigger):
                     snapshot, end, goes_on = await sender.run(completion.final_read(payload["ref"], payload["url"], payload["end"]))
             except ExecutionApiError as error:
                 return TriggerEvent({**for_worker, "error": error.to_event()})  # type: ignore[no-untyped-call]
-            outcome = completion.judge(completion.hook.title, end, snapshot, None)
+            outcome = await asyncio.to_thread(completion.judge, completion.hook.title, end, snapshot, None)
             if not goes_on and outcome.error is None:
                 try:
                     return await self._finish(wait, snapshot, outcome)
@@ -123,6 +142,9 @@ class StartedExecutionTrigger(BaseTrigger):
         if wait.shown != (snapshot.ref, snapshot.url):
             xcoms = {"ref": snapshot.ref, "url": snapshot.url, wait.link_key: snapshot.url}
         xcoms |= ending.xcoms
+        if not can_read_results() or not wait.sensor.do_xcom_push:
+            hook = wait.sensor.completion.hook
+            xcoms[VIEW_KEY] = view_of(hook.conn_type, hook.conn_id, snapshot, hook.secrets)
         event: TriggerEvent = TaskSuccessEvent()
         if outcome.skip:
             self.log.info("Skipping task.", reason=outcome.message)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import ClassVar, NamedTuple
 
+from airflow_provider._metrics import CancelReason, cancels
 from airflow_provider.errors import ConfigurationError, ExecutionApiError
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Pages
@@ -98,6 +99,15 @@ class ExecutionAdapter(ABC):
 
         :raises ConfigurationError: if the system can't cancel.
         """
+
+    def cancel_because(self, reason: CancelReason, ref: str) -> Flow[None]:
+        """See :meth:`cancel`. Counts it."""
+        try:
+            yield from self.cancel(ref)
+        except ExecutionApiError:
+            cancels(self.name, reason, "failed")
+            raise
+        cancels(self.name, reason, "asked")
 
     @abstractmethod
     def resume(self, ref: str) -> Flow[Snapshot]:

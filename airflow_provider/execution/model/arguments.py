@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from enum import Enum
+from typing import Any
+from uuid import UUID
 
 from airflow_provider.errors import ConfigurationError
+
+MAX_JSON_DEPTH = 100
+"""Maximum number of dicts and lists within each other: far more than anybody writes, fewer than JSON parsers take."""
+MAX_INTEGER_BITS = 8_192
+"""Maximum size of an integer: Python refuses to write much longer ones as text."""
 
 
 def seconds(value: timedelta | float, name: str) -> float:
@@ -43,14 +52,94 @@ def moment(value: datetime | str | None, name: str) -> datetime | None:
     """
     if value is None or value == "":
         return None
-    from airflow.sdk import timezone
-
     from airflow_provider.execution.model.result import utc
 
+    if isinstance(value, datetime):
+        return utc(value)
+    from airflow.sdk import timezone
+
     try:
-        parsed = value if isinstance(value, datetime) else timezone.parse(value, timezone="UTC", strict=True)
-        if not isinstance(parsed, datetime) or not (parsed is value or str(value)[:4].isdecimal()):
+        parsed = timezone.parse(value, timezone="UTC", strict=True)
+        if not isinstance(parsed, datetime) or not str(value)[:4].isdecimal():
             raise ValueError  # a duration, an interval or a time of day
     except (TypeError, ValueError):
         raise ConfigurationError(f"{name} must be a moment such as 2026-11-18T12:38:16Z, not {value!r}.") from None
     return utc(parsed)
+
+
+def plain_text(value: object, name: str) -> None:
+    """
+    Check a text argument of something that renders no templates.
+
+    :param name: of the argument, for the message.
+    :raises ValueError: if it is a template, an empty text, or of another type than text, a whole number or None.
+    """
+    if value is None or type(value) is int:
+        return
+    problem = None
+    if not isinstance(value, str):
+        problem = f"must be text, not {type(value).__name__}: a number, such as 1.10, does not keep how it was written"
+    elif not value.strip():
+        problem = "is an empty text: give it a value, or leave it out"
+    elif "{{" in value or "{%" in value:
+        problem = f"is {value[:200]!r}: no template is rendered here, since there is no DAG run yet"
+    elif not is_unicode(value):
+        problem = "contains half a surrogate pair, which can't be sent"
+    if problem:
+        raise ValueError(f"{name} {problem}")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be sent: half a surrogate pair can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def plain_json(value: object, name: str) -> Any:
+    """
+    A value as plain JSON. A datetime or date becomes ISO 8601 text, a UUID its text, a tuple a list; an enum member counts as its value.
+
+    :param name: of the argument, for the message.
+    :raises ConfigurationError: for anything else that JSON has no form for. It names the place.
+    """
+    return _plain_json(value, name, 0)
+
+
+def _plain_json(value: object, path: str, depth: int) -> Any:
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (Mapping, list, tuple)):
+        if depth >= MAX_JSON_DEPTH:
+            raise ConfigurationError(f"{path[:200]} is nested deeper than {MAX_JSON_DEPTH} levels, or contains itself.")
+        if not isinstance(value, Mapping):
+            return [_plain_json(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        for key in value:
+            if not isinstance(key, str) or not is_unicode(key):
+                raise ConfigurationError(f"{path} has the key {key!r} ({type(key).__name__}): keys must be texts that can be sent as JSON.")
+        return {str.__str__(key): _plain_json(item, f"{path}[{key!r}]", depth + 1) for key, item in value.items()}
+    return _plain_scalar(value, path)
+
+
+def _plain_scalar(value: object, path: str) -> Any:
+    if isinstance(value, str):
+        if not is_unicode(value):
+            raise ConfigurationError(f"{path} contains half a surrogate pair, which can't be sent. Remove or replace it.")
+        return str.__str__(value)
+    if isinstance(value, int):
+        if value.bit_length() > MAX_INTEGER_BITS:
+            raise ConfigurationError(f"{path} is an integer of {value.bit_length()} bits, which is too long to be sent.")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ConfigurationError(f"{path} is {value!r}: JSON has no such number.")
+        return float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise ConfigurationError(f"{path} is of type {type(value).__name__}, which JSON has no form for. Turn it into text or plain values.")

@@ -28,6 +28,10 @@ class StepResult(TypedDict):
     """Who approved or cancelled the step, and when, as far as the API says."""
     outputs: dict[str, Any]
     """The outputs of this step alone."""
+    tolerated: bool
+    """Whether its failure does not fail the execution."""
+    run: int
+    """Which run of the same step it is, from 1: a retry, or one more value of a loop."""
 
 
 class ExecutionResult(TypedDict):
@@ -49,6 +53,8 @@ class ExecutionResult(TypedDict):
     """Who started, approved or cancelled it, as far as the API says."""
     progress: float | None
     """Percent."""
+    waiting_for: str | None
+    """What a person has to do, while the phase is ``WAITING``: the gates, with their texts."""
     steps: list[StepResult]
     """At most 200."""
     outputs: dict[str, Any]
@@ -73,6 +79,8 @@ def iso(moment: datetime | None) -> str | None:
 
 def utc(moment: datetime) -> datetime:
     """The same moment in UTC. A time without a zone counts as UTC, and so does one that UTC can't represent."""
+    if type(moment) is not datetime:  # in arithmetic, those of pendulum with this time zone lose it
+        moment = datetime.combine(moment.date(), moment.time(), moment.tzinfo)
     try:
         return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
     except OverflowError:

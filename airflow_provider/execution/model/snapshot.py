@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,8 +30,16 @@ def see(url: str | None) -> str:
 
 
 def web_link(url: str | None) -> str | None:
-    """The URL if it is a plain http(s) URL, else None: the remote side wrote it, and Airflow's web interface makes it a link."""
-    return url if url and re.fullmatch(r"https?://[^\s<>\"'\x00-\x1f\x7f]+", url, re.IGNORECASE) else None
+    """
+    The URL if it is a plain http(s) URL, else None: the remote side wrote it, and Airflow's web interface makes it a link.
+
+    One with a user is none: it looks like a link to another host, and may hold a password.
+    """
+    return (
+        url
+        if url and re.fullmatch(r"https?://[^\s<>\"'\\\x00-\x1f\x7f@/?#]+(?:[/?#][^\s<>\"'\x00-\x1f\x7f]*)?", url, re.IGNORECASE)
+        else None
+    )
 
 
 @dataclass
@@ -60,6 +69,17 @@ class Step:
         self.url = web_link(self.url)
 
 
+def runs_of(steps: Iterable[Step]) -> list[int]:
+    """For each step, which run of its definition it is, from 1: a retry, or one more value of a loop."""
+    counts: Counter[str] = Counter()
+    numbers = []
+    for step in steps:
+        if step.definition is not None:
+            counts[step.definition] += 1
+        numbers.append(counts[step.definition] if step.definition is not None else 1)
+    return numbers
+
+
 @dataclass
 class Snapshot:
     """
@@ -69,9 +89,11 @@ class Snapshot:
     :param run: identifies a run of it, where an execution keeps its ref when it runs again.
     :param progress: percent.
     :param waiting_for: what a person has to do, if the phase is WAITING.
+    :param gates: ids of what waits for a person, as far as the API tells them; those of the steps, if the system has gates as steps.
     :param settled: False if the status says that it has ended while parts of it still change.
     :param partial: what failed in an execution that succeeded, or None.
     :param outputs, outputs_omitted, log_tail: only in the detailed snapshot of the final read.
+    :param log_problem: why the tail of the log could not be read, or None.
     :param hidden: texts that must not be shown, besides secret outputs: secrets that the task itself passed.
     """
 
@@ -88,15 +110,31 @@ class Snapshot:
     steps: list[Step] = field(default_factory=list)
     system_fields: dict[str, Any] = field(default_factory=dict)
     waiting_for: str | None = None
+    gates: list[str] = field(default_factory=list)
     settled: bool = True
     partial: str | None = None
     outputs: dict[str, Output] = field(default_factory=dict)
     outputs_omitted: dict[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
+    log_problem: str | None = None
     hidden: list[str] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.url = web_link(self.url)
+
+    def waits_at(self, gate: str) -> bool:
+        """
+        Whether a gate still waits. An answer that names none, while the execution waits, may have left it out.
+
+        :param gate: one of :attr:`gates`; empty if only the status of the execution showed it.
+        """
+        return gate in self.gates or (self.phase is Phase.WAITING and not (gate and self.gates))
+
+    def opened_by(self, gate: str | None) -> str | None:
+        """Who opened a gate that is a step, as far as the system tells."""
+        step = next((step for step in self.steps if step.id == gate), None)
+        who = ((step.actor if step else None) or {}).get("approved_by")
+        return None if who is None else str(who)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import Any
 from airflow_provider import _token_shapes
 from airflow_provider._text import uncoloured
 from airflow_provider.execution.model.snapshot import LogLine
-from airflow_provider.execution.results.redaction import SECRET_VALUE, clean, cleaned, parts_of, without_keys
+from airflow_provider.execution.results.known_secrets import parts_of
+from airflow_provider.execution.results.redaction import ADDRESS, SECRET_VALUE, clean, cleaned, without_keys
 
 _TOKEN = f"{string.ascii_letters}{string.digits}_-".encode() + bytes(range(0x80, 0x100))
 _CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n"))
@@ -39,6 +40,8 @@ _SHAPES = (
 )
 _SIGNS = re.compile("|".join([*(part for _, _, part in _token_shapes.HIDDEN if part), "p::", "P::"]).encode())
 """Every secret with a known shape, and every group mark, contains one of these. None begins like a hash: most long words are hashes."""
+_ADDRESS = re.compile(ADDRESS.replace("(?=@)", "@").encode())
+"""An address with a password, or what looks like one."""
 _UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])")
 """Control characters and direction marks beyond ASCII, in UTF-8."""
 _PIECE_BYTES = 128 * 1024
@@ -85,7 +88,7 @@ class LogFile:
         if not in_key and block.isascii() and not self._is_suspect(block):
             return block
         if b"\r" in block:
-            block = re.sub(rb"\r+\n", b"\n", block)
+            block = re.sub(rb"(?<!\r)\r+\n", b"\n", block)
         ascii_only = block.isascii()
         if not ascii_only:
             block = block.decode(errors="replace").encode()
@@ -117,8 +120,8 @@ class LogFile:
         yield from _lines_with(b"\0", folded, text)
         for secret in self._hidden:
             yield from _lines_with(secret.encode(errors="replace"), text, text)
-        if not ascii_only:
-            for match in _UNUSUAL.finditer(text):
+        for pattern in (_ADDRESS,) if ascii_only else (_ADDRESS, _UNUSUAL):
+            for match in pattern.finditer(text):
                 yield _line_at(match.start(), text)
 
 
@@ -134,6 +137,7 @@ def _scanner(hidden: Sequence[str]) -> Callable[[bytes], bool]:
         rb"[\x00-\x08\x0b-\x1f\x7f]",
         b"[pP]::",
         _UNUSUAL.pattern,
+        _ADDRESS.pattern,
         *("".join(f"\\x{byte:02x}" for byte in text).encode() for text in texts),
     ]
     scanned = [(pattern, once) for pattern in patterns]

@@ -19,8 +19,10 @@ from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import Snapshot, Step, see
 from airflow_provider.execution.results.redaction import clean, secrets_in
 
-End = Literal["ended", "timeout", "waiting", "waiting_timeout", "vanished", "unreachable"]
-"""Why a wait is over."""
+End = Literal["ended", "timeout", "waiting", "opened", "waiting_timeout", "vanished", "unreachable"]
+"""Why a wait is over. ``opened``: the gate that it was for no longer waits."""
+NEVER_SEEN = "answers 404, and was never seen here: check each part of the ref, and that the connection may see it."
+"""The problem of a wait whose ref was wrong from the beginning."""
 
 
 class Choices(TypedDict):
@@ -69,11 +71,12 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     """
     execution = f"{title} execution {snapshot.ref}"
     url = snapshot.url
-    status = clean(snapshot.status)
+    status = clean(snapshot.status, secrets_in(snapshot))
     phase = snapshot.phase
     if end == "vanished":
         why = problem or "deleted, or hidden from this connection."
-        return Outcome(f"{execution} has answered 404 for a while: {why}", ExecutionVanished, url=url)
+        text = f"{execution} {why}" if problem == NEVER_SEEN else f"{execution} has answered 404 for a while: {why}"
+        return Outcome(text, ExecutionVanished, url=url)
     if end == "unreachable":
         return Outcome(
             f"{execution}: the API could not be reached for too long, so its outcome is unknown. It was left alone; "
@@ -102,6 +105,27 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     return Outcome(f"{execution} was still {status} when the task's timeout passed.", ExecutionDeadlineExceeded, url=url)
 
 
+def failure_lines(title: str, snapshot: Snapshot, outcome: Outcome) -> list[str]:
+    """
+    Why the task fails, in short lines for its log: the error's single line is above a traceback, and cut at the edge of a window.
+
+    :returns: for an execution that ended: its end, the failing step, the reason, the last log lines, the link. Otherwise text and link.
+    """
+    link = [f"See {outcome.url}"] if outcome.url else []
+    if not snapshot.phase.ended or snapshot.phase in (Phase.SUCCEEDED, Phase.SKIPPED):
+        return [outcome.text, *link]
+    hide, step = secrets_in(snapshot), failing_step(snapshot)
+    lines = [f"{title} execution {snapshot.ref} ended {clean(snapshot.status)}.{_by_whom(snapshot)}"]
+    if step:
+        lines.append(f"Failing step: {clean(step.name)}" + (f" ({clean(step.type)})" if step.type else "") + f", {clean(step.status)}")
+    reasons = dict.fromkeys(text for text in (step and step.error, snapshot.error) if text)
+    lines += [f"Reason: {clean(reason, hide)}" for reason in reasons]
+    lines += [f"Last log lines: {clean(line, hide)}" for line in snapshot.log_tail[-1:]]
+    if len(snapshot.log_tail) > 1:
+        lines[-1:] = ["Last log lines:", *(f"  {clean(line, hide)}" for line in snapshot.log_tail[-5:])]
+    return lines + link
+
+
 def failing_step(snapshot: Snapshot) -> Step | None:
     """The step that made the execution fail: the first failed one that was not tolerated, else the first failed one. None: no step."""
     failed = [step for step in snapshot.steps if step.phase in (Phase.FAILED, Phase.TIMED_OUT)]
@@ -114,7 +138,7 @@ def _cause(snapshot: Snapshot) -> str:
     if step := failing_step(snapshot):
         kind = f" ({clean(step.type)})" if step.type else ""
         why = f": {clean(step.error, hide)}" if step.error else ""
-        parts.append(f" Step {clean(step.name)!r}{kind} ended {clean(step.status)}{why}.")
+        parts.append(f" Step {clean(step.name)!r}{kind} ended {clean(step.status, hide)}{why}.")
     if snapshot.error and not (step and step.error == snapshot.error):
         parts.append(f" Reason: {clean(snapshot.error, hide)}.")
     if snapshot.log_tail:

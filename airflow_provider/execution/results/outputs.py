@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError, OutputMissing
 from airflow_provider.execution.model.snapshot import Output, Snapshot, see
+from airflow_provider.execution.results.known_secrets import contains, hidden, parts_of
 from airflow_provider.execution.results.redaction import clean, looks_secret, secret_texts
 
 if TYPE_CHECKING:
@@ -18,8 +20,13 @@ MAX_OUTPUT_BYTES = 48 * 1024
 """Maximum size of one output in XCom, as JSON."""
 MAX_OUTPUTS_BYTES = 256 * 1024
 """Maximum size of all outputs of a result together, as JSON, with the outputs of the steps."""
-RESERVED_XCOM_KEYS = frozenset({"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "ended_by"})
+RESERVED_XCOM_KEYS = frozenset(
+    {"return_value", "url", "ref", "execution", "skipmixin_key", "execution_progress", "execution_view", "ended_by"}
+)
 """XCom keys that this package or Airflow uses."""
+MAX_NAME = 130
+"""Maximum bytes of a name from elsewhere in a file name; file systems allow 255 in all."""
+_PLAIN_NAME = re.compile(r"[a-z0-9_=+@-](?:[a-z0-9_.=+@-]*[a-z0-9_=+@-])?")
 _KEY = re.compile(r"(?!\.+$)[\w .=+@:-]{1,250}")
 
 
@@ -48,12 +55,20 @@ class OutputPolicy:
     :param reveal: names of secret outputs that may go into XCom.
     :param folder: folder for large values, or None.
     :param total: maximum size of all outputs together, in bytes of JSON.
+    :param hidden: known secrets, such as those that the task passed.
     """
 
-    def __init__(self, reveal: Collection[str], folder: ObjectStoragePath | None, total: int = MAX_OUTPUTS_BYTES) -> None:
+    def __init__(
+        self,
+        reveal: Collection[str],
+        folder: ObjectStoragePath | None,
+        total: int = MAX_OUTPUTS_BYTES,
+        hidden: Iterable[str] = (),
+    ) -> None:
         self.reveal = {reveal} if isinstance(reveal, str) else set(reveal)
         self.folder = folder
         self.omitted: dict[str, str] = {}
+        self._hidden = parts_of(hidden)
         self._total = self._left = total
         self._files: set[str] = set()
 
@@ -63,19 +78,23 @@ class OutputPolicy:
 
         :param place: name of the step that the outputs belong to; empty for those of the whole execution.
         """
-        return {name: value for name, output in outputs.items() for value in self._selected(name, output, place)}
+        return {hidden(name, self._hidden): value for name, output in outputs.items() for value in self._selected(name, output, place)}
 
     def _selected(self, name: str, output: Output, place: str) -> list[Any]:
-        shown = f"{place}.{name}" if place else name
+        shown = hidden(f"{place}.{name}" if place else name, self._hidden)
         secret = output.secret or looks_secret(name, output.value)
-        if name not in self.reveal and (secret or next(secret_texts(output.value), None) is not None):
+        holds_secret = secret or next(secret_texts(output.value), None) is not None or contains(output.value, self._hidden)
+        if name not in self.reveal and holds_secret:
             kind = "secret" if secret else "contains a secret"
             self.omitted[shown] = f"{kind}: list it in reveal_outputs to push it in plain text"
             return []
         try:
             size = len(json.dumps(output.value, allow_nan=False).encode())
         except (TypeError, ValueError):
-            self.omitted[shown] = "not JSON"
+            self.omitted[shown] = "not JSON, such as NaN or Infinity"
+            return []
+        except RecursionError:
+            self.omitted[shown] = "nested too deep"
             return []
         if size > MAX_OUTPUT_BYTES:
             if self.folder is None:
@@ -107,8 +126,15 @@ class OutputPolicy:
 
 
 def safe_name(text: str) -> str:
-    """A safe file name made of a name from elsewhere."""
-    return re.sub(r"[^\w.=+@-]", "_", text).strip(".")[:150] or "_"
+    """
+    A safe file name made of a name from elsewhere. Different names never share one, also where upper and lower case are the same.
+
+    A short name of lower-case letters, digits and some signs stays as it is. Any other gets a checksum, its other signs are replaced.
+    """
+    if len(text) <= MAX_NAME and _PLAIN_NAME.fullmatch(text):
+        return text
+    readable = re.sub(r"[^\w.=+@-]", "_", text).strip(".").encode(errors="replace")[:MAX_NAME].decode(errors="ignore")
+    return f"{readable}~{sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def storage_folder(base: str, context: Context) -> ObjectStoragePath:
@@ -131,7 +157,9 @@ def to_push(declared: Collection[str], outputs: Mapping[str, Any], snapshot: Sna
     """
     names = [name for name in declared if name != "*"]
     if missing := [name for name in names if name not in outputs]:
-        reasons = "; ".join(f"{clean(name)}: {omitted.get(name, 'not produced')}" for name in missing)
+        # What could not be read may hold it: that is not "not produced".
+        unread = next((f"not known, {clean(place)} could not be read: {why}" for place, why in snapshot.outputs_omitted.items()), None)
+        reasons = "; ".join(f"{clean(name)}: {omitted.get(name) or unread or 'not produced'}" for name in missing)
         available = ", ".join(clean(name) for name in list(outputs)[:20]) or "none"
         raise OutputMissing(
             f"Execution {snapshot.ref} ended {snapshot.status} without outputs that push_outputs requires: {reasons}. "

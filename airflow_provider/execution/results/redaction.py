@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -12,10 +13,8 @@ from airflow_provider import _token_shapes
 from airflow_provider._text import on_one_line, uncoloured, ungrouped
 from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
+from airflow_provider.execution.results.known_secrets import HIDDEN, parts_of
 
-HIDDEN = "***"
-MIN_SECRET_CHARACTERS = 5
-"""Minimum length of a secret to hide: hiding shorter texts would garble the log, and give them away."""
 MIN_GROUP_LINES = 4
 """Minimum number of lines to fold into a group: a few lines are easier to read without one."""
 MAX_LINE_CHARACTERS = 2_000
@@ -31,13 +30,16 @@ _SECRET_NAME = re.compile(
 SECRET_VALUE = re.compile("|".join(pattern for _, pattern, _ in _token_shapes.HIDDEN), re.DOTALL | re.ASCII)
 """Matches the shapes of secrets."""
 
-_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END )")
+ADDRESS = r"(://[^\s/:@\"'<>]*:)([^\s/\"'<>]+)(?=@)"
+"""A password in an address, up to the last ``@`` before the path. No part of it matches at two places, so it takes linear time."""
+_ADDRESS = re.compile(ADDRESS)
+_NO_PASSWORD = re.compile(r"[*x.]+|\$.*|%.*|\{.*\}|\[.*\]|\d{1,5}[?#].*", re.IGNORECASE)
+"""What stands for a password: asterisks, a variable, a placeholder. And a port before a query."""
+
+_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _KEY_ENDS = "-----END "
-_KEY_LINE = re.compile(
-    # with the prefix of a logger; the last line may be short, but as base64 its length is a multiple of 4
-    r"(?:^|[\s\]:|>])(?:[A-Za-z0-9+/]{12,}={0,2}|[A-Za-z0-9+/]+==?|(?:[A-Za-z0-9+/]{4}){1,2})\s*$"
-    r"|^\s*[A-Za-z0-9+/]*\s*$|(?:Proc-Type|DEK-Info):"
-)
+_KEY_HEADERS = ("Proc-Type:", "DEK-Info:")
+_BASE64 = f"{string.ascii_letters}{string.digits}+/"
 _MAX_KEY_LINES = 400
 """Maximum number of lines of a private key."""
 
@@ -45,7 +47,16 @@ _MAX_KEY_LINES = 400
 def looks_secret(name: str, value: object) -> bool:
     """Whether an output is secret by its name or shape. Both are closed lists: entropy is not considered."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
-    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and bool(SECRET_VALUE.search(value)))
+    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and (bool(SECRET_VALUE.search(value)) or bool(_passwords(value))))
+
+
+def _passwords(text: str) -> list[str]:
+    """The passwords in addresses, such as that of a database."""
+    return [match[2] for match in _ADDRESS.finditer(text) if not _NO_PASSWORD.fullmatch(match[2])]
+
+
+def _without_passwords(line: str) -> str:
+    return _ADDRESS.sub(lambda match: match[0] if _NO_PASSWORD.fullmatch(match[2]) else match[1] + HIDDEN, line)
 
 
 def secret_shapes(text: str) -> list[str]:
@@ -63,6 +74,7 @@ def secret_texts(value: Any) -> Iterator[str]:
             yield from secret_texts(item)
     elif isinstance(value, str) and looks_secret("", value):
         yield value
+        yield from _passwords(value)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -84,14 +96,10 @@ def secrets_in(snapshot: Snapshot) -> list[str]:
 
 
 def output_secrets(name: str, output: Output) -> Iterator[str]:
-    """The secret texts of an output: all texts if the output is secret as a whole, else the secret ones within it."""
-    return _texts(output.value) if output.secret else secret_texts({name: output.value})
-
-
-def parts_of(secrets: Iterable[str]) -> list[str]:
-    """The texts to hide for these secrets, longest first: each one unchanged, on one line, and line by line, as logs show it."""
-    texts = {part.strip() for secret in secrets for part in (secret, on_one_line(secret), *secret.splitlines())}
-    return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
+    """The secret texts of an output: all texts if the output is secret as a whole, and the secret ones within it."""
+    if output.secret:
+        yield from _texts(output.value)
+    yield from secret_texts({name: output.value})
 
 
 def clean(text: object, secrets: Iterable[str] = (), limit: int | None = MAX_LINE_CHARACTERS) -> str:
@@ -111,14 +119,14 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
     """
     Clean a line of any length that has no escape sequences.
 
-    :param hidden: see :func:`parts_of`.
+    :param hidden: see :func:`~airflow_provider.execution.results.known_secrets.parts_of`.
     """
     for secret in hidden:
         line = line.replace(secret, HIDDEN)
     line = on_one_line(line)
     for secret in hidden:
         line = line.replace(secret, HIDDEN)
-    return ungrouped(SECRET_VALUE.sub(HIDDEN, line))
+    return ungrouped(_without_passwords(SECRET_VALUE.sub(HIDDEN, line)))
 
 
 def within_key(line: LogLine, inside: dict[str, int]) -> bool:
@@ -128,14 +136,33 @@ def within_key(line: LogLine, inside: dict[str, int]) -> bool:
     :param inside: step to the number of lines of its key so far; updated here. JSON.
     """
     text, so_far = uncoloured(line.text[:MAX_SCANNED_CHARACTERS]), inside.pop(line.step, 0)
-    if _KEY_BEGINS.search(text):
+    if _begins_key(text):
         inside[line.step] = 1
         return False  # the rest of this line has a known shape
-    if not so_far or so_far > _MAX_KEY_LINES or not (_KEY_ENDS in text or _KEY_LINE.search(text)):
+    if not so_far or so_far > _MAX_KEY_LINES or not (_KEY_ENDS in text or _may_be_of_key(text)):
         return False
     if _KEY_ENDS not in text:
         inside[line.step] = so_far + 1
     return True
+
+
+def _begins_key(text: str) -> bool:
+    """Whether a private key begins on this line, and does not end on it."""
+    ends = [match.end() for match in _KEY_BEGINS.finditer(text)]
+    return bool(ends) and _KEY_ENDS not in text[ends[-1] :]
+
+
+def _may_be_of_key(text: str) -> bool:
+    """Whether a line looks like one of a private key, perhaps with the prefix of a logger. By hand: a pattern would backtrack."""
+    line = text.strip()
+    padded = line.rstrip("=")
+    before, padding = padded.rstrip(_BASE64), len(line) - len(padded)
+    characters = len(padded) - len(before)
+    if any(header in line for header in _KEY_HEADERS) or (not before and not padding):
+        return True
+    # The last line may be short, but as base64 its length is a multiple of 4
+    whole = characters >= 12 or (characters and padding) or (characters in (4, 8) and not padding)
+    return bool(whole) and padding <= 2 and (not before or before[-1].isspace() or before[-1] in "]:|>")
 
 
 def without_keys(lines: Iterable[LogLine], inside: dict[str, int]) -> list[LogLine]:
@@ -145,7 +172,7 @@ def without_keys(lines: Iterable[LogLine], inside: dict[str, int]) -> list[LogLi
 
 def tail_without_keys(tail: Sequence[str]) -> list[str]:
     """The same for the tail of a log, which may begin in the middle of a key."""
-    marks = [(number, bool(_KEY_BEGINS.search(text))) for number, text in enumerate(tail) if "PRIVATE KEY-----" in text]
+    marks = [(number, _begins_key(text[:MAX_SCANNED_CHARACTERS])) for number, text in enumerate(tail) if "PRIVATE KEY-----" in text]
     cut = marks[0][0] if marks and not marks[0][1] and "-----BEGIN" not in tail[marks[0][0]] else 0
     return [HIDDEN] * cut + [line.text for line in without_keys([LogLine("", text) for text in tail[cut:]], {})]
 
@@ -160,13 +187,13 @@ def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[st
     """
     hide = tuple(secrets)
     for step, group in groupby(lines, key=lambda line: line.step):
-        name = clean(step)
+        name = clean(step, hide)
         together = list(group)
         fold = len(together) >= MIN_GROUP_LINES
         if fold:
             log.info("::group::%s log%s", title, f": {name}" if name else "")
         for line in together:
-            fields = {"remote_step": name, "remote_time": iso(line.time), "remote_level": line.level and clean(line.level)}
+            fields = {"remote_step": name, "remote_time": iso(line.time), "remote_level": line.level and clean(line.level, hide)}
             log.info("%s", clean(line.text, hide), **{key: value for key, value in fields.items() if value})
         if fold:
             log.info("::endgroup::")

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider import _clock
-from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted
+from airflow_provider.errors import ExecutionApiError, ExecutionInterrupted, NotFound
 from airflow_provider.execution.attempt.termination import (
     ASK_SECONDS,
     KILL_SECONDS,
+    LOOKS,
     MARK_SECONDS,
     Verdict,
     ask,
@@ -19,21 +20,26 @@ from airflow_provider.execution.attempt.termination import (
 from airflow_provider.execution.model.snapshot import see
 
 if TYPE_CHECKING:
-    from airflow_provider.execution.attempt.note import Note
     from airflow_provider.execution.http.hook import ExecutionHook
     from airflow_provider.execution.http.senders import Sender
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.tasks.attempt import Attempt
 
-    Find = Callable[[], Flow[tuple[list[Snapshot], bool]]]
-
 
 class Unanswered(NamedTuple):
-    """A request that may have started an execution, and the flow that finds out."""
+    """
+    A request that may have started an execution.
 
-    find: Find
-    note: Note
+    :param find: finds the execution; and whether finding none proves that none was started.
+    :param find_certain: finds only what is the task's own beyond doubt, so that it may be cancelled.
+    :param how_to_find: for a message: what a person can check.
+    """
+
+    find: Callable[[], Flow[tuple[list[Snapshot], bool]]]
+    find_certain: Callable[[], Flow[list[Snapshot]]]
+    how_to_find: str
 
 
 class CancelOnKill:
@@ -140,17 +146,31 @@ class CancelOnKill:
                 if ref is None:
                     return  # not started yet; while its start is in progress, this is called again after the answer
                 self._open = False  # it is asked for once
-                sender.run(adapter.cancel(ref))
+                _cancel(sender, adapter, ref)
         except ExecutionApiError as error:
             log.error("Execution %s could not be cancelled: %s Cancel it yourself.%s", attempt.ref, error, see(attempt.url))
         else:
-            log.warning("Execution %s was cancelled, because %s.", ref, reason or verdict.value)
+            log.warning("Execution %s was asked to cancel, because %s.", ref, reason or verdict.value)
 
     def _unanswered_ref(self, sender: Sender) -> str | None:
-        """If the task ends during the start request, or while it is looked up: the execution that was started, if any."""
-        if self.unanswered is None:
+        """If the task ends during the start request, or while it is looked up: the execution that was started, if it is surely ours."""
+        if (search := self.unanswered) is None:
             return None
-        find, note = self.unanswered
-        executions, _ = sender.run(find())
-        # A retry with a new id is recognised by circumstances only: enough to wait for it, not to cancel it.
-        return executions[0].ref if executions and note.resumes in (None, executions[0].ref) else None
+        for pause in LOOKS:
+            _clock.sleep(pause)
+            if executions := sender.run(search.find_certain()):
+                return executions[0].ref
+        text = "The task ended before its start request was answered, and no execution of it was found. One may have been started. %s"
+        self._log.warning(text, search.how_to_find)
+        return None
+
+
+def _cancel(sender: Sender, adapter: ExecutionAdapter, ref: str) -> None:
+    """Cancel an execution. One whose start was just accepted may not be there yet."""
+    for pause in LOOKS:
+        _clock.sleep(pause)
+        try:
+            return sender.run(adapter.cancel_because("killed", ref))
+        except NotFound as error:
+            missing = error
+    raise missing

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
-
-from airflow.sdk import conf
-from airflow.sdk.exceptions import AirflowSkipException
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from airflow_provider import _clock
+from airflow_provider._compat import AirflowSkipException, conf
 from airflow_provider.errors import ExecutionError, from_event
+from airflow_provider.execution.attempt.page_xcom import can_read_results
+from airflow_provider.execution.attempt.stored import check_format
 from airflow_provider.execution.attempt.termination import TaskKey
 from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.tasks.attempt import Attempt
+from airflow_provider.execution.tasks.rendering import Kind, RenderedArguments
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import ClassVar
 
     from airflow.sdk import Context
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from airflow_provider.execution.model.result import ExecutionResult
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End, Outcome
-    from airflow_provider.execution.waiting.completion import Completion
+    from airflow_provider.execution.waiting.completion import Completion, FinalRead
     from airflow_provider.execution.waiting.search import Search
+    from airflow_provider.execution.waiting.trigger import ExecutionTrigger
     from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
 OnSkipped = Literal["skip", "fail", "succeed"]
@@ -42,7 +45,7 @@ DEFERRAL_HEARTBEATS = 1.2
 message can count as the end of the resumed task, which then fails without having run."""
 
 
-class ExecutionTask(Generic[HookT]):
+class ExecutionTask(RenderedArguments, Generic[HookT]):
     """
     Mixin of :class:`~airflow_provider.execution.tasks.operator.ExecutionOperator` and
     :class:`~airflow_provider.execution.tasks.sensor.ExecutionSensor`.
@@ -52,10 +55,12 @@ class ExecutionTask(Generic[HookT]):
 
     if TYPE_CHECKING:
         log: Any
+        do_xcom_push: bool
 
         def defer(self, **kwargs: Any) -> Any:
             """See Airflow's ``BaseOperator``."""
 
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"push_outputs": "texts", "reveal_outputs": "texts"}
     link_key: ClassVar[str]
     """XCom key of the system's link."""
 
@@ -111,6 +116,16 @@ class ExecutionTask(Generic[HookT]):
         """The execution's page, once this attempt knows it."""
         return None if self._attempt is None else self._attempt.url
 
+    def get_openlineage_facets_on_start(self) -> Any:
+        """For Airflow's OpenLineage provider. There is no execution before the task runs; a resumed task does not know it here either."""
+        return self.get_openlineage_facets_on_complete(None)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """For Airflow's OpenLineage provider, also after a failure: run facets with system, ref, page and phase of the execution."""
+        from airflow_provider.execution.tasks.lineage import lineage_of
+
+        return lineage_of(self._attempt, self.hook.conn_type)
+
     @cached_property
     def _epoch(self) -> float:
         return _clock.epoch()
@@ -129,6 +144,7 @@ class ExecutionTask(Generic[HookT]):
         if self._attempt is None or self._attempt.key != TaskKey.of(context["ti"]):
             self._attempt = Attempt(context, self.link_key)
         self._attempt.context = context
+        self.hook.hide(self._secrets())
         return self._attempt
 
     def _completion(self) -> Completion:
@@ -149,6 +165,13 @@ class ExecutionTask(Generic[HookT]):
             log_path=self.log_path,
         )
 
+    def _read_finally(self, ref: str, url: str | None, end: End) -> FinalRead:
+        """Read the execution in full; after a timeout only for a few seconds."""
+        from airflow_provider.execution.waiting.wait import MIN_POLL_LIMIT_SECONDS
+
+        late = end in ("timeout", "waiting_timeout")
+        return self.hook.run_flow(self._completion().final_read(ref, url, end), MIN_POLL_LIMIT_SECONDS if late else None)
+
     def _finish(self, attempt: Attempt, snapshot: Snapshot, outcome: Outcome) -> ExecutionResult:
         """
         End the task as ``outcome`` says.
@@ -160,6 +183,8 @@ class ExecutionTask(Generic[HookT]):
         completion = self._completion()
         ending = completion.finish(snapshot, outcome, attempt.context)
         attempt.push(ending)
+        if not can_read_results() or not self.do_xcom_push:  # otherwise the interface shows the result
+            attempt.note_view(self.hook, snapshot, at_once=True)
         if ending.error is not None:
             raise ending.error
         if outcome.skip:
@@ -167,13 +192,33 @@ class ExecutionTask(Generic[HookT]):
         completion.log_success(snapshot, outcome)
         return ending.result
 
-    def _defer(self, attempt: Attempt, ref: str | None, state: WaitState, *, cancel_on_kill: bool, search: Search | None = None) -> Any:
+    def _defer(
+        self,
+        attempt: Attempt,
+        ref: str | None,
+        state: WaitState,
+        *,
+        cancel_on_kill: bool,
+        search: Search | None = None,
+        trigger_class: type[ExecutionTrigger] | None = None,
+        method_name: str = "execute_complete",
+        kwargs: dict[str, Any] | None = None,
+        **other_policy: Any,
+    ) -> Any:
+        """
+        Wait in the triggerer.
+
+        :param trigger_class: by default :class:`~airflow_provider.execution.waiting.trigger.ExecutionTrigger`.
+        :param method_name: the method that gets the trigger's event; ``kwargs``: its further arguments.
+        :param other_policy: where the wait differs from :meth:`_wait_policy`.
+        """
+        from airflow_provider.execution.waiting.sealed import seal
         from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 
-        hook, policy = self.hook, self._wait_policy()
+        hook, policy = self.hook, cast("WaitPolicy", {**self._wait_policy(), **other_policy})
         if not policy["waiting_counts"] and (limit := getattr(self, "execution_timeout", None)):
             policy["deadline"] = self._now() + limit.total_seconds()
-        trigger: ExecutionTrigger = ExecutionTrigger(
+        trigger = (trigger_class or ExecutionTrigger)(
             hook=f"{type(hook).__module__}:{type(hook).__qualname__}",
             hook_arguments=hook.arguments(),
             view=self._view(),
@@ -185,12 +230,14 @@ class ExecutionTask(Generic[HookT]):
             state={**state.dump(), "saved_at": self._now()},
             not_before=self._now() + DEFERRAL_HEARTBEATS * conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0),
             cancel_on_kill=cancel_on_kill,
+            sealed=seal(list(self._secrets()), hook.conn_id, hook.credential),
         )
         left = policy["timeout"] - (self._now() - state.since)
         waiting = 0.0 if policy["waiting_counts"] else policy["waiting_timeout"] or 7 * 24 * 3600.0
         return self.defer(
             trigger=trigger,
-            method_name="execute_complete",
+            method_name=method_name,
+            kwargs=kwargs,
             timeout=timedelta(seconds=max(left, 0.0) + waiting) + DEFERRAL_MARGIN,
         )
 
@@ -203,14 +250,19 @@ class ExecutionTask(Generic[HookT]):
         """
         from typing import get_args
 
+        from airflow_provider.execution.results.known_secrets import hidden_in, parts_of
         from airflow_provider.execution.results.outcome import End
         from airflow_provider.execution.waiting.wait import WaitState
 
+        parts = parts_of(self.hook.secrets)  # the triggerer may not have known all of them
         if not isinstance(event, dict) or not isinstance(event.get("ref"), str):
             raise ExecutionError(f"The trigger sent an unexpected event ({type(event).__name__}): the outcome is unknown. Retry the task.")
-        attempt.ref, attempt.url = event["ref"], event.get("url") or attempt.url
+        check_format(event, "The event of the trigger", event["ref"] or None)
+        attempt.ref, attempt.url = event["ref"], hidden_in(event.get("url"), parts) or attempt.url
         if isinstance(event.get("error"), dict):
-            raise from_event(event["error"])
+            raise from_event(hidden_in(event["error"], parts))
         if event.get("end") not in get_args(End):
             raise ExecutionError(f"The trigger sent an unknown end of the wait for {event['ref']}. Retry the task.", ref=event["ref"])
-        return event["ref"], event["end"], WaitState.load(event.get("state"))
+        state = WaitState.load(event.get("state"))
+        state.problem = hidden_in(state.problem, parts)
+        return event["ref"], event["end"], state

@@ -100,7 +100,7 @@ class ExecutionCancelOperator(ExecutionActOperator[HookT, Snapshot]):
         if plan.phase.ended:
             self.log.info("Execution %s had ended %s before it was cancelled.", plan.ref, plan.status)
         elif plan.phase is not Phase.STOPPING:
-            yield from adapter.cancel(plan.ref)
+            yield from adapter.cancel_because("requested", plan.ref)
         return (yield from adapter.read(plan.ref))
 
     def _find(self, hook: HookT, plan: Snapshot, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
@@ -198,10 +198,13 @@ class ExecutionGetOperator(ExecutionTask[HookT], BaseOperator):
         """
         from airflow_provider.execution.results.redaction import tail_without_keys
 
+        self._check_arguments()
         self._completion().check(context)
         attempt = self._begin_attempt(context)
         with self.hook as hook:
             snapshot = hook.run_flow(hook.adapter(**self._view()).details(self._execution()))
             snapshot.log_tail = tail_without_keys(snapshot.log_tail)
+            self._completion().hide_in(snapshot)
+            attempt.snapshot = snapshot
             attempt.announce(snapshot.ref, snapshot.url)
             return self._finish(attempt, snapshot, Outcome(f"{hook.title} execution {snapshot.ref} is {snapshot.status}."))

@@ -7,13 +7,17 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowRuntimeError
 
+from airflow_provider._compat import AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout, conf
 from airflow_provider.errors import ExecutionApiError
-from airflow_provider.execution.attempt.note import Note, load_note, save_note
+from airflow_provider.execution.attempt.note import NOTE_KEY, Note, forget_task_state, load_note, save_note
 from airflow_provider.execution.model.arguments import one_of, seconds
 from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import Sleep
+from airflow_provider.execution.results.redaction import clean
+from airflow_provider.execution.tasks.attempt import ends_task
 from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill
 from airflow_provider.execution.tasks.execution_task import HookT, OnPartial, OnSkipped, OnWaiting
 from airflow_provider.execution.tasks.start_once import PlanT, StartOnce, StartsExecution
@@ -24,12 +28,17 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from typing_extensions import Unpack
 
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
+    from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.model.result import ExecutionResult
     from airflow_provider.execution.model.snapshot import Snapshot
     from airflow_provider.execution.results.outcome import End, Outcome
     from airflow_provider.execution.tasks.attempt import Attempt
     from airflow_provider.execution.tasks.signatures import AirflowArguments
     from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
+
+CANCEL_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between the reads of an execution that was asked to cancel, before its task ends."""
 
 
 class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
@@ -129,6 +138,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             result right after the start.
         :raises ExecutionError: if the execution, or the wait for it, fails.
         """
+        self._check_arguments()
         self._completion().check(context)
         with self._attempting(context) as (attempt, kill):
             note, snapshot = self._starting(self, attempt, kill).attach()
@@ -191,7 +201,8 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             kill.end()
             kill.pause(0)
         if not self.wait_for_completion:
-            self._conclude_note(attempt.context)
+            attempt.snapshot = snapshot
+            self._conclude_note(attempt.context, snapshot)
             return self._completion().unfinished(snapshot.ref, snapshot.url, snapshot)
         state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
@@ -204,20 +215,22 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
 
         if end is None and self.deferrable:
             self._defer(attempt, ref, state, cancel_on_kill=self.cancel_on_kill)
-        wait = Wait(self.hook.adapter(), ref, self._wait_policy(), state, self.log, epoch=self._epoch)
+        wait = Wait(self.hook.adapter(), ref, self._wait_policy(), state, self.log, epoch=self._epoch, hidden=self.hook.secrets)
         while end is None:
             waiting_since = state.waiting_since
-            end = self.hook.run_flow(wait.poll())
+            end = self.hook.run_flow(wait.poll(), wait.poll_limit)
             attempt.snapshot = wait.snapshot
             if state.waiting_since != waiting_since:
                 self._note_waiting(attempt.context, state)
             if end is None:
+                if wait.snapshot is not None:
+                    attempt.note_view(self.hook, wait.snapshot)
                 kill.pause(wait.gap())
         return self._conclude(attempt, kill, ref, state, end)
 
     def _conclude(self, attempt: Attempt, kill: CancelOnKill, ref: str, state: WaitState, end: End) -> ExecutionResult:
         """From the end of the wait to the end of the task."""
-        snapshot, end, goes_on = self.hook.run_flow(self._completion().final_read(ref, attempt.url, end))
+        snapshot, end, goes_on = self._read_finally(ref, attempt.url, end)
         attempt.snapshot = snapshot
         if goes_on:
             return self._wait(attempt, kill, ref, state, None)  # type: ignore[no-any-return]
@@ -228,9 +241,13 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         try:
             result = self._finish(attempt, snapshot, outcome)
         except AirflowSkipException:
-            self._conclude_note(attempt.context)
+            self._conclude_note(attempt.context, snapshot)
             raise
-        self._conclude_note(attempt.context)
+        except Exception as error:
+            if snapshot.phase.ended and ends_task(attempt.context, error):
+                forget_task_state(attempt.context, NOTE_KEY)
+            raise
+        self._conclude_note(attempt.context, snapshot)
         return result
 
     def _give_up(self, ref: str, outcome: Outcome) -> Outcome:
@@ -242,10 +259,16 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             return outcome.adding(f"It continues: {self.hook.title} can't cancel executions.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)
         try:
-            self.hook.run_flow(adapter.cancel(ref))
+            self.hook.run_flow(adapter.cancel_because("timeout", ref))
         except ExecutionApiError as error:
             return outcome.adding(f"It could not be cancelled, and may continue: {error}")
-        return outcome.adding("It was cancelled.")
+        with suppress(ExecutionApiError):
+            snapshot = self.hook.run_flow(seen_stopping(adapter, ref))
+            if snapshot.phase is Phase.CANCELLED:
+                return outcome.adding("It was cancelled.")
+            if snapshot.phase.ended:
+                return outcome.adding(f"It was asked to cancel, but ended {clean(snapshot.status)}.")
+        return outcome.adding("It was asked to cancel; that it has stopped was not seen yet.")
 
     def _note_waiting(self, context: Context, state: WaitState) -> None:
         """Note for later attempts how much of the time was spent waiting for a person."""
@@ -255,9 +278,23 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             with suppress(AirflowRuntimeError):
                 save_note(context, note)
 
-    def _conclude_note(self, context: Context) -> None:
+    def _conclude_note(self, context: Context, snapshot: Snapshot) -> None:
+        """The task is over. If the execution is not, the note stays: a clear of the task cancels it."""
+        if snapshot.phase.ended and forget_task_state(context, NOTE_KEY):
+            return
         note = load_note(context)
         if note is not None and not note.done:
             note.done = True
             with suppress(AirflowRuntimeError):
                 save_note(context, note)
+
+
+def seen_stopping(adapter: ExecutionAdapter, ref: str) -> Flow[Snapshot]:
+    """Read an execution that was asked to cancel until it has ended, for a few seconds: not every system cancels at once."""
+    snapshot = yield from adapter.just_changed(ref)
+    for pause in CANCEL_PAUSES:
+        if snapshot.phase.ended or snapshot.phase is Phase.UNKNOWN:
+            break
+        yield Sleep(pause)
+        snapshot = yield from adapter.just_changed(ref)
+    return snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import moment, one_of
@@ -13,8 +13,11 @@ from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from airflow_provider.execution.tasks.target import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Unpack
 
+    from airflow_provider.execution.tasks.rendering import Kind
     from airflow_provider.execution.tasks.signatures import SensorArguments
     from airflow_provider.execution.waiting.search import Match, Search
 
@@ -35,6 +38,7 @@ class ExecutionSearchSensor(ExecutionSensor[HookT]):
     """
 
     template_fields: Sequence[str] = ("started_after", "started_before", "finished_after", *ExecutionSensor.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"started_after": "moment", "started_before": "moment", "finished_after": "moment"}
 
     def __init__(
         self,

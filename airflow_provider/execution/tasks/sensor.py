@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
-from airflow.sdk.exceptions import (
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider import _compat
+from airflow_provider._compat import (
     AirflowException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
@@ -16,8 +18,8 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
     TaskDeferralError,
     TaskDeferralTimeout,
+    conf,
 )
-
 from airflow_provider.errors import (
     ConfigurationError,
     ConnectionMissing,
@@ -28,9 +30,22 @@ from airflow_provider.errors import (
     Unauthorized,
 )
 from airflow_provider.execution.attempt import termination
-from airflow_provider.execution.attempt.note import PROGRESS_KEY, cleared_since, load_note, next_note, save_note
+from airflow_provider.execution.attempt.note import (
+    NOTE_KEY,
+    PROGRESS_KEY,
+    WAIT_KEY,
+    cleared_since,
+    forget_task_state,
+    load_note,
+    next_note,
+    save_note,
+    task_state,
+)
+from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, delete_for_page
+from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY
 from airflow_provider.execution.model.arguments import seconds
 from airflow_provider.execution.model.snapshot import see
+from airflow_provider.execution.tasks.attempt import ends_task
 from airflow_provider.execution.tasks.execution_task import DEFERRAL_MARGIN, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
 
 if TYPE_CHECKING:
@@ -46,9 +61,6 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.target import Target
     from airflow_provider.execution.waiting.wait import WaitPolicy, WaitState
 
-WAIT_KEY = "wait"
-"""Key in the task state store of the state of a wait between pokes."""
-
 _NEVER_SOFT = (Unauthorized, Forbidden, ConfigurationError, ConnectionMissing, ExecutionInterrupted)
 _NO_END = (AirflowSkipException, AirflowRescheduleException)
 
@@ -61,7 +73,7 @@ class _StartTriggerArgs:
     """
 
     def __get__(self, sensor: ExecutionSensor[Any] | None, owner: type[ExecutionSensor[Any]]) -> StartTriggerArgs | None:
-        if sensor is None or not sensor.start_from_trigger:
+        if sensor is None or not sensor.start_from_trigger or not _compat.starts_in_triggerer():
             return None
         from airflow_provider.execution.in_triggerer.eligibility import start_trigger_args
 
@@ -146,6 +158,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             "vanish_grace": self.vanish_grace,
             "start_grace": None,
             "log_lines": 0,
+            "never_seen_is_gone": True,
         }
 
     def execute(self, context: Context) -> Any:
@@ -159,10 +172,11 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
             if reason := why_in_worker(self, context["ti"].map_index):
                 self.log.info("This wait starts in a worker: %s.", reason)
-        with self._own_soft_fail(context):
+        with self._forgetting(context), self._own_soft_fail(context):
             return self._start(context)
 
     def _start(self, context: Context) -> Any:
+        self._check_arguments()
         self._completion().check(context)
         if not self.deferrable:
             try:
@@ -196,7 +210,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral. ``soft_fail`` works as in the other modes; a trigger that stopped is no reason to skip."""
-        with self._own_soft_fail(context):
+        with self._forgetting(context), self._own_soft_fail(context):
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
             except AirflowSensorTimeout as error:
@@ -232,6 +246,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         """
         from airflow_provider.execution.in_triggerer.portable_sensor import TriggererWait
 
+        self._check_arguments()
         completion, target = self._completion(), self._target(self.hook)
         completion.check(context)
         return TriggererWait(completion, target.ref, target.search, self.link_key, self._wait_policy(), self.do_xcom_push)
@@ -242,7 +257,9 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         ti, declared = context["ti"], self._completion().declared
         place = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
-        keys = {"ref", "url", self.link_key, "execution", "return_value", PROGRESS_KEY, termination.ENDED_BY_KEY, *declared} - {"*"}
+        for key in (self.link_key, VIEW_KEY):
+            delete_for_page(termination.TaskKey.of(ti), key)
+        keys = {"ref", "url", "execution", "return_value", PROGRESS_KEY, termination.ENDED_BY_KEY, *declared} - {"*"}
         before = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
         if "*" in declared and isinstance(before, dict) and isinstance(before.get("outputs"), dict):
             keys |= before["outputs"].keys()
@@ -277,7 +294,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         attempt, target = self._begin_attempt(context), self._target(self.hook)
         before = load_note(context)
-        kept = context["task_state_store"].get(WAIT_KEY) if before is not None else None
+        kept = task_state(context).get(WAIT_KEY) if before is not None else None
         same = isinstance(kept, dict) and kept.get("target") == target.key(self._view())
         if before is not None and isinstance(kept, dict) and same and not cleared_since(before, context):
             state = WaitState.load(kept)
@@ -298,11 +315,11 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
     def _keep(self, attempt: Attempt, target: Target, state: WaitState) -> None:
         """Store the state for the next poke or attempt."""
         context = attempt.context
-        kept = {**state.dump(), "target": target.key(self._view()), "try_number": context["ti"].try_number}
+        kept = {FORMAT_KEY: FORMAT, **state.dump(), "target": target.key(self._view()), "try_number": context["ti"].try_number}
         if target.search is not None:
             kept["search"] = dict(target.search)
             self._not_found = target.not_found(state.passed, self.timeout)
-        context["task_state_store"].set(WAIT_KEY, kept)
+        task_state(context).set(WAIT_KEY, kept)
 
     def _announce(self, attempt: Attempt, ref: str, url: str | None) -> None:
         """Push ref and link, and note them for later pokes and attempts."""
@@ -318,9 +335,9 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
         before = state.dump()
         adapter = self.hook.adapter(**self._view())
-        wait = Wait(adapter, target.ref, self._wait_policy(), state, self.log, target.search, self._epoch)
+        wait = Wait(adapter, target.ref, self._wait_policy(), state, self.log, target.search, self._epoch, self.hook.secrets)
         try:
-            end = self.hook.run_flow(wait.poll())
+            end = self.hook.run_flow(wait.poll(), wait.poll_limit)
         finally:
             attempt.ref = wait.ref
             if state.found != before["found"]:
@@ -331,6 +348,8 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
             result = self._conclude(attempt, target, wait.ref, state, end)
         elif wait.snapshot is not None:
             self._announce(attempt, wait.snapshot.ref, wait.snapshot.url)
+            if not self.deferrable:  # else the trigger does so
+                attempt.note_view(self.hook, wait.snapshot)
         if state.dump() != before:
             self._keep(attempt, target, state)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
@@ -340,7 +359,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         title = self.hook.title
         if not ref:
             raise self._never_found(title, target, state, end)
-        snapshot, end, goes_on = self.hook.run_flow(self._completion().final_read(ref, attempt.url, end))
+        snapshot, end, goes_on = self._read_finally(ref, attempt.url, end)
         attempt.snapshot = snapshot
         if goes_on:
             return None
@@ -369,6 +388,19 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         if (self._attempt is None or self._attempt.ref is None) and self._not_found:
             return self._not_found
         return f"The sensor's timeout of {self.timeout:g} s has passed, and the execution has not ended.{see(self.execution_url)}"
+
+    @contextmanager
+    def _forgetting(self, context: Context) -> Iterator[None]:
+        """Forget the state of the wait once the task is over."""
+        try:
+            yield
+        except AirflowRescheduleException:
+            raise
+        except AirflowException as error:
+            if ends_task(context, error):
+                forget_task_state(context, NOTE_KEY, WAIT_KEY)
+            raise
+        forget_task_state(context, NOTE_KEY, WAIT_KEY)
 
     @contextmanager
     def _own_soft_fail(self, context: Context) -> Iterator[None]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from airflow_provider import _clock
+from airflow_provider import _clock, _metrics
 from airflow_provider.errors import (
     ExecutionApiError,
     NotFound,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from airflow_provider.execution.model.request import Flow
     from airflow_provider.execution.tasks.attempt import Attempt
-    from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill, Find
+    from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill
 
 PlanT = TypeVar("PlanT")
 
@@ -88,6 +88,15 @@ class StartsExecution(ExecutionTask[HookT], Generic[HookT, PlanT]):
         :returns: the executions, and whether finding none proves that none was started.
         """
         raise NotImplementedError
+
+    def _find_certain(self, hook: HookT, plan: PlanT, marker: str, since: float) -> Flow[list[Snapshot]]:
+        """
+        Search for executions that are this task's own beyond doubt: only such a one is cancelled.
+
+        By default those of :meth:`_find`. To be overridden by a system whose :meth:`_find` may also go by circumstances.
+        """
+        executions, _ = yield from self._find(hook, plan, marker, since)
+        return executions
 
     def _mark(self, plan: PlanT, marker: str) -> str:
         """How :meth:`_find` recognises the execution: a marker that travels with the request, or, if none can, the previous state."""
@@ -153,16 +162,13 @@ class StartOnce(Generic[HookT, PlanT]):
         plan = self.hook.run_flow(task._plan(self.hook))
         note.marker = task._mark(plan, note.marker)
 
-        def find() -> Flow[tuple[list[Snapshot], bool]]:
-            return task._find(self.hook, plan, note.marker, note.started_at)
-
-        return self._send(note, lambda: task._start(self.hook, plan, note.marker), find, task.started_word)
+        return self._send(note, lambda: task._start(self.hook, plan, note.marker), self._search(plan, note), task.started_word)
 
     def resume(self, previous: Note | None, snapshot: Snapshot, *, cleared: bool = False) -> tuple[Note, Snapshot]:
         """Run a failed execution again by the system's own retry. Its id may change."""
         note = self._next_note(previous, cleared=cleared)
         note.resumes, note.marker = snapshot.ref, self.hook.run_flow(self.hook.adapter().before_resume(snapshot))
-        return self._send(note, lambda: self.task._again(self.hook, snapshot), self._find_resumed(note), "runs again")
+        return self._send(note, lambda: self.task._again(self.hook, snapshot), self._search_resumed(note), "runs again")
 
     def _next_note(self, previous: Note | None, *, cleared: bool) -> Note:
         return next_note(self.attempt.context, previous, cleared=cleared, now=self.task._now())
@@ -174,7 +180,7 @@ class StartOnce(Generic[HookT, PlanT]):
             )
             return
         self.log.warning("The task was cleared: cancelling execution %s of an earlier attempt, which still runs.", ref)
-        self.hook.run_flow(self.hook.adapter().cancel(ref))
+        self.hook.run_flow(self.hook.adapter().cancel_because("cleared", ref))
 
     def _earlier_execution(self, note: Note, *, cleared: bool) -> Snapshot | None:
         """
@@ -187,9 +193,9 @@ class StartOnce(Generic[HookT, PlanT]):
         adapter = self.hook.adapter()
         if note.ref is None:
             self.log.info("An earlier attempt may have sent its request. Checking whether it took effect (%s).", note.marker)
-            find = self._find_resumed(note) if note.resumes else self._find_started(note)
-            self.kill.unanswered = Unanswered(find, note)
-            snapshot = self._look_up(find, note, "the task stopped between its request and the note about it")
+            search = self._search_resumed(note) if note.resumes else self._search(self.hook.run_flow(self.task._plan(self.hook)), note)
+            self.kill.unanswered = search
+            snapshot = self._look_up(search, note, "the task stopped between its request and the note about it")
             self.attempt.ref, self.kill.unanswered = (snapshot.ref if snapshot else None), None
             return snapshot if snapshot or not note.resumes else self.hook.run_flow(adapter.read(note.resumes))
         until = _clock.monotonic() + self.task.stopping_grace
@@ -208,21 +214,28 @@ class StartOnce(Generic[HookT, PlanT]):
                 return snapshot
             self.kill.pause(min(2.0, self.task.poll_interval))
 
-    def _find_started(self, note: Note) -> Find:
-        plan = self.hook.run_flow(self.task._plan(self.hook))
-        return lambda: self.task._find(self.hook, plan, note.marker, note.started_at)
+    def _search(self, plan: PlanT, note: Note) -> Unanswered:
+        task, where = self.task, (self.hook, plan, note.marker, note.started_at)
+        return Unanswered(lambda: task._find(*where), lambda: task._find_certain(*where), task._how_to_find(note))
 
-    def _find_resumed(self, note: Note) -> Find:
-        return lambda: self.hook.adapter().resumed(note.resumes or "", note.marker, note.started_at)
+    def _search_resumed(self, note: Note) -> Unanswered:
+        def find() -> Flow[tuple[list[Snapshot], bool]]:
+            return self.hook.adapter().resumed(note.resumes or "", note.marker, note.started_at)
 
-    def _send(self, note: Note, request: Callable[[], Flow[Snapshot]], find: Find, word: str) -> tuple[Note, Snapshot]:
+        def find_certain() -> Flow[list[Snapshot]]:
+            """A retry with a new id is recognised by circumstances only."""
+            return [snapshot for snapshot in (yield from find())[0] if snapshot.ref == note.resumes]
+
+        return Unanswered(find, find_certain, self.task._how_to_find(note))
+
+    def _send(self, note: Note, request: Callable[[], Flow[Snapshot]], search: Unanswered, word: str) -> tuple[Note, Snapshot]:
         """Send the one request that must not take effect twice, with the intent noted before and the ref after."""
         context, attempt = self.attempt.context, self.attempt
         for number in (1, 2):
             self.kill.pause(0)  # not at all, if the worker was told to stop
             self.hook.get_conn().wait_for_rate_limit()  # so that no time passes between the note and the request
             save_note(context, note)  # the intent; refused if a newer attempt has taken over
-            attempt.ref, attempt.url, self.kill.unanswered = None, None, Unanswered(find, note)
+            attempt.ref, attempt.url, self.kill.unanswered = None, None, search
             try:
                 snapshot: Snapshot | None = self.hook.run_flow(request())
             except ExecutionApiError as error:
@@ -230,7 +243,7 @@ class StartOnce(Generic[HookT, PlanT]):
                     self._nothing_started(note)
                     raise
                 self.log.warning("%s Checking whether it took effect nevertheless.", error)
-                snapshot = self._look_up(find, note, str(error))
+                snapshot = self._look_up(search, note, str(error))
                 if snapshot is None and number == 2:
                     self._nothing_started(note)
                     raise
@@ -238,6 +251,8 @@ class StartOnce(Generic[HookT, PlanT]):
                 break
             self.log.info("It did not. Sending it once more.")
         assert snapshot is not None
+        if self.task.owns_execution:  # others cancel one, or open a gate
+            _metrics.starts(self.hook.conn_type)
         note.ref, note.url = snapshot.ref, snapshot.url
         attempt.ref, self.kill.unanswered = snapshot.ref, None
         try:
@@ -266,11 +281,11 @@ class StartOnce(Generic[HookT, PlanT]):
             self.log.error("%s: %s can't cancel it. Stop it there yourself.%s", text, self.hook.title, see(snapshot.url))
             return
         try:
-            self.hook.run_flow(adapter.cancel(snapshot.ref))
+            self.hook.run_flow(adapter.cancel_because("superseded", snapshot.ref))
         except ExecutionApiError as error:
             self.log.error("%s, and which could not be cancelled: %s Cancel it yourself.%s", text, error, see(snapshot.url))
         else:
-            self.log.warning("%s; it was cancelled.", text)
+            self.log.warning("%s; it was asked to cancel.", text)
 
     def _nothing_started(self, note: Note) -> None:
         note.refused = True
@@ -278,7 +293,7 @@ class StartOnce(Generic[HookT, PlanT]):
         with suppress(AirflowRuntimeError):
             save_note(self.attempt.context, note)
 
-    def _look_up(self, find: Find, note: Note, why: str) -> Snapshot | None:
+    def _look_up(self, search: Unanswered, note: Note, why: str) -> Snapshot | None:
         """
         Find the execution that a request may have started.
 
@@ -290,18 +305,20 @@ class StartOnce(Generic[HookT, PlanT]):
         for pause in self.task.lookup_pauses:
             self.kill.pause(pause)
             try:
-                executions, certain = self.hook.run_flow(find())
+                executions, certain = self.hook.run_flow(search.find())
             except (TransportError, ServerError, RateLimited, ProtocolError) as error:
                 self.log.warning("%s", error)
                 certain = False
                 continue
             if executions:
+                _metrics.start_lookups(self.hook.conn_type, "found")
                 return executions[0]
+        _metrics.start_lookups(self.hook.conn_type, "none" if certain else "unknown")
         if certain:
             return None
         raise StartUnknown(
             f"{self.hook.title}: it is unknown whether the request took effect ({why}). It was not sent again. "
-            f"{self.task._how_to_find(note)} A retry of the task checks again.",
+            f"{search.how_to_find} A retry of the task checks again.",
             system=self.hook.conn_type,
         )
 

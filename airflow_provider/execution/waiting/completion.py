@@ -17,10 +17,11 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import LogLine, Snapshot
+from airflow_provider.execution.results.known_secrets import hide_in
 from airflow_provider.execution.results.log_file import LogFile
-from airflow_provider.execution.results.outcome import End, Outcome
+from airflow_provider.execution.results.outcome import End, Outcome, failure_lines
 from airflow_provider.execution.results.outputs import OutputPolicy, check_declared, safe_name, storage_folder, to_push
-from airflow_provider.execution.results.redaction import forward, secrets_in, tail_without_keys
+from airflow_provider.execution.results.redaction import MIN_GROUP_LINES, clean, forward, secrets_in, tail_without_keys
 from airflow_provider.execution.results.result_of import make_result
 from airflow_provider.execution.waiting.final_read import final_read
 
@@ -133,8 +134,8 @@ class Completion:
                 if not late:
                     raise ExecutionUnreachable(f"{problem} Retry the task to collect it.", system=adapter.name, ref=ref) from None
                 self.log.warning("%s", problem)
-        snapshot.hidden = list(self.secrets)
         snapshot.log_tail = tail_without_keys(snapshot.log_tail)
+        self.hide_in(snapshot)
         revived = end == "ended" and not snapshot.phase.ended
         approved = end in ("waiting", "waiting_timeout") and not snapshot.phase.ended and snapshot.phase is not Phase.WAITING
         if revived:
@@ -143,16 +144,25 @@ class Completion:
             self.log.info("Execution %s no longer waits for a person. Waiting for its end.", ref)
         return FinalRead(snapshot, end, revived or approved)
 
+    def hide_in(self, snapshot: Snapshot) -> None:
+        """Hide in a snapshot what must not be shown: the credential, what the task passed, and secret outputs."""
+        snapshot.hidden = [*self.secrets, *self.hook.secrets]
+        hide_in(snapshot, secrets_in(snapshot))
+
     def finish(self, snapshot: Snapshot, outcome: Outcome, context: Context) -> Ending:
         """Show the tail of the log, store outputs and log, and decide what the task pushes and raises. It blocks."""
         adapter = self.hook.adapter(**self.view)
         if snapshot.log_tail:
+            if len(snapshot.log_tail) < MIN_GROUP_LINES:  # longer ones are a group, with a title
+                self.log.info("%s, end of the log:", adapter.title)
             forward(self.log, f"{adapter.title}, end of the", [LogLine("", line) for line in snapshot.log_tail], secrets_in(snapshot))
+        if snapshot.log_problem:
+            self.log.warning("The end of the log could not be read: %s", clean(snapshot.log_problem, secrets_in(snapshot)))
         folder = None
         if self.outputs_path:
             with self._surviving("outputs_path"):
                 folder = storage_folder(self.outputs_path, context)
-        policy = OutputPolicy(self.reveal_outputs, folder)
+        policy = OutputPolicy(self.reveal_outputs, folder, hidden=snapshot.hidden)
         ending = Ending(make_result(adapter, self.hook.conn_id, snapshot, policy), outcome)
         if outcome.error is not None:
             ending.error = outcome.error(outcome.message, system=adapter.name, ref=snapshot.ref, url=snapshot.url)
@@ -166,6 +176,9 @@ class Completion:
                 ending.error = missing
         if ending.error is not None or outcome.skip:
             ending.xcoms["execution"] = ending.result
+        if outcome.error is not None:
+            for line in failure_lines(adapter.title, snapshot, outcome):
+                self.log.error("%s", line)
         return ending
 
     def log_success(self, snapshot: Snapshot, outcome: Outcome) -> None:
@@ -175,8 +188,9 @@ class Completion:
     def unfinished(self, ref: str, url: str | None, snapshot: Snapshot | None) -> ExecutionResult:
         """The result as far as known, for a task that ends before the final read. ``snapshot``: what was read last, if anything."""
         snapshot = snapshot or Snapshot(ref, Phase.UNKNOWN, "unknown", url)
-        snapshot.hidden = list(self.secrets)
-        return make_result(self.hook.adapter(**self.view), self.hook.conn_id, snapshot, OutputPolicy((), None))
+        self.hide_in(snapshot)
+        policy = OutputPolicy((), None, hidden=snapshot.hidden)
+        return make_result(self.hook.adapter(**self.view), self.hook.conn_id, snapshot, policy)
 
     @contextmanager
     def _surviving(self, argument: str) -> Iterator[None]:

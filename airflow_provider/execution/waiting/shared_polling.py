@@ -62,7 +62,7 @@ async def polls(sender: AsyncSender, wait: Wait) -> AsyncGenerator[End | None]:
                 requests = requests or SharedSearches.join(sender)
                 end = await requests.run(wait.poll(error), wait, wait.gap() / 2)
             else:
-                end = await sender.run(wait.poll(error))
+                end = await sender.run(wait.poll(error), within=wait.poll_limit)
             yield end
             if end is not None:
                 return

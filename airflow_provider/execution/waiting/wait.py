@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict
 
-from airflow_provider import _clock
+from typing_extensions import NotRequired
+
+from airflow_provider import _clock, _metrics
+from airflow_provider._metrics import NOT_READ, PollResult
 from airflow_provider.errors import (
     ConfigurationError,
     ExecutionApiError,
@@ -18,9 +22,12 @@ from airflow_provider.errors import (
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Memo
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, LastAnswer, Sleep
+from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Cursor, Snapshot, see
-from airflow_provider.execution.results.outcome import End
+from airflow_provider.execution.results.known_secrets import hidden, hide_in, parts_of
+from airflow_provider.execution.results.outcome import NEVER_SEEN, End
 from airflow_provider.execution.results.redaction import clean, forward, without_keys
+from airflow_provider.execution.waiting.log_batches import batches
 from airflow_provider.execution.waiting.search import Search, find
 
 MAX_WAITING_SECONDS = 7 * 24 * 3600.0
@@ -29,8 +36,10 @@ MIN_POLL_SECONDS = 10.0
 """Polling interval in the beginning: an end is detected 5 seconds late, on average."""
 POLL_BACKOFF = 0.1
 """Polling interval as a part of the elapsed time: an end is detected late by 5 % of the execution's duration, on average."""
-LOG_BATCH_LINES = 50
-"""Number of remote log lines to forward before other tasks of the event loop get a turn."""
+MIN_LONGEST_GAP_SECONDS = 60.0
+"""Seconds that may pass between the polls of two processes, even if ``poll_interval`` is shorter."""
+MIN_POLL_LIMIT_SECONDS = 5.0
+"""Seconds that the last poll before the timeout has for its requests, and the read after it."""
 MAX_PASSED_REFS = 50
 """Maximum number of refs of passed-over executions to remember."""
 StatusAndRun = tuple[str, "str | None"]
@@ -56,6 +65,10 @@ class WaitPolicy(TypedDict):
     """How long a started execution may take to appear, in a system that answers the start request before there is one."""
     log_lines: int
     """Maximum number of remote log lines to forward; 0 for none."""
+    gate: NotRequired[str]
+    """The wait is over once this gate no longer waits, see :meth:`~airflow_provider.execution.model.snapshot.Snapshot.waits_at`."""
+    never_seen_is_gone: NotRequired[bool]
+    """Whether a ref that was given, and answers 404 at once, is wrong: a sensor has started nothing that might still have to appear."""
 
 
 @dataclass(slots=True)
@@ -74,6 +87,7 @@ class WaitState:
     :param forwarded: number of remote log lines shown.
     :param keys: step to the number of lines of a private key that its log is in the middle of.
     :param problem: the last error of the API.
+    :param polled_at: when the execution was polled last.
     :param ended_before: whether the execution was seen ended, before somebody revived it.
     :param seen: whether the execution was read at least once.
     :param run: the run that was read last.
@@ -93,6 +107,7 @@ class WaitState:
     forwarded: int = 0
     keys: dict[str, int] = field(default_factory=dict)
     problem: str | None = None
+    polled_at: float | None = None
     ended_before: bool = False
     seen: bool = False
     run: str | None = None
@@ -110,6 +125,24 @@ class WaitState:
         """The state as JSON."""
         return asdict(self)
 
+    def resume(self, now: float, longest_gap: float) -> None:
+        """
+        Go on in another process, whose clock is all that the two share: it may have been set, and nobody may have polled for long.
+
+        A clock that was put back makes no wait longer. Time without polls counts as at most one gap of failing or missing.
+
+        :param now: epoch seconds.
+        :param longest_gap: maximum seconds between two polls.
+        """
+        unwatched = 0.0 if self.polled_at is None else now - self.polled_at
+        if unwatched < 0:
+            self.since, self.said_at = self.since + unwatched, self.said_at + unwatched
+            self.waiting_since = None if self.waiting_since is None else self.waiting_since + unwatched
+        excess = unwatched if unwatched < 0 else max(unwatched - longest_gap, 0.0)
+        self.failing_since = None if self.failing_since is None else self.failing_since + excess
+        self.missing_since = None if self.missing_since is None else self.missing_since + excess
+        self.since = min(self.since, now)
+
 
 class Wait:
     """
@@ -122,17 +155,21 @@ class Wait:
     :param log: the structured logger of the task, in which the wait logs changes.
     :param search: which execution to find.
     :param epoch: see :func:`airflow_provider._clock.epoch`; by default as of now.
+    :param hidden: secrets to hide in what the remote side says.
     """
 
     __slots__ = (
         "_epoch",
+        "_hidden",
         "_last",
         "_last_poll_at",
         "_log",
         "_log_problem_logged",
+        "_poll_result",
         "_previous_poll_at",
         "_retry_in",
         "last_read",
+        "phase",
         "policy",
         "ref",
         "search",
@@ -150,6 +187,7 @@ class Wait:
         log: Any,
         search: Search | None = None,
         epoch: float | None = None,
+        hidden: Sequence[str] = (),
     ) -> None:
         self.system = system
         self.ref = ref or state.found
@@ -158,11 +196,16 @@ class Wait:
         self.state = state
         self.snapshot: Snapshot | None = None
         self.last_read: StatusAndRun | None = None
+        self.phase: str = NOT_READ
+        """Phase that was read last, for statistics."""
+        self._poll_result: PollResult = "failed"
         self._log = log
+        self._hidden = hidden
         self._epoch = _clock.epoch() if epoch is None else epoch
         self._retry_in = 0.0
         self._last: LastAnswer | None = None
         self._previous_poll_at = self._last_poll_at = self._now()
+        state.resume(self._now(), max(policy["poll_interval"], MIN_LONGEST_GAP_SECONDS))
         self._log_problem_logged = False
 
     def _now(self) -> float:
@@ -177,7 +220,24 @@ class Wait:
         :returns: why the wait is over, or None to poll again after :meth:`gap` seconds.
         :raises Unauthorized, Forbidden, ConfigurationError: at once, since waiting does not fix them.
         """
-        self._retry_in = 0.0
+        try:
+            end = yield from self._poll(error)
+        except ExecutionApiError:
+            _metrics.polls(self.system.name, "failed")
+            _metrics.waits(self.system.name, self.phase, "error")
+            raise
+        _metrics.polls(self.system.name, self._poll_result)
+        if end is not None:
+            _metrics.waits(self.system.name, self.phase, end)
+        if end == "ended" and self.snapshot is not None and self.snapshot.finished_at is not None:
+            finished_at = utc(self.snapshot.finished_at).timestamp()
+            if finished_at >= self.state.since:
+                _metrics.detection_delay(self.system.name, self._now() - finished_at)
+        return end
+
+    def _poll(self, error: ExecutionApiError | None) -> Flow[End | None]:
+        self._retry_in, self._poll_result = 0.0, "failed"
+        self.state.polled_at = self._now()
         last_read, self.last_read = self.last_read, None
         last, self._last = self._last_answer(), None
         try:
@@ -186,14 +246,17 @@ class Wait:
             if self.ref is None:
                 yield from self._seek()
             if self.ref is None:
+                self._poll_result = "searching"
                 return self._overdue()
             snapshot = yield from (self.system.read(self.ref) if last is None else self.system.read_again(self.ref, last))
         except NotFound:
+            self._poll_result = "missing"
             return self._missing()
         except RateLimited as error:
+            self._poll_result = "rate_limited"
             # The API answers, so it is not unreachable: only the timeout limits this.
             self._retry_in, self.last_read, self._last = error.retry_after or 0.0, last_read, last
-            self._log.warning("%s Still waiting.", error)
+            self._log.warning("%s Still waiting.", self._shown(error))
             return self._overdue()
         except (Unauthorized, Forbidden, ConfigurationError):
             raise
@@ -201,9 +264,10 @@ class Wait:
             return self._failing(error)
         self._last = last
         if snapshot is None:
-            self.last_read = last_read
+            self._poll_result, self.last_read = "unchanged", last_read
             self._previous_poll_at, self._last_poll_at = self._last_poll_at, self._now()
             return self._overdue()
+        self._poll_result, self.phase = "read", snapshot.phase.value
         self._reached(snapshot)
         if snapshot.phase.ended and self._passes_over(snapshot):
             return self._overdue()
@@ -211,7 +275,7 @@ class Wait:
         if snapshot.phase.ended:
             self.state.ended_before = True
             return "ended"
-        return self._waiting(snapshot) or self._overdue()
+        return self._opened(snapshot) or self._waiting(snapshot) or self._overdue()
 
     def _last_answer(self) -> LastAnswer | None:
         """The answer of the last poll; None where the same answer must be read too: for a search, the log, a gate, or the heartbeat."""
@@ -240,10 +304,24 @@ class Wait:
         if match is not None:
             self.ref = state.found = match.ref
             self._log.info("Found %s. Waiting for it.%s", self.subject, see(match.url))
+            self._warn_of_old(match)
         elif not state.said_at or now - state.said_at >= HEARTBEAT_SECONDS:
-            states = ", ".join(f"{item.ref} {clean(item.status)}" for item in candidates[-5:]) or "none so far"
+            states = ", ".join(f"{item.ref} {clean(item.status, self._hidden)}" for item in candidates[-5:]) or "none so far"
             self._log.info("Searching for a %s, after %.0f s: %s.", self.subject, now - state.since, states)
             state.said_at = now
+
+    def _warn_of_old(self, match: Snapshot) -> None:
+        """Without a bound, a search takes whatever the list has: say so if that had ended before the wait began."""
+        search = self.search
+        if search is None or search["started_after"] is not None or search["finished_after"] is not None or not match.phase.ended:
+            return
+        ended = match.finished_at or match.started_at
+        if ended is not None and utc(ended).timestamp() < self.state.since:
+            self._log.warning(
+                "%s had ended at %s, before this wait began: neither started_after nor finished_after is given, so it counts (match=%r). "
+                "For a new one set started_after, such as '{{ dag_run.run_after }}'.",
+                self.subject, utc(ended).isoformat(timespec="seconds"), search["match"],
+            )  # fmt: skip
 
     def _passes_over(self, snapshot: Snapshot) -> bool:
         """Whether a search for the first success drops this execution, which has ended otherwise."""
@@ -251,11 +329,14 @@ class Wait:
             return False
         self._pass_over(snapshot)
         self.ref = self.state.found = self.snapshot = None
+        self.phase = NOT_READ
         return True
 
     def _pass_over(self, snapshot: Snapshot) -> None:
         if snapshot.ref not in self.state.passed:
-            self._log.info("Passing over %s execution %s, which ended %s.", self.system.title, snapshot.ref, clean(snapshot.status))
+            self._log.info(
+                "Passing over %s execution %s, which ended %s.", self.system.title, snapshot.ref, clean(snapshot.status, self._hidden)
+            )
             self.state.passed = [*self.state.passed, snapshot.ref][-MAX_PASSED_REFS:]
 
     def gap(self) -> float:
@@ -270,7 +351,8 @@ class Wait:
         """Whether a list that shows no change is enough: there is no log to show, and no gate that would end the wait."""
         policy = self.policy
         limit = policy["waiting_timeout"]
-        gates = policy["stop_on_waiting"] or (limit is not None and not (policy["waiting_counts"] and limit >= policy["timeout"]))
+        limited = limit is not None and not (policy["waiting_counts"] and limit >= policy["timeout"])
+        gates = policy["stop_on_waiting"] or "gate" in policy or limited
         return not gates and self.state.forwarded >= policy["log_lines"]
 
     @property
@@ -282,36 +364,49 @@ class Wait:
         deadline = self.policy.get("deadline")
         return left if deadline is None else min(left, deadline - now)
 
+    @property
+    def poll_limit(self) -> float:
+        """Maximum seconds for the requests of one poll: a server that does not answer must not hold the task long after its timeout."""
+        return max(self.left, MIN_POLL_LIMIT_SECONDS)
+
     def _overdue(self) -> End | None:
         return "timeout" if self.left <= 0 else None
+
+    def _shown(self, error: ExecutionApiError) -> str:
+        """An error's message without secrets: it may quote the answer."""
+        return hidden(str(error), parts_of(self._hidden))
 
     def _missing(self) -> End | None:
         state, now = self.state, self._now()
         state.failing_since = None
         to_appear = self.policy.get("start_grace") is not None and not state.seen
         grace = (self.policy.get("start_grace") if to_appear else None) or self.policy["vanish_grace"]
+        never_seen = self.search is None and not state.seen and self.policy.get("never_seen_is_gone", False)
+        if never_seen and not self.system.never_appeared:
+            state.problem = NEVER_SEEN
+            return "vanished"
         if state.missing_since is None:
             state.missing_since = now
             self._log.warning("%s answers 404. Polling it again for a while.", self.subject)
         elif now - state.missing_since >= grace:
-            state.problem = self.system.never_appeared if to_appear else None
+            state.problem = self.system.never_appeared if to_appear else NEVER_SEEN if never_seen else None
             return "vanished"
         return self._overdue()
 
     def _failing(self, error: ExecutionApiError) -> End | None:
         state, now = self.state, self._now()
-        state.problem = str(error)
+        state.problem = self._shown(error)
         if state.failing_since is None:
             state.failing_since = now
-        self._log.warning("%s The execution continues, and so does the wait." if self.ref else "%s Still waiting.", error)
+        self._log.warning("%s The execution continues, and so does the wait." if self.ref else "%s Still waiting.", state.problem)
         if now - state.failing_since >= self.policy["poll_failure_budget"]:
             return "unreachable"
         return self._overdue()
 
     def _reached(self, snapshot: Snapshot) -> None:
         state, now, title = self.state, self._now(), self.system.title
-        self.snapshot = snapshot
         self.last_read = snapshot.status, snapshot.run
+        self.snapshot = hide_in(snapshot, self._hidden)
         self._previous_poll_at, self._last_poll_at = self._last_poll_at, now
         self._answers()
         state.seen = True
@@ -322,8 +417,8 @@ class Wait:
         if state.ended_before and not snapshot.phase.ended:
             state.ended_before = False
             self._log.warning("%s execution %s had ended and runs again: somebody revived it. Waiting for it.", title, self.ref)
-        status = clean(snapshot.status)
-        description = f"{status} {clean(snapshot.waiting_for)}" if snapshot.waiting_for else status
+        status = clean(snapshot.status, self._hidden)
+        description = f"{status} {clean(snapshot.waiting_for, self._hidden)}" if snapshot.waiting_for else status
         if state.status != description:
             if snapshot.phase is Phase.UNKNOWN:
                 self._log.warning(
@@ -332,11 +427,14 @@ class Wait:
             elif snapshot.phase is Phase.WAITING:
                 self._log.warning(
                     "%s execution %s waits for a person (%s): %s.%s",
-                    title, self.ref, status, clean(snapshot.waiting_for or "no details"), see(snapshot.url),
+                    title, self.ref, status, clean(snapshot.waiting_for or "no details", self._hidden), see(snapshot.url),
                 )  # fmt: skip
             else:
                 progress = "" if snapshot.progress is None else f", {snapshot.progress:g} %"
-                self._log.info("%s execution %s is %s (%s%s).", title, self.ref, snapshot.phase, status, progress)
+                failed = snapshot.phase in (Phase.FAILED, Phase.TIMED_OUT)
+                passed_over = self.search is not None and self.search["match"] == "first_succeeded"
+                say = self._log.error if failed and not passed_over else self._log.info
+                say("%s execution %s is %s (%s%s).", title, self.ref, snapshot.phase, status, progress)
             state.status, state.said_at = description, now
         elif now - state.said_at >= HEARTBEAT_SECONDS:
             self._log.info("%s execution %s is still %s after %.0f s.", title, self.ref, status, now - state.since)
@@ -347,6 +445,10 @@ class Wait:
         if state.failing_since is not None or state.missing_since is not None:
             self._log.info("%s answers again.", self.subject)
         state.failing_since = state.missing_since = state.problem = None
+
+    def _opened(self, snapshot: Snapshot) -> End | None:
+        gate = self.policy.get("gate")
+        return "opened" if gate is not None and not snapshot.waits_at(gate) else None
 
     def _waiting(self, snapshot: Snapshot) -> End | None:
         state, now = self.state, self._now()
@@ -373,11 +475,10 @@ class Wait:
         except ExecutionApiError as error:
             if not self._log_problem_logged:
                 self._log_problem_logged = True
-                self._log.warning("The remote log can't be read at the moment: %s", error)
+                self._log.warning("The remote log can't be read at the moment: %s", self._shown(error))
             return
-        lines = without_keys(lines, self.state.keys)
-        for start in range(0, len(lines), LOG_BATCH_LINES):
-            forward(self._log, self.system.title, lines[start : start + LOG_BATCH_LINES])
+        for batch in batches(lines):
+            forward(self._log, self.system.title, without_keys(batch, self.state.keys), self._hidden)
             yield Sleep(0)  # lets other triggers run
         self.state.forwarded += len(lines)
         if self.state.forwarded >= self.policy["log_lines"]:

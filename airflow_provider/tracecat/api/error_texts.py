@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider.execution.http.api_errors import ApiErrors
+from airflow_provider.execution.http.json_text import read_json
 
 HINTS = {
     401: "The service account key is unknown, revoked or disabled, or this installation has no service accounts: a plain one takes a "
     "login and a password instead.",
     403: "Check that the credential is sent at all (a key begins with tc_ws_sk_ or tc_org_sk_), is of this workspace, and has the scope.",
-    500: "Tracecat answers so while Temporal can't be reached, among other things.",
+    500: "Tracecat answers so while Temporal or its blob store can't be reached, among other things.",
 }
 
 
@@ -24,8 +24,8 @@ class TracecatApiErrors(ApiErrors):
     def error_text(self, body: bytes) -> str | None:
         """The message, and the scopes that are missing."""
         try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
+            answer = read_json(body)
+        except ValueError:
             return None
         if not isinstance(answer, dict):
             return None
@@ -36,8 +36,10 @@ class TracecatApiErrors(ApiErrors):
             return f"{error['message']}{scopes}"
         return _text(answer.get("detail")) or (answer["message"] if isinstance(answer.get("message"), str) else None)
 
-    def hint(self, status: int, headers: Mapping[str, str]) -> str | None:
+    def hint(self, status: int, headers: Mapping[str, str], text: str = "") -> str | None:
         """The usual cause of a status."""
+        if status == 404 and text == "Invalid workflow ID":
+            return "The workflow does not exist in this workspace, or was never published: publish it in Tracecat."
         return HINTS.get(status)
 
     def logged_out(self, status: int, body: bytes) -> bool:

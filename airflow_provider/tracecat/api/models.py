@@ -6,21 +6,19 @@ Everything but ids and ``run_id`` may be missing or null, unknown fields are kep
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from airflow_provider.execution.http.fields import Demanded, PageOf, PartStatus
+from airflow_provider.execution.http.reading import read_value
 from airflow_provider.tracecat.api.streaming import read_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
-
-LONG = 1024 * 1024
-"""Size in bytes from which an answer is read in pieces."""
 
 ManyOf = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
 """A list that may be missing or null."""
@@ -47,7 +45,7 @@ class Interaction(Model):
 
     id: str | None = None
     type: str | None = None
-    status: str | None = None
+    status: PartStatus = None
     action_ref: str | None = None
     action_type: str | None = None
     actor: str | None = None
@@ -59,6 +57,10 @@ class Interaction(Model):
     wf_exec_id: str | None = None
 
 
+_EMPTY_WORDS = ("activity task failed", "child workflow execution failed", "workflow execution failed")
+"""Messages of Temporal that say nothing."""
+
+
 class Failure(Model):
     """Why an action, or the workflow, failed."""
 
@@ -67,8 +69,11 @@ class Failure(Model):
 
     @property
     def text(self) -> str | None:
-        """The shortest useful text."""
-        return self.root_cause_message or self.message
+        """The root cause; with the message, if that says something else: of a missing permission it alone names the scope."""
+        root, message = self.root_cause_message, self.message
+        if not root or not message:
+            return root or message
+        return root if root in message or message.casefold() in _EMPTY_WORDS else f"{root} ({message})"
 
 
 class Summary(Model):
@@ -95,17 +100,31 @@ class View(Summary):
     """Base of the views of an execution, whose events may take many megabytes."""
 
     @classmethod
-    def from_body(cls, body: bytes | bytearray) -> Self:
+    def from_body(cls, body: bytes | bytearray, source: str) -> Self:
         """
-        Read an answer; a long one event by event.
+        Read a long answer event by event.
 
+        :param source: where it comes from, for the log.
         :raises ValidationError: if it is not what the contract says.
         """
-        if len(body) > LONG:
-            (event,) = get_args(cls.model_fields["events"].annotation)
-            with suppress(ValueError):  # raised again below, with the message that a short answer gets
-                return cls.model_validate(read_object(body, "events", event.model_validate))
-        return cls.model_validate_json(body)
+        (event,) = get_args(cls.model_fields["events"].annotation)
+        try:
+            answer = read_object(body, "events", lambda item: _event_of(event, item, source))
+        except ValueError:
+            return cls.model_validate_json(body)  # says what is wrong
+        if isinstance(answer.get("events"), list):
+            answer["events"] = [item for item in answer["events"] if item is not None]
+        whole: Self = read_value(cls, answer, source)
+        return whole
+
+
+def _event_of(event: type[T], item: Any, source: str) -> T | None:
+    """An event of an answer; None for one that can't be read."""
+    try:
+        kept: T = read_value(event, item, source)
+    except ValidationError:
+        return None
+    return kept
 
 
 class RowState(Lean):
@@ -116,7 +135,7 @@ class RowState(Lean):
     start_time: datetime | None = None
     close_time: datetime | None = None
     curr_event_type: str | None = None
-    status: str | None = None
+    status: PartStatus = None
     action_name: str | None = None
     action_ref: str | None = None
     action_error: Failure | None = None
@@ -155,8 +174,48 @@ class CompactExecution(View):
         return next((row.action_input for row in self.events if row.action_ref == "__workflow_trigger__"), None)
 
 
+class _Logical(Lean):
+    """Part of an action's input: when the workflow began by its own time, on which ``FN.now()`` counts."""
+
+    time_anchor: datetime | None = None
+    logical_time: datetime | None = None
+
+
+class _Environment(Lean):
+    workflow: _Logical | None = None
+
+
+class _ExecutionContext(Lean):
+    environment: _Environment | None = Field(None, alias="ENV")
+
+
+class ActionContext(Lean):
+    """What is kept of an action's input, or a child workflow's arguments: the context of the execution."""
+
+    exec_context: _ExecutionContext | None = None
+    run_context: _Logical | None = None
+    parent_run_context: _Logical | None = None
+
+    @property
+    def time_anchor(self) -> datetime | None:
+        """The execution's time anchor, to the microsecond."""
+        environment = self.exec_context.environment if self.exec_context else None
+        if environment and environment.workflow and environment.workflow.time_anchor:
+            return environment.workflow.time_anchor
+        context = self.run_context or self.parent_run_context
+        return context.logical_time if context else None
+
+
+def _context_or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The input is free JSON: one of another form has no context."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
 class Group(Lean):
-    """The action behind an event of the history; its input, which grows with the square of the actions, is left out."""
+    """The action behind an event of the history. Of its input, which grows with the square of the actions, only the context is kept."""
 
     event_id: int | None = None
     udf_namespace: str | None = None
@@ -172,6 +231,7 @@ class Group(Lean):
     start_delay: float | None = None
     join_strategy: str | None = None
     related_wf_exec_id: str | None = None
+    action_input: Annotated[ActionContext | None, WrapValidator(_context_or_none)] = None
 
 
 class Event(Lean):
@@ -184,7 +244,7 @@ class Event(Lean):
     event_group: Group | None = None
     failure: Failure | None = None
     result: Any = None
-    role: dict[str, Any] | None = None
+    role: Annotated[dict[str, Any] | None, Demanded] = None
     parent_wf_exec_id: str | None = None
     workflow_timeout: float | None = None
 
@@ -197,12 +257,23 @@ class Execution(View):
     interaction_states: dict[str, Any] | None = None
     """Of servers before 0.35.3."""
 
+    @property
+    def role(self) -> dict[str, Any] | None:
+        """Who started it."""
+        return next((event.role for event in self.events if event.role), None)
+
+    @property
+    def time_anchor(self) -> datetime | None:
+        """The workflow's logical start. None until its first action is scheduled."""
+        inputs = (event.event_group.action_input for event in self.events if event.event_group)
+        return next((anchor for context in inputs if context and (anchor := context.time_anchor)), None)
+
 
 class SummaryPage(Model):
     """A page of a search."""
 
-    items: ManyOf[Summary]
-    next_cursor: str | None = None
+    items: PageOf[Summary]
+    next_cursor: Annotated[str | None, Demanded] = None
     has_more: bool | None = None
 
 
@@ -217,8 +288,8 @@ class Glance(BaseModel):
 class GlancePage(BaseModel):
     """A page of a search, with the status only."""
 
-    items: ManyOf[Glance]
-    next_cursor: str | None = None
+    items: PageOf[Glance]
+    next_cursor: Annotated[str | None, Demanded] = None
     has_more: bool | None = None
 
 
@@ -270,14 +341,14 @@ class CollectionItem(Model):
 class CollectionPage(Model):
     """A page of a stored collection."""
 
-    items: ManyOf[CollectionItem]
-    next_offset: int | None = None
+    items: PageOf[CollectionItem]
+    next_offset: Annotated[int | None, Demanded] = None
 
 
 class Webhook(Model):
     """A workflow's webhook; whoever knows its secret can call it."""
 
-    status: str | None = None
+    status: PartStatus = None
     secret: str | None = None
 
 
@@ -288,7 +359,7 @@ class Workflow(Model):
     title: str | None = None
     alias: str | None = None
     description: str | None = None
-    status: str | None = None
+    status: PartStatus = None
     version: int | None = None
     webhook: Webhook | None = None
 
@@ -296,8 +367,8 @@ class Workflow(Model):
 class WorkflowPage(Model):
     """A page of workflows."""
 
-    items: ManyOf[Workflow]
-    next_cursor: str | None = None
+    items: PageOf[Workflow]
+    next_cursor: Annotated[str | None, Demanded] = None
 
 
 class Schedule(Model):
@@ -305,7 +376,7 @@ class Schedule(Model):
 
     id: str
     workflow_id: str | None = None
-    status: str | None = None
+    status: PartStatus = None
     cron: str | None = None
     every: Any = None
 
@@ -322,6 +393,24 @@ class Info(Model):
 
     version: str | None = None
     public_app_url: str | None = None
+
+
+class _Schema(Lean):
+    properties: dict[str, Any] | None = None
+
+
+class _Components(Lean):
+    schemas: dict[str, _Schema] = {}
+
+
+class OpenApi(Lean):
+    """The server's description of its API, of which only the names of fields are kept."""
+
+    components: _Components = _Components()
+
+    def takes(self, *fields: str) -> bool:
+        """Whether one of its objects has all these fields."""
+        return any(set(fields) <= set(schema.properties or ()) for schema in self.components.schemas.values())
 
 
 class Person(Model):

@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import moment
+from airflow_provider.execution.model.arguments import moment, plain_json
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.model.result import utc
 from airflow_provider.tracecat.api import models, routes
+from airflow_provider.tracecat.api.without_compact import either
 from airflow_provider.tracecat.ref import TracecatRef, in_path, is_workflow_id
 
 if TYPE_CHECKING:
@@ -37,15 +38,17 @@ def get_execution(workspace: str, ref: str) -> Flow[models.Execution]:
 
 
 def get_compact(workspace: str, ref: str) -> Flow[models.CompactExecution]:
-    """``GET .../workflow-executions/:id/compact``: one row for each action."""
+    """``GET .../workflow-executions/:id/compact``: one row for each action; if only that fails, what ``GET .../:id`` tells."""
     place, path = _at(parsed := TracecatRef.parse(ref), workspace)
-    return (yield from routes.GET_COMPACT(place, ref=str(parsed), execution=path))
+    compact = routes.GET_COMPACT(place, ref=str(parsed), execution=path)
+    return (yield from either((place, path), compact, lambda: get_execution(workspace, ref), models.CompactExecution, again=True))
 
 
 def get_state(workspace: str, ref: str) -> Flow[models.State]:
-    """``GET .../workflow-executions/:id/compact``, without inputs and results."""
+    """``GET .../workflow-executions/:id/compact``, without inputs and results; if only that fails, what ``GET .../:id`` tells."""
     place, path = _at(parsed := TracecatRef.parse(ref), workspace)
-    return (yield from routes.GET_STATE(place, ref=str(parsed), execution=path))
+    state = routes.GET_STATE(place, ref=str(parsed), execution=path)
+    return (yield from either((place, path), state, lambda: get_execution(workspace, ref), models.State))
 
 
 class ExecutionFilters(TypedDict, total=False):
@@ -163,14 +166,13 @@ def _start(item: models.Summary) -> float:
     return utc(item.start_time).timestamp() if item.start_time else 0.0
 
 
-def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
+def started_by_us(execution: models.Execution, *, session: bool) -> Flow[bool]:
     """
     Whether an execution was started by this credential, as far as Tracecat tells: by the session's user, or by a service account.
 
-    ``GET .../workflow-executions/:id`` (its first event), and ``GET /users/me`` of a session.
+    ``GET /users/me`` of a session.
     """
-    execution = yield from get_execution(workspace, ref)
-    role = next((event.role for event in execution.events if event.role), None)
+    role = execution.role
     if role is None:
         return True
     if not session:
@@ -178,11 +180,18 @@ def started_by_us(workspace: str, ref: str, *, session: bool) -> Flow[bool]:
     return role.get("user_id") == (yield from get_me()).id
 
 
-def run_workflow(workspace: str, workflow: str, inputs: Any) -> Flow[models.Started]:
+def run_workflow(workspace: str, workflow: str, inputs: Any, time_anchor: datetime | str | None = None) -> Flow[models.Started]:
     """``POST .../workflow-executions``. Never repeated; its answer comes before the execution exists."""
     workflow_id = yield from resolve_workflow(workspace, workflow)
-    body = {"workflow_id": workflow_id, **({} if inputs is None else {"inputs": inputs})}
+    body = {"workflow_id": workflow_id, **({} if inputs is None else {"inputs": plain_json(inputs, "Tracecat: inputs")})}
+    if (anchor := moment(time_anchor, "Tracecat: time_anchor")) is not None:
+        body["time_anchor"] = anchor.isoformat(timespec="microseconds")
     return (yield from routes.RUN_WORKFLOW(workspace, body=body))
+
+
+def takes_time_anchor() -> Flow[bool]:
+    """``GET /openapi.json``: whether a start may set the time anchor. Servers before 0.53.12 ignore it."""
+    return (yield from send(routes.GET_OPENAPI())).takes("workflow_id", "time_anchor")
 
 
 def cancel(workspace: str, ref: str) -> Flow[None]:
@@ -276,7 +285,7 @@ def schedules(workspace: str, workflow: str | None = None) -> Flow[list[models.S
 def call_webhook(workspace: str, workflow: str, payload: Any) -> Flow[models.Started]:
     """``POST /webhooks/:workflow_id/:secret``: a start by the workflow's webhook; its answer comes when the execution exists."""
     target = yield from get_workflow(workspace, workflow)
-    return (yield from send(routes.CALL_WEBHOOK(body=payload, workflow=target.id, secret=_secret(target))))
+    return (yield from send(routes.CALL_WEBHOOK(body=plain_json(payload, "Tracecat: payload"), workflow=target.id, secret=_secret(target))))
 
 
 def answer_interaction(workspace: str, ref: str, interaction: models.Interaction, response: Mapping[str, Any]) -> Flow[None]:
@@ -285,9 +294,19 @@ def answer_interaction(workspace: str, ref: str, interaction: models.Interaction
     target = yield from get_workflow(parsed.workspace or workspace, parsed.workflow)
     event = {"interaction_id": interaction.id, "execution_id": parsed.execution, "action_ref": interaction.action_ref}
     metadata = {"event_type": "interaction_created", "event_payload": {"interaction": event}}
-    payload = {**response, "message": {"metadata": metadata}}
+    payload = {**plain_json(response, "Tracecat: response"), "message": {"metadata": metadata}}
     request = routes.ANSWER_INTERACTION(form={"payload": json.dumps(payload)}, ref=str(parsed), workflow=target.id, secret=_secret(target))
     yield from send(request)
+
+
+def check_answerable(workspace: str, ref: str) -> Flow[None]:
+    """
+    Check that interactions of an execution can be answered; nothing is sent to the webhook.
+
+    :raises ConfigurationError: if the workflow's webhook can't be called.
+    """
+    parsed = TracecatRef.parse(ref)
+    _secret((yield from get_workflow(parsed.workspace or workspace, parsed.workflow)))
 
 
 def _secret(workflow: models.Workflow) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from airflow_provider.errors import NotFound
+from airflow_provider.execution.http.fields import PageOf
 from airflow_provider.execution.model.request import Flow, Route, send
 from airflow_provider.tracecat.api import models
 
@@ -62,7 +63,7 @@ _EXECUTION = f"{_EXECUTIONS}/{{execution}}"
 LARGE = 64 * 1024 * 1024
 """Bytes: Temporal limits a history to about 50 MB."""
 
-LIST_EXECUTIONS: InWorkspace[list[models.Summary]] = InWorkspace("GET", _EXECUTIONS, list[models.Summary])
+LIST_EXECUTIONS: InWorkspace[list[models.Summary]] = InWorkspace("GET", _EXECUTIONS, PageOf[models.Summary])
 SEARCH_EXECUTIONS: InWorkspace[models.SummaryPage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.SummaryPage)
 SEARCH_GLANCES: InWorkspace[models.GlancePage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.GlancePage)
 RUN_WORKFLOW: InWorkspace[models.Started] = InWorkspace("POST", _EXECUTIONS, models.Started)
@@ -81,12 +82,13 @@ STORED_OBJECT: Route[bytearray] = Route("GET", "(download_url)", bytearray)
 
 LIST_WORKFLOWS: InWorkspace[models.WorkflowPage] = InWorkspace("GET", "/workflows", models.WorkflowPage)
 GET_WORKFLOW: InWorkspace[models.Workflow] = InWorkspace("GET", "/workflows/{workflow}", models.Workflow)
-LIST_SCHEDULES: InWorkspace[list[models.Schedule]] = InWorkspace("GET", "/schedules", list[models.Schedule])
+LIST_SCHEDULES: InWorkspace[list[models.Schedule]] = InWorkspace("GET", "/schedules", PageOf[models.Schedule])
 # Their paths hold the webhook's secret, so no credential is needed; errors name the route, never the path.
 CALL_WEBHOOK: Route[models.Started] = Route("POST", "/webhooks/{workflow}/{secret}", models.Started)
 ANSWER_INTERACTION: Route[None] = Route("POST", "/webhooks/{workflow}/{secret}/interactions/slack")
 
-LIST_WORKSPACES: Route[list[models.Workspace]] = Route("GET", "/workspaces", list[models.Workspace])
+LIST_WORKSPACES: Route[list[models.Workspace]] = Route("GET", "/workspaces", PageOf[models.Workspace])
 GET_INFO: Route[models.Info] = Route("GET", "/info", models.Info)
+GET_OPENAPI: Route[models.OpenApi] = Route("GET", "/openapi.json", models.OpenApi, max_body=LARGE)
 GET_ME: Route[models.Person] = Route("GET", "/users/me", models.Person)
 GET_MY_SCOPES: Route[models.Scopes] = Route("GET", "/users/me/scopes", models.Scopes)

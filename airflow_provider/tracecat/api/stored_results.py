@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 
 from airflow_provider.errors import Forbidden, ProtocolError, StatusError
+from airflow_provider.execution.http.json_text import read_json
 from airflow_provider.execution.model.request import MAX_BODY_BYTES, Flow, send
 from airflow_provider.tracecat.api import models, routes
 from airflow_provider.tracecat.ref import in_path
@@ -95,8 +96,8 @@ def _decoded(data: bytes | bytearray, encoding: str) -> Any:
     elif encoding not in ("json", "json+gzip") and data[:4] == b"\x28\xb5\x2f\xfd":
         raise ResultUnavailable(f"stored as {encoding}, which can't be unpacked here")
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return read_json(data)
+    except ValueError:
         raise _no_json() from None
 
 
@@ -130,7 +131,7 @@ def _item(workspace: str, execution: str, event: int | None, item: models.Collec
         return stored["data"], len(json.dumps(stored["data"]))
     if item.value_preview is not None and not item.truncated:
         try:
-            return json.loads(item.value_preview), len(item.value_preview)
+            return read_json(item.value_preview), len(item.value_preview)
         except ValueError:
             return item.value_preview, len(item.value_preview)
     data = yield from download(workspace, execution, event, item.index)

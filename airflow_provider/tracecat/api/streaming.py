@@ -8,6 +8,8 @@ from typing import Any
 
 import ijson  # type: ignore[import-untyped]
 
+MAX_DEPTH = 200
+"""Nesting beyond which an answer is refused, as in short answers: walking through it would end in a RecursionError."""
 CHUNK = 64 * 1024
 """Number of bytes that the parser gets at once."""
 
@@ -57,6 +59,8 @@ def _object(body: bytes | bytearray, list_name: str, keep: Callable[[Any], Any])
             whole.event(event, value)
         if event in ("start_map", "start_array"):
             depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError("nested too deep")
     return whole.value if items is None else {**whole.value, list_name: items}
 
 

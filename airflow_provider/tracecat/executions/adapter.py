@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from airflow_provider.errors import ExecutionApiError, StatusError
+from airflow_provider.errors import ExecutionApiError, ProtocolError, RateLimited, ServerError, StatusError, TransportError
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages
@@ -82,8 +82,8 @@ class TracecatAdapter(ExecutionAdapter):
             value = yield from result_of(workspace, ref.execution, row)
         except ResultUnavailable as reason:
             snapshot.outputs_omitted["result"] = str(reason)
-        except StatusError as error:
-            if (error.status or 500) >= 500 or error.status == 429:
+        except (TransportError, StatusError, ProtocolError) as error:
+            if isinstance(error, (TransportError, RateLimited, ServerError)) and not error.elsewhere:
                 raise
             snapshot.outputs_omitted["result"] = f"could not be fetched: {error}"
         else:

@@ -60,12 +60,20 @@ def snapshot_of(ref: TracecatRef, execution: models.Summary, url: str | None = N
         started_at=execution.start_time,
         finished_at=execution.close_time,
         error=(next((step.error for step in steps if step.error and not step.tolerated), None) or failure) if phase.ended else None,
-        progress=100.0 if phase.ended else round(100 * len(ended) / len(steps), 1) if steps else None,
+        progress=_progress(phase, len(ended), len(steps)),
         steps=steps,
         waiting_for=", ".join(f"{item.action_ref} ({item.type})" for item in pending) or None if phase is Phase.WAITING else None,
+        gates=[item.id for item in pending if item.id] if phase is Phase.WAITING else [],
         partial=f"handled errors of {', '.join(failed)}" if phase is Phase.SUCCEEDED and failed else None,
         system_fields=_fields(execution, interactions),
     )
+
+
+def _progress(phase: Phase, ended: int, begun: int) -> float | None:
+    """Percent of the actions that have begun: those that follow do not show. None where that says nothing."""
+    if phase.ended:
+        return 100.0
+    return round(100 * ended / begun, 1) if ended < begun else None
 
 
 def _step(row: models.RowState, of: Phase) -> Step:

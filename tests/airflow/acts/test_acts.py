@@ -304,7 +304,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def airflow(emulator: Emulator, dags: Path, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
+    connections = {conn_id: text for system in emulator.systems.values() for conn_id, text in system.connections.items()}
     settings = {
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "plugins"),

@@ -11,6 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from tests import debian
 from tests.airflow.chaos.component import Component
 from tests.airflow.local_airflow import LocalAirflowError
 
@@ -20,34 +21,20 @@ USER = "postgres"
 """PostgreSQL refuses to run as root; the package brings this user."""
 
 
-def _program(name: str) -> Path | None:
-    """Where a program is: Debian keeps those of PostgreSQL off the search path."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: float(place.parent.name), reverse=True)
-    found = shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", os.defpath), "/usr/sbin"]))
-    return Path(found) if found else None
-
-
 def install() -> list[str]:
     """
     Install what is missing, and return the names of those packages.
 
     :raises LocalAirflowError: if that is not possible.
     """
-    missing = [package for program, package in PACKAGES.items() if _program(program) is None]
-    if not missing:
-        return []
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise LocalAirflowError(f"The chaos run needs {' and '.join(missing)}. Install them.")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *missing]):
-        done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise LocalAirflowError(f"apt-get {command[0]}: {done.stderr.strip()[-500:]}")
-    return missing
+    try:
+        return debian.install(PACKAGES)
+    except debian.CannotInstall as error:
+        raise LocalAirflowError(str(error)) from None
 
 
 def _require(name: str) -> Path:
-    if (path := _program(name)) is None:
+    if (path := debian.program(name)) is None:
         raise LocalAirflowError(f"{name} is not installed.")
     return path
 

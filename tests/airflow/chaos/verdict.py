@@ -109,17 +109,19 @@ def _judge_ends(verdict: Verdict, executions: list[Execution], cancels: list[Req
     """Nothing goes on, and nothing was stopped but by a person: by the requests, whether or not they took effect."""
     asked = Counter(one.ref for one in executions for request in cancels if request.system == one.system and _means(request, one))
     stopped: Counter[str] = Counter()
+    ends: dict[str, list[str]] = {}
     for one in executions:
         if one.active:
             verdict.note("orphaned", one.system, f"{one.task}: {one.ref} is {one.status}")
         if asked[one.ref] or one.status in CANCELLED:
             stopped[one.task] += 1
+            ends.setdefault(one.task, []).append(f"{one.ref} is {one.status} and was asked {asked[one.ref]} times")
         if asked[one.ref] > 1 and expected.stopped[one.task]:
             verdict.note("wrongly cancelled", one.system, f"{one.task}: {one.ref} was cancelled {asked[one.ref]} times")
     systems = {one.task: one.system for one in executions}
     for task, number in stopped.items():
         if number > expected.stopped[task]:
-            text = f"{task}: {number} of its executions were cancelled, by persons {expected.stopped[task]}"
+            text = f"{task}: {number} of its executions were cancelled, by persons {expected.stopped[task]}: {', '.join(ends[task])}"
             verdict.note("wrongly cancelled", systems[task], text, number - expected.stopped[task])
 
 

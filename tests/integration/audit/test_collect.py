@@ -26,10 +26,13 @@ from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.variables import VariablesFacts
+from airflow_provider.audit.facts.workflow import WorkflowFacts
 from airflow_provider.audit.reports import result_json
+from airflow_provider.audit.rules.outcome import Status
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
-from airflow_provider.emulator.buddy import Action, Pipeline
+from airflow_provider.emulator.buddy import Action, Pipeline, Variable
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized
 from airflow_provider.execution.model.phase import Phase
 from tests import virtual_clock
@@ -72,6 +75,52 @@ def test_every_action_of_every_pipeline_is_read_in_detail(emulator: Emulator, sp
     assert max(asked(emulator).values()) == 1
 
 
+def test_variables_of_workspace_projects_and_pipelines_are_read(emulator: Emulator, spool: Collecting) -> None:
+    (pipeline,) = pipelines(emulator, 1)
+    emulator.buddy.scopes = [*emulator.buddy.scopes, "VARIABLE_INFO"]
+    for name, scope in (("WIDE", {}), ("PROJECT", {"project": "shop"}), ("PIPELINE", {"pipeline": pipeline.id})):
+        emulator.buddy.add_variable(Variable(f"{name}_TOKEN", "aP9x-7Kq2mZ4tRw8", workspace="demo", **scope))
+    emulator.buddy.add_variable(Variable("SAFE_TOKEN", "aP9x-7Kq2mZ4tRw8", workspace="demo", encrypted=True))
+    read = spool(CONFIGURATION)
+    found = {(item.subject.id, item.message.split()[0]) for item in judged(read).findings if item.rule == "BDY028"}
+    assert found == {
+        ("buddy:demo/variables", "WIDE_TOKEN"),
+        ("buddy:demo/shop/variables", "PROJECT_TOKEN"),
+        (f"buddy:demo/shop/{pipeline.id}/variables", "PIPELINE_TOKEN"),
+    }
+    assert not gaps(read)
+
+
+def test_without_the_scope_variables_are_not_visible_and_never_a_pass(emulator: Emulator, spool: Collecting) -> None:
+    pipelines(emulator, 8)
+    read = spool(CONFIGURATION)
+    kinds = {fact.scope for fact in facts(read, VariablesFacts)}
+    assert kinds == {"workspace", "project", "pipeline"}
+    result = judged(read)
+    assert result.outcomes["BDY028"][Status.NOT_AVAILABLE] == 10
+    assert not gaps(read)
+    assert sum(count for path, count in asked(emulator).items() if "variables" in path) <= 10
+
+
+def test_the_variables_beside_a_chosen_pipeline_are_not_read(emulator: Emulator, spool: Collecting) -> None:
+    pipelines(emulator, 2)
+    emulator.buddy.scopes = [*emulator.buddy.scopes, "VARIABLE_INFO"]
+    read = spool({**CONFIGURATION, "projects": ["shop"], "pipelines": ["p1"]})
+    assert [fact.scope for fact in facts(read, VariablesFacts)] == ["pipeline"]
+
+
+def test_the_workflows_of_tracecat_are_read_without_the_secret_of_their_webhook(emulator: Emulator, spool: Collecting) -> None:
+    secret = "5ec2e7" * 10 + "5ec2"
+    for name in ("Triage", "Enrich", "Other"):
+        emulator.tracecat.add_workflow(tracecat.Workflow(name, webhook="online", webhook_secret=secret))
+    read = spool({"system": "tracecat", "conn_id": "tracecat_default"})
+    assert sorted(fact.name for fact in facts(read, WorkflowFacts)) == ["Enrich", "Other", "Triage"]
+    assert {item.rule for item in judged(read).findings} >= {"TRC007"}
+    assert secret not in json.dumps(list(read.records()))
+    chosen = spool({"system": "tracecat", "conn_id": "tracecat_default", "scope": "T*"})
+    assert [fact.name for fact in facts(chosen, WorkflowFacts)] == ["Triage"]
+
+
 @pytest.mark.parametrize(
     ("projects", "chosen", "names"),
     [
@@ -101,7 +150,7 @@ def test_an_empty_workspace_gives_nothing_and_no_error(emulator: Emulator, spool
     pipelines(emulator, 1)
     empty = spool({**CONFIGURATION, "projects": ["none*"]}, *[wanted(system) for system in ("buddy", "tracecat", "alga_psa")])
     assert empty.finished
-    assert not facts(empty, GapFacts)
+    assert [(gap.subject.id, gap.missing) for gap in facts(empty, GapFacts)] == [("buddy:demo/none*", True)]
     assert not facts(empty, ExecutionFacts)
 
 
@@ -512,8 +561,9 @@ def test_hostile_names_pass_through_as_data(emulator: Emulator, spool: Collectin
     read = spool(CONFIGURATION, wanted("buddy"))
     assert not gaps(read)
     [execution] = facts(read, ExecutionFacts)
-    assert execution.definition.name == HOSTILE
-    assert execution.steps[0].outputs[0].value == HOSTILE
+    read_as = HOSTILE.replace("\0", "\N{REPLACEMENT CHARACTER}")  # which no database takes
+    assert execution.definition.name == read_as
+    assert execution.steps[0].outputs[0].value == read_as
 
 
 def test_a_project_whose_name_no_address_can_hold_is_a_gap(emulator: Emulator, spool: Collecting) -> None:
@@ -532,3 +582,35 @@ def test_a_script_gets_facts_with_one_call(emulator: Emulator, environment: None
 
 def test_closing_a_route_needs_as_many_refusals_as_it_says() -> None:
     assert source.CLOSED < source.FAILURES
+
+
+# The credential of the audit itself
+
+
+@pytest.mark.parametrize(
+    ("token", "place"),
+    [
+        ("6f1e2d3c-aB4d-4e5F-9a8b-7c6d5e4f3a2b", "variable"),
+        ("bud_pat_Zx81kQv0TnWq7LrYh3Fs", "variable"),
+        ("kQ7wZx2nV9bLr4TfYh8sDm1c", "command"),
+        ("kQ7wZx2nV9bLr4TfYh8sDm1c", "url"),
+    ],
+)
+def test_the_audits_own_token_is_found_where_somebody_wrote_it_and_kept_nowhere(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, place: str
+) -> None:
+    emulator.buddy.token = token
+    monkeypatch.setenv(emulator.buddy.connection_variable, emulator.buddy.connection_json())
+    places: dict[str, dict[str, Any]] = {
+        "variable": {"variables": [{"key": "BUDDY_TOKEN", "value": token, "encrypted": False}]},
+        "command": {"execute_commands": [f"curl -H 'Authorization: Bearer {token}' https://api.buddy.works/user"]},
+        "url": {"execute_commands": [f"git clone https://ci:{token}@git.corp.io/shop.git"]},
+    }
+    action = Action("step", "RUN_DOCKER_CONTAINER", definition={"docker_image_name": "node", **places[place]}, seconds=1.0)
+    emulator.buddy.add_pipeline(Pipeline("p", actions=[action]))
+    spool = collect([CONFIGURATION], tmp_path / "spool")
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "spool").rglob("*") if path.is_file())
+    found = judged(spool)
+    assert {finding.rule for finding in found.findings} & {"BDY008", "BDY009"}, found.findings
+    assert token.encode() not in kept
+    assert token not in repr(found)

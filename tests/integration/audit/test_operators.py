@@ -13,10 +13,16 @@ from airflow.sdk import Asset, BaseOperator
 
 from airflow_provider import _clock
 from airflow_provider.audit.collect.spool import Spool
-from airflow_provider.audit.operators import AuditBuddyConfigurationOperator, AuditExecutionsOperator, AuditReportOperator
+from airflow_provider.audit.operators import (
+    AuditBuddyConfigurationOperator,
+    AuditExecutionsOperator,
+    AuditReportOperator,
+    AuditTracecatConfigurationOperator,
+)
 from airflow_provider.emulator import Emulator, Fault, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized
+from airflow_provider.execution.results.outputs import safe_name
 from tests import harness
 from tests.harness import Ended, TaskRun
 from tests.integration.audit.test_collect import ALL, busy
@@ -184,22 +190,24 @@ def test_each_window_begins_where_the_last_good_one_ended(emulator: Emulator, ta
     assert tasks.executions("alga_psa").run().state != "success"
     fault.times = 0
     in_run("manual__3")
-    third = window(good(tasks.executions("alga_psa").run()))
+    third = window(good(tasks.executions("alga_psa", allow=["empty"]).run()))
     assert third[0] == first[1], "the failed one does not count"
     in_run("manual__4")
-    assert window(good(tasks.executions("alga_psa").run()))[0] == third[1]
+    assert isinstance(tasks.executions("alga_psa").run().error, AuditFailed), "nothing has run meanwhile"
+    in_run("manual__5")
+    assert window(good(tasks.executions("alga_psa", allow=["empty"]).run()))[0] == third[1]
 
 
 def test_a_run_that_is_cleared_audits_its_window_anew(emulator: Emulator, tasks: Tasks, in_run: Callable[[str], None]) -> None:
     busy(emulator)
     good(tasks.executions("alga_psa").run())
     in_run("manual__2")
-    task = tasks.executions("alga_psa")
+    task = tasks.executions("alga_psa", allow=["empty"])
     second = window(good(task.run()))
     task.clear()
     assert window(good(task.run()))[0] == second[0]
     in_run("manual__3")
-    assert window(good(tasks.executions("alga_psa").run()))[0] > second[0]
+    assert window(good(tasks.executions("alga_psa", allow=["empty"]).run()))[0] > second[0]
 
 
 @pytest.mark.parametrize("kind", ["scheduled", "asset_triggered", "manual", "backfill"])
@@ -339,16 +347,20 @@ def test_a_spool_that_worker_and_triggerer_do_not_share_is_an_error(emulator: Em
     assert "spool_path must be shared" in str(ended.error)
 
 
-def test_huge_fields_are_audited_like_others(emulator: Emulator, tasks: Tasks) -> None:
+def test_of_huge_fields_a_part_is_audited_and_the_rest_is_told(emulator: Emulator, tasks: Tasks) -> None:
     made = pipeline(emulator)
     huge = [{"key": "BLOB", "value": "x" * 3_000_000, "encrypted": False}, {"key": "LINES", "value": "a b\n" * 200_000}]
     made.actions[0].definition["variables"] = huge
     made.actions[0].definition["execute_commands"] = ["echo " + "y" * 1_000_000, *["true"] * 2_000]
     logged = emulator.buddy.add_pipeline(Pipeline("logged", actions=[Action("a", log=["line of a log"], lines=20_000, seconds=1.0)]))
     emulator.buddy.add_execution(logged, "SUCCESSFUL", started_at=_clock.now() - HOUR)
-    for task in (tasks.configuration(), tasks.executions("buddy")):
+    for task in (tasks.configuration(allow=["gaps"]), tasks.executions("buddy")):
         summary = good(task.run())
-        assert summary["complete"]
+        if "action" in summary["subjects"]:
+            reasons = {gap["reason"].partition(":")[0] for gap in read(summary["findings"])["gaps"]}
+            assert reasons == {"variables.value", "execute_commands", "variables"}
+        else:
+            assert summary["complete"]
         assert Path(summary["findings"].removeprefix("file://")).stat().st_size < 1_000_000
 
 
@@ -359,7 +371,7 @@ def test_new_unchanged_and_fixed_from_run_to_run(emulator: Emulator, tasks: Task
     made = pipeline(emulator, timeout=0)
     only = {"settings": {"persona": "default"}}
     first = good(tasks.configuration(**only).run())
-    assert first["new"] == 0, "there was nothing to compare with"
+    assert first["new"] == len(read(first["findings"])["findings"]), "without a baseline, all are new"
     in_run("manual__2")
     retag(made, "22.11.0")
     task = tasks.configuration(**only)
@@ -408,8 +420,8 @@ def test_without_a_folder_the_report_lies_beside_the_first_audit(emulator: Emula
     pipeline(emulator)
     audit = good(tasks.configuration().run())
     for first in (audit, audit["findings"]):
-        reports = good(tasks.report(None, first, fail_on=None, reports_path=None))["reports"]
-        assert {Path(path).parent for path in reports.values()} == {Path(audit["findings"]).parent / "AuditReportOperator"}
+        reports = good(tasks.report(None, first, fail_on=None, reports_path=None, allow=["gaps"]))["reports"]
+        assert {Path(path).parent for path in reports.values()} == {Path(audit["findings"]).parent / safe_name("AuditReportOperator")}
         assert all(Path(path.removeprefix("file://")).stat().st_size for path in reports.values())
     assert isinstance(tasks.report(None, reports_path=None).error, ConfigurationError)
 
@@ -450,21 +462,82 @@ def test_reports_come_in_all_formats(emulator: Emulator, tasks: Tasks) -> None:
     assert "formats: 'docx'" in str(tasks.report(audit, formats=["docx"]).error)
 
 
+@pytest.mark.parametrize("reports_path", [True, False], ids=["a folder", "beside the audit"])
+def test_the_trend_of_earlier_runs_is_in_the_report(
+    emulator: Emulator, tasks: Tasks, in_run: Callable[[str], None], reports_path: bool
+) -> None:
+    pipeline(emulator)
+    counts = []
+    for number in range(3):
+        in_run(f"run_{number}")
+        audit = good(tasks.configuration().run())
+        arguments: dict[str, Any] = {} if reports_path else {"reports_path": None}
+        report = good(tasks.run(AuditReportOperator, reports=[audit], fail_on=None, **arguments).run())
+        trend = json.loads(Path(report["findings"].removeprefix("file://")).read_text())["trend"]
+        counts.append([(point["run"], sum(point["counts"].values())) for point in trend])
+    found = counts[-1][0][1]
+    assert found > 0
+    assert counts[-1] == [(f"run_{number}", found) for number in range(3)]
+    assert [len(trend) for trend in counts] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("fail_on", ["awful", {"severity": "high", "when": "new"}])
 def test_a_line_that_there_is_not_is_a_clear_error(tasks: Tasks, fail_on: Any) -> None:
     assert "fail_on" in str(tasks.report(fail_on=fail_on).error)
 
 
-def test_what_could_not_be_read_is_told_and_fails_if_asked_to(emulator: Emulator, tasks: Tasks) -> None:
+def test_what_could_not_be_read_is_told_and_fails_unless_allowed(emulator: Emulator, tasks: Tasks, deferrable: bool) -> None:
     pipeline(emulator, tag="22.11.0")
     emulator.faults.add(Fault("status", status=403, path=r"/actions/\d+$", times=None))
-    audit = good(tasks.configuration().run())
+    failed = tasks.configuration(deferrable=deferrable).run()
+    assert isinstance(failed.error, AuditFailed)
+    assert "1 gap" in str(failed.error)
+    assert not tasks.left()
+    audit = good(tasks.configuration(allow=["gaps"], deferrable=deferrable).run())
     assert (audit["complete"], audit["gaps"]) == (False, 1)
-    assert tasks.report(audit).state == "success"
-    assert tasks.report(None).result["gaps"] == 1
-    ended = tasks.report(audit, fail_on_gaps=True)
-    assert isinstance(ended.error, AuditFailed)
-    assert "1 gaps" in str(ended.error)
+    for summary in (audit, failed.xcoms["return_value"]):
+        ended = tasks.report(summary)
+        assert isinstance(ended.error, AuditFailed)
+        assert "1 gap" in str(ended.error)
+        assert tasks.report(summary, allow=["gaps"]).state == "success"
+    assert tasks.report(None, allow=["gaps", "empty"]).result["gaps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"projects": ["nope"]}, "does not exist, or is not visible: buddy:demo/nope"),
+        ({"projects": ["no*"]}, "does not exist, or is not visible: buddy:demo/no*"),
+        ({"projects": ["shop"], "pipelines": ["gone"]}, "buddy:demo/shop/gone"),
+        ({"pipelines": ["gone", "g*"]}, "buddy:demo/*/gone, buddy:demo/*/g*"),
+        ({"workspace": "elsewhere"}, "buddy:elsewhere"),
+    ],
+)
+def test_an_audit_that_read_nothing_fails(emulator: Emulator, tasks: Tasks, arguments: dict[str, Any], told: str) -> None:
+    pipeline(emulator)
+    failed = tasks.configuration(**arguments).run()
+    assert isinstance(failed.error, AuditFailed)
+    assert told in str(failed.error)
+    assert tasks.configuration(**arguments, allow=["empty", "missing", "gaps"]).run().state == "success"
+    assert isinstance(tasks.report(failed.xcoms["return_value"]).error, AuditFailed)
+
+
+def test_a_report_about_nothing_fails(tasks: Tasks) -> None:
+    assert isinstance(tasks.report(reports_path=f"file://{tasks.folder}/r").error, AuditFailed)
+    assert tasks.report(reports_path=f"file://{tasks.folder}/r", allow=["empty"]).state == "success"
+
+
+def test_a_deferred_audit_goes_on_although_its_window_is_computed_anew(emulator: Emulator, tasks: Tasks) -> None:
+    busy(emulator)
+    since = "2025-12-31T00:00:{{ 10 + (macros.random() * 49) | int }}.{{ (macros.random() * 999) | int }}Z"
+    summary = good(tasks.executions(since=since, deferrable=True).run())
+    assert summary["subjects"]["execution"] > 0
+
+
+@pytest.mark.parametrize("allow", ["gaps", ["everything"], ["gaps", "Empty"]])
+def test_what_can_not_be_allowed_is_an_error(allow: Any) -> None:
+    with pytest.raises(ValueError, match="allow must be a list of 'gaps', 'empty', 'missing'"):
+        AuditReportOperator(task_id="r", reports=[], allow=allow)
 
 
 def test_a_report_that_is_none_is_a_clear_error(tasks: Tasks) -> None:
@@ -510,3 +583,26 @@ def test_executions_started_by_this_very_audit_window_are_not_read_twice(
     assert good(tasks.executions("tracecat", "alga_psa").run())["subjects"]["execution"] == 6
     in_run("manual__2")
     assert good(tasks.executions("tracecat", "alga_psa").run())["subjects"].get("execution", 0) == 0
+
+
+@pytest.mark.parametrize(("workflows", "judged"), [(["*"], 2), (["Tri*"], 1), (["Triage", "Enrich"], 2)])
+def test_the_workflows_of_tracecat_are_audited(
+    tasks: Tasks, emulator: Emulator, deferrable: bool, workflows: list[str], judged: int
+) -> None:
+    for name in ("Triage", "Enrich"):
+        emulator.tracecat.add_workflow(tracecat.Workflow(name, webhook="online"))
+    ended = tasks.run(AuditTracecatConfigurationOperator, workflows=workflows, deferrable=deferrable).run()
+    findings = json.loads(Path(good(ended)["findings"].removeprefix("file://")).read_text())["findings"]
+    assert len([one for one in findings if one["rule"] == "TRC007"]) == judged
+
+
+def test_a_workflow_of_tracecat_that_is_not_there_fails_the_audit(tasks: Tasks, emulator: Emulator, deferrable: bool) -> None:
+    emulator.tracecat.add_workflow(tracecat.Workflow("Triage"))
+    ended = tasks.run(AuditTracecatConfigurationOperator, workflows=["Triage", "Gone"], deferrable=deferrable).run()
+    assert type(ended.error) is AuditFailed
+    assert "Gone" in ended.text
+
+
+@pytest.mark.parametrize("workflows", [[], "Triage", None])
+def test_workflows_are_a_list_of_names(tasks: Tasks, workflows: Any) -> None:
+    assert type(tasks.run(AuditTracecatConfigurationOperator, workflows=workflows).run().error) is ConfigurationError

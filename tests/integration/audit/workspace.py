@@ -24,7 +24,7 @@ AWS_KEY = "AKIA" + "Q3EGRKL4JWT7ZKLM"
 GITHUB_TOKEN = "ghp_" + "q8Zt3vLmWx7Yb2KdRf5Hn9JcPs4Gu6Aa1Ee0"
 DIGITAL_OCEAN_TOKEN = "dop_v1_" + "3f9a0c5e7b1d2468" * 4
 PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\n-----END RSA PRIVATE KEY-----"
-SETTINGS = {"people": {"terminators": ["2"]}, "images": {"registries": ["docker.io", "registry.example.com"]}}
+SETTINGS = {"people": {"terminators": ["2"]}, "images": {"registries": ["docker.io", "registry.example.com"]}, "production": ["*service*"]}
 """With these the harmless things are allowed."""
 
 
@@ -409,7 +409,12 @@ SPECIAL: list[Callable[[Workspace], Iterator[Planted]]] = [
 
 FOLLOWS: dict[str, tuple[str, ...]] = {"BDY001": ("BDY007",), "BDY010": ("BDY021",)}
 """Rule to other rules whose planted faults it may find as well, since they are faults in its eyes, too."""
-NOT_PLANTED: dict[str, str] = {"BDY027": "what has changed takes two audits"}
+_TRC = ("001", "003", "004", "005", "006", "007", "008", "009", "010", "011", "012")
+NOT_PLANTED: dict[str, str] = {
+    "BDY027": "what has changed takes two audits",
+    **{f"BDY0{number}": "the workspace keeps secrets in actions only; its samples have faults" for number in range(28, 32)},
+    **{f"TRC{number}": "only executions of Tracecat are read here, not definitions; its samples have faults" for number in _TRC},
+}
 """Rules of which nothing is planted, and why."""
 
 

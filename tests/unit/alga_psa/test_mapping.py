@@ -92,12 +92,14 @@ def test_a_failed_one_finds_a_place_for_everything() -> None:
     assert told == {
         "system": "alga_psa", "conn_id": "alga_psa_default", "ref": EXECUTION, "url": None, "phase": "FAILED", "status": "failed",
         "started_at": "2026-01-05T10:00:00+00:00", "finished_at": "2026-01-05T10:00:09.120000+00:00", "duration": 9.12,
-        "error": "webhook answered 502", "actor": {"starter_id": "u-1"}, "progress": 100.0,
+        "error": "webhook answered 502", "actor": {"starter_id": "u-1"}, "progress": 100.0, "waiting_for": None,
         "steps": [
             {"id": "0", "name": "action 0", "type": None, "phase": "UNKNOWN", "status": "unknown", "started_at": None, "finished_at": None,
-             "duration": None, "url": None, "error": None, "actor": None, "outputs": {}},
+             "duration": None, "url": None, "error": None, "actor": None, "outputs": {},
+             "tolerated": False, "run": 1},
             {"id": "1", "name": "action 1", "type": None, "phase": "FAILED", "status": "failed", "started_at": None, "finished_at": None,
-             "duration": None, "url": None, "error": "bad gateway", "actor": None, "outputs": {}},
+             "duration": None, "url": None, "error": "bad gateway", "actor": None, "outputs": {},
+             "tolerated": False, "run": 1},
         ],
         "outputs": {"triggered_by": "u-1", "manual_execution": True, "dry_run": False, "closed": 3}, "outputs_omitted": {},
         "log_tail": ["action 0: start", 'no luck {"left": 2}', "action 1: bad gateway"], "log_file": None,

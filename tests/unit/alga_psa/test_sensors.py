@@ -113,7 +113,7 @@ def test_one_that_is_still_to_come(live: Live, mode: dict[str, Any], name: str) 
         ({"rule": "nobody"}, "'nobody' names no rule of this tenant"),
         ({"trigger_type": "event"}, "trigger_type must be one of 'time_based'"),
         ({"trigger_data": "a"}, "trigger_data must be a dict, not str"),
-        ({"trigger_data": {"a": {1}}}, "trigger_data is not JSON"),
+        ({"trigger_data": {"a": {1}}}, "trigger_data['a'] is of type set"),
         ({"started_after": "yesterday"}, "started_after must be a moment"),
         ({"started_after": "2026-01-02", "started_before": "2026-01-01"}, "is not before started_before"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -89,7 +90,8 @@ def test_a_huge_field_cannot_flood_the_report() -> None:
 @pytest.mark.parametrize("rule", ["BDY009", "BDY010", "BDY011", "BDY012"])
 def test_commands_too_long_to_be_looked_at_whole_are_no_pass(rule: str) -> None:
     result = run(action(inline_commands="true\n" * 60_000 + "curl https://example.com/i.sh | bash"))
-    assert result.outcomes[rule] == {Status.NOT_AVAILABLE: 1}
+    assert result.outcomes[rule] == {Status.CUT_OFF: 1}
+    assert not result.complete
 
 
 def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,11 +139,12 @@ def pipeline(*ids: int, **fields: Any) -> dict[str, Any]:
 
 
 def test_findings_about_an_action_that_is_deleted_are_fixed() -> None:
-    first = run(pipeline(1, 2))
-    second = run(pipeline(1), baseline=first.baseline)
-    assert [item.subject.id for item in second.fixed] == ["buddy:acme/web/89/action/2"]
+    floating = {"docker_image_name": "node", "docker_image_tag": "latest"}
+    first = run(pipeline(1, 2, **floating))
+    second = run(pipeline(1, **floating), baseline=first.baseline)
+    assert {item.subject.id for item in second.fixed} == {"buddy:acme/web/89/action/2"}
     assert set(second.baseline.definitions) == {"buddy:acme/web/89", "buddy:acme/web/89/action/1"}
-    hidden_now = {**pipeline(1), "listed": pipeline(1, 2)["actions"]}
+    hidden_now = {**pipeline(1, **floating), "listed": pipeline(1, 2)["actions"]}
     third = run(hidden_now, baseline=first.baseline)
     assert not third.fixed, "it is listed, and could not be read"
     assert third.baseline.definitions == first.baseline.definitions
@@ -273,6 +276,7 @@ def executions(count: int) -> Iterator[Any]:
                     "start_date": start.isoformat(),
                     "finish_date": (start + timedelta(seconds=60)).isoformat(),
                     "to_revision": {"revision": f"{number % 200:040x}"},
+                    "triggered_on": "EVENT",
                 },
             }
         )
@@ -296,3 +300,56 @@ def test_executions_of_the_window_before_are_counted_and_not_judged() -> None:
     result = audit.finish()
     assert result.subjects == {"window": 1}
     assert result.windows[0].previous.total == 10
+
+
+def started(system: str, number: int, inputs: dict[str, Any]) -> dict[str, Any]:
+    """A record of an execution that ended well."""
+    times = {"seen_at": NOW.isoformat(), "conn_id": f"{system}_default"}
+    began, over = (NOW - timedelta(hours=2)).isoformat(), (NOW - timedelta(hours=1)).isoformat()
+    if system == "buddy":
+        data = {"id": number, "status": "SUCCESSFUL", "start_date": began, "finish_date": over, "to_revision": {"revision": "a" * 40}}
+        place = {"workspace": "acme", "project": "web", "pipeline": {"id": 89, "name": "Deploy"}}
+        return {"kind": "buddy.execution", **times, **place, "data": {**data, **inputs}}
+    if system == "tracecat":
+        data = {"id": f"wf_4itKqkgCZrLhgYiq5L211X/exec_{number:022d}", "start_time": began, "close_time": over, "status": "COMPLETED"}
+        return {"kind": "tracecat.execution", **times, "workspace": str(UUID(int=1)), "data": {**data, **inputs}}
+    data = {"execution_id": str(UUID(int=number)), "status": "completed", "started_at": began, "completed_at": over}
+    return {"kind": "alga_psa.execution", **times, "data": {**data, "automation_rule_id": str(UUID(int=1)), **inputs}}
+
+
+def with_variable(**variable: Any) -> dict[str, Any]:
+    return {"action_executions": [{"action_execution_id": "1", "status": "SUCCESSFUL", "passed_variables": [{"key": "TO", **variable}]}]}
+
+
+@pytest.mark.parametrize(
+    ("system", "inputs", "known"),
+    [
+        ("buddy", {"triggered_on": "CLICK"}, None),  # the same revision, and variables that Buddy does not return
+        ("buddy", {"triggered_on": "WEBHOOK", "action_executions": [{"action_execution_id": "1", "status": "SUCCESSFUL"}]}, None),
+        ("buddy", {"triggered_on": "PIPELINE"}, None),
+        ("buddy", {}, None),
+        ("buddy", with_variable(value="secure!one", encrypted=True), None),
+        ("buddy", with_variable(value="acme"), True),
+        ("buddy", {"triggered_on": "EVENT"}, True),
+        ("buddy", {"triggered_on": "SCHEDULE"}, False),
+        ("tracecat", {"trigger_type": "manual"}, None),
+        ("tracecat", {"trigger_type": "webhook"}, None),
+        ("tracecat", {"trigger_type": "scheduled"}, False),
+        ("alga_psa", {}, None),
+        ("alga_psa", {"trigger_data": {}}, None),
+        ("alga_psa", {"trigger_data": {"airflow_marker": "airflow-1"}}, None),  # the marker is no input
+        ("alga_psa", {"trigger_data": {"ticket": "the same", "airflow_marker": "airflow-1"}}, True),
+    ],
+)
+def test_starts_are_the_same_only_if_their_inputs_are_known(system: str, inputs: dict[str, Any], known: bool | None) -> None:
+    """True: the same inputs; None: not known, which is not available; False: a schedule, which repeats its inputs on purpose."""
+    audit = Audit(AuditSettings(), now=NOW, since=NOW - timedelta(hours=24), until=NOW, rules=[REGISTRY["EXE013"]])
+    for number in range(1, 18):
+        for fact in facts_of(started(system, number, inputs)):
+            audit.feed(fact)
+    result = audit.finish()
+    (window,) = result.windows
+    assert [count for _, count, _ in window.current.repeats] == ([17] if known else [])
+    assert window.current.inputs_unknown == (17 if known is None else 0)
+    assert [finding.rule for finding in result.findings if finding.subject.kind == "window"] == (["EXE013"] if known else [])
+    assert ("the inputs of 17 executions are not known" in result.reasons.get("EXE013", {})) == (known is None)

@@ -553,6 +553,50 @@ def test_an_ambiguous_name_is_refused_with_those_of_that_name(emulator: Emulator
     assert "id-2 (2), id-8 (8)" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "refused", "identifiers", "lists"),
+    [
+        ("id-8", None, 1, 0),
+        ("id-1", None, 1, 0),
+        ("Pipeline 8", None, 1, 4),
+        ("8", None, 0, 0),
+        ("id-8", "missing", 1, 3),
+        ("id-8", "scope", 1, 3),
+        ("id-8", "html", 1, 3),
+    ],
+)
+def test_an_identifier_is_asked_for_before_the_list_is_read(
+    emulator: Emulator, sender: Sender, given: str, refused: str | None, identifiers: int, lists: int
+) -> None:
+    emulator.buddy.max_per_page = 3
+    emulator.buddy.has_identifiers_route = refused != "missing"
+    if refused == "scope":
+        emulator.buddy.scopes = ["EXECUTION_INFO"]
+    if refused == "html":
+        emulator.faults.add(Fault("html", path="/identifiers$"))
+    for project in ("shop", "other"):
+        for number in range(1, 9):
+            emulator.buddy.add_pipeline(Pipeline(f"Pipeline {number}", identifier=f"id-{number}", project=project))
+    assert sender.run(requests.resolve_pipeline("demo", "shop", given)) == int(given[-1])
+    asked = [emulator.ledger.count("GET", path) for path in ("/identifiers$", "/pipelines$")]
+    assert asked == [identifiers, lists]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"pipeline_id": 7}, {"project_identifier": "other", "pipeline_id": 7}, {"project_identifier": "shop"}]
+)
+def test_an_id_counts_only_with_its_project(emulator: Emulator, sender: Sender, answer: dict[str, Any]) -> None:
+    emulator.buddy.add_pipeline(Pipeline("wanted"))
+    emulator.faults.add(Fault("body", body=answer, path="/identifiers$"))
+    assert sender.run(requests.resolve_pipeline("demo", "shop", "wanted")) == 1
+
+
+def test_an_unknown_project_is_told_by_the_list(emulator: Emulator, sender: Sender) -> None:
+    emulator.buddy.add_pipeline(Pipeline("wanted"))
+    with pytest.raises(errors.NotFound):
+        sender.run(requests.resolve_pipeline("demo", "none", "wanted"))
+
+
 @pytest.mark.parametrize("given", ["nobody", "", "ID-1", "pipeline"])
 def test_an_unknown_name_is_refused_with_those_there_are(emulator: Emulator, sender: Sender, given: str) -> None:
     emulator.buddy.add_pipeline(Pipeline("Pipeline", identifier="id-1"))

@@ -235,7 +235,7 @@ def test_a_connection_may_be_a_uri(monkeypatch: pytest.MonkeyPatch, uri: str) ->
         ({"host": "https://x", "password": "two words"}, "spaces or control characters"),
         ({"host": "https://x", "password": "t\nX-Injected: 1"}, "spaces or control characters"),
         ({"host": "https://x", "password": "żeton"}, "spaces or control characters"),
-        ({"password": "t", "extra": {"region": "mars"}}, "region must be one of us, eu, not 'mars'"),
+        ({"password": "t", "extra": {"region": "mars"}}, "region must be one of us, eu, asia, not 'mars'"),
         ({"password": "t", "host": "ftp://x"}, "not an http"),
         ({"password": "t", "host": "https://user:t0ken-canary@x"}, "token in the password field"),
         ({"password": "t", "extra": {"request_timeout": "soon"}}, "'request_timeout' must be a number above 0"),

@@ -416,6 +416,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\
 _LOGS = st.lists(st.one_of(_TEXT, st.integers(0, 400).map(lambda length: "ż" * length)), max_size=12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", ["text", "no end"])
 def test_in_total_the_log(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
     """Any lines, limits, windows, growth, and a change of routes in the middle."""
@@ -455,6 +456,7 @@ def test_in_total_the_log(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
         check()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ranges", [True, False])
 def test_in_blocks_the_log(monkeypatch: pytest.MonkeyPatch, ranges: bool) -> None:
     """Whole lines, none lost or torn, whatever the size of a block; a line that is longer comes in pieces of whole characters."""

@@ -192,6 +192,6 @@ def test_a_list_resolves_its_pipeline_once() -> None:
     memo: dict[str, Any] = {}
     page = BuddyAdapter().listed({"workspace": "w", "project": "p", "pipeline": "rel"}, memo)
     listed = {"executions": [execution()], "total_page_count": 1}
-    (items, at), asked = run(page(None), {"pipelines": [{"id": 89, "identifier": "rel"}]}, listed)
-    assert ([item.ref for item in items], at, len(asked), memo) == (["w/p/89/7"], None, 2, {"pipeline": 89})
+    (items, at), asked = run(page(None), {}, {"pipelines": [{"id": 89, "identifier": "rel"}]}, listed)
+    assert ([item.ref for item in items], at, len(asked), memo) == (["w/p/89/7"], None, 3, {"pipeline": 89})
     assert len(run(page(None), listed)[1]) == 1

@@ -123,6 +123,11 @@ def test_while_it_runs_a_failed_row_is_no_error_of_it() -> None:
     assert (found.error, found.partial, found.progress) == (None, None, 50.0)
 
 
+def test_between_two_actions_it_does_not_look_done() -> None:
+    assert seen("RUNNING", row("a", "COMPLETED")).progress is None
+    assert seen("COMPLETED", row("a", "COMPLETED")).progress == 100.0
+
+
 @pytest.mark.parametrize("gap", ["action_ref", "action_name", "stream_id", "start_time", "status"])
 def test_rows_may_lack_anything(gap: str) -> None:
     assert seen("COMPLETED", {key: value for key, value in row("a", "COMPLETED").items() if key != gap}).phase is Phase.SUCCEEDED

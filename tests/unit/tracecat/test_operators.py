@@ -10,7 +10,7 @@ import pytest
 from airflow_provider import errors
 from airflow_provider.emulator import Fault
 from airflow_provider.emulator.tracecat import Action, Interaction, Workflow
-from airflow_provider.tracecat import operators
+from airflow_provider.tracecat.executions import lost_starts
 from airflow_provider.tracecat.operators import (
     TracecatAnswerInteractionOperator,
     TracecatCancelExecutionOperator,
@@ -41,7 +41,7 @@ def test_the_defaults_are_those_promised() -> None:
         "correlation_key": None, "workspace_id": None, "tracecat_conn_id": "tracecat_default", "on_retry": "start",
     }  # fmt: skip
     assert {name: getattr(operator, name) for name in promised} == promised
-    assert sum(operator.lookup_pauses) > operators.DISPATCH_SECONDS  # so that none found can be proof
+    assert sum(operator.lookup_pauses) > lost_starts.DISPATCH_SECONDS  # so that none found can be proof
 
 
 @MODES
@@ -56,7 +56,9 @@ def test_its_result_becomes_the_outputs(live: Live, deferrable: bool, auth: str)
     assert ended.xcoms["IMAGE"] == "shop:1"
     assert ended.result["system_fields"]["run_id"] == execution.run_id
     assert ended.xcoms["url"].startswith(f"{live.tracecat.web_url}/workspaces/{live.tracecat.workspace}/workflows/wf_")
-    assert live.starts == [{"workflow_id": execution.id.partition("/")[0], "inputs": {"n": "5"}}]
+    [start] = live.starts
+    assert start.pop("time_anchor").startswith("2026-01-01T00:00:00.")
+    assert start == {"workflow_id": execution.id.partition("/")[0], "inputs": {"n": "5"}}
     assert live.tracecat.user.password not in str(ended.logs) + str(live.emulator.ledger.select("GET")[0].query)
 
 
@@ -74,6 +76,7 @@ def test_a_workflow_that_was_never_published(live: Live) -> None:
     ended = ran(live)
     assert isinstance(ended.error, errors.NotFound)
     assert "Invalid workflow ID" in str(ended.error)
+    assert "was never published" in str(ended.error)
     assert len(live.starts) == 1
 
 
@@ -105,6 +108,19 @@ def test_one_that_never_appears_is_given_up_and_a_retry_starts_another(live: Liv
     assert ended.state == "success", ended.text
     assert len(live.starts) == 2
     assert len(live.tracecat.executions) == 1
+
+
+def test_one_that_is_not_there_yet_is_cancelled_with_its_task(live: Live) -> None:
+    """A person ends the task behind the answer to its start: the first cancel finds nothing."""
+    live.workflow()
+    live.tracecat.start_lag = 1.0
+    run = task(live)
+    with run.terminated(lambda: live.starts and live.sent("GET", "/compact"), "failed"):
+        ended = run.run()
+    assert len(live.sent("POST", "/cancel$")) == 3
+    live.clock.advance(60.0)
+    [execution] = live.tracecat.executions
+    assert execution.status == "CANCELED", ended.text
 
 
 def test_an_id_of_an_unknown_form_is_no_wrong_setting(live: Live) -> None:
@@ -180,7 +196,7 @@ OTHERS: dict[str, Callable[[Live, Workflow], Any]] = {
         ("same inputs", "drop_before", None, "again"),
         ("a child", "drop_after", None, "found"),
         ("a schedule", "drop_after", None, "found"),
-        ("other inputs", "drop_before", None, "unknown"),
+        ("other inputs", "drop_before", None, "again"),
         ("a child", "drop_before", None, "again"),
         ("a schedule", "drop_before", None, "again"),
         *[(other, "drop_after", "airflow", "found") for other in OTHERS],
@@ -195,9 +211,6 @@ def test_somebody_elses_execution_at_the_same_time_is_not_taken(live: Live, othe
     live.clock.when(lambda: lost.hits, lambda: OTHERS[other](live, workflow))
     ended = ran(live, inputs={"n": 1}, correlation_key=key)
     assert len(live.starts) == (2 if outcome == "again" else 1), ended.text
-    if outcome == "unknown":
-        assert isinstance(ended.error, errors.StartUnknown)
-        return
     assert ended.state == "success", ended.text
     ours = next(one for one in live.tracecat.executions if one.ref == ended.result["ref"])
     assert ours.started_by.kind == "service_account"
@@ -306,6 +319,45 @@ def test_an_event_is_a_number(live: Live, event: Any) -> None:
     ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id=event).run()
     assert isinstance(ended.error, errors.ConfigurationError)
     assert live.sent("POST", "/reset$") == []
+
+
+@pytest.mark.parametrize("event", [99_999, 501, "1000", 1])
+def test_an_event_that_can_not_be_gone_back_to_is_refused(live: Live, event: Any) -> None:
+    """Tracecat takes the last reset point before it: nothing would run again, and the old result would be handed on."""
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=10), returns=5))
+    live.clock.advance(60)
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id=event).run()
+    assert isinstance(ended.error, errors.ConfigurationError), ended.text
+    assert f"can't be reset to event {event}" in str(ended.error)
+    assert live.sent("POST", "/reset$") == []
+
+
+def test_an_event_between_two_reset_points_is_said(live: Live) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=10), returns=5))
+    live.clock.advance(60)
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id=5).run()
+    assert ended.state == "success", ended.text
+    assert "can't be reset to event 5; Tracecat takes event 4, the last one before it" in ended.text
+
+
+def test_a_reset_point_is_taken(live: Live) -> None:
+    execution = live.tracecat.add_execution(live.workflow(Action("look", seconds=10), returns=5))
+    live.clock.advance(60)
+    ended = live.task(TracecatResetExecutionOperator, ref=execution.ref, event_id="4").run()
+    assert ended.state == "success", ended.text
+    assert len(execution.runs) == 2
+    assert "can't be reset" not in ended.text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.5, "It was cancelled."), (5.0, "It was cancelled."), (3_600.0, "It was asked to cancel")])
+def test_that_it_was_cancelled_is_said_if_that_was_seen(live: Live, seconds: float, text: str) -> None:
+    """Without a worker, Tracecat takes the request and does nothing."""
+    live.tracecat.cancel_seconds = seconds
+    live.workflow(Action("look", seconds=7_200))
+    ended = ran(live, timeout=60)
+    assert isinstance(ended.error, errors.ExecutionDeadlineExceeded), ended.text
+    assert text in str(ended.error)
+    assert len(live.sent("POST", "/cancel$")) == 1
 
 
 @MODES

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from airflow_provider.execution.http.reading import read_answer
 from airflow_provider.tracecat.api import models, streaming
 
 JSON = st.recursive(
@@ -20,6 +21,7 @@ JSON = st.recursive(
 REF = "wf_a/exec_b"
 
 
+@pytest.mark.long
 @given(
     head=st.dictionaries(st.text(max_size=6), JSON, min_size=1, max_size=4),
     items=st.lists(JSON, max_size=6),
@@ -66,29 +68,24 @@ def test_a_view_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch, view: typ
     }
     asks = {"id": "i", "status": "pending", "request_payload": {"events": [{"event_id": 7}]}}
     text = json.dumps({"id": REF, "run_id": "r", "interactions": [asks], "events": [row, row], "new": {"a": 1}}, ensure_ascii=False)
-    whole = view.from_body(text.encode())
-    monkeypatch.setattr(models, "LONG", 0)
+    whole = read_answer(view, text.encode(), "test")
     monkeypatch.setattr(streaming, "CHUNK", 7)
-    assert view.from_body(text.encode()) == whole
+    assert view.from_body(text.encode(), "test") == whole
     assert len(whole.events) == 2
 
 
 @pytest.mark.parametrize("events", ["null", "[]", None])
-def test_a_view_without_events(monkeypatch: pytest.MonkeyPatch, events: str | None) -> None:
-    monkeypatch.setattr(models, "LONG", 0)
+def test_a_view_without_events(events: str | None) -> None:
     more = "" if events is None else f', "events": {events}'
-    assert models.State.from_body(f'{{"id": "{REF}"{more}}}'.encode()).events == []
+    assert models.State.from_body(f'{{"id": "{REF}"{more}}}'.encode(), "test").events == []
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"id": 5, "events": []}', b'{"events": [{"event_id": "x"}]}', b"<html>", b'{"events": [' + b"[" * 100_000]
-)
-def test_what_is_wrong_is_said_as_of_a_short_answer(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b'{"id": 5, "events": []}', b'{"events": []}', b"<html>", b'{"events": [' + b"[" * 100_000])
+def test_what_is_wrong_is_said_as_of_a_short_answer(body: bytes) -> None:
     with pytest.raises(ValidationError) as whole:
-        models.Execution.from_body(body)
-    monkeypatch.setattr(models, "LONG", 0)
+        read_answer(models.Execution, body, "test")
     with pytest.raises(ValidationError) as pieces:
-        models.Execution.from_body(body)
+        models.Execution.from_body(body, "test")
     assert str(pieces.value) == str(whole.value)
 
 

@@ -35,6 +35,9 @@ _ABOUT = frozenset({
     "checksum", "fingerprint", "complexity", "attempts", "retries", "interval", "engine", "backend", "mount", "param",
     "parameter", "username", "user", "email", "id", "ids", "hash", "charset", "chars", "threshold", "rate", "note", "description",
     "help", "list", "per", "status", "page", "form", "input", "env", "var", "variable", "refresh", "cache", "generator",
+    "last", "set", "changed", "updated", "created", "modified", "issued", "rotated", "date", "time", "datetime", "timestamp", "at",
+    "since", "until",
+    "history", "verified", "valid", "validity", "attempt", "question", "answer", "score", "requirement", "requirements",
     "service", "namespace", "group", "role", "auth", "method", "cookie", "domain", "validation", "validator", "helper",
 })  # fmt: skip
 """Words after the word for a secret that name something else about it."""
@@ -45,14 +48,29 @@ _ASKS = frozenset({
 })  # fmt: skip
 """Words before the word for a secret that make it a flag or a number."""
 _REFERENCE = re.compile(
-    r"\$\{\{.*?\}\}|\$\{[^}]*\}|\$\([^)]*\)|\$env:\w+|\$[A-Z_][A-Z0-9_]+(?![a-z])|%[A-Z_][A-Z0-9_]*%|\{\{.*?\}\}|#\{[^}]*\}|<%.*?%>|`[^`]*`"
+    # Bounded, since each beginning may have no end
+    r"\$\{\{.{0,300}?\}\}|\$\{[^}]{0,300}\}|\$\([^)]{0,300}\)|\$env:\w+|\$[A-Z_][A-Z0-9_]+(?![a-z])|%[A-Z_][A-Z0-9_]*%"
+    r"|\{\{.{0,300}?\}\}|#\{[^}]{0,300}\}|<%.{0,300}?%>|`[^`]*`"
     r"|@[A-Z_]+@|__[A-Z0-9_]+__"
 )
 _WHOLE_REFERENCE = re.compile(
     r"\$\w+|!\w[\w/-]*(?:\s.*)?|secure!.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
-    r"|(?:vault|op|ssm|sm|gcp-sm|awssm|aws-sm|azurekv|akv|keyvault|secretsmanager|secretref|secret|secrets|file|env|bao|doppler|ref)(?::|://|\+).*",
+    r"|(?:aws:(?:ssm|secretsmanager|kms|s3)|vault|op|ssm|sm|gcp-sm|gcp|gsm|asm|azure|k8s|kubernetes|consul|1password|onepassword|bitwarden|bws|infisical|chamber|sops|berglas|akeyless|conjur|keeper|resolve|awssm|aws-sm|azurekv|akv|keyvault|secretsmanager|secretref|secret|secrets|file|env|bao|doppler|ref)(?::|://|\+).*",
     re.IGNORECASE | re.DOTALL,
 )
+_LOOK_UP = re.compile(
+    r"(?:(?:[A-Za-z_$][\w$]{0,40}(?:\?\.|\.|::|->)){0,6}(?:env|environ|getenv|env_?vars?|environment|environment_?variables?|secrets?|credentials?|vault"
+    r"|settings|config|configuration|conf|params|parameters|props|properties|options|opts|args|argv|request|ctx|context|inputs?|vars?|variables?|local|data"
+    r"|module|outputs?|self|this|process|values)|(?:[A-Za-z_$][\w$]{0,40}(?:\.|::)){0,6}(?:get_?env\w{0,20}|get_?secret\w{0,20}|expand_?env\w{0,20}))"
+    r"\s?(?:\[(?:[\"'\w:]|$)|\(|\?\.[A-Za-z_]|\.[A-Za-z_]{2}|::[A-Za-z_]|->[A-Za-z_])[\w$.'\"\[\]()/:>?,\s{}|-]{0,300};?",
+    re.IGNORECASE,
+)
+"""A look-up in code: ``os.environ['X']``, ``System.getenv("X")``, ``ENV['X']``, ``secrets.X``, ``var.x``."""
+_CALL = re.compile(
+    r"[A-Za-z_$][\w$.:>-]{1,80}\((?:[\"'][^\"'()]{0,200}[\"'](?:,[^()]{0,200})?|[A-Za-z_]?[\w.]{0,80})\)(?:\.\w{1,40}\(?\)?)?;?"
+)
+"""A call of a function with a name as its argument: ``lookup("db/password")``."""
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?(?:[T ]\d\d?:\d\d[\d:.,Z+ -]{0,30})?|\d\d?[./]\d\d?[./]\d{2,4}(?: \d\d?:\d\d[\d:]{0,6})?")
 _PLACEHOLDER = re.compile(
     r"example|placeholder|x{4,}|X{4,}|\*{3,}|change[-_ ]?(?:me|this|it)|dummy|redacted|replace[-_ ]?(?:me|this|with)|your[-_ ]|[-_ ]here$"
     r"|insert[-_ ]|not[-_ ]?a?[-_ ]?(?:real|secret)|\bfake|^fake|to[-_ ]be[-_ ]|<[^<>]*>|\.\.\.$|…$|^\[.*\]$|\bmasked\b|\bhidden\b",
@@ -68,6 +86,8 @@ _WEAK = frozenset({
     "password", "passwd", "pass", "secret", "token", "key", "root", "admin", "administrator", "postgres", "mysql", "test",
     "testing", "guest", "user", "qwerty", "letmein",
 })  # fmt: skip
+_WEAK_NUMBER = re.compile(r"\d{4,8}")
+_PASSWORD_WORDS = ("password", "passwd", "pwd", "pass", "passphrase", "pw")
 _ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]*://[^\s@]*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,10}(?::\d+)?(?:/[\w./-]*)?"
 )
@@ -84,11 +104,9 @@ _PUBLIC = re.compile(
     r"\s*(?:pk_(?:live|test)_|-----BEGIN (?:CERTIFICATE|[A-Z ]*PUBLIC KEY|PGP PUBLIC)|ssh-(?:rsa|ed25519|dss) |ecdsa-sha2-|age1)"
 )
 _HEADER_ONLY = re.compile(
-    r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?![\s\\n]*[A-Za-z0-9+/:-]{3})|BEGIN[A-Z ]*PRIVATE KEY(?!(?: BLOCK)?-----)"
+    r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?![\s\\n]*[A-Za-z0-9+/:-]{3})|BEGIN[A-Z ]{0,40}PRIVATE KEY(?!(?: BLOCK)?-----)"
 )
-_KEY_WITH_BODY = re.compile(
-    r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\"']?(?:\\n|[\s\"'])*(?:echo\s+[\"']?)?[A-Za-z0-9+/]{3,}[\w+/=]*"
-)
+_KEY_WITH_BODY = re.compile(r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\"']?(?:\\n|[\s\"'])*(?:echo\s+[\"']?)?[A-Za-z0-9+/]{3}[\w+/=]*")
 _INSIDE = re.compile(
     r"(?<![\w.-])(?P<name>[\w.-]{0,64}?(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|private[_-]?key)"
     r"[\w.-]{0,64})[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"';&,}]+)",
@@ -97,7 +115,13 @@ _INSIDE = re.compile(
 _CODE = re.compile(r"\(|\$|\.\*|\w=|process\.env|environ|getenv")
 _NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>[^\s\\\"']+)")
 _HEADER = re.compile(r"\b(?:Bearer|Basic|token)\s+(?P<value>[A-Za-z0-9._~+/=-]{12,})")
-_CANDIDATE = re.compile(r"[\w/+=.-]{16,}|://[^\s/]*:[^\s/]*@|PRIVATE KEY|xox[a-z]-|PuTTY", re.IGNORECASE)
+_CANDIDATE = re.compile(r"[\w/+=.-]{16,}|://[^\s/:]*:[^\s/@]*@|PRIVATE KEY|xox[a-z]-|PuTTY", re.IGNORECASE)
+_PASSWORD_IN_ADDRESS = re.compile(
+    # up to the last @ before the path; bounded, since each beginning may have no end
+    r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>`]{0,128}:(?P<password>[^\s/\"'<>`]{1,256})@(?P<host>[\w.-]{0,128})"
+)
+_NO_PASSWORD = re.compile(r"\d{1,5}[?#,;].*|[*x.]+|\$.*", re.IGNORECASE)
+"""What stands between the colon and the ``@`` of an address without being a password, such as a port before a query."""
 _DEFAULTS = frozenset({
     "user", "pass", "username", "password", "passwd", "root", "admin", "postgres", "mysql", "guest", "test", "rabbitmq", "secret",
     "token",
@@ -126,9 +150,9 @@ def _is_secret(words: list[str], position: int) -> bool:
 
 
 def is_reference(value: str) -> bool:
-    """Whether a value refers to a secret elsewhere: a variable, ciphertext, a vault path."""
+    """Whether a value refers to a secret elsewhere: a variable, a look-up in code, ciphertext, a vault path."""
     text = value[:MAX_CHARACTERS].strip()
-    if _WHOLE_REFERENCE.fullmatch(text):
+    if _WHOLE_REFERENCE.fullmatch(text) or _LOOK_UP.fullmatch(text) or _CALL.fullmatch(text):
         return True
     rest, count = _REFERENCE.subn("", text)
     return count > 0 and sum(character.isalnum() for character in rest.replace("Bearer", "").replace("Basic", "")) < 6
@@ -148,11 +172,12 @@ def is_placeholder(value: str) -> bool:
 def secret_named(name: str, value: str) -> Secret | None:
     """A value that is a secret because of its name."""
     text = value[:MAX_CHARACTERS].strip().strip("\"'")
-    if not text or is_reference(text) or is_placeholder(text) or _PUBLIC.match(text) or not names_secret(name):
+    weak = _WEAK_NUMBER.fullmatch(text) and words_of(name)[-1:] and words_of(name)[-1].endswith(_PASSWORD_WORDS)
+    if not text or is_reference(text) or (is_placeholder(text) and not weak) or _PUBLIC.match(text) or not names_secret(name):
         return None
-    if text.lower() in _WEAK:
+    if weak or text.lower() in _WEAK:
         return Secret("Default password", text, Confidence.LOW)
-    if _ADDRESS.fullmatch(text) or _PATH.fullmatch(text):
+    if _ADDRESS.fullmatch(text) or _PATH.fullmatch(text) or _DATE.fullmatch(text):
         return None
     phrase = "passphrase" in name.lower() and text.count(" ") > 1
     return Secret("Value of a secret's name", text, Confidence.HIGH if phrase else _strength(text))
@@ -171,13 +196,12 @@ def secrets_shaped(text: str) -> list[Secret]:
     """The secrets of known formats in a text, without examples."""
     if not _CANDIDATE.search(text[:MAX_CHARACTERS]):
         return []
-    secrets = []
+    secrets = list(_in_addresses(text[:MAX_CHARACTERS]))
     for secret in shapes_in(text):
         value = secret.value
-        if secret.kind in ("Basic Auth Credentials", IN_ADDRESS):
-            if (confidence := _in_address(text, value)) is not None:
-                secrets.append(Secret(IN_ADDRESS, value, confidence))
-        elif "Private Key" in secret.kind or "PRIVATE KEY" in value:
+        if any(value in other.value for other in secrets):
+            continue
+        if "Private Key" in secret.kind or "PRIVATE KEY" in value:
             if ("-----BEGIN" in text or "PuTTY" in text) and not _HEADER_ONLY.search(text):
                 secrets.append(secret)
         elif "Azure Storage" in secret.kind and not re.search(r"account[_-]?key", text, re.IGNORECASE):
@@ -187,14 +211,16 @@ def secrets_shaped(text: str) -> list[Secret]:
     return secrets
 
 
-def _in_address(text: str, password: str) -> Confidence | None:
-    if is_reference(password) or is_placeholder(password):
-        return None
-    match = re.search(rf"([a-z][a-z0-9+.-]*)://([^\s/]*?):{re.escape(password)}@([\w.-]*)", text, re.IGNORECASE)
-    host = match[3].lower() if match else ""
-    local = host in ("localhost", "127.0.0.1") or host.endswith((".local", ".test", ".example"))
-    default = password.lower() in _DEFAULTS
-    return None if local and default else Confidence.LOW if local or default else Confidence.HIGH
+def _in_addresses(text: str) -> Iterator[Secret]:
+    """Passwords in addresses, with all the characters that people write there."""
+    for match in _PASSWORD_IN_ADDRESS.finditer(text) if "://" in text else ():
+        password, host = match["password"], match["host"].lower()
+        if is_reference(password) or is_placeholder(password) or _NO_PASSWORD.fullmatch(password):
+            continue
+        local = host in ("localhost", "127.0.0.1") or host.endswith((".local", ".test", ".example"))
+        default = password.lower() in _DEFAULTS
+        if not (local and default):
+            yield Secret(IN_ADDRESS, password, Confidence.LOW if local or default else Confidence.HIGH)
 
 
 def _stands_alone(text: str, value: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -13,9 +14,14 @@ import tree_sitter_bash
 
 from airflow_provider.audit.analysis.shell.inner_shells import inline_of, operands_of, scripts_within, shell_of
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
+from airflow_provider.audit.analysis.shell.trees import tree_of
 
 MAX_DEPTH = 3
 """Maximum depth of scripts in strings in scripts."""
+_BEYOND_LATIN = re.compile("[^\x00-\u00ff]")
+"""Characters that the grammar's scanner looks up in a table of 256: it reads beyond it, which ends the process now and then."""
+MAX_NESTED = 50
+"""Maximum depth of commands in commands."""
 _QUOTED = ("string", "raw_string", "ansi_c_string", "translated_string", "heredoc_body")
 _STATEMENTS = ("command", "declaration_command", "unset_command", "test_command")
 
@@ -27,25 +33,24 @@ def _language() -> tree_sitter.Language:
 
 def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Script:
     """Parse a script. ``first`` is the number of its first line."""
-    data = text.encode("utf-8", "replace")
-    parts = [_Part(_root(data), first)]
+    data = _BEYOND_LATIN.sub("\u00ff", text).encode()
+    parts = [_Part(tree_of(_language(), data), first)]
     if b"<<" in data and (ends := _lost_line_ends(parts[0].root, data)):
         # before a heredoc the grammar reads line ends in pipelines as spaces, so each part is parsed separately
-        starts = [0, *(end + 1 for end in ends)]
-        parts = [_Part(_root(data[a:b]), first + data.count(b"\n", 0, a)) for a, b in zip(starts, [*ends, len(data)], strict=True)]
+        starts, line, parts = [0, *(end + 1 for end in ends)], first, []
+        for start, end in zip(starts, [*ends, len(data)], strict=True):
+            parts.append(_Part(tree_of(_language(), data[start:end]), line))
+            line += data.count(b"\n", start, end + 1)
     readers = [(part, _Reader(depth, part.first)) for part in parts]
     pipelines = tuple(pipeline for part, reader in readers for pipeline in reader.pipelines(part.root))
     assignments = tuple(assignment for _, reader in readers for assignment in reader.assignments)
+    cut = cut or any(reader.cut for _, reader in readers)
     return Script(pipelines, assignments, broken=any(part.root.has_error for part in parts), cut=cut)
 
 
 class _Part(NamedTuple):
     root: tree_sitter.Node
     first: int
-
-
-def _root(data: bytes) -> tree_sitter.Node:
-    return tree_sitter.Parser(_language()).parse(data).root_node
 
 
 def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
@@ -66,8 +71,11 @@ def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
 
 class _Reader:
     def __init__(self, depth: int, first: int) -> None:
-        self._depth, self._first = depth, first
+        self._depth = 0
+        self._within, self._first = depth, first
         self.assignments: list[Assignment] = []
+        self.cut = False
+        """Whether something is nested too deeply to be read."""
 
     def pipelines(self, root: tree_sitter.Node) -> Iterator[Pipeline]:
         """Walks the tree without recursion, since hostile text can nest deeply."""
@@ -85,7 +93,7 @@ class _Reader:
 
     def _piped(self, stages: tuple[Command, ...]) -> tuple[Command, ...]:
         """The same, with the script that ``echo '...' | sh`` or ``cat <<EOF | sh`` passes to a shell."""
-        if len(stages) < 2 or self._depth >= MAX_DEPTH:
+        if len(stages) < 2 or self._within >= MAX_DEPTH:
             return stages
         first, *between, last = stages
         shell = shell_of(last)
@@ -153,19 +161,21 @@ class _Reader:
 
     def _strings(self, command: Command) -> Iterator[Nested]:
         """Scripts that are passed to a shell as text."""
-        if self._depth >= MAX_DEPTH:
-            return
         for via, text, shell in scripts_within(command):
+            if self._within >= MAX_DEPTH:
+                self.cut = True
+                return
             yield self._script(via, text, command.line, shell)
 
     def _script(self, via: str, text: str, line: int, shell: str | None = None) -> Nested:
         if shell == "POWERSHELL":
             from airflow_provider.audit.analysis.shell import powershell
 
-            script = powershell.parse(text, depth=self._depth + 1, first=line)
+            script = powershell.parse(text, depth=self._within + 1, first=line)
         else:
-            script = parse(text, depth=self._depth + 1, first=line)
+            script = parse(text, depth=self._within + 1, first=line)
         self.assignments += script.assignments
+        self.cut = self.cut or script.cut
         return Nested(via, script.pipelines)
 
     def _assignment(self, node: tree_sitter.Node, *, exported: bool) -> Assignment:
@@ -205,7 +215,8 @@ class _Reader:
 
     def pipelines_in(self, node: tree_sitter.Node) -> Iterator[Pipeline]:
         """The pipelines below a node."""
-        if self._depth >= 50:
+        if self._depth >= MAX_NESTED:
+            self.cut = True
             return
         self._depth += 1
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -40,7 +41,30 @@ _THROUGH = frozenset({
 _SUMS = re.compile(
     r"(?:sha\d*|md5|b2|b3|ck)sums?|shasum|gsha\d+sum|rhash|openssl|gpgv?2?|cosign|minisign|signify|get-filehash|gh|slsa-verifier|sha\d+|digest"
 )
+_RUNS = re.compile(r"\b(?:exec|eval|system|Function)\b")
+_FETCHES = re.compile(r"urlopen|requests\.get|https?://|fetch\(|open-uri|file_get_contents")
 _SAYS = frozenset({"echo", "printf", "write-output", "write-host"})
+_INSTALLERS = frozenset({
+    "dpkg", "apt", "apt-get", "rpm", "yum", "dnf", "microdnf", "zypper", "apk", "gdebi", "pacman", "snap", "flatpak", "installer",
+    "msiexec", "pkg", "pip", "pip3", "gem", "npm", "choco", "add-appxpackage", "hdiutil", "pkgutil",
+})  # fmt: skip
+_PACKAGES = (
+    ".deb",
+    ".rpm",
+    ".apk",
+    ".pkg",
+    ".msi",
+    ".snap",
+    ".flatpak",
+    ".whl",
+    ".gem",
+    ".pkg.tar.zst",
+    ".pkg.tar.xz",
+    ".dmg",
+    ".msix",
+    ".nupkg",
+    ".tgz",
+)
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 
 
@@ -68,9 +92,13 @@ class Downloads:
         self._literals: dict[str, str] = {}
         self._fetched: set[str] = set()
         self._saved: dict[str, str] = {}
+        self._downloads: dict[int, str | None] = {}
+        """What each command downloads with, by its id: without it, each level of nesting would double the work."""
+        self._hosts: dict[int, str] = {}
 
     def runs(self, script: Script) -> Iterator[Run]:
         """Yield each place where downloaded code runs; a line may occur more than once."""
+        self._downloads, self._hosts = {}, {}
         for assignment in script.assignments:
             if assignment.value.literal:
                 self._literals[assignment.name] = assignment.value.text
@@ -98,8 +126,18 @@ class Downloads:
             return base_name(match[1])
         return command.name
 
+    def _host_of(self, command: Command) -> str:
+        if id(command) not in self._hosts:
+            self._hosts[id(command)] = host_of(command)
+        return self._hosts[id(command)]
+
     def _download_of(self, command: Command) -> str | None:
         """The name of a command that writes a download to standard output; None if it does not."""
+        if id(command) not in self._downloads:
+            self._downloads[id(command)] = self._find_download_of(command)
+        return self._downloads[id(command)]
+
+    def _find_download_of(self, command: Command) -> str | None:
         name = self.name(command)
         if to_a_file(command):
             return None
@@ -153,9 +191,9 @@ class Downloads:
                 yield Run(pipeline.commands[0].line, f"{source} {where}| {runner}", sure=certain)
                 return
             if fetching := self._download_of(command):
-                source, where = fetching, host_of(command)
+                source, where = fetching, self._host_of(command)
             elif not number and self.name(command) == "wget" and not output_file(command.arguments):
-                source, where = "wget", host_of(command)
+                source, where = "wget", self._host_of(command)
                 if len(pipeline.commands) > 1 and (run := self._runs_input(pipeline.commands[-1])) is not None:
                     yield Run(command.line, f"wget {where}| {run[0]}", sure=False)
                 return
@@ -251,14 +289,14 @@ class Downloads:
         if fetching := self._download_of(command):
             for item in command.redirections:
                 if item.operator == ">" and any(self._first_runs_input(part) for inner in item.target.nested for part in inner.pipelines):
-                    yield Run(command.line, f"{fetching} {host_of(command)}> a shell")
+                    yield Run(command.line, f"{fetching} {self._host_of(command)}> a shell")
 
     def _as_name(self, command: Command) -> Iterator[Run]:
         """``$(curl ...)`` where the name of a command is expected."""
         first = command.effective[0]
         source = self._download_in(item for item in first.nested if item.via == "command") or self._download_held_by(first)
         if source and re.match(r"\s*(?:\$|`)", first.text) and self.name(command) not in ("curl", "wget"):
-            yield Run(command.line, f"{source} {host_of(command)}in place of a command")
+            yield Run(command.line, f"{source} {self._host_of(command)}in place of a command")
 
     def _as_script(self, command: Command) -> Iterator[Run]:
         """``bash <(curl ...)``, ``bash <<< "$(curl ...)"``, ``deno run https://...``."""
@@ -267,13 +305,13 @@ class Downloads:
             parts = [*words[1:2]] if name == "source" else [word for word in (shell or words)[1:] if not word.text.startswith("-")][:1]
             for word in parts if not shell or inline_of(shell) is None else ():
                 if source := self._download_in(item for item in word.nested if item.via == "process"):
-                    yield Run(command.line, f"{base_name(words[0].text) or '.'} <({source} {host_of(command)})")
+                    yield Run(command.line, f"{base_name(words[0].text) or '.'} <({source} {self._host_of(command)})")
             if self._runs_input(command):
                 for item in command.redirections:
                     if source := self._download_from(item):
-                        yield Run(command.line, f"{name} {item.operator} {source} {host_of(command)}")
+                        yield Run(command.line, f"{name} {item.operator} {source} {self._host_of(command)}")
         if name == "deno" and _runs_address(command.arguments):
-            yield Run(command.line, f"{name} run {host_of(command)}".strip(), sure=False)
+            yield Run(command.line, f"{name} run {self._host_of(command)}".strip(), sure=False)
 
     def _download_from(self, item: Redirection) -> str | None:
         """The name of the downloading command whose output a redirection passes in."""
@@ -295,7 +333,7 @@ class Downloads:
                     or self._download_held_by(word)
                     or (method if method in POWERSHELL_FETCH else None)
                 ):
-                    yield Run(command.line, f"{name} ({source} {host_of(command)})")
+                    yield Run(command.line, f"{name} ({source} {self._host_of(command)})")
 
     def _as_program(self, command: Command) -> Iterator[Run]:
         """``python -c "$(curl ...)"``."""
@@ -309,21 +347,18 @@ class Downloads:
             if text in longs or (text[:1] == "-" and text[1:].isalpha() and text[-1] in letters):
                 source = self._download_in(following.nested) or self._download_held_by(following)
                 if source and re.match(r"\s*(?:\$|`)", following.text):
-                    yield Run(command.line, f"{name} {text} $({source} {host_of(command)})")
-                elif re.search(
-                    r"\b(?:exec|eval|system|Function)\b.*(?:urlopen|requests\.get|https?://|fetch\(|open-uri|file_get_contents)",
-                    following.text,
-                    re.DOTALL,
-                ):
+                    yield Run(command.line, f"{name} {text} $({source} {self._host_of(command)})")
+                elif (runs := _RUNS.search(following.text)) and _FETCHES.search(following.text, runs.end()):
                     yield Run(command.line, f"{name} {text} runs what it fetches", sure=False)
 
     # What is saved first
 
     def _after_saving(self, pipeline: Pipeline) -> Iterator[Run]:
+        runs_input = len(pipeline.commands) > 1 and self._runs_input(pipeline.commands[-1]) is not None
         for number, command in enumerate(pipeline.commands):
             if self._checks(pipeline, number):
                 self._saved.clear()
-            if self._saved and (file := self._runs_file(command, pipeline, number)):
+            if self._saved and (file := self._runs_file(command, piped=runs_input and number + 1 < len(pipeline.commands))):
                 yield Run(command.line, f"{self._saved.pop(file)}, then runs {file}", saved=True, sure=False)
         fetching = next(
             (command for command in pipeline.commands if self._download_of(command) or self.name(command) in ("wget", "curl", "aria2c")),
@@ -337,9 +372,11 @@ class Downloads:
             if fetching is not None:
                 redirected = [item.target.text for item in command.redirections if item.operator in (">", ">|", "&>")]
                 files = [file for file in redirected if not file.startswith(("&", "/dev/", ">("))] or files
-            for file in files:
-                if file and not file.startswith("/dev/") and "--checksum" not in " ".join(command.arguments):
-                    self._saved[_base(file)] = f"{self.name(fetching) if fetching else name} {host_of(fetching or command)}saves".strip()
+            verified = any("--checksum" in text for text in command.arguments)
+            for file in files if not verified else ():
+                if file and not file.startswith("/dev/"):
+                    source = self.name(fetching) if fetching else name
+                    self._saved[_base(file)] = f"{source} {self._host_of(fetching or command)}saves".strip()
 
     def _checks(self, pipeline: Pipeline, number: int) -> bool:
         command = pipeline.commands[number]
@@ -357,7 +394,8 @@ class Downloads:
             text in ("attestation", "dgst", "--verify", "verify", "sha256", "-verify", "--decrypt") for text in command.arguments
         )
 
-    def _runs_file(self, command: Command, pipeline: Pipeline, number: int) -> str | None:
+    def _runs_file(self, command: Command, *, piped: bool) -> str | None:
+        """The saved file that a command runs. ``piped``: another command runs its output."""
         words = command.effective
         if not words:
             return None
@@ -371,13 +409,15 @@ class Downloads:
             rest = [text for text in command.arguments if text not in ("run",)]
             if not any(text[:1] == "-" and text[1:].isalpha() and text[-1] in letters for text in rest):
                 candidates += [text for text in rest if not text.startswith("-")][:1]
+        elif name in _INSTALLERS:
+            candidates += [text for text in command.arguments if text.endswith(_PACKAGES)]
         elif name in ("start-process", "&", "cmd", "call", "invoke-expression", "iex"):
             candidates += [text for text in command.arguments if not text.startswith("-")][:1]
         else:
             candidates.append(words[0].text)
         if shell or _interpreter(name):
             candidates += [item.target.text for item in command.redirections if item.operator == "<"]
-        if number + 1 < len(pipeline.commands) and name in ("cat", "get-content", "gc", "type") and self._runs_input(pipeline.commands[-1]):
+        if piped and name in ("cat", "get-content", "gc", "type"):
             candidates += command.arguments
         if (inline := inline_of(shell) if shell else " ".join(command.arguments) if name == "eval" else None) and (
             match := re.match(r"\s*(?:\$\(cat|`cat|\$\(<)\s*([^\s)`]+)", inline)
@@ -406,7 +446,7 @@ def _runs_address(arguments: tuple[str, ...]) -> bool:
 
 
 def _interpreter(name: str) -> str | None:
-    plain = re.sub(r"[\d.]+$", "", name)
+    plain = name.rstrip(f"{string.digits}.")
     return {"nodejs": "node", "pypy": "python"}.get(plain, plain) if plain in _CODE or plain in ("nodejs", "pypy") else None
 
 

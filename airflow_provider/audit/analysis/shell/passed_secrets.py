@@ -10,7 +10,7 @@ from itertools import pairwise
 from airflow_provider.audit.analysis.secrets.values import names_secret
 from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
 from airflow_provider.audit.analysis.shell.options import options
-from airflow_provider.audit.analysis.shell.script import Command, Pipeline
+from airflow_provider.audit.analysis.shell.script import Command, Pipeline, base_name
 
 _OPTION = re.compile(r"-{1,2}[A-Za-z][A-Za-z_-]{2,}")
 _PAIR = re.compile(r"(?:-D|-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
@@ -24,6 +24,7 @@ def passed_secrets(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     """Values that are passed to commands and may be secrets, each with a name."""
     for number, command in enumerate(pipeline.commands):
         yield from _by_name(command)
+        yield from _in_headers(command)
         yield from (("password", value) for value in _by_tool(command.name, command.arguments))
         if _reads_password(command):
             yield from _on_input(command, pipeline.commands[number - 1] if number else None)
@@ -45,8 +46,39 @@ def _by_name(command: Command) -> Iterator[tuple[str, str]]:
             yield text.rpartition(":")[2], following
 
 
+_HEADER_OPTIONS = frozenset({"-H", "--header", "--proxy-header", "--add-header"})
+_HEADER = re.compile(r"[\"']?(?P<name>[A-Za-z][\w-]{1,60})\s*:\s?(?P<value>.+)", re.DOTALL)
+_SCHEME = re.compile(r"^(?:Bearer|Basic|Token|ApiKey|Digest|OAuth|SSWS|Splunk|GenieKey|Key)[ =](?=\S+$)", re.IGNORECASE)
+_KEY_HEADER = re.compile(r"(?:^|-)(?:key|token|secret|auth|password|authorization|signature|credential)s?$", re.IGNORECASE)
+_NO_KEY_HEADER = re.compile(r"idempotency|cache|public|surrogate|routing|partition|sort|csrf|xsrf|request", re.IGNORECASE)
+
+
+def _in_headers(command: Command) -> Iterator[tuple[str, str]]:
+    """Values of HTTP headers: ``-H "X-AIO-Key: ..."``, ``--header=PRIVATE-TOKEN: ...``, and httpie's ``X-Api-Key:...``."""
+    texts = [value for option, value in pairwise((*command.arguments, "")) if option in _HEADER_OPTIONS]
+    texts += [text[2:] for text in command.arguments if text.startswith("-H") and len(text) > 2]
+    texts += [text.partition("=")[2] for text in command.arguments if text.startswith(("--header=", "--proxy-header="))]
+    if command.name in ("http", "https", "xh"):
+        texts += [text for text in command.arguments if not text.startswith("-") and "://" not in text]
+    for text in texts:
+        if (match := _HEADER.fullmatch(text)) and not _NO_KEY_HEADER.search(match["name"]):
+            name = match["name"]
+            if names_secret(name) or _KEY_HEADER.search(name):
+                yield "authorization", _SCHEME.sub("", match["value"].strip().strip("\"'"))
+
+
+_READS = frozenset({"chpasswd", "kinit", "smbpasswd", "passwd"})
+"""Programs that read a password from standard input."""
+_FROM_INPUT = ("--password-stdin", "--with-token", "--stdin", "--token-stdin", "--passphrase-fd", "--key-file")
+
+
 def _reads_password(command: Command) -> bool:
-    return command.has("--password-stdin", "--with-token", "--stdin", "--token-stdin") or command.name == "chpasswd"
+    if command.name in _READS or command.has(*_FROM_INPUT) or (command.name == "htpasswd" and command.has("-i")):
+        return True
+    wrappers = [word.text for word in command.words[: len(command.words) - len(command.effective)]] or [word.text for word in command.words]
+    if not wrappers or base_name(wrappers[0]) != "sudo":
+        return False
+    return any(text == "--stdin" or re.fullmatch(r"-[A-Za-z]*S[A-Za-z]*", text) for text in wrappers[1:])
 
 
 def _on_input(command: Command, before: Command | None) -> Iterator[tuple[str, str]]:
@@ -97,6 +129,10 @@ _OPTIONS = {
     **_of_short("P", "sqlcmd", "unzip", "zip"),
     **_of_short("a", "redis-cli"),
     **_of_short("w", "ldapsearch", "ldapmodify", "ldapadd"),
+    "twine": _PasswordOption(("-p", "--password"), "purci", word="upload"),
+    **dict.fromkeys(("cf", "ibmcloud", "bx"), _PasswordOption(("-p",), "aupos", word="login")),
+    "ncrack": _PasswordOption(("-p", "--pass"), "pu"),
+    "svn": _PasswordOption(("--password",), "r", frozenset({"--username", "--password"})),
     **dict.fromkeys(
         ("docker", "podman", "buildah", "skopeo", "helm", "oc", "az", "nerdctl", "crane", "oras"),
         _PasswordOption(("-p",), "pu", word="login"),
@@ -136,12 +172,43 @@ def _of_login(arguments: tuple[str, ...]) -> Iterator[str]:
         yield arguments[1]
 
 
+def _of_curl(arguments: tuple[str, ...]) -> Iterator[str]:
+    """``-u "key:"``: a key in place of the user."""
+    for option, value in options(arguments, CURL_VALUED, CURL_VALUED_LONG):
+        user, colon, password = value.partition(":")
+        if (
+            option in ("-u", "--user")
+            and colon
+            and password in ("", "x", "X", "api_token", "x-oauth-basic")
+            and _KEY.fullmatch(user)
+            and re.search(r"\d", user)
+        ):
+            yield user
+
+
+def _of_oracle(arguments: tuple[str, ...]) -> Iterator[str]:
+    """``sqlplus user/password@db``."""
+    for text in arguments:
+        if match := re.fullmatch(r"(?:userid=)?[A-Za-z]\w{0,60}/([^\s/@]{1,128})(?:@\S*)?", text):
+            yield match[1]
+
+
+def _of_cf(arguments: tuple[str, ...]) -> Iterator[str]:
+    if arguments[:1] == ("auth",) and len(arguments) > 2:
+        yield arguments[2]
+
+
+_KEY = re.compile(r"[\w.-]{16,256}")
+"""A user name that is a key."""
 _OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
     "openssl": _of_openssl,
     "htpasswd": _of_htpasswd,
     "composer": _of_composer,
     "convertto-securestring": _of_securestring,
     **dict.fromkeys(("vault", "snyk", "cargo"), _of_login),
+    "curl": _of_curl,
+    **dict.fromkeys(("sqlplus", "expdp", "impdp", "sqlldr"), _of_oracle),
+    "cf": _of_cf,
 }
 
 

@@ -12,9 +12,12 @@ import tree_sitter_powershell
 
 from airflow_provider.audit.analysis.shell.inner_shells import scripts_within
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
+from airflow_provider.audit.analysis.shell.trees import tree_of
 
 MAX_DEPTH = 3
 """Maximum depth of scripts in strings in scripts."""
+MAX_NESTED = 50
+"""Maximum depth of commands in commands."""
 
 _VARIABLE = re.compile(r"\$[\w:]+(?:\.\w+)*")
 _STRINGS = (
@@ -39,14 +42,17 @@ def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Sc
     expression at the start of a pipe is a command without words whose ``nested`` contains its calls; a lone variable is
     ``Write-Output $it``.
     """
-    root = tree_sitter.Parser(_language()).parse(text.encode("utf-8", "replace")).root_node
+    root = tree_of(_language(), text.encode("utf-8", "replace"))
     reader = _Reader(depth, first)
-    return Script(tuple(reader.pipelines(root)), tuple(reader.assignments), broken=root.has_error, cut=cut)
+    pipelines = tuple(reader.pipelines(root))
+    return Script(pipelines, tuple(reader.assignments), broken=root.has_error, cut=cut or reader.cut)
 
 
 class _Reader:
     def __init__(self, depth: int, first: int) -> None:
         self.assignments: list[Assignment] = []
+        self.cut = False
+        """Whether something is nested too deeply to be read."""
         self._depth = 0
         self._within, self._first = depth, first
 
@@ -86,10 +92,13 @@ class _Reader:
                         words.append(self._word(part))
         nested = tuple(inner for word in (*words, *(item.target for item in redirections)) for inner in word.nested)
         made = Command(tuple(words), self._line(node), (), tuple(redirections), nested)
-        return replace(made, nested=(*nested, *self._strings(made))) if self._within < MAX_DEPTH else made
+        return replace(made, nested=(*nested, *self._strings(made)))
 
     def _strings(self, command: Command) -> Iterator[Nested]:
         for via, text, shell in scripts_within(command):
+            if self._within >= MAX_DEPTH:
+                self.cut = True
+                return
             if shell == "POWERSHELL":
                 script = parse(text, depth=self._within + 1, first=command.line)
             else:
@@ -97,6 +106,7 @@ class _Reader:
 
                 script = bash.parse(text, depth=self._within + 1, first=command.line)
             self.assignments += script.assignments
+            self.cut = self.cut or script.cut
             yield Nested(via, script.pipelines)
 
     def _call(self, node: tree_sitter.Node) -> Command:
@@ -111,7 +121,8 @@ class _Reader:
         return node.start_point[0] + self._first
 
     def _inner(self, node: tree_sitter.Node) -> Iterator[Nested]:
-        if self._depth >= 50:
+        if self._depth >= MAX_NESTED:
+            self.cut = True
             return
         self._depth += 1
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider.audit.analysis.secrets.values import names_secret
 from airflow_provider.audit.analysis.shell.inner_shells import POWERSHELLS, SHELLS, shell_of
-from airflow_provider.audit.analysis.shell.script import Command, Pipeline, Script, Word, base_name
+from airflow_provider.audit.analysis.shell.script import Command, Pipeline, Script, base_name
 from airflow_provider.audit.settings.levels import Confidence
 
 _THROUGH = frozenset({
@@ -23,9 +24,9 @@ _FILES_OF_SECRETS = re.compile(
 )
 _FETCH_SECRETS = re.compile(
     r"vault (?:kv get|read) |op read |gh auth token |aws secretsmanager get-secret-value |aws ecr get-login-password "
-    r"|aws ssm get-parameters?(?:-by-path)? .*--with-decryption|aws sts (?:get-session-token|assume-role) "
+    r"|aws ssm get-parameters?(?:-by-path)? (?:(?!aws ssm ).)*--with-decryption|aws sts (?:get-session-token|assume-role) "
     r"|gcloud auth print-(?:access|identity)-token |gcloud secrets versions access |az account get-access-token |az keyvault secret show "
-    r"|kubectl get secrets? .*-o ?(?:yaml|json)|kubectl config view .*--raw"
+    r"|kubectl get secrets? (?:(?!kubectl get ).)*-o ?(?:yaml|json)|kubectl config view (?:(?!kubectl config ).)*--raw"
 )
 
 
@@ -68,26 +69,33 @@ def printed_secrets(script: Script, encrypted: frozenset[str]) -> Iterator[tuple
     :param encrypted: names of variables that are secrets regardless of their name.
     """
     captured = {id(item) for assignment in script.assignments for nested in assignment.value.nested for item in nested.pipelines}
-    for pipeline, number in _visible(script.pipelines, captured):
-        command, rest = pipeline.commands[number], pipeline.commands[number + 1 :]
-        for shown, confidence in _printed(command, rest, encrypted):
+    for command, shortened in _visible(script.pipelines, captured):
+        for shown, confidence in _printed(command, shortened, encrypted):
             yield command, shown, confidence
 
 
-def _visible(pipelines: Iterable[Pipeline], captured: set[int]) -> Iterator[tuple[Pipeline, int]]:
-    """Commands whose output goes to the log, not into ``$(...)``, another command or a file."""
-    waiting = [pipeline for pipeline in pipelines if id(pipeline) not in captured]
+def _visible(pipelines: Iterable[Pipeline], captured: set[int]) -> Iterator[tuple[Command, bool]]:
+    """Commands whose output goes to the log, not into ``$(...)``, another command or a file, and whether only a part of it does."""
+    waiting = deque(pipeline for pipeline in pipelines if id(pipeline) not in captured)
     while waiting:
-        pipeline = waiting.pop(0)
-        for number, command in enumerate(pipeline.commands):
-            rest = pipeline.commands[number + 1 :]
-            if any(_out_of_sight(item) for item in (command, *rest)) and not any(item.name == "tee" for item in rest):
-                continue
-            if all(item.name in _THROUGH or item.name in _FILTERS for item in rest):
-                yield pipeline, number
-                for nested in command.nested:
-                    if nested.via in ("group", "string", "heredoc"):
-                        waiting.extend(item for item in nested.pipelines if id(item) not in captured)
+        for command, shortened in reversed(list(_seen_in(waiting.popleft()))):
+            yield command, shortened
+            for nested in command.nested:
+                if nested.via in ("group", "string", "heredoc"):
+                    waiting.extend(item for item in nested.pipelines if id(item) not in captured)
+
+
+def _seen_in(pipeline: Pipeline) -> Iterator[tuple[Command, bool]]:
+    """The same for one pipeline, the last command first."""
+    hidden = copied = shortened = False
+    for command in reversed(pipeline.commands):
+        hidden = hidden or _out_of_sight(command)
+        if not hidden or copied:
+            yield command, shortened
+        if command.name not in _THROUGH and command.name not in _FILTERS:
+            return
+        copied = copied or command.name == "tee"
+        shortened = shortened or command.name in _SHORTEN
 
 
 def _out_of_sight(command: Command) -> bool:
@@ -98,9 +106,9 @@ def _out_of_sight(command: Command) -> bool:
     )
 
 
-def _printed(command: Command, rest: tuple[Command, ...], encrypted: frozenset[str]) -> Iterator[Printed]:
+def _printed(command: Command, shortened: bool, encrypted: frozenset[str]) -> Iterator[Printed]:
     name, arguments = command.name, command.arguments
-    filtered = Confidence.LOW if any(item.name in _SHORTEN for item in rest) else None
+    filtered = Confidence.LOW if shortened else None
     if _FETCH_SECRETS.match(f"{' '.join((name, *arguments))} "):
         yield " ".join((name, *arguments[:2])), filtered
     elif printer := _PRINTERS.get(name):
@@ -144,9 +152,10 @@ def _by_powershell_item(command: Command, encrypted: frozenset[str], filtered: C
 
 def _by_echo(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
     for word in command.effective[1:]:
-        for item in word.expansions:
-            variable = item.name.removeprefix("env:").split("[")[0]
-            if (names_secret(variable) or variable in encrypted) and (whole := _shows(word, variable)) is not False:
+        forms = _forms(word.text) if word.expansions else {}
+        for variable in dict.fromkeys(item.name.removeprefix("env:").split("[")[0] for item in word.expansions):
+            whole = forms.get(variable.lower())
+            if (names_secret(variable) or variable in encrypted) and whole is not False:
                 yield f"{command.name} ${variable}", Confidence.LOW if whole is None else filtered
 
 
@@ -170,14 +179,18 @@ def _by_get_content(command: Command, encrypted: frozenset[str], filtered: Confi
         yield from _by_cat(command, encrypted, filtered)
 
 
-def _shows(word: Word, name: str) -> bool | None:
-    """Whether the word shows the value of the variable; None if only part of it."""
-    plain = re.escape(name)
-    if re.search(rf"\$(?:env:)?{plain}(?!\w)|\$\{{(?:env:)?{plain}(?:\}}|:?[-=?])", word.text, re.IGNORECASE):
-        return True
-    if re.search(rf"\$\{{#{plain}|\$\{{{plain}:?\+", word.text):
-        return False
-    return None
+_EXPANSION = re.compile(r"\$(?:env:)?(?P<plain>\w+)|\$\{(?:env:)?(?P<length>#?)(?P<braced>\w+)(?P<rest>\}|:?[-=?+])?", re.IGNORECASE)
+
+
+def _forms(text: str) -> dict[str, bool | None]:
+    """Whether a word shows the value of each of its variables; None if only part of it."""
+    forms: dict[str, bool | None] = {}
+    for match in _EXPANSION.finditer(text):
+        name = (match["plain"] or match["braced"]).lower()
+        asks = bool(match["length"]) or (match["rest"] or "").endswith("+")
+        whole = bool(match["plain"]) or (None if not match["rest"] else True)
+        forms[name] = True if forms.get(name) else (False if asks else whole)
+    return forms
 
 
 _PRINTERS: dict[str, Callable[[Command, frozenset[str], Confidence | None], Iterator[Printed]]] = {

@@ -25,7 +25,7 @@ OFF_WHEN_TRUE = frozenset({
 })  # fmt: skip
 """Variables that disable verification if true."""
 _CLEAR = re.compile(
-    r"--?(?:[a-z]+-)*(?:insecure-skip-(?:tls-)?verify|skip-tls-verify|tls-skip-verify|no-check-certificates?|no-verify-ssl|no-ssl-verify|no-verify-tls"
+    r"(?<![a-z-])--?(?:[a-z]+-)*(?:insecure-skip-(?:tls-)?verify|skip-tls-verify|tls-skip-verify|no-check-certificates?|no-verify-ssl|no-ssl-verify|no-verify-tls"
     r"|no-tls-verify|skip-ssl-verify|skip-ssl-validation|skip-cert-verify|skip-certificate-check|disable-ssl-verification|disable-tls-verification"
     r"|ignore-certificate-errors|ignore-ssl-errors|allow-invalid-certificates|no-strict-ssl|tlsallowinvalidcertificates|sslallowinvalidcertificates"
     r"|tlsinsecure|insecure-registry|allow-insecure-host|trust-server-cert|insecure-tls|ignore-certs|ignore-ssl|allow-?insecure-?connections"
@@ -55,12 +55,14 @@ _IN_CODE = re.compile(
     r"verify\s*=\s*False|CERT_NONE|_create_unverified_context|rejectUnauthorized\s*:\s*false|VERIFY_NONE|CURLOPT_SSL_VERIFYPEER\s*(?:,|=>)\s*(?:false|0)"
     r"|InsecureSkipVerify\s*:\s*true|verify_ssl\s*=\s*False"
 )
+_SSH_OFF = re.compile(r"stricthostkeychecking[ =\\\"']{1,3}(?:no|off)\b|userknownhostsfile[ =\\\"']{1,3}/dev/null\b", re.IGNORECASE)
 _FILES = re.compile(
-    r"(?:\.curlrc|\.wgetrc|wgetrc|\.npmrc|\.yarnrc(?:\.yml)?|\.gitconfig|pip\.conf|\.condarc|\.gemrc|\.ldaprc|yum\.conf|\.boto)[\"']?$"
+    r"(?:\.curlrc|\.wgetrc|wgetrc|\.npmrc|\.yarnrc(?:\.yml)?|\.gitconfig|pip\.conf|\.condarc|\.gemrc|\.ldaprc|yum\.conf|\.boto|\.ssh/config|ssh_config|ansible\.cfg)[\"']?$"
 )
 _FILE_LINE = re.compile(
-    r"^\s*-?-?insecure\s*$|check[_-]certificate\s*=\s*off|strict-ssl\s*[= ]\s*[\"']?false|enableStrictSsl:?\s*false|sslVerify\s*=\s*false"
-    r"|trusted-host\s*=|ssl_verify\s*:\s*(?:false|no)|ssl_verify_mode\s*:\s*0|TLS_REQCERT\s+(?:never|allow)|sslverify\s*=\s*(?:0|false)|https_validate_certificates\s*=\s*false",
+    r"^[^\S\n]*-?-?insecure[^\S\n]*$|check[_-]certificate\s*=\s*off|strict-ssl(?:\s*=\s*|\s+)[\"']?false|enableStrictSsl:?\s*false|sslVerify\s*=\s*false"
+    r"|trusted-host\s*=|ssl_verify\s*:\s*(?:false|no)|ssl_verify_mode\s*:\s*0|TLS_REQCERT\s+(?:never|allow)|sslverify\s*=\s*(?:0|false)|https_validate_certificates\s*=\s*false"
+    r"|StrictHostKeyChecking[ =]+(?:no|off)\b|host_key_checking\s*=\s*false",
     re.IGNORECASE | re.MULTILINE,
 )
 _CODE_RUNNERS = re.compile(r"(?:python|node|ruby|perl|php|pypy)[\d.]*")
@@ -77,6 +79,12 @@ def by_variable(name: str, value: str) -> Confidence | None:
         return Confidence.MEDIUM  # git only checks whether it is set
     if key in ("pip_trusted_host", "uv_insecure_host") and text:
         return Confidence.LOW if _only_here(f"//{text}") else Confidence.HIGH
+    if key in ("ansible_host_key_checking", "ansible_ssh_host_key_checking") and text in _OFF:
+        return Confidence.HIGH
+    if key in ("git_ssh_command", "ansible_ssh_args", "ansible_ssh_common_args", "rsync_rsh") and _SSH_OFF.search(text):
+        return Confidence.HIGH
+    if key == "pgsslmode" and text == "disable":
+        return Confidence.MEDIUM
     if key in ("goinsecure",) and text:
         return Confidence.MEDIUM
     if key in ("node_options", "java_tool_options", "maven_opts", "goflags") and (
@@ -151,6 +159,9 @@ class _Option:
 
 
 _OPTIONS = (
+    _Option(re.compile("--?trust-?server-?certificate"), word=True),
+    _Option(re.compile("--skip-ssl"), tools=frozenset({"mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"})),
+    _Option(re.compile("--no-host-key-check(?:ing)?|--disable-host-key-checking"), confidence=Confidence.MEDIUM),
     _Option(_CLEAR, word=True),
     _Option(_NEGATED, values=_OFF),
     _Option(re.compile("--?insecure"), tools=_INSECURE),
@@ -163,9 +174,14 @@ _OPTIONS = (
     _Option(re.compile("--ssl-mode"), values=frozenset({"disabled"})),
     _Option(re.compile("validate_certs"), values=_OFF, joined=True),
 )
+_CERTIFICATE, _HOST_KEY = "certificate not verified", "host key not verified"
 _TEXTS = (
-    (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH),
-    (re.compile("sslmode=disable"), Confidence.MEDIUM),
+    (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile("sslmode=disable"), Confidence.MEDIUM, _CERTIFICATE),
+    (re.compile(r"trust[ ]?server[ ]?certificate\s?=\s?(?:true|yes|1)\b"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile(r"encrypt=(?:false|no)\b"), Confidence.LOW, _CERTIFICATE),
+    (re.compile(r"stricthostkeychecking[ =](?:no|off)\b"), Confidence.HIGH, _HOST_KEY),
+    (re.compile(r"userknownhostsfile[ =](?:/dev/null|nul)\b"), Confidence.HIGH, _HOST_KEY),
 )
 """Parts of arguments that disable verification, such as a parameter of a URL."""
 
@@ -187,24 +203,33 @@ def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidenc
             yield first
         elif _PROPERTY.fullmatch(original):
             yield original, Confidence.HIGH
-        elif within := next((confidence for pattern, confidence in _TEXTS if pattern.search(text)), None):
-            yield "certificate not verified", within
+        elif within := next((item for item in _TEXTS if item[0].search(text)), None):
+            yield within[2], within[1]
     joined = " ".join(lower)
     if (setting := _SETTINGS.get(name)) and "--unset" not in lower and " get " not in f" {joined} " and (match := setting.search(joined)):
         yield match[0][:80], Confidence.HIGH
 
 
+def _up_to(again: str) -> str:
+    """What stands between the beginning of a command and an option: up to its next beginning only, or it would be quadratic."""
+    return f"(?:(?!{again}).)*"
+
+
 _SETTINGS = {
     name: re.compile(pattern)
     for name, pattern in {
-        "npm": r"(?:config )?set (?:.* )?strict-ssl[= ]false", "pnpm": r"(?:config )?set (?:.* )?strict-ssl[= ]false",
-        "yarn": r"config set (?:.* )?(?:strict-ssl|enablestrictssl) false", "conda": r"config .*ssl_verify[= ](?:false|no)",
-        "composer": r"config .*(?:disable-tls[= ]true|secure-http[= ]false)",
+        **dict.fromkeys(("npm", "pnpm"), rf"(?:config )?set {_up_to('set ')}(?<= )strict-ssl[= ]false"),
+        "yarn": rf"config set {_up_to('config ')}(?<= )(?:strict-ssl|enablestrictssl) false",
+        "conda": rf"config {_up_to('config ')}ssl_verify[= ](?:false|no)",
+        "composer": rf"config {_up_to('config ')}(?:disable-tls[= ]true|secure-http[= ]false)",
         "gcloud": r"config set (?:auth/)?disable_ssl_validation (?:true|1)",
-        "poetry": r"config certificates\.\S+\.cert false", "bundle": r"config .*ssl_verify_mode[: ]+0", "gem": r".*:ssl_verify_mode:? 0",
-        "pip": r"config .*set .*trusted-host .+", "pip3": r"config .*set .*trusted-host .+", "aws": r"configure set .*verify_ssl false",
-        "cf": r"(?:login|api) .*--skip-ssl-validation", "go": r"env -w .*(?:goinsecure=\S+|goflags=\S*-insecure)",
-        "openstack": r".*--insecure\b",
+        "poetry": r"config certificates\.\S+\.cert false", "bundle": rf"config {_up_to('config ')}ssl_verify_mode[: ]+0",
+        "gem": r"^.*:ssl_verify_mode:? 0",
+        **dict.fromkeys(("pip", "pip3"), rf"config {_up_to('config ')}set {_up_to('config |set ')}trusted-host .+"),
+        "aws": rf"configure set {_up_to('configure ')}verify_ssl false",
+        "cf": rf"(?:login|api) {_up_to('(?:login|api) ')}--skip-ssl-validation",
+        "go": rf"env -w {_up_to('env -w ')}(?:goinsecure=\S+|goflags=(?:(?!goflags=)\S)*-insecure)",
+        "openstack": r"^.*--insecure\b",
     }.items()
 }  # fmt: skip
 """``npm config set strict-ssl false`` and similar commands of other tools."""
@@ -247,17 +272,22 @@ def _of_git(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str,
     for number, text in enumerate(lower):
         if text == "config":
             if not any(other.startswith(("--unset", "--get", "--list")) for other in lower):
-                key = next(
-                    (position for position, other in enumerate(lower) if re.fullmatch(r"http\..*sslverify|http\.sslverify", other)), None
-                )
-                if key is not None and "".join(lower[key + 1 : key + 2]).strip("\"'") in _OFF:
+                keys = [place for place, other in enumerate(lower) if other.startswith("http.") and other.endswith("sslverify")]
+                if keys and "".join(lower[keys[0] + 1 : keys[0] + 2]).strip("\"'") in _OFF:
                     yield "http.sslVerify=false", Confidence.HIGH
             return
         setting = lower[number + 1] if text == "-c" and number + 1 < len(lower) else text.removeprefix("-c")
-        if text.startswith("-c") and (match := re.fullmatch(r"http\..*sslverify=(.*)", setting)) and match[1].strip("\"'") in _OFF:
+        key, _, value = setting.rpartition("=")
+        if text.startswith("-c") and key.startswith("http.") and key.endswith("sslverify") and value.strip("\"'") in _OFF:
             yield "http.sslVerify=false", Confidence.HIGH
         elif number and not text.startswith("-") and not lower[number - 1].startswith("-"):
             return  # after the subcommand
+
+
+def _of_sqlcmd(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``-C`` trusts any certificate; ``-c`` is something else."""
+    if any(option == "-C" for option, _ in options(arguments, "UPSdHDlatqQiofhswuRMmVWrck")):
+        yield "-C", Confidence.HIGH
 
 
 def _of_pip(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
@@ -273,6 +303,7 @@ _OWN_OPTIONS: dict[str, Callable[[tuple[str, ...], list[str]], Iterator[tuple[st
     "wget": _of_wget,
     "wget2": _of_wget,
     "git": _of_git,
+    **dict.fromkeys(("sqlcmd", "go-sqlcmd"), _of_sqlcmd),
     **dict.fromkeys(
         ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"), _of_powershell
     ),

@@ -46,8 +46,6 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
     if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
-    if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be checked completely")
     downloads = Downloads()
     for commands in action.scripts():
         runs: dict[int, Run] = {}
@@ -78,14 +76,16 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
 )
 def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A command or an environment variable disables certificate verification: ``curl -k``, ``git -c http.sslVerify=false``,
-    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Confidence is low if the connection is to localhost only.
+    A command or an environment variable disables the verification of certificates or host keys: ``curl -k``, ``sqlcmd -C``,
+    ``git -c http.sslVerify=false``, ``ssh -o StrictHostKeyChecking=no``, ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Confidence is low if the
+    connection is to localhost only.
 
     Why:
     Anyone on the network path can impersonate the server, send other code, or read the password.
 
     Fix:
     Trust the certificate authority that signed the certificate: ``--cacert``, ``GIT_SSL_CAINFO``, ``NODE_EXTRA_CA_CERTS``, ``PIP_CERT``.
+    For SSH, keep the host's key in the repository and name it with ``-o UserKnownHostsFile``.
 
     Before:
     {"execute_commands": ["curl -k https://registry.example.com/v2/"]}
@@ -96,8 +96,6 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
-    if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be checked completely")
     reported: set[tuple[str, str]] = set()
     for commands in action.scripts():
         places = [(path, shown, certain) for path, command in commands.every_command() for shown, certain in by_command(command)]
@@ -105,10 +103,12 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         for path, shown, certain in places:
             if (path, shown) not in reported:
                 reported.add((path, shown))
-                yield fail(path, shown, f"Certificates are not verified: {shown}.", confidence=certain)
+                yield fail(path, shown, f"The other side is not verified: {shown}.", confidence=certain)
     for number, variable in enumerate(action.variables):
         if variable.value is not None and (confidence := by_variable(variable.key, str(variable.value))):
-            yield fail(f"variables[{number}].value", variable.key, f"Certificates are not verified: {variable.key}.", confidence=confidence)
+            yield fail(
+                f"variables[{number}].value", variable.key, f"The other side is not verified: {variable.key}.", confidence=confidence
+            )
 
 
 @rule(
@@ -195,12 +195,15 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
         for path, command in script.every_command():
             if command.name in ("echo", "printf", "[[", "[", "export", "read", "test"):
                 continue
-            for word in command.words:
-                for expansion in word.expansions:
-                    name = expansion.name
-                    if not expansion.quoted and (_OF_A_PERSON.fullmatch(name) or name in passed) and (path, name) not in reported:
-                        reported.add((path, name))
-                        yield fail(path, f"{command.name} ${name}", f"{name} is used without quotes by {command.name}.")
+            inner = any(nested.via in ("string", "heredoc") for nested in command.nested)
+            texts = [*command.words, *(item.target for item in command.redirections if inner and item.operator.startswith("<<"))]
+            for expansion in (expansion for word in texts for expansion in word.expansions):
+                name = expansion.name
+                used = (not expansion.quoted or inner) and (_OF_A_PERSON.fullmatch(name) or name in passed)
+                if used and (path, name) not in reported:
+                    reported.add((path, name))
+                    how = "within a script that is passed as text to" if inner else "without quotes by"
+                    yield fail(path, f"{command.name} ${name}", f"{name} is used {how} {command.name}.")
 
 
 _OF_A_PERSON = re.compile(

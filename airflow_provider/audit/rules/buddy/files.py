@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from posixpath import normpath
 
+from airflow_provider.audit.analysis.shell.script import Command
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -68,7 +70,8 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
 def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
     A mapping mounts something outside the pipeline file system: a path with ``..``, a host directory, or the Docker socket; or it mounts
-    over a system directory of the container. Mounts of the Docker socket by ``docker run`` in commands count too.
+    over a system directory of the container. ``docker run`` in commands counts too: the Docker socket, system directories of the host,
+    ``--privileged``.
 
     Why:
     Access to the Docker socket is root access to the host. A mount over a system directory replaces the container's programs.
@@ -95,10 +98,40 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
         if "docker" in script.text or "podman" in script.text or "nerdctl" in script.text:
             reported: set[str] = set()
             for path, command in script.every_command():
-                runs = command.name in ("docker", "podman", "nerdctl") and {"run", "create"} & set(command.arguments)
-                if runs and path not in reported and any(_SOCKET.search(text) for text in command.arguments):
-                    reported.add(path)
-                    yield fail(path, f"{command.name} run with the socket", "The socket of the container engine is mounted.")
+                runs = command.name in ("docker", "podman", "nerdctl") and {"run", "create", "exec"} & set(command.arguments)
+                for shown, message in _access(command) if runs else ():
+                    if f"{path} {shown}" not in reported:
+                        reported.add(f"{path} {shown}")
+                        yield fail(path, f"{command.name} run {shown}", message)
+
+
+def _access(command: Command) -> Iterator[tuple[str, str]]:
+    """How a container that a command starts reaches the host, in a form that a report may show."""
+    mounts = []
+    for text, following in pairwise((*command.arguments, "")):
+        name, equals, value = text.partition("=")
+        if name in ("-v", "--volume", "--mount"):
+            mounts.append(value if equals and name != "-v" else following)
+        elif text.startswith("-v") and len(text) > 2:
+            mounts.append(text[2:])
+        elif (name == "--privileged" and value.lower() not in ("false", "0")) or (
+            name in ("--pid", "--userns", "--ipc", "--uts", "--cgroupns") and (value or following) == "host"
+        ):
+            yield name if not equals else f"{name}={value}"[:40], "The container has the rights of the host."
+        elif name == "--cap-add" and (value or following).upper().removeprefix("CAP_") in _CAPABILITIES:
+            yield f"--cap-add={(value or following).upper()}"[:40], "The container has the rights of the host."
+    for mount in mounts:
+        source = next(
+            (part.partition("=")[2] for part in mount.split(",") if part.startswith(("source=", "src="))), mount.partition(":")[0]
+        )
+        place = _clean(source)
+        if _SOCKET.search(mount) or place in _OF_SOCKETS:
+            yield "with the socket", "The socket of the container engine is mounted."
+        elif place == "/" or (place.startswith("/") and _OF_THE_MACHINE.match(place) and not place.startswith(("/home/", "/dev/"))):
+            yield f"with {place[:80]}", "A directory of the host is mounted."
+
+
+_CAPABILITIES = frozenset({"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "SYS_RAWIO"})
 
 
 _SOCKET = re.compile(r"(?:docker|containerd|podman|crio|cri-o|buildkitd)(?:-\w+)?\.sock(?![\w.-])|pipe[/\\\\]+docker_engine", re.IGNORECASE)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
-from airflow_provider.audit.rules.purpose import DEPLOYMENTS, purposes
+from airflow_provider.audit.rules.purpose import DEPLOYMENTS, purposes, tolerated_checks
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
+
+MAX_LINE = 2_000
+"""Maximum number of characters of a line that are looked at for what lets it pass."""
 
 
 @rule(
@@ -19,19 +22,20 @@ from airflow_provider.audit.settings.model import AuditSettings
     systems=("buddy",),
     severity=Severity.MEDIUM,
     confidence=Confidence.HIGH,
-    reads=("ignore_errors", "trigger_time", "name", "type", "execute_commands"),
+    reads=("ignore_errors", "trigger_time", "name", "type", *SCRIPT_FIELDS),
     needs=("EXECUTION_INFO",),
 )
 def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The execution continues when the action fails, and may end as successful. Severity is higher for an action that seems to be a test, a
+    The execution continues when the action fails, and may end as successful; or the commands let a test or scan pass that has failed:
+    ``npm test || true``, ``trivy --exit-code 0``. Severity is higher for an action that seems to be a test, a
     scan or a migration. Confidence is low for a notification, and for a deployment, to which the field does not apply.
 
     Why:
     A failed scan does not stop a release; a failed migration is followed by the deployment that needs it.
 
     Fix:
-    Turn ``ignore_errors`` off. To let a single command fail, append ``|| true`` to it.
+    Turn ``ignore_errors`` off. To let a single command fail that is no test or scan, append ``|| true`` to it.
 
     Before:
     {"name": "Security scan", "ignore_errors": true}
@@ -41,7 +45,12 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     """
     if not action.has_fields("ignore_errors"):
         yield not_available("ignore_errors is not visible")
-    elif action.config.ignore_errors:
+    for script in action.scripts():
+        for number, line in enumerate(script.text.split("\n"), 1):
+            if shown := tolerated_checks(line[:MAX_LINE].strip()):
+                message = f"A failed test or scan counts as passed: {shown}."
+                yield fail(script.path_at(number), shown, message, confidence=Confidence.MEDIUM)
+    if action.has_fields("ignore_errors") and action.config.ignore_errors:
         purpose = purposes(action)
         if action.config.type in DEPLOYMENTS:
             message = f"It is set, and does not apply to actions of type {action.config.type}."

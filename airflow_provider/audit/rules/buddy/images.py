@@ -191,7 +191,7 @@ def plain_http_registry(action: ActionFacts, settings: AuditSettings) -> Iterato
         return
     registry = (action.config.registry or "").strip()
     image = (action.config.docker_image_name or "").strip()
-    address = registry or (image if re.match(r"https?://|[^/]+[.:][^/]*/|localhost/", image) else "")
+    address = registry or (image if re.match(r"https?://|[^/][^/.:]*[.:][^/]*/|localhost/", image) else "")
     if _HERE.match(address):
         return
     unused = action.config.image_location in ("ACTION", "PACKAGE_REGISTRY")
@@ -243,14 +243,10 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
     password = (action.config.password or "").strip()
     if not password or password.startswith("$") or re.fullmatch(r"\{\{.*\}\}|%\w+%|\$\{\{.*", password):
         return
-    ciphertext = is_reference(password)
-    yield fail(
-        "password",
-        "set",
-        "A registry password is stored in the action" + (", encrypted." if ciphertext else "."),
-        severity=Severity.LOW if ciphertext else None,
-        confidence=Confidence.LOW if action.integration or ciphertext else None,
-    )
+    if is_reference(password):
+        return
+    message = "A registry password is stored in the action."
+    yield fail("password", "set", message, confidence=Confidence.LOW if action.integration else None)
 
 
 @rule(

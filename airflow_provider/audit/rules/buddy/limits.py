@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.pipeline import ActionSummary, PipelineFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
-from airflow_provider.audit.rules.purpose import GATES, purposes
+from airflow_provider.audit.rules.purpose import GATES, NOTICES, purposes
 from airflow_provider.audit.rules.rule import rule
-from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 
 
@@ -19,13 +20,15 @@ from airflow_provider.audit.settings.model import AuditSettings
     systems=("buddy",),
     severity=Severity.MEDIUM,
     confidence=Confidence.HIGH,
-    reads=("timeout",),
+    reads=("timeout", "type", "pipeline.name", "pipeline.on"),
     needs=("EXECUTION_INFO",),
-    uses=("limits.action_timeout",),
+    uses=("limits.action_timeout", "production"),
 )
 def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The action has no time limit, or one above ``limits.action_timeout``. Buddy omits null fields, so a missing timeout means none.
+    The action has no time limit, or one above ``limits.action_timeout``. Buddy omits null fields, so a missing timeout means none. Actions
+    without a limit are reported once for each pipeline, at the first of them; those that only send a message are not. For pipelines whose
+    name is not in ``production``, or that only a person starts, this is reported at persona strict only.
 
     Why:
     An action that hangs blocks the queue until somebody notices.
@@ -44,9 +47,27 @@ def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome
     elif not action.has_fields("timeout"):
         yield not_available("timeout is not visible")
     elif not action.config.timeout or action.config.timeout < 0:
-        yield fail("timeout", action.config.timeout, "There is no time limit.")
+        if action.config.type in NOTICES:
+            yield not_applicable("it only sends a message")
+            return
+        endless = [other.id for other in action.pipeline.actions or () if _is_endless(other)]
+        if action.id in endless[1:]:
+            yield not_applicable("another action of its pipeline is reported for all")
+            return
+        others = f", nor in {len(endless) - 1} other actions of this pipeline" if len(endless) > 1 else ""
+        told = settings.is_production(action.pipeline.name) and not _is_attended(action.pipeline)
+        yield fail("timeout", action.config.timeout, f"There is no time limit{others}.", persona=None if told else Persona.STRICT)
     elif action.config.timeout > (most := settings.limits.action_timeout.total_seconds()):
         yield fail("timeout", action.config.timeout, f"The time limit of {action.config.timeout} s is above the allowed {most:.0f} s.")
+
+
+def _is_attended(pipeline: PipelineFacts) -> bool:
+    """Whether only a person starts it."""
+    return pipeline.other.get("on") == "CLICK" or pipeline.other.get("trigger_mode") == "MANUAL"
+
+
+def _is_endless(action: ActionSummary) -> bool:
+    return not action.disabled and action.type not in GATES and action.type not in NOTICES and (action.timeout or 0) <= 0
 
 
 @rule(

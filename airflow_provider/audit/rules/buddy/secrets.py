@@ -19,7 +19,7 @@ from airflow_provider.audit.analysis.shell.printed_secrets import printed_secret
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.rules.evidence import hidden
-from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
+from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
@@ -62,7 +62,7 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
             if value is None or (isinstance(value, (bool, int, float)) and not names_secret(variable.key)):
                 continue
             if len(str(value)) > MAX_CHARACTERS:
-                yield not_available("a value is too long to be checked completely")
+                yield cut_off(f"variables: a value has more than {MAX_CHARACTERS:,} characters")
             if secret := secret_in(variable.key, str(value), entropy=settings.secrets.entropy):
                 yield fail(
                     f"variables[{number}].{field}",
@@ -103,8 +103,6 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
     if not action.has_fields(*SCRIPT_FIELDS, "loop"):
         yield not_available("the commands are not visible")
         return
-    if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be checked completely")
     for script in action.scripts():
         reported: set[tuple[str, str]] = set()
         for path, secret in _secrets_of(script, settings):
@@ -178,8 +176,6 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
-    if any(script.cut for script in action.scripts()):
-        yield not_available("the commands are too long to be checked completely")
     encrypted = frozenset(variable.key for variable in action.variables if variable.encrypted)
     for commands in action.scripts():
         reported: set[tuple[str, str]] = set()

@@ -46,9 +46,12 @@ def service_unpinned_or_default_password(action: ActionFacts, settings: AuditSet
     """
     if not action.has_fields("services"):
         yield not_available("services is not visible")
+    compose = "COMPOSE" in (action.config.type or "")  # whose services are names in its own file
     for number, service in enumerate(action.config.services):
         path = f"services[{number}]"
         if isinstance(service, str):
+            if compose:
+                continue
             yield from (item for item in pinned(service, None, settings, path) if not _only_strict(item))
         elif isinstance(service, Mapping):
             yield from _version_of_service(service, path, settings)

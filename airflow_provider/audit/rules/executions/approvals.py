@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from airflow_provider.audit.facts.execution import ExecutionFacts
+from airflow_provider.audit.facts.execution import ExecutionFacts, StepFacts
 from airflow_provider.audit.facts.fact import Person, seconds
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.purpose import APPROVALS
@@ -15,6 +15,7 @@ from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import DAYS, AuditSettings, WorkingHours
 from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.required_action import ANSWERED_BY, TRIGGERED_BY
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Approval:
     person: Person | None
     asked_at: datetime | None
     answered_at: datetime | None
+    in_airflow: str | None = None
+    """Who answered in Airflow, if the gate was opened from there: for Buddy it was the user of the connection."""
+    triggered_by: str | None = None
+    """Who triggered the DAG run."""
 
     @property
     def path(self) -> str:
@@ -37,7 +42,16 @@ class Approval:
 def approvals(execution: ExecutionFacts) -> list[Approval]:
     """The approvals of an execution."""
     answered = [
-        Approval(step.path, "approver_id", step.name, step.approver, step.started_at, step.approved_at)
+        Approval(
+            step.path,
+            "approver_id",
+            step.name,
+            step.approver,
+            step.started_at,
+            step.approved_at,
+            in_airflow=_passed(step, ANSWERED_BY),
+            triggered_by=_passed(step, TRIGGERED_BY),
+        )
         for step in execution.steps
         if step.approver or step.approved_at
     ]
@@ -50,6 +64,10 @@ def approvals(execution: ExecutionFacts) -> list[Approval]:
     return answered
 
 
+def _passed(step: StepFacts, key: str) -> str | None:
+    return next((str(variable.value) for variable in step.passed if variable.key == key and variable.value), None)
+
+
 @rule(
     "EXE006",
     "Self-approved approval",
@@ -57,7 +75,15 @@ def approvals(execution: ExecutionFacts) -> list[Approval]:
     systems=("buddy", "tracecat"),
     severity=Severity.HIGH,
     confidence=Confidence.MEDIUM,
-    reads=("approver_id", "outputted_variables[].BUDDY_APPROVING_ACTOR", "creator", "interactions[].actor", "events[].role"),
+    reads=(
+        "approver_id",
+        "outputted_variables[].BUDDY_APPROVING_ACTOR",
+        "passed_variables[].AIRFLOW_ANSWERED_BY",
+        "passed_variables[].AIRFLOW_TRIGGERED_BY",
+        "creator",
+        "interactions[].actor",
+        "events[].role",
+    ),
     needs=("EXECUTION_INFO", "workflow:read"),
     uses=("people.approvers",),
 )
@@ -65,6 +91,9 @@ def self_approved(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
     """
     The execution was approved by the person who started it, or by somebody who is not in ``people.approvers``, if that list is not empty.
     Confidence is low if only the names are known and are equal.
+    If the gate was opened from Airflow with ``name_answer=True``, the person who answered there counts too: it must not be the one who
+    triggered the DAG run. This never makes up for an approval by the user who started the execution, since whoever has the token can
+    pass any name.
 
     Why:
     A second person catches mistakes; with self-approval a single stolen account is enough for a release.
@@ -94,14 +123,24 @@ def self_approved(execution: ExecutionFacts, settings: AuditSettings) -> Iterato
         elif (confidence := _same(person, execution.starter)) is not None:
             yield fail(approval.path, person.id or who, f"{who} started the execution and approved {approval.what}.", confidence=confidence)
             continue
+        if (named := approval.in_airflow) is not None and _equal(named, approval.triggered_by):
+            message = f"{named} triggered the DAG run and approved {approval.what} in Airflow."
+            yield fail(approval.path, named, message, confidence=Confidence.LOW)
+            continue
         if allowed and not person.is_one_of(allowed):
             yield fail(approval.path, person.id or who, f"{who} approved {approval.what}, but is not in people.approvers.")
+        if allowed and named is not None and named not in allowed:
+            yield fail(approval.path, named, f"{named} approved {approval.what} in Airflow, but is not in people.approvers.")
 
 
 def _same(first: Person, other: Person) -> Confidence | None:
     if first.id is not None and other.id is not None:
         return Confidence.MEDIUM if first.id.casefold() == other.id.casefold() else None
-    return Confidence.LOW if first.name and other.name and first.name.casefold() == other.name.casefold() else None
+    return Confidence.LOW if _equal(first.name, other.name) else None
+
+
+def _equal(first: str | None, other: str | None) -> bool:
+    return bool(first and other and first.casefold() == other.casefold())
 
 
 @rule(

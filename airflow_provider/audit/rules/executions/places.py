@@ -70,7 +70,7 @@ def orphaned_execution(execution: ExecutionFacts, settings: AuditSettings) -> It
 
 
 _API = re.compile(r"/workspaces/([^/?#]+)/projects/([^/?#]+)/pipelines/")
-_WEB = re.compile(r"https?://[^/?#]+/(?:[^?#]*/)?([^/?#]+)/([^/?#]+)/pipelines/pipeline/")
+_WEB = re.compile(r"^https?://[^/?#]+/(?:[^?#]*/)?([^/?#]+)/([^/?#]+)/pipelines/pipeline/")
 
 
 @rule(

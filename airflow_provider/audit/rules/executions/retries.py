@@ -30,6 +30,7 @@ MANY = 100
         "action_executions[].action.id",
         "to_revision",
         "passed_variables",
+        "triggered_on",
         "automation_rule_id",
         "trigger_data",
     ),
@@ -40,7 +41,8 @@ def retry_storm(facts: RunFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
     A step was attempted more than ``limits.attempts`` times in one execution; or a definition was started more than ``limits.repeats``
     times in the window with the same inputs. Confidence of the latter is medium unless many of its executions failed. Tracecat reports
-    attempts only in the text of a failure, AlgaPSA not at all. Scheduled executions of Buddy do not count.
+    attempts only in the text of a failure, AlgaPSA not at all. Executions that the system's own schedule started do not count. Buddy tells
+    the variables of gates only, Tracecat no inputs: starts whose inputs are not known are not available, and never equal.
 
     Why:
     It costs money, delays other work, and overloads a remote system that already has problems.
@@ -66,6 +68,8 @@ def _repeated(window: WindowFacts, most: int) -> Iterator[Outcome]:
             failing = window.current.failed * 2 >= count
             message = f"It was started {count} times with the same inputs, first as {first}."
             yield fail("current.repeats", key, message, confidence=None if failing else Confidence.MEDIUM)
+    if window.current.inputs_unknown > most:
+        yield not_available(f"the inputs of {window.current.inputs_unknown} executions are not known")
 
 
 def _attempts(execution: ExecutionFacts, most: int) -> Iterator[Outcome]:

@@ -14,7 +14,7 @@ from airflow_provider.audit.analysis.secrets.values import names_secret, private
 from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.facts.fact import Variable
 from airflow_provider.audit.rules.evidence import hidden
-from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
+from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
@@ -33,7 +33,7 @@ _PATTERNS = tuple(
     for pattern in (
         *(re.escape(literal) for literal in _LITERALS),
         r"AP[0-9A-F][A-Za-z0-9]{8}",
-        r"://[^\s/]*:[^\s/]*@",
+        r"://[^\s/:]*:[^\s/@]*@",
         r"-us\d",
         r"AC[0-9a-f]{32}",
         r"SK[0-9a-f]{32}",
@@ -52,7 +52,7 @@ _NAMES = tuple(
     re.compile(pattern)
     for pattern in (
         *(
-            rf"{name}[\w.-]*[\"']?\s*[=:]"
+            rf"{name}[\w.-]{{0,64}}[\"']?\s{{0,64}}[=:]"
             for name in ("passw", "pwd", "secret", "token", "api[_-]?key", "access[_-]?key", "account[_-]?key", "private[_-]?key")
         ),
         *(rf"{name}\s+[\w.~+/=-]{{12}}" for name in ("bearer", "basic", "token")),
@@ -176,7 +176,7 @@ def secret_in_output(execution: ExecutionFacts, settings: AuditSettings) -> Iter
                 message = f"{key} contains a secret: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
     if left[0] <= 0:
-        yield not_available("only some of the values were checked")
+        yield cut_off(f"more than {MOST_VALUES:,} values")
 
 
 def _secret_of(name: str, text: str, settings: AuditSettings) -> Secret | None:

@@ -111,7 +111,8 @@ def waiting_too_long(execution: ExecutionFacts, settings: AuditSettings) -> Iter
     Work is not done: a release is not published, an alert is not handled. The queue behind it grows.
 
     Fix:
-    Answer or cancel it; notify people when something waits (``BuddyWaitForApprovalOperator``), and name more than one approver.
+    Answer or cancel it; notify people when something waits (a sensor with ``on_waiting="succeed"`` tells that it does), and name more than
+    one approver.
 
     Before:
     {"status": "WAITING_FOR_APPLY", "start_date": "2026-03-01T01:00:00Z"}

@@ -23,7 +23,7 @@ SYSTEMS: dict[str, tuple[Any, str, str, Any, dict[str, Any]]] = {
 MAPPED = 3
 # Crashes use up retries, however often a task starts something. Where many tasks share a workflow, Tracecat needs the key: without a
 # marker in the inputs a lost start can't be told from no start, and the task rather fails than starts twice.
-DEFAULTS = {"retries": 30, "retry_delay": timedelta(seconds=1), "correlation_key": "airflow"}
+DEFAULTS = {"retries": 30, "retry_delay": timedelta(seconds=1)}
 WAIT = {"poll_interval": 2.0, "push_outputs": ["TASK"]}
 
 

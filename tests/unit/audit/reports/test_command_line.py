@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider import __version__
 from airflow_provider.audit.__main__ import main
 from airflow_provider.audit.reports import FORMATS
+from airflow_provider.audit.rules import all_rules
+from airflow_provider.audit.rules.texts import rule_texts
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
-from tests.unit.audit.reports.results import NOW, action
+from tests.unit.audit.reports.results import NOW, action, record
 from tests.virtual_clock import VirtualClock
 
 FLOATING = action(1, docker_image_name="node", docker_image_tag="latest")
 PINNED = action(1, docker_image_name="node", docker_image_tag="22.1.0@sha256:" + "a" * 64, run_as_user="app")
 SECRET = action(2, variables=[{"key": "PASSWORD", "value": "hunter2!", "encrypted": False}])
+
+GAP = {"kind": "gap", "system": "buddy", "subject": "buddy:acme", "reason": "403"}
+
+
+def execution(number: int, started: datetime) -> dict[str, Any]:
+    data = {"id": number, "status": "SUCCESSFUL", "start_date": started.isoformat(), "finish_date": started.isoformat()}
+    return record("buddy.execution", workspace="acme", project="web", pipeline={"id": 89, "name": "Deploy"}, data=data)
 
 
 class Run:
@@ -59,8 +71,19 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         ([FLOATING], ["--fail-on", "never"], 0),
         ([action(3, timeout=None)], [], 0),
         ([action(3, timeout=None)], ["--fail-on", "low"], 13),
-        ([{"kind": "gap", "system": "buddy", "subject": "buddy:acme", "reason": "403"}], [], 0),
-        ([{"kind": "gap", "system": "buddy", "subject": "buddy:acme", "reason": "403"}], ["--fail-on-gaps"], 4),
+        ([PINNED, GAP], [], 4),
+        ([PINNED, GAP], ["--allow", "gaps"], 0),
+        ([FLOATING, GAP], [], 4),
+        ([FLOATING, GAP], ["--allow", "gaps"], 14),
+        ([FLOATING, GAP], ["--fail-on", "never"], 4),
+        ([PINNED, {**GAP, "missing": True}], [], 6),
+        ([PINNED, {**GAP, "missing": True}], ["--allow", "missing"], 0),
+        ([PINNED, {**GAP, "missing": True}, GAP], ["--allow", "missing"], 4),
+        ([GAP], [], 5),
+        ([GAP], ["--allow", "empty"], 4),
+        ([GAP], ["--allow", "empty", "--allow", "gaps"], 0),
+        ([], [], 5),
+        ([], ["--allow", "empty"], 0),
     ],
 )
 def test_the_exit_code_is_that_of_the_worst_failing_finding(run: Run, records: list[Any], arguments: list[str], code: int) -> None:
@@ -119,19 +142,168 @@ def test_what_makes_no_sense_is_named(run: Run, option: str, name: str | None, c
     assert run.out == ""
 
 
+A_LINE = json.dumps(FLOATING)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"kind": "buddy.action"}\n{', "Line 2 is not valid JSON"),
+        (f"{A_LINE}\n{{", "line 2: It is not valid JSON"),
+        (f"{{\n{A_LINE}\n", "line 1: It is not valid JSON"),
+        (f'{{"kind": "buddy\n{A_LINE}\n', "line 1: It is not valid JSON"),
+        (f"{A_LINE}\n" + "[" * 100_000 + "\n", "line 2: It is nested too deeply"),
+        (f"{A_LINE}\n" + '{"a": ' * 100_000 + "\n", "line 2: It is nested too deeply"),
+        (f"{A_LINE}\n{{'kind': {'1' * 5000}}}\n", "line 2: It is not valid JSON"),
+        (f'{A_LINE}\n{{"kind": {"1" * 5000}}}\n', "line 2: It is not valid JSON: a number is too long"),
+        (f'{A_LINE}\n"text"\n', "line 2: It is no record"),
         ([FLOATING, {"kind": "nonsense"}], "records.json, record 2: Unknown kind of record 'nonsense'"),
         ([FLOATING, 7], "record 2"),
+        ([FLOATING, {**FLOATING, "data": 7}], "record 2"),
+        ([FLOATING, {**FLOATING, "data": {"id": 3, "pipeline": []}, "pipeline": []}], "record 2"),
+        ([FLOATING, {**FLOATING, "seen_at": "yesterday"}], "record 2"),
+        ([FLOATING, {**FLOATING, "workspace": None, "seen_at": 1e400}], "record 2"),
+        ([FLOATING, {**FLOATING, "kind": ["buddy.action"]}], "record 2"),
     ],
 )
-def test_what_is_no_record_is_named(run: Run, content: object, message: str) -> None:
-    if isinstance(content, str):
-        content = content.replace('{"kind": "buddy.action"}', json.dumps(FLOATING))
-    assert run(run.file("records.json", content)) == 2
+def test_a_record_that_cannot_be_read_is_told_and_the_others_are_judged(run: Run, content: object, message: str) -> None:
+    assert run(run.file("records.json", content)) == 4
     assert message in run.err
+    assert "Traceback" not in run.err
+    assert "BDY001" in run.out
+    assert run(run.file("records.json", content), "--allow", "gaps") == 14
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "not JSON", '{"kind":', "\x00\x01", '[{"kind": "buddy.action"'])
+def test_a_file_that_is_no_json_is_an_error(run: Run, content: str) -> None:
+    assert run(run.file("records.json", content)) in (2, 5)
+    assert "error: " in run.err
+    assert "Traceback" not in run.err
+
+
+@pytest.mark.parametrize("content", ["", " \n\n", "[]", "\ufeff", "\ufeff[]", "null\n"])
+def test_nothing_judged_is_no_pass(run: Run, content: str) -> None:
+    assert run(run.file("records.json", content)) == 5
+    assert "nothing was checked" in run.err
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_line_ends_of_windows_do_not_matter(run: Run, separator: str) -> None:
+    for content in ("\ufeff" + separator.join([A_LINE, json.dumps(SECRET)]), "\ufeff" + json.dumps([FLOATING, SECRET], indent=1)):
+        (run.folder / "records.jsonl").write_bytes(content.replace("\n", separator).encode())
+        assert run(str(run.folder / "records.jsonl")) == 15
+        assert "BDY001" in run.out
+
+
+def test_a_broken_byte_spoils_one_character(run: Run) -> None:
+    (run.folder / "records.jsonl").write_bytes(A_LINE.encode().replace(b"Build", b"B\xffild"))
+    assert run(str(run.folder / "records.jsonl")) == 14
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("timeout", "soon"),
+        ("timeout", 1.5),
+        ("disabled", "perhaps"),
+        ("variables", {"a": 1}),
+        ("variables", [{"value": "no key"}]),
+        ("execute_commands", [{"a": 1}]),
+        ("retry_count", []),
+        ("integration", "a text"),
+        ("services", 3),
+    ],
+)
+def test_a_field_that_cannot_be_read_spoils_no_other(run: Run, field: str, value: object) -> None:
+    damaged = action(1, docker_image_name="node", docker_image_tag="latest", **{field: value})
+    assert run(run.file("records.json", [damaged]), "--format", "json", "--allow", "gaps") == 14
+    report = json.loads(run.out)
+    assert "BDY001" in [finding["rule"] for finding in report["findings"]]
+    assert field in report["gaps"][0]["reason"]
+    readers = {"timeout": "BDY013", "variables": "BDY008", "execute_commands": "BDY009", "retry_count": "BDY016", "services": "BDY022"}
+    if field in readers:
+        assert report["outcomes"][readers[field]] == {"not_available": 1}
+
+
+@pytest.mark.parametrize(
+    "since",
+    ["2026-03-09T12:00:00Z", "2026-03-09T12:00:00+02:00", "2026-03-09T12:00", "2026-03-09", "20260309T120000Z", "2026-W11-1", "36h", "2d"],
+)
+@pytest.mark.parametrize("until", [None, "2026-03-10T03:00:00Z", "2026-03-10", "2026-03-10T05:00:00+02:00"])
+def test_every_form_of_a_window_works(run: Run, clock: VirtualClock, since: str, until: str | None) -> None:
+    clock.advance(max(NOW.timestamp() - clock.now(), 0))
+    records = run.file("records.json", [execution(1, NOW - timedelta(hours=14)), execution(2, NOW - timedelta(days=40))])
+    arguments = [] if until is None else ["--until", until]
+    assert run(records, "--since", since, *arguments, "--format", "json") == 0, run.err
+    assert json.loads(run.out)["subjects"]["execution"] == 1
+
+
+@pytest.mark.parametrize("since", ["", "h", "36", "-3d", "P1D", "12:00", "99999999d", "0001-01-01"])
+def test_a_window_that_makes_no_sense_is_told(run: Run, since: str) -> None:
+    assert run(run.file("records.json", [PINNED]), f"--since={since}") == 2
+    assert "error: " in run.err
+    assert "Traceback" not in run.err
+
+
+@pytest.mark.parametrize("rule", ["BDY009", "bdy009", "secret-in-commands"])
+def test_a_rule_is_explained(run: Run, rule: str) -> None:
+    assert run("--explain", rule) == 0
+    assert run.out.startswith("BDY009 secret-in-commands: ")
+    assert all(f"\n{part}:\n" in run.out for part in ("Why", "Fix", "Before", "After"))
+
+
+def test_a_rule_that_is_not_there_is_told(run: Run) -> None:
+    assert run("--explain", "BDY0099") == 2
+    assert "Did you mean BDY009 (secret-in-commands)?" in run.err
+
+
+def test_the_rules_are_listed_as_they_are(run: Run) -> None:
+    assert run("--list-rules") == 0
+    lines = [line.split() for line in run.out.splitlines()]
+    assert [line[:4] for line in lines] == [[rule.id, str(rule.severity), str(rule.confidence), rule.slug] for rule in all_rules()]
+    assert {text.id: text.docs for text in rule_texts()} == {rule.id: rule.docs for rule in all_rules()}
+    assert {text.id: text.persona for text in rule_texts()} == {rule.id: str(rule.persona) for rule in all_rules()}
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == 0
+    assert run.out.strip() == f"airflow-provider-executions {__version__}"
+
+
+@pytest.mark.parametrize("arguments", [["--list-rules"], ["records.json", "--format", "json"]])
+def test_whoever_reads_may_stop_reading(tmp_path: Path, arguments: list[str]) -> None:
+    """``--list-rules | head``: no traceback."""
+    (tmp_path / "records.json").write_text("[]")
+    command = [sys.executable, "-m", "airflow_provider.audit", *arguments, "--allow", "empty"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+LIMITS = {"--help": 0.5, "--version": 0.5, "--list-rules": 0.5, "--explain BDY009": 0.5, "records.json": 1.5}
+"""Seconds of processor time."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("arguments", LIMITS)
+def test_what_needs_no_airflow_does_without_it(run: Run, arguments: str) -> None:
+    run.file("records.json", [PINNED])
+    module = ["-m", "airflow_provider.audit", *arguments.split()]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *module], cwd=run.folder, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "argparse" in imported
+    assert imported.isdisjoint({"airflow", "httpx", "aiohttp", "sqlalchemy", "pendulum"})
+    taken = []
+    for _ in range(3):  # the least of them: other processes make each slower
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *module], cwd=run.folder, capture_output=True, timeout=100, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) < LIMITS[arguments]
 
 
 def test_missing_files_and_arguments_are_usage_errors(run: Run, tmp_path: Path) -> None:
@@ -178,3 +350,30 @@ def test_a_connection_that_is_refused_or_not_there_is_told(run: Run, installatio
     assert run("--configuration", "here") == 3, run.err
     assert "Traceback" not in run.err
     assert run("--configuration", "nowhere") == 2
+
+
+IN_THE_DATABASE = """
+from airflow import settings
+from airflow.models.connection import Connection
+Connection.metadata.create_all(settings.engine)  # teams as well, which connections refer to
+with settings.Session() as session:
+    session.add(Connection(conn_id="kept", conn_type="http", host="http://127.0.0.1:9"))
+    session.commit()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_connection_in_the_database_of_airflow_is_found(run: Run) -> None:
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(run.folder),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{run.folder}/airflow.db",
+    }
+    subprocess.run([sys.executable, "-c", IN_THE_DATABASE], env=environment, capture_output=True, text=True, timeout=100, check=True)
+    for name, code, message in (("kept", 2, "is of type 'http'"), ("nowhere", 2, "does not exist in Airflow")):
+        command = [sys.executable, "-m", "airflow_provider.audit", "--configuration", name]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == code, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr

@@ -10,9 +10,9 @@ from types import ModuleType
 import pytest
 from markdown_it import MarkdownIt
 
-from airflow_provider.audit.engine.waivers import Reason
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.audit.settings.reasons import Reason
 
 DOCS = Path(__file__).parents[4] / "docs"
 
@@ -46,7 +46,7 @@ def test_each_number_is_a_rule_or_said_to_be_none() -> None:
     missing = set(re.findall(r"^\| ([A-Z]{3}\d{3}) \|", (DOCS / "audit_rules.md").read_text(), re.MULTILINE))
     ids = {rule.id for rule in all_rules()}
     assert not missing & ids
-    for prefix in ("BDY", "EXE"):
+    for prefix in ("BDY", "EXE", "TRC"):
         last = max(int(id[3:]) for id in ids | missing if id.startswith(prefix))
         assert {f"{prefix}{number:03}" for number in range(1, last + 1)} <= ids | missing
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from airflow_provider.audit.definitions.buddy_yaml import facts_of as buddy_facts
+from airflow_provider.audit.definitions.buddy_yaml import read_template
 from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.records.export import facts_of
@@ -111,3 +116,37 @@ def test_a_password_is_in_no_report_and_no_baseline(number: int) -> None:
     assert result.findings
     assert not result.errors
     assert [name for name, text in texts(result).items() if PASSWORD in text] == []
+
+
+MORE: list[dict[str, Any]] = [
+    {"targets": [{"target": "db", "auth": {"username": "app", "password": "{}"}}]},
+    {"headers": [{"name": "Authorization", "value": "Bearer {}"}, {"name": "X-Api-Key", "value": "{}"}]},
+    {"url": "https://ci:{}@example.com/hook?token={}", "notification_url": "https://example.com/?password={}"},
+    {"build_args": ["NPM_TOKEN={}", "DB=postgres://ci:{}@db/shop"], "inputs": {"api_key": "{}"}},
+    {"after_commands": ["curl -k -u ci:{} https://example.com", "set -x; export DB_PASSWORD={}"]},
+    {"execute_commands": ["set -e\ncurl -k -u ci:{} https://example.com\n", "docker run --privileged -e PW={} x:latest"]},
+]
+
+
+@pytest.mark.parametrize("style", ["block", "flow"])
+@pytest.mark.parametrize("number", range(len(ACTIONS) + len(MORE)))
+def test_a_password_in_a_file_is_in_no_report_though_its_line_is(number: int, style: str) -> None:
+    data = planted([*ACTIONS, *MORE][number])
+    pipeline = {
+        "pipeline": "p",
+        "variables": [{"key": "A_TOKEN", "value": PASSWORD}],
+        "actions": [{"action": "a", "type": "BUILD", **data}],
+    }
+    if style == "flow":
+        text = json.dumps([pipeline], indent=1)
+    else:
+        file, writer = io.StringIO(), YAML(typ="safe", pure=True)
+        writer.default_flow_style, writer.width = False, 10_000
+        writer.dump([pipeline], file)
+        text = file.getvalue()
+    document, _ = read_template(text, "buddy.yml")
+    result = Audit(SETTINGS, now=NOW).check_all(buddy_facts(document, 0, NOW))
+    assert "BDY028" in {finding.rule for finding in result.findings}
+    assert any(finding.line for finding in result.findings)
+    assert not result.errors
+    assert [name for name, shown in texts(result).items() if PASSWORD in shown] == []

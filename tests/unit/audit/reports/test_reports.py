@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import io
 import json
 import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from airflow_provider.audit import reports
-from airflow_provider.audit.engine.result import AuditResult
+from airflow_provider.audit.engine.result import AuditResult, Point
+from airflow_provider.audit.facts.origin import Location
 from airflow_provider.audit.reports import FORMATS, markdown, plots, result_json, table, text_of, write
 from airflow_provider.audit.reports.overview import overview
 from airflow_provider.audit.settings.levels import Severity
@@ -63,7 +68,7 @@ def test_an_empty_audit_gives_a_report(format: str) -> None:
     empty = everything()
     for name in ("findings", "fixed", "gaps", "errors", "windows"):
         getattr(empty, name).clear()
-    assert re.search(r"no findings|Nothing was found|\"(findings|results)\": \[\]", text_of(format, empty), re.IGNORECASE)
+    assert re.search(r"no findings|Nothing was found|fingerprint\s*\Z|\"(findings|results)\": \[\]", text_of(format, empty), re.IGNORECASE)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -218,7 +223,7 @@ def test_the_summary_is_short_and_counts_what_it_leaves_out(result: AuditResult)
 
 
 class Page(HTMLParser):
-    """Tags, addresses and event handlers of a page."""
+    """Tags, addresses elsewhere and event handlers of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -231,7 +236,9 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self.addresses += [
-            value or "" for name, value in attrs if name in ("href", "src", "action", "srcset", "data", "poster", "xlink:href")
+            value or ""
+            for name, value in attrs
+            if name in ("href", "src", "action", "srcset", "data", "poster", "xlink:href") and not (value or "").startswith("#")
         ]
 
 
@@ -255,6 +262,27 @@ def test_the_page_asks_for_nothing(result: AuditResult) -> None:
     assert "url(" not in text
     assert re.search(r"content=\"default-src (&#39;|')none", text)
     assert all(re.match(r"https://app\.buddy\.works/", address) for address in page.addresses if not address.startswith("https://docs"))
+
+
+def test_new_findings_come_first_and_each_has_a_lasting_anchor(result: AuditResult) -> None:
+    text = text_of("html", result, SETTINGS)
+    states = re.findall(r'<tr class="finding" id="(f-[0-9a-f]{12}(?:-\d+)?)"[^>]* data-state="(\w+)"', text)
+    order = [state for _, state in states]
+    assert order.index("known") > max(number for number, state in enumerate(order[: order.index("known")]) if state == "new")
+    assert order[-1] == "fixed"
+    assert len({name for name, _ in states}) == len(states) == len(result.findings) + len(result.fixed)
+    assert {name[:14] for name, _ in states} == {f"f-{item.fingerprint[:12]}" for item in (*result.findings, *result.fixed)}
+
+
+def test_the_trend_is_drawn_from_two_audits_on(result: AuditResult) -> None:
+    counts = [{"critical": 1, "high": 3}, {"high": 2}, {}]
+    points = [Point(result.started_at, str(number), one, 0) for number, one in enumerate(counts)]
+    bars = plots.trend_of(points)
+    assert [bar.total for bar in bars] == [4, 2, 0]
+    assert bars[0].parts == (("critical", 67.5, 22.5), ("high", 0.0, 67.5))
+    assert plots.trend_of(points[:1]) == []
+    assert text_of("html", replace(result, trend=points)).count('<rect class="high"') == 2
+    assert "Trend" not in text_of("html", replace(result, trend=points[:1])).partition("<body>")[2]
 
 
 def test_findings_beyond_the_most_are_said_to_be_left_out(result: AuditResult, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,3 +317,63 @@ def test_the_table_is_coloured_on_a_terminal_only(bad: AuditResult) -> None:
     assert "\x1b" not in text_of("table", bad)
     assert "[31m" in HOSTILE
     assert "[31mred" not in file.getvalue()
+
+
+# JUnit, CSV, annotations
+
+
+def test_junit_counts_what_it_holds(result: AuditResult, bad: AuditResult) -> None:
+    for one in (result, bad):
+        root = ElementTree.fromstring(text_of("junit", one))
+        for element in (root, *root.iter("testsuite")):
+            counts = {"tests": "testcase", "failures": "failure", "errors": "error"}
+            assert {name: int(element.attrib[name]) for name in counts} == {
+                name: len(list(element.iter(child))) for name, child in counts.items()
+            }
+        assert len(list(root.iter("failure"))) == sum(finding.waiver is None for finding in one.findings)
+    root = ElementTree.fromstring(text_of("junit", result))
+    skipped = [case.attrib["classname"] for case in root.iter("testcase") if case.find("skipped") is not None]
+    assert skipped.count("BDY001") == 1, "the accepted one"
+    assert "EXE001" in skipped, "it had nothing to check"
+    assert "BDY003" not in skipped, "it has passed"
+
+
+def test_csv_has_a_line_for_each_finding_and_no_formula(result: AuditResult, bad: AuditResult) -> None:
+    rows = list(csv.DictReader(io.StringIO(text_of("csv", result))))
+    assert len(rows) == len(result.findings) + len(result.fixed)
+    assert {row["state"] for row in rows} == {"new", "known", "accepted", "fixed"}
+    assert [row["fingerprint"] for row in rows[: len(result.findings)]] == [finding.fingerprint for finding in result.findings]
+    one = result.findings[0]
+    formulas = replace(result, findings=[replace(one, subject=replace(one.subject, title=f"{sign}HYPERLINK(1)")) for sign in "=+-@"])
+    for row in [row for audit in (formulas, bad) for row in csv.reader(io.StringIO(text_of("csv", audit)))]:
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
+
+
+def test_annotations_name_file_and_line_and_a_text_is_no_command(result: AuditResult, bad: AuditResult) -> None:
+    place = Location("a,b:c/buddy%.yml", 7, 3)
+    here = replace(result, findings=[replace(result.findings[0], location=place)])
+    first = text_of("github", here).splitlines()[0]
+    assert first.startswith(
+        "::error file=a%2Cb%3Ac/buddy%25.yml,line=7,col=3,title=BDY008 Plain-text secret in variables::Deploy / Build: "
+    )
+    for line in text_of("github", bad).splitlines():
+        assert len(re.findall("::", line)) in ((2,) if line.startswith("::") else (0,))
+        assert line.startswith(("::error ", "::warning ", "::notice ", "Audit: "))
+    assert text_of("github", result).splitlines()[-1].startswith("Audit: 1 critical")
+
+
+@pytest.mark.long
+def test_sarif_stays_within_the_limits_of_code_scanning(result: AuditResult) -> None:
+    many = [replace(result.findings[number % 4], fingerprint=f"{number:032x}") for number in range(25_001)]
+    many[0] = replace(many[0], message="A sentence that says what is wrong. " * 400)
+    text = text_of("sarif", replace(result, findings=many))
+    assert len(gzip.compress(text.encode())) < 10_000_000
+    (run,) = json.loads(text)["runs"]
+    assert len(run["results"]) == 25_000
+    assert max(len(item["message"]["text"]) for item in run["results"]) == 1_000
+    for rule in run["tool"]["driver"]["rules"]:
+        assert len(rule["shortDescription"]["text"]) <= 1_024
+        assert len(rule["fullDescription"]["text"]) <= 1_024
+        assert len(rule["name"]) <= 255
+        assert len(rule["properties"]["tags"]) <= 20
+    assert len(run["tool"]["driver"]["rules"]) <= 25_000

@@ -242,6 +242,7 @@ def test_the_length_of_a_log_is_that_of_the_lines_that_are_due(count, started_at
                 assert log_length(step, now) == len(due)
 
 
+@pytest.mark.long
 def test_a_long_log_can_be_made_of_few_lines(api, clock, emulator):
     build = Action("Build", log=["a $LINE", "b"], lines=1_000_000, action_execution_id="given")
     pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[build]))
@@ -255,6 +256,7 @@ def test_a_long_log_can_be_made_of_few_lines(api, clock, emulator):
     assert answer.text == "a 999998\nb\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_long_log_behind_an_address_is_made_as_it_is_read(api, clock, emulator, ranges):
     """In memory there is never more than a piece of it."""

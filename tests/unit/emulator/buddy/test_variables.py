@@ -28,9 +28,9 @@ def _keys(api, **query):
 @pytest.mark.parametrize(
     ("query", "keys"),
     [
-        ({}, ["V0"]),
-        ({"project_name": "shop"}, ["V1"]),
-        ({"projectName": "shop"}, ["V1"]),
+        ({}, ["V0", "id_workspace"]),
+        ({"project_name": "shop"}, ["V1", "id_project"]),
+        ({"projectName": "shop"}, ["V1", "id_project"]),
         ({"pipeline_id": 1}, ["V2"]),
         ({"pipelineId": 1}, ["V2"]),
         ({"action_id": 2}, ["V3"]),
@@ -48,7 +48,7 @@ def test_the_list_has_one_scope(api, variables, query, keys):
 def test_the_list_has_no_pages(api, emulator, variables):
     for number in range(50):
         emulator.buddy.add_variable(Variable(f"W{number}"))
-    assert len(_keys(api, page=2, per_page=5)) == 51
+    assert len(_keys(api, page=2, per_page=5)) == 52
 
 
 def test_one_variable_tells_its_scope(api, variables):

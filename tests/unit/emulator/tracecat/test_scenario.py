@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider.emulator.scenario_file import load_scenario
 from airflow_provider.emulator.system import ScenarioError
+from airflow_provider.emulator.tracecat import Action, Workflow
 
 FILE = """
 tracecat:
@@ -50,6 +51,16 @@ def test_a_wrong_file_says_where(emulator, tmp_path, text, message):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(ScenarioError, match=message):
         load_scenario(emulator.systems, tmp_path / "s.yaml")
+
+
+@pytest.mark.parametrize("ref", ["Build", "a-b", "a b", "größe", "", "a.b", "a/b", "ref\n", "²"])
+def test_refs_that_the_vendor_refuses_are_refused(emulator, ref):
+    workflow = Workflow("W", actions=[Action("fine_1"), Action(ref)])
+    with pytest.raises(ValueError, match="lower-case letters, digits and _ only"):
+        emulator.tracecat.add_workflow(workflow)
+    assert emulator.tracecat.workflows == []
+    emulator.tracecat.any_refs = True
+    assert emulator.tracecat.add_workflow(workflow).script[1].ref == ref
 
 
 def test_the_demonstration_runs(api, clock, emulator):

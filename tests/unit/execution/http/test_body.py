@@ -12,9 +12,9 @@ import pytest
 
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator, Fault
+from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.senders import AsyncSender
-from tests import virtual_clock
+from airflow_provider.execution.model.request import Flow, Sleep, send
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.execution.http.requests import PLACE, SMALL, WRITE, get
 from tests.unit.senders import Driver
@@ -91,22 +91,77 @@ def test_a_body_that_drips_is_given_up(driver: Driver, clock: VirtualClock) -> N
         driver.send(endpoint_of(url, timeout=5.0), WRITE())
 
 
-@pytest.mark.usefixtures("over")
-def test_headers_that_drip_are_given_up() -> None:
-    """By a limit in real time. The sync sender has none: it bounds headers in size only, by h11."""
-    drops: list[bytes] = []
+def repeated(connection: socket.socket, first: bytes, again: bytes, count: list[int]) -> None:
+    """Write a part of an answer again and again, each time before the client would give up."""
+    connection.sendall(first)
+    while count[0] < 1_000:
+        threading.Event().wait(0.05)
+        connection.sendall(again)
+        count[0] += 1
 
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
-        while len(drops) < 1_000:
-            threading.Event().wait(0.05)
-            connection.sendall(b"x")
-            drops.append(b"x")
 
-    async def main(url: str) -> None:
-        async with AsyncSender.shared(endpoint_of(url, timeout=0.1)) as sender:
-            await sender.send(WRITE())
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+DRIPS = {
+    "status line": (b"HTTP/1.1 200 ", b"x"),
+    "header": (OK + b"X-Drip: ", b"x"),
+    "headers": (OK, b"X-Drip: x\r\n"),
+    "informational answers": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    "length of a chunk": (CHUNKED, b"0"),
+    "extension of a chunk": (CHUNKED + b"2;a=", b"x"),
+    "trailer": (CHUNKED + b"2\r\n{}\r\n0\r\nX-Drip: ", b"x"),
+    "body": (OK + b"Content-Length: 100000\r\n\r\n", b" "),
+}
 
-    with raw_serving(answer) as url, pytest.raises(errors.TransportError):
-        virtual_clock.run(main(url))
-    assert len(drops) < 1_000
+
+@pytest.mark.long
+@pytest.mark.parametrize("drip", DRIPS)
+def test_whatever_drips_is_given_up(driver: Driver, drip: str) -> None:
+    """By a limit in real time: each byte comes in time, all of them do not."""
+    count = [0]
+    with raw_serving(lambda connection: repeated(connection, *DRIPS[drip], count)) as url, pytest.raises(errors.ExecutionApiError):
+        driver.send(endpoint_of(url, timeout=0.1), WRITE())
+    assert count[0] < 1_000
+
+
+@pytest.mark.parametrize("drip", ["header", "trailer"])
+def test_a_flow_that_has_little_time_waits_no_longer_for_an_answer(driver: Driver, drip: str) -> None:
+    count = [0]
+    with raw_serving(lambda connection: repeated(connection, *DRIPS[drip], count)) as url, pytest.raises(errors.TransportError):
+        driver.run(endpoint_of(url, timeout=60.0), send(get()), within=0.5)
+    assert count[0] < 1_000
+
+
+def test_a_flow_that_has_little_time_does_not_wait_for_the_rate_limit(driver: Driver, emulator: Emulator, clock: VirtualClock) -> None:
+    emulator.faults.add(Fault("rate_limit", retry_after="40"))
+    with pytest.raises(errors.RateLimited):
+        driver.run(endpoint_of(emulator.buddy.url), send(get()), within=20.0)
+    assert clock.passed < 20
+
+
+def test_the_pauses_of_a_flow_do_not_count(driver: Driver, emulator: Emulator, pipeline: Pipeline) -> None:
+    def flow() -> Flow[None]:
+        for _ in range(3):
+            yield Sleep(100.0)
+            yield get()
+
+    driver.run(endpoint_of(emulator.buddy.url), flow(), within=60.0)
+
+
+def _packed(wbits: int, text: bytes = b"") -> bytes:
+    packing = zlib.compressobj(9, wbits=wbits)
+    return packing.compress(text) + packing.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(b"") * 5_000),
+        ("x-gzip", gzip.compress(b"{}") + gzip.compress(b"") * 5_000),
+        ("gzip", gzip.compress(b"{}") + b"\0" * 100_000),
+        ("deflate", _packed(15) * 10_000),
+    ],
+)
+def test_a_packed_body_without_content_is_bounded_by_what_is_received(driver: Driver, encoding: str, packed: bytes) -> None:
+    with serving(packed, {"Content-Encoding": encoding}) as server, pytest.raises(errors.ProtocolError, match="more than 2000 bytes"):
+        driver.send(endpoint_of(server.url), SMALL(**PLACE))

@@ -145,10 +145,7 @@ EXECUTION = {"id": 1, "status": "FAILED"}
         (Fault("body", body={"id": "s3cr3t-canary", "status": "FAILED"}), "at id"),
         (Fault("body", body={"id": None, "status": "FAILED"}), "at id"),
         (Fault("body", body={"id": 1, "status": ["s3cr3t-canary"]}), "at status"),
-        (Fault("body", body={**EXECUTION, "start_date": "s3cr3t-canary"}), "at start_date"),
-        (Fault("body", body={**EXECUTION, "action_executions": "s3cr3t-canary"}), "at action_executions"),
-        (Fault("body", body={**EXECUTION, "action_executions": [{}, {"progress": "s3cr3t-canary"}]}), "at action_executions.1.progress"),
-        (Fault("body", body={**EXECUTION, "creator": "s3cr3t-canary"}), "at creator"),
+        (Fault("body", body={**EXECUTION, "start_date": "s3cr3t-canary", "status": 5}), "at status"),
     ],
     ids=str,
 )

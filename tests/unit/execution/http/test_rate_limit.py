@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -184,3 +185,30 @@ def test_a_request_that_waits_for_its_turn_has_its_part_of_the_limit(clock: Virt
     began = emulator.ledger.entries[0].at
     times = [entry.at - began for entry in emulator.ledger.entries]
     assert times[3] < 60 <= times[4]
+
+
+HOUR = 3_600.0
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR, 30 * 24 * HOUR, -30 * 24 * HOUR], ids=["hour on", "hour back", "month on", "month back"])
+@pytest.mark.parametrize("told", ["date", "reset", "used up"])
+def test_a_moment_that_the_server_tells_is_meant_by_its_own_clock(
+    driver: Driver, emulator: Emulator, endpoint: Endpoint, pipeline: Pipeline, clock: VirtualClock, told: str, jump: float
+) -> None:
+    """This machine's clock may be wrong: the pause is what lies between the server's own time and the moment it names."""
+    clock.jump(jump)
+    moment = emulator.clock.now() + 20
+    if told == "used up":
+        headers = {"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": str(moment)}
+        emulator.faults.add(Fault("body", body={"pipelines": []}, headers=headers))
+    else:
+        named = {"Retry-After": email.utils.formatdate(moment, usegmt=True)} if told == "date" else {"X-Rate-Limit-Reset": str(moment)}
+        emulator.faults.add(Fault("rate_limit", headers=named))
+
+    def flow() -> Flow[None]:
+        yield from send(get())
+        yield from send(get())
+
+    driver.run(endpoint, flow())
+    assert len(driver.pauses) == 1
+    assert 20.0 <= driver.pauses[0] <= 21.0 + JITTER

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider import errors
 from airflow_provider.buddy.api import models, routes
+from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
@@ -107,3 +108,62 @@ def test_a_longer_word_of_the_api_counts(driver: Driver, emulator: Emulator, end
     driver.send(endpoint, ask())
     assert len(driver.pauses) == 1
     assert 30.0 <= driver.pauses[0] <= 30.0 + JITTER
+
+
+RESET = {"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "{reset}"}
+OTHER_STATUSES: dict[str, tuple[int, object, dict[str, str]]] = {
+    "403 in words": (403, {"errors": [{"message": "Rate limit exceeded."}]}, {}),
+    "403 with an empty limit": (403, {"errors": [{"message": "Forbidden"}]}, RESET),
+    "403 with Retry-After": (403, {"errors": [{"message": "Slow down"}]}, {"Retry-After": "7"}),
+    "403 of a proxy": (403, {"error": "Too many requests"}, {}),
+    "401 in words": (401, {"errors": [{"message": "API rate limit reached for this token"}]}, {}),
+    "400 in words": (400, {"errors": [{"message": "The rate limit is exceeded"}]}, {"Retry-After": "7"}),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_STATUSES)
+def test_a_refusal_by_another_status(
+    driver: Driver, emulator: Emulator, endpoint: Endpoint, clock: virtual_clock.VirtualClock, kind: str
+) -> None:
+    """It pauses, and even a start is sent again: the server has done nothing."""
+    status, body, headers = OTHER_STATUSES[kind]
+    given = {name: value.format(reset=clock.now() + 7) for name, value in headers.items()}
+    emulator.faults.add(Fault("status", status=status, body=body, headers=given))
+    started = driver.send(endpoint, routes.RUN_PIPELINE(workspace="demo", project="shop", pipeline=1, body={"comment": "x"}))
+    assert started.id == 1
+    assert emulator.ledger.count(method="POST") == 2
+    assert len(driver.pauses) == 1
+    assert driver.pauses[0] >= (6.0 if headers else FIRST_PAUSE - 0.5)
+
+
+@pytest.mark.parametrize("kind", OTHER_STATUSES)
+def test_a_refusal_by_another_status_that_lasts(driver: Driver, emulator: Emulator, endpoint: Endpoint, kind: str) -> None:
+    status, body, headers = OTHER_STATUSES[kind]
+    given = {name: value.format(reset=4e9) for name, value in headers.items()}
+    emulator.faults.add(Fault("status", status=status, body=body, headers=given, times=None))
+    with pytest.raises(errors.RateLimited, match="raise poll_interval") as raised:
+        driver.send(endpoint, ask())
+    assert raised.value.status == status
+
+
+NO_REFUSALS: dict[str, tuple[int, object, dict[str, str], type[errors.StatusError], str]] = {
+    "a 403": (403, {"errors": [{"message": "No access"}]}, {"X-Rate-Limit-Remaining": "10"}, errors.Forbidden, "permission"),
+    "an empty limit that is not said to be reset": (
+        403, {"errors": [{"message": "No"}]}, {"X-Rate-Limit-Remaining": "0"}, errors.Forbidden, "permission"
+    ),
+    "a 401": (401, {"errors": [{"message": "Bad token"}]}, RESET, errors.Unauthorized, "restricted to other workspaces"),
+    "a switched off API": (
+        403, {"errors": [{"message": "API is disabled in this workspace."}]}, {}, errors.Forbidden, "admin has to enable the API"
+    ),
+    "a 400 about rates": (400, {"errors": [{"message": "rate_limit must be a number"}]}, {}, errors.StatusError, "Check the arguments"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NO_REFUSALS)
+def test_what_is_no_refusal_by_the_rate_limit(driver: Driver, emulator: Emulator, endpoint: Endpoint, kind: str) -> None:
+    status, body, headers, error, advice = NO_REFUSALS[kind]
+    given = {name: value.format(reset=4e9) for name, value in headers.items()}
+    emulator.faults.add(Fault("status", status=status, body=body, headers=given, times=None))
+    with pytest.raises(error, match=advice) as raised:
+        driver.send(replace(endpoint, api_errors=BuddyApiErrors()), ask())
+    assert not isinstance(raised.value, errors.RateLimited)

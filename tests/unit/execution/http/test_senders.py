@@ -8,6 +8,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from airflow_provider.buddy.api import routes
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.senders import AsyncSender, Sender
+from airflow_provider.execution.http.senders import MAX_INLINE_BODY, AsyncSender, Sender
+from airflow_provider.execution.model.request import Flow
 from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.execution.http.requests import PLACE, SMALL, connections, get, struck
@@ -220,4 +222,66 @@ def test_a_cancel_in_the_moment_of_the_answer_is_not_lost(endpoint: Endpoint) ->
         assert waiting.cancelled()
 
     waiting: asyncio.Task[None]
+    virtual_clock.run(main())
+
+
+def long_answer(emulator: Emulator, characters: int) -> None:
+    emulator.faults.add(Fault("body", body={"pipelines": [], "padding": "x" * characters}))
+
+
+@pytest.mark.usefixtures("over")
+@pytest.mark.parametrize("kind", ["one flow", "flow within a flow", "after an error"])
+def test_what_a_flow_makes_of_a_long_answer_is_made_in_a_thread(emulator: Emulator, endpoint: Endpoint, kind: str) -> None:
+    threads: list[int] = []
+
+    def flow() -> Flow[str]:
+        if kind == "after an error":
+            with suppress(errors.NotFound):
+                yield routes.GET_PIPELINE(pipeline=404, **PLACE)
+        for characters in (10, MAX_INLINE_BODY, 10):
+            long_answer(emulator, characters)
+            yield get()
+            threads.append(threading.get_ident())
+            emulator.faults.clear()
+        return "done"
+
+    def outer() -> Flow[str]:
+        return (yield from flow())
+
+    async def main() -> None:
+        here = threading.get_ident()
+        async with AsyncSender.shared(endpoint) as sender:
+            assert await sender.run(outer() if kind == "flow within a flow" else flow()) == "done"
+        assert [thread == here for thread in threads] == [True, False, True]
+
+    virtual_clock.run(main())
+
+
+@pytest.mark.usefixtures("over")
+def test_a_cancel_waits_for_what_is_made_of_a_long_answer(emulator: Emulator, endpoint: Endpoint) -> None:
+    """A generator that runs can't be closed."""
+    long_answer(emulator, MAX_INLINE_BODY)
+    at_work, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def flow() -> Flow[None]:
+        try:
+            yield get()
+            at_work.set()
+            assert go_on.wait(30)
+            yield get()
+        finally:
+            closed.set()
+
+    async def main() -> None:
+        async with AsyncSender.shared(endpoint) as sender:
+            task = asyncio.ensure_future(sender.run(flow()))
+            await asyncio.to_thread(at_work.wait, 30)
+            for _ in range(2):  # whoever is impatient
+                task.cancel()
+                await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert closed.is_set()
+
     virtual_clock.run(main())

@@ -101,6 +101,7 @@ def test_nothing_plain_is_looked_at_more_closely(request: pytest.FixtureRequest,
     assert looked
 
 
+@pytest.mark.long
 def test_secrets_that_a_scan_can_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long ones, many, and such as would be patterns."""
     secrets = ["x" * 40_000, "[a-z]{5,}(", "a\\b.c*d", "żółć" * 5_000, *(f"secret-number-{number}-of-many" for number in range(1_000))]

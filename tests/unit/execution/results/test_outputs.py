@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,7 +104,7 @@ def test_large_values_in_the_folder_do_not_count_against_the_bound(folder: Objec
 def test_what_is_not_json_is_left_out(value: Any) -> None:
     policy = OutputPolicy((), None)
     assert policy.select(outputs(ODD=value)) == {}
-    assert policy.omitted == {"ODD": "not JSON"}
+    assert policy.omitted == {"ODD": "not JSON, such as NaN or Infinity"}
 
 
 def test_large_outputs_of_equal_names_keep_their_own_content(folder: ObjectStoragePath) -> None:
@@ -281,7 +282,7 @@ def test_a_star_requires_nothing() -> None:
 def test_file_names_stay_in_their_folder(text: str) -> None:
     name = safe_name(text)
     assert name
-    assert len(name) <= 150
+    assert len(name.encode()) <= 150
     assert not set("/\\:\x00\n ") & set(name)
     assert not name.startswith(".")
 
@@ -290,4 +291,40 @@ def test_file_names_stay_in_their_folder(text: str) -> None:
 def test_each_task_of_each_run_has_a_folder_of_its_own(map_index: int | None, ending: str) -> None:
     ti = SimpleNamespace(dag_id="d", run_id="manual__2026-01-01T00:00:00+00:00", task_id="group.t", map_index=map_index)
     folder = storage_folder("file:///base", {"ti": ti})  # type: ignore[typeddict-item]
-    assert str(folder) == f"file:///base/d/manual__2026-01-01T00_00_00+00_00/group.t{ending}"
+    run = safe_name(ti.run_id)
+    assert run.startswith("manual__2026-01-01T00_00_00+00_00~")
+    assert str(folder) == f"file:///base/d/{run}/group.t{ending}"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a:b", "a_b", "a b", "a/b", "a~b"),
+        ("x" * 200, "x" * 200 + "y", "x" * 130, "x" * 131),
+        (f"{'r' * 150}1", f"{'r' * 150}2"),
+        ("Nightly", "nightly", "NIGHTLY"),
+        ("a", "a.", ".a", "..a", "."),
+        ("caf\u00e9", "cafe\u0301", "cafe_"),
+        ("\u212a", "k", "K"),
+        ("straße", "strasse", "STRASSE"),
+        ("manual__2026-01-01T00:00:00+00:00", "manual__2026-01-01T00_00_00+00_00", "manual__2026-01-01T00:00:00-00:00"),
+        ("", "_", "__", "\ud83d", "\ud83e"),
+        (safe_name("a:b"), "a:b"),
+    ],
+)
+def test_different_names_never_share_a_file(names: tuple[str, ...]) -> None:
+    """Also on a file system that takes upper and lower case, or two forms of a letter, for the same."""
+    assert len({unicodedata.normalize("NFKD", safe_name(name)).casefold() for name in names}) == len(names)
+
+
+@given(st.text(), st.text())
+def test_two_texts_never_share_a_file(one: str, other: str) -> None:
+    assert one == other or safe_name(one).casefold() != safe_name(other).casefold()
+
+
+@pytest.mark.parametrize("field", ["dag_id", "run_id", "task_id"])
+@pytest.mark.parametrize("names", [("a:b", "a_b"), (f"{'r' * 150}1", f"{'r' * 150}2"), ("Run", "run")])
+def test_two_task_instances_never_share_a_folder(field: str, names: tuple[str, str]) -> None:
+    ids = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+    folders = {str(storage_folder("file:///base", {"ti": SimpleNamespace(**{**ids, field: name})})).casefold() for name in names}  # type: ignore[typeddict-item]
+    assert len(folders) == 2

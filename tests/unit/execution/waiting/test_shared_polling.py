@@ -216,7 +216,7 @@ class Log:
     def info(self, event: str, *arguments: Any) -> None:
         self.said.append(event % arguments)
 
-    warning = info
+    warning = error = info
 
 
 def policy(**given: Any) -> WaitPolicy:
@@ -349,6 +349,7 @@ def scenes(draw: st.DrawFn) -> tuple[Remote, list[SimulatedWait]]:
     return remote, waits
 
 
+@pytest.mark.long
 @given(scenes())
 @settings(max_examples=80)
 def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[SimulatedWait]]) -> None:
@@ -381,6 +382,7 @@ def test_no_wait_is_lost_whatever_the_list_shows(scene: tuple[Remote, list[Simul
             assert remote.outages or phase is None or not phase.ended
 
 
+@pytest.mark.long
 @given(scenes())
 @settings(max_examples=60)
 def test_requests_are_no_more_than_waits_alone_would_send_and_a_few_pages(scene: tuple[Remote, list[SimulatedWait]]) -> None:
@@ -671,9 +673,9 @@ def test_a_poller_goes_by_a_sender_that_its_waits_hold_open() -> None:
     closed: list[AsyncSender] = []
 
     class Closing(AsyncSender):
-        async def run(self, flow: Flow[Any]) -> Any:
+        async def run(self, flow: Flow[Any], send: Any = None, within: float | None = None) -> Any:
             assert self not in closed
-            return await super().run(flow)
+            return await super().run(flow, send, within)
 
     async def work() -> None:
         first, second = (Closing(a_sender().endpoint, None) for _ in range(2))  # type: ignore[arg-type]

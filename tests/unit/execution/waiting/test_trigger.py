@@ -21,7 +21,9 @@ from tests.virtual_clock import VirtualClock
 HOOK = "airflow_provider.buddy.hook:BuddyHook"
 SECONDS = st.floats(0, 1e9)
 NAMES = st.none() | st.text(max_size=20)
-POLICIES = st.from_type(WaitPolicy).filter(lambda policy: all(value == value and abs(value or 0) < 1e308 for value in policy.values()))  # type: ignore[operator]
+POLICIES = st.from_type(WaitPolicy).filter(
+    lambda policy: all(isinstance(value, str) or (value == value and abs(value or 0) < 1e308) for value in policy.values())  # type: ignore[operator]
+)
 STATES = st.builds(
     WaitState, since=SECONDS, waited=SECONDS, waiting_since=st.none() | SECONDS, status=st.text(), problem=NAMES,
     cursor=st.dictionaries(st.text(max_size=24), st.integers(0, 10**9)), forwarded=st.integers(0, 10**6), ended_before=st.booleans(),
@@ -35,7 +37,7 @@ KWARGS = st.fixed_dictionaries({
     "hook_arguments": st.fixed_dictionaries({"buddy_conn_id": st.text(), "workspace": NAMES, "project": NAMES}),
     "view": st.dictionaries(st.text(), NAMES), "ref": NAMES, "search": st.none() | SEARCHES, "link_key": st.text(),
     "url": NAMES, "policy": POLICIES, "state": STATES.map(WaitState.dump), "cancel_on_kill": st.booleans(),
-    "not_before": st.floats(0, 4e9),
+    "not_before": st.floats(0, 4e9), "sealed": NAMES, "format": st.just(1),
 })  # fmt: skip
 
 

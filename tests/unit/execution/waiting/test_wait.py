@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,6 +75,9 @@ class Log:
     def warning(self, event: str, *arguments: Any, **fields: Any) -> None:
         self.said.append(("warning", event % arguments if arguments else event))
 
+    def error(self, event: str, *arguments: Any, **fields: Any) -> None:
+        self.said.append(("error", event % arguments if arguments else event))
+
     def of(self, level: str, part: str) -> list[str]:
         return [text for said, text in self.said if said == level and part in text]
 
@@ -82,8 +85,8 @@ class Log:
 class Bench:
     """A wait on a clock of its own."""
 
-    def __init__(self, *answers: Snapshot | Exception, state: WaitState | None = None, **policy: Any) -> None:
-        self.clock = VirtualClock(1_000_000.0)
+    def __init__(self, *answers: Snapshot | Exception, state: WaitState | None = None, at: float = 0.0, **policy: Any) -> None:
+        self.clock = VirtualClock(1_000_000.0 + at)
         self.system = Scripted(*answers)
         self.log = Log()
         self.state = state or WaitState(since=self.clock.now())
@@ -472,20 +475,78 @@ def test_a_wait_goes_on_where_another_triggerer_left_it() -> None:
     one.look()
     one.look(50.0)
     state = WaitState.load(json.loads(json.dumps(one.state.dump())))
-    other = Bench(waiting, running, running, state=state, timeout=100.0)
-    assert other.look(150.0) is None
+    other = Bench(waiting, running, running, state=state, at=150.0, timeout=100.0)
+    assert other.look() is None
     assert not other.log.of("warning", "waits for a person")
     assert other.look(10.0) is None  # 160 s, 110 s of them waiting
     assert other.state.waited == 110.0
     assert other.look(50.0) == "timeout"
 
 
-@pytest.mark.parametrize("make", [lambda: Bench(errors.TransportError("x")), lambda: Bench(errors.NotFound("x"))])
-def test_budget_and_grace_go_on_in_another_triggerer(make: Callable[[], Bench]) -> None:
-    one, other = make(), make()
+FAULTS = pytest.mark.parametrize(
+    ("fault", "end"),
+    [(errors.TransportError("x"), "unreachable"), (errors.NotFound("x"), "vanished"), (errors.ProtocolError("x"), "unreachable")],
+    ids=["unreachable", "vanished", "unreadable"],
+)
+TIMES = {"poll_failure_budget": 300.0, "vanish_grace": 300.0, "timeout": 1_000_000.0}
+
+
+def resumed(one: Bench, *answers: Snapshot | Exception, at: float, **policy: Any) -> Bench:
+    """The same wait in another process, by whose clock so many seconds have passed since the beginning."""
+    return Bench(*answers, state=WaitState.load(json.loads(json.dumps(one.state.dump()))), at=at, **{**TIMES, **policy})
+
+
+@FAULTS
+def test_budget_and_grace_go_on_in_another_triggerer(fault: Exception, end: str) -> None:
+    one = Bench(fault, **TIMES)
     one.look()
-    other.wait.state = WaitState.load(json.loads(json.dumps(one.state.dump())))
-    assert other.look(200.0) in ("unreachable", "vanished")
+    assert one.look(250.0) is None
+    assert resumed(one, fault, at=300.0).look() == end
+
+
+@FAULTS
+@pytest.mark.parametrize("away", [700.0, 86_400.0, 30 * 86_400.0])
+def test_time_without_polls_is_not_taken_for_time_that_failed(fault: Exception, end: str, away: float) -> None:
+    """The triggerer was away, or the clock was put on: one more failed poll is one more, not an hour of them."""
+    one = Bench(fault, **TIMES)
+    one.look()
+    one.look(100.0)
+    other = resumed(one, fault, at=100.0 + away, timeout=1e9)
+    assert other.look() is None
+    assert other.look(130.0) is None  # 100, 60 of those away, 130
+    assert other.look(10.0) == end
+
+
+@FAULTS
+@pytest.mark.parametrize("back", [700.0, 86_400.0, 30 * 86_400.0])
+def test_a_clock_that_was_put_back_between_two_processes_does_not_renew_the_budget(fault: Exception, end: str, back: float) -> None:
+    one = Bench(fault, **TIMES)
+    one.look()
+    one.look(200.0)
+    other = resumed(one, fault, at=200.0 - back)
+    assert other.look() is None
+    assert other.look(100.0) == end
+
+
+@pytest.mark.parametrize("back", [700.0, 86_400.0, 30 * 86_400.0])
+def test_a_clock_that_was_put_back_between_two_processes_makes_no_wait_longer(back: float) -> None:
+    one = Bench(snapshot(), **TIMES)
+    one.look()
+    one.look(600.0)
+    other = resumed(one, snapshot(), at=600.0 - back, timeout=1_000.0)
+    assert other.look(390.0) is None
+    assert other.look(10.0) == "timeout"
+
+
+@pytest.mark.parametrize("back", [700.0, 86_400.0, 30 * 86_400.0])
+def test_a_clock_that_was_put_back_while_a_person_is_waited_for(back: float) -> None:
+    waiting = snapshot(Phase.WAITING, waiting_for="Approve")
+    one = Bench(waiting, **TIMES, waiting_timeout=500.0)
+    one.look()
+    one.look(300.0)
+    other = resumed(one, waiting, at=300.0 - back, waiting_timeout=500.0)
+    assert other.look(190.0) is None
+    assert other.look(10.0) == "waiting_timeout"
 
 
 # The same answer once more
@@ -547,3 +608,24 @@ def test_the_same_answer_once_more_is_not_read() -> None:
     for _ in range(10):
         assert bench.look(30.0) is None
     assert system.known == 9
+
+
+LONG_LINES = {
+    "a long line": ["a" * 1_000_000],
+    "many long lines": ["word " * 4_000] * 40,
+    "a key that does not end": ["-----BEGIN PRIVATE KEY-----", *["MIIEpAIBAAKCAQEA0m" * 900] * 40],
+    "tokens": [f"ghp_{'a' * 36} " * 500] * 40,
+    "blanks": ["-----BEGIN PRIVATE KEY-----", *[" " * 16_000 + "!"] * 40],
+    "base64": ["Ab1+" * 5_000 + "="] * 40,
+}
+
+
+@pytest.mark.parametrize("kind", LONG_LINES)
+def test_others_get_a_turn_before_much_of_a_log_is_worked(kind: str) -> None:
+    """However long the lines are: what is worked in one go is bounded."""
+    bench = Bench(snapshot(), log_lines=1_000)
+    bench.system.lines = [LogLine("Build", text) for text in LONG_LINES[kind]]
+    with _clock.use(bench.clock.local):
+        shown = [0, *(len(bench.log.of("info", "")) for _ in bench.wait.poll())]
+    assert max(after - before for before, after in pairwise(shown)) <= 3
+    assert bench.state.forwarded == len(LONG_LINES[kind])

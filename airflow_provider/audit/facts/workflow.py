@@ -1,0 +1,96 @@
+"""Configuration of a Tracecat workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider.audit.facts.fact import NONE, Fact, Subject
+
+MAX_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WorkflowAction:
+    """
+    An action of a workflow.
+
+    :param path: of the action in the definition, for field paths of findings.
+    :param attempts: maximum number of attempts; None if it is not set, which means one.
+    :param timeout: of one attempt, in seconds; None if it is not set, which means 300 s.
+    :param arguments: of the action; None if they could not be read.
+    """
+
+    path: str
+    ref: str
+    type: str
+    arguments: Mapping[str, Any] | None = field(default_factory=dict)
+    attempts: int | None = None
+    timeout: float | None = None
+    retry_until: str | None = None
+    interaction: Mapping[str, Any] | None = None
+    masked: bool | None = None
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it sends HTTP requests."""
+        return self.type.startswith("core.http") or self.type.endswith(".http_request")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowWebhook:
+    """
+    The webhook of a workflow.
+
+    :param online: None if unknown.
+    :param has_key: whether callers need a key besides the address; None if unknown.
+    :param networks: networks that may call it; empty for all.
+    """
+
+    path: str
+    online: bool | None = None
+    has_key: bool | None = None
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WorkflowFacts(Fact):
+    """
+    The configuration of a Tracecat workflow.
+
+    :param timeout: of one execution in seconds; 0 or None for none.
+    :param webhook: None if it is not part of what was read, as in an exported definition.
+    :param error_handler: workflow that runs after a failure.
+    :param online: whether it is published; None if unknown.
+    """
+
+    subject: Subject
+    fields: frozenset[str] = NONE
+    seen_at: datetime
+    id: str
+    name: str
+    online: bool | None = None
+    timeout: float | None = None
+    error_handler: str | None = None
+    actions: tuple[WorkflowAction, ...] = ()
+    webhook: WorkflowWebhook | None = None
+
+
+def leaves(value: Any, path: str, name: str = "", depth: int = 0) -> Iterator[tuple[str, str, Any]]:
+    """
+    All scalars of a value.
+
+    :returns: path, name and value of each. An element of a list has the name of the list.
+    """
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else str(key), str(key), depth + 1)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from leaves(item, f"{path}[{number}]", name, depth + 1)
+    elif value is not None:
+        yield path, name, value

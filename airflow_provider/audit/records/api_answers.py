@@ -1,0 +1,91 @@
+"""
+Answers of the APIs as they are: one object, a list, or a page of a list.
+
+Workspace, project and pipeline are read from the addresses in an answer (``url``, ``html_url``). What an answer does not have, such as the
+actions beside a pipeline, counts as not visible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider.audit.records.tracecat_workflows import is_workflow, title_of
+
+Record = dict[str, Any]
+LISTS = ("pipelines", "actions", "executions", "variables", "items", "data", "workflows")
+_API = re.compile(r"/workspaces/([^/?#]+)/projects/([^/?#]+)(?:/pipelines/(\d+))?")
+_PAGE = re.compile(r"https?://[^/]+/([^/?#]+)/([^/?#]+)/pipelines/(?:pipeline/(\d+))?")
+
+
+def records_of(data: Any) -> Iterator[Record] | None:
+    """
+    The records of an answer.
+
+    :returns: None if it is not recognised.
+    """
+    if isinstance(data, Mapping):
+        for name in LISTS:
+            if isinstance(data.get(name), list) and not _record(data):
+                items = [
+                    {"project": data.get("project"), **item} if name == "actions" else item
+                    for item in data[name]
+                    if isinstance(item, Mapping)
+                ]
+                made = [_record(item) for item in items]
+                return iter([record for record in made if record]) if all(made) and len(items) == len(data[name]) else None
+        if isinstance(data.get("data"), Mapping):
+            data = data["data"]
+        record = _record(data)
+        return iter([record]) if record else None
+    return None
+
+
+def _record(data: Mapping[str, Any]) -> Record | None:
+    if is_workflow(data):
+        return {"kind": "tracecat.workflow", "data": data}
+    if "execution_id" in data and "status" in data:
+        return {"kind": "alga_psa.execution", "data": data}
+    if "id" in data and ("history_length" in data or "workflow_type" in data):
+        return _tracecat_execution(data)
+    return _buddy(data)
+
+
+def _tracecat_execution(data: Mapping[str, Any]) -> Record:
+    events = data.get("events")
+    full = isinstance(events, list) and any(isinstance(event, Mapping) and "event_type" in event for event in events)
+    if not full:
+        return {"kind": "tracecat.execution", "data": data}
+    return {"kind": "tracecat.execution", "data": {name: value for name, value in data.items() if name != "events"}, "history": data}
+
+
+def _buddy(data: Mapping[str, Any]) -> Record | None:
+    place = _place(data)
+    if place is None:
+        return None
+    workspace, project, pipeline = place
+    about = {"workspace": workspace, "project": project}
+    if "action_execution_id" in data:
+        return None  # a part of an execution
+    owner = data.get("pipeline")
+    named = dict(owner) if isinstance(owner, Mapping) and "id" in owner else {"id": int(pipeline)} if pipeline else None
+    if "status" in data and ("start_date" in data or "to_revision" in data or "triggered_on" in data):
+        return {"kind": "buddy.execution", **about, "pipeline": named, "data": data} if named else None
+    if "type" in data and "id" in data:
+        return {"kind": "buddy.action", **about, "pipeline": named, "data": data} if named else None
+    if "id" in data and "name" in data and ("refs" in data or "events" in data or "last_execution_status" in data or "actions" in data):
+        return {"kind": "buddy.pipeline", **about, "data": data, "short": "actions" not in data and "events" not in data}
+    return None
+
+
+def _place(data: Mapping[str, Any]) -> tuple[str, str, str | None] | None:
+    for name, pattern in (("url", _API), ("html_url", _PAGE)):
+        if isinstance(data.get(name), str) and (match := pattern.search(data[name])):
+            return match[1], match[2], match[3]
+    return None
+
+
+def workflow_title(data: Mapping[str, Any]) -> str:
+    """The title of a workflow, or its id."""
+    return title_of(data) or str(data.get("id") or data.get("workflow_id") or "workflow")

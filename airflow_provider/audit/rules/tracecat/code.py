@@ -1,0 +1,86 @@
+"""Code that Tracecat workflows run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from airflow_provider.audit.facts.workflow import WorkflowFacts, leaves
+from airflow_provider.audit.rules.outcome import Outcome, fail
+from airflow_provider.audit.rules.rule import rule
+from airflow_provider.audit.settings.levels import Confidence, Severity
+from airflow_provider.audit.settings.model import AuditSettings
+
+_FROM_TRIGGER = re.compile(r"\$\{\{[^{}]*\bTRIGGER\b")
+_CODE = frozenset({"script", "command", "commands", "code", "query", "sql", "expression"})
+_CODE_TYPES = ("core.script", "core.ssh", "core.sql", "core.duckdb", "tools.")
+
+
+@rule(
+    "TRC009",
+    "Packages without a version",
+    on=WorkflowFacts,
+    systems=("tracecat",),
+    severity=Severity.MEDIUM,
+    confidence=Confidence.HIGH,
+    reads=("actions[].args.dependencies",),
+    needs=("workflow:read",),
+)
+def unpinned_packages(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A Python script installs a package without an exact version.
+
+    Why:
+    Tomorrow the same script runs another release, which may behave differently, or be malicious.
+
+    Fix:
+    Name the version: ``requests==2.32.3``.
+
+    Before:
+    {"action": "core.script.run_python", "args": {"dependencies": ["requests"]}}
+
+    After:
+    {"action": "core.script.run_python", "args": {"dependencies": ["requests==2.32.3"]}}
+    """
+    for action in workflow.actions:
+        packages = (action.arguments or {}).get("dependencies")
+        if not action.type.startswith("core.script") or not isinstance(packages, list):
+            continue
+        for number, package in enumerate(packages):
+            if isinstance(package, str) and "==" not in package and not re.search(r"@[0-9a-f]{40}\b", package) and "${{" not in package:
+                message = f"{action.ref} installs {package} in any version."
+                yield fail(f"{action.path}.args.dependencies[{number}]", f"{action.ref} {package}", message)
+
+
+@rule(
+    "TRC014",
+    "Code made of the trigger's data",
+    on=WorkflowFacts,
+    systems=("tracecat",),
+    severity=Severity.HIGH,
+    confidence=Confidence.MEDIUM,
+    reads=("actions[].args.script", "actions[].args.command", "actions[].args.query"),
+    needs=("workflow:read",),
+)
+def code_from_trigger(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
+    """
+    A script, a command or a query contains data that started the workflow, or consists of it.
+
+    Why:
+    Whoever sends that data can end the text that it is put into, and add code of their own.
+
+    Fix:
+    Pass the data as a parameter: ``inputs`` of a script, parameters of a query. Quote it where only a text is possible.
+
+    Before:
+    {"action": "core.script.run_python", "args": {"script": "def main():\\n    return '${{ TRIGGER.name }}'"}}
+
+    After:
+    {"action": "core.script.run_python", "args": {"script": "def main(name):\\n    return name", "inputs": {"name": "${{ TRIGGER.name }}"}}}
+    """
+    for action in workflow.actions:
+        if not action.type.startswith(_CODE_TYPES):
+            continue
+        for path, name, value in leaves(action.arguments, f"{action.path}.args"):
+            if name in _CODE and isinstance(value, str) and _FROM_TRIGGER.search(value):
+                yield fail(path, f"{action.ref} {name}", f"{action.ref} puts data of the trigger into the text of its {name}.")

@@ -1,0 +1,1 @@
+"""What the commands ``airflow executions ...`` do. Imported when one of them runs."""

@@ -1,0 +1,94 @@
+"""The executions that tasks have noted, from Airflow's database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypedDict
+
+from airflow_provider.commands.reading import system_of
+from airflow_provider.execution.model.result import iso
+
+ACTIVE = ("running", "deferred", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting")
+RESULTS = ("return_value", "execution")
+"""XComs that may hold a result, once a task has ended."""
+
+
+class ListedExecution(TypedDict):
+    """An execution, and the task that started it or waits for it."""
+
+    system: str | None
+    phase: str | None
+    """None until the task has ended."""
+    state: str | None
+    """The task's state in Airflow."""
+    since: str | None
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    ref: str
+    url: str | None
+
+
+def executions(since: datetime, *, limit: int, dag_id: str | None = None, active: bool = False) -> list[ListedExecution]:
+    """
+    The executions of tasks that began after ``since``, newest first.
+
+    :param limit: maximum number.
+    :param dag_id: only of this DAG.
+    :param active: only of tasks that have not ended.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import and_, select
+
+    columns = ("dag_id", "run_id", "task_id", "map_index")
+    same_task = and_(*(getattr(TaskInstance, name) == getattr(XComModel, name) for name in columns))
+    query = (
+        select(TaskInstance.state, TaskInstance.start_date, *(getattr(XComModel, name) for name in columns), XComModel.value)
+        .join(XComModel, same_task)
+        .where(XComModel.key == "ref", TaskInstance.start_date >= since)
+        .order_by(TaskInstance.start_date.desc())
+        .limit(max(limit, 0))
+    )
+    if dag_id is not None:
+        query = query.where(TaskInstance.dag_id == dag_id)
+    if active:
+        query = query.where(TaskInstance.state.in_(ACTIVE))
+    rows: list[ListedExecution] = []
+    with create_session() as session:
+        for state, start, dag, run, task, map_index, stored in session.execute(query).all():
+            where = [getattr(XComModel, name) == value for name, value in zip(columns, (dag, run, task, map_index), strict=True)]
+            keys = ("url",) if state in ACTIVE else ("url", *RESULTS)
+            others = session.execute(select(XComModel.key, XComModel.value).where(*where, XComModel.key.in_(keys))).all()
+            values = {key: _value(value) for key, value in others}
+            ref, url = str(_value(stored)), values.get("url")
+            result: Any = next((values[key] for key in RESULTS if isinstance(values.get(key), dict)), {})
+            rows.append(
+                {
+                    "system": system_of(ref),
+                    "phase": result.get("phase") if result.get("ref") == ref else None,
+                    "state": None if state is None else str(getattr(state, "value", state)),
+                    "since": iso(start),
+                    "dag_id": dag,
+                    "run_id": run,
+                    "task_id": task,
+                    "map_index": map_index,
+                    "ref": ref,
+                    "url": url if isinstance(url, str) else None,
+                }
+            )
+    return rows
+
+
+def _value(stored: Any) -> Any:
+    """A value as Airflow stores it: JSON, as text where the database has no type for it."""
+    import json
+
+    if isinstance(stored, str):
+        try:
+            return json.loads(stored)
+        except ValueError:
+            return stored
+    return stored

@@ -1,0 +1,154 @@
+"""Reads the fields of a connection: trimmed and checked alike for all systems. Each wrong one is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+SHARED_SETTINGS = frozenset({"ca_bundle", "verify_tls", "request_timeout", "max_concurrent_requests", "secret_headers"})
+"""Names in the extra field that all connection types have."""
+WORDS = {True: ("true", "yes", "on", "1"), False: ("false", "no", "off", "0")}
+"""How a yes or a no may be written, in any case."""
+RESERVED_HEADERS = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
+    | {"accept", "accept-encoding", "range", "user-agent", "cookie", "proxy-authorization", "proxy-connection", "keep-alive"}
+)
+"""Headers that requests have already, or that belong to the connection to the server or a proxy."""
+MAX_HEADERS = 20
+"""Maximum number of extra headers."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Settings:
+    """
+    The fields of a connection.
+
+    :param connection: as Airflow gives it.
+    :param conn_id: its id, for messages.
+    :raises ConfigurationError: if its extra field is not a JSON object, or holds a setting that can't be used.
+    """
+
+    def __init__(self, connection: Connection, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self.host = self._trimmed("host", connection.host)
+        self.schema = self._trimmed("schema", connection.schema)
+        self.login = self._trimmed("login", connection.login)
+        self.extra: dict[str, Any] = {
+            str(name): self._trimmed(f"extra {name!r}", value) if isinstance(value, str) else value
+            for name, value in self._object(connection.extra).items()
+        }
+        port = connection.port
+        if port and not 0 < port < 65_536:
+            raise self.wrong("port", "must be a number from 1 to 65535", port)
+        self.port = port or None
+
+    def wrong(self, name: str, problem: str, value: object = None) -> ConfigurationError:
+        """
+        The error of a wrong setting.
+
+        :param name: of the field; ``extra 'x'`` for a setting in the extra field.
+        :param value: to be shown; None for one that may be a secret.
+        """
+        shown = "" if value is None else f", not {value!r:.200}"
+        return ConfigurationError(f"Connection {self._conn_id!r}: {name} {problem}{shown}. Correct it in the connection.")
+
+    def text(self, name: str) -> str | None:
+        """A text in the extra field; None if it is empty or missing."""
+        value = self.extra.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise self.wrong(f"extra {name!r}", "must be a text", value)
+        return str(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A yes or no in the extra field."""
+        value = self.extra.get(name)
+        if value is None or value == "":
+            return default
+        for meaning, words in WORDS.items():
+            if isinstance(value, (bool, int, str)) and str(value).lower() in words:
+                return meaning
+        raise self.wrong(f"extra {name!r}", "must be true or false", value)
+
+    def number(self, name: str, default: float, least: float = 0.001, *, whole: bool = False) -> float:
+        """A number in the extra field. ``least``: the smallest that is accepted. ``whole``: whether it must have no fraction."""
+        value = self.extra.get(name)
+        if value is None or value == "":
+            return default
+        try:
+            number = 0.0 if isinstance(value, (bool, list, dict)) else float(str(value))
+        except ValueError:
+            number = 0.0
+        if not least <= number < float("inf") or (whole and number != int(number)):
+            bound = f"from {least:g}" if least >= 1 else "above 0"
+            raise self.wrong(f"extra {name!r}", f"must be a {'whole ' if whole else ''}number {bound}", value)
+        return number
+
+    def headers(self, taken: Collection[str] = ()) -> dict[str, str]:
+        """
+        The extra headers, name in lower case to value. Their values are secret.
+
+        :param taken: names of headers that hold the credential, in lower case.
+        :raises ConfigurationError: for a name or a value that can't be sent, or a header that requests have already.
+        """
+        given = self.extra.get("secret_headers")
+        if given is None or given == "":
+            return {}
+        if isinstance(given, str):  # as a form or a URI gives it
+            try:
+                given = json.loads(given)
+            except (ValueError, RecursionError):
+                given = None
+        field = "extra 'secret_headers'"
+        if not isinstance(given, Mapping) or len(given) > MAX_HEADERS:
+            raise self.wrong(field, f"must be a JSON object of at most {MAX_HEADERS} headers, name to value")
+        headers: dict[str, str] = {}
+        for name, value in given.items():
+            shown = f"{field}: the header {str(name)!r:.100}"
+            if not _HEADER_NAME.fullmatch(str(name)):
+                raise self.wrong(shown, "has a name that is none of HTTP")
+            if str(name).lower() in {*RESERVED_HEADERS, *taken, *headers}:
+                raise self.wrong(shown, "is set already, or twice. Remove it")
+            text = value.strip() if isinstance(value, str) else ""
+            if not text or not text.isascii() or not text.isprintable():
+                raise self.wrong(shown, "must have a text of printable ASCII characters as its value")
+            headers[str(name).lower()] = text
+        return headers
+
+    def unknown(self, own: Collection[str]) -> list[str]:
+        """
+        Names in the extra field that nothing reads, such as misspelled ones.
+
+        :param own: names that the system reads, besides the shared ones.
+        """
+        return sorted(name for name in self.extra if name not in SHARED_SETTINGS and name not in own and not name.startswith("__"))
+
+    def _trimmed(self, name: str, value: object) -> str:
+        text = str(value or "").strip()
+        if _CONTROL.search(text) and "secret_headers" not in name:
+            raise self.wrong(name, "holds a line break or another control character", text)
+        return text
+
+    def _object(self, extra: str | None) -> dict[Any, Any]:
+        """The extra field as an object. One that was encoded twice is read as well."""
+        value: Any = extra or {}
+        for _ in range(2):
+            if isinstance(value, str):
+                try:
+                    value = json.loads(value)
+                except (ValueError, RecursionError):
+                    raise self.wrong("extra", 'is not JSON. It must be an object, such as {"verify_tls": true}') from None
+        if value is None or not isinstance(value, dict):
+            kind = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
+            raise self.wrong("extra", f'must be a JSON object, such as {{"verify_tls": true}}, but is {kind}')
+        return value

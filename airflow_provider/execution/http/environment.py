@@ -1,0 +1,140 @@
+"""What clients take from the environment: proxies and certificates. A variable that can't be used is named."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from urllib.request import getproxies
+
+import httpx
+
+from airflow_provider.errors import ConfigurationError
+
+SCHEMES = ("http", "https", "all")
+_SOCKS = ("socks5", "socks5h")
+
+
+def has_proxies() -> bool:
+    """Whether the environment names a proxy."""
+    return any(getproxies().get(scheme) for scheme in SCHEMES)
+
+
+def check_proxies() -> None:
+    """
+    Check the proxies of the environment, which httpx would refuse with an error of its own.
+
+    :raises ConfigurationError: names the variable, and its value without a password.
+    """
+    proxies = getproxies()
+    for scheme in SCHEMES:
+        if not (value := proxies.get(scheme)):
+            continue
+        address = value if "://" in value else f"http://{value}"
+        try:
+            kind, host = httpx.URL(address).scheme, "" if re.search(r"\s", value) else httpx.URL(address).host
+        except (httpx.InvalidURL, ValueError, UnicodeError):
+            kind, host = "", ""
+        if kind not in ("http", "https", *_SOCKS) or not host:
+            raise _wrong(f"{scheme}_proxy", value, "is not the address of a proxy, such as http://proxy.example:3128")
+        if kind in _SOCKS and find_spec("socksio") is None:
+            raise _wrong(f"{scheme}_proxy", value, "is a SOCKS proxy, which takes the package socksio. Install it (httpx[socks])")
+
+
+def proxies() -> dict[str, str | None]:
+    """
+    The proxies of the environment as httpx's mounts, pattern of addresses to proxy or None. Without the ranges in ``NO_PROXY``: httpx
+    knows none, see :func:`bypasses_proxies`.
+    """
+    found = getproxies()
+    names = _no_proxy()
+    given = {f"{scheme}://": value if "://" in value else f"http://{value}" for scheme in SCHEMES if (value := found.get(scheme))}
+    if not given or "*" in names:
+        return {}
+    return {**given, **{_pattern(name): None for name in names if _range(name) is None}}
+
+
+@contextmanager
+def naming_no_proxy() -> Iterator[None]:
+    """Name the variable if httpx refuses an exception from the proxies."""
+    try:
+        yield
+    except (httpx.InvalidURL, ValueError) as error:
+        raise _wrong("no_proxy", ",".join(_no_proxy()), f"holds what is neither a host nor a range ({error})") from None
+
+
+def bypasses_proxies() -> Callable[[str], bool] | None:
+    """
+    What tells whether an IP address is in a range in ``NO_PROXY``, such as ``10.0.0.0/8``; None if there are no ranges.
+
+    Names are not resolved for that, as elsewhere.
+    """
+    ranges = [found for name in _no_proxy() if (found := _range(name)) is not None]
+    return (lambda host: _is_within(host, ranges)) if ranges else None
+
+
+def tls_context(verify: bool | str) -> ssl.SSLContext:
+    """
+    How to check the certificates of servers. Cached: loading certificates takes tens of milliseconds, too long for an event loop.
+
+    :param verify: see :class:`.Endpoint`.
+    :raises ConfigurationError: if the CA bundle can't be read, or what ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names.
+    """
+    return _tls_context(verify, os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None)
+
+
+@lru_cache(maxsize=8)
+def _tls_context(verify: bool | str, file: str | None, folder: str | None) -> ssl.SSLContext:
+    if isinstance(verify, str):
+        try:
+            return ssl.create_default_context(cafile=verify)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"The CA bundle {verify!r} can't be read: {error}") from None
+    if verify and file is None and folder is not None and not any(map(os.path.isdir, folder.split(os.pathsep))):
+        raise _wrong("SSL_CERT_DIR", folder, "is not a folder")  # OpenSSL would trust nobody, without a word
+    try:
+        return httpx.create_ssl_context(verify=verify)
+    except (OSError, ValueError) as error:
+        name, value = ("SSL_CERT_FILE", file) if file is not None else ("SSL_CERT_DIR", folder or "")
+        raise _wrong(name, value, f"can't be read as certificates ({error})") from None
+
+
+def _wrong(variable: str, value: str, problem: str) -> ConfigurationError:
+    name = next((name for name in (variable, variable.upper()) if os.environ.get(name)), variable.upper())
+    before, at, host = value.rpartition("@")
+    shown = f"{before.partition('://')[0]}://***@{host}" if at and "://" in before else f"***@{host}" if at else value
+    return ConfigurationError(f"The environment variable {name} ({shown!r:.200}) {problem}. Correct or unset it.")
+
+
+def _no_proxy() -> list[str]:
+    return [name for name in map(str.strip, getproxies().get("no", "").split(",")) if name]
+
+
+def _pattern(name: str) -> str:
+    if "://" in name:
+        return name
+    try:
+        address = ip_address(name.strip("[]"))
+    except ValueError:
+        return f"all://{name}" if name.lower() == "localhost" else f"all://*{name}"
+    return f"all://[{address}]" if address.version == 6 else f"all://{address}"
+
+
+def _range(name: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(name.replace("[", "").replace("]", ""), strict=False) if "/" in name else None
+    except ValueError:
+        return None
+
+
+def _is_within(host: str, ranges: list[IPv4Network | IPv6Network]) -> bool:
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return any(address in each for each in ranges)

@@ -1,0 +1,374 @@
+"""
+The base of operators that ask a person in Airflow whether an execution may pass its gate.
+
+1. The task waits until the execution waits for a person.
+2. It asks in Airflow, as a required action, and waits until somebody answers, or opens the gate in the other system.
+3. It opens the gate, once, or declines; then it waits for the end of the execution.
+
+Each of the three waits is a deferral of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
+
+from airflow_provider.errors import (
+    ConfigurationError,
+    ExecutionCancelled,
+    ExecutionError,
+    Forbidden,
+    RateLimited,
+    ServerError,
+    StartUnknown,
+    StatusError,
+    Unauthorized,
+)
+from airflow_provider.execution.attempt.note import Note, load_note, next_note, save_note
+from airflow_provider.execution.model.arguments import one_of
+from airflow_provider.execution.model.phase import Phase
+from airflow_provider.execution.model.request import Sleep
+from airflow_provider.execution.model.required_action import DECLINE, Answer, Question
+from airflow_provider.execution.model.snapshot import Snapshot, see
+from airflow_provider.execution.results.outcome import Outcome
+from airflow_provider.execution.results.redaction import clean, secrets_in
+from airflow_provider.execution.tasks.execution_task import HookT
+from airflow_provider.execution.tasks.existing import ExecutionActOperator
+from airflow_provider.execution.tasks.operator import CANCEL_PAUSES, seen_stopping
+from airflow_provider.execution.tasks.start_once import PlanT, StartOnce
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from typing_extensions import Unpack
+
+    from airflow_provider.execution.model.adapter import ExecutionAdapter
+    from airflow_provider.execution.model.request import Flow
+    from airflow_provider.execution.model.result import ExecutionResult
+    from airflow_provider.execution.results.outcome import End
+    from airflow_provider.execution.tasks.attempt import Attempt
+    from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill
+    from airflow_provider.execution.tasks.rendering import Kind
+    from airflow_provider.execution.tasks.signatures import ExecutionArguments
+    from airflow_provider.execution.waiting.wait import WaitState
+
+OnDeclined = Literal["skip", "fail", "succeed"]
+
+
+class _AskFirst(StartOnce[HookT, PlanT]):
+    """Asks a person before it sends the request that opens the gate."""
+
+    task: ExecutionGateOperator[HookT, PlanT]
+    answer: Answer | None = None
+
+    def start(self, previous: Note | None, *, cleared: bool = False) -> tuple[Note, Snapshot]:
+        if self.answer is None:
+            return self.task._begin_at_gate(self.attempt, previous, cleared=cleared)
+        return super().start(previous, cleared=cleared)
+
+    def _next_note(self, previous: Note | None, *, cleared: bool) -> Note:
+        note = super()._next_note(previous, cleared=cleared)
+        note.gate = previous.gate if previous else None
+        note.answer = self.answer.noted if self.answer else None
+        return note
+
+
+class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, PlanT]):
+    """
+    Base of the operators that ask a person in Airflow. They wait in the triggerer, whatever ``deferrable`` says.
+
+    ``timeout`` limits the way to the gate, and from the gate to the end of the execution, each; ``waiting_timeout`` the time at the gate.
+
+    :param subject: headline of the required action; by default it names the execution.
+    :param body: text (Markdown) above what the gate itself says.
+    :param assigned_users: who may answer: dicts of ``id`` and ``name``, as Airflow's auth manager has them; by default all who may
+        answer required actions.
+    :param on_declined: what the task does after somebody has declined, in Airflow or by cancelling the execution at its gate:
+        ``"skip"``, ``"fail"`` or ``"succeed"``.
+    """
+
+    template_fields: Sequence[str] = ("subject", "body", *ExecutionActOperator.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"subject": "free text", "body": "free text"}
+    owns_execution = False
+    can_start_again = False
+    _starting = _AskFirst
+
+    def __init__(
+        self,
+        *,
+        ref: str,
+        subject: str | None = None,
+        body: str | None = None,
+        assigned_users: Sequence[dict[str, str]] = (),
+        on_declined: OnDeclined = "skip",
+        **kwargs: Unpack[ExecutionArguments],
+    ) -> None:
+        super().__init__(ref=ref, **kwargs)
+        one_of(on_declined, ("skip", "fail", "succeed"), "on_declined")
+        if not all(isinstance(user, dict) and {"id", "name"} <= user.keys() for user in assigned_users):
+            raise ValueError(f"assigned_users must be a list of dicts with id and name, not {assigned_users!r}")
+        self.deferrable = True
+        self.subject = subject
+        self.body = body
+        self.assigned_users = assigned_users
+        self.on_declined = on_declined
+
+    # For the system
+
+    def _question(self, hook: HookT) -> Flow[Question | None]:
+        """
+        What the gate asks; None if none waits.
+
+        :raises ConfigurationError: if several gates wait and the task names none of them, or another one.
+        """
+        raise NotImplementedError
+
+    def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
+        """Take the answer into the request that opens the gate. ``values``: those of the form, checked."""
+        raise NotImplementedError
+
+    # The way to the gate
+
+    def _begin_at_gate(self, attempt: Attempt, previous: Note | None, *, cleared: bool) -> tuple[Note, Snapshot]:
+        """Ask if the execution waits, or wait until it does. Returns only if nothing is left to ask."""
+        from airflow_provider.execution.waiting.wait import WaitState
+
+        hook, context, ref = self.hook, attempt.context, self._execution()
+        snapshot = hook.run_flow(hook.adapter().read(ref))
+        attempt.announce(ref, snapshot.url)
+        note = previous
+        if note is None or not note.refused or cleared:
+            note = next_note(context, previous, cleared=cleared, now=self._now())
+        note.refused = True  # so far nothing was sent: a retry asks again
+        save_note(context, note)
+        state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
+        if snapshot.phase.ended:
+            return self._attached(context, note, snapshot), snapshot
+        if snapshot.phase is Phase.WAITING:
+            if note.waiting_since is None:
+                state.since = self._now()  # how long it has already waited is unknown, and must not count against the timeout
+            return self._ask(attempt, note, state), snapshot
+        self._defer(attempt, ref, state, cancel_on_kill=False, method_name="gate_reached", stop_on_waiting=True)
+        raise AssertionError("a deferral does not return")
+
+    def gate_reached(self, context: Context, event: Any = None) -> Any:
+        """Continue after the event of the trigger that has waited for the gate."""
+        with self._attempting(context) as (attempt, kill):
+            self._note_event(context, event)
+            ref, end, state = self._read_event(attempt, event)
+            if end != "waiting":
+                return self._conclude(attempt, kill, ref, state, end)
+            note = self._ask(attempt, self._noted(context), state)
+            return self._go_on(attempt, kill, note, self.hook.run_flow(self.hook.adapter().read(ref)), state)
+
+    def _ask(self, attempt: Attempt, note: Note, state: WaitState) -> Note:
+        """Ask in Airflow, and wait for the answer. Returns only if the gate no longer waits."""
+        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+        from airflow_provider.execution.waiting.gate_trigger import GateTrigger
+
+        hook, context, ref = self.hook, attempt.context, self._execution()
+        adapter = hook.adapter()
+        snapshot = hook.run_flow(adapter.details(ref))
+        self._completion().hide_in(snapshot)
+        question = hook.run_flow(self._question(hook))
+        if question is None:
+            self.log.info("The gate of execution %s was opened before anybody could be asked.", ref)
+            return self._attached(context, note, snapshot)
+        question = replace(question, facts={**_facts(snapshot), **question.facts})
+        note.gate = question.gate
+        save_note(context, note)
+        ti: Any = context["ti"]
+        upsert_hitl_detail(
+            ti_id=ti.id,
+            subject=self.subject or f"{hook.title} execution {ref} waits for a person",
+            body=question.body(hook.title, snapshot.url, self.body),
+            options=question.options,
+            params={name: asked.as_param() for name, asked in question.fields.items()},
+            assigned_users=[{"id": str(user["id"]), "name": str(user["name"])} for user in self.assigned_users],
+        )
+        self.log.info("Asking in Airflow, as a required action: %s.%s", _facts(snapshot)["Waits for"], see(snapshot.url))
+        self._defer(
+            attempt,
+            ref,
+            state,
+            cancel_on_kill=False,
+            trigger_class=GateTrigger,
+            method_name="answered",
+            kwargs={"state": state.dump()},
+            stop_on_waiting=False,
+            gate=question.gate,
+        )
+        raise AssertionError("a deferral does not return")
+
+    # The answer
+
+    def answered(self, context: Context, event: Any = None, state: Any = None) -> Any:
+        """
+        Continue after an answer, or after the event of the trigger at the gate.
+
+        :param state: of the wait when the task was deferred: Airflow's own event has none.
+        """
+        from airflow_provider.execution.waiting.wait import WaitState
+
+        with self._attempting(context) as (attempt, kill):
+            note, answer = self._noted(context), Answer.of(event)
+            if answer is not None:
+                return self._act(attempt, kill, note, answer, WaitState.load(state))
+            self._note_event(context, event)
+            ref, end, told = self._read_event(attempt, event)
+            if end not in ("opened", "ended"):
+                return self._conclude(attempt, kill, ref, told, end)
+            snapshot = self.hook.run_flow(self.hook.adapter().details(ref))
+            if end == "opened" or _by(snapshot, note.gate):
+                self.log.info("The gate was opened in %s%s.", self.hook.title, _by(snapshot, note.gate))
+            return self._go_on(attempt, kill, self._attached(context, note, snapshot), snapshot, told)
+
+    def _act(self, attempt: Attempt, kill: CancelOnKill, note: Note, answer: Answer, state: WaitState) -> Any:
+        """Do what was answered."""
+        hook, context, ref = self.hook, attempt.context, self._execution()
+        self.log.info("%s answered %r in Airflow.", answer.by, answer.option)
+        snapshot = hook.run_flow(hook.adapter().read(ref))
+        attempt.announce(ref, snapshot.url)
+        question = None
+        if snapshot.waits_at(note.gate or ""):
+            question = hook.run_flow(self._question(hook))
+        if question is None:
+            return self._too_late(attempt, kill, note, answer, state)
+        values = answer.values_for(question)
+        if answer.option == DECLINE:
+            note.answer = answer.noted
+            return self._go_on(attempt, kill, self._attached(context, note, snapshot), snapshot, state)
+        self._take(answer, values, context)
+        starter = _AskFirst(self, attempt, kill)
+        starter.answer = answer
+        try:
+            note, snapshot = starter.start(note)
+        except (Unauthorized, Forbidden, RateLimited, ServerError, StartUnknown):
+            raise
+        except (StatusError, ConfigurationError, ExecutionError):
+            if hook.run_flow(hook.adapter().read(ref)).waits_at(note.gate or ""):
+                raise
+            return self._too_late(attempt, kill, note, answer, state)
+        snapshot = hook.run_flow(_passed(hook.adapter(), snapshot, note.gate or ""))
+        return self._go_on(attempt, kill, note, snapshot, state)
+
+    def _too_late(self, attempt: Attempt, kill: CancelOnKill, note: Note, answer: Answer, state: WaitState) -> Any:
+        """The gate no longer waits: whoever opened it in the other system was first, and a decline cancels nothing any more."""
+        snapshot = self.hook.run_flow(self.hook.adapter().details(self._execution()))
+        self.log.warning(
+            "%r came too late: the gate %s. The execution is %s.",
+            answer.option, f"was opened{who}" if (who := _by(snapshot, note.gate)) else "no longer waits", clean(snapshot.status),
+        )  # fmt: skip
+        note.answer = None
+        return self._go_on(attempt, kill, self._attached(attempt.context, note, snapshot), snapshot, state)
+
+    def _note_event(self, context: Context, event: Any) -> None:
+        """Note for a retry how long the trigger has seen the execution wait, also if its event is an error."""
+        from airflow_provider.execution.waiting.wait import WaitState
+
+        if isinstance(event, dict) and isinstance(event.get("state"), dict):
+            self._note_waiting(context, WaitState.load(event["state"]))
+
+    def _noted(self, context: Context) -> Note:
+        """The note of this attempt."""
+        note = load_note(context)
+        return next_note(context, None, cleared=False, now=self._now()) if note is None else note
+
+    def _attached(self, context: Context, note: Note, snapshot: Snapshot) -> Note:
+        """Note that nothing is left to ask: a retry follows the execution."""
+        note.ref, note.url, note.refused = snapshot.ref, snapshot.url, False
+        note.started_at, note.waited, note.waiting_since = self._now(), 0.0, None
+        at_gate = note.gate is not None and snapshot.opened_by(note.gate) is None
+        if snapshot.phase is Phase.CANCELLED and at_gate and note.answer is None:
+            note.answer = Answer(DECLINE).noted
+        save_note(context, note)
+        return note
+
+    # The way to the end
+
+    def _follow(self, attempt: Attempt, kill: CancelOnKill, note: Note, snapshot: Snapshot) -> Any:
+        from airflow_provider.execution.waiting.wait import WaitState
+
+        return self._go_on(attempt, kill, note, snapshot, WaitState(since=note.started_at))
+
+    def _go_on(self, attempt: Attempt, kill: CancelOnKill, note: Note, snapshot: Snapshot, state: WaitState) -> Any:
+        """
+        Decline if that was the answer, and wait for the end.
+
+        :param state: of the wait so far, for how much of the log was shown.
+        """
+        from airflow_provider.execution.waiting.wait import WaitState
+
+        adapter, ref = self.hook.adapter(), snapshot.ref
+        attempt.ref, attempt.url, attempt.snapshot = ref, snapshot.url or attempt.url, snapshot
+        declined = (note.answer or {}).get("option") == DECLINE
+        if declined and not snapshot.phase.ended and snapshot.phase is not Phase.STOPPING:
+            self.hook.run_flow(adapter.cancel(ref))
+            self.log.warning("Execution %s was asked to cancel, because it was declined.", ref)
+            snapshot = self.hook.run_flow(seen_stopping(adapter, ref))
+        if not self.wait_for_completion and not snapshot.phase.ended and not declined:
+            self._name_answer(snapshot)
+            self._conclude_note(attempt.context, snapshot)
+            return self._completion().unfinished(ref, attempt.url, snapshot)
+        rest = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since, seen=True, run=state.run)
+        rest.cursor, rest.forwarded, rest.keys = state.cursor, state.forwarded, state.keys
+        return self._wait(attempt, kill, ref, rest, "ended" if snapshot.phase.ended else None)
+
+    def _name_answer(self, snapshot: Snapshot) -> None:
+        """Say in the result who answered in Airflow."""
+        answer = self._given_answer()
+        if answer.get("user") or answer.get("user_id"):
+            did = "declined" if answer["option"] == DECLINE else "approved"
+            names = {"by": answer["user"], "by_id": answer["user_id"], "at": answer["at"]}
+            snapshot.actor = {**(snapshot.actor or {}), **{f"{did}_in_airflow_{key}": value for key, value in names.items() if value}}
+
+    def _given_answer(self) -> dict[str, Any]:
+        note = load_note(self._attempt.context) if self._attempt else None
+        return (note.answer if note else None) or {}
+
+    def _judge(self, title: str, end: End, snapshot: Snapshot, problem: str | None = None) -> Outcome:
+        answer = self._given_answer()
+        if snapshot.phase is not Phase.CANCELLED or answer.get("option") != DECLINE:
+            return super()._judge(title, end, snapshot, problem)
+        who = answer.get("user") or answer.get("user_id")
+        where = f"by {who} in Airflow" if who else f"in {title}"
+        text = f"{title} execution {snapshot.ref} was declined {where}, and ended {snapshot.status}."
+        error = ExecutionCancelled if self.on_declined == "fail" else None
+        return Outcome(text, error, self.on_declined == "skip", snapshot.url)
+
+    def _finish(self, attempt: Attempt, snapshot: Snapshot, outcome: Outcome) -> ExecutionResult:
+        self._name_answer(snapshot)
+        return super()._finish(attempt, snapshot, outcome)
+
+
+def _passed(adapter: ExecutionAdapter, snapshot: Snapshot, gate: str) -> Flow[Snapshot]:
+    """Read an execution until the gate that was opened no longer shows as waiting, for a few seconds: it must not be asked about twice."""
+    for pause in CANCEL_PAUSES:
+        if not snapshot.waits_at(gate):
+            break
+        yield Sleep(pause)
+        snapshot = yield from adapter.just_changed(snapshot.ref)
+    return snapshot
+
+
+def _by(snapshot: Snapshot, gate: str | None) -> str:
+    """Who opened a gate, as far as the system tells."""
+    who = snapshot.opened_by(gate)
+    return f" by {clean(who, secrets_in(snapshot))}" if who else ""
+
+
+def _facts(snapshot: Snapshot) -> dict[str, str]:
+    """What a person has to know about an execution."""
+    fields, hide = snapshot.system_fields, secrets_in(snapshot)
+    outputs = {name: output.value for name, output in snapshot.outputs.items() if not output.secret}
+    facts = {
+        "Waits for": snapshot.waiting_for or snapshot.status,
+        "Execution": snapshot.ref,
+        "Comment": fields.get("comment"),
+        "Branch": fields.get("branch") or fields.get("tag"),
+        "Revision": fields.get("to_revision"),
+        "Started by": (snapshot.actor or {}).get("started_by"),
+        "Outputs": ", ".join(f"{name}={value}" for name, value in outputs.items()),
+    }
+    return {name: clean(text, hide) for name, text in facts.items() if text}

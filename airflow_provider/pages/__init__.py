@@ -1,0 +1,1 @@
+"""The pages that this package adds to Airflow's web interface."""

@@ -1,0 +1,349 @@
+"""Arguments that are templates: what renders to nothing, or to another type, and what can't be sent, in all operators and sensors."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator, literal
+
+from airflow_provider import errors
+from airflow_provider.emulator import Emulator
+from airflow_provider.emulator import alga_psa as alga_psa_emulator
+from airflow_provider.emulator import buddy as buddy_emulator
+from airflow_provider.emulator import tracecat as tracecat_emulator
+from airflow_provider.execution.tasks.rendering import RenderedArguments
+from tests.harness import Ended, TaskRun
+from tests.integration.systems import SYSTEMS
+
+REFS = {
+    "buddy": "demo/shop/89/1",
+    "tracecat": "wf_3hT8zQ2mK5nL7pR9sV1xY4/exec_3hT8zQ2mK5nL7pR9sV1xY4",
+    "alga_psa": "aa16c7c9-5fcc-4b1a-bb8a-b27f4738ff2a",
+}
+NATIVE = {"render_template_as_native_obj": True}
+PARAMS: dict[str, Any] = {"nothing": None, "empty": "", "version": "1.10", "payload": '{"a": 1}', "list": [], "some": {"A": "1.10"}}
+
+
+def classes() -> list[Any]:
+    """All operators and sensors of the three systems."""
+    made: list[Any] = []
+    for system in REFS:
+        for kind in ("operators", "sensors", *(["gate_operator"] if system != "alga_psa" else [])):
+            module = import_module(f"airflow_provider.{system}.{kind}")
+            made += [
+                pytest.param(system, cls, id=cls.__name__)
+                for cls in vars(module).values()
+                if isinstance(cls, type) and issubclass(cls, BaseOperator) and cls.__module__ == module.__name__ and cls.__name__[0] != "_"
+            ]
+    return made
+
+
+def needed(system: str, cls: type[BaseOperator]) -> dict[str, Any]:
+    """Good values of the arguments that a class needs."""
+    values = {"ref": REFS[system], "pipeline": 89, "action": "Build", "workflow": "scan", "rule": "Close tickets"}
+    fields = set(cls.template_fields)
+    return {name: value for name, value in values.items() if name in fields}
+
+
+@pytest.fixture
+def run(emulator: Emulator) -> Callable[..., Ended]:
+    """Run a task as Airflow does, with the parameters above."""
+    emulator.buddy.add_pipeline(buddy_emulator.Pipeline("release", id=89, actions=[buddy_emulator.Action("Build")], refs=("main", "*")))
+    emulator.tracecat.add_workflow(tracecat_emulator.Workflow("Scan", "scan", [tracecat_emulator.Action("look")]))
+    alga: Any = emulator.systems["alga_psa"]
+    alga.add_rule(alga_psa_emulator.Rule("Close tickets", actions=[alga_psa_emulator.Action(seconds=0.0)]))
+
+    def run(system: str, cls: Callable[..., BaseOperator], map_index: int = -1, **arguments: Any) -> Ended:
+        make = lambda: cls(task_id="task", **arguments)  # noqa: E731
+        return TaskRun(make, SYSTEMS[system](emulator).connections, params=PARAMS, map_index=map_index).run()
+
+    return run
+
+
+def refused(ended: Ended, *parts: str) -> str:
+    text = str(ended.error)
+    assert isinstance(ended.error, errors.ConfigurationError), ended.text
+    for part in parts:
+        assert part in text, text
+    return text
+
+
+def writes(emulator: Emulator) -> list[Any]:
+    return [entry.json for entry in emulator.ledger.select("POST")]
+
+
+# Nothing
+
+
+@pytest.mark.parametrize(("system", "cls"), classes())
+def test_no_argument_that_is_written_may_render_to_nothing(
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator]
+) -> None:
+    for name in cls.template_fields:
+        ended = run(system, cls, **{**needed(system, cls), name: "{{ params.nothing }}"})
+        refused(ended, f"argument {name} was written as '{{{{ params.nothing }}}}', and renders to None")
+        assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ none }}", "renders to None"), (" {{ none }} ", "renders to None"), ("{{ params.nothing | string }}", "renders to None"),
+        ("{{ params.empty }}", "renders to an empty text"), ("{% if false %}main{% endif %}", "renders to an empty text"),
+        ("release/{{ params.nothing }}", "renders to 'release/None': a part of it is None"),
+        ("{{ ti.xcom_pull('nobody', map_indexes=-1) }}", "renders to None"), (" {{ params.empty }} ", "renders to an empty text"),
+    ],
+)  # fmt: skip
+def test_every_way_to_render_to_nothing_is_refused(
+    emulator: Emulator, run: Callable[..., Ended], template: str, says: str, native: dict[str, Any]
+) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, branch=template, **native), "argument branch", says)
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize(
+    "mode", [{}, {"mode": "reschedule"}, {"deferrable": True}, {"deferrable": True, "start_from_trigger": True}], ids=str
+)
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize("name", ["started_after", "finished_after", "branch"])
+def test_a_sensor_never_drops_a_bound_that_is_nothing(
+    emulator: Emulator, run: Callable[..., Ended], mode: dict[str, Any], native: dict[str, Any], name: str
+) -> None:
+    from airflow_provider.buddy.sensors import BuddyPipelineSensor
+
+    ended = run("buddy", BuddyPipelineSensor, pipeline=89, **{name: "{{ data_interval_start }}"}, **mode, **native)
+    refused(ended, f"argument {name} was written as '{{{{ data_interval_start }}}}', and renders to None")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"variables": {"X": "{{ none }}"}}, "argument variables['X']"),
+        ({"variables": "{{ params.nothing }}", **NATIVE}, "argument variables was"),
+        ({"variables": {"X": "{{ none }}"}, **NATIVE}, "argument variables['X']"),
+        ({"secret_variables": {"X": "{{ params.nothing }}"}}, "argument secret_variables['X']"),
+        ({"actions_to_run": ["Build", "{{ params.empty }}"]}, "argument actions_to_run[1]"),
+        (
+            {"actions_to_run": "{{ params.list }}", **NATIVE},
+            "argument actions_to_run was written as '{{ params.list }}', and gives an empty",
+        ),
+        ({"branch": lambda context, jinja_env: None}, "argument branch"),
+        ({"branch": literal(None)}, "argument branch"),
+        ({"branch": literal("")}, "argument branch"),
+        ({"variables": {"X": literal(None)}}, "argument variables['X']"),
+        ({"push_outputs": ["{{ params.nothing }}"]}, "argument push_outputs[0]"),
+    ],
+)
+def test_nothing_within_an_argument_names_its_place(
+    emulator: Emulator, run: Callable[..., Ended], arguments: dict[str, Any], says: str
+) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, **arguments), says)
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize(("branch", "index"), [([None, "main"], 0), (["main", "{{ none }}"], 1), (["main", ""], 1)])
+def test_mapped_tasks_are_checked_alike(emulator: Emulator, run: Callable[..., Ended], branch: list[Any], index: int) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    def mapped(task_id: str) -> Any:
+        return BuddyRunPipelineOperator.partial(task_id=task_id, pipeline=89).expand(branch=branch)
+
+    refused(run("buddy", mapped, map_index=index), "argument branch")
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+def test_what_may_be_empty_stays_so(emulator: Emulator, run: Callable[..., Ended], native: dict[str, Any]) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    variables = {"EMPTY": "{{ params.empty }}", "NOTE": "for {{ params.nothing }}"}
+    arguments = {"pipeline": 89, "branch": "main", "comment": "{{ params.empty }}", "variables": variables, **native}
+    ended = run("buddy", BuddyRunPipelineOperator, wait_for_completion=False, **arguments)
+    assert ended.state == "success", ended.text
+    [body] = writes(emulator)
+    assert {one["key"]: one["value"] for one in body["variables"]} == {"EMPTY": "", "NOTE": "for None"}
+
+
+# Types
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    "text", ["1.10", "0x1F", "1_000", "1e5", "'quoted'", "True", "[1]", "007", "1234567", "(a)", "{{ params.version }}", "{{ '1.10' }}"]
+)
+def test_a_text_stays_what_was_written(emulator: Emulator, run: Callable[..., Ended], text: str, deferrable: bool) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    wanted = "1.10" if "{{" in text else text
+    arguments = {"pipeline": "{{ 89 }}", "tag": text, "revision": text, "comment": text, "variables": {"V": text}}
+    ended = run("buddy", BuddyRunPipelineOperator, **arguments, poll_interval=1, deferrable=deferrable, **NATIVE)
+    assert ended.state == "success", ended.text
+    [body] = writes(emulator)
+    assert (body["tag"], body["to_revision"]) == ({"name": wanted}, {"revision": wanted})
+    assert body["comment"].startswith(f"{wanted} [")
+    assert body["variables"] == [{"key": "V", "value": wanted}]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("1.10", "1.10"), ("{{ params.version }}", "1.10"), ("{{ params.payload }}", '{"a": 1}'), ("{{ 5 }}", 5), ("{{ none }}", None),
+        ("{{ params.list }}", []), ("{{ params.some }}", {"A": "1.10"}), ("{{ [1, 2] }}", [1, 2]), ("{{ true }}", True),
+    ],
+)  # fmt: skip
+def test_native_rendering_keeps_the_types_of_values_in_json(emulator: Emulator, run: Callable[..., Ended], written: str, sent: Any) -> None:
+    from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    for system, cls, name, more in (
+        ("tracecat", TracecatRunWorkflowOperator, "inputs", {"workflow": "scan"}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, "execution_data", {"rule": "Close tickets"}),
+    ):
+        ended = run(system, cls, **{name: {"x": {"deep": [written]}}}, **more, wait_for_completion=False, **NATIVE)
+        assert ended.state == "success", ended.text
+        assert writes(emulator)[-1][name]["x"] == {"deep": [sent]}
+
+
+@pytest.mark.parametrize("whole", ["{{ params.some }}", "{'A': '{{ params.version }}'}"])
+def test_a_whole_dict_can_be_rendered_natively(emulator: Emulator, run: Callable[..., Ended], whole: str) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", variables=whole, wait_for_completion=False, **NATIVE)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[0]["variables"] == [{"key": "A", "value": "1.10"}]
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", variables=whole), "not str", "render_template_as_native_obj")
+
+
+@pytest.mark.parametrize("value", [1.1, True, {"ref": "a"}, ["a"], datetime.datetime(2026, 1, 1)], ids=repr)
+@pytest.mark.parametrize(("system", "cls"), classes())
+def test_values_of_another_type_are_refused(
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator], value: Any
+) -> None:
+    name = next(name for name in cls.template_fields if name in ("ref", "pipeline", "workflow", "rule"))
+    refused(run(system, cls, **{**needed(system, cls), name: literal(value)}), f"argument {name} must be text, not {type(value).__name__}")
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("name", ["tag", "revision", "comment"])
+def test_a_whole_number_is_its_text(emulator: Emulator, run: Callable[..., Ended], name: str) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    arguments = {"pipeline": 89, "branch": "main", name: literal(4711), "wait_for_completion": False}
+    if name == "tag":
+        del arguments["branch"]
+    ended = run("buddy", BuddyRunPipelineOperator, **arguments)
+    assert ended.state == "success", ended.text
+    assert '"4711' in json.dumps(writes(emulator))
+
+
+def test_all_operators_and_sensors_share_one_treatment() -> None:
+    for parameter in classes():
+        cls = parameter.values[1]
+        assert issubclass(cls, RenderedArguments)
+        fields = set(cls.template_fields)
+        for base in cls.__mro__:
+            assert vars(base).get("argument_kinds", {}).keys() <= fields | {"push_outputs", "reveal_outputs"}, base
+
+
+# JSON
+
+
+def _deep() -> Any:
+    value: Any = "end"
+    for _ in range(2_000):
+        value = [value]
+    return value
+
+
+def _endless() -> Any:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+BAD_JSON = {
+    "Decimal": decimal.Decimal("1.10"), "set": {1}, "bytes": b"x", "nan": float("nan"), "inf": float("-inf"), "surrogate": "a\ud83d",
+    "object": object(), "timedelta": datetime.timedelta(1), "complex": 1j, "huge": 10**5_000, "key": {5: "x"}, "none key": {None: "x"},
+    "surrogate key": {"\udc00": 1}, "deep": _deep(), "endless": _endless(), "time": datetime.time(1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", BAD_JSON.values(), ids=BAD_JSON.keys())
+def test_what_is_not_json_is_refused_by_its_place_before_anything_is_noted(
+    emulator: Emulator, run: Callable[..., Ended], value: Any
+) -> None:
+    from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
+    from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
+    from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyRunPipelineOperator
+    from airflow_provider.tracecat.operators import TracecatAnswerInteractionOperator, TracecatRunWorkflowOperator
+
+    data = {"x": literal(value)}
+    for system, cls, name, more in (
+        ("tracecat", TracecatRunWorkflowOperator, "inputs", {"workflow": "scan"}),
+        ("tracecat", TracecatAnswerInteractionOperator, "response", {"ref": REFS["tracecat"]}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, "execution_data", {"rule": "Close tickets"}),
+        ("alga_psa", AlgaPsaRuleSensor, "trigger_data", {"rule": "Close tickets"}),
+        ("buddy", BuddyRunPipelineOperator, "variables", {"pipeline": 89}),
+        ("buddy", BuddyApproveExecutionOperator, "secret_variables", {"ref": REFS["buddy"]}),
+    ):
+        refused(run(system, cls, **{name: data}, **more), f"{name}")
+    assert emulator.ledger.entries == []
+
+
+def test_moments_and_uuids_are_sent_as_text(emulator: Emulator, run: Callable[..., Ended]) -> None:
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    at, number = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc), uuid.UUID(int=1)
+    inputs = {"at": at, "day": at.date(), "id": number, "pair": (1, 2)}
+    ended = run("tracecat", TracecatRunWorkflowOperator, workflow="scan", inputs=inputs, wait_for_completion=False)
+    assert ended.state == "success", ended.text
+    sent = {"at": "2026-01-01T00:00:00+00:00", "day": "2026-01-01", "id": str(number), "pair": [1, 2]}
+    assert writes(emulator)[0]["inputs"] == sent
+
+
+@pytest.mark.parametrize("name", ["comment", "branch", "workspace", "environment"])
+def test_text_that_can_not_be_sent_is_refused(emulator: Emulator, run: Callable[..., Ended], name: str) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, **{name: "a\ud83d"}), f"argument {name} contains half a surrogate pair")
+    assert emulator.ledger.entries == []
+
+
+def test_a_dict_that_was_made_of_json_text_says_so(emulator: Emulator, run: Callable[..., Ended]) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", variables={"V": "{{ params.some }}"}, **NATIVE)
+    refused(ended, "variable V must be a string, number or boolean, not dict", "tojson")
+
+
+# Watchers, which render no templates
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [("", "empty text"), (" ", "empty text"), (1.1, "not float"), (True, "not bool"), ("{{ ds }}", "no template"), ("\ud83d", "half")],
+)
+@pytest.mark.parametrize(
+    ("system", "name", "arguments"),
+    [
+        ("buddy", "branch", {"pipeline": 89}), ("buddy", "comment", {"pipeline": 89}), ("buddy", "pipeline", {}),
+        ("tracecat", "workflow", {}), ("tracecat", "workspace_id", {"workflow": "scan"}), ("alga_psa", "rule", {}),
+    ],
+)  # fmt: skip
+def test_arguments_of_watchers_are_checked_with_the_dag(system: str, name: str, arguments: dict[str, Any], value: Any, says: str) -> None:
+    triggers = import_module(f"airflow_provider.{system}.triggers")
+    cls = next(cls for name, cls in vars(triggers).items() if name.endswith("FinishedTrigger") and name != "ExecutionFinishedTrigger")
+    with pytest.raises(ValueError, match=f"{name} .*{says}"):
+        cls(**{**arguments, name: value})

@@ -1,0 +1,203 @@
+"""The commands of ``airflow executions``, against the emulator. ``list`` needs a database: ``tests/airflow/test_commands.py``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from airflow_provider.__main__ import main
+from airflow_provider.commands.reading import system_of
+from airflow_provider.emulator import Emulator
+from tests.integration.systems import Adapter, AlgaPsaSystem, BuddySystem, TracecatSystem
+
+REAL: dict[str, type[Adapter]] = {"buddy": BuddySystem, "tracecat": TracecatSystem, "alga_psa": AlgaPsaSystem}
+HOSTILE = "\x1b[31mred\x1b[0m [bold]markup[/bold] <script> \u202egnp.exe \x07"
+
+
+@pytest.fixture(params=list(REAL))
+def system(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Adapter:
+    """A system behind Airflow's default connection to it."""
+    system = REAL[request.param](emulator)
+    for conn_id, fields in system.connections.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # no database here; and the command must not set it for other tests
+    return system
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    return Run(capfd)
+
+
+class Run:
+    """Runs a command in this process."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.capfd = capfd
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: str) -> int:
+        """Its exit code; what it printed is in :attr:`out` and :attr:`err`."""
+        self.capfd.readouterr()
+        code: int | str | None = 0
+        try:
+            main(arguments)
+        except SystemExit as exit:
+            code = exit.code
+        self.out, self.err = self.capfd.readouterr()
+        return int(code or 0)
+
+    def fails(self, *arguments: str) -> str:
+        """The one line that it says if it fails."""
+        assert self(*arguments) == 1, self.err
+        assert self.out == ""
+        [line] = [line for line in self.err.splitlines() if "error: " in line]
+        assert "Traceback" not in self.err
+        return line
+
+
+def ended(system: Adapter, kind: str = "succeeded", **given: object) -> str:
+    ref = system.start_elsewhere(system.script(kind, **given))  # type: ignore[arg-type]
+    system.emulator.clock.advance(60.0)  # type: ignore[attr-defined]
+    return ref
+
+
+def test_show(system: Adapter, run: Run) -> None:
+    ref = ended(system)
+    assert run("show", ref, "-o", "json") == 0
+    shown = json.loads(run.out)
+    assert (shown["system"], shown["conn_id"], shown["ref"], shown["phase"]) == (system.name, system.conn_id, ref, "SUCCEEDED")
+    assert shown["outputs"]["IMAGE"] == "shop:1.2.3"
+    assert [step["name"] for step in shown["steps"]] == [name for name, _ in system.looks["succeeded"].steps]
+    assert run("show", ref, "--conn-id", system.conn_id) == 0
+    names = [name for name, _ in system.looks["succeeded"].steps]
+    for text in (ref, "SUCCEEDED", "output IMAGE", "shop:1.2.3", *names):
+        assert text in run.out
+
+
+def test_show_a_failure(system: Adapter, run: Run) -> None:
+    ref = ended(system, "failed")
+    assert run("show", ref) == 0, "the command has worked"
+    assert "FAILED" in run.out
+    assert "1 test failed" in run.out
+
+
+def test_hostile_text_stays_text(system: Adapter, run: Run) -> None:
+    ref = ended(system, "hostile", texts=[HOSTILE] * 9)
+    assert run("show", ref) == 0
+    assert "\x1b" not in run.out
+    assert "\x07" not in run.out
+    assert "[bold]markup[/bold]" in run.out
+    assert run("show", ref, "--output", "json") == 0
+    assert "\x1b" not in run.out
+    assert json.loads(run.out)["phase"] == "FAILED"
+    assert run("logs", ref) == 0
+    assert "\x1b" not in run.out
+
+
+def test_logs(system: Adapter, run: Run) -> None:
+    ref = ended(system, "log", lines=[f"line {number}" for number in range(1, 301)])
+    assert run("logs", ref) == 0
+    lines = run.out.splitlines()
+    assert [line.rpartition("line ")[2] for line in lines if "line " in line] == [str(number) for number in range(1, 301)]
+
+
+def test_cancel(system: Adapter, run: Run) -> None:
+    ref = system.start_elsewhere(system.script("slow"))
+    if not system.can_cancel:
+        assert "can't cancel executions" in run.fails("cancel", ref, "--yes")
+        return
+    assert run("cancel", ref, "--yes", "-o", "json") == 0, run.err
+    assert system.cancels == 1
+    assert json.loads(run.out)["ref"] == ref
+    system.pass_until(system.emulator.clock, lambda: system.status(ref) == system.statuses["CANCELLED"])  # type: ignore[arg-type]
+    assert run("cancel", ref) == 0, "nothing to ask"
+    assert "CANCELLED" in run.out
+    assert system.cancels == 1
+
+
+@pytest.mark.parametrize("answer", [None, "n\n", "\n", "y\n"])
+def test_cancel_asks(emulator: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch, answer: str | None) -> None:
+    system = BuddySystem(emulator)
+    monkeypatch.setenv("AIRFLOW_CONN_BUDDY_DEFAULT", json.dumps(system.connections["buddy_default"]))
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")
+    ref = system.start_elsewhere(system.script("slow"))
+    terminal, ours = os.openpty()
+    try:
+        with os.fdopen(ours if answer else os.open(os.devnull, os.O_RDONLY), encoding="utf-8") as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            if answer == "y\n":
+                os.write(terminal, answer.encode())
+                assert run("cancel", ref) == 0, run.err
+                assert f"Cancel Buddy execution {ref}, which is RUNNING?" in run.err
+            elif answer:
+                os.write(terminal, answer.encode())
+                assert "Nothing was cancelled" in run.fails("cancel", ref)
+            else:
+                assert "add --yes" in run.fails("cancel", ref)
+    finally:
+        os.close(terminal)
+    assert system.cancels == (answer == "y\n")
+
+
+def test_errors_are_one_line(system: Adapter, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.use_credential()
+    for conn_id, fields in system.connections.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+    ref = ended(system)
+    system.fault("status", None, status=403, times=None)
+    for command in (["show", ref], ["logs", ref]):
+        assert "403" in run.fails(*command)
+        assert system.credential not in run.err
+    assert "finds no connection 'nowhere'" in run.fails("show", ref, "--conn-id", "nowhere")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "http", "host": "https://elsewhere.test"}))
+    assert "has the type 'http'" in run.fails("show", ref, "--conn-id", "other")
+
+
+@pytest.mark.parametrize("ref", ["", "4711", "acme/shop", "acme/shop/x/1", "wf_1", "\x1b[31m"])
+def test_what_is_no_ref(run: Run, ref: str) -> None:
+    assert "is not the ref of an execution" in run.fails("show", ref)
+    assert "\x1b" not in run.err
+
+
+@pytest.mark.parametrize(
+    ("ref", "system"),
+    [
+        ("acme/shop/89/4098", "buddy"),
+        ("acme/shop/89/4098/5f3a", "buddy"),
+        ("wf_4itKqkgCZrLhgYiq5L211X/exec_7xLZrkWWbpVHGSBvXUUNUM", "tracecat"),
+        ("8c0e6f24-6a1c-4d63-9a5c-b0b0d9a5b5b6", "alga_psa"),
+    ],
+)
+def test_the_system_of_a_ref(ref: str, system: str) -> None:
+    assert system_of(ref) == system
+
+
+def test_an_audit_takes_the_arguments_of_its_own(run: Run, tmp_path: Path) -> None:
+    assert run("audit", "--list-rules") == 0
+    assert "BDY" in run.out
+    assert run("audit", str(tmp_path / "missing.yml"), "--format", "json") == 2
+    assert run("audit", "--no-such-option") == 2
+
+
+def airflow(*arguments: str) -> Sequence[str]:
+    return str(Path(sys.executable).with_name("airflow")), *arguments
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("system", ["buddy"], indirect=True)
+def test_airflow_has_the_commands(system: Adapter) -> None:
+    """In a process of its own: standard output has the JSON only."""
+    ref = ended(system)
+    shown = subprocess.run(airflow("executions", "show", ref, "-o", "json"), capture_output=True, text=True, timeout=100, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["ref"] == ref
+    rules = subprocess.run(airflow("executions", "audit", "--list-rules"), capture_output=True, text=True, timeout=100, check=False)
+    assert rules.returncode == 0, rules.stderr
+    assert "BDY" in rules.stdout

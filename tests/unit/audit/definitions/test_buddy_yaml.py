@@ -1,0 +1,311 @@
+"""Pipelines as code are judged like those of the API, whatever their layout, with the lines of their faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider.audit.definitions.buddy_yaml import facts_of, is_buddy_yaml, read_template
+from airflow_provider.audit.engine.engine import Audit
+from airflow_provider.audit.engine.finding import Finding
+from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.fact import Fact
+from airflow_provider.audit.facts.gap import GapFacts
+from airflow_provider.audit.facts.pipeline import PipelineFacts
+from airflow_provider.audit.reports import text_of
+from airflow_provider.audit.rules.outcome import Status
+from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.errors import ConfigurationError
+from tests.unit.audit.reports.results import NOW
+
+CURRENT = """\
+- pipeline: "deploy"
+  name: "Deploy to production"
+  refs:
+  - "refs/heads/main"
+  variables:
+  - key: "API_TOKEN"
+    value: "aP9x-7Kq2mZ4tRw8"
+    settable: "enabled"
+  - key: "DB_PASSWORD"
+    value: "secure!xyz"
+  targets:
+  - target: db
+    auth: {username: app, password: correct-h0rse}
+  actions:
+  - action: "Build"
+    type: "BUILD"
+    docker_image_name: "node"
+    docker_image_tag: latest
+    execute_commands:
+    - npm ci
+    - |
+      set -e
+      curl -k https://example.com/a
+    timeout: 600
+  - action: "Build"
+    type: "RUN_DOCKER_CONTAINER"
+    docker_image_name: python
+    docker_image_tag: 3.10
+    inline_commands: "curl https://example.com/x.sh | bash"
+    timeout: 600
+"""
+
+
+def read(text: str, name: str = "buddy.yml") -> list[Fact]:
+    document, _ = read_template(text, name)
+    return [fact for number in range(len(document.data)) for fact in facts_of(document, number, NOW)]
+
+
+def found(facts: Iterable[Fact]) -> list[Finding]:
+    return Audit(AuditSettings(), now=NOW).check_all(facts).findings
+
+
+def of(kind: type, facts: list[Fact]) -> list[Any]:
+    return [fact for fact in facts if isinstance(fact, kind)]
+
+
+def test_faults_are_told_with_file_line_column_and_the_line_without_secrets() -> None:
+    findings = {(item.rule, item.path): item for item in found(read(CURRENT)) if item.rule != "BDY013"}
+    seen = {key: (item.location.line, item.location.column, item.line) for key, item in findings.items() if item.location}
+    assert seen == {
+        ("BDY028", "variables[0].value"): (7, 12, "value: ***"),
+        ("BDY029", "targets[0].auth.password"): (13, 37, "auth: {username: app, password: ***}"),
+        ("BDY001", "docker_image_tag"): (18, 23, "docker_image_tag: latest"),
+        ("BDY011", "execute_commands[1]"): (23, 1, "curl -k https://example.com/a"),
+        ("BDY010", "inline_commands"): (29, 22, 'inline_commands: "curl https://example.com/x.sh | bash"'),
+    }
+
+
+def test_subjects_have_names_and_no_ids_and_the_same_name_twice_is_told_apart() -> None:
+    assert [fact.subject.id for fact in read(CURRENT)] == [
+        "buddy:buddy.yml/deploy",
+        "buddy:buddy.yml/deploy/action/Build",
+        "buddy:buddy.yml/deploy/action/Build (2)",
+    ]
+    assert [fact.subject.title for fact in read(CURRENT)][:2] == ["Deploy to production", "Deploy to production / Build"]
+    twice = read(CURRENT + CURRENT)
+    assert len({fact.subject.id for fact in twice}) == len(twice) == 6
+
+
+def test_numbers_where_texts_are_expected_are_read_as_written() -> None:
+    assert of(ActionFacts, read(CURRENT))[1].config.docker_image_tag == "3.10"
+
+
+def test_a_second_audit_knows_what_the_first_has_found() -> None:
+    first = Audit(AuditSettings(), now=NOW).check_all(read(CURRENT))
+    moved = "# a line more\n" + CURRENT
+    second = Audit(AuditSettings(), now=NOW, baseline=first.baseline).check_all(read(moved))
+    assert {item.state for item in second.findings} == {"unchanged"}
+    assert not second.fixed
+    pinned = CURRENT.replace("tag: latest", "tag: 22.1.0@sha256:" + "a" * 64)
+    third = Audit(AuditSettings(), now=NOW, baseline=first.baseline).check_all(read(pinned))
+    assert [item.rule for item in third.fixed] == ["BDY001"]
+
+
+ACTION = '- action: "Build"\n  type: "BUILD"\n  docker_image_name: "node"\n  docker_image_tag: latest\n  timeout: 9\n'
+INDENTED = "".join(f"  {line}\n" for line in ACTION.splitlines())
+LAYOUTS = {
+    "a list of pipelines": f"- pipeline: x\n  actions:\n{INDENTED}",
+    "one pipeline in a file": f"pipeline: x\nactions:\n{ACTION}",
+    "a list of actions": ACTION,
+    "with on and refs": f"- pipeline: x\n  on: EVENT\n  refs: [refs/heads/main]\n  actions:\n{INDENTED}",
+    "with trigger mode": f"- pipeline: x\n  trigger_mode: ON_EVERY_PUSH\n  ref_name: main\n  ref_type: BRANCH\n  actions:\n{INDENTED}",
+    "several documents": f"---\n- pipeline: y\n---\n- pipeline: x\n  actions:\n{INDENTED}",
+    "with an anchor": f"- pipeline: y\n  actions: &a\n{INDENTED}- pipeline: x\n  actions: *a\n",
+    "JSON": '[{"pipeline": "x", "actions": [{"action": "a", "type": "BUILD", "docker_image_name": "node", "docker_image_tag": "latest"}]}]',
+}
+
+
+@pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS)
+def test_every_layout_is_judged(text: str) -> None:
+    assert not of(GapFacts, read(text))
+    assert "BDY001" in {item.rule for item in found(read(text))}
+    document, _ = read_template(text, "x.yml")
+    assert all(is_buddy_yaml(data) for data in document.data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "refs", "events"),
+    [
+        ({"trigger_mode": "MANUAL", "ref_name": "main", "ref_type": "BRANCH"}, ("refs/heads/main",), ()),
+        ({"on": "CLICK", "refs": ["refs/tags/*"]}, ("refs/tags/*",), ()),
+        ({"on": "EVENT", "refs": "main"}, ("main",), ("PUSH",)),
+        ({"on": "SCHEDULE", "cron": "0 1 * * *"}, (), ("SCHEDULE",)),
+        ({"events": [{"type": "PULL_REQUEST", "branches": ["main"]}]}, (), ("PULL_REQUEST",)),
+    ],
+)
+def test_older_triggers_are_those_of_the_api(fields: dict[str, Any], refs: tuple[str, ...], events: tuple[str, ...]) -> None:
+    (pipeline,) = of(PipelineFacts, read(json.dumps([{"pipeline": "x", **fields}])))
+    assert pipeline.refs == refs
+    assert tuple(event["type"] for event in pipeline.events) == events
+
+
+TEMPLATE = """\
+- pipeline: "template"
+  actions:
+  - action: "build"
+    type: "BUILD"
+    docker_image_name: "!{image:node}"
+    docker_image_tag: "!tag"
+    timeout: !{limit:60}
+    retry_count: "!retries"
+    execute_commands:
+    - "npm test"
+!more
+"""
+
+
+def test_a_template_is_judged_with_its_defaults_and_what_it_leaves_open_is_not_guessed() -> None:
+    document, parameters = read_template(TEMPLATE, "t.yml")
+    assert parameters == [(11, "!more")]
+    facts = list(facts_of(document, 0, NOW))
+    (action,) = of(ActionFacts, facts)
+    assert (action.config.docker_image_name, action.config.timeout) == ("node", 60)
+    assert action.unknown == {"retry_count"}
+    audit = Audit(AuditSettings(), now=NOW)
+    result = audit.check_all(facts)
+    assert result.outcomes["BDY001"][Status.NOT_AVAILABLE] == 1
+    assert result.outcomes["BDY016"][Status.NOT_AVAILABLE] == 1
+    assert ["t.yml, line 8" in gap.reason for gap in result.gaps] == [True]
+
+
+def test_a_remote_definition_is_a_gap_that_says_where_and_its_parameters_are_judged() -> None:
+    text = """\
+- pipeline: "child"
+  definition_source: "REMOTE"
+  remote_path: "/t1.yml"
+  remote_branch: "master"
+  remote_project_name: "templates"
+  remote_parameters:
+  - key: "npm_token"
+    value: "aP9x-7Kq2mZ4tRw8"
+"""
+    result = Audit(AuditSettings(), now=NOW).check_all(read(text))
+    assert [gap.reason for gap in result.gaps] == [
+        "buddy.yml, line 1: Its actions are in project templates, branch master, file /t1.yml, which is not part of this file."
+    ]
+    assert [(item.rule, item.location.line) for item in result.findings if item.location] == [("BDY028", 8)]
+    assert not result.complete
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: soon\n",
+            "timeout: buddy.yml, line 5: the value is invalid",
+        ),
+        ("- pipeline: x\n  actions: {a: 1}\n", "line 2: This is not a list of actions"),
+        ("- pipeline: x\n  actions:\n  - npm test\n", "line 3: This is not an action"),
+        ("- pipeline: x\n- npm test\n", "This is neither a pipeline nor an action"),
+        (
+            "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    variables: 7\n",
+            "variables: buddy.yml, line 5: the value is invalid",
+        ),
+        (
+            "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    inline_commands: [a, {b: c}]\n",
+            "inline_commands: buddy.yml, line 5: the value is invalid",
+        ),
+    ],
+)
+def test_what_is_not_understood_is_a_gap_with_its_line_and_the_rest_is_judged(text: str, reason: str) -> None:
+    more = "- pipeline: other\n  actions:\n" + INDENTED
+    result = Audit(AuditSettings(), now=NOW).check_all(read(text + more))
+    assert [reason in gap.reason for gap in result.gaps] == [True]
+    assert "BDY001" in {item.rule for item in result.findings}
+    assert not result.errors
+
+
+def test_a_command_with_a_colon_is_judged_as_it_is_written() -> None:
+    text = "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    execute_commands:\n    - curl -k -H Accept: text https://example.com\n"
+    assert "BDY011" in {item.rule for item in found(read(text))}
+    single = "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    execute_commands: curl -k https://example.com\n"
+    assert "BDY011" in {item.rule for item in found(read(single))}
+
+
+@pytest.mark.parametrize(
+    "data", [{"pipeline": {"id": 1}}, {"version": 3, "services": {}}, ["a"], [], "x", None, {"kind": "x", "pipeline": "y"}]
+)
+def test_other_yaml_is_no_pipeline(data: Any) -> None:
+    assert not is_buddy_yaml(data)
+
+
+COMMENTED = """\
+- pipeline: "prod"
+  actions:
+  # audit: ignore[BDY013] until=2999-01-01 reason=accepted_risk owner=web-team It ends by itself
+  - action: "Build"
+    type: "BUILD"
+    docker_image_name: "node"
+    docker_image_tag: latest  # audit: ignore[BDY001, BDY007] until={until} reason=planned Pinned with Node 24
+"""
+
+
+def test_comments_accept_the_findings_of_their_line() -> None:
+    result = Audit(AuditSettings(), now=NOW).check_all(read(COMMENTED.replace("{until}", "2999-12-31")))
+    waivers = {item.rule: item.waiver for item in result.findings if item.subject.kind == "action"}
+    assert waivers == {
+        "BDY001": {"reason": "planned", "text": "Pinned with Node 24", "owner": "buddy.yml", "expires": "2999-12-31"},
+        "BDY013": {"reason": "accepted_risk", "text": "It ends by itself", "owner": "web-team", "expires": "2999-01-01"},
+    }
+    unused = [item for item in result.findings if item.rule == "AUD002"]
+    assert [(item.location.line, item.subject.title) for item in unused if item.location] == [(7, "Comment in buddy.yml, line 7")]
+
+
+def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
+    result = Audit(AuditSettings(), now=NOW).check_all(read(COMMENTED.replace("{until}", "2020-01-01")))
+    by_rule = {item.rule: item for item in result.findings}
+    assert by_rule["BDY001"].waiver is None
+    assert by_rule["AUD001"].location
+    assert by_rule["AUD001"].location.line == 7
+
+
+@pytest.mark.parametrize(
+    ("comment", "message"),
+    [
+        ("audit: ignore", "names no rule"),
+        ("audit: ignore[]", "names no rule"),
+        ("audit: ignore[BDY999] until=2999-01-01 reason=planned", "unknown rule 'BDY999'"),
+        ("audit: ignore[BDY001] reason=planned", "until must be a date"),
+        ("audit: ignore[BDY001] until=soon reason=planned", "until must be a date"),
+        ("audit: ignore[BDY001] until=2999-01-01", "reason must be one of"),
+        ("audit: ignore[BDY001] until=2999-01-01 reason=later", "reason must be one of"),
+    ],
+)
+def test_a_comment_that_would_accept_nothing_is_an_error_with_its_line(comment: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"buddy\.yml, line 2: this comment accepts nothing: .*{message}"):
+        read(f"- pipeline: x\n  refs: [a]  # {comment}\n")
+
+
+NAMES = [
+    "pipeline", "action", "type", "actions", "variables", "targets", "on", "refs", "events", "trigger_condition", "trigger_conditions",
+    "docker_image_name", "docker_image_tag", "execute_commands", "inline_commands", "services", "timeout", "headers", "key", "value",
+    "settable", "encrypted", "integration", "loop", "permissions", "remote_parameters", "definition_source", "password", "name", "disabled",
+]  # fmt: skip
+SCALARS = st.sampled_from(
+    ["BUILD", "node", "latest", "curl -k https://x.io | sh", "!p", "!{p:1}", "secure!x", "a: b", "", "\u202e", "x" * 500]
+)
+ANYTHING = st.recursive(
+    SCALARS | st.integers(-5, 5) | st.booleans() | st.none() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),
+    max_leaves=30,
+)
+
+
+@pytest.mark.long
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=8), max_size=3))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_file_holds_no_rule_breaks_and_nothing_goes_unsaid(pipelines: list[Any]) -> None:
+    made = [{"pipeline": "p", **item} for item in pipelines]
+    result = Audit(AuditSettings.model_validate({"persona": "forensic"}), now=NOW).check_all(read(json.dumps(made)))
+    assert not result.errors
+    named = sum(isinstance(item.get("pipeline"), (str, int, float)) for item in made)
+    assert result.subjects["pipeline"] + len(result.gaps) >= named
+    text_of("html", result)
+    text_of("sarif", result)

@@ -1,0 +1,236 @@
+"""The command line takes definitions, API answers and records, as files and folders."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider.audit.__main__ import main
+from airflow_provider.emulator import Emulator
+from airflow_provider.emulator.buddy import Action, Pipeline
+from airflow_provider.emulator.tracecat import Workflow
+from tests.virtual_clock import VirtualClock
+
+BUDDY = """\
+- pipeline: "deploy"
+  actions:
+  - action: "Build"
+    type: "BUILD"
+    docker_image_name: "node"
+    docker_image_tag: latest
+    timeout: 60
+"""
+TRACECAT = """\
+definition:
+  title: Triage
+  description: ""
+  entrypoint: {ref: ask}
+  config: {timeout: 60}
+  actions:
+  - ref: ask
+    action: core.http_request
+    args:
+      url: https://siem.acme.io
+      verify_ssl: false
+"""
+SECRET = "5ec2e7" * 10 + "5ec2"
+JSON_WORKFLOW = """{"definition": {"title": "t", "entrypoint": {}, "actions": [
+{"ref": "a", "action": "core.http_request", "args": {"verify_ssl": false}}]}}"""
+PLACE = "https://api.buddy.works/workspaces/acme/projects/web/pipelines/89"
+PIPELINE = {
+    "id": 89,
+    "name": "Deploy",
+    "url": PLACE,
+    "refs": ["main"],
+    "events": [],
+    "variables": [{"key": "API_TOKEN", "value": "aP9x-7Kq2mZ4tRw8"}],
+}
+ACTION = {
+    "id": 1,
+    "name": "Build",
+    "type": "RUN_DOCKER_CONTAINER",
+    "url": f"{PLACE}/actions/1",
+    "docker_image_name": "node",
+    "docker_image_tag": "latest",
+}
+EXECUTION = {
+    "id": 7,
+    "status": "SUCCESSFUL",
+    "start_date": "2026-03-01T00:00:00Z",
+    "finish_date": "2026-02-01T00:00:00Z",
+    "url": f"{PLACE}/executions/7",
+}
+ALGA = {
+    "execution_id": "11111111-2222-4333-8444-555555555555", "status": "completed", "actions_total": 3, "actions_failed": 1,
+    "actions_successful": 2, "started_at": "2026-03-01T00:00:00Z", "completed_at": "2026-03-01T00:01:00Z",
+}  # fmt: skip
+COMPACT = {
+    "id": "wf_abc/exec_def", "history_length": 99_999, "workflow_type": "DSLWorkflow", "status": "COMPLETED", "events": [],
+    "start_time": "2026-03-01T00:00:00Z",
+}  # fmt: skip
+WORKFLOW = {
+    "id": "wf_abc", "title": "Triage", "webhook": {"status": "online", "api_key": None},
+    "actions": {"a": {"id": "a", "type": "core.http_request", "ref": "ask", "inputs": "url: https://a.acme.io\nverify_ssl: false\n"}},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def audit(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    code = main([*arguments, "--format", "json"])
+    out, err = capsys.readouterr()
+    assert code in (0, 4, 12, 13, 14, 15), err
+    read: dict[str, Any] = json.loads(out)
+    assert not read["errors"]
+    return read
+
+
+def rules(result: dict[str, Any]) -> set[str]:
+    return {finding["rule"] for finding in result["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rule", "line"),
+    [
+        ("buddy.yml", BUDDY, "BDY001", 6),
+        ("deploy.fixed.yml", BUDDY, "BDY001", 6),
+        ("workflow.yaml", TRACECAT, "TRC004", 11),
+        ("workflow.json", JSON_WORKFLOW, "TRC004", 2),
+        ("bom.yml", "\ufeff" + BUDDY, "BDY001", 6),
+    ],
+)  # fmt: skip
+def test_a_file_of_definitions_is_judged_with_its_lines(
+    capsys: pytest.CaptureFixture[str], folder: Path, name: str, text: str, rule: str, line: int
+) -> None:
+    (folder / name).write_text(text)
+    finding = next(item for item in audit(capsys, name)["findings"] if item["rule"] == rule)
+    assert (finding["location"]["file"], finding["location"]["line"]) == (name, line)
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        (ACTION, "BDY001"),
+        ({"url": "x", "actions": [ACTION]}, "BDY001"),
+        (PIPELINE, "BDY028"),
+        ({"pipelines": [PIPELINE]}, "BDY028"),
+        ([PIPELINE, ACTION], "BDY001"),
+        (EXECUTION, "EXE016"),
+        ({"executions": [EXECUTION], "page": 1}, "EXE016"),
+        (COMPACT, "EXE023"),
+        ({"items": [COMPACT], "next_cursor": None}, "EXE023"),
+        (WORKFLOW, "TRC007"),
+        ({"data": ALGA}, "EXE015"),
+        ({"data": [ALGA], "pagination": {}}, "EXE015"),
+    ],
+)
+def test_an_answer_of_an_api_is_taken_as_it_is(capsys: pytest.CaptureFixture[str], folder: Path, answer: Any, rule: str) -> None:
+    (folder / "answer.json").write_text(json.dumps(answer))
+    assert rule in rules(audit(capsys, "answer.json"))
+
+
+def test_an_answer_on_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(ACTION, indent=1)))
+    assert "BDY001" in rules(audit(capsys, "-"))
+
+
+def test_a_folder_is_judged_whole_and_what_is_something_else_is_a_gap(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / ".buddy").mkdir()
+    (folder / ".git").mkdir()
+    (folder / "api" / "deep").mkdir(parents=True)
+    (folder / ".buddy" / "deploy.yml").write_text(BUDDY)
+    (folder / ".git" / "x.yml").write_text(BUDDY)
+    (folder / "workflow.yml").write_text(TRACECAT)
+    (folder / "api" / "deep" / "execution.json").write_text(json.dumps(COMPACT))
+    (folder / "compose.yml").write_text("services: {}\n")
+    (folder / "broken.yml").write_text("a: [\n")
+    (folder / "package.json").write_text('{"name": "shop"}')
+    (folder / "README.md").write_text("# x")
+    result = audit(capsys, ".")
+    assert {"BDY001", "TRC004", "EXE023"} <= rules(result)
+    assert {item["subject"]["id"] for item in result["findings"] if item["rule"] == "BDY001"} == {
+        "buddy:.buddy/deploy.yml/deploy/action/Build"
+    }
+    assert sorted(gap["subject"]["id"] for gap in result["gaps"]) == ["file:broken.yml", "file:compose.yml", "package.json, record 1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("compose.yml", "services: {}\n", "compose.yml is neither a definition of Buddy pipelines nor one of Tracecat workflows"),
+        ("broken.yml", "a: 1\nb: c: d\n", "broken.yml, line 2 is not valid YAML"),
+        ("empty.yml", "# nothing\n", "empty.yml is empty"),
+        ("latin.yml", b"a: \xe4", "latin.yml is not UTF-8 text"),
+        ("comment.yml", BUDDY + "# audit: ignore[BDY001]\n", "comment.yml, line 8: this comment accepts nothing"),
+    ],
+)
+def test_a_named_file_that_cannot_be_judged_is_an_error(
+    capsys: pytest.CaptureFixture[str], folder: Path, name: str, text: str | bytes, message: str
+) -> None:
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert main([name]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_definitions_is_an_error(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "docs").mkdir()
+    assert main(["docs"]) == 2
+    assert "docs contains no file that can be audited" in capsys.readouterr().err
+
+
+def test_a_sarif_result_has_the_region_and_the_line_without_the_secret(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "buddy.yml").write_text('- pipeline: x\n  variables:\n  - {key: "API_TOKEN", value: "aP9x-7Kq2mZ4tRw8"}\n')
+    main(["buddy.yml", "--format", "sarif"])
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert "aP9x" not in json.dumps(run["results"])
+    (result,) = [item for item in run["results"] if item["ruleId"] == "BDY028"]
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "buddy.yml"},
+        "region": {"startLine": 3, "startColumn": 31, "snippet": {"text": '- {key: "API_TOKEN", value: "***"}'}},
+    }
+
+
+# -- export
+
+
+@pytest.fixture
+def installation(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with Emulator(clock) as emulator:
+        definition = {"docker_image_name": "node", "docker_image_tag": "latest", "timeout": 60}
+        emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("a", "RUN_DOCKER_CONTAINER", seconds=1.0, definition=definition)]))
+        emulator.tracecat.add_workflow(Workflow("Triage", webhook="online", webhook_secret=SECRET))
+        for system in emulator.systems.values():
+            monkeypatch.setenv(system.connection_variable, system.connection_json())
+        yield emulator
+
+
+def test_what_is_exported_is_audited_like_the_connection_itself(
+    capsys: pytest.CaptureFixture[str], folder: Path, installation: Emulator
+) -> None:
+    connections = ["--configuration", "buddy_default", "--configuration", "tracecat_default"]
+    assert main(["export", *connections, "--output", "records.jsonl"]) == 0
+    assert "records" in capsys.readouterr().err
+    assert stat.S_IMODE((folder / "records.jsonl").stat().st_mode) == 0o600
+    assert SECRET not in (folder / "records.jsonl").read_text()
+    exported, direct = audit(capsys, "records.jsonl"), audit(capsys, *connections)
+    assert {"BDY001", "TRC007"} <= rules(exported)
+    assert exported["findings"] == direct["findings"]
+    assert exported["subjects"] == direct["subjects"]
+
+
+def test_an_export_needs_something_to_export(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["export"])
+    assert error.value.code == 2
+    assert "nothing to export" in capsys.readouterr().err
+    assert main(["export", "--configuration", "nowhere"]) == 2

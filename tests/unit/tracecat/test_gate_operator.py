@@ -1,0 +1,95 @@
+"""An interaction that a person answers in Airflow: asked as a required action, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_provider import errors
+from airflow_provider.tracecat.gate_operator import TracecatGateOperator
+from tests.harness import Ended, TaskRun
+from tests.unit.tracecat.conftest import Live
+from tests.unit.tracecat.test_operators import asks
+
+
+def gate(live: Live, ref: str, **arguments: Any) -> TaskRun:
+    return live.task(TracecatGateOperator, ref=ref, **{"response": {"choice": "yes"}, "retries": 0, "poll_interval": 5, **arguments})
+
+
+def run(live: Live, task: TaskRun, act: Callable[[], object]) -> Ended:
+    """A try in which somebody acts 20 seconds after the task has asked."""
+    asked = live.clock.when(lambda: task.api.deferred and task.api.hitl is not None, lambda: live.clock.later(20, act))
+    try:
+        return task.run()
+    finally:
+        live.clock.forget(asked)
+
+
+def asked_of(task: TaskRun) -> dict[str, Any]:
+    assert task.api.hitl is not None
+    return task.api.hitl
+
+
+def test_approved_in_airflow(live: Live) -> None:
+    workflow, execution = asks(live)
+    task = gate(live, execution.ref, ask_for=["choice", "why"])
+    ended = run(live, task, lambda: task.api.answer("Approve", {"choice": "perhaps", "why": "time", "other": "smuggled"}))
+    assert ended.state == "success", ended.text
+    assert ended.result["outputs"] == {"choice": "perhaps"}
+    assert ended.result["actor"]["approved_in_airflow_by"] == "Ann"
+    asked = asked_of(task)
+    assert asked["options"] == ["Approve", "Decline"]
+    assert {name: field["value"] for name, field in asked["params"].items()} == {"choice": "yes", "why": None}
+    assert "ask0" in asked["body"]
+    [sent] = live.sent("POST", "/interactions/slack$")
+    assert "smuggled" not in str(sent)
+    assert str(workflow.webhook_secret) not in str(ended.logs) + str(ended.xcoms) + str(asked)
+
+
+def test_declined_in_airflow(live: Live) -> None:
+    _, execution = asks(live)
+    task = gate(live, execution.ref)
+    ended = run(live, task, lambda: task.api.answer("Decline"))
+    assert ended.state == "skipped", ended.text
+    assert ended.xcoms["execution"]["phase"] == "CANCELLED"
+    assert "was declined by Ann in Airflow" in ended.skipped_because
+    assert live.sent("POST", "/interactions/") == []
+
+
+def test_answered_in_tracecat_meanwhile(live: Live) -> None:
+    _, execution = asks(live)
+    task = gate(live, execution.ref)
+    ended = run(live, task, lambda: live.tracecat.answer(execution.ref, {"choice": "no"}))
+    assert ended.state == "success", ended.text
+    assert ended.result["outputs"] == {"choice": "no"}
+    assert asked_of(task)["response"]["chosen_options"] == ["Opened in Tracecat"]
+    assert live.sent("POST", "/interactions/") == []
+
+
+def test_without_the_webhook_it_only_follows(live: Live) -> None:
+    workflow, execution = asks(live, webhook="offline")
+    task = gate(live, execution.ref, ask_for=["choice"])
+    ended = run(live, task, lambda: live.tracecat.answer(execution.ref, {"choice": "no"}))
+    assert ended.state == "success", ended.text
+    asked = asked_of(task)
+    assert (asked["options"], asked["params"]) == (["Decline"], {})
+    assert "can't be approved here: Tracecat: the webhook of workflow scan is offline" in asked["body"]
+    assert str(workflow.webhook_secret) not in str(asked)
+
+
+def test_one_of_several_is_named(live: Live) -> None:
+    _, execution = asks(live, 2)
+    assert isinstance(gate(live, execution.ref).run().error, errors.ConfigurationError)
+    task = gate(live, execution.ref, action="ask0", on_waiting="succeed")
+    ended = run(live, task, lambda: task.api.answer("Approve"))
+    assert (ended.state, ended.result["phase"]) == ("success", "WAITING"), ended.text
+    assert len(live.sent("POST", "/interactions/slack$")) == 1
+
+
+def test_nobody_answers_in_time(live: Live) -> None:
+    _, execution = asks(live)
+    task = gate(live, execution.ref, waiting_timeout=600)
+    ended = task.run()
+    assert isinstance(ended.error, errors.ExecutionWaiting)
+    assert asked_of(task)["response"]["chosen_options"] == ["Nobody answered in time"]
+    assert live.sent("POST", "/(interactions|cancel|terminate)") == []
