@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+# uv compiles nothing by itself, and some machines forbid Python to keep what it compiles: each process would compile Airflow anew.
+export UV_COMPILE_BYTECODE := 1
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -q
 # Without the flag, parts that run side by side print into each other.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --output-sync=target
