@@ -19,7 +19,7 @@ PREFIX = "executions"
 NOT_READ = "NOT_READ"
 """Tag ``phase`` of a wait that has not read its execution yet, or still searches for it."""
 
-CancelReason = Literal["killed", "timeout", "cleared", "superseded", "requested"]
+CancelReason = Literal["killed", "timeout", "cleared", "superseded", "requested", "declined"]
 PollResult = Literal["read", "unchanged", "searching", "missing", "rate_limited", "failed"]
 
 _deferred: Counter[tuple[str, str]] = Counter()
@@ -32,7 +32,7 @@ def starts(system: str) -> None:
 
 
 def start_lookups(system: str, verdict: Literal["found", "none", "unknown"]) -> None:
-    """A start without a known answer was looked up."""
+    """Whether a request without a known answer, of a start for instance, took effect was looked up."""
     _send("incr", "start_lookups", system=system, verdict=verdict)
 
 

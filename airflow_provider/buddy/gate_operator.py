@@ -98,6 +98,9 @@ class BuddyGateOperator(ExecutionGateOperator["BuddyHook", ApprovePlan], BuddyAp
         fields, missing = form_of(asked, self.variables or {}, self.secret_variables or {})
         return Question((gate.id if gate else None) or "", fields=fields, not_here=missing)
 
+    def _choose(self, gate: str) -> None:
+        self.approve_action_id = gate
+
     def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
         """What was entered wins over what the form showed at first."""
         names = {}

@@ -718,7 +718,9 @@ function Executions() {
       const keys = new Set(tasks.map(rowKey));
       for (const key of known.current.keys()) if (!keys.has(key)) known.current.delete(key);
       const value = () => ({
-        rows: tasks.map((task) => ({ task, execution: (known.current.get(rowKey(task)) || {}).execution })),
+        rows: tasks
+          .map((task) => ({ task, execution: (known.current.get(rowKey(task)) || {}).execution }))
+          .filter(({ task, execution }) => isActive(task) || execution !== null),
         active: { loaded: following.tasks.length + coming.tasks.length, total: following.total + coming.total },
         ended: { loaded: ended.tasks.length, total: ended.total },
       });

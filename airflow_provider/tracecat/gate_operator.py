@@ -94,6 +94,9 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
             return Question(gate, not_here=f"It can't be approved here: {error}")
         return Question(gate, fields=fields)
 
+    def _choose(self, gate: str) -> None:
+        self.action = gate
+
     def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
         """What was entered wins over what the form showed at first."""
         self.response = {**(self.response or {}), **values}

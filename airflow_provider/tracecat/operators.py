@@ -399,7 +399,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
             raise ConfigurationError("Tracecat: the key 'message' of response is reserved for the interaction.", system="tracecat")
         execution = yield from requests.get_state(hook.namespace(self._execution()), self._execution())
         pending = [item for item in execution.interactions if item.status == "pending"]
-        return AnswerPlan(execution, [item for item in pending if self.action in (None, "", item.action_ref)])
+        return AnswerPlan(execution, [item for item in pending if self.action in (None, "", item.action_ref, item.id)])
 
     def _mark(self, plan: AnswerPlan, marker: str) -> str:
         """The interaction: once it is no longer pending, it has been answered."""

@@ -40,8 +40,8 @@ def emulator() -> Iterator[Emulator]:
 @pytest.fixture(scope="session")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The example DAGs, which here look every second, and ``external_first``: the sensor of one of them that takes the first execution,
-    however it ends.
+    The example DAGs, which here look every second; ``external_first``: the sensor of one of them that takes the first execution,
+    however it ends; and ``gates_dag.py``.
     """
     folder = tmp_path_factory.mktemp("dags")
     shutil.copytree(EXAMPLE_DAGS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -52,6 +52,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert old in text
         text = text.replace(old, new)
     (folder / "external_first.py").write_text(text)
+    shutil.copy(Path(__file__).with_name("gates_dag.py"), folder)
     return folder
 
 

@@ -560,6 +560,14 @@ class LocalAirflow:
         """Name to URL of a task's extra links."""
         return dict(self.get(f"{_path(dag, run, task)}/links")["extra_links"])
 
+    def required_action(self, dag: str, run: str, task: str = "gate") -> dict[str, Any]:
+        """What a task asks of a person, and what was answered."""
+        return dict(self.get(f"{_path(dag, run, task)}/-1/hitlDetails"))
+
+    def answer(self, dag: str, run: str, option: str, values: Mapping[str, Any] | None = None, task: str = "gate") -> None:
+        """Answer it, as a person does in the UI."""
+        self.patch(f"{_path(dag, run, task)}/-1/hitlDetails", {"chosen_options": [option], "params_input": dict(values or {})})
+
     def pool(self, name: str = "default_pool") -> dict[str, Any]:
         """A pool with its slots."""
         return next(pool for pool in self.get("pools")["pools"] if pool["name"] == name)

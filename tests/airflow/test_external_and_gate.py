@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -56,7 +55,7 @@ class Runs:
         """What the task ``gate`` of a run asks, once it waits for the answer."""
         dag, run = self.ids[name]
         self.airflow.wait_for_task(dag, run, "gate", "deferred")
-        return dict(self.airflow.get(hitl(dag, run)))
+        return self.airflow.required_action(dag, run)
 
     def reported(self, name: str) -> None:
         """Wait until a question is asked, and Airflow knows that its task is deferred."""
@@ -67,11 +66,7 @@ class Runs:
     def answer(self, name: str, option: str) -> None:
         """Answer it, as a person does in the UI: not before the worker has reported the deferral, for which Airflow takes seconds."""
         self.reported(name)
-        self.airflow.patch(hitl(*self.ids[name]), {"chosen_options": [option], "params_input": {}})
-
-
-def hitl(dag: str, run: str) -> str:
-    return f"dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/gate/-1/hitlDetails"
+        self.airflow.answer(*self.ids[name], option)
 
 
 def begin(airflow: LocalAirflow, emulator: Emulator, aside: Any) -> Runs:
@@ -276,7 +271,7 @@ def test_declined(airflow: LocalAirflow, runs: Runs, declined: tuple[str, str]) 
 def test_opened_in_buddy_meanwhile(airflow: LocalAirflow, runs: Runs, answered: Runs) -> None:
     dag, run = runs.ids["opened"]
     airflow.wait_for_run(dag, run)
-    detail = airflow.get(hitl(dag, run))
+    detail = airflow.required_action(dag, run)
     assert (detail["chosen_options"], detail["responded_by_user"]) == (["Opened in Buddy by Zoe"], None)
     assert airflow.xcom(dag, run, "gate")["actor"]["approved_by"] == "Zoe"
     assert runs.sent("PATCH", "opened") == []
@@ -298,8 +293,8 @@ def test_marked_while_it_waits(airflow: LocalAirflow, runs: Runs) -> None:
     dag, run = runs.ids["marked"]
     runs.reported("marked")
     airflow.set_task_state(dag, run, "gate", "failed")
-    until("the question is closed", lambda: airflow.get(hitl(dag, run))["response_received"])
-    assert airflow.get(hitl(dag, run))["chosen_options"] == ["The task was ended"]
+    until("the question is closed", lambda: airflow.required_action(dag, run)["response_received"])
+    assert airflow.required_action(dag, run)["chosen_options"] == ["The task was ended"]
     assert runs.sent("PATCH", "marked") == []
     assert [execution.status for execution in runs.executions("marked")] == ["WAITING_FOR_APPLY"]
 

@@ -33,7 +33,7 @@ OWNED = "owned by a text"
 HOSTILE = f"<img src=x onerror=\"document.title='{OWNED}'\">"
 SCRIPT = f"<script>document.title = '{OWNED}'</script>"
 BACKWARDS = "\u202egnp.exe"
-ENDS = {"failed": "failed", "done": "success", "hostile": "success", "tracecat": "success", "foreign": "success"}
+ENDS = {"failed": "failed", "never_begun": "failed", "done": "success", "hostile": "success", "tracecat": "success", "foreign": "success"}
 WAITS = {"deferred": "RUNNING", "in_worker": "RUNNING", "waiting": "WAITING"}
 # Airflow reads this in every process. ``airflow standalone`` accepts no auth manager but the simple one.
 _LOCAL_SETTINGS = """

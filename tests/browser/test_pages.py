@@ -20,7 +20,7 @@ ENDED = re.compile("Your session has ended|Sign into Airflow")
 """Either we say so, or Airflow has gone to its login page first."""
 SECONDS = 60_000
 """Milliseconds that anything may take to show."""
-TABS = ["deferred", "in_worker", "failed", "waiting", "done", "hostile", "tracecat", "foreign", "not_begun"]
+TABS = ["deferred", "in_worker", "failed", "waiting", "done", "hostile", "tracecat", "foreign", "never_begun", "not_begun"]
 
 
 def root(page: Page, name: str = "tab") -> Locator:
@@ -48,6 +48,7 @@ def log_out(page: Page) -> None:
         "done": ["succeeded", "Outputs", "IMAGE", "shop:1.2.3", "Duration"],
         "tracecat": ["Tracecat execution", "succeeded", "look_up"],
         "foreign": ["This task has no execution in another system."],
+        "never_begun": ["This task has no execution in another system."],
         "not_begun": ["No execution yet."],
     }.items(),
 )
@@ -185,6 +186,7 @@ def test_the_page_lists_what_waits_first(stage: Stage) -> None:
         assert set(tasks[1:3]) == {"pages / deferred", "pages / in_worker"}
         assert len([task for task in tasks if task.startswith("pages / mapped")]) == 2
         assert not [task for task in tasks if "foreign" in task]
+        expect(root(page, "page")).not_to_contain_text("never_begun", timeout=SECONDS)
 
 
 def test_the_page_filters(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -107,6 +108,19 @@ def test_what_comes_from_outside_stays_text(stage: GateStage) -> None:
     lines = task.api.hitl["body"].split("\n")
     assert [number for number, line in enumerate(lines) if line.startswith("~~~")] == [0, lines.index("~~~")]
     assert [line for line in lines if "evil.example" in line] == [line for line in lines if line.startswith("Waits for:")]
+
+
+def test_names_from_outside_stay_text(stage: GateStage) -> None:
+    """What a gate asks for is shown as well, if it can't be asked for in Airflow."""
+    key = "X](https://evil.example/a) ![p](https://evil.example/p.png) [y"
+    ref = stage.start(Gate("Ask", "WAIT_FOR_VARIABLES", variables=[{"key": key, "encrypted": True}]), DEPLOY)
+    task = stage.task(ref)
+    stage.run(task, lambda: stage.buddy.approve(ref, by="Zoe"))
+    assert task.api.hitl is not None
+    before, fenced, after = task.api.hitl["body"].split("~~~")
+    assert "must stay secret" in fenced
+    assert "evil.example" in fenced
+    assert "evil.example" not in before + after
 
 
 # Answered
@@ -338,14 +352,19 @@ def test_a_secret_of_the_task_needs_no_field(stage: GateStage) -> None:
 
 @pytest.mark.parametrize(
     ("option", "values", "says"),
-    [("Whatever", {}, "'Whatever', which was not offered"), ("Approve", {"WHY": None}, "no value for WHY")],
-    ids=["option", "values"],
+    [
+        ("Whatever", {}, "'Whatever', which was not offered"),
+        ("Approve", {"WHY": None}, "no value for WHY"),
+        ("Approve", {"WHY": ""}, "no value for WHY"),
+        ("Approve", {"WHY": "time", "PLACE": "prod; reboot"}, "a value for PLACE that was not offered"),
+    ],
+    ids=["option", "none", "empty", "choice"],
 )
 def test_an_answer_that_was_not_offered_sends_nothing_and_a_retry_asks_again(
     stage: GateStage, option: str, values: dict[str, Any], says: str
 ) -> None:
     """Older versions of Airflow take any answer by the API."""
-    ref = stage.start(Gate("Ask", "WAIT_FOR_VARIABLES", variables=[{"key": "WHY"}]), DEPLOY)
+    ref = stage.start(Gate("Ask", "WAIT_FOR_VARIABLES", variables=[{"key": "WHY"}, {"key": "PLACE", "defaults": "eu\nus"}]), DEPLOY)
     task = stage.task(ref, retries=1)
     failed(stage.run(task, lambda: task.api.answer(option, values)), errors.ExecutionError, says, "a retry asks again")
     assert stage.operations == []
@@ -482,14 +501,37 @@ def test_marked_while_it_waits(stage: GateStage, state: str, told: str | None) -
     assert stage.system.status(ref) == "WAITING_FOR_APPLY"
 
 
-def test_cleared_behind_the_gate(stage: GateStage) -> None:
+@pytest.mark.parametrize(("waits", "phase"), [(True, "SUCCEEDED"), (False, "RUNNING")])
+def test_cleared_behind_the_gate(stage: GateStage, waits: bool, phase: str) -> None:
     """The execution is somebody else's: it is not cancelled. Nothing is left to ask, so the task follows it."""
     ref = stage.start()
+    task = stage.task(ref, wait_for_completion=waits)
+    if waits:
+        task.after_trigger = lambda event: (_ for _ in ()).throw(KeyboardInterrupt) if stage.operations else None
+    with pytest.raises(KeyboardInterrupt) if waits else nullcontext():
+        stage.run(task, lambda: task.api.answer("Approve"))
+    task.after_trigger = None
+    task.clear()
+    task.api.hitl = None
+    ended = task.run()
+    assert (ended.state, ended.result["phase"]) == ("success", phase), ended.text
+    assert task.api.hitl is None
+    assert stage.operations == ["APPLY"]
+
+
+@pytest.mark.parametrize("at_the_second", [True, False])
+def test_cleared_behind_the_first_of_two_gates(stage: GateStage, at_the_second: bool) -> None:
+    """The second gate is another task's."""
+    ref = stage.start(Gate("First"), Action("Test", seconds=100), Gate("Second", auto_after=500), DEPLOY)
     task = stage.task(ref, wait_for_completion=False)
     stage.run(task, lambda: task.api.answer("Approve"))
+    if at_the_second:
+        current().advance(150)
+        assert stage.system.status(ref) == "WAITING_FOR_APPLY"
     task.clear()
+    task.api.hitl = None
     ended = task.run()
-    assert (ended.state, ended.result["phase"]) == ("success", "SUCCEEDED"), ended.text
+    assert (ended.state, task.api.hitl) == ("success", None), ended.text
     assert stage.operations == ["APPLY"]
 
 
@@ -553,6 +595,37 @@ def test_a_decline_that_did_not_arrive_is_sent_by_the_retry(stage: GateStage) ->
     assert task.api.hitl is None, "nobody is asked again"
     assert stage.operations == ["CANCEL"]
     assert "declined by Ann in Airflow" in ended.skipped_because
+
+
+def test_a_decline_that_did_not_arrive_is_dropped_once_the_gate_was_opened(stage: GateStage) -> None:
+    ref = stage.start()
+    task = stage.task(ref, retries=1)
+    stage.emulator.faults.add(Fault("drop_before", method="PATCH", times=10))
+    failed(stage.run(task, lambda: task.api.answer("Decline")), errors.TransportError)
+    stage.emulator.faults.clear()
+    stage.buddy.approve(ref, by="Zoe")
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    assert stage.operations == []
+    assert "'Decline' came too late: the gate was opened by Zoe" in ended.text
+    assert "declined_in_airflow_by" not in ended.result["actor"]
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, errors.RateLimited), (503, errors.ServerError)])
+@pytest.mark.parametrize("then", ["approved", "cancelled"])
+def test_who_answered_in_vain_is_not_named(stage: GateStage, status: int, error: type[Exception], then: str) -> None:
+    """The approval did not take effect, the next try asked again, and somebody answered in Buddy."""
+    ref = stage.start()
+    task = stage.task(ref, retries=1)
+    stage.emulator.faults.add(Fault("status", status=status, method="PATCH", times=20))
+    failed(stage.run(task, lambda: task.api.answer("Approve")), error)
+    stage.emulator.faults.clear()
+    ended = stage.run(task, lambda: stage.buddy.approve(ref, by="Zoe") if then == "approved" else stage.buddy.cancel(ref, by="Zoe"))
+    assert ended.state == ("success" if then == "approved" else "skipped"), ended.text
+    actor = (ended.result or ended.xcoms["execution"])["actor"]
+    assert "approved_in_airflow_by" not in actor
+    if then == "approved":
+        assert actor["approved_by"] == "Zoe"
 
 
 def test_a_refused_approval_is_explained(stage: GateStage) -> None:

@@ -21,12 +21,15 @@ from airflow_provider.emulator import Emulator
 from tests.harness import TaskRun
 from tests.integration.conftest import Bench
 from tests.integration.systems import Adapter, BuddySystem
+from tests.integration.test_gate_in_airflow import GateStage
 from tests.integration.test_kill import crashed, deferred, looked_at
 from tests.virtual_clock import VirtualClock
 
-DOCUMENTED = dict(
-    re.findall(r"^\| `executions\.(\w+)` \| (?:\w+) \| ([^|]*) \|", Path("docs/monitoring.md").read_text(), re.MULTILINE),
-)
+ROWS = re.findall(r"^\| `executions\.(\w+)` \| (?:\w+) \| ([^|]*) \| ([^|]*) \|", Path("docs/monitoring.md").read_text(), re.MULTILINE)
+DOCUMENTED = {name: (tags.split(", "), text) for name, tags, text in ROWS}
+"""Of each metric its tags, and the sentences that name their values."""
+OPEN = {"system", "phase", "status", "hostname"}
+"""Tags whose values are not listed there."""
 LINE = re.compile(r"airflow\.executions\.(\w+)((?:,\w+=[\w.-]+)*):(-?[\d.]+)\|(c|g|ms)")
 
 
@@ -100,7 +103,9 @@ def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "False")
     set_up()
     for one in server.receive():
-        assert sorted(f"`{tag}`" for tag in one.tags) == sorted(DOCUMENTED[one.name].split(", ")), one
+        tags, text = DOCUMENTED[one.name]
+        assert sorted(f"`{tag}`" for tag in one.tags) == sorted(tags), one
+        assert all(f"`{value}`" in text for tag, value in one.tags.items() if tag not in OPEN), one
     server.socket.close()
     assert +_metrics._deferred == Counter()
 
@@ -234,6 +239,20 @@ def test_a_cancel_operator(emulator: Emulator, statsd: StatsdServer) -> None:
     assert task.run().state == "success"
     assert statsd.counted("cancels", reason="requested", result="asked") == statsd.counted("cancels") == 1
     assert statsd.counted("starts") == 0
+
+
+def test_a_gate_that_is_declined(emulator: Emulator, statsd: StatsdServer) -> None:
+    stage = GateStage(emulator)
+    task = stage.task(stage.start())
+    assert stage.run(task, lambda: task.api.answer("Decline")).state == "skipped"
+    assert statsd.counted("cancels", reason="declined", result="asked") == statsd.counted("cancels") == 1
+
+
+def test_a_gate_that_is_opened_elsewhere(emulator: Emulator, statsd: StatsdServer) -> None:
+    stage = GateStage(emulator)
+    ref = stage.start()
+    assert stage.run(stage.task(ref), lambda: stage.buddy.approve(ref)).state == "success"
+    assert [one.tags["end"] for one in statsd.receive() if one.name == "waits"] == ["waiting", "opened", "ended"]
 
 
 def test_a_server_that_is_away_and_a_client_that_fails_are_no_harm(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider._text import on_one_line
 from airflow_provider.errors import ExecutionError
 
 if TYPE_CHECKING:
@@ -63,17 +64,19 @@ class Question:
 
     def body(self, title: str, url: str | None, more: str | None) -> str:
         """
-        The text, as Markdown. The facts come from outside: in a fenced block none of them can become a link or an image.
+        The text, as Markdown. Facts and reasons come from outside: in a fenced block none of them can become a link or an image.
 
         :param title: name of the system. :param url: page of the execution. :param more: the DAG author's own text.
         """
         width = max(map(len, self.facts), default=0) + 1
         lines = [f"{name + ':':<{width}} {text}" for name, text in self.facts.items()]
+        if self.not_here:
+            lines += ["", self.not_here]
         parts = [more, "\n".join(["~~~text", *lines, "~~~"])]
         if url:
             parts.append(f"[Look at it in {title}](<{url}>)")
         parts.append(f"**{DECLINE}** cancels the execution: {title} has no other way to decline.")
-        return "\n\n".join(part for part in (*parts, self.not_here) if part)
+        return "\n\n".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,13 @@ class Answer:
         """
         if self.option not in question.options:
             raise ExecutionError(f"{self.by} answered {self.option!r}, which was not offered. Nothing was sent; a retry asks again.")
-        values = {name: self.values.get(name, asked.value) for name, asked in question.fields.items()}
-        if missing := [name for name, value in values.items() if value is None]:
-            raise ExecutionError(f"{self.by} gave no value for {', '.join(missing)}. Nothing was sent; a retry asks again.")
-        return {name: str(value) for name, value in values.items()}
+        values: dict[str, str] = {}
+        for name, asked in question.fields.items():
+            value = self.values.get(name, asked.value)
+            if value is None or (value == "" and asked.value is None and not asked.choices):
+                raise ExecutionError(f"{self.by} gave no value for {on_one_line(name)}. Nothing was sent; a retry asks again.")
+            if asked.choices and str(value) not in asked.choices:
+                problem = f"gave a value for {on_one_line(name)} that was not offered"
+                raise ExecutionError(f"{self.by} {problem}. Nothing was sent; a retry asks again.")
+            values[name] = str(value)
+        return values

@@ -123,6 +123,10 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         """
         raise NotImplementedError
 
+    def _choose(self, gate: str) -> None:
+        """Be about this gate from now on, whichever others wait. ``gate``: see :class:`Question`."""
+        raise NotImplementedError
+
     def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
         """Take the answer into the request that opens the gate. ``values``: those of the form, checked."""
         raise NotImplementedError
@@ -139,7 +143,11 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         note = previous
         if note is None or not note.refused or cleared:
             note = next_note(context, previous, cleared=cleared, now=self._now())
-        note.refused = True  # so far nothing was sent: a retry asks again
+        if previous is not None and previous.gate is not None and not previous.refused and not snapshot.waits_at(previous.gate):
+            note.gate = previous.gate  # it was opened: a later gate is not this task's
+            return self._attached(context, note, snapshot), snapshot
+        # So far nothing was sent: a retry asks again. An answer of an earlier try had no effect.
+        note.refused, note.answer = True, None
         save_note(context, note)
         state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
         if snapshot.phase.ended:
@@ -175,7 +183,7 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         if question is None:
             self.log.info("The gate of execution %s was opened before anybody could be asked.", ref)
             return self._attached(context, note, snapshot)
-        question = replace(question, facts={**_facts(snapshot), **question.facts})
+        question = _cleaned(question, snapshot)
         note.gate = question.gate
         save_note(context, note)
         ti: Any = context["ti"]
@@ -230,16 +238,17 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         self.log.info("%s answered %r in Airflow.", answer.by, answer.option)
         snapshot = hook.run_flow(hook.adapter().read(ref))
         attempt.announce(ref, snapshot.url)
-        question = None
-        if snapshot.waits_at(note.gate or ""):
-            question = hook.run_flow(self._question(hook))
-        if question is None:
+        if not snapshot.waits_at(note.gate or ""):
             return self._too_late(attempt, kill, note, answer, state)
-        values = answer.values_for(question)
         if answer.option == DECLINE:
             note.answer = answer.noted
             return self._go_on(attempt, kill, self._attached(context, note, snapshot), snapshot, state)
-        self._take(answer, values, context)
+        if note.gate:
+            self._choose(note.gate)
+        question = hook.run_flow(self._question(hook))
+        if question is None:
+            return self._too_late(attempt, kill, note, answer, state)
+        self._take(answer, answer.values_for(question), context)
         starter = _AskFirst(self, attempt, kill)
         starter.answer = answer
         try:
@@ -256,12 +265,14 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
     def _too_late(self, attempt: Attempt, kill: CancelOnKill, note: Note, answer: Answer, state: WaitState) -> Any:
         """The gate no longer waits: whoever opened it in the other system was first, and a decline cancels nothing any more."""
         snapshot = self.hook.run_flow(self.hook.adapter().details(self._execution()))
-        self.log.warning(
-            "%r came too late: the gate %s. The execution is %s.",
-            answer.option, f"was opened{who}" if (who := _by(snapshot, note.gate)) else "no longer waits", clean(snapshot.status),
-        )  # fmt: skip
-        note.answer = None
+        self._drop_answer(note, answer.option, snapshot)
         return self._go_on(attempt, kill, self._attached(attempt.context, note, snapshot), snapshot, state)
+
+    def _drop_answer(self, note: Note, option: str, snapshot: Snapshot) -> None:
+        """Forget an answer that came too late, and say so."""
+        opened = f"was opened{who}" if (who := _by(snapshot, note.gate)) else "no longer waits"
+        self.log.warning("%r came too late: the gate %s. The execution is %s.", option, opened, clean(snapshot.status))
+        note.answer = None
 
     def _note_event(self, context: Context, event: Any) -> None:
         """Note for a retry how long the trigger has seen the execution wait, also if its event is an error."""
@@ -303,8 +314,12 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         adapter, ref = self.hook.adapter(), snapshot.ref
         attempt.ref, attempt.url, attempt.snapshot = ref, snapshot.url or attempt.url, snapshot
         declined = (note.answer or {}).get("option") == DECLINE
+        if declined and not snapshot.phase.ended and snapshot.phase is not Phase.STOPPING and not snapshot.waits_at(note.gate or ""):
+            self._drop_answer(note, DECLINE, self.hook.run_flow(adapter.details(ref)))
+            save_note(attempt.context, note)
+            declined = False
         if declined and not snapshot.phase.ended and snapshot.phase is not Phase.STOPPING:
-            self.hook.run_flow(adapter.cancel(ref))
+            self.hook.run_flow(adapter.cancel_because("declined", ref))
             self.log.warning("Execution %s was asked to cancel, because it was declined.", ref)
             snapshot = self.hook.run_flow(seen_stopping(adapter, ref))
         if not self.wait_for_completion and not snapshot.phase.ended and not declined:
@@ -356,6 +371,17 @@ def _by(snapshot: Snapshot, gate: str | None) -> str:
     """Who opened a gate, as far as the system tells."""
     who = snapshot.opened_by(gate)
     return f" by {clean(who, secrets_in(snapshot))}" if who else ""
+
+
+def _cleaned(question: Question, snapshot: Snapshot) -> Question:
+    """A question with what a person has to know. Its texts come from outside."""
+    hide = secrets_in(snapshot)
+    fields = {
+        name: replace(asked, description=None if asked.description is None else clean(asked.description, hide))
+        for name, asked in question.fields.items()
+    }
+    not_here = None if question.not_here is None else clean(question.not_here, hide)
+    return replace(question, facts={**_facts(snapshot), **question.facts}, fields=fields, not_here=not_here)
 
 
 def _facts(snapshot: Snapshot) -> dict[str, str]:

@@ -19,6 +19,7 @@ with DAG("pages", schedule=None):
     deferred >> run("not_begun", "short")
     run("in_worker", "release")
     run("failed", "broken")
+    run("never_begun", "there_is_none")
     run("waiting", "gated", deferrable=True)
     run("done", "short")
     run("hostile", "hostile", deferrable=True)

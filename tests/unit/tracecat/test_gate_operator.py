@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from airflow_provider import errors
+from airflow_provider.emulator.tracecat import Action, Interaction
 from airflow_provider.tracecat.gate_operator import TracecatGateOperator
 from tests.harness import Ended, TaskRun
 from tests.unit.tracecat.conftest import Live
@@ -44,6 +47,27 @@ def test_approved_in_airflow(live: Live) -> None:
     [sent] = live.sent("POST", "/interactions/slack$")
     assert "smuggled" not in str(sent)
     assert str(workflow.webhook_secret) not in str(ended.logs) + str(ended.xcoms) + str(asked)
+
+
+@pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Decline", "skipped")])
+def test_another_interaction_is_reached_meanwhile(live: Live, option: str, state: str) -> None:
+    """The answer belongs to the one that was asked about."""
+    workflow = live.workflow(
+        Action("first", seconds=0.0, depends_on=[], interaction=Interaction()),
+        Action("slow", seconds=10.0, depends_on=[]),
+        Action("second", seconds=0.0, depends_on=["slow"], interaction=Interaction()),
+        returns="${{ ACTIONS.first.interaction.choice }}",
+        webhook="online",
+    )
+    execution = live.tracecat.add_execution(workflow)
+    live.clock.advance(1)
+    task = gate(live, execution.ref, wait_for_completion=False)
+    ended = run(live, task, lambda: task.api.answer(option))
+    assert ended.state == state, ended.text
+    assert "first" in asked_of(task)["body"]
+    assert len(live.sent("POST", "/interactions/slack$")) == (option == "Approve")
+    if option == "Approve":
+        assert [step.ref for step in live.tracecat.find(execution.ref).state.steps if step.waiting] == ["second"]
 
 
 def test_declined_in_airflow(live: Live) -> None:
