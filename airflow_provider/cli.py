@@ -37,7 +37,7 @@ _COMMANDS: tuple[tuple[str, str, tuple[Arg, ...]], ...] = (
             _arg("--since", metavar="HOURS", type=float, default=24.0, help="tasks that began in the last HOURS (default: 24)"),
             _arg("--limit", metavar="N", type=int, default=50, help="at most N (default: 50)"),
             _arg("--dag-id", metavar="DAG", help="only of this DAG"),
-            _arg("--active", action="store_true", help="only of tasks that have not ended"),
+            _arg("--active", action="store_true", help="of all tasks that have not ended instead, whenever they began; oldest first"),
             _JSON,
         ),
     ),

@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from airflow_provider.commands.reading import system_of
+from airflow_provider.execution.attempt.page_xcom import VIEW_KEY
 from airflow_provider.execution.model.result import iso
 
 ACTIVE = ("running", "deferred", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting")
 RESULTS = ("return_value", "execution")
-"""XComs that may hold a result, once a task has ended."""
+"""XComs that may hold a result, once a task has ended. While it is active, its view of the execution tells the phase."""
+OPERATORS = ("Buddy", "Tracecat", "AlgaPsa")
+"""What names of operators and sensors begin with: other tasks may have an XCom ``ref`` that is something else."""
 
 
 class ListedExecution(TypedDict):
@@ -18,7 +21,7 @@ class ListedExecution(TypedDict):
 
     system: str | None
     phase: str | None
-    """None until the task has ended."""
+    """As the task has noted it last; None if it has not read the execution yet."""
     state: str | None
     """The task's state in Airflow."""
     since: str | None
@@ -36,7 +39,7 @@ def executions(since: datetime, *, limit: int, dag_id: str | None = None, active
 
     :param limit: maximum number.
     :param dag_id: only of this DAG.
-    :param active: only of tasks that have not ended.
+    :param active: of all tasks that have not ended instead, whenever they began: what has waited longest comes first.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
@@ -45,35 +48,43 @@ def executions(since: datetime, *, limit: int, dag_id: str | None = None, active
 
     columns = ("dag_id", "run_id", "task_id", "map_index")
     same_task = and_(*(getattr(TaskInstance, name) == getattr(XComModel, name) for name in columns))
+    task = (TaskInstance.state, TaskInstance.start_date, TaskInstance.operator)
     query = (
-        select(TaskInstance.state, TaskInstance.start_date, *(getattr(XComModel, name) for name in columns), XComModel.value)
+        select(*task, *(getattr(XComModel, name) for name in columns), XComModel.value)
         .join(XComModel, same_task)
-        .where(XComModel.key == "ref", TaskInstance.start_date >= since)
-        .order_by(TaskInstance.start_date.desc())
-        .limit(max(limit, 0))
+        .where(XComModel.key == "ref")
+        .execution_options(yield_per=100)
     )
     if dag_id is not None:
         query = query.where(TaskInstance.dag_id == dag_id)
     if active:
-        query = query.where(TaskInstance.state.in_(ACTIVE))
+        query = query.where(TaskInstance.state.in_(ACTIVE)).order_by(TaskInstance.start_date)
+    else:
+        query = query.where(TaskInstance.start_date >= since).order_by(TaskInstance.start_date.desc())
     rows: list[ListedExecution] = []
     with create_session() as session:
-        for state, start, dag, run, task, map_index, stored in session.execute(query).all():
-            where = [getattr(XComModel, name) == value for name, value in zip(columns, (dag, run, task, map_index), strict=True)]
-            keys = ("url",) if state in ACTIVE else ("url", *RESULTS)
+        for state, start, operator, dag, run, name, map_index, stored in session.execute(query):
+            if len(rows) >= limit:
+                break
+            ref = str(_value(stored))
+            system = system_of(ref)
+            if system is None and not str(operator).startswith(OPERATORS):
+                continue
+            where = [getattr(XComModel, column) == value for column, value in zip(columns, (dag, run, name, map_index), strict=True)]
+            keys = ("url", VIEW_KEY) if state in ACTIVE else ("url", *RESULTS)
             others = session.execute(select(XComModel.key, XComModel.value).where(*where, XComModel.key.in_(keys))).all()
             values = {key: _value(value) for key, value in others}
-            ref, url = str(_value(stored)), values.get("url")
-            result: Any = next((values[key] for key in RESULTS if isinstance(values.get(key), dict)), {})
+            url = values.get("url")
+            noted: Any = next((values[key] for key in (VIEW_KEY, *RESULTS) if isinstance(values.get(key), dict)), {})
             rows.append(
                 {
-                    "system": system_of(ref),
-                    "phase": result.get("phase") if result.get("ref") == ref else None,
+                    "system": system,
+                    "phase": noted.get("phase") if noted.get("ref") == ref else None,
                     "state": None if state is None else str(getattr(state, "value", state)),
                     "since": iso(start),
                     "dag_id": dag,
                     "run_id": run,
-                    "task_id": task,
+                    "task_id": name,
                     "map_index": map_index,
                     "ref": ref,
                     "url": url if isinstance(url, str) else None,

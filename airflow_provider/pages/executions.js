@@ -52,6 +52,7 @@ const PHASES = {
 };
 const ENDED = new Set(["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "SKIPPED"]);
 const TAB_SECONDS = 5;
+const ENDED_SECONDS = 30; // of a task that has ended: somebody may clear it
 const PAGE_SECONDS = 15;
 const MOST_STEPS = 200; // of a result
 const ROWS = 50; // ended tasks that are loaded at a time
@@ -183,11 +184,11 @@ function useTick(seconds, goesOn = true) {
 }
 
 /**
- * Call `load` now, and again every `seconds` while the page is visible and `goesOn` holds; never twice at a time.
+ * Call `load` now, and again every `secondsFor(what it gave)` seconds while the page is visible; never twice at a time.
  *
  * @returns [what it gave last, the error of the last call, a function that calls it now].
  */
-function useReading(load, seconds, goesOn) {
+function useReading(load, secondsFor) {
   const [state, setState] = useState({ value: null, error: null });
   const flight = useRef(null);
   const again = useCallback(async () => {
@@ -210,9 +211,8 @@ function useReading(load, seconds, goesOn) {
       flight.current = null;
     };
   }, [again]);
-  const polls = Boolean(state.error) || !state.value || goesOn(state.value);
+  const seconds = secondsFor(state.error ? null : state.value);
   useEffect(() => {
-    if (!polls) return undefined;
     const look = () => document.hidden || again();
     const timer = setInterval(look, seconds * 1000);
     document.addEventListener("visibilitychange", look);
@@ -220,7 +220,7 @@ function useReading(load, seconds, goesOn) {
       clearInterval(timer);
       document.removeEventListener("visibilitychange", look);
     };
-  }, [again, polls, seconds]);
+  }, [again, seconds]);
   return [state.value, state.error, again];
 }
 
@@ -531,7 +531,7 @@ function Tab({ dagId, runId, taskId, mapIndex }) {
     },
     [dagId, runId, taskId, mapIndex],
   );
-  const [value, error, again] = useReading(load, TAB_SECONDS, ({ task }) => isActive(task));
+  const [value, error, again] = useReading(load, (last) => (last && !isActive(last.task) ? ENDED_SECONDS : TAB_SECONDS));
   const body = () => {
     if (!value) return error ? null : h("p", { style: MUTED, role: "status" }, "Loading …");
     const { task, ours, hasRef, execution } = value;
@@ -584,7 +584,7 @@ const rowKey = (task) => [task.dag_id, task.dag_run_id, task.task_id, task.map_i
 /** States that this version of Airflow does not know: it refuses a request with one. */
 const unknownStates = new Set();
 
-/** The newest tasks in some states; `total` says how many there are. */
+/** Tasks in some states, unless the query says otherwise the newest; `total` says how many there are. */
 async function tasksIn(states, most, dag, query, signal) {
   const path = `dags/${dag ? part(dag) : "~"}/dagRuns/~/taskInstances`;
   const tasks = [];
@@ -710,7 +710,7 @@ function Executions() {
     async (signal, show) => {
       const since = hours === "0" ? {} : { start_date_gte: new Date(Date.now() - hours * 3600e3).toISOString() };
       const [following, coming, ended] = [
-        await tasksIn(FOLLOWING_STATES, ACTIVE_ROWS * pages, exact, {}, signal),
+        await tasksIn(FOLLOWING_STATES, ACTIVE_ROWS * pages, exact, { order_by: "start_date" }, signal),
         await tasksIn(COMING_STATES, ACTIVE_ROWS, exact, {}, signal),
         await tasksIn(ENDED_STATES, ROWS * pages, exact, since, signal),
       ];
@@ -734,7 +734,7 @@ function Executions() {
           known.current.set(key, { execution, isLast: !isActive(task) });
         } catch (error) {
           if (signal.aborted || error.status === 401) throw error;
-          known.current.set(key, { execution: UNREADABLE, isLast: false });
+          known.current.set(key, { execution: UNREADABLE, isLast: error.status === 403 });
         }
         if (Date.now() - shown > 300) {
           shown = Date.now();
@@ -745,7 +745,7 @@ function Executions() {
     },
     [exact, hours, pages],
   );
-  const [value, error, again] = useReading(load, PAGE_SECONDS, () => true);
+  const [value, error, again] = useReading(load, () => PAGE_SECONDS);
   useTick(5);
   const rows = useMemo(() => {
     const wanted = ({ task, execution }) =>

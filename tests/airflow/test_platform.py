@@ -25,10 +25,15 @@ from tests.airflow.local_airflow import LocalAirflow, until
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1_800)]
 
 DAG = """
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 from airflow_provider.buddy.operators import BuddyRunPipelineOperator
 
 with DAG("platform", schedule=None):
+    @task
+    def foreign(ti=None):
+        ti.xcom_push("ref", "refs/heads/main")
+
+    foreign()
     quick = dict(pipeline="platform-quick", poll_interval=1, buddy_conn_id="buddy_stored")
     BuddyRunPipelineOperator(task_id="in_worker", deferrable=False, **quick)
     BuddyRunPipelineOperator(task_id="in_triggerer", deferrable=True, **quick)
@@ -103,7 +108,7 @@ def run(
         airflow.wait_for_dag("platform")
         run = airflow.trigger("platform")
         airflow.unpause("platform")
-        for task, state in {"in_worker": "success", "in_triggerer": "success", "failing": "failed"}.items():
+        for task, state in {"foreign": "success", "in_worker": "success", "in_triggerer": "success", "failing": "failed"}.items():
             airflow.wait_for_task("platform", run, task, state)
         airflow.wait_for_deferred("platform", run, "held")
         yield airflow, run
@@ -156,12 +161,13 @@ def test_the_commands_know_the_database(run: tuple[LocalAirflow, str], emulator:
         "in_worker": ("SUCCEEDED", "success"),
         "in_triggerer": ("SUCCEEDED", "success"),
         "failing": ("FAILED", "failed"),
-        "held": (None, "deferred"),
+        "held": ("RUNNING", "deferred"),
     }
     held = listed["held"]
     assert (held["system"], held["dag_id"], held["run_id"]) == ("buddy", "platform", run_id)
     assert held["url"] == airflow.xcom("platform", run_id, "held", "url")
-    assert held["ref"] in command(airflow, "list", "--active")
+    [active] = json.loads(command(airflow, "list", "--active", "--since", "0", "-o", "json"))
+    assert active == held
     assert command(airflow, "list", "--dag-id", "other").strip() == "No executions."
     shown = json.loads(command(airflow, "show", held["ref"], "--conn-id", "buddy_stored", "-o", "json"))
     assert shown["phase"] == "RUNNING"

@@ -150,6 +150,15 @@ def test_a_tab_goes_on_over_the_states_in_between(stage: Stage, state: str | Non
         shows(page, "task deferred")
 
 
+def test_a_tab_sees_that_a_task_that_had_ended_goes_on(stage: Stage) -> None:
+    with stage.page("") as page:
+        with_state(page, "deferred", "failed", times=1)
+        page.goto(f"{stage.airflow.url}/{stage.path('deferred')}")
+        shows(page, "task failed")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # somebody comes back to the tab
+        shows(page, "task deferred")
+
+
 def test_after_a_failed_try_its_error_is_shown(stage: Stage) -> None:
     with stage.page("") as page:
         with_state(page, "failed", "up_for_retry")

@@ -26,7 +26,9 @@ def uv(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the wheel and the sdist; the wheel is built from the sdist."""
+    """Folder with the wheel and the sdist: the one that the variable ``BUILT`` names; else they are built."""
+    if given := os.environ.get("BUILT"):
+        return ROOT / given
     folder = tmp_path_factory.mktemp("built")
     uv("build", "--quiet", "--out-dir", folder)
     return folder

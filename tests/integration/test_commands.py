@@ -1,4 +1,4 @@
-"""The commands of ``airflow executions``, against the emulator. ``list`` needs a database: ``tests/airflow/test_commands.py``."""
+"""The commands of ``airflow executions``, against the emulator. ``list`` needs a database: ``tests/airflow/test_platform.py``."""
 
 from __future__ import annotations
 
