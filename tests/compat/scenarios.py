@@ -32,6 +32,8 @@ from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow, LocalAirflow
 from tests.ports import free_ports
 
 DAGS = Path(__file__).parent / "dags"
+GATE = "buddy_gate"
+"""The example with a gate."""
 KILLED_IS_FAILED = {"3.1.0", "3.1.1"}
 """Versions of Airflow that may fail a task for good whose process was killed."""
 RETRY_IS_RESUMED = {"3.1.0"}
@@ -271,21 +273,70 @@ def asset_watcher(world: World) -> None:
 
 def gate(world: World) -> None:
     """The example ``buddy_gate``: a person approves in Airflow."""
+    (pipeline,), (run,) = asked(world, "gated")
+    world.airflow.answer(GATE, run, "Approve")
+    world.airflow.wait_for_run(GATE, run, timeout=PATIENCE)
+    assert world.airflow.states(GATE, run) == {"release": "success", "gate": "success"}
+    assert world.airflow.xcom(GATE, run, "gate", "URL") == "https://shop.example"
+    assert [one.status for one in world.buddy.executions_of(pipeline)] == ["SUCCESSFUL"]
+
+
+def other_ends_of_gates(world: World) -> None:
+    """A person declines in Airflow, one opens the gate in Buddy, and one marks the task."""
+    airflow = world.airflow
+    pipelines, (declined, opened, marked) = asked(world, "declined", "opened", "marked")
+    at_gate, opened_execution = (world.buddy.executions_of(pipelines[number])[0] for number in (2, 1))
+    airflow.answer(GATE, declined, "Decline")
+    world.buddy.approve(opened_execution, by="Zoe")
+    airflow.set_task_state(GATE, marked, "gate", "failed")
+    airflow.wait_for_task(GATE, declined, "gate", "skipped", timeout=PATIENCE)
+    assert [one.status for one in world.buddy.executions_of(pipelines[0])] == ["TERMINATED"]
+    airflow.wait_for_task(GATE, opened, "gate", "success", timeout=PATIENCE)
+    assert airflow.required_action(GATE, opened)["chosen_options"] == ["Opened in Buddy by Zoe"]
+    until("the question is closed", lambda: airflow.required_action(GATE, marked)["response_received"], PATIENCE)
+    assert at_gate.status == "WAITING_FOR_APPLY"
+
+
+def asked(world: World, *names: str) -> tuple[list[Pipeline], list[str]]:
+    """Pipelines and runs of the example ``buddy_gate`` whose questions can be answered."""
     airflow = world.airflow
     after = Action("Deploy", seconds=0.2, outputs={"URL": "https://shop.example"})
-    pipeline = world.buddy.add_pipeline(Pipeline("gated", "gated", actions=[Action("Build", seconds=0.2), Gate("Approve"), after]))
-    run = airflow.trigger("buddy_gate", {"pipeline": "gated"})
-    until("the question is there", lambda: airflow.states("buddy_gate", run)["gate"] == "deferred", PATIENCE)
-    # An answer before its worker has ended would count as the failure of the resumed task.
-    until("no worker has the question", lambda: not airflow.workers_of(airflow.task("buddy_gate", run, "gate")), PATIENCE)
+    actions = [Action("Build", seconds=0.2), Gate("Approve"), after]
+    pipelines = [world.buddy.add_pipeline(Pipeline(name, name, actions=actions)) for name in names]
+    runs = [airflow.trigger(GATE, {"pipeline": name}) for name in names]
+    for run in runs:
+        until("the question is there", lambda run=run: airflow.states(GATE, run)["gate"] == "deferred", PATIENCE)  # type: ignore[misc]
+        # An answer before its worker has ended would count as the failure of the resumed task.
+        until("no worker has it", lambda run=run: not airflow.workers_of(airflow.task(GATE, run, "gate")), PATIENCE)  # type: ignore[misc]
     time.sleep(8)
-    path = f"dags/buddy_gate/dagRuns/{run}/taskInstances/gate/-1/hitlDetails"
-    assert "Approve (WAIT_FOR_APPLY)" in airflow.get(path)["body"]
-    airflow.patch(path, {"chosen_options": ["Approve"], "params_input": {}})
-    airflow.wait_for_run("buddy_gate", run, timeout=PATIENCE)
-    assert airflow.states("buddy_gate", run) == {"release": "success", "gate": "success"}
-    assert airflow.xcom("buddy_gate", run, "gate", "URL") == "https://shop.example"
-    assert [one.status for one in world.buddy.executions_of(pipeline)] == ["SUCCESSFUL"]
+    assert all("Approve (WAIT_FOR_APPLY)" in airflow.required_action(GATE, run)["body"] for run in runs)
+    return pipelines, runs
+
+
+def commands(world: World) -> str | None:
+    """What still runs is listed, shown and cancelled from a shell."""
+    task = world.follow("compat_deferred", "commanded")
+    task.until_followed("deferred")
+    (execution,) = task.executions
+    grouped = int(version("apache-airflow").split(".")[1]) >= 2
+    start = ["airflow", "executions"] if grouped else [sys.executable, "-m", "airflow_provider"]
+
+    def command(*arguments: str) -> str:
+        done = subprocess.run([*start, *arguments], env=world.airflow.variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    active = {one["ref"]: one for one in json.loads(command("list", "--active", "--since", "0", "-o", "json"))}
+    one = active[str(execution.ref)]
+    assert (one["system"], one["phase"], one["state"], one["dag_id"]) == ("buddy", "RUNNING", "deferred", task.dag), one
+    assert json.loads(command("show", one["ref"], "-o", "json"))["phase"] == "RUNNING"
+    assert "checked out" in command("logs", one["ref"])
+    command("cancel", one["ref"], "--yes")
+    task.may_fail = True
+    task.until("the task sees it", lambda: "ended TERMINATED" in task.log())
+    assert task.statuses[0] == "TERMINATED"
+    world.airflow.set_run_state(task.dag, task.run, "failed")  # its retry
+    return None if grouped else "`python -m airflow_provider`"
 
 
 def audits(world: World) -> None:
@@ -370,6 +421,8 @@ TOGETHER: dict[str, Scenario] = {
     "sensor, deferrable": partial(sensor, mode="deferrable"),
     "sensor, `start_from_trigger`": partial(sensor, mode="from_trigger"),
     "gate opened among the required actions": gate,
+    "gate declined there; opened in Buddy; its task marked": other_ends_of_gates,
+    "commands: list, show, logs, cancel": commands,
     "audits, in a worker and deferrable": audits,
     "the form of a connection, with the fields of its extra": connection_form,
     "the command deletes old notes, and nothing else": purge,

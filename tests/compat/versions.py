@@ -17,7 +17,8 @@ RELEASED = {
 """Version to the day of its release, the oldest first. Its environment has what there was by then."""
 FLOOR, NEWEST = min(RELEASED), max(RELEASED)
 AUDIT = ("bc-detect-secrets", "docker-image-py", "regex", "tree-sitter", "tree-sitter-bash", "tree-sitter-powershell", "tree-sitter-toml")
-"""What the extra ``audit`` needs has nothing to do with Airflow: as of the newest version."""
+"""What the extra ``audit`` needs has nothing to do with Airflow: as of a later day."""
+AUDIT_UNTIL = "2026-11-15"
 
 ROOT = Path(__file__).parents[2]
 LOCKS = Path(__file__).parent / "locks"
@@ -27,14 +28,14 @@ UV = Path(sys.executable).parent / "uv"
 
 def lock(version: str) -> None:
     """Resolve the environment of a version as of its release day."""
-    until, audit_until = (str(RELEASED[name] + timedelta(days=1)) for name in (version, NEWEST))
+    until = str(RELEASED[version] + timedelta(days=1))
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10", "--generate-hashes"]
     command += ["--custom-compile-command", "make compat-lock", "--exclude-newer", until]
     for package in AUDIT:
-        command += ["--exclude-newer-package", f"{package}={audit_until}"]
+        command += ["--exclude-newer-package", f"{package}={AUDIT_UNTIL}"]
     command += ["--extra", "emulator", "--extra", "audit", "pyproject.toml", "-", "-o", str(lock_file(version))]
-    # PostgreSQL, if there is one; WTForms for the connection form before 3.2.
-    wanted = "\n".join([f"apache-airflow=={version}", "asyncpg", "psycopg2-binary", "psutil", "wtforms", ""])
+    # PostgreSQL, if there is one; WTForms for the connection form before 3.2; StatsD for the metrics.
+    wanted = "\n".join([f"apache-airflow=={version}", "asyncpg", "psycopg2-binary", "psutil", "statsd", "wtforms", ""])
     subprocess.run([str(UV), *command[1:]], cwd=ROOT, input=wanted, text=True, check=True)
 
 
