@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy.scenario import Action, Pipeline
 from tests.airflow.held import HELD
 from tests.airflow.local_airflow import LocalAirflow, until
+from tests.airflow.statsd_server import Received
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1_800)]
 
@@ -40,32 +39,6 @@ with DAG("platform", schedule=None):
     BuddyRunPipelineOperator(task_id="failing", deferrable=True, **{**quick, "pipeline": "platform-failing"})
     BuddyRunPipelineOperator(task_id="held", deferrable=True, **{**quick, "pipeline": "platform-held"})
 """
-
-
-class Received:
-    """The lines of this package that have arrived at a StatsD server."""
-
-    def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.lines: list[str] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with self.socket:
-            while line := self.socket.recv(65_536).decode():
-                if line.startswith("airflow.executions."):
-                    self.lines.append(line)
-
-    def close(self) -> None:
-        """An empty datagram ends it."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"", self.socket.getsockname())
-        self._thread.join()
-
-    def sum(self, metric: str) -> float:
-        return sum(float(line.split(":")[1].split("|")[0]) for line in self.lines if line.startswith(f"airflow.executions.{metric}"))
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +66,8 @@ def run(
         emulator.buddy.add_pipeline(Pipeline(f"platform-{name}", actions=[action]))
     dags = tmp_path_factory.mktemp("platform_dags")
     (dags / "platform.py").write_text(DAG)
-    host, port = statsd.socket.getsockname()
     settings = {
-        "AIRFLOW__METRICS__STATSD_ON": "True",
-        "AIRFLOW__METRICS__STATSD_HOST": host,
-        "AIRFLOW__METRICS__STATSD_PORT": str(port),
-        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+        **statsd.settings,
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(events_file), "append": True}),
         "AIRFLOW__OPENLINEAGE__NAMESPACE": "test",
     }

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.provider_info import get_provider_info
 from tests.airflow.chaos.services import Postgres
 from tests.airflow.local_airflow import EXAMPLE_DAGS, LocalAirflow, LocalAirflowError, until
+from tests.airflow.statsd_server import Received
 from tests.ports import free_ports
 
 DAGS = Path(__file__).parent / "dags"
@@ -54,8 +55,8 @@ def add_pipeline(emulator: Emulator, name: str, seconds: float = math.inf, statu
 class World:
     """An Airflow, the emulator, and what scenarios do with both."""
 
-    def __init__(self, airflow: LocalAirflow, emulator: Emulator, folder: Path) -> None:
-        self.airflow, self.emulator, self.folder = airflow, emulator, folder
+    def __init__(self, airflow: LocalAirflow, emulator: Emulator, folder: Path, statsd: Received) -> None:
+        self.airflow, self.emulator, self.folder, self.statsd = airflow, emulator, folder, statsd
         self.buddy = emulator.buddy
 
     def pipeline(self, name: str, *, seconds: float = math.inf, status: str = "SUCCESSFUL") -> Pipeline:
@@ -281,6 +282,15 @@ def gate(world: World) -> None:
     assert [one.status for one in world.buddy.executions_of(pipeline)] == ["SUCCESSFUL"]
 
 
+def metrics(world: World) -> None:
+    """Metrics of a worker and of the triggerer arrive at a StatsD server."""
+    task = world.follow("compat_deferred", "measured")
+    task.until_followed("deferred")
+    task.finish()
+    for metric, *tags in (["starts"], ["requests"], ["polls"], ["deferred_waits"], ["waits", "phase=SUCCEEDED", "end=ended"]):
+        until(f"{metric} arrives", partial(world.statsd.has, metric, "system=buddy", *tags), PATIENCE)
+
+
 def other_ends_of_gates(world: World) -> None:
     """A person declines in Airflow, one opens the gate in Buddy, and one marks the task."""
     airflow = world.airflow
@@ -423,6 +433,7 @@ TOGETHER: dict[str, Scenario] = {
     "gate opened among the required actions": gate,
     "gate declined there; opened in Buddy; its task marked": other_ends_of_gates,
     "commands: list, show, logs, cancel": commands,
+    "metrics arrive at StatsD": metrics,
     "audits, in a worker and deferrable": audits,
     "the form of a connection, with the fields of its extra": connection_form,
     "the command deletes old notes, and nothing else": purge,
@@ -473,8 +484,11 @@ def started(home: Path, emulator: Emulator) -> Iterator[World]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",  # watchers begin when their file is read after the DAG was unpaused
     }
-    with database(home) as address, LocalAirflow(home, dags=dags, connections=connections, settings={**settings, **address}) as airflow:
-        yield World(airflow, emulator, home)
+    statsd = Received()
+    with closing(statsd), database(home) as address:
+        settings |= {**address, **statsd.settings}
+        with LocalAirflow(home, dags=dags, connections=connections, settings=settings) as airflow:
+            yield World(airflow, emulator, home, statsd)
 
 
 @contextmanager
