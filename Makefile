@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --output-sync=target
 
 .PHONY: help demo install test test-all release-check checks lint types docs unit smoke unit-all real-all chaos-short airflow format
-.PHONY: pages pages-oldest screenshots addresses dist dist-test chaos controls repeat bench lock clean live live-emulator compat compat-ends compat-lock
+.PHONY: pages pages-oldest screenshots addresses dist dist-test chaos controls repeat bench lock clean live live-emulator compat compat-ends compat-lock lowest
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,7 @@ test: install  ## Lint, types, docs, a selection of all tests, the example DAGs 
 test-all: install  ## Besides: the whole product of all cases, everything on a real Airflow, chaos short (25 minutes)
 	@.ci/timed "make test-all" $(SIDE_BY_SIDE) -j2 unit-all real-all
 
-release-check: addresses test test-all compat pages-oldest live-emulator chaos controls dist  ## Before a release: everything, and the long chaos runs (90 minutes)
+release-check: addresses test test-all compat lowest pages-oldest live-emulator chaos controls dist  ## Before a release: everything, and the long chaos runs (90 minutes)
 
 checks: lint types docs
 
@@ -68,6 +68,9 @@ compat: $(VENV)/.ready  ## Run one set of scenarios on five versions of Airflow 
 
 compat-ends: $(VENV)/.ready  ## The same on the oldest and the newest one
 	@$(BIN)/python -m tests.compat --ends
+
+lowest: $(VENV)/.ready  ## Run what needs little of Airflow on the oldest one, with the lowest versions of all requirements (5 minutes)
+	@.ci/timed "lowest versions" $(BIN)/python -m tests.compat.lowest $(OPTIONS)
 
 compat-lock: $(VENV)/.ready
 	$(BIN)/python -m tests.compat --lock

@@ -183,6 +183,8 @@ def killed_worker(world: World, mode: str) -> str | None:
     task.may_fail = version("apache-airflow") in KILLED_IS_FAILED
     task.until("the second try follows it", lambda: "Re-attaching to execution" in task.log(2) or task.state == "failed")
     if task.state == "failed":
+        # Airflow loses a clear that arrives while its scheduler ends the run.
+        world.airflow.wait_for_run(task.dag, task.run, "failed", timeout=PATIENCE)
         task.may_fail = False
         world.airflow.clear(task.dag, task.run, ["build"])
         task.until("a new execution runs, and the old one does not", lambda: task.statuses == ["TERMINATED", "INPROGRESS"])

@@ -28,7 +28,7 @@ UV = Path(sys.executable).parent / "uv"
 
 def lock(version: str) -> None:
     """Resolve the environment of a version as of its release day."""
-    until = str(RELEASED[version] + timedelta(days=1))
+    until = day_after(RELEASED[version])
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10", "--generate-hashes"]
     command += ["--custom-compile-command", "make compat-lock", "--exclude-newer", until]
     for package in AUDIT:
@@ -44,15 +44,24 @@ def lock_file(version: str) -> Path:
     return LOCKS / f"{version}.lock"
 
 
+def day_after(day: date) -> str:
+    """So that what was uploaded on a day counts."""
+    return str(day + timedelta(days=1))
+
+
 def environment(version: str) -> Path:
     """Make the environment of a version, unless it is there, and return its Python."""
-    folder = ENVIRONMENTS / version
+    return install(ENVIRONMENTS / version, lock_file(version))
+
+
+def install(folder: Path, locked: Path) -> Path:
+    """Make an environment with what a lock file says and this package, unless it is there, and return its Python."""
     python, mark = folder / "bin" / "python", folder / "locked"
-    wanted = lock_file(version).read_text() + (ROOT / "pyproject.toml").read_text()
+    wanted = locked.read_text() + (ROOT / "pyproject.toml").read_text()
     if not mark.exists() or mark.read_text() != wanted:
         for arguments in (
             ["venv", "--allow-existing", "--python", sys.executable, str(folder)],
-            ["pip", "sync", "--require-hashes", "--python", str(python), str(lock_file(version))],
+            ["pip", "sync", "--require-hashes", "--python", str(python), str(locked)],
             ["pip", "install", "--no-deps", "--python", str(python), "--editable", str(ROOT)],
         ):
             subprocess.run([str(UV), "--quiet", *arguments], check=True)
