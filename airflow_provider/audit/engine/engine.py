@@ -16,13 +16,14 @@ from airflow_provider import _clock
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.comments import Comments
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
+from airflow_provider.audit.engine.kept import Kept
 from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waivers, waiver_data
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
 from airflow_provider.audit.facts.counting import Windows
 from airflow_provider.audit.facts.execution import ExecutionFacts
-from airflow_provider.audit.facts.fact import Damage, Fact
+from airflow_provider.audit.facts.fact import Damage, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.audit.facts.variables import VariablesFacts
@@ -33,6 +34,7 @@ from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.results.redaction import clean
 
 MAX_FINDINGS = 20_000
+"""Of more, the most severe ones are kept."""
 MAX_REASONS = 20
 MAX_ERRORS = 100
 MAX_GAPS = 1_000
@@ -81,6 +83,7 @@ class Audit:
         self._seen_before = _by_question(baseline)
         self._incomplete: set[tuple[str, str]] = set()
         """What was checked in part only, and why."""
+        self._kept = Kept()
         self.result = AuditResult(now, since, until)
         for rule in self._rules:
             self.result.outcomes[rule.id] = Counter()
@@ -156,13 +159,17 @@ class Audit:
         for waiver in (*(self._waivers.facts(self._now) if self._waivers else ()), *self._comments.facts(self._now)):
             self.feed(waiver)
         result = self.result
-        result.findings.sort(key=worst_first)
+        result.findings, result.findings_omitted = sorted(self._kept.findings, key=worst_first), self._kept.omitted
+        if told := self._kept.told():  # before all others, of which there may be too many
+            result.gaps.insert(0, GapFacts(subject=Subject("audit:findings", "report", "Findings", "audit", ""), reason=told))
         current = {finding.fingerprint: finding for finding in result.findings}
         carried: list[Finding] = []
         for mark, finding in (self._known.findings if self._known else {}).items():
-            if mark in current or self._asked.get(mark) is True:
+            if mark in current:
                 continue
-            if mark in self._asked or self._gone(finding.subject.id):
+            if self._asked.get(mark) is True:  # found again, and not listed
+                carried.append(finding)
+            elif mark in self._asked or self._gone(finding.subject.id):
                 result.fixed.append(finding)
             elif finding.subject.kind not in ("execution", "window"):  # not checked, or not available
                 carried.append(finding)
@@ -211,10 +218,7 @@ class Audit:
         self.result.outcomes[rule.id][status] += 1
         self._compare(rule, fact, findings, answered=answered)
         for item in findings:
-            if len(self.result.findings) < MAX_FINDINGS:
-                self.result.findings.append(item)
-            else:
-                self.result.findings_omitted[item.severity] += 1
+            self._kept.add(item, MAX_FINDINGS)
         return findings
 
     def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:

@@ -21,12 +21,13 @@ from airflow_provider.audit.facts.counting import SAMPLE, Windows
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.records.export import facts_of
+from airflow_provider.audit.reports import FORMATS, text_of
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, Status, fail
 from airflow_provider.audit.rules.rule import REGISTRY, Rule
 from airflow_provider.audit.settings.document import parse
-from airflow_provider.audit.settings.levels import Persona, Severity
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.errors import ConfigurationError
 
@@ -99,6 +100,78 @@ def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyP
     result = run(action(), rules=[made_up(loud)])
     assert len(result.findings) == 10
     assert result.findings_omitted == {Severity.MEDIUM: engine.MAX_OUTCOMES - 10}
+
+
+FEW = 10
+"""Findings that are kept here."""
+
+
+def sized(severity: Severity, count: int = 2 * FEW, confidence: Confidence | None = None) -> Rule:
+    """A rule that finds much."""
+
+    def check(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+        for number in range(count):
+            yield fail(f"field[{number}]", number, "wrong", confidence=confidence)
+
+    return replace(REGISTRY["BDY013"], id=f"TST{severity.rank}{count}", slug=f"made-up-{severity}", severity=severity, check=check)
+
+
+def two(first: Rule, second: Rule, **arguments: Any) -> AuditResult:
+    """An audit of many findings of one rule, and then of some of another."""
+    audit = Audit(AuditSettings(), now=NOW, rules=[first, second], **arguments)
+    (fact,) = facts_of(action())
+    audit.feed(fact)
+    return audit.finish()
+
+
+@pytest.fixture
+def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MAX_FINDINGS", FEW)
+
+
+@pytest.mark.usefixtures("few_are_kept")
+def test_of_too_many_findings_the_worst_are_kept_whenever_they_come() -> None:
+    result = two(sized(Severity.MEDIUM), sized(Severity.CRITICAL, 1))
+    assert [finding.severity for finding in result.findings] == [Severity.CRITICAL, *[Severity.MEDIUM] * (FEW - 1)]
+    assert result.findings_omitted == {Severity.MEDIUM: FEW + 1}
+    assert len(result.failing(AuditSettings())) == 1
+
+
+@pytest.mark.usefixtures("few_are_kept")
+def test_findings_that_are_not_listed_are_a_gap_that_all_reports_tell() -> None:
+    result = two(sized(Severity.MEDIUM), sized(Severity.CRITICAL, 1))
+    assert not result.complete
+    problem = result.problem()
+    assert problem is not None
+    assert problem.kind == "gaps"
+    assert [gap.reason for gap in result.gaps] == ["11 findings are not listed, since a report holds the 10 most severe ones: 11 medium."]
+    for format in FORMATS:
+        assert "11 medium" in text_of(format, result, AuditSettings()) or format in ("csv", "github", "summary"), format
+
+
+@pytest.mark.usefixtures("few_are_kept")
+@pytest.mark.parametrize(("line", "failing"), [("critical", 0), ("high", 2 * FEW - FEW), ("low", FEW + 3)])
+def test_findings_that_are_not_listed_fail_by_their_severity(line: str, failing: int) -> None:
+    settings = AuditSettings.model_validate({"fail_on": {"severity": line}})
+    result = two(sized(Severity.LOW, 3), sized(Severity.HIGH))
+    assert sum(result.failing_omitted(settings).values()) == failing
+
+
+@pytest.mark.usefixtures("few_are_kept")
+def test_an_accepted_finding_makes_room_for_one_that_is_not() -> None:
+    waivers = Waivers([waiver(subject="*")], NOW.date())
+    result = two(replace(sized(Severity.CRITICAL, 1), id="BDY013"), sized(Severity.LOW), waivers=waivers)
+    assert {finding.severity for finding in result.findings} == {Severity.LOW}
+    assert result.findings_omitted[Severity.CRITICAL] == 0
+    assert "1 of them accepted" in result.gaps[0].reason
+
+
+def test_a_known_finding_that_is_not_listed_stays_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(action(), rules=[sized(Severity.LOW)])
+    monkeypatch.setattr(engine, "MAX_FINDINGS", FEW)
+    second = run(action(), rules=[sized(Severity.LOW)], baseline=first.baseline)
+    assert not second.fixed
+    assert second.baseline.findings.keys() == first.baseline.findings.keys()
 
 
 def test_a_secret_is_shown_by_its_kind_and_a_short_hash() -> None:
