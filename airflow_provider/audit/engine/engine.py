@@ -27,6 +27,7 @@ from airflow_provider.audit.facts.fact import Damage, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.audit.facts.variables import VariablesFacts
+from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import CutOff, Fail, NotApplicable, NotAvailable, Outcome, Status
 from airflow_provider.audit.rules.rule import Rule
@@ -45,6 +46,8 @@ MAX_SECONDS = 10.0
 MAX_OUTCOMES = 1_000
 """Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
 _NAME = re.compile(r"\w+")
+_JUDGED = frozenset({Status.PASS, Status.FAIL, Status.WAIVED})
+"""Only these say something about the subject: a subject of which all rules say that they can't tell was not checked."""
 
 
 class Audit:
@@ -102,21 +105,31 @@ class Audit:
             ended = fact.finished_at or (fact.started_at if fact.phase.ended else None)
             if ended is not None and ended < self._windows.since:
                 return []  # of the previous window
-        if not isinstance(fact, VariablesFacts) or fact.variables:
-            self.result.subjects[fact.subject.kind] += 1
         self._comments.read(fact.subject.origin)
         damage = fact.damage if isinstance(fact, (ActionFacts, ExecutionFacts)) else ()
         cut = [Damage(script.path, cut=True) for script in fact.scripts() if script.cut] if isinstance(fact, ActionFacts) else []
         for item in (*damage, *cut):
             self._lacks(fact, f"{item.name}: {item.reason}.")
-        findings = self._ask(fact, (*damage, *cut))
+        findings, answers = self._ask(fact, (*damage, *cut))
+        if not answers.isdisjoint(_JUDGED):
+            if not isinstance(fact, VariablesFacts) or fact.variables:
+                self.result.subjects[fact.subject.kind] += 1
+        elif Status.NOT_AVAILABLE in answers and fact.fields and not isinstance(fact, WindowFacts):
+            self._lacks(fact, "Nothing of it could be judged: what was read of it has none of the fields that rules read.")
         if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed and not damage:
-            findings += self._ask(self._change(fact))
+            findings += self._ask(self._change(fact))[0]
         return findings
 
-    def _ask(self, fact: Fact, damage: Sequence[Damage] = ()) -> list[Finding]:
+    def _ask(self, fact: Fact, damage: Sequence[Damage] = ()) -> tuple[list[Finding], set[Status]]:
+        """The findings of all rules, and what they answered."""
         limit = _Limit()
-        return [finding for rule in self._rules_for(fact) for finding in self._check(rule, fact, damage, limit)]
+        findings: list[Finding] = []
+        answers: set[Status] = set()
+        for rule in self._rules_for(fact):
+            status, found = self._check(rule, fact, damage, limit)
+            answers.add(status)
+            findings += found
+        return findings, answers
 
     def _lacks(self, fact: Fact, reason: str) -> None:
         """Note once that a part of a fact was not checked."""
@@ -190,7 +203,7 @@ class Audit:
             self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
         return self._chosen[key]
 
-    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> list[Finding]:
+    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> tuple[Status, list[Finding]]:
         fails: list[Fail] = []
         status = Status.PASS
         try:
@@ -219,7 +232,7 @@ class Audit:
         self._compare(rule, fact, findings, answered=answered)
         for item in findings:
             self._kept.add(item, MAX_FINDINGS)
-        return findings
+        return status, findings
 
     def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
         overrides = self._settings.of(rule.id)

@@ -53,7 +53,7 @@ class AuditResult:
 
     :param outcomes: number of facts by rule and status. A fact counts as ``waived`` if all its findings are waived.
     :param reasons: the most common reasons for *not available* by rule, and their numbers.
-    :param subjects: number of checked subjects of each kind.
+    :param subjects: number of checked subjects of each kind: those of which at least one rule passed or failed.
     :param fixed: findings of the baseline that are no longer found.
     :param findings_omitted: number of findings beyond ``MAX_FINDINGS``, by severity, without accepted ones. They are a gap, too.
     :param baseline: for the next audit.

@@ -174,6 +174,50 @@ def test_a_known_finding_that_is_not_listed_stays_known(monkeypatch: pytest.Monk
     assert second.baseline.findings.keys() == first.baseline.findings.keys()
 
 
+SHORT_PIPELINE = {"kind": "buddy.pipeline", "workspace": "acme", "project": "web", "short": True, "data": {"id": 89, "name": "Deploy"}}
+PAGE = {
+    "pipelines": [
+        {
+            "url": "https://api.buddy.works/workspaces/acme/projects/web/pipelines/89",
+            "id": 89,
+            "name": "Deploy",
+            "on": "EVENT",
+            "refs": ["refs/heads/main"],
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize("record", [SHORT_PIPELINE, PAGE, {**action(), "detailed": False}], ids=["pipeline", "page", "action"])
+def test_what_no_rule_could_judge_was_not_checked(record: dict[str, Any]) -> None:
+    result = run(record)
+    assert not any(counts[status] for counts in result.outcomes.values() for status in (Status.PASS, Status.FAIL))
+    assert not result.checked
+    problem = result.problem()
+    assert problem is not None
+    assert problem.kind == "empty"
+
+
+@pytest.mark.parametrize("record", [SHORT_PIPELINE, PAGE, {**action(), "detailed": False}], ids=["pipeline", "page", "action"])
+def test_what_no_rule_could_judge_is_a_gap_beside_what_was_judged(record: dict[str, Any]) -> None:
+    result = run({**action(timeout=60), "data": {**action()["data"], "id": 7}}, record)
+    assert result.subjects == {"action": 1}
+    problem = result.problem()
+    assert problem is not None
+    assert problem.kind == "gaps"
+
+
+def test_variables_that_a_token_may_not_see_are_neither_checked_nor_a_gap() -> None:
+    hidden_ones = {"kind": "buddy.variables", "workspace": "acme", "project": "web", "data": None}
+    result = run(action(timeout=60), hidden_ones)
+    assert result.subjects == {"action": 1}
+    assert result.complete
+
+
+def test_no_rule_no_judgement() -> None:
+    assert not run(action(), rules=[]).checked
+
+
 def test_a_secret_is_shown_by_its_kind_and_a_short_hash() -> None:
     (finding,) = run(action(password="hunter2hunter2"), rules=[made_up(leaky)]).findings
     assert finding.evidence.secret

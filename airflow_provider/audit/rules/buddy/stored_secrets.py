@@ -128,6 +128,8 @@ def secret_in_shared_variable(facts: Configuration, settings: AuditSettings) -> 
             yield not_available(f"the variables of a {facts.scope} are not visible")
         named = [("variables", number, item.key, item.value, item.encrypted, item.type) for number, item in enumerate(facts.variables)]
     elif isinstance(facts, PipelineFacts):
+        if not facts.detailed and not facts.has_fields("variables"):
+            yield not_available("the variables of the pipeline are not visible")
         named = [
             (field, number, str(item.get("key")), item.get("value"), item.get("encrypted"), item.get("type"))
             for field in _SHARED
