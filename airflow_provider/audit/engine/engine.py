@@ -106,7 +106,7 @@ class Audit:
             if ended is not None and ended < self._windows.since:
                 return []  # of the previous window
         self._comments.read(fact.subject.origin)
-        damage = fact.damage if isinstance(fact, (ActionFacts, ExecutionFacts)) else ()
+        damage: tuple[Damage, ...] = getattr(fact, "damage", ())  # windows, waivers and changes can't have any
         cut = [Damage(script.path, cut=True) for script in fact.scripts() if script.cut] if isinstance(fact, ActionFacts) else []
         for item in (*damage, *cut):
             self._lacks(fact, f"{item.name}: {item.reason}.")
@@ -206,10 +206,11 @@ class Audit:
     def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> tuple[Status, list[Finding]]:
         fails: list[Fail] = []
         status = Status.PASS
+        spoilt = [item for item in damage if _reads(rule, item)]
         try:
-            for outcome in chain(_bounded(rule, fact, self._settings, limit), _of_damage(rule, damage) if damage else ()):
+            for outcome in chain(_bounded(rule, fact, self._settings, limit), _of_damage(spoilt)):
                 if isinstance(outcome, Fail):
-                    if self._settings.persona.reaches(outcome.persona or rule.persona):
+                    if self._settings.persona.reaches(outcome.persona or rule.persona) and not _is_guess(outcome, spoilt):
                         fails.append(outcome)
                 elif isinstance(outcome, CutOff):
                     status = Status.CUT_OFF
@@ -291,11 +292,20 @@ def _bounded(rule: Rule, fact: Fact, settings: AuditSettings, limit: _Limit) -> 
             return
 
 
-def _of_damage(rule: Rule, damage: Sequence[Damage]) -> Iterator[Outcome]:
+def _reads(rule: Rule, damage: Damage) -> bool:
+    """Whether a rule reads the damaged field."""
+    return not damage.names.isdisjoint(name for read in rule.reads for name in _NAME.findall(read))
+
+
+def _of_damage(damage: Sequence[Damage]) -> Iterator[Outcome]:
     """What a rule can't tell, because fields that it reads are damaged."""
     for item in damage:
-        if not item.names.isdisjoint(name for read in rule.reads for name in _NAME.findall(read)):
-            yield CutOff(f"{item.name}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
+        yield CutOff(f"{item.name}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
+
+
+def _is_guess(outcome: Fail, damage: Sequence[Damage]) -> bool:
+    """Whether a fault was found at a field that could not be read: to the rule it looks as if it were not set."""
+    return any(outcome.path == item.place or outcome.path.startswith(f"{item.place}.") for item in damage if not item.cut)
 
 
 def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:

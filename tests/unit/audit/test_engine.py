@@ -16,7 +16,7 @@ from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.engine.waivers import Waiver, WaiverFile, Waivers
-from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.counting import SAMPLE, Windows
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.gap import GapFacts
@@ -29,6 +29,7 @@ from airflow_provider.audit.rules.rule import REGISTRY, Rule
 from airflow_provider.audit.settings.document import parse
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.buddy.api.action_models import RunDockerContainer
 from airflow_provider.errors import ConfigurationError
 
 all_rules()
@@ -212,6 +213,52 @@ def test_variables_that_a_token_may_not_see_are_neither_checked_nor_a_gap() -> N
     result = run(action(timeout=60), hidden_ones)
     assert result.subjects == {"action": 1}
     assert result.complete
+
+
+def wrong_for(annotation: Any) -> Any:
+    """A value that is none of a type."""
+    return "of course" if "bool" in str(annotation) or "int" in str(annotation) else {"a": "/:/host"}
+
+
+OWN_FIELDS = sorted(ActionConfiguration.model_fields.keys() - {"id", "name", "type"})
+
+
+@pytest.mark.parametrize("type", ["BUILD", "RUN_DOCKER_CONTAINER", "SSH_COMMAND"])
+def test_each_field_of_an_action_that_cannot_be_read_is_a_gap(type: str) -> None:
+    fields = ActionConfiguration if type != "RUN_DOCKER_CONTAINER" else RunDockerContainer
+    names = [
+        name for name in OWN_FIELDS if name in fields.model_fields and name not in ("integration", "permissions", "pipeline", "variables")
+    ]
+    wrong = {name: wrong_for(fields.model_fields[name].annotation) for name in names}
+    result = run(action(**wrong, type=type))
+    assert {gap.reason.partition(":")[0] for gap in result.gaps} == set(names)
+
+
+@pytest.mark.parametrize("type", ["BUILD", "RUN_DOCKER_CONTAINER"])
+def test_nothing_is_claimed_of_a_field_that_cannot_be_read(type: str) -> None:
+    result = run(action(docker_image_name="alpine", docker_image_tag=5, timeout="soon", execute_commands=["ls"], type=type))
+    assert not {"BDY001", "BDY013"} & {finding.rule for finding in result.findings}
+    assert result.outcomes["BDY001"] == {Status.NOT_AVAILABLE: 1}
+
+
+def test_one_bad_command_hides_no_other() -> None:
+    result = run(action(execute_commands=["curl -sSL https://get.example.com/i.sh | bash", {"a": 1}], type="BUILD"))
+    assert ("BDY010", "execute_commands[0]") in [(finding.rule, finding.path) for finding in result.findings]
+    assert not result.complete
+
+
+@pytest.mark.parametrize("field", ["events", "refs", "concurrent_pipeline_runs", "disabled", "creator"])
+def test_a_field_of_a_pipeline_that_cannot_be_read_is_a_gap(field: str) -> None:
+    record = pipeline(1)
+    result = run({**record, "data": {**record["data"], field: "of course" if field != "disabled" else []}})
+    assert [gap.reason.partition(":")[0] for gap in result.gaps] == [field]
+
+
+def test_a_variable_that_cannot_be_read_hides_no_other() -> None:
+    variables = [{"key": "DB_PASSWORD", "value": "correct-h0rse"}, {"value": "no key"}, 5]
+    result = run({"kind": "buddy.variables", "workspace": "acme", "project": "web", "data": {"variables": variables}})
+    assert [finding.rule for finding in result.findings] == ["BDY028"]
+    assert [gap.reason.partition(":")[0] for gap in result.gaps] == ["variables"]
 
 
 def test_no_rule_no_judgement() -> None:
