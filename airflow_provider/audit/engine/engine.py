@@ -114,7 +114,7 @@ class Audit:
         if not answers.isdisjoint(_JUDGED):
             if not isinstance(fact, VariablesFacts) or fact.variables:
                 self.result.subjects[fact.subject.kind] += 1
-        elif Status.NOT_AVAILABLE in answers and fact.fields and not isinstance(fact, WindowFacts):
+        elif Status.NOT_AVAILABLE in answers and fact.fields and not damage and not isinstance(fact, WindowFacts):
             self._lacks(fact, "Nothing of it could be judged: what was read of it has none of the fields that rules read.")
         if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed and not damage:
             findings += self._ask(self._change(fact))[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider.audit.analysis.flags import is_unreadable
 from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.execution import BuddyPart, Definition, ExecutionFacts, LogLine, StepFacts
 from airflow_provider.audit.facts.fact import NONE, Connection, Damage, Person, Subject, Variable
@@ -45,6 +46,7 @@ def pipeline_facts(
     :param actions: all its actions, in any form, if they were listed.
     """
     held = {field.name for field in fields(PipelineFacts)}
+    other = {name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in {*held, AS_SENT}}
     name = pipeline.name or f"pipeline {pipeline.id}"
     return PipelineFacts(
         subject=Subject(f"buddy:{workspace}/{project}/{pipeline.id}", "pipeline", name, "buddy", conn_id, pipeline.html_url),
@@ -64,9 +66,17 @@ def pipeline_facts(
         auto_clear_cache=pipeline.auto_clear_cache,
         creator=_person(pipeline.creator),
         actions=None if actions is None else tuple(ActionSummary(str(a.id), a.name or "", a.type, a.disabled, a.timeout) for a in actions),
-        other={name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in {*held, AS_SENT}},
-        damage=tuple(damage),
+        other=other,
+        damage=tuple(dict.fromkeys((*damage, *_unclear_flags(other)))),
     )
+
+
+def _unclear_flags(other: Mapping[str, Any]) -> Iterator[Damage]:
+    """Of variables, which have no model in a pipeline."""
+    for name in ("variables", "remote_parameters"):
+        items = other.get(name)
+        if any(isinstance(item, Mapping) and is_unreadable(item.get("encrypted")) for item in (items if isinstance(items, list) else ())):
+            yield Damage(f"{name}.encrypted")
 
 
 def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed: bool = True, damage: Iterable[Damage] = ()) -> ActionFacts:

@@ -261,6 +261,58 @@ def test_a_variable_that_cannot_be_read_hides_no_other() -> None:
     assert [gap.reason.partition(":")[0] for gap in result.gaps] == ["variables"]
 
 
+def variable(place: str, encrypted: object) -> dict[str, Any]:
+    """A record of a variable with a password, in one of the places that have variables."""
+    one = {"key": "DB_PASSWORD", "value": "correct-h0rse", "encrypted": encrypted}
+    if place in ("workspace", "project"):
+        about = {"workspace": "acme", "project": "web" if place == "project" else None}
+        return {"kind": "buddy.variables", **about, "data": {"variables": [one]}}
+    if place == "services":
+        return action(services=[{"type": "POSTGRES", "version": "16", "variables": [one]}])
+    if place in ("variables", "remote_parameters"):
+        record = pipeline(1)
+        return {**record, "data": {**record["data"], place: [one]}}
+    return action(variables=[one]) if place == "action" else started("buddy", 1, with_variable(**one))
+
+
+PLACES = {
+    "workspace": "BDY028",
+    "project": "BDY028",
+    "variables": "BDY028",
+    "remote_parameters": "BDY028",
+    "action": "BDY008",
+    "services": "BDY022",
+    "execution": "EXE009",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("encrypted", "found", "read"),
+    [
+        (True, False, True),
+        ("true", False, True),
+        ("yes", False, True),
+        (1, False, True),
+        (False, True, True),
+        ("false", True, True),
+        ("no", True, True),
+        ("Off", True, True),
+        (0, True, True),
+        (None, True, True),
+        ("maybe", False, False),
+        (2, False, False),
+        ([], False, False),
+    ],
+)
+def test_a_flag_means_the_same_everywhere(place: str, encrypted: object, found: bool, read: bool) -> None:
+    result = run(variable(place, encrypted))
+    assert not result.errors
+    assert (PLACES[place] in {finding.rule for finding in result.findings}) is found
+    assert [gap.reason.partition(":")[0].rpartition(".")[2] for gap in result.gaps] == ([] if read else ["encrypted"])
+    assert read or result.outcomes[PLACES[place]][Status.PASS] == 0
+
+
 def test_no_rule_no_judgement() -> None:
     assert not run(action(), rules=[]).checked
 
