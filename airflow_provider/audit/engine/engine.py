@@ -109,7 +109,7 @@ class Audit:
         damage: tuple[Damage, ...] = getattr(fact, "damage", ())  # windows, waivers and changes can't have any
         cut = [Damage(script.path, cut=True) for script in fact.scripts() if script.cut] if isinstance(fact, ActionFacts) else []
         for item in (*damage, *cut):
-            self._lacks(fact, f"{item.name}: {item.reason}.")
+            self._lacks(fact, f"{item.place}: {item.reason}.")
         findings, answers = self._ask(fact, (*damage, *cut))
         if not answers.isdisjoint(_JUDGED):
             if not isinstance(fact, VariablesFacts) or fact.variables:
@@ -300,12 +300,13 @@ def _reads(rule: Rule, damage: Damage) -> bool:
 def _of_damage(damage: Sequence[Damage]) -> Iterator[Outcome]:
     """What a rule can't tell, because fields that it reads are damaged."""
     for item in damage:
-        yield CutOff(f"{item.name}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
+        yield CutOff(f"{item.place}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
 
 
 def _is_guess(outcome: Fail, damage: Sequence[Damage]) -> bool:
     """Whether a fault was found at a field that could not be read: to the rule it looks as if it were not set."""
-    return any(outcome.path == item.place or outcome.path.startswith(f"{item.place}.") for item in damage if not item.cut)
+    path, places = outcome.path, {item.place for item in damage if not item.cut}
+    return bool(places) and (path in places or any(path[: match.start()] in places for match in re.finditer(r"\.", path)))
 
 
 def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:

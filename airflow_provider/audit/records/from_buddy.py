@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider.audit.analysis.flags import is_unreadable
+from airflow_provider.audit.analysis.scalars import is_unreadable
 from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.execution import BuddyPart, Definition, ExecutionFacts, LogLine, StepFacts
 from airflow_provider.audit.facts.fact import NONE, Connection, Damage, Person, Subject, Variable

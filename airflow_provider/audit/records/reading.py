@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider.audit.analysis.flags import is_unreadable
+from airflow_provider.audit.analysis.scalars import is_unreadable
 from airflow_provider.audit.facts.fact import Damage
 from airflow_provider.execution.http.reading import AS_SENT, read_value
 

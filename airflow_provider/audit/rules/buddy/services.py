@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider.audit.analysis.flags import may_be_set
+from airflow_provider.audit.analysis.scalars import may_be_set
 from airflow_provider.audit.analysis.secrets.values import is_reference, secret_in
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.buddy.images import VARIABLE, floats, pinned

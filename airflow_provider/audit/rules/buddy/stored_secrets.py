@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider.audit.analysis.flags import may_be_set
+from airflow_provider.audit.analysis.scalars import may_be_set
 from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
 from airflow_provider.audit.analysis.secrets.values import is_placeholder, is_reference, names_secret, secret_in
 from airflow_provider.audit.facts.action import ActionFacts
