@@ -59,13 +59,17 @@ def _variables(data: Mapping[str, Any]) -> list[Record] | None:
     if workspace is None:
         return None
     records: dict[tuple[str, str], Record] = {}
-    for item in items or ({},):
+    for item in items:
         project, pipeline = (item.get(name) if isinstance(item, Mapping) else None for name in ("project", "pipeline"))
         handle = str(project.get("name") or "") if isinstance(project, Mapping) else ""
         known = pipeline if isinstance(pipeline, Mapping) and "id" in pipeline else None
-        about = {"kind": "buddy.variables", "workspace": workspace, "project": handle or None, "pipeline": known, "data": {"variables": []}}
-        records.setdefault((handle, str(known and known["id"])), about)["data"]["variables"] += [item] if items else []
-    return list(records.values())
+        record = records.setdefault((handle, str(known and known["id"])), _of_variables(workspace, handle or None, known))
+        record["data"]["variables"].append(item)
+    return list(records.values()) or [_of_variables(workspace, None, None)]
+
+
+def _of_variables(workspace: str, project: str | None, pipeline: Mapping[str, Any] | None) -> Record:
+    return {"kind": "buddy.variables", "workspace": workspace, "project": project, "pipeline": pipeline, "data": {"variables": []}}
 
 
 def _record(data: Mapping[str, Any]) -> Record | None:
