@@ -326,8 +326,10 @@ def _code(result: AuditResult, settings: AuditSettings, options: argparse.Namesp
         for gap in result.gaps[:SHOWN_GAPS]:
             print(f"not read: {gap.subject.id}: {gap.reason}", file=sys.stderr)
         return _refused(problem.text, {"missing": MISSING, "empty": EMPTY, "gaps": INCOMPLETE}[problem.kind])
-    failing = [] if options.fail_on == "never" else result.failing(settings)
-    return max((WORST[finding.severity] for finding in failing), default=GOOD)
+    if options.fail_on == "never":
+        return GOOD
+    failing = (*(finding.severity for finding in result.failing(settings)), *result.failing_omitted(settings))
+    return max((WORST[severity] for severity in failing), default=GOOD)
 
 
 def _refused(error: object, code: int) -> int:

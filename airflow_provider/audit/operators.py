@@ -401,12 +401,13 @@ class AuditReportOperator(BaseOperator):
         for kind, path in summary["reports"].items():
             self.log.info("Report (%s): %s", kind, path)
         failing = result.failing(settings) if line is not None else []
+        count = len(failing) + (result.failing_omitted(settings).total() if line is not None else 0)
         for finding in failing[:20]:
             self.log.error("%s %s: %s (%s) %s", finding.severity, finding.rule, finding.subject.title, finding.path, finding.message)
         reasons = []
-        if failing:
-            worst = ", ".join(f"{finding.rule} {finding.subject.title}" for finding in failing[:3])
-            reasons.append(f"{len(failing)} findings at or above {line and line.severity}: {worst}{', ...' if len(failing) > 3 else ''}")
+        if count:
+            worst = ", ".join(f"{finding.rule} {finding.subject.title}" for finding in failing[:3]) or "not listed"
+            reasons.append(f"{count} findings at or above {line and line.severity}: {worst}{', ...' if len(failing) > 3 else ''}")
         if problem := result.problem(self.allow):
             reasons.append(problem.text)
         if reasons:

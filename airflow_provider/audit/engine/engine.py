@@ -16,16 +16,18 @@ from airflow_provider import _clock
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.comments import Comments
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
+from airflow_provider.audit.engine.kept import Kept
 from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waivers, waiver_data
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.change import ChangeFacts, digest
 from airflow_provider.audit.facts.counting import Windows
 from airflow_provider.audit.facts.execution import ExecutionFacts
-from airflow_provider.audit.facts.fact import Damage, Fact
+from airflow_provider.audit.facts.fact import Damage, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.audit.facts.variables import VariablesFacts
+from airflow_provider.audit.facts.window import WindowFacts
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.outcome import CutOff, Fail, NotApplicable, NotAvailable, Outcome, Status
 from airflow_provider.audit.rules.rule import Rule
@@ -33,6 +35,7 @@ from airflow_provider.audit.settings.model import AuditSettings
 from airflow_provider.execution.results.redaction import clean
 
 MAX_FINDINGS = 20_000
+"""Of more, the most severe ones are kept."""
 MAX_REASONS = 20
 MAX_ERRORS = 100
 MAX_GAPS = 1_000
@@ -43,6 +46,8 @@ MAX_SECONDS = 10.0
 MAX_OUTCOMES = 1_000
 """Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
 _NAME = re.compile(r"\w+")
+_JUDGED = frozenset({Status.PASS, Status.FAIL, Status.WAIVED})
+"""Only these say something about the subject: a subject of which all rules say that they can't tell was not checked."""
 
 
 class Audit:
@@ -81,6 +86,7 @@ class Audit:
         self._seen_before = _by_question(baseline)
         self._incomplete: set[tuple[str, str]] = set()
         """What was checked in part only, and why."""
+        self._kept = Kept()
         self.result = AuditResult(now, since, until)
         for rule in self._rules:
             self.result.outcomes[rule.id] = Counter()
@@ -99,21 +105,31 @@ class Audit:
             ended = fact.finished_at or (fact.started_at if fact.phase.ended else None)
             if ended is not None and ended < self._windows.since:
                 return []  # of the previous window
-        if not isinstance(fact, VariablesFacts) or fact.variables:
-            self.result.subjects[fact.subject.kind] += 1
         self._comments.read(fact.subject.origin)
-        damage = fact.damage if isinstance(fact, (ActionFacts, ExecutionFacts)) else ()
+        damage: tuple[Damage, ...] = getattr(fact, "damage", ())  # windows, waivers and changes can't have any
         cut = [Damage(script.path, cut=True) for script in fact.scripts() if script.cut] if isinstance(fact, ActionFacts) else []
         for item in (*damage, *cut):
-            self._lacks(fact, f"{item.name}: {item.reason}.")
-        findings = self._ask(fact, (*damage, *cut))
+            self._lacks(fact, f"{item.place}: {item.reason}.")
+        findings, answers = self._ask(fact, (*damage, *cut))
+        if not answers.isdisjoint(_JUDGED):
+            if not isinstance(fact, VariablesFacts) or fact.variables:
+                self.result.subjects[fact.subject.kind] += 1
+        elif Status.NOT_AVAILABLE in answers and fact.fields and not damage and not isinstance(fact, WindowFacts):
+            self._lacks(fact, "Nothing of it could be judged: what was read of it has none of the fields that rules read.")
         if isinstance(fact, (PipelineFacts, ActionFacts)) and fact.detailed and not damage:
-            findings += self._ask(self._change(fact))
+            findings += self._ask(self._change(fact))[0]
         return findings
 
-    def _ask(self, fact: Fact, damage: Sequence[Damage] = ()) -> list[Finding]:
+    def _ask(self, fact: Fact, damage: Sequence[Damage] = ()) -> tuple[list[Finding], set[Status]]:
+        """The findings of all rules, and what they answered."""
         limit = _Limit()
-        return [finding for rule in self._rules_for(fact) for finding in self._check(rule, fact, damage, limit)]
+        findings: list[Finding] = []
+        answers: set[Status] = set()
+        for rule in self._rules_for(fact):
+            status, found = self._check(rule, fact, damage, limit)
+            answers.add(status)
+            findings += found
+        return findings, answers
 
     def _lacks(self, fact: Fact, reason: str) -> None:
         """Note once that a part of a fact was not checked."""
@@ -156,13 +172,17 @@ class Audit:
         for waiver in (*(self._waivers.facts(self._now) if self._waivers else ()), *self._comments.facts(self._now)):
             self.feed(waiver)
         result = self.result
-        result.findings.sort(key=worst_first)
+        result.findings, result.findings_omitted = sorted(self._kept.findings, key=worst_first), self._kept.omitted
+        if told := self._kept.told():  # before all others, of which there may be too many
+            result.gaps.insert(0, GapFacts(subject=Subject("audit:findings", "report", "Findings", "audit", ""), reason=told))
         current = {finding.fingerprint: finding for finding in result.findings}
         carried: list[Finding] = []
         for mark, finding in (self._known.findings if self._known else {}).items():
-            if mark in current or self._asked.get(mark) is True:
+            if mark in current:
                 continue
-            if mark in self._asked or self._gone(finding.subject.id):
+            if self._asked.get(mark) is True:  # found again, and not listed
+                carried.append(finding)
+            elif mark in self._asked or self._gone(finding.subject.id):
                 result.fixed.append(finding)
             elif finding.subject.kind not in ("execution", "window"):  # not checked, or not available
                 carried.append(finding)
@@ -183,13 +203,14 @@ class Audit:
             self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
         return self._chosen[key]
 
-    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> list[Finding]:
+    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> tuple[Status, list[Finding]]:
         fails: list[Fail] = []
         status = Status.PASS
+        spoilt = [item for item in damage if _reads(rule, item)]
         try:
-            for outcome in chain(_bounded(rule, fact, self._settings, limit), _of_damage(rule, damage) if damage else ()):
+            for outcome in chain(_bounded(rule, fact, self._settings, limit), _of_damage(spoilt)):
                 if isinstance(outcome, Fail):
-                    if self._settings.persona.reaches(outcome.persona or rule.persona):
+                    if self._settings.persona.reaches(outcome.persona or rule.persona) and not _is_guess(outcome, spoilt):
                         fails.append(outcome)
                 elif isinstance(outcome, CutOff):
                     status = Status.CUT_OFF
@@ -211,11 +232,8 @@ class Audit:
         self.result.outcomes[rule.id][status] += 1
         self._compare(rule, fact, findings, answered=answered)
         for item in findings:
-            if len(self.result.findings) < MAX_FINDINGS:
-                self.result.findings.append(item)
-            else:
-                self.result.findings_omitted[item.severity] += 1
-        return findings
+            self._kept.add(item, MAX_FINDINGS)
+        return status, findings
 
     def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
         overrides = self._settings.of(rule.id)
@@ -274,11 +292,21 @@ def _bounded(rule: Rule, fact: Fact, settings: AuditSettings, limit: _Limit) -> 
             return
 
 
-def _of_damage(rule: Rule, damage: Sequence[Damage]) -> Iterator[Outcome]:
+def _reads(rule: Rule, damage: Damage) -> bool:
+    """Whether a rule reads the damaged field."""
+    return not damage.names.isdisjoint(name for read in rule.reads for name in _NAME.findall(read))
+
+
+def _of_damage(damage: Sequence[Damage]) -> Iterator[Outcome]:
     """What a rule can't tell, because fields that it reads are damaged."""
     for item in damage:
-        if not item.names.isdisjoint(name for read in rule.reads for name in _NAME.findall(read)):
-            yield CutOff(f"{item.name}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
+        yield CutOff(f"{item.place}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
+
+
+def _is_guess(outcome: Fail, damage: Sequence[Damage]) -> bool:
+    """Whether a fault was found at a field that could not be read: to the rule it looks as if it were not set."""
+    path, places = outcome.path, {item.place for item in damage if not item.cut}
+    return bool(places) and (path in places or any(path[: match.start()] in places for match in re.finditer(r"\.", path)))
 
 
 def _by_question(baseline: Baseline | None) -> dict[tuple[str, str], list[str]]:

@@ -53,9 +53,9 @@ class AuditResult:
 
     :param outcomes: number of facts by rule and status. A fact counts as ``waived`` if all its findings are waived.
     :param reasons: the most common reasons for *not available* by rule, and their numbers.
-    :param subjects: number of checked subjects of each kind.
+    :param subjects: number of checked subjects of each kind: those of which at least one rule passed or failed.
     :param fixed: findings of the baseline that are no longer found.
-    :param findings_omitted: number of findings beyond ``MAX_FINDINGS``, by severity.
+    :param findings_omitted: number of findings beyond ``MAX_FINDINGS``, by severity, without accepted ones. They are a gap, too.
     :param baseline: for the next audit.
     :param windows: facts for the plots of durations and failure rates.
     :param trend: the counts of the latest audits, this one last; empty if they are not kept.
@@ -117,6 +117,12 @@ class AuditResult:
             and line.holds(finding.severity, finding.confidence)
             and not (line.new_only and finding.state == UNCHANGED)
         ]
+
+    def failing_omitted(self, settings: AuditSettings) -> Counter[Severity]:
+        """How many findings that are not listed fail the audit, by severity. No more is known of them, so they count as new and sure."""
+        return Counter(
+            {severity: count for severity, count in self.findings_omitted.items() if severity.reaches(settings.fail_on.severity)}
+        )
 
 
 def join(results: Sequence[AuditResult], now: datetime) -> AuditResult:

@@ -43,7 +43,7 @@ class ActionFacts(Configuration):
     :param config: its fields, named as in the API.
     :param other: fields that ``config`` does not have, or whose type is not the documented one, unchanged.
     :param damage: fields that could not be read, or only in part.
-    :param unknown: fields whose value is not known, such as those that a template leaves open.
+    :param unknown: fields whose value is not known, such as those that a template leaves open. Of a list, other items may be known.
     """
 
     subject: Subject

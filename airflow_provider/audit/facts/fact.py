@@ -38,11 +38,18 @@ class Damage:
     :param name: of the field, after those of the objects around it: ``variables.value``.
     :param cut: whether a part was read.
     :param why: what is wrong with it, and where; by default the usual reason.
+    :param path: where it is, as in paths of findings, if the name does not tell.
     """
 
     name: str
     cut: bool = False
     why: str | None = None
+    path: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Its path."""
+        return self.path or self.name
 
     @property
     def reason(self) -> str:

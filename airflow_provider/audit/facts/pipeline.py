@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.fact import NONE, Configuration, Person, Subject
+from airflow_provider.audit.facts.fact import NONE, Configuration, Damage, Person, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class PipelineFacts(Configuration):
     :param detailed: whether it was read on its own, not as the short form within a list.
     :param actions: all its actions in their order; None if unknown.
     :param other: all other fields, unchanged.
+    :param damage: fields that could not be read, or only in part.
     """
 
     subject: Subject
@@ -49,3 +50,4 @@ class PipelineFacts(Configuration):
     creator: Person | None = None
     actions: tuple[ActionSummary, ...] | None = None
     other: Mapping[str, Any] = field(default_factory=dict)
+    damage: tuple[Damage, ...] = ()

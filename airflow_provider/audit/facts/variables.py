@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_provider.audit.facts.fact import NONE, Configuration, Subject, Variable
+from airflow_provider.audit.facts.fact import NONE, Configuration, Damage, Subject, Variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -16,6 +16,7 @@ class VariablesFacts(Configuration):
     ``fields`` is empty if they could not be read.
 
     :param scope: ``workspace``, ``project`` or ``pipeline``.
+    :param damage: fields that could not be read, or only in part.
     """
 
     subject: Subject
@@ -23,3 +24,4 @@ class VariablesFacts(Configuration):
     seen_at: datetime
     scope: str
     variables: tuple[Variable, ...] = ()
+    damage: tuple[Damage, ...] = ()

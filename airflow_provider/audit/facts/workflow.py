@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider.audit.facts.fact import NONE, Fact, Subject
+from airflow_provider.audit.facts.fact import NONE, Damage, Fact, Subject
 
 MAX_DEPTH = 20
 
@@ -64,6 +64,7 @@ class WorkflowFacts(Fact):
     :param webhook: None if it is not part of what was read, as in an exported definition.
     :param error_handler: workflow that runs after a failure.
     :param online: whether it is published; None if unknown.
+    :param damage: values that could not be read.
     """
 
     subject: Subject
@@ -76,6 +77,15 @@ class WorkflowFacts(Fact):
     error_handler: str | None = None
     actions: tuple[WorkflowAction, ...] = ()
     webhook: WorkflowWebhook | None = None
+    damage: tuple[Damage, ...] = ()
+
+
+def is_too_deep(value: Any, depth: int = 0) -> bool:
+    """Whether a value has parts that :func:`leaves` does not reach."""
+    if depth > MAX_DEPTH:
+        return True
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(is_too_deep(item, depth + 1) for item in parts)
 
 
 def leaves(value: Any, path: str, name: str = "", depth: int = 0) -> Iterator[tuple[str, str, Any]]:

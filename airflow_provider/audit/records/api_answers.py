@@ -16,6 +16,7 @@ from airflow_provider.audit.records.tracecat_workflows import is_workflow, title
 Record = dict[str, Any]
 LISTS = ("pipelines", "actions", "executions", "variables", "items", "data", "workflows")
 _API = re.compile(r"/workspaces/([^/?#]+)/projects/([^/?#]+)(?:/pipelines/(\d+))?")
+_OF_WORKSPACE = re.compile(r"/workspaces/([^/?#]+)/variables(?:/\d+)?(?:[?#]|$)")
 _PAGE = re.compile(r"https?://[^/]+/([^/?#]+)/([^/?#]+)/pipelines/(?:pipeline/(\d+))?")
 
 
@@ -26,6 +27,8 @@ def records_of(data: Any) -> Iterator[Record] | None:
     :returns: None if it is not recognised.
     """
     if isinstance(data, Mapping):
+        if (variables := _variables(data)) is not None:
+            return iter(variables)
         for name in LISTS:
             if isinstance(data.get(name), list) and not _record(data):
                 items = [
@@ -40,6 +43,33 @@ def records_of(data: Any) -> Iterator[Record] | None:
         record = _record(data)
         return iter([record]) if record else None
     return None
+
+
+def _variables(data: Mapping[str, Any]) -> list[Record] | None:
+    """
+    The variables of a workspace, or one of them, by the project or pipeline that they belong to; None if this is something else.
+
+    Their address has the workspace only. Whose they are is in each of them, and not in the answer if they are the workspace's own.
+    """
+    items = data.get("variables") if "key" not in data else [data]
+    if not isinstance(items, list) or ("id" in data and "key" not in data):  # a pipeline or an action has variables, too
+        return None
+    addresses = (one.get("url") for one in (data, *items) if isinstance(one, Mapping))
+    workspace = next((match[1] for url in addresses if isinstance(url, str) and (match := _OF_WORKSPACE.search(url))), None)
+    if workspace is None:
+        return None
+    records: dict[tuple[str, str], Record] = {}
+    for item in items:
+        project, pipeline = (item.get(name) if isinstance(item, Mapping) else None for name in ("project", "pipeline"))
+        handle = str(project.get("name") or "") if isinstance(project, Mapping) else ""
+        known = pipeline if isinstance(pipeline, Mapping) and "id" in pipeline else None
+        record = records.setdefault((handle, str(known and known["id"])), _of_variables(workspace, handle or None, known))
+        record["data"]["variables"].append(item)
+    return list(records.values()) or [_of_variables(workspace, None, None)]
+
+
+def _of_variables(workspace: str, project: str | None, pipeline: Mapping[str, Any] | None) -> Record:
+    return {"kind": "buddy.variables", "workspace": workspace, "project": project, "pipeline": pipeline, "data": {"variables": []}}
 
 
 def _record(data: Mapping[str, Any]) -> Record | None:

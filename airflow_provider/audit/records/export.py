@@ -92,13 +92,15 @@ def _buddy_pipeline(record: Record) -> Iterator[Fact]:
     actions = None if record.get("actions") is None else list(_actions(record, "actions", gaps))
     listed = None if record.get("listed") is None else list(_actions(record, "listed", gaps))
     known = listed if listed is not None else actions
+    answer = read(buddy.Pipeline, record["data"], "A record of a pipeline")
     pipeline = from_buddy.pipeline_facts(
-        read(buddy.Pipeline, record["data"], "A record of a pipeline").model,
+        answer.model,
         record["workspace"],
         record["project"],
         **_common(record),
         actions=None if known is None or gaps else [action.model for action in known],
         detailed=not record.get("short"),
+        damage=answer.damage,
     )
     yield pipeline
     for action in actions or ():
@@ -119,9 +121,15 @@ def _actions(record: Record, name: str, gaps: list[GapFacts]) -> Iterator[Read]:
 
 
 def _buddy_variables(record: Record) -> Iterator[Fact]:
-    data = record["data"]
-    variables = None if data is None else buddy.VariableList.model_validate(data).variables
-    yield from_buddy.variables_facts(variables, record["workspace"], record.get("project"), record.get("pipeline"), **_common(record))
+    answer = None if record["data"] is None else read(buddy.VariableList, record["data"], "A record of variables")
+    yield from_buddy.variables_facts(
+        answer and answer.model.variables,
+        record["workspace"],
+        record.get("project"),
+        record.get("pipeline"),
+        **_common(record),
+        damage=answer.damage if answer else (),
+    )
 
 
 def _buddy_action(record: Record) -> Iterator[Fact]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
-from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionConfiguration, ActionFacts
+from airflow_provider.audit.analysis.scalars import is_unreadable
+from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.execution import BuddyPart, Definition, ExecutionFacts, LogLine, StepFacts
 from airflow_provider.audit.facts.fact import NONE, Connection, Damage, Person, Subject, Variable
 from airflow_provider.audit.facts.pipeline import ActionSummary, PipelineFacts
 from airflow_provider.audit.facts.variables import VariablesFacts
+from airflow_provider.audit.records.reading import Read, read
 from airflow_provider.buddy.api import models
 from airflow_provider.buddy.api.action_models import ActionDefinition
 from airflow_provider.buddy.executions.mapping import phase_of
@@ -37,6 +37,7 @@ def pipeline_facts(
     seen_at: datetime,
     detailed: bool = True,
     actions: Iterable[models.Action] | None = None,
+    damage: Iterable[Damage] = (),
 ) -> PipelineFacts:
     """
     Make facts of a pipeline.
@@ -45,6 +46,7 @@ def pipeline_facts(
     :param actions: all its actions, in any form, if they were listed.
     """
     held = {field.name for field in fields(PipelineFacts)}
+    other = {name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in {*held, AS_SENT}}
     name = pipeline.name or f"pipeline {pipeline.id}"
     return PipelineFacts(
         subject=Subject(f"buddy:{workspace}/{project}/{pipeline.id}", "pipeline", name, "buddy", conn_id, pipeline.html_url),
@@ -64,8 +66,17 @@ def pipeline_facts(
         auto_clear_cache=pipeline.auto_clear_cache,
         creator=_person(pipeline.creator),
         actions=None if actions is None else tuple(ActionSummary(str(a.id), a.name or "", a.type, a.disabled, a.timeout) for a in actions),
-        other={name: value for name, value in pipeline.model_dump(mode="json", exclude_unset=True).items() if name not in {*held, AS_SENT}},
+        other=other,
+        damage=tuple(dict.fromkeys((*damage, *_unclear_flags(other)))),
     )
+
+
+def _unclear_flags(other: Mapping[str, Any]) -> Iterator[Damage]:
+    """Of variables, which have no model in a pipeline."""
+    for name in ("variables", "remote_parameters"):
+        items = other.get(name)
+        if any(isinstance(item, Mapping) and is_unreadable(item.get("encrypted")) for item in (items if isinstance(items, list) else ())):
+            yield Damage(f"{name}.encrypted")
 
 
 def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed: bool = True, damage: Iterable[Damage] = ()) -> ActionFacts:
@@ -75,9 +86,11 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
     :param detailed: whether the action was read on its own; otherwise missing fields were not visible.
     """
     extra = {name: value for name, value in (action.model_extra or {}).items() if name != AS_SENT}
-    shared = _shared(extra)
+    shared, unread = _shared(extra)
     own = {name: getattr(action, name) for name in action.model_fields_set & type(action).model_fields.keys()}
-    damaged = (*damage, *(Damage(name) for name in SCRIPT_FIELDS if name in extra and name not in shared.model_fields_set))
+    damaged = (*damage, *unread)
+    config = shared.model_copy(update=own)
+    lost = {item.name.partition(".")[0] for item in damaged if not item.cut}
     number = str(action.id)
     name = action.name or f"action {number}"
     place = f"buddy:{pipeline.workspace}/{pipeline.project}/{pipeline.id}/action/{number}"
@@ -89,11 +102,11 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
         detailed=detailed,
         id=number,
         name=name,
-        config=shared.model_copy(update=own),
+        config=config,
         integration=action.integration.identifier if action.integration else None,
         variables=tuple(_variable(item) for item in action.variables),
         other={name: value for name, value in extra.items() if name not in shared.model_fields_set},
-        unknown=frozenset(item.name.partition(".")[0] for item in damaged if not item.cut),
+        unknown=frozenset(name for name in lost if not (name in config.model_fields_set and isinstance(getattr(config, name), list))),
         damage=damaged,
     )
 
@@ -106,6 +119,7 @@ def variables_facts(
     *,
     conn_id: str,
     seen_at: datetime,
+    damage: Iterable[Damage] = (),
 ) -> VariablesFacts:
     """
     Make facts of the variables of a workspace, a project or a pipeline.
@@ -125,17 +139,14 @@ def variables_facts(
         seen_at=seen_at,
         scope=scope,
         variables=tuple(_variable(item) for item in variables or ()),
+        damage=tuple(damage),
     )
 
 
-def _shared(extra: Mapping[str, Any]) -> ActionConfiguration:
-    """The fields that an action of another type shares with Run Docker Container, if they have the documented type."""
+def _shared(extra: Mapping[str, Any]) -> Read:
+    """The fields that an action of another type shares with Run Docker Container, as far as they have the documented type."""
     known = {name: value for name, value in extra.items() if name in ActionConfiguration.model_fields}
-    try:
-        return ActionConfiguration.model_validate(known)
-    except ValidationError as error:
-        wrong = {problem["loc"][0] for problem in error.errors(include_url=False, include_input=False)}
-        return ActionConfiguration.model_validate({name: value for name, value in known.items() if name not in wrong})
+    return read(ActionConfiguration, known, "A record of an action")
 
 
 def execution_facts(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import NoneType
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider.audit.analysis.scalars import is_unreadable
 from airflow_provider.audit.facts.fact import Damage
 from airflow_provider.execution.http.reading import AS_SENT, read_value
 
@@ -26,6 +28,8 @@ MAX_SIZE = 8_000_000
 MAX_DEPTH = 60
 """Maximum number of lists and objects within each other."""
 _LOGS = frozenset({"log", "logs"})
+_FLAG = "encrypted"
+"""The models take what they can't understand for true, so that it is hidden. An audit that passes it for that reason has to tell."""
 
 
 class Read(NamedTuple):
@@ -51,7 +55,7 @@ def read(type: Any, data: Any, source: str) -> Read:
     bounds = _Bounds()
     value = bounds.copy(data, "", 0)
     model = read_value(type, value, source)
-    unreadable = sorted(set(_taken_out(value)))
+    unreadable = sorted({*_taken_out(value), *_unclear(value)})
     return Read(
         model,
         (
@@ -67,7 +71,7 @@ def _adapter(type: Any) -> TypeAdapter[Any]:
 
 
 def _is_harmless(data: Any) -> bool:
-    """Whether JSON is within all limits, and has no fields that were taken out when it was read."""
+    """Whether JSON is within all limits, has no fields that were taken out when it was read, and only clear flags."""
     level, left = [data], MAX_SIZE
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
@@ -79,7 +83,7 @@ def _is_harmless(data: Any) -> bool:
                     return False
             elif kind is dict:
                 left -= 32 * len(value)
-                if len(value) > MAX_ITEMS or AS_SENT in value:
+                if len(value) > MAX_ITEMS or AS_SENT in value or not isinstance(value.get(_FLAG), (bool, NoneType)):
                     return False
                 inner.extend(value.values())
             elif kind is list:
@@ -150,3 +154,17 @@ def _taken_out(value: Any, path: str = "") -> Iterable[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _taken_out(item, path)
+
+
+def _unclear(value: Any, path: str = "") -> Iterable[str]:
+    """Names of the flags that can't be understood."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            here = f"{path}.{name}" if path else str(name)
+            if name == _FLAG and is_unreadable(item):
+                yield here
+            elif name != AS_SENT:
+                yield from _unclear(item, here)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _unclear(item, path)

@@ -13,11 +13,16 @@ from typing import Any
 
 import yaml
 
-from airflow_provider.audit.facts.fact import Subject
-from airflow_provider.audit.facts.workflow import WorkflowAction, WorkflowFacts, WorkflowWebhook
+from airflow_provider.audit.analysis.scalars import flag, is_unreadable, number
+from airflow_provider.audit.facts.fact import Damage, Subject
+from airflow_provider.audit.facts.origin import Origin
+from airflow_provider.audit.facts.workflow import WorkflowAction, WorkflowFacts, WorkflowWebhook, is_too_deep
 
 MAX_ARGUMENTS = 200_000
 """Characters of the arguments of one action that are read."""
+MAX_DAMAGE = 1_000
+"""Maximum number of values of one workflow that are named because they could not be read."""
+_ONLINE = {"online": True, "offline": False}
 
 
 def is_workflow(data: Any) -> bool:
@@ -31,7 +36,8 @@ def _is_bare(data: Any) -> bool:
     if not isinstance(data, Mapping) or not isinstance(data.get("actions"), list):
         return False
     actions = data["actions"]
-    return "entrypoint" in data and all(isinstance(item, Mapping) and "ref" in item and "action" in item for item in actions)
+    known = [item for item in actions if isinstance(item, Mapping) and "ref" in item and "action" in item]
+    return "entrypoint" in data and (bool(known) or not actions)
 
 
 def _is_answer(data: Mapping[str, Any]) -> bool:
@@ -50,19 +56,20 @@ def workflow_facts(data: Mapping[str, Any], subject: Subject, seen_at: datetime)
     """
     definition = data if _is_answer(data) else _definition(data)
     prefix = "" if definition is data else ("definition." if isinstance(data.get("definition"), Mapping) else "content.")
-    config = definition.get("config")
-    status = data.get("status")
+    reader = _Reader(subject.origin)
+    config = reader.mapping(definition.get("config"), "config", "config")
     return WorkflowFacts(
         subject=subject,
         fields=frozenset({*data, *definition}),
         seen_at=seen_at,
         id=str(data.get("id") or data.get("workflow_id") or subject.id),
         name=subject.title,
-        online={"online": True, "offline": False}.get(str(status)),
-        timeout=_number(config.get("timeout")) if isinstance(config, Mapping) else None,
-        error_handler=_text(definition.get("error_handler")),
-        actions=tuple(_actions(definition, prefix)),
-        webhook=_webhook(data.get("webhook")),
+        online=_ONLINE.get(str(data.get("status"))),
+        timeout=reader.number(config.get("timeout"), "config.timeout", "config"),
+        error_handler=reader.text(definition.get("error_handler"), "error_handler", "error_handler"),
+        actions=tuple(reader.actions(definition, prefix)),
+        webhook=reader.webhook(data.get("webhook")),
+        damage=tuple(reader.damage),
     )
 
 
@@ -72,61 +79,132 @@ def title_of(data: Mapping[str, Any]) -> str | None:
     return _text(definition.get("title") or data.get("alias"))
 
 
-def _actions(definition: Mapping[str, Any], prefix: str) -> Iterator[WorkflowAction]:
-    actions = definition.get("actions")
-    if isinstance(actions, Mapping):
-        for id, item in actions.items():
-            if isinstance(item, Mapping):
-                yield _of_answer(f"actions.{id}", item)
-        return
-    for number, item in enumerate(actions if isinstance(actions, list) else ()):
-        if isinstance(item, Mapping):
-            yield _action(f"{prefix}actions[{number}]", item, item.get("args"), item)
+class _Reader:
+    """
+    Reads values, and notes those that it can't read.
 
+    Each has the path of the value, and the name by which rules read it.
+    """
 
-def _of_answer(path: str, item: Mapping[str, Any]) -> WorkflowAction:
-    inputs = item.get("inputs")
-    try:
-        read = yaml.safe_load(inputs) if isinstance(inputs, str) and len(inputs) <= MAX_ARGUMENTS else inputs
-    except (yaml.YAMLError, ValueError, RecursionError):
-        read = inputs
-    control = item.get("control_flow")
-    named = {**item, "ref": item.get("ref") or item.get("title"), "action": item.get("type")}
-    return _action(path, named, read if read is not None else {}, control if isinstance(control, Mapping) else {})
+    def __init__(self, origin: Origin | None) -> None:
+        self._origin = origin
+        self._names: set[str] = set()
+        self.damage: list[Damage] = []
 
+    def lost(self, path: str, name: str, why: str = "its value is not what Tracecat's contract says", *, cut: bool = False) -> None:
+        """Note that a value could not be read. However many there are, each name is noted, so that no rule passes."""
+        if len(self.damage) < MAX_DAMAGE or name not in self._names:
+            self._names.add(name)
+            where = f"{self._origin.file}, line {self._origin.at(path).line}: " if self._origin else ""
+            self.damage.append(Damage(name, cut, f"{where}{why}", path))
 
-def _action(path: str, item: Mapping[str, Any], arguments: Any, control: Mapping[str, Any]) -> WorkflowAction:
-    policy = control.get("retry_policy")
-    policy = policy if isinstance(policy, Mapping) else {}
-    attempts, interaction = _number(policy.get("max_attempts")), item.get("interaction")
-    return WorkflowAction(
-        path=path,
-        ref=str(item.get("ref") or item.get("title") or "?"),
-        type=str(item.get("action") or ""),
-        arguments=arguments if isinstance(arguments, Mapping) else {} if arguments is None else None,
-        attempts=None if attempts is None else int(attempts),
-        timeout=_number(policy.get("timeout")),
-        retry_until=_text(policy.get("retry_until")),
-        interaction=interaction if isinstance(interaction, Mapping) else None,
-        masked=control.get("mask_output") if isinstance(control.get("mask_output"), bool) else None,
-    )
+    def number(self, value: Any, path: str, name: str) -> float | None:
+        """A number, also if it is written as a text."""
+        if value is not None and number(value) is None:
+            self.lost(path, name)
+        return number(value)
 
+    def text(self, value: Any, path: str, name: str) -> str | None:
+        """A text; None if it is empty."""
+        if isinstance(value, (Mapping, list)):
+            self.lost(path, name)
+            return None
+        return None if value is None or value == "" else str(value)
 
-def _webhook(data: Any) -> WorkflowWebhook | None:
-    if not isinstance(data, Mapping):
-        return None
-    key, networks = data.get("api_key"), data.get("allowlisted_cidrs")
-    active = key.get("is_active") is not False and not key.get("revoked_at") if isinstance(key, Mapping) else False
-    return WorkflowWebhook(
-        path="webhook",
-        online={"online": True, "offline": False}.get(str(data.get("status"))),
-        has_key=active if "api_key" in data else None,
-        networks=tuple(str(item) for item in networks) if isinstance(networks, list) else (),
-    )
+    def mapping(self, value: Any, path: str, name: str) -> Mapping[str, Any]:
+        """An object; an empty one if there is none."""
+        if value is not None and not isinstance(value, Mapping):
+            self.lost(path, name)
+        return value if isinstance(value, Mapping) else {}
 
+    def actions(self, definition: Mapping[str, Any], prefix: str) -> Iterator[WorkflowAction]:
+        """The actions, by id or in a list."""
+        actions = definition.get("actions")
+        if "actions" not in definition:
+            self.lost(f"{prefix}actions", "actions", "the actions are not part of what was read")
+        elif isinstance(actions, Mapping):
+            for id, item in actions.items():
+                if self._is_action(item, f"actions.{id}", "type"):
+                    yield self._of_answer(f"actions.{id}", item)
+        elif isinstance(actions, list):
+            for position, item in enumerate(actions):
+                path = f"{prefix}actions[{position}]"
+                if self._is_action(item, path, "action"):
+                    yield self._action(path, item, item.get("args"), item)
+        else:
+            self.lost(f"{prefix}actions", "actions")
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15 else None
+    def _is_action(self, item: Any, path: str, kind: str) -> bool:
+        if isinstance(item, Mapping) and not isinstance(item.get(kind), str):
+            self.lost(f"{path}.{kind}", "actions")  # the rest may still be judged
+        elif not isinstance(item, Mapping):
+            self.lost(path, "actions")
+        return isinstance(item, Mapping)
+
+    def _of_answer(self, path: str, item: Mapping[str, Any]) -> WorkflowAction:
+        inputs = item.get("inputs")
+        named = {**item, "ref": item.get("ref") or item.get("title"), "action": item.get("type")}
+        control = self.mapping(item.get("control_flow"), f"{path}.control_flow", "retry_policy")
+        if isinstance(inputs, str) and len(inputs) > MAX_ARGUMENTS:
+            self.lost(f"{path}.args", "args", f"it has more than {MAX_ARGUMENTS:,} characters")
+            return self._action(path, named, None, control, read=False)
+        try:
+            arguments = yaml.safe_load(inputs) if isinstance(inputs, str) else inputs
+        except (yaml.YAMLError, ValueError, RecursionError):
+            self.lost(f"{path}.args", "args", "it is not valid YAML")
+            return self._action(path, named, None, control, read=False)
+        return self._action(path, named, arguments, control)
+
+    def _action(
+        self, path: str, item: Mapping[str, Any], arguments: Any, control: Mapping[str, Any], *, read: bool = True
+    ) -> WorkflowAction:
+        policy = self.mapping(control.get("retry_policy"), f"{path}.retry_policy", "retry_policy")
+        attempts = self.number(policy.get("max_attempts"), f"{path}.retry_policy.max_attempts", "retry_policy")
+        values = self.mapping(arguments, f"{path}.args", "args")
+        if is_too_deep(values):
+            self.lost(f"{path}.args", "args", "it is too deeply nested to be checked as a whole", cut=True)
+        return WorkflowAction(
+            path=path,
+            ref=str(item.get("ref") or item.get("title") or "?"),
+            type=str(item.get("action") or ""),
+            arguments=values if read and (arguments is None or isinstance(arguments, Mapping)) else None,
+            attempts=None if attempts is None else int(attempts),
+            timeout=self.number(policy.get("timeout"), f"{path}.retry_policy.timeout", "retry_policy"),
+            retry_until=self.text(policy.get("retry_until"), f"{path}.retry_policy.retry_until", "retry_policy"),
+            interaction=self._interaction(item.get("interaction"), f"{path}.interaction"),
+            masked=flag(control.get("mask_output")),
+        )
+
+    def _interaction(self, data: Any, path: str) -> Mapping[str, Any] | None:
+        interaction = self.mapping(data, path, "interaction")
+        timeout = self.number(interaction.get("timeout"), f"{path}.timeout", "interaction")
+        return {**interaction, "timeout": timeout} if isinstance(data, Mapping) else None
+
+    def webhook(self, data: Any) -> WorkflowWebhook | None:
+        """The webhook; None if it is not part of what was read."""
+        webhook = self.mapping(data, "webhook", "webhook")
+        status, key, networks = webhook.get("status"), webhook.get("api_key"), webhook.get("allowlisted_cidrs")
+        if not isinstance(data, Mapping):
+            return None
+        if status is not None and status not in ("online", "offline"):
+            self.lost("webhook.status", "webhook")
+        if networks is not None and not isinstance(networks, list):
+            self.lost("webhook.allowlisted_cidrs", "webhook")
+        return WorkflowWebhook(
+            path="webhook",
+            online=_ONLINE.get(str(status)),
+            has_key=self._has_key(key) if "api_key" in webhook else None,
+            networks=tuple(str(item) for item in networks) if isinstance(networks, list) else (),
+        )
+
+    def _has_key(self, key: Any) -> bool | None:
+        """Whether a key is needed; None if that can't be told."""
+        if key is None:
+            return False
+        if not isinstance(key, Mapping) or is_unreadable(key.get("is_active")):
+            self.lost("webhook.api_key", "webhook")
+            return None
+        return flag(key.get("is_active")) is not False and not key.get("revoked_at")
 
 
 def _text(value: Any) -> str | None:

@@ -74,7 +74,7 @@ def text(result: AuditResult, settings: AuditSettings) -> str:
         groups=_groups(shown),
         fixed=result.fixed[:MAX_SHOWN],
         omitted=numbers.total + len(numbers.accepted) - len(shown),
-        failing=len(result.failing(settings)),
+        failing=len(result.failing(settings)) + result.failing_omitted(settings).total(),
         severities=WORST_FIRST,
         shown=Counter(finding.severity for finding in shown if finding.waiver is None),
         anchors=_anchors((*shown, *result.fixed[:MAX_SHOWN])),

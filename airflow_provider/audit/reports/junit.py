@@ -61,8 +61,11 @@ def _suite(root: ElementTree.Element, id: str, findings: Iterable[Finding], outc
         failure.text = "\n".join(_plain(line) for line in lines)
     if not cases:
         cases = 1
-        case = ElementTree.SubElement(suite, "testcase", classname=id, name="no findings")
-        if not outcomes[Status.PASS]:
+        listed = not outcomes[Status.FAIL]
+        case = ElementTree.SubElement(suite, "testcase", classname=id, name="no findings" if listed else "findings that are not listed")
+        if not listed:
+            ElementTree.SubElement(case, "skipped", message="The report holds the most severe findings only.")
+        elif not outcomes[Status.PASS]:
             reason = "not available" if outcomes[Status.NOT_AVAILABLE] else "nothing to check"
             ElementTree.SubElement(case, "skipped", message=reason)
     suite.attrib.update(tests=str(cases), failures=str(failed), errors="0")

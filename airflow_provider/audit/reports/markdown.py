@@ -116,8 +116,8 @@ def _findings(numbers: Overview) -> Iterator[str]:
         yield from ("", f"## {severity.value.capitalize()}")
         for id, findings in groupby(sorted(group, key=lambda finding: finding.rule), key=lambda finding: finding.rule):
             yield from _of_rule(id, list(findings))
-    if numbers.total > len(shown):
-        yield from ("", f"{numbers.total - len(shown)} more findings are in the JSON report.")
+    if len(numbers.open) > len(shown):
+        yield from ("", f"{len(numbers.open) - len(shown)} more findings are in the JSON report.")
 
 
 def _of_rule(id: str, findings: list[Finding]) -> Iterator[str]:

@@ -141,6 +141,9 @@ def _invocation(result: AuditResult, index: dict[str, int]) -> dict[str, Any]:
         for error in result.errors
     ]
     notifications += [{"level": "warning", "message": {"text": _plain(f"Not read: {gap.subject.id}: {gap.reason}")}} for gap in result.gaps]
+    if (left := len(result.findings) - MAX_RESULTS) > 0:
+        told = f"{left} findings, the least severe ones, are not in this file, since code scanning takes {MAX_RESULTS}."
+        notifications.append({"level": "warning", "message": {"text": told}})
     return {"executionSuccessful": not result.errors, "startTimeUtc": _utc(result.started_at), "toolExecutionNotifications": notifications}
 
 

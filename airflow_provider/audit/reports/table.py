@@ -49,8 +49,8 @@ def show(result: AuditResult, console: Console) -> None:
         )
     if numbers.open:
         console.print(table)
-        if numbers.total > MAX_SHOWN:
-            console.print(Text(f"{numbers.total - min(len(numbers.open), MAX_SHOWN)} more findings are in the JSON report."))
+        if len(numbers.open) > MAX_SHOWN:
+            console.print(Text(f"{len(numbers.open) - MAX_SHOWN} more findings are in the JSON report."))
         console.print()
     for gap in result.gaps[:MAX_SHOWN]:
         console.print(Text(f"Not read: {clean(gap.subject.id)}: {clean(gap.reason)}", style="yellow"))

@@ -16,18 +16,20 @@ from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import NEW, UNCHANGED
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.engine.waivers import Waiver, WaiverFile, Waivers
-from airflow_provider.audit.facts.action import ActionFacts
+from airflow_provider.audit.facts.action import ActionConfiguration, ActionFacts
 from airflow_provider.audit.facts.counting import SAMPLE, Windows
 from airflow_provider.audit.facts.fact import Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.records.export import facts_of
+from airflow_provider.audit.reports import FORMATS, text_of
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, Status, fail
 from airflow_provider.audit.rules.rule import REGISTRY, Rule
 from airflow_provider.audit.settings.document import parse
-from airflow_provider.audit.settings.levels import Persona, Severity
+from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
 from airflow_provider.audit.settings.model import AuditSettings
+from airflow_provider.buddy.api.action_models import RunDockerContainer
 from airflow_provider.errors import ConfigurationError
 
 all_rules()
@@ -99,6 +101,220 @@ def test_findings_beyond_the_number_kept_are_counted(monkeypatch: pytest.MonkeyP
     result = run(action(), rules=[made_up(loud)])
     assert len(result.findings) == 10
     assert result.findings_omitted == {Severity.MEDIUM: engine.MAX_OUTCOMES - 10}
+
+
+FEW = 10
+"""Findings that are kept here."""
+
+
+def sized(severity: Severity, count: int = 2 * FEW, confidence: Confidence | None = None) -> Rule:
+    """A rule that finds much."""
+
+    def check(fact: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
+        for number in range(count):
+            yield fail(f"field[{number}]", number, "wrong", confidence=confidence)
+
+    return replace(REGISTRY["BDY013"], id=f"TST{severity.rank}{count}", slug=f"made-up-{severity}", severity=severity, check=check)
+
+
+def two(first: Rule, second: Rule, **arguments: Any) -> AuditResult:
+    """An audit of many findings of one rule, and then of some of another."""
+    audit = Audit(AuditSettings(), now=NOW, rules=[first, second], **arguments)
+    (fact,) = facts_of(action())
+    audit.feed(fact)
+    return audit.finish()
+
+
+@pytest.fixture
+def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MAX_FINDINGS", FEW)
+
+
+@pytest.mark.usefixtures("few_are_kept")
+def test_of_too_many_findings_the_worst_are_kept_whenever_they_come() -> None:
+    result = two(sized(Severity.MEDIUM), sized(Severity.CRITICAL, 1))
+    assert [finding.severity for finding in result.findings] == [Severity.CRITICAL, *[Severity.MEDIUM] * (FEW - 1)]
+    assert result.findings_omitted == {Severity.MEDIUM: FEW + 1}
+    assert len(result.failing(AuditSettings())) == 1
+
+
+@pytest.mark.usefixtures("few_are_kept")
+def test_findings_that_are_not_listed_are_a_gap_that_all_reports_tell() -> None:
+    result = two(sized(Severity.MEDIUM), sized(Severity.CRITICAL, 1))
+    assert not result.complete
+    problem = result.problem()
+    assert problem is not None
+    assert problem.kind == "gaps"
+    assert [gap.reason for gap in result.gaps] == ["11 findings are not listed, since a report holds the 10 most severe ones: 11 medium."]
+    for format in FORMATS:
+        assert "11 medium" in text_of(format, result, AuditSettings()) or format in ("csv", "github", "summary"), format
+
+
+@pytest.mark.usefixtures("few_are_kept")
+@pytest.mark.parametrize(("line", "failing"), [("critical", 0), ("high", 2 * FEW - FEW), ("low", FEW + 3)])
+def test_findings_that_are_not_listed_fail_by_their_severity(line: str, failing: int) -> None:
+    settings = AuditSettings.model_validate({"fail_on": {"severity": line}})
+    result = two(sized(Severity.LOW, 3), sized(Severity.HIGH))
+    assert sum(result.failing_omitted(settings).values()) == failing
+
+
+@pytest.mark.usefixtures("few_are_kept")
+def test_an_accepted_finding_makes_room_for_one_that_is_not() -> None:
+    waivers = Waivers([waiver(subject="*")], NOW.date())
+    result = two(replace(sized(Severity.CRITICAL, 1), id="BDY013"), sized(Severity.LOW), waivers=waivers)
+    assert {finding.severity for finding in result.findings} == {Severity.LOW}
+    assert result.findings_omitted[Severity.CRITICAL] == 0
+    assert "1 of them accepted" in result.gaps[0].reason
+
+
+def test_a_known_finding_that_is_not_listed_stays_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(action(), rules=[sized(Severity.LOW)])
+    monkeypatch.setattr(engine, "MAX_FINDINGS", FEW)
+    second = run(action(), rules=[sized(Severity.LOW)], baseline=first.baseline)
+    assert not second.fixed
+    assert second.baseline.findings.keys() == first.baseline.findings.keys()
+
+
+SHORT_PIPELINE = {"kind": "buddy.pipeline", "workspace": "acme", "project": "web", "short": True, "data": {"id": 89, "name": "Deploy"}}
+PAGE = {
+    "pipelines": [
+        {
+            "url": "https://api.buddy.works/workspaces/acme/projects/web/pipelines/89",
+            "id": 89,
+            "name": "Deploy",
+            "on": "EVENT",
+            "refs": ["refs/heads/main"],
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize("record", [SHORT_PIPELINE, PAGE, {**action(), "detailed": False}], ids=["pipeline", "page", "action"])
+def test_what_no_rule_could_judge_was_not_checked(record: dict[str, Any]) -> None:
+    result = run(record)
+    assert not any(counts[status] for counts in result.outcomes.values() for status in (Status.PASS, Status.FAIL))
+    assert not result.checked
+    problem = result.problem()
+    assert problem is not None
+    assert problem.kind == "empty"
+
+
+@pytest.mark.parametrize("record", [SHORT_PIPELINE, PAGE, {**action(), "detailed": False}], ids=["pipeline", "page", "action"])
+def test_what_no_rule_could_judge_is_a_gap_beside_what_was_judged(record: dict[str, Any]) -> None:
+    result = run({**action(timeout=60), "data": {**action()["data"], "id": 7}}, record)
+    assert result.subjects == {"action": 1}
+    problem = result.problem()
+    assert problem is not None
+    assert problem.kind == "gaps"
+
+
+def test_variables_that_a_token_may_not_see_are_neither_checked_nor_a_gap() -> None:
+    hidden_ones = {"kind": "buddy.variables", "workspace": "acme", "project": "web", "data": None}
+    result = run(action(timeout=60), hidden_ones)
+    assert result.subjects == {"action": 1}
+    assert result.complete
+
+
+def wrong_for(annotation: Any) -> Any:
+    """A value that is none of a type."""
+    return "of course" if "bool" in str(annotation) or "int" in str(annotation) else {"a": "/:/host"}
+
+
+OWN_FIELDS = sorted(ActionConfiguration.model_fields.keys() - {"id", "name", "type"})
+
+
+@pytest.mark.parametrize("type", ["BUILD", "RUN_DOCKER_CONTAINER", "SSH_COMMAND"])
+def test_each_field_of_an_action_that_cannot_be_read_is_a_gap(type: str) -> None:
+    fields = ActionConfiguration if type != "RUN_DOCKER_CONTAINER" else RunDockerContainer
+    names = [
+        name for name in OWN_FIELDS if name in fields.model_fields and name not in ("integration", "permissions", "pipeline", "variables")
+    ]
+    wrong = {name: wrong_for(fields.model_fields[name].annotation) for name in names}
+    result = run(action(**wrong, type=type))
+    assert {gap.reason.partition(":")[0] for gap in result.gaps} == set(names)
+
+
+@pytest.mark.parametrize("type", ["BUILD", "RUN_DOCKER_CONTAINER"])
+def test_nothing_is_claimed_of_a_field_that_cannot_be_read(type: str) -> None:
+    result = run(action(docker_image_name="alpine", docker_image_tag=5, timeout="soon", execute_commands=["ls"], type=type))
+    assert not {"BDY001", "BDY013"} & {finding.rule for finding in result.findings}
+    assert result.outcomes["BDY001"] == {Status.NOT_AVAILABLE: 1}
+
+
+def test_one_bad_command_hides_no_other() -> None:
+    result = run(action(execute_commands=["curl -sSL https://get.example.com/i.sh | bash", {"a": 1}], type="BUILD"))
+    assert ("BDY010", "execute_commands[0]") in [(finding.rule, finding.path) for finding in result.findings]
+    assert not result.complete
+
+
+@pytest.mark.parametrize("field", ["events", "refs", "concurrent_pipeline_runs", "disabled", "creator"])
+def test_a_field_of_a_pipeline_that_cannot_be_read_is_a_gap(field: str) -> None:
+    record = pipeline(1)
+    result = run({**record, "data": {**record["data"], field: "of course" if field != "disabled" else []}})
+    assert [gap.reason.partition(":")[0] for gap in result.gaps] == [field]
+
+
+def test_a_variable_that_cannot_be_read_hides_no_other() -> None:
+    variables = [{"key": "DB_PASSWORD", "value": "correct-h0rse"}, {"value": "no key"}, 5]
+    result = run({"kind": "buddy.variables", "workspace": "acme", "project": "web", "data": {"variables": variables}})
+    assert [finding.rule for finding in result.findings] == ["BDY028"]
+    assert [gap.reason.partition(":")[0] for gap in result.gaps] == ["variables"]
+
+
+def variable(place: str, encrypted: object) -> dict[str, Any]:
+    """A record of a variable with a password, in one of the places that have variables."""
+    one = {"key": "DB_PASSWORD", "value": "correct-h0rse", "encrypted": encrypted}
+    if place in ("workspace", "project"):
+        about = {"workspace": "acme", "project": "web" if place == "project" else None}
+        return {"kind": "buddy.variables", **about, "data": {"variables": [one]}}
+    if place == "services":
+        return action(services=[{"type": "POSTGRES", "version": "16", "variables": [one]}])
+    if place in ("variables", "remote_parameters"):
+        record = pipeline(1)
+        return {**record, "data": {**record["data"], place: [one]}}
+    return action(variables=[one]) if place == "action" else started("buddy", 1, with_variable(**one))
+
+
+PLACES = {
+    "workspace": "BDY028",
+    "project": "BDY028",
+    "variables": "BDY028",
+    "remote_parameters": "BDY028",
+    "action": "BDY008",
+    "services": "BDY022",
+    "execution": "EXE009",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("encrypted", "found", "read"),
+    [
+        (True, False, True),
+        ("true", False, True),
+        ("yes", False, True),
+        (1, False, True),
+        (False, True, True),
+        ("false", True, True),
+        ("no", True, True),
+        ("Off", True, True),
+        (0, True, True),
+        (None, True, True),
+        ("maybe", False, False),
+        (2, False, False),
+        ([], False, False),
+    ],
+)
+def test_a_flag_means_the_same_everywhere(place: str, encrypted: object, found: bool, read: bool) -> None:
+    result = run(variable(place, encrypted))
+    assert not result.errors
+    assert (PLACES[place] in {finding.rule for finding in result.findings}) is found
+    assert [gap.reason.partition(":")[0].rpartition(".")[2] for gap in result.gaps] == ([] if read else ["encrypted"])
+    assert read or result.outcomes[PLACES[place]][Status.PASS] == 0
+
+
+def test_no_rule_no_judgement() -> None:
+    assert not run(action(), rules=[]).checked
 
 
 def test_a_secret_is_shown_by_its_kind_and_a_short_hash() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider.audit.analysis.scalars import may_be_set
 from airflow_provider.audit.analysis.secrets.values import is_reference, secret_in
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.buddy.images import VARIABLE, floats, pinned
@@ -114,7 +115,7 @@ def _values(item: Any, path: str, key: str = "", depth: int = 0) -> Iterator[tup
         return
     if isinstance(item, Mapping):
         if isinstance(item.get("key"), str) and "value" in item:
-            if not item.get("encrypted"):
+            if not may_be_set(item.get("encrypted")):
                 yield item["key"], f"{path}.value", item["value"] if item["value"] is not None else ""
             return
         for name, value in item.items():

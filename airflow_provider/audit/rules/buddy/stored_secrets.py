@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider.audit.analysis.scalars import may_be_set
 from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
 from airflow_provider.audit.analysis.secrets.values import is_placeholder, is_reference, names_secret, secret_in
 from airflow_provider.audit.facts.action import ActionFacts
@@ -39,7 +40,7 @@ def _leaves(value: Any, path: str, name: str, depth: int = 0) -> Iterator[tuple[
     if isinstance(value, Mapping):
         label = value.get("name") or value.get("key")
         for key, item in value.items():
-            if value.get("encrypted") is True and key in ("value", "defaults"):
+            if may_be_set(value.get("encrypted")) and key in ("value", "defaults"):
                 continue
             named = str(label) if key in ("value", "defaults") and isinstance(label, str) else str(key)
             yield from _leaves(item, f"{path}.{key}", named, depth + 1)
@@ -128,6 +129,8 @@ def secret_in_shared_variable(facts: Configuration, settings: AuditSettings) -> 
             yield not_available(f"the variables of a {facts.scope} are not visible")
         named = [("variables", number, item.key, item.value, item.encrypted, item.type) for number, item in enumerate(facts.variables)]
     elif isinstance(facts, PipelineFacts):
+        if not facts.detailed and not facts.has_fields("variables"):
+            yield not_available("the variables of the pipeline are not visible")
         named = [
             (field, number, str(item.get("key")), item.get("value"), item.get("encrypted"), item.get("type"))
             for field in _SHARED
@@ -135,7 +138,7 @@ def secret_in_shared_variable(facts: Configuration, settings: AuditSettings) -> 
             if isinstance(item, Mapping)
         ]
     for field, number, key, value, encrypted, kind in named:
-        if value is None or encrypted or kind == "SSH_PUBLIC_KEY" or settings.secrets.excludes(key):
+        if value is None or may_be_set(encrypted) or kind == "SSH_PUBLIC_KEY" or settings.secrets.excludes(key):
             continue
         if isinstance(value, (bool, int, float)) and not names_secret(key):
             continue

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from airflow_provider.audit.facts.workflow import WorkflowFacts, leaves
-from airflow_provider.audit.rules.outcome import Outcome, fail
+from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
@@ -44,9 +44,11 @@ def unpinned_packages(workflow: WorkflowFacts, settings: AuditSettings) -> Itera
     """
     for action in workflow.actions:
         packages = (action.arguments or {}).get("dependencies")
-        if not action.type.startswith("core.script") or not isinstance(packages, list):
+        if not action.type.startswith("core.script") or packages is None:
             continue
-        for number, package in enumerate(packages):
+        if not isinstance(packages, list) or not all(isinstance(package, str) for package in packages):
+            yield not_available("the packages are an expression, or no list of texts")
+        for number, package in enumerate(packages if isinstance(packages, list) else ()):
             if isinstance(package, str) and "==" not in package and not re.search(r"@[0-9a-f]{40}\b", package) and "${{" not in package:
                 message = f"{action.ref} installs {package} in any version."
                 yield fail(f"{action.path}.args.dependencies[{number}]", f"{action.ref} {package}", message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from airflow_provider.audit.analysis.scalars import number
 from airflow_provider.audit.facts.workflow import WorkflowFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -52,7 +53,11 @@ def retries_without_end(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
                 confidence=confidence,
             )
         polls = (action.arguments or {}).get("poll_max_attempts")
-        if action.type == "core.http_poll" and polls in (0, "0"):
+        if action.type != "core.http_poll" or polls is None:
+            continue
+        if (most := number(polls)) is None:
+            yield not_available("the maximum number of polls is an expression, or no number")
+        elif most <= 0:
             yield fail(
                 f"{action.path}.args.poll_max_attempts", f"{action.ref} 0", f"{action.ref} polls without end.", confidence=confidence
             )
@@ -148,7 +153,7 @@ def question_without_limit(workflow: WorkflowFacts, settings: AuditSettings) -> 
     {"interaction": {"type": "approval", "timeout": 86400}}
     """
     for action in workflow.actions:
-        if action.interaction is not None and not action.interaction.get("timeout"):
+        if action.interaction is not None and (action.interaction.get("timeout") or 0) <= 0:
             message = f"{action.ref} waits for an answer without a time limit."
             yield fail(f"{action.path}.interaction.timeout", action.ref, message)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from airflow_provider.audit.analysis.scalars import flag
 from airflow_provider.audit.facts.workflow import WorkflowAction, WorkflowFacts, leaves
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -26,6 +27,11 @@ def addresses(action: WorkflowAction) -> Iterator[tuple[str, str]]:
         for path, name, value in leaves(action.arguments, f"{action.path}.args"):
             if name in ("url", "base_url") and isinstance(value, str):
                 yield path, value
+
+
+def _is_path(name: str, value: object) -> bool:
+    """Whether a value is the file of a certificate authority, or no value, which ``verify`` may be as well as a flag."""
+    return str(value).lower() == "none" or (name == "verify" and isinstance(value, str) and "/" in value and "${{" not in value)
 
 
 def host_of(address: str) -> str | None:
@@ -79,8 +85,11 @@ def http_tls_checks_off(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
         if action.arguments is None:
             yield not_available("arguments could not be read")
         for path, name, value in leaves(action.arguments, f"{action.path}.args"):
-            off = str(value).lower() in ("false", "no", "0", "none") if name in _VERIFY else str(value).lower() in ("true", "yes", "1")
-            if off and (name in _VERIFY or name in _INSECURE):
+            if name not in _VERIFY | _INSECURE:
+                continue
+            if flag(value) is None and not _is_path(name, value):
+                yield not_available("whether certificates are checked is an expression, or unclear")
+            elif flag(value) is (name in _INSECURE) or str(value).lower() == "none":
                 yield fail(path, f"{action.ref} {name}", f"{action.ref} does not check the server's certificate.")
 
 

@@ -8,7 +8,7 @@ from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS
 from airflow_provider.audit.analysis.secrets.values import secret_in
 from airflow_provider.audit.facts.workflow import WorkflowFacts, leaves
 from airflow_provider.audit.rules.evidence import hidden
-from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
+from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
@@ -49,7 +49,7 @@ def secret_in_arguments(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
             if not isinstance(value, str) or settings.secrets.excludes(name):
                 continue
             if len(value) > MAX_CHARACTERS:
-                yield not_available("a value is too long to be checked completely")
+                yield cut_off(f"args: a value has more than {MAX_CHARACTERS:,} characters")
             if secret := secret_in(name, value, entropy=False):
                 message = f"{action.ref} has a secret in {name}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)

@@ -51,6 +51,8 @@ PIPELINE = {
     "events": [],
     "variables": [{"key": "API_TOKEN", "value": "aP9x-7Kq2mZ4tRw8"}],
 }
+VARIABLES = "https://api.buddy.works/workspaces/acme/variables"
+VARIABLE = {"url": f"{VARIABLES}/2", "id": 2, "key": "DB_PASSWORD", "value": "correct-h0rse", "type": "VAR", "encrypted": False}
 ACTION = {
     "id": 1,
     "name": "Build",
@@ -132,11 +134,49 @@ def test_a_file_of_definitions_is_judged_with_its_lines(
         (WORKFLOW, "TRC007"),
         ({"data": ALGA}, "EXE015"),
         ({"data": [ALGA], "pagination": {}}, "EXE015"),
+        ({"url": VARIABLES, "html_url": "https://app.buddy.works/acme/variables", "variables": [VARIABLE]}, "BDY028"),
+        ({"variables": [VARIABLE]}, "BDY028"),
+        (VARIABLE, "BDY028"),
+        ([VARIABLE], "BDY028"),
     ],
 )
 def test_an_answer_of_an_api_is_taken_as_it_is(capsys: pytest.CaptureFixture[str], folder: Path, answer: Any, rule: str) -> None:
     (folder / "answer.json").write_text(json.dumps(answer))
     assert rule in rules(audit(capsys, "answer.json"))
+
+
+def test_variables_belong_to_what_they_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    scopes: list[dict[str, Any]] = [
+        {},
+        {"project": {"name": "web"}},
+        {"project": {"name": "web"}, "pipeline": {"id": 89, "name": "Deploy"}},
+        {"pipeline": {"id": 89}},
+        {"project": "unreadable"},
+    ]
+    (folder / "answer.json").write_text(json.dumps({"url": VARIABLES, "variables": [{**VARIABLE, **scope} for scope in (*scopes, {})]}))
+    result = audit(capsys, "answer.json")
+    assert sorted((finding["subject"]["id"], finding["path"]) for finding in result["findings"]) == [
+        ("buddy:acme/89/variables", "variables[0].value"),
+        ("buddy:acme/variables", "variables[0].value"),
+        ("buddy:acme/variables", "variables[1].value"),
+        ("buddy:acme/variables", "variables[2].value"),
+        ("buddy:acme/web/89/variables", "variables[0].value"),
+        ("buddy:acme/web/variables", "variables[0].value"),
+    ]
+    assert [gap["reason"].partition(":")[0] for gap in result["gaps"]] == ["variables.project"]
+
+
+def test_variables_of_a_pipeline_are_part_of_it(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "answer.json").write_text(json.dumps({**PIPELINE, "variables": [VARIABLE]}))
+    result = audit(capsys, "answer.json")
+    assert {finding["subject"]["kind"] for finding in result["findings"] if finding["rule"] == "BDY028"} == {"pipeline"}
+
+
+def test_what_is_no_variable_is_a_gap_among_variables(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "answer.json").write_text(json.dumps({"url": VARIABLES, "variables": [5, VARIABLE]}))
+    result = audit(capsys, "answer.json")
+    assert rules(result) == {"BDY028"}
+    assert [gap["reason"].partition(":")[0] for gap in result["gaps"]] == ["variables"]
 
 
 def test_an_answer_on_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

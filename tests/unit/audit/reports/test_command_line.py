@@ -16,6 +16,7 @@ import pytest
 
 from airflow_provider import __version__
 from airflow_provider.audit.__main__ import main
+from airflow_provider.audit.engine import engine
 from airflow_provider.audit.reports import FORMATS
 from airflow_provider.audit.rules import all_rules
 from airflow_provider.audit.rules.texts import rule_texts
@@ -88,6 +89,16 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 )
 def test_the_exit_code_is_that_of_the_worst_failing_finding(run: Run, records: list[Any], arguments: list[str], code: int) -> None:
     assert run(run.file("records.json", records), *arguments) == code
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 4), (["--allow", "gaps"], 15), (["--allow", "gaps", "--fail-on", "never"], 0)])
+def test_the_worst_finding_counts_however_many_come_before_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    monkeypatch.setattr(engine, "MAX_FINDINGS", 2)
+    mild = [action(number, docker_image_name="node", docker_image_tag="latest") for number in range(3, 9)]
+    assert run(run.file("records.json", [*mild, SECRET]), *arguments) == code
+    assert "BDY008" in run.out
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -370,6 +370,7 @@ def test_sarif_stays_within_the_limits_of_code_scanning(result: AuditResult) -> 
     assert len(gzip.compress(text.encode())) < 10_000_000
     (run,) = json.loads(text)["runs"]
     assert len(run["results"]) == 25_000
+    assert "1 findings, the least severe ones, are not in this file" in str(run["invocations"])
     assert max(len(item["message"]["text"]) for item in run["results"]) == 1_000
     for rule in run["tool"]["driver"]["rules"]:
         assert len(rule["shortDescription"]["text"]) <= 1_024
