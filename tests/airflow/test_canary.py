@@ -20,6 +20,7 @@ import pytest
 from airflow_provider.emulator import Emulator, Fault, alga_psa, buddy, tracecat
 from tests.airflow.held import HELD, let_end
 from tests.airflow.local_airflow import LocalAirflow, until
+from tests.airflow.otel_collector import Collector, collecting
 from tests.airflow.test_release_train import stored_triggers
 from tests.integration.test_canary import GITHUB, JWT, LINES, NESTED, OUTPUTS
 
@@ -51,13 +52,20 @@ def add_scripts(emulator: Emulator) -> None:
 
 
 @pytest.fixture(scope="module")
-def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def airflow(emulator: Emulator, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """One that tells all it knows, with nothing but the DAG."""
     dags = tmp_path_factory.mktemp("canary_dags")
     shutil.copy(Path(__file__).parent / "canary_dag.py", dags)
     connections = {f"{name}_default": system.connection_json() for name, system in emulator.systems.items()}
     # Without encryption, so that what lies in the database can be searched.
     settings = {"AIRFLOW__CORE__FERNET_KEY": "", "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW_VAR_CANARY": CANARY}
+    settings |= collector.settings
     with LocalAirflow(tmp_path_factory.mktemp("canary"), dags=dags, connections=connections, settings=settings) as airflow:
         yield airflow
 
@@ -69,7 +77,7 @@ def good_ones(emulator: Emulator) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def left(airflow: LocalAirflow, emulator: Emulator) -> dict[str, str]:
+def left(airflow: LocalAirflow, emulator: Emulator, collector: Collector) -> dict[str, str]:
     """Place to all that is there after a run."""
     add_scripts(emulator)
     echoed = {"buddy": emulator.buddy.token, "tracecat": emulator.tracecat.key.key, "alga_psa": emulator.alga_psa.key.text}
@@ -106,6 +114,7 @@ def left(airflow: LocalAirflow, emulator: Emulator) -> dict[str, str]:
     for path in airflow.home.rglob("*"):
         if path.is_file():
             texts[f"file {path.relative_to(airflow.home)}"] = path.read_bytes().decode("latin-1")
+    texts["metrics"] = b"".join(collector.bodies).decode("latin-1")
     return texts
 
 
@@ -134,8 +143,20 @@ def test_the_search_finds_what_is_there(left: dict[str, str]) -> None:
     assert "canary-good" in left["table rendered_task_instance_fields"]
     assert "airflow-" in left["table task_state_store"]
     assert "buddy_default" in left["triggers"]
+    assert "airflow.executions.starts" in left["metrics"]
     assert DAG in left["events"]
     assert DAG in left["table log"]
+
+
+@pytest.mark.usefixtures("left")
+def test_metrics_arrive_at_opentelemetry(collector: Collector) -> None:
+    """Those of workers, and those of the triggerer."""
+    series = collector.series()
+    for system in SYSTEMS:
+        assert f"system={system}" in series["starts"]
+        assert any(f"system={system}" in tags for tags in series["requests"])
+        assert any(f"system={system}" in tags and "phase=RUNNING" in tags for tags in series["deferred_waits"])
+        assert f"end=ended,phase=SUCCEEDED,system={system}" in series["waits"]
 
 
 def test_no_canary_is_anywhere(left: dict[str, str], emulator: Emulator) -> None:
