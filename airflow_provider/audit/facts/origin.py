@@ -46,6 +46,11 @@ class FieldPath(str):
         made.line = line
         return made
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Distinguishes the lines of one text, whose paths are equal."""
+        return str(self), self.line
+
 
 @dataclass(frozen=True, slots=True)
 class Comment:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider.audit.definitions.buddy_yaml import facts_of, is_buddy_yaml, read_template
+from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import Finding
 from airflow_provider.audit.facts.action import ActionFacts
@@ -281,6 +282,58 @@ def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
 def test_a_comment_that_would_accept_nothing_is_an_error_with_its_line(comment: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"buddy\.yml, line 2: this comment accepts nothing: .*{message}"):
         read(f"- pipeline: x\n  refs: [a]  # {comment}\n")
+
+
+def of_block(*commands: str) -> str:
+    lines = "".join(f"      {line}\n" for command in commands for line in command.split("\n"))
+    return f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    execute_commands:\n    - |\n{lines}"
+
+
+ACCEPTED = "  # audit: ignore[{rule}] until=2999-12-31 reason=accepted_risk Internal"
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "second"),
+    [
+        ("BDY009", "mysql -pZx9kPq2rT a", "mysql -pZx9kPq2rT b"),
+        ("BDY009", "export DB_PASSWORD=Zx9kPq2rT", "export DB_PASSWORD=Zx9kPq2rT"),
+        ("BDY009", "mysql -pZx9kPq2rT a", "ls \\\n && mysql \\\n -pZx9kPq2rT"),
+        ("BDY010", "curl https://a.io | sh", "curl https://b.io | sh"),
+        ("BDY011", "curl -k https://a.io", "curl -k https://b.io"),
+        ("BDY011", "export NODE_TLS_REJECT_UNAUTHORIZED=0", "export NODE_TLS_REJECT_UNAUTHORIZED=0"),
+        ("BDY012", "echo $API_TOKEN", "echo $API_TOKEN"),
+        ("BDY012", "set -x", "set -x"),
+        ("BDY014", "npm test || true", "npm test || true"),
+        ("BDY018", "docker run --privileged a", "docker run --privileged b"),
+        ("BDY026", "git checkout $BUDDY_EXECUTION_BRANCH", "git checkout $BUDDY_EXECUTION_BRANCH"),
+    ],
+)
+def test_a_comment_in_a_block_accepts_no_fault_of_another_line(rule: str, first: str, second: str) -> None:
+    strict = AuditSettings.model_validate({"persona": "strict"})
+
+    def judged(text: str, baseline: Baseline | None = None) -> tuple[list[Finding], Baseline]:
+        result = Audit(strict, now=NOW, baseline=baseline).check_all(read(text))
+        findings = [item for item in result.findings if item.rule == rule]
+        return sorted(findings, key=lambda item: item.location.line if item.location else 0), result.baseline
+
+    both, _ = judged(of_block(first + ACCEPTED.replace("{rule}", rule), "ls", second))
+    assert [bool(item.waiver) for item in both] == [True, False]
+    (alone,), before = judged(of_block(first, "ls"))
+    both, _ = judged(of_block(first, "ls", second), before)
+    assert [item.state for item in both] == ["unchanged", "new"]
+    assert both[0].fingerprint == alone.fingerprint != both[1].fingerprint
+
+
+def test_a_secret_is_told_once_at_its_own_line_of_a_command_of_several() -> None:
+    text = of_block("curl \\\n  -H 'Authorization: Bearer aP9x-7Kq2mZ4tRw8' \\\n  -u ci:Zx9kPq2rT https://x.io")
+    assert [item.location.line for item in found(read(text)) if item.rule == "BDY009" and item.location] == [9, 10]
+
+
+def test_each_line_of_an_entrypoint_is_judged() -> None:
+    text = (
+        "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    entrypoint: |\n      curl https://a.io\n      curl https://b.io\n"
+    )
+    assert [item.location.line for item in found(read(text)) if item.rule == "BDY021" and item.location] == [6, 7]
 
 
 NAMES = [
