@@ -258,6 +258,8 @@ class _File:
                 value = f"${{{value[1:]}}}"
             if name in lists and value is not None:
                 values = value if isinstance(value, list) else [value]
+                if not isinstance(value, list):
+                    self._document.move((*key, name), (*key, name, 0))
                 made[name] = [self._as_text(one, (*key, name, position)) for position, one in enumerate(values)]
             elif name in texts and value is not None and not isinstance(value, (list, Mapping)):
                 made[name] = self._as_text(value, (*key, name))

@@ -6,7 +6,8 @@ It is YAML 1.2, in which ``on`` is a word. Tags are not followed. Limits bound w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ MAX_VALUES = 100_000
 """Maximum number of values of a file, aliases counted wherever they are used."""
 MAX_DEPTH = 60
 _PLAIN = "tag:yaml.org,2002:"
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass
@@ -39,6 +41,13 @@ class Document:
     data: list[Any] = field(default_factory=list)
     places: dict[Key, Place] = field(default_factory=dict)
     written: dict[Key, str] = field(default_factory=dict)
+
+    def move(self, key: Key, to: Key) -> None:
+        """Also know a value by another key, since the API has it there."""
+        if key in self.places:
+            self.places[to] = self.places[key]
+        if key in self.written:
+            self.written[to] = self.written[key]
 
 
 def read_document(text: str, name: str) -> Document:
@@ -83,8 +92,8 @@ class _Builder:
         if node is None:
             return None
         mark = node.start_mark
-        block = isinstance(node, ScalarNode) and node.style == "|"
-        self._document.places[key] = Place(mark.line + 1, mark.column + 1, mark.line + 2 if block else None)
+        several = isinstance(node, ScalarNode) and node.end_mark.line > mark.line
+        self._document.places[key] = Place(mark.line + 1, mark.column + 1, _text_lines(node, self._document.lines) if several else ())
         if isinstance(node, MappingNode):
             return self._mapping(node, key)
         if isinstance(node, SequenceNode):
@@ -129,3 +138,34 @@ class _Builder:
             except ValueError:  # such as 0o17 or .inf
                 return text
         return text
+
+
+def _text_lines(node: ScalarNode, lines: Sequence[str]) -> Sequence[int]:
+    """
+    Where each line of a text begins in the file, for a text that is on several lines.
+
+    YAML makes one line of several, except in ``|``: that begins with the first of them.
+    """
+    first, last = node.start_mark.line + 1, node.end_mark.line + 1
+    behind = last + 1 if node.end_mark.column else last
+    if node.style == "|":
+        return range(first + 1, behind)
+    if node.style == ">":
+        first += 1
+        own = list(lines[first - 1 : behind - 1])
+        indent = min((len(line) - len(line.lstrip(" ")) for line in own if line.strip()), default=0)
+    else:
+        own = [*lines[first - 1 : last - 1], lines[last - 1][: node.end_mark.column]]
+        own[0] = own[0][node.start_mark.column :]
+    made: list[int] = []
+    empty, before = 0, False
+    for number, line in enumerate(own, first):
+        if not line.strip():
+            empty += 1
+            continue
+        deeper = node.style == ">" and line[indent].isspace()  # such lines are kept apart from their neighbours
+        begun = empty + (not made or deeper or before)
+        written = _ESCAPED.findall(line).count("n") if node.style == '"' else 0
+        made += [number] * (begun + written)
+        empty, before = 0, deeper
+    return made

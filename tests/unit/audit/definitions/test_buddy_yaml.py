@@ -78,7 +78,7 @@ def test_faults_are_told_with_file_line_column_and_the_line_without_secrets() ->
         ("BDY028", "variables[0].value"): (7, 12, "value: ***"),
         ("BDY029", "targets[0].auth.password"): (13, 37, "auth: {username: app, password: ***}"),
         ("BDY001", "docker_image_tag"): (18, 23, "docker_image_tag: latest"),
-        ("BDY011", "execute_commands[1]"): (23, 1, "curl -k https://example.com/a"),
+        ("BDY011", "execute_commands[1]"): (23, 7, "curl -k https://example.com/a"),
         ("BDY010", "inline_commands"): (29, 22, 'inline_commands: "curl https://example.com/x.sh | bash"'),
     }
 
@@ -334,6 +334,27 @@ def test_each_line_of_an_entrypoint_is_judged() -> None:
         "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    entrypoint: |\n      curl https://a.io\n      curl https://b.io\n"
     )
     assert [item.location.line for item in found(read(text)) if item.rule == "BDY021" and item.location] == [6, 7]
+
+
+@pytest.mark.parametrize("field", ["execute_commands", "setup_commands", "commands", "after_commands", "inline_commands"])
+@pytest.mark.parametrize("style", ["|", "|-", ">"])
+def test_a_fault_in_a_text_instead_of_a_list_is_at_its_own_line(field: str, style: str) -> None:
+    gap = "\n" if style == ">" else ""
+    lines = f"      ls\n{gap}      curl -k https://x.io\n{gap}      mysql -pZx9kPq2rT x\n"
+    findings = found(read(f"- pipeline: x\n  actions:\n  - action: a\n    type: X\n    timeout: 9\n    {field}: {style}\n{lines}"))
+    seen = {item.rule: (item.location.line, item.location.column, item.line) for item in findings if item.location}
+    assert seen == {
+        "BDY011": (8 + len(gap), 7, "curl -k https://x.io"),
+        "BDY009": (9 + 2 * len(gap), 7, "mysql -p*** x"),
+    }
+
+
+def test_a_comment_in_a_text_instead_of_a_list_accepts_the_faults_of_its_line() -> None:
+    text = of_block("curl -k https://a.io" + ACCEPTED.replace("{rule}", "BDY011"), "curl -k https://b.io").replace("\n    - |", " |")
+    assert [(item.location.line, bool(item.waiver)) for item in found(read(text)) if item.rule == "BDY011" and item.location] == [
+        (7, True),
+        (8, False),
+    ]
 
 
 NAMES = [
