@@ -3,7 +3,7 @@ Pipelines as code: ``buddy.yml`` in the form of Buddy's API, see https://buddy.w
 
 Layouts: a list of pipelines (``buddy.yml`` or any other file), one pipeline in each file of ``.buddy/`` (also ``*.fixed.yml``, which Buddy
 reads from one branch), a list of actions (a fragment that a pipeline includes), a template, and a pipeline whose definition is elsewhere.
-Of the latter two, the parameters are judged; what is elsewhere is a gap.
+Of the latter two, the parameters are judged; what is elsewhere is a gap. So is a pipeline without ``actions``, which may be misspelt.
 
 Most fields are named as in the API. What differs:
 
@@ -150,7 +150,12 @@ class _File:
         yield from self._wrong(subject, {*wrong} | unknown)
         if data.get("definition_source") == "REMOTE" or data.get("remote_path"):
             yield self.gap(key, f"Its actions are in {_remote(data)}, which is not part of this file.", subject)
-        elif actions is not None and not isinstance(actions, list):
+        elif actions is None and isinstance(config := data.get("git_config"), Mapping):
+            place = _remote({f"remote_{name}": value for name, value in config.items()})
+            yield self.gap(key, f"Its actions are in {place}, which is not part of this file.", subject)
+        elif actions is None:
+            yield self.gap(key, "It has no actions, and does not say where they are.", subject)
+        elif not isinstance(actions, list):
             yield self.gap((*key, "actions"), "This is not a list of actions.", subject)
         for id, where, one in listed:
             yield from self._action(id, one, where, pipeline)
@@ -370,7 +375,13 @@ def _options(annotation: Any) -> set[Any]:
 def _remote(data: Mapping[str, Any]) -> str:
     parts = [
         f"{word} {data[name]}"
-        for word, name in (("project", "remote_project_name"), ("branch", "remote_branch"), ("ref", "remote_ref"), ("file", "remote_path"))
+        for word, name in (
+            ("project", "remote_project_name"),
+            ("project", "remote_project"),
+            ("branch", "remote_branch"),
+            ("ref", "remote_ref"),
+            ("file", "remote_path"),
+        )
         if isinstance(data.get(name), str)
     ]
     return ", ".join(parts) or "another place"

@@ -117,7 +117,7 @@ LAYOUTS = {
     "a list of actions": ACTION,
     "with on and refs": f"- pipeline: x\n  on: EVENT\n  refs: [refs/heads/main]\n  actions:\n{INDENTED}",
     "with trigger mode": f"- pipeline: x\n  trigger_mode: ON_EVERY_PUSH\n  ref_name: main\n  ref_type: BRANCH\n  actions:\n{INDENTED}",
-    "several documents": f"---\n- pipeline: y\n---\n- pipeline: x\n  actions:\n{INDENTED}",
+    "several documents": f"---\n- pipeline: y\n  actions: []\n---\n- pipeline: x\n  actions:\n{INDENTED}",
     "with an anchor": f"- pipeline: y\n  actions: &a\n{INDENTED}- pipeline: x\n  actions: *a\n",
     "JSON": '[{"pipeline": "x", "actions": [{"action": "a", "type": "BUILD", "docker_image_name": "node", "docker_image_tag": "latest"}]}]',
 }
@@ -204,7 +204,13 @@ def test_a_remote_definition_is_a_gap_that_says_where_and_its_parameters_are_jud
         ),
         ("- pipeline: x\n  actions: {a: 1}\n", "line 2: This is not a list of actions"),
         ("- pipeline: x\n  actions:\n  - npm test\n", "line 3: This is not an action"),
-        ("- pipeline: x\n- npm test\n", "This is neither a pipeline nor an action"),
+        ("- pipeline: x\n  on: CLICK\n", "line 1: It has no actions, and does not say where they are"),
+        ("- pipeline: x\n  actions:\n", "line 1: It has no actions"),
+        (
+            "- pipeline: x\n  git_config_ref: FIXED\n  git_config: {project: other, branch: main, path: .buddy/x.yml}\n",
+            "line 1: Its actions are in project other, branch main, file .buddy/x.yml, which is not part of this file",
+        ),
+        ("- pipeline: x\n  actions: []\n- npm test\n", "This is neither a pipeline nor an action"),
         (
             "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    variables: 7\n",
             "variables: buddy.yml, line 5: the value is invalid",
