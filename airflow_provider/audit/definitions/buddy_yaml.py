@@ -17,13 +17,15 @@ In ``buddy.yml``                             In the API
 ``integration: name``, ``integration_hash``  ``integration: {identifier: name}``
 ``settable: "enabled"`` of a variable        ``settable: true``
 ``value: secure!...`` of a variable          ``encrypted: true``
+``K=v``, ``K: v`` as a variable              ``key: K``, ``value: v``
+``name: K`` of a variable without ``key``    ``key: K``
 one text where a list is expected            a list of it
 a number where a text is expected            the text as it is written
 ``!{name:value}`` in a template              ``value``
 ``!name`` in a template                      ``${name}``, which no rule knows; not known where no text is expected
 ===========================================  ====================================================================
 
-A field whose value is invalid is not known, and a gap.
+A field whose value is invalid is not known, and a gap. So is a variable of another form.
 """
 
 from __future__ import annotations
@@ -57,6 +59,9 @@ _TEMPLATE_LINE = re.compile(r"^([ \t]*)(!\w+)[ \t]*$", re.MULTILINE)
 _TEMPLATE_VALUE = re.compile(r"(?<=[:\-] )(!\{[^}\n]*\})[ \t]*$", re.MULTILINE)
 _PARAMETER = re.compile(r"!\{(\w+)(?::([^{}]*))?\}")
 _OPEN = re.compile(r"!\w+")
+_VARIABLES = ("variables", "remote_parameters")
+_PAIR = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
+_YES = frozenset({"enabled", "true", "yes", "on"})
 _REF_PREFIXES = {"BRANCH": "refs/heads/", "TAG": "refs/tags/", "PULL_REQUEST": "refs/pull/"}
 
 
@@ -139,6 +144,7 @@ class _File:
         name = str(data.pop("pipeline", None) or self._stem())
         actions = data.pop("actions", None)
         _adapt_triggers(data)
+        lost = self._adapt_variables(data, key)
         data = {**data, "id": number, "name": str(data.get("name") or name), "identifier": name}
         model, wrong = _lenient(models.Pipeline, data)
         subject = self._subject(f"{self._document.name}/{name}", "pipeline", str(data["name"]), key, PIPELINE_NAMES)
@@ -147,7 +153,9 @@ class _File:
         summaries = tuple(_summary(id, one) for id, _, one in listed)
         pipeline = replace(facts, subject=subject, actions=summaries)
         yield pipeline
-        yield from self._wrong(subject, {*wrong} | unknown)
+        unread = {name for name in _VARIABLES if name in data and not isinstance(data[name], (list, type(None)))}
+        yield from self._wrong(subject, {*wrong} | unknown | unread)
+        yield from (self.gap(where, reason, subject) for where, reason in lost)
         if data.get("definition_source") == "REMOTE" or data.get("remote_path"):
             yield self.gap(key, f"Its actions are in {_remote(data)}, which is not part of this file.", subject)
         elif actions is None and isinstance(config := data.get("git_config"), Mapping):
@@ -193,6 +201,7 @@ class _File:
         data, unknown = self._plain(item, key, ActionConfiguration)
         name = str(data.pop("action", None) or id)
         _adapt_action(data)
+        lost = self._adapt_variables(data, key)
         data["name"] = name
         answer = read(action_models.AnyAction, data, "An action of a file")
         own = {field: value for field, value in data.items() if field in ActionConfiguration.model_fields}
@@ -205,6 +214,7 @@ class _File:
             *(Damage(field, why=self._told(subject, field)) for field in sorted(wrong)),
         )
         yield replace(facts, subject=subject, id=id, name=name, unknown=frozenset(wrong), damage=damage)
+        yield from (self.gap(where, reason, subject) for where, reason in lost)
 
     def _wrong(self, subject: Subject, names: set[str]) -> Iterator[Fact]:
         for name in sorted(names):
@@ -272,6 +282,31 @@ class _File:
                 made[name] = value
         return made, unknown
 
+    def _adapt_variables(self, data: dict[str, Any], key: Key) -> list[tuple[Key, str]]:
+        """
+        Give variables and parameters the form of the API. One that can't be read keeps its place, so that the others keep their numbers.
+
+        :returns: place of and reason for each that can't be read.
+        """
+        lost: list[tuple[Key, str]] = []
+        for name in _VARIABLES:
+            listed = data.get(name)
+            if isinstance(listed, Mapping):
+                for number, one in enumerate(listed):
+                    self._document.move((*key, name, one), (*key, name, number))
+                listed = [
+                    {"key": one, **value} if isinstance(value, Mapping) else {"key": one, "value": value} for one, value in listed.items()
+                ]
+            if isinstance(listed, str) and _PAIR.fullmatch(listed):
+                listed = [listed]
+            if isinstance(listed, list):
+                made = [_variable(item) for item in listed]
+                lost += [
+                    ((*key, name, number), "This is no variable with a key and a value.") for number, one in enumerate(made) if one is None
+                ]
+                data[name] = [{"key": ""} if one is None else one for one in made]
+        return lost
+
     def _as_text(self, value: Any, key: Key) -> str:
         """A value as it is written. A command with a colon, such as ``- echo a: b``, is a mapping to YAML."""
         if isinstance(value, str):
@@ -310,7 +345,6 @@ def _adapt_triggers(data: dict[str, Any]) -> None:
         data["events"] = [{"type": "PUSH", "refs": data.get("refs") or []}]
     if when == "SCHEDULE" and not data.get("events"):
         data["events"] = [{"type": "SCHEDULE", **{name: data[name] for name in ("cron", "delay", "start_date") if name in data}}]
-    _adapt_variables(data)
 
 
 def _adapt_action(data: dict[str, Any]) -> None:
@@ -320,20 +354,24 @@ def _adapt_action(data: dict[str, Any]) -> None:
         data["integration"] = {"identifier": str(name)}
 
 
-def _adapt_variables(data: dict[str, Any]) -> None:
-    variables = data.get("variables")
-    if isinstance(variables, Mapping):
-        variables = [{"key": key, "value": value} for key, value in variables.items()]
-    if not isinstance(variables, list):
-        return
-    data["variables"] = [_variable(item) for item in variables if isinstance(item, Mapping) and "key" in item]
-
-
-def _variable(item: Mapping[str, Any]) -> dict[str, Any]:
-    made = {**item, "key": str(item["key"])}
+def _variable(item: Any) -> dict[str, Any] | None:
+    """A variable in the form of the API; None if it has none of the forms that are known."""
+    if isinstance(item, str) and (pair := _PAIR.fullmatch(item)):
+        item = {"key": pair[1], "value": pair[2]}
+    if not isinstance(item, Mapping):
+        return None
+    if "key" not in item and "name" in item:
+        item = {"key": item["name"], **item}
+    elif len(item) == 1 and models.Variable.model_fields.keys().isdisjoint(item):
+        item = dict(zip(("key", "value"), *item.items(), strict=True))
     value = item.get("value")
+    if not isinstance(item.get("key"), (str, int, float)) or isinstance(value, (list, Mapping)):
+        return None
+    made = {**item, "key": str(item["key"])}
     if isinstance(item.get("settable"), str):
-        made["settable"] = item["settable"].lower() in ("enabled", "true", "yes", "on")
+        made["settable"] = item["settable"].lower() in _YES
+    if isinstance(item.get("encrypted"), str):
+        made["encrypted"] = item["encrypted"].lower() in _YES
     if item.get("defaults") is not None:
         made["defaults"] = str(item["defaults"])
     if isinstance(value, str) and value.startswith(("secure!", "!encrypted ")):

@@ -363,6 +363,44 @@ def test_a_comment_in_a_text_instead_of_a_list_accepts_the_faults_of_its_line() 
     ]
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        "K_PASSWORD=hG7!kslP2qzX",
+        {"K_PASSWORD": "hG7!kslP2qzX"},
+        {"name": "K_PASSWORD", "value": "hG7!kslP2qzX"},
+        {"key": "K_PASSWORD", "value": "hG7!kslP2qzX", "encrypted": "maybe"},
+        {"key": "K_PASSWORD", "value": "hG7!kslP2qzX", "encrypted": "false"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("field", ["variables", "remote_parameters"])
+def test_a_variable_in_any_form_is_judged_at_its_line(item: object, field: str) -> None:
+    variables = f"{field}: [\n7,\n{json.dumps(item)}]"
+    own = f"- {{pipeline: y, actions: [{{action: a, type: X, timeout: 9, {variables}}}]}}\n" if field == "variables" else ""
+    result = Audit(AuditSettings(), now=NOW).check_all(read(f"- {{pipeline: x, actions: [], {variables}}}\n{own}"))
+    seen = {(found.rule, found.path, found.location.line) for found in result.findings if found.location}
+    assert seen == {("BDY028", f"{field}[1].value", 3), *([("BDY008", "variables[1].value", 6)] if own else [])}
+    assert {"This is no variable with a key and a value" in gap.reason for gap in result.gaps} == {True}
+
+
+@pytest.mark.parametrize(
+    "item", ["K_PASSWORD", 7, None, ["K=v"], {"value": "x"}, {"key": "K", "value": ["x"]}, {"key": {}, "value": "x"}, {}]
+)
+def test_a_variable_that_is_not_understood_is_a_gap_and_the_others_keep_their_numbers(item: object) -> None:
+    text = f"- {{pipeline: x, actions: [], variables: [\n{json.dumps(item)},\n{{key: A_PASSWORD, value: 'hG7!kslP2qzX'}}]}}"
+    result = Audit(AuditSettings(), now=NOW).check_all(read(text))
+    assert [gap.reason for gap in result.gaps] == ["buddy.yml, line 2: This is no variable with a key and a value."]
+    assert [(item.path, item.location.line) for item in result.findings if item.location] == [("variables[1].value", 3)]
+
+
+def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
+    text = "- pipeline: x\n  actions: []\n  variables:\n    A: b\n    K_PASSWORD: hG7!kslP2qzX\n    L_PASSWORD: {value: hG7!kslPY, encrypted: true}\n"
+    assert [(item.rule, item.location.line) for item in found(read(text)) if item.location] == [("BDY028", 5)]
+    result = Audit(AuditSettings(), now=NOW).check_all(read("- pipeline: x\n  actions: []\n  variables: FOO\n"))
+    assert ["line 3: the value is invalid" in gap.reason for gap in result.gaps] == [True]
+
+
 NAMES = [
     "pipeline", "action", "type", "actions", "variables", "targets", "on", "refs", "events", "trigger_condition", "trigger_conditions",
     "docker_image_name", "docker_image_tag", "execute_commands", "inline_commands", "services", "timeout", "headers", "key", "value",
