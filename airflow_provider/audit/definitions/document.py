@@ -34,6 +34,7 @@ class Document:
     :param data: of each document, as plain data. A scalar with a tag of its own (``!name``) is the text ``!name`` and its value.
     :param places: of each value; keys begin with the number of the document.
     :param written: how scalars that are no text are written, such as ``8.10``.
+    :param repeated: names that a mapping has twice, with the lines of both. The last counts, as in other readers.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Document:
     data: list[Any] = field(default_factory=list)
     places: dict[Key, Place] = field(default_factory=dict)
     written: dict[Key, str] = field(default_factory=dict)
+    repeated: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def move(self, key: Key, to: Key) -> None:
         """Also know a value by another key, since the API has it there."""
@@ -92,8 +94,8 @@ class _Builder:
         if node is None:
             return None
         mark = node.start_mark
-        several = isinstance(node, ScalarNode) and node.end_mark.line > mark.line
-        self._document.places[key] = Place(mark.line + 1, mark.column + 1, _text_lines(node, self._document.lines) if several else ())
+        text_lines = _text_lines(node, self._document.lines) if isinstance(node, ScalarNode) else ()
+        self._document.places[key] = Place(mark.line + 1, mark.column + 1, text_lines)
         if isinstance(node, MappingNode):
             return self._mapping(node, key)
         if isinstance(node, SequenceNode):
@@ -119,7 +121,14 @@ class _Builder:
                         yield from self._pairs(merged, depth + 1)
             else:
                 own.append((name, value))
-        yield from own
+        lines: dict[str, int] = {}
+        for name, value in own:
+            if isinstance(name, ScalarNode):
+                line, text = name.start_mark.line + 1, str(name.value)
+                if text in lines:
+                    self._document.repeated[lines[text], line] = text
+                lines[text] = line
+            yield name, value
 
     def _scalar(self, node: Node, key: Key) -> Any:
         text, tag = str(node.value), str(node.tag)
@@ -142,11 +151,13 @@ class _Builder:
 
 def _text_lines(node: ScalarNode, lines: Sequence[str]) -> Sequence[int]:
     """
-    Where each line of a text begins in the file, for a text that is on several lines.
+    Where each line of a text begins in the file; nothing for a text on one line.
 
     YAML makes one line of several, except in ``|``: that begins with the first of them.
     """
     first, last = node.start_mark.line + 1, node.end_mark.line + 1
+    if first == last:
+        return ()
     behind = last + 1 if node.end_mark.column else last
     if node.style == "|":
         return range(first + 1, behind)

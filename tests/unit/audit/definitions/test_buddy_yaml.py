@@ -395,7 +395,7 @@ def test_a_variable_that_is_not_understood_is_a_gap_and_the_others_keep_their_nu
 
 
 def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
-    text = "- pipeline: x\n  actions: []\n  variables:\n    A: b\n    K_PASSWORD: hG7!kslP2qzX\n    L_PASSWORD: {value: hG7!kslPY, encrypted: true}\n"
+    text = "- pipeline: x\n  actions: []\n  variables:\n    A: b\n    K_PASSWORD: hG7!kslP2qzX\n    L: {value: hG7, encrypted: true}\n"
     assert [(item.rule, item.location.line) for item in found(read(text)) if item.location] == [("BDY028", 5)]
     result = Audit(AuditSettings(), now=NOW).check_all(read("- pipeline: x\n  actions: []\n  variables: FOO\n"))
     assert ["line 3: the value is invalid" in gap.reason for gap in result.gaps] == [True]

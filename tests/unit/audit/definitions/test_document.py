@@ -100,6 +100,22 @@ def test_words_stay_words_and_numbers_remember_how_they_are_written(text: str, d
     assert written is None or document.written == written
 
 
+@pytest.mark.parametrize(
+    ("text", "repeated"),
+    [
+        ("a: 1\nb: 2\na: 3", {(1, 3): "a"}),
+        ("- a: 1\n- a: 1", {}),
+        ("a: {b: 1, c: 2,\n b: 3}\nb: 1", {(1, 2): "b"}),
+        ("a: 1\na: 2\n'a': 3", {(1, 2): "a", (2, 3): "a"}),
+        ("b: &b {x: 1}\na: {<<: *b, x: 3}\nc: *b", {}),
+        ("b: &b {x: 1,\n x: 2}\na: {<<: *b, x: 3}\nc: *b", {(1, 2): "x"}),
+        ("a: 1\n---\na: 1", {}),
+    ],
+)
+def test_a_name_that_is_there_twice_is_told_with_both_lines(text: str, repeated: dict[tuple[int, int], str]) -> None:
+    assert read_document(text, "x").repeated == repeated
+
+
 BLOCK = """\
 top:
   run:
