@@ -25,7 +25,8 @@ a number where a text is expected            the text as it is written
 ``!name`` in a template                      ``${name}``, which no rule knows; not known where no text is expected
 ===========================================  ====================================================================
 
-A field whose value is invalid is not known, and a gap. So is a variable of another form.
+A field whose value is invalid is not known, and a gap. So are a variable of another form, and an unknown field whose name is nearly that of
+one with commands, images, variables or actions. Other unknown fields are searched for secrets only.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -42,7 +44,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_provider.audit.definitions.comments import comments_in
 from airflow_provider.audit.definitions.document import Document, read_document
-from airflow_provider.audit.facts.action import ActionConfiguration
+from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionConfiguration
 from airflow_provider.audit.facts.fact import Damage, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.origin import Comment, Key, Origin
@@ -60,6 +62,12 @@ _TEMPLATE_VALUE = re.compile(r"(?<=[:\-] )(!\{[^}\n]*\})[ \t]*$", re.MULTILINE)
 _PARAMETER = re.compile(r"!\{(\w+)(?::([^{}]*))?\}")
 _OPEN = re.compile(r"!\w+")
 _VARIABLES = ("variables", "remote_parameters")
+PIPELINE_FIELDS = ("actions", "targets", "events", *_VARIABLES)
+ACTION_FIELDS = (*SCRIPT_FIELDS, "variables", "services", "docker_image_name", "docker_image_tag", "targets")
+"""Fields without which faults would be missed: a name that is nearly the same is told."""
+MAX_UNKNOWN = 200
+MAX_NAME = 100
+_CAPITAL = re.compile(r"([A-Z]+)")
 _PAIR = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 _YES = frozenset({"enabled", "true", "yes", "on"})
 _REF_PREFIXES = {"BRANCH": "refs/heads/", "TAG": "refs/tags/", "PULL_REQUEST": "refs/pull/"}
@@ -155,7 +163,7 @@ class _File:
         yield pipeline
         unread = {name for name in _VARIABLES if name in data and not isinstance(data[name], (list, type(None)))}
         yield from self._wrong(subject, {*wrong} | unknown | unread)
-        yield from (self.gap(where, reason, subject) for where, reason in lost)
+        yield from (self.gap(where, reason, subject) for where, reason in (*lost, *_misspelt(item, key, PIPELINE_FIELDS)))
         if data.get("definition_source") == "REMOTE" or data.get("remote_path"):
             yield self.gap(key, f"Its actions are in {_remote(data)}, which is not part of this file.", subject)
         elif actions is None and isinstance(config := data.get("git_config"), Mapping):
@@ -214,7 +222,7 @@ class _File:
             *(Damage(field, why=self._told(subject, field)) for field in sorted(wrong)),
         )
         yield replace(facts, subject=subject, id=id, name=name, unknown=frozenset(wrong), damage=damage)
-        yield from (self.gap(where, reason, subject) for where, reason in lost)
+        yield from (self.gap(where, reason, subject) for where, reason in (*lost, *_misspelt(item, key, ACTION_FIELDS)))
 
     def _wrong(self, subject: Subject, names: set[str]) -> Iterator[Fact]:
         for name in sorted(names):
@@ -316,6 +324,15 @@ class _File:
         if isinstance(value, Mapping) and (place := self._document.places.get(key)):
             return self._document.lines[place.line - 1][place.column - 1 :]
         return "" if value is None else str(value)
+
+
+def _misspelt(item: Mapping[str, Any], key: Key, fields: Iterable[str]) -> Iterator[tuple[Key, str]]:
+    """Unknown fields that are called nearly as one that matters: place and reason of each."""
+    known = {*ActionConfiguration.model_fields, *models.Pipeline.model_fields, *fields, "action", "target"}
+    for name in sorted({*item} - known)[:MAX_UNKNOWN]:
+        plain = _CAPITAL.sub(r"_\1", name[:MAX_NAME]).strip("_").lower().replace("-", "_").replace(" ", "_")
+        if like := get_close_matches(plain, fields, 1, 0.85):
+            yield (*key, name), f"{name} is not known, so it was not judged. Is {like[0]} meant?"
 
 
 def _filled(value: Any) -> Any:

@@ -73,7 +73,7 @@ def _definitions(path: Path) -> Iterator[Fact]:
     for line, parameter in parameters:
         yield _gap(path, f"line {line}: what {parameter} stands for is not part of this file.", line)
     for (first, last), key in document.repeated.items():
-        yield _gap(path, f"lines {first} and {last}: both are {key} of the same, and only the last was read.", last)
+        yield _gap(path, f"lines {first} and {last}: {key} is there twice, and only the last was read.", last)
     for number, data in enumerate(document.data):
         if data is None:
             continue

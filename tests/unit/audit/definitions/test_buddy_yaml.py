@@ -401,6 +401,41 @@ def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
     assert ["line 3: the value is invalid" in gap.reason for gap in result.gaps] == [True]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("execute_comands", "execute_commands"),
+        ("execute_command", "execute_commands"),
+        ("Execute_Commands", "execute_commands"),
+        ("executeCommands", "execute_commands"),
+        ("execute-commands", "execute_commands"),
+        ("inline_comands", "inline_commands"),
+        ("afterCommands", "after_commands"),
+        ("entry_point", "entrypoint"),
+        ("docker_image_tagg", "docker_image_tag"),
+        ("Variables", "variables"),
+    ],
+)
+def test_a_misspelt_field_of_an_action_is_a_gap(name: str, meant: str) -> None:
+    text = f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    {name}:\n    - curl -k https://a\n"
+    result = Audit(AuditSettings(), now=NOW).check_all(read(text))
+    assert [gap.reason for gap in result.gaps] == [f"buddy.yml, line 7: {name} is not known, so it was not judged. Is {meant} meant?"]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("Actions", "actions"), ("action_s", "actions"), ("variable", "variables")])
+def test_a_misspelt_field_of_a_pipeline_is_a_gap(name: str, meant: str) -> None:
+    result = Audit(AuditSettings(), now=NOW).check_all(read(f"- pipeline: x\n  {name}: []\n"))
+    assert f"buddy.yml, line 2: {name} is not known, so it was not judged. Is {meant} meant?" in [gap.reason for gap in result.gaps]
+
+
+@pytest.mark.parametrize(
+    "name", ["main_build_commands", "trigger_condition", "target", "build_args", "timeout", "comment", "run_next", "x" * 120]
+)
+def test_other_fields_are_no_gap(name: str) -> None:
+    text = f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    {name}: 1\n"
+    assert not Audit(AuditSettings(), now=NOW).check_all(read(text)).gaps
+
+
 NAMES = [
     "pipeline", "action", "type", "actions", "variables", "targets", "on", "refs", "events", "trigger_condition", "trigger_conditions",
     "docker_image_name", "docker_image_tag", "execute_commands", "inline_commands", "services", "timeout", "headers", "key", "value",

@@ -239,9 +239,9 @@ def test_an_export_needs_something_to_export(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("name", "text", "where"),
     [
-        ("buddy.yml", BUDDY + '    docker_image_tag: "22"\n', "lines 6 and 8: both are docker_image_tag"),
-        ("workflow.yaml", TRACECAT + "      verify_ssl: true\n", "lines 11 and 12: both are verify_ssl"),
-        ("workflow.json", JSON_WORKFLOW.replace("false}", 'false, "verify_ssl":\ntrue}'), "lines 2 and 2: both are verify_ssl"),
+        ("buddy.yml", BUDDY + '    docker_image_tag: "22"\n', "lines 6 and 8: docker_image_tag is there twice"),
+        ("workflow.yaml", TRACECAT + "      verify_ssl: true\n", "lines 11 and 12: verify_ssl is there twice"),
+        ("workflow.json", JSON_WORKFLOW.replace("false}", 'false, "verify_ssl":\ntrue}'), "lines 2 and 2: verify_ssl is there twice"),
     ],
 )
 def test_a_field_that_is_there_twice_is_a_gap(capsys: pytest.CaptureFixture[str], folder: Path, name: str, text: str, where: str) -> None:
