@@ -13,6 +13,7 @@ from airflow_provider.audit.analysis.secrets.values import (
     secret_named,
     secrets_shaped,
     secrets_within,
+    with_defaults,
 )
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
 from airflow_provider.audit.analysis.shell.printed_secrets import printed_secrets, traces
@@ -135,7 +136,8 @@ def _secrets_of(script: Commands, settings: AuditSettings) -> Iterator[tuple[Fie
             for secret in secrets_within(line):
                 yield script.path_at(number), secret.at_most(Confidence.MEDIUM)
     for path, assignment in script.every_assignment():
-        excluded = not assignment.value.literal or settings.secrets.excludes(assignment.name)
+        known = assignment.value.literal or "$" not in with_defaults(assignment.value.text)
+        excluded = not known or settings.secrets.excludes(assignment.name)
         if not excluded and (found := secret_named(assignment.name, assignment.value.text)):
             yield script.path_of(found.value, path), found.at_most(Confidence.MEDIUM)
     for path, pipeline in script.every_pipeline():
