@@ -105,11 +105,19 @@ class Commands:
 
 
 _DOTTED = re.compile(r"\$\{[A-Za-z_]\w*(?:\.\w+)+\}")
+_TEMPLATED = re.compile(r"\$(?:\{\{|\[\[)[ \t]{0,20}([A-Za-z_][\w.-]{0,200})[ \t]{0,20}(?:\}\}|\]\])")
 
 
 def _with_plain_names(text: str) -> str:
-    """The same, with Buddy's older variables such as ``${execution.tag.name}``, which it replaces, in a form that is valid in a shell."""
-    return _DOTTED.sub(lambda match: match[0].replace(".", "_"), text) if "${" in text else text
+    """
+    The same, with names that are replaced before a shell sees them in a form that is valid in one.
+
+    They are Buddy's older variables such as ``${execution.tag.name}``, and ``${{ secrets.TOKEN }}`` of templates.
+    """
+    if "${" not in text and "$[[" not in text:
+        return text
+    plain = _TEMPLATED.sub(lambda match: f"${{{match[1].replace('.', '_').replace('-', '_')}}}", text)
+    return _DOTTED.sub(lambda match: match[0].replace(".", "_"), plain)
 
 
 def in_one_line(entrypoint: str) -> str:

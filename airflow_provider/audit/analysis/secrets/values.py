@@ -59,10 +59,14 @@ MAX_DEFAULTS = 3
 """Maximum depth of defaults in defaults that are read."""
 _SONAR_TOKEN = re.compile(r"[0-9a-f]{40}|sq[a-z]_[0-9a-f]{40}")
 _WHOLE_REFERENCE = re.compile(
-    r"\$\w+|!\w[\w/-]*(?:\s.*)?|secure!.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
+    r"\$\w+|%[\w.:()-]{1,200}%|\{[A-Za-z_][\w.]{0,100}\}|!\w[\w/-]*(?:\s.*)?|secure!.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
     r"|(?:aws:(?:ssm|secretsmanager|kms|s3)|vault|op|ssm|sm|gcp-sm|gcp|gsm|asm|azure|k8s|kubernetes|consul|1password|onepassword|bitwarden|bws|infisical|chamber|sops|berglas|akeyless|conjur|keeper|resolve|awssm|aws-sm|azurekv|akv|keyvault|secretsmanager|secretref|secret|secrets|file|env|bao|doppler|ref)(?::|://|\+).*",
     re.IGNORECASE | re.DOTALL,
 )
+_CIPHERTEXT = re.compile(
+    r"ENC\(.*|EJ\[1:.*|\$ANSIBLE_VAULT;.*|\{(?:cipher|aes\d*|vault)\}.*|AQ[EI]CAH[\w+/=]{40,}|CiQA[\w+/=]{60,}", re.IGNORECASE | re.DOTALL
+)
+"""Of Jasypt, EJSON, Ansible, Spring, and the key management of AWS and Google."""
 _LOOK_UP = re.compile(
     r"(?:(?:[A-Za-z_$][\w$]{0,40}(?:\?\.|\.|::|->)){0,6}(?:env|environ|getenv|env_?vars?|environment|environment_?variables?|secrets?|credentials?|vault"
     r"|settings|config|configuration|conf|params|parameters|props|properties|options|opts|args|argv|request|ctx|context|inputs?|vars?|variables?|local|data"
@@ -157,7 +161,7 @@ def _is_secret(words: list[str], position: int) -> bool:
 def is_reference(value: str) -> bool:
     """Whether a value refers to a secret elsewhere: a variable, a look-up in code, ciphertext, a vault path."""
     text = with_defaults(value[:MAX_CHARACTERS]).strip()
-    if _WHOLE_REFERENCE.fullmatch(text) or _LOOK_UP.fullmatch(text) or _CALL.fullmatch(text):
+    if _WHOLE_REFERENCE.fullmatch(text) or _CIPHERTEXT.fullmatch(text) or _LOOK_UP.fullmatch(text) or _CALL.fullmatch(text):
         return True
     rest, count = _REFERENCE.subn("", text)
     return count > 0 and sum(character.isalnum() for character in rest.replace("Bearer", "").replace("Basic", "")) < 6

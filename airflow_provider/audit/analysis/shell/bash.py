@@ -151,6 +151,8 @@ class _Reader:
                 words.append(self._word(child.named_children[0] if child.named_children else child))
             elif child.type != "comment":
                 words.append(self._word(child))
+        if declares and not node.named_children and (behind := node.next_sibling) is not None and behind.type == "ERROR":
+            words.append(Word(_text(behind), literal=False))  # what it declares is no shell
         redirections += [self._redirection(item) for item in redirects]
         values = [*words, *(item.value for item in assignments), *(item.target for item in redirections)]
         nested = [inner for word in values for inner in word.nested]
