@@ -208,4 +208,6 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
 
 _OF_A_PERSON = re.compile(
     r"BUDDY_(?:EXECUTION|RUN|PULL_REQUEST|TRIGGERING?|INVOKER|COMMIT)\w*?_(?:BRANCH|TAG|REFSPEC|REF|MESSAGE|SUBJECT|BODY|COMMENT|TITLE|NAME|EMAIL|DESCRIPTION)"
+    # Buddy's older ones, such as ${execution.to_revision.message}
+    r"|execution_(?:\w+?_)?(?:branch|tag|refspec|ref|message|subject|body|comment|title|name|email|description)|invoker_(?:name|email)"
 )
