@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider.audit.definitions.buddy_yaml import facts_of, is_buddy_yaml, read_template
+from airflow_provider.audit.definitions.comments import comments_in
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import Finding
@@ -265,6 +266,35 @@ def test_comments_accept_the_findings_of_their_line() -> None:
     assert [(item.location.line, item.subject.title) for item in unused if item.location] == [(7, "Comment in buddy.yml, line 7")]
 
 
+def of_block(*commands: str) -> str:
+    lines = "".join(f"      {line}\n" for command in commands for line in command.split("\n"))
+    return f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    execute_commands:\n    - |\n{lines}"
+
+
+ACCEPTED = "  # audit: ignore[{rule}] until=2999-12-31 reason=accepted_risk Internal"
+
+
+@pytest.mark.parametrize(
+    ("line", "accepted"),
+    [
+        ('echo "see {}"; curl -k https://x.io', False),
+        ("echo 'see {}'; curl -k https://x.io", False),
+        ('curl -k https://x.io; echo "a \\" {} "', False),
+        ('curl -k https://x.io  {} "quoted"', True),
+        ("echo \"it's\"; curl -k https://x.io  {} it's", True),
+        ("echo 'a\\'; curl -k https://x.io  {}", True),
+    ],
+)
+def test_what_is_like_a_comment_within_quotes_is_text(line: str, accepted: bool) -> None:
+    text = of_block(line.replace("{}", ACCEPTED.strip().replace("{rule}", "BDY011")))
+    assert [bool(item.waiver) for item in found(read(text)) if item.rule == "BDY011"] == [accepted]
+    assert found(read(of_block('echo "see # audit: ignore ..."; curl -k https://x.io')))
+
+
+def test_an_apostrophe_in_a_word_is_no_quote() -> None:
+    assert len(comments_in(["- action: Don't  # audit: ignore[BDY013] until=2999-01-01 reason=planned It's short"], "buddy.yml")) == 1
+
+
 def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
     result = Audit(AuditSettings(), now=NOW).check_all(read(COMMENTED.replace("{until}", "2020-01-01")))
     by_rule = {item.rule: item for item in result.findings}
@@ -288,14 +318,6 @@ def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
 def test_a_comment_that_would_accept_nothing_is_an_error_with_its_line(comment: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"buddy\.yml, line 2: this comment accepts nothing: .*{message}"):
         read(f"- pipeline: x\n  refs: [a]  # {comment}\n")
-
-
-def of_block(*commands: str) -> str:
-    lines = "".join(f"      {line}\n" for command in commands for line in command.split("\n"))
-    return f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    execute_commands:\n    - |\n{lines}"
-
-
-ACCEPTED = "  # audit: ignore[{rule}] until=2999-12-31 reason=accepted_risk Internal"
 
 
 @pytest.mark.parametrize(
