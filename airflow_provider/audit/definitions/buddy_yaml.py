@@ -201,7 +201,7 @@ class _File:
     def gap(self, key: Key, reason: str, subject: Subject | None = None) -> GapFacts:
         """Something that was not judged."""
         origin = self._origin(key, {})
-        place = f"{self._document.name}, line {origin.start.line}"
+        place = f"{self._document.name}, line {self._document.names.get(key, origin.start.line)}"
         about = subject or Subject(f"buddy:{self._document.name}:{origin.start.line}", "file", place, "buddy", "", None, origin)
         return GapFacts(subject=about, reason=reason if subject is None else f"{place}: {reason}")
 

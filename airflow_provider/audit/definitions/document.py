@@ -34,6 +34,7 @@ class Document:
     :param data: of each document, as plain data. A scalar with a tag of its own (``!name``) is the text ``!name`` and its value.
     :param places: of each value; keys begin with the number of the document.
     :param written: how scalars that are no text are written, such as ``8.10``.
+    :param names: the line of the name of each field, which may be above its value.
     :param repeated: names that a mapping has twice, with the lines of both. The last counts, as in other readers.
     """
 
@@ -43,6 +44,7 @@ class Document:
     places: dict[Key, Place] = field(default_factory=dict)
     written: dict[Key, str] = field(default_factory=dict)
     repeated: dict[tuple[int, int], str] = field(default_factory=dict)
+    names: dict[Key, int] = field(default_factory=dict)
 
     def move(self, key: Key, to: Key) -> None:
         """Also know a value by another key, since the API has it there."""
@@ -106,7 +108,9 @@ class _Builder:
         made: dict[str, Any] = {}
         for name, value in self._pairs(node, 0):
             if isinstance(name, ScalarNode):
-                made[str(name.value)] = self.build(value, (*key, str(name.value)))
+                place: Key = (*key, str(name.value))
+                self._document.names[place] = name.start_mark.line + 1
+                made[str(name.value)] = self.build(value, place)
         return made
 
     def _pairs(self, node: MappingNode, depth: int) -> Iterator[tuple[Node, Node]]:

@@ -441,7 +441,7 @@ def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
 def test_a_misspelt_field_of_an_action_is_a_gap(name: str, meant: str) -> None:
     text = f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    {name}:\n    - curl -k https://a\n"
     result = Audit(AuditSettings(), now=NOW).check_all(read(text))
-    assert [gap.reason for gap in result.gaps] == [f"buddy.yml, line 7: {name} is not known, so it was not judged. Is {meant} meant?"]
+    assert [gap.reason for gap in result.gaps] == [f"buddy.yml, line 6: {name} is not known, so it was not judged. Is {meant} meant?"]
 
 
 @pytest.mark.parametrize(("name", "meant"), [("Actions", "actions"), ("action_s", "actions"), ("variable", "variables")])
