@@ -300,11 +300,15 @@ def _facts_of_file(name: str, unread: list[ConfigurationError]) -> Iterator[Fact
 def _records_in(name: str) -> Iterator[Fact]:
     from airflow_provider.audit.records.files import facts_in
 
-    with ExitStack() as stack:
-        if name == "-" and hasattr(sys.stdin, "reconfigure"):
-            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-        file = sys.stdin if name == "-" else stack.enter_context(Path(name).open(encoding="utf-8", errors="replace"))
-        yield from facts_in(file, name)
+    if name != "-":
+        with Path(name).open(encoding="utf-8", errors="replace") as file:
+            yield from facts_in(file, name)
+        return
+    from airflow_provider.audit.definitions.inputs import facts_in_input
+
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    yield from facts_in_input(sys.stdin, facts_in)
 
 
 def _report(options: argparse.Namespace, settings: AuditSettings, result: AuditResult) -> None:

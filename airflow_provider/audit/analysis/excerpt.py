@@ -22,6 +22,7 @@ _LOGIN = re.compile(r":(?!//)([^\s\"']{1,500})@[\w.\[]")
 """``user:password@host``, with or without a scheme."""
 _RANDOM = re.compile(r"(?<![\w+/=.-])(?=[\w+/=-]*[a-z])(?=[\w+/=-]*[A-Z])(?=[\w+/=-]*\d)[\w+/=-]{20,}")
 """A long word of small and capital letters and digits."""
+_WITHOUT_QUOTES = str.maketrans("", "", "\\\"'")
 _ITEM = re.compile(r"(?:-\s+)?[\"']?")
 
 
@@ -38,13 +39,22 @@ def excerpt(line: str, secret: str | None, others: Iterable[str] = ()) -> str | 
     text = line.rstrip("\r\n")
     if not any(map(str.isalnum, text)) or len(text) > MAX_LINE or (secret and secret not in text):
         return None
-    for value in sorted({*([secret] if secret else []), *others, *_secrets(text)}, key=len, reverse=True):
+    elsewhere = {value for value in others if value not in line}
+    if any(_shows_part(line, value) for value in elsewhere):
+        return None
+    for value in sorted({*([secret] if secret else []), *others, *_secrets(text)} - elsewhere, key=len, reverse=True):
         if value not in line:
             return None  # the parser sees another text, so it can't be found and hidden
         text = text.replace(value, HIDDEN)
     if (match := _PAIR.match(text)) and (match["name"] in _VALUES or names_secret(match["name"])) and not is_reference(match["value"]):
         text = match["before"] + HIDDEN
     return clean(text.strip(), limit=LIMIT)
+
+
+def _shows_part(line: str, value: str) -> bool:
+    """Whether a line contains a word of a value that is written differently, or on several lines."""
+    shown = line.translate(_WITHOUT_QUOTES)
+    return any(len(word) > 3 and word in shown for word in value.translate(_WITHOUT_QUOTES).split())
 
 
 def _secrets(line: str) -> Iterator[str]:

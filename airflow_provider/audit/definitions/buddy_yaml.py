@@ -3,7 +3,7 @@ Pipelines as code: ``buddy.yml`` in the form of Buddy's API, see https://buddy.w
 
 Layouts: a list of pipelines (``buddy.yml`` or any other file), one pipeline in each file of ``.buddy/`` (also ``*.fixed.yml``, which Buddy
 reads from one branch), a list of actions (a fragment that a pipeline includes), a template, and a pipeline whose definition is elsewhere.
-Of the latter two, the parameters are judged; what is elsewhere is a gap.
+Of the latter two, the parameters are judged; what is elsewhere is a gap. So is a pipeline without ``actions``, which may be misspelt.
 
 Most fields are named as in the API. What differs:
 
@@ -17,13 +17,16 @@ In ``buddy.yml``                             In the API
 ``integration: name``, ``integration_hash``  ``integration: {identifier: name}``
 ``settable: "enabled"`` of a variable        ``settable: true``
 ``value: secure!...`` of a variable          ``encrypted: true``
+``K=v``, ``K: v`` as a variable              ``key: K``, ``value: v``
+``name: K`` of a variable without ``key``    ``key: K``
 one text where a list is expected            a list of it
 a number where a text is expected            the text as it is written
 ``!{name:value}`` in a template              ``value``
 ``!name`` in a template                      ``${name}``, which no rule knows; not known where no text is expected
 ===========================================  ====================================================================
 
-A field whose value is invalid is not known, and a gap.
+A field whose value is invalid is not known, and a gap. So are a variable of another form, and an unknown field whose name is nearly that of
+one with commands, images, variables or actions. Other unknown fields are searched for secrets only.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -40,7 +44,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_provider.audit.definitions.comments import comments_in
 from airflow_provider.audit.definitions.document import Document, read_document
-from airflow_provider.audit.facts.action import ActionConfiguration
+from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionConfiguration
 from airflow_provider.audit.facts.fact import Damage, Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.origin import Comment, Key, Origin
@@ -57,6 +61,15 @@ _TEMPLATE_LINE = re.compile(r"^([ \t]*)(!\w+)[ \t]*$", re.MULTILINE)
 _TEMPLATE_VALUE = re.compile(r"(?<=[:\-] )(!\{[^}\n]*\})[ \t]*$", re.MULTILINE)
 _PARAMETER = re.compile(r"!\{(\w+)(?::([^{}]*))?\}")
 _OPEN = re.compile(r"!\w+")
+_VARIABLES = ("variables", "remote_parameters")
+PIPELINE_FIELDS = ("actions", "targets", "events", *_VARIABLES)
+ACTION_FIELDS = (*SCRIPT_FIELDS, "variables", "services", "docker_image_name", "docker_image_tag", "targets")
+"""Fields without which faults would be missed: a name that is nearly the same is told."""
+MAX_UNKNOWN = 200
+MAX_NAME = 100
+_CAPITAL = re.compile(r"([A-Z]+)")
+_PAIR = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
+_YES = frozenset({"enabled", "true", "yes", "on"})
 _REF_PREFIXES = {"BRANCH": "refs/heads/", "TAG": "refs/tags/", "PULL_REQUEST": "refs/pull/"}
 
 
@@ -139,6 +152,7 @@ class _File:
         name = str(data.pop("pipeline", None) or self._stem())
         actions = data.pop("actions", None)
         _adapt_triggers(data)
+        lost = self._adapt_variables(data, key)
         data = {**data, "id": number, "name": str(data.get("name") or name), "identifier": name}
         model, wrong = _lenient(models.Pipeline, data)
         subject = self._subject(f"{self._document.name}/{name}", "pipeline", str(data["name"]), key, PIPELINE_NAMES)
@@ -147,10 +161,17 @@ class _File:
         summaries = tuple(_summary(id, one) for id, _, one in listed)
         pipeline = replace(facts, subject=subject, actions=summaries)
         yield pipeline
-        yield from self._wrong(subject, {*wrong} | unknown)
+        unread = {name for name in _VARIABLES if name in data and not isinstance(data[name], (list, type(None)))}
+        yield from self._wrong(subject, {*wrong} | unknown | unread)
+        yield from (self.gap(where, reason, subject) for where, reason in (*lost, *_misspelt(item, key, PIPELINE_FIELDS)))
         if data.get("definition_source") == "REMOTE" or data.get("remote_path"):
             yield self.gap(key, f"Its actions are in {_remote(data)}, which is not part of this file.", subject)
-        elif actions is not None and not isinstance(actions, list):
+        elif actions is None and isinstance(config := data.get("git_config"), Mapping):
+            place = _remote({f"remote_{name}": value for name, value in config.items()})
+            yield self.gap(key, f"Its actions are in {place}, which is not part of this file.", subject)
+        elif actions is None:
+            yield self.gap(key, "It has no actions, and does not say where they are.", subject)
+        elif not isinstance(actions, list):
             yield self.gap((*key, "actions"), "This is not a list of actions.", subject)
         for id, where, one in listed:
             yield from self._action(id, one, where, pipeline)
@@ -180,7 +201,7 @@ class _File:
     def gap(self, key: Key, reason: str, subject: Subject | None = None) -> GapFacts:
         """Something that was not judged."""
         origin = self._origin(key, {})
-        place = f"{self._document.name}, line {origin.start.line}"
+        place = f"{self._document.name}, line {self._document.names.get(key, origin.start.line)}"
         about = subject or Subject(f"buddy:{self._document.name}:{origin.start.line}", "file", place, "buddy", "", None, origin)
         return GapFacts(subject=about, reason=reason if subject is None else f"{place}: {reason}")
 
@@ -188,6 +209,7 @@ class _File:
         data, unknown = self._plain(item, key, ActionConfiguration)
         name = str(data.pop("action", None) or id)
         _adapt_action(data)
+        lost = self._adapt_variables(data, key)
         data["name"] = name
         answer = read(action_models.AnyAction, data, "An action of a file")
         own = {field: value for field, value in data.items() if field in ActionConfiguration.model_fields}
@@ -200,6 +222,7 @@ class _File:
             *(Damage(field, why=self._told(subject, field)) for field in sorted(wrong)),
         )
         yield replace(facts, subject=subject, id=id, name=name, unknown=frozenset(wrong), damage=damage)
+        yield from (self.gap(where, reason, subject) for where, reason in (*lost, *_misspelt(item, key, ACTION_FIELDS)))
 
     def _wrong(self, subject: Subject, names: set[str]) -> Iterator[Fact]:
         for name in sorted(names):
@@ -258,12 +281,39 @@ class _File:
                 value = f"${{{value[1:]}}}"
             if name in lists and value is not None:
                 values = value if isinstance(value, list) else [value]
+                if not isinstance(value, list):
+                    self._document.move((*key, name), (*key, name, 0))
                 made[name] = [self._as_text(one, (*key, name, position)) for position, one in enumerate(values)]
             elif name in texts and value is not None and not isinstance(value, (list, Mapping)):
                 made[name] = self._as_text(value, (*key, name))
             else:
                 made[name] = value
         return made, unknown
+
+    def _adapt_variables(self, data: dict[str, Any], key: Key) -> list[tuple[Key, str]]:
+        """
+        Give variables and parameters the form of the API. One that can't be read keeps its place, so that the others keep their numbers.
+
+        :returns: place of and reason for each that can't be read.
+        """
+        lost: list[tuple[Key, str]] = []
+        for name in _VARIABLES:
+            listed = data.get(name)
+            if isinstance(listed, Mapping):
+                for number, one in enumerate(listed):
+                    self._document.move((*key, name, one), (*key, name, number))
+                listed = [
+                    {"key": one, **value} if isinstance(value, Mapping) else {"key": one, "value": value} for one, value in listed.items()
+                ]
+            if isinstance(listed, str) and _PAIR.fullmatch(listed):
+                listed = [listed]
+            if isinstance(listed, list):
+                made = [_variable(item) for item in listed]
+                lost += [
+                    ((*key, name, number), "This is no variable with a key and a value.") for number, one in enumerate(made) if one is None
+                ]
+                data[name] = [{"key": ""} if one is None else one for one in made]
+        return lost
 
     def _as_text(self, value: Any, key: Key) -> str:
         """A value as it is written. A command with a colon, such as ``- echo a: b``, is a mapping to YAML."""
@@ -274,6 +324,15 @@ class _File:
         if isinstance(value, Mapping) and (place := self._document.places.get(key)):
             return self._document.lines[place.line - 1][place.column - 1 :]
         return "" if value is None else str(value)
+
+
+def _misspelt(item: Mapping[str, Any], key: Key, fields: Iterable[str]) -> Iterator[tuple[Key, str]]:
+    """Unknown fields that are called nearly as one that matters: place and reason of each."""
+    known = {*ActionConfiguration.model_fields, *models.Pipeline.model_fields, *fields, "action", "target"}
+    for name in sorted({*item} - known)[:MAX_UNKNOWN]:
+        plain = _CAPITAL.sub(r"_\1", name[:MAX_NAME]).strip("_").lower().replace("-", "_").replace(" ", "_")
+        if like := get_close_matches(plain, fields, 1, 0.85):
+            yield (*key, name), f"{name} is not known, so it was not judged. Is {like[0]} meant?"
 
 
 def _filled(value: Any) -> Any:
@@ -303,7 +362,6 @@ def _adapt_triggers(data: dict[str, Any]) -> None:
         data["events"] = [{"type": "PUSH", "refs": data.get("refs") or []}]
     if when == "SCHEDULE" and not data.get("events"):
         data["events"] = [{"type": "SCHEDULE", **{name: data[name] for name in ("cron", "delay", "start_date") if name in data}}]
-    _adapt_variables(data)
 
 
 def _adapt_action(data: dict[str, Any]) -> None:
@@ -313,20 +371,24 @@ def _adapt_action(data: dict[str, Any]) -> None:
         data["integration"] = {"identifier": str(name)}
 
 
-def _adapt_variables(data: dict[str, Any]) -> None:
-    variables = data.get("variables")
-    if isinstance(variables, Mapping):
-        variables = [{"key": key, "value": value} for key, value in variables.items()]
-    if not isinstance(variables, list):
-        return
-    data["variables"] = [_variable(item) for item in variables if isinstance(item, Mapping) and "key" in item]
-
-
-def _variable(item: Mapping[str, Any]) -> dict[str, Any]:
-    made = {**item, "key": str(item["key"])}
+def _variable(item: Any) -> dict[str, Any] | None:
+    """A variable in the form of the API; None if it has none of the forms that are known."""
+    if isinstance(item, str) and (pair := _PAIR.fullmatch(item)):
+        item = {"key": pair[1], "value": pair[2]}
+    if not isinstance(item, Mapping):
+        return None
+    if "key" not in item and "name" in item:
+        item = {"key": item["name"], **item}
+    elif len(item) == 1 and models.Variable.model_fields.keys().isdisjoint(item):
+        item = dict(zip(("key", "value"), *item.items(), strict=True))
     value = item.get("value")
+    if not isinstance(item.get("key"), (str, int, float)) or isinstance(value, (list, Mapping)):
+        return None
+    made = {**item, "key": str(item["key"])}
     if isinstance(item.get("settable"), str):
-        made["settable"] = item["settable"].lower() in ("enabled", "true", "yes", "on")
+        made["settable"] = item["settable"].lower() in _YES
+    if isinstance(item.get("encrypted"), str):
+        made["encrypted"] = item["encrypted"].lower() in _YES
     if item.get("defaults") is not None:
         made["defaults"] = str(item["defaults"])
     if isinstance(value, str) and value.startswith(("secure!", "!encrypted ")):
@@ -368,7 +430,13 @@ def _options(annotation: Any) -> set[Any]:
 def _remote(data: Mapping[str, Any]) -> str:
     parts = [
         f"{word} {data[name]}"
-        for word, name in (("project", "remote_project_name"), ("branch", "remote_branch"), ("ref", "remote_ref"), ("file", "remote_path"))
+        for word, name in (
+            ("project", "remote_project_name"),
+            ("project", "remote_project"),
+            ("branch", "remote_branch"),
+            ("ref", "remote_ref"),
+            ("file", "remote_path"),
+        )
         if isinstance(data.get(name), str)
     ]
     return ", ".join(parts) or "another place"

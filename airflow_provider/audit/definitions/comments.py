@@ -5,7 +5,7 @@ Comments that accept findings::
 
 It accepts the findings of its line. On a line of its own it is about the next line. Findings about what is missing are those of the line
 where the action, pipeline or workflow begins. ``reason`` is one of :class:`airflow_provider.audit.settings.reasons.Reason`; the words that
-follow are free. ``owner=name`` may be added.
+follow are free. ``owner=name`` may be added. Within quotes it is text.
 """
 
 from __future__ import annotations
@@ -35,13 +35,28 @@ def comments_in(lines: Sequence[str], file: str) -> tuple[Comment, ...]:
 
 def _comments(lines: Sequence[str], file: str) -> Iterator[Comment]:
     for number, line in enumerate(lines, 1):
-        if match := _MARK.search(line):
+        if (match := _MARK.search(line)) and not _in_quotes(line, line.index("#", match.start())):
             alone = not line[: match.start()].strip()
             covers = next((n for n in range(number + 1, len(lines) + 1) if _matters(lines[n - 1])), number) if alone else number
             try:
                 yield _comment(match["rest"], Location(file, number, line.index("#", match.start()) + 1), covers)
             except ValueError as error:
                 raise ConfigurationError(f"{file}, line {number}: this comment accepts nothing: {error}.") from None
+
+
+def _in_quotes(line: str, position: int) -> bool:
+    """Whether a place is within quotes, of YAML or of a command, that end on its line: it is text then. An apostrophe in a word is none."""
+    quote, number = "", 0
+    while number < position:
+        character = line[number]
+        if character == "\\" and quote != "'":
+            number += 1
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character == '"' or (character == "'" and not line[number - 1 : number].isalnum()):
+            quote = character
+        number += 1
+    return bool(quote) and quote in line[position:]
 
 
 def _matters(line: str) -> bool:

@@ -6,7 +6,8 @@ It is YAML 1.2, in which ``on`` is a word. Tags are not followed. Limits bound w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ MAX_VALUES = 100_000
 """Maximum number of values of a file, aliases counted wherever they are used."""
 MAX_DEPTH = 60
 _PLAIN = "tag:yaml.org,2002:"
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Document:
     :param data: of each document, as plain data. A scalar with a tag of its own (``!name``) is the text ``!name`` and its value.
     :param places: of each value; keys begin with the number of the document.
     :param written: how scalars that are no text are written, such as ``8.10``.
+    :param names: the line of the name of each field, which may be above its value.
+    :param repeated: names that a mapping has twice, with the lines of both. The last counts, as in other readers.
     """
 
     name: str
@@ -39,6 +43,15 @@ class Document:
     data: list[Any] = field(default_factory=list)
     places: dict[Key, Place] = field(default_factory=dict)
     written: dict[Key, str] = field(default_factory=dict)
+    repeated: dict[tuple[int, int], str] = field(default_factory=dict)
+    names: dict[Key, int] = field(default_factory=dict)
+
+    def move(self, key: Key, to: Key) -> None:
+        """Also know a value by another key, since the API has it there."""
+        if key in self.places:
+            self.places[to] = self.places[key]
+        if key in self.written:
+            self.written[to] = self.written[key]
 
 
 def read_document(text: str, name: str) -> Document:
@@ -83,8 +96,8 @@ class _Builder:
         if node is None:
             return None
         mark = node.start_mark
-        block = isinstance(node, ScalarNode) and node.style == "|"
-        self._document.places[key] = Place(mark.line + 1, mark.column + 1, mark.line + 2 if block else None)
+        text_lines = _text_lines(node, self._document.lines) if isinstance(node, ScalarNode) else ()
+        self._document.places[key] = Place(mark.line + 1, mark.column + 1, text_lines)
         if isinstance(node, MappingNode):
             return self._mapping(node, key)
         if isinstance(node, SequenceNode):
@@ -95,7 +108,9 @@ class _Builder:
         made: dict[str, Any] = {}
         for name, value in self._pairs(node, 0):
             if isinstance(name, ScalarNode):
-                made[str(name.value)] = self.build(value, (*key, str(name.value)))
+                place: Key = (*key, str(name.value))
+                self._document.names[place] = name.start_mark.line + 1
+                made[str(name.value)] = self.build(value, place)
         return made
 
     def _pairs(self, node: MappingNode, depth: int) -> Iterator[tuple[Node, Node]]:
@@ -110,7 +125,14 @@ class _Builder:
                         yield from self._pairs(merged, depth + 1)
             else:
                 own.append((name, value))
-        yield from own
+        lines: dict[str, int] = {}
+        for name, value in own:
+            if isinstance(name, ScalarNode):
+                line, text = name.start_mark.line + 1, str(name.value)
+                if text in lines:
+                    self._document.repeated[lines[text], line] = text
+                lines[text] = line
+            yield name, value
 
     def _scalar(self, node: Node, key: Key) -> Any:
         text, tag = str(node.value), str(node.tag)
@@ -129,3 +151,36 @@ class _Builder:
             except ValueError:  # such as 0o17 or .inf
                 return text
         return text
+
+
+def _text_lines(node: ScalarNode, lines: Sequence[str]) -> Sequence[int]:
+    """
+    Where each line of a text begins in the file; nothing for a text on one line.
+
+    YAML makes one line of several, except in ``|``: that begins with the first of them.
+    """
+    first, last = node.start_mark.line + 1, node.end_mark.line + 1
+    if first == last:
+        return ()
+    behind = last + 1 if node.end_mark.column else last
+    if node.style == "|":
+        return range(first + 1, behind)
+    if node.style == ">":
+        first += 1
+        own = list(lines[first - 1 : behind - 1])
+        indent = min((len(line) - len(line.lstrip(" ")) for line in own if line.strip()), default=0)
+    else:
+        own = [*lines[first - 1 : last - 1], lines[last - 1][: node.end_mark.column]]
+        own[0] = own[0][node.start_mark.column :]
+    made: list[int] = []
+    empty, before = 0, False
+    for number, line in enumerate(own, first):
+        if not line.strip():
+            empty += 1
+            continue
+        deeper = node.style == ">" and line[indent].isspace()  # such lines are kept apart from their neighbours
+        begun = empty + (not made or deeper or before)
+        written = _ESCAPED.findall(line).count("n") if node.style == '"' else 0
+        made += [number] * (begun + written)
+        empty, before = 0, deeper
+    return made

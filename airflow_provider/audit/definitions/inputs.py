@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
+from typing import IO
 
 from airflow_provider import _clock
 from airflow_provider.audit.definitions import buddy_yaml, tracecat_file
@@ -19,6 +22,10 @@ from airflow_provider.errors import ConfigurationError
 YAML = (".yml", ".yaml")
 READ = (*YAML, ".json", ".jsonl")
 MAX_FILES = 10_000
+
+_RECORD = re.compile('^{"', re.MULTILINE)
+INPUT = "stdin"
+"""The name of standard input in reports."""
 
 Records = Callable[[str], Iterator[Fact]]
 """Reads a file of records, or standard input (``-``)."""
@@ -49,6 +56,37 @@ def facts_in(name: str, records: Records) -> Iterator[Fact]:
             yield _gap(file, str(error))
 
 
+def facts_in_input(file: IO[str], records: Callable[[IO[str], str], Iterator[Fact]]) -> Iterator[Fact]:
+    """
+    The facts of standard input, whose name does not tell what it holds: definitions, or records, which are JSON and may be long.
+
+    :raises ConfigurationError: if it is neither.
+    """
+    text = file.read(MAX_CHARACTERS + 1).removeprefix("\ufeff")
+    is_json = text.lstrip()[:1] in ("{", "[") or _RECORD.search(text)  # the first line may be damaged
+    if text.strip() and (not is_json or (len(text) <= MAX_CHARACTERS and _is_workflow(text))):
+        yield from _defined(Path(INPUT), text)
+    else:
+        yield from records(_Again(text, file), "-")  # type: ignore[arg-type]
+
+
+class _Again:
+    """What was read of a file, and the rest of it."""
+
+    def __init__(self, text: str, file: IO[str]) -> None:
+        self._text, self._file = StringIO(text), file
+
+    def read(self, size: int) -> str:
+        """The next characters."""
+        text = self._text.read(size)
+        return text + self._file.read(size - len(text)) if len(text) < size else text
+
+    def readline(self, size: int) -> str:
+        """The next line, or as much of it as asked for."""
+        text = self._text.readline(size)
+        return text if text.endswith("\n") or len(text) == size else text + self._file.readline(size - len(text))
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith(".") or one == ".buddy")
@@ -64,14 +102,19 @@ def _facts(path: Path, records: Records) -> Iterator[Fact]:
 
 
 def _definitions(path: Path) -> Iterator[Fact]:
+    yield from _defined(path, _text(path))
+
+
+def _defined(path: Path, text: str) -> Iterator[Fact]:
     name, now = shown(path), _clock.utc_now()
-    text = _text(path)
     document, parameters = buddy_yaml.read_template(text, name)
     comments = comments_in(document.lines, name)
     if not any(data is not None for data in document.data):
         raise ConfigurationError(f"{name} is empty.")
     for line, parameter in parameters:
         yield _gap(path, f"line {line}: what {parameter} stands for is not part of this file.", line)
+    for (first, last), key in document.repeated.items():
+        yield _gap(path, f"lines {first} and {last}: {key} is there twice, and only the last was read.", last)
     for number, data in enumerate(document.data):
         if data is None:
             continue
@@ -85,8 +128,15 @@ def _definitions(path: Path) -> Iterator[Fact]:
 
 def _holds_workflow(path: Path) -> bool:
     try:
-        return path.stat().st_size <= MAX_CHARACTERS and tracecat_file.is_workflow(json.loads(_text(path)))
-    except (ValueError, RecursionError, ConfigurationError):  # told by the reader of records
+        return path.stat().st_size <= MAX_CHARACTERS and _is_workflow(_text(path))
+    except ConfigurationError:  # told by the reader of records
+        return False
+
+
+def _is_workflow(text: str) -> bool:
+    try:
+        return tracecat_file.is_workflow(json.loads(text))
+    except (ValueError, RecursionError):  # told by the reader of records
         return False
 
 

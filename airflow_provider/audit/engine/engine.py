@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from airflow_provider import _clock
 from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.comments import Comments
-from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, cleaned, finding_of, worst_first
+from airflow_provider.audit.engine.finding import NEW, UNCHANGED, Finding, again, cleaned, finding_of, worst_first
 from airflow_provider.audit.engine.kept import Kept
 from airflow_provider.audit.engine.result import AuditResult, RuleError
 from airflow_provider.audit.engine.waivers import Waivers, waiver_data
@@ -221,7 +221,8 @@ class Audit:
                     self._reason(rule, outcome.reason)
                 elif status is Status.PASS and isinstance(outcome, NotApplicable):
                     status = Status.NOT_APPLICABLE
-            findings = [self._finding(rule, fact, item) for item in fails]
+            counted: Counter[str] = Counter()
+            findings = [self._finding(rule, fact, item, counted) for item in fails]
         except Exception as error:  # a bug in a rule must not stop the audit
             self._broken(rule, fact, error)
             findings, status = [], Status.NOT_AVAILABLE
@@ -235,9 +236,11 @@ class Audit:
             self._kept.add(item, MAX_FINDINGS)
         return status, findings
 
-    def _finding(self, rule: Rule, fact: Fact, outcome: Fail) -> Finding:
+    def _finding(self, rule: Rule, fact: Fact, outcome: Fail, counted: Counter[str]) -> Finding:
         overrides = self._settings.of(rule.id)
         finding = finding_of(rule, fact, outcome, overrides.severity, overrides.confidence)
+        counted[finding.fingerprint] += 1
+        finding = again(finding, counted[finding.fingerprint])
         waiver = self._waivers.covering(finding) if self._waivers else None
         waiver = waiver or self._comments.covering(finding, fact.subject.origin)
         state = None if self._known is None else UNCHANGED if finding in self._known else NEW

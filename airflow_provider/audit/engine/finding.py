@@ -139,6 +139,13 @@ def fingerprint(rule: str, subject: str, path: str, evidence: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def again(finding: Finding, count: int) -> Finding:
+    """The same for the ``count``-th of a rule and subject with this fingerprint, such as one of the next line. The first keeps it."""
+    if count == 1:
+        return finding
+    return replace(finding, fingerprint=fingerprint(finding.rule, finding.subject.id, finding.path, f"{finding.fingerprint} {count}"))
+
+
 def worst_first(finding: Finding) -> tuple[int, int, str, str, str]:
     """Sort key of reports."""
     return -finding.severity.rank, -finding.confidence.rank, finding.rule, finding.subject.id, finding.path

@@ -20,6 +20,7 @@ SCRIPT_FIELDS = ("execute_commands", "setup_commands", "inline_commands", "comma
 """Fields that a shell runs."""
 MAX_SCRIPTS = 64 * 1024
 """Maximum number of characters of all commands of an action that are checked."""
+IMAGE_TYPES = frozenset({"RUN_DOCKER_CONTAINER", "BUILD", "DOCKERFILE", "DOCKER_PUSH"})
 HIDDEN = frozenset({"permissions"})
 """Fields of an action that are omitted if the token has no permission."""
 
@@ -69,6 +70,12 @@ class ActionFacts(Configuration):
         if not self.unknown.isdisjoint(names):
             return False
         return super().has_fields(*(name for name in names if name in HIDDEN or not self.detailed))
+
+    @property
+    def names_image(self) -> bool:
+        """Whether its ``login`` and ``password`` are those of a registry of images; in other actions they are those of a server."""
+        config = self.config
+        return config.type in IMAGE_TYPES or bool(config.docker_image_name or config.registry or config.docker_registry)
 
     def scripts(self) -> tuple[Commands, ...]:
         """All fields that a shell runs and that are not empty."""

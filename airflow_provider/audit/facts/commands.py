@@ -15,6 +15,9 @@ from airflow_provider.audit.analysis.shell.parsing import parse
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Pipeline, Script
 from airflow_provider.audit.facts.origin import FieldPath
 
+MAX_LINES = 50
+"""Number of lines of a command that are searched for one of its words."""
+
 
 @dataclass(frozen=True)
 class Commands:
@@ -64,38 +67,57 @@ class Commands:
     def _starts(self) -> list[int]:
         return list(accumulate((line.count("\n") + 1 for line in self.lines), initial=1))
 
-    def every_pipeline(self) -> Iterator[tuple[str, Pipeline]]:
+    def every_pipeline(self) -> Iterator[tuple[FieldPath, Pipeline]]:
         """All pipelines, each with the path of its element."""
         for before, script in self.parsed:
             for pipeline in script.every_pipeline():
                 yield self.path_at(before + pipeline.line), pipeline
 
-    def every_command(self) -> Iterator[tuple[str, Command]]:
+    def every_command(self) -> Iterator[tuple[FieldPath, Command]]:
         """All commands, likewise."""
         for before, script in self.parsed:
             for command in script.every_command():
                 yield self.path_at(before + command.line), command
 
-    def every_assignment(self) -> Iterator[tuple[str, Assignment]]:
+    def every_assignment(self) -> Iterator[tuple[FieldPath, Assignment]]:
         """All assignments, likewise."""
         for before, script in self.parsed:
             for assignment in script.assignments:
                 yield self.path_at(before + assignment.line), assignment
 
-    def path_at(self, line: int) -> str:
+    def path_at(self, line: int) -> FieldPath:
         """Path of the element that contains a line of :attr:`text` (from 1), with the line within the element."""
         if self.block:
             return FieldPath(self.path, line - 1)
         number = bisect_right(self._starts, line) - 1
         return FieldPath(f"{self.path}[{number}]", line - self._starts[number])
 
+    def path_of(self, value: str, path: FieldPath) -> FieldPath:
+        """Path of the line that contains a value of the command at a path, whose words may be on several lines."""
+        before = path.line if self.block else self._starts[int(path.rpartition("[")[2][:-1])] - 1 + path.line
+        first = value.partition("\n")[0]
+        lines = self._text_lines[before : before + MAX_LINES]
+        return self.path_at(before + 1 + next((number for number, line in enumerate(lines) if first in line), 0))
+
+    @cached_property
+    def _text_lines(self) -> list[str]:
+        return self.text.split("\n")
+
 
 _DOTTED = re.compile(r"\$\{[A-Za-z_]\w*(?:\.\w+)+\}")
+_TEMPLATED = re.compile(r"\$(?:\{\{|\[\[)[ \t]{0,20}([A-Za-z_][\w.-]{0,200})[ \t]{0,20}(?:\}\}|\]\])")
 
 
 def _with_plain_names(text: str) -> str:
-    """The same, with Buddy's older variables such as ``${execution.tag.name}``, which it replaces, in a form that is valid in a shell."""
-    return _DOTTED.sub(lambda match: match[0].replace(".", "_"), text) if "${" in text else text
+    """
+    The same, with names that are replaced before a shell sees them in a form that is valid in one.
+
+    They are Buddy's older variables such as ``${execution.tag.name}``, and ``${{ secrets.TOKEN }}`` of templates.
+    """
+    if "${" not in text and "$[[" not in text:
+        return text
+    plain = _TEMPLATED.sub(lambda match: f"${{{match[1].replace('.', '_').replace('-', '_')}}}", text)
+    return _DOTTED.sub(lambda match: match[0].replace(".", "_"), plain)
 
 
 def in_one_line(entrypoint: str) -> str:

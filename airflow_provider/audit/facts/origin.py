@@ -26,12 +26,12 @@ class Place:
     """
     The place of a value in a file.
 
-    :param text_line: first line of the text of a block (``|``), whose lines are those of the file; None for other values.
+    :param text_lines: of a text on several lines, the line of the file where each of its own lines begins; empty for other values.
     """
 
     line: int
     column: int
-    text_line: int | None = None
+    text_lines: Sequence[int] = ()
 
 
 class FieldPath(str):
@@ -45,6 +45,11 @@ class FieldPath(str):
         made = super().__new__(cls, path)
         made.line = line
         return made
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Distinguishes the lines of one text, whose paths are equal."""
+        return str(self), self.line
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +94,15 @@ class Origin:
         key: Key = tuple(int(part[1:-1]) if part.startswith("[") else self.names.get(part, part) for part in parts)
         for end in range(len(key), -1, -1):
             if place := self.places.get((*self.root, *key[:end])):
-                complete, line = end == len(key), getattr(path, "line", 0)
-                if complete and line and place.text_line is not None:
-                    return Location(self.file, place.text_line + line)
-                if complete and place.text_line is not None:
-                    return Location(self.file, place.text_line)
-                return Location(self.file, place.line, place.column)
+                lines = place.text_lines if end == len(key) else ()
+                line = lines[min(getattr(path, "line", 0), len(lines) - 1)] if lines else place.line
+                return Location(self.file, line, place.column if line == place.line else self._indented(line))
         return Location(self.file, 1)
+
+    def _indented(self, line: int) -> int:
+        """The column where a line begins, behind its blanks."""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return len(text) - len(text.lstrip()) + 1
 
     def text_at(self, location: Location) -> str:
         """The line."""

@@ -99,7 +99,7 @@ def _parsed(text: str) -> Any:
         return "It is nested too deeply."
     except ValueError:  # a number of thousands of digits
         return "It is not valid JSON: a number is too long."
-    return value if not isinstance(value, str) else "It is no record."
+    return value if value is not None and not isinstance(value, str) else "It is no record."
 
 
 def _document(line: str, file: IO[str], name: str) -> Iterable[Any]:

@@ -53,11 +53,20 @@ _REFERENCE = re.compile(
     r"|\{\{.{0,300}?\}\}|#\{[^}]{0,300}\}|<%.{0,300}?%>|`[^`]*`"
     r"|@[A-Z_]+@|__[A-Z0-9_]+__"
 )
+_DEFAULT = re.compile(r"\$\{(?P<name>[A-Za-z_][\w.]{0,100})(?::?[-=]|:(?![-=+?\d\s]))(?P<value>[^${}`]{1,300})\}")
+"""A variable with a default, which is a value like any other: ``${NAME:-value}``, and Spring's ``${name:value}``."""
+MAX_DEFAULTS = 3
+"""Maximum depth of defaults in defaults that are read."""
+_SONAR_TOKEN = re.compile(r"[0-9a-f]{40}|sq[a-z]_[0-9a-f]{40}")
 _WHOLE_REFERENCE = re.compile(
-    r"\$\w+|!\w[\w/-]*(?:\s.*)?|secure!.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
+    r"\$\w+|%[\w.:()-]{1,200}%|\{[A-Za-z_][\w.]{0,100}\}|!\w[\w/-]*(?:\s.*)?|secure!.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
     r"|(?:aws:(?:ssm|secretsmanager|kms|s3)|vault|op|ssm|sm|gcp-sm|gcp|gsm|asm|azure|k8s|kubernetes|consul|1password|onepassword|bitwarden|bws|infisical|chamber|sops|berglas|akeyless|conjur|keeper|resolve|awssm|aws-sm|azurekv|akv|keyvault|secretsmanager|secretref|secret|secrets|file|env|bao|doppler|ref)(?::|://|\+).*",
     re.IGNORECASE | re.DOTALL,
 )
+_CIPHERTEXT = re.compile(
+    r"ENC\(.*|EJ\[1:.*|\$ANSIBLE_VAULT;.*|\{(?:cipher|aes\d*|vault)\}.*|AQ[EI]CAH[\w+/=]{40,}|CiQA[\w+/=]{60,}", re.IGNORECASE | re.DOTALL
+)
+"""Of Jasypt, EJSON, Ansible, Spring, and the key management of AWS and Google."""
 _LOOK_UP = re.compile(
     r"(?:(?:[A-Za-z_$][\w$]{0,40}(?:\?\.|\.|::|->)){0,6}(?:env|environ|getenv|env_?vars?|environment|environment_?variables?|secrets?|credentials?|vault"
     r"|settings|config|configuration|conf|params|parameters|props|properties|options|opts|args|argv|request|ctx|context|inputs?|vars?|variables?|local|data"
@@ -151,11 +160,20 @@ def _is_secret(words: list[str], position: int) -> bool:
 
 def is_reference(value: str) -> bool:
     """Whether a value refers to a secret elsewhere: a variable, a look-up in code, ciphertext, a vault path."""
-    text = value[:MAX_CHARACTERS].strip()
-    if _WHOLE_REFERENCE.fullmatch(text) or _LOOK_UP.fullmatch(text) or _CALL.fullmatch(text):
+    text = with_defaults(value[:MAX_CHARACTERS]).strip()
+    if _WHOLE_REFERENCE.fullmatch(text) or _CIPHERTEXT.fullmatch(text) or _LOOK_UP.fullmatch(text) or _CALL.fullmatch(text):
         return True
     rest, count = _REFERENCE.subn("", text)
     return count > 0 and sum(character.isalnum() for character in rest.replace("Bearer", "").replace("Basic", "")) < 6
+
+
+def with_defaults(value: str) -> str:
+    """A value with the defaults of the variables in it, so that these are judged too."""
+    for _ in range(MAX_DEFAULTS):
+        value, count = _DEFAULT.subn(lambda match: match["value"], value) if "${" in value else (value, 0)
+        if not count:
+            break
+    return value
 
 
 def is_placeholder(value: str) -> bool:
@@ -171,9 +189,10 @@ def is_placeholder(value: str) -> bool:
 
 def secret_named(name: str, value: str) -> Secret | None:
     """A value that is a secret because of its name."""
-    text = value[:MAX_CHARACTERS].strip().strip("\"'")
+    text = with_defaults(value[:MAX_CHARACTERS]).strip().strip("\"'")
     weak = _WEAK_NUMBER.fullmatch(text) and words_of(name)[-1:] and words_of(name)[-1].endswith(_PASSWORD_WORDS)
-    if not text or is_reference(text) or (is_placeholder(text) and not weak) or _PUBLIC.match(text) or not names_secret(name):
+    token = words_of(name)[-2:] == ["sonar", "login"] and _SONAR_TOKEN.fullmatch(text)  # a name or, usually, a token
+    if not text or is_reference(text) or (is_placeholder(text) and not weak) or _PUBLIC.match(text) or not (names_secret(name) or token):
         return None
     if weak or text.lower() in _WEAK:
         return Secret("Default password", text, Confidence.LOW)
@@ -194,9 +213,10 @@ def _strength(text: str) -> Confidence:
 
 def secrets_shaped(text: str) -> list[Secret]:
     """The secrets of known formats in a text, without examples."""
-    if not _CANDIDATE.search(text[:MAX_CHARACTERS]):
+    text = with_defaults(text[:MAX_CHARACTERS])
+    if not _CANDIDATE.search(text):
         return []
-    secrets = list(_in_addresses(text[:MAX_CHARACTERS]))
+    secrets = list(_in_addresses(text))
     for secret in shapes_in(text):
         value = secret.value
         if any(value in other.value for other in secrets):
@@ -227,6 +247,8 @@ def _stands_alone(text: str, value: str) -> bool:
     """Whether it is not part of a longer word, such as a digest."""
     start = text.find(value)
     before, behind = text[start - 1 : start] if start > 0 else "", text[start + len(value) : start + len(value) + 1]
+    if text[:start].endswith("/bot"):
+        return True  # as Telegram's addresses have it
     return start < 0 or not ((before.isalnum() and value[:1].isalnum()) or (behind.isalnum() and value[-1:].isalnum()))
 
 
@@ -239,7 +261,7 @@ def private_keys(text: str) -> Iterator[re.Match[str]]:
 def secrets_within(text: str) -> list[Secret]:
     """Secrets that a longer text assigns to names: connection strings, JSON, headers. Only strong values count."""
     secrets = []
-    for match in _INSIDE.finditer(text[:MAX_CHARACTERS]):
+    for match in (*_DEFAULT.finditer(text[:MAX_CHARACTERS]), *_INSIDE.finditer(text[:MAX_CHARACTERS])):
         secret = secret_named(match["name"], match["value"])
         if (
             secret

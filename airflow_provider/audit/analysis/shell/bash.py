@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tree_sitter
 import tree_sitter_bash
 
-from airflow_provider.audit.analysis.shell.inner_shells import inline_of, operands_of, scripts_within, shell_of
+from airflow_provider.audit.analysis.shell.inner_shells import command_within, inline_of, operands_of, scripts_within, shell_of
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 from airflow_provider.audit.analysis.shell.trees import tree_of
 
@@ -151,12 +151,14 @@ class _Reader:
                 words.append(self._word(child.named_children[0] if child.named_children else child))
             elif child.type != "comment":
                 words.append(self._word(child))
+        if declares and not node.named_children and (behind := node.next_sibling) is not None and behind.type == "ERROR":
+            words.append(Word(_text(behind), literal=False))  # what it declares is no shell
         redirections += [self._redirection(item) for item in redirects]
         values = [*words, *(item.value for item in assignments), *(item.target for item in redirections)]
         nested = [inner for word in values for inner in word.nested]
         command = Command(tuple(words), self._line(node), tuple(assignments), tuple(redirections), tuple(nested))
         self.assignments += assignments
-        inner = tuple(self._strings(command))
+        inner = (*self._strings(command), *self._within_command(command))
         return Command(command.words, command.line, command.assignments, command.redirections, command.nested + inner) if inner else command
 
     def _strings(self, command: Command) -> Iterator[Nested]:
@@ -166,6 +168,12 @@ class _Reader:
                 self.cut = True
                 return
             yield self._script(via, text, command.line, shell)
+
+    def _within_command(self, command: Command) -> Iterator[Nested]:
+        """A command that another runs as it is. If it is a shell, what that runs is known already."""
+        if (words := command_within(command)) and not shell_of(command):
+            inner = Command(words, command.line)
+            yield Nested("group", (Pipeline((replace(inner, nested=tuple(self._strings(inner))),), command.line),))
 
     def _script(self, via: str, text: str, line: int, shell: str | None = None) -> Nested:
         if shell == "POWERSHELL":

@@ -56,6 +56,51 @@ def scripts_within(command: Command) -> Iterator[tuple[str, str, str | None]]:
             yield from (("heredoc", item.target.text, None) for item in command.redirections if item.operator in ("<<", "<<-", "<<<"))
 
 
+_ENGINES = frozenset({"docker", "podman", "nerdctl", "docker-compose", "podman-compose"})
+_CLUSTERS = frozenset({"kubectl", "oc", "lxc", "incus", "buildah", "microk8s.kubectl", "k3s"})
+_TAKES_VALUE = re.compile("-[A-Zbdfijkoqrstxyz]*[aceghlmnpuvw]")
+"""Short options of container engines with a value, also behind others."""
+_SWITCHES = frozenset({
+    "--detach", "--interactive", "--tty", "--rm", "--privileged", "--init", "--read-only", "--publish-all", "--no-healthcheck", "--quiet",
+    "--oom-kill-disable", "--no-deps", "--service-ports", "--use-aliases", "--build", "--no-tty", "--no-TTY", "--replace",
+})  # fmt: skip
+"""Long options of container engines that take no value."""
+
+
+def command_within(command: Command) -> tuple[Word, ...]:
+    """The words of a command that another runs as it is: ``docker exec c curl x``, ``kubectl exec p -- curl x``, ``find -exec rm x``."""
+    name, words = command.name, command.effective
+    if name in _ENGINES:
+        return _in_container(words)
+    if name in _CLUSTERS:
+        texts = [word.text for word in words]
+        known = {"exec", "run", "debug"} & set(texts[:6])
+        return words[texts.index("--") + 1 :] if known and "--" in texts else ()
+    if name == "find":
+        texts = [word.text for word in words]
+        start = next((number for number, text in enumerate(texts, 1) if text in ("-exec", "-execdir", "-ok", "-okdir")), len(texts))
+        return words[start : next((number for number in range(start, len(texts)) if texts[number] in (";", "+")), len(texts))]
+    return ()
+
+
+def own_arguments(command: Command) -> tuple[str, ...]:
+    """The arguments of a command without those of the command that it runs."""
+    inner = _remote(command.effective) if command.name in ("ssh", "watch") else command_within(command)
+    return command.arguments[: len(command.arguments) - len(inner)] if inner else command.arguments
+
+
+def _in_container(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """What ``docker run`` and ``docker exec`` run: the words behind the image or the container."""
+    start = next((number for number, word in enumerate(words, 1) if word.text in ("exec", "run")), len(words))
+    position = start
+    while position < len(words) and words[position].text.startswith("-"):
+        text = words[position].text
+        takes = ("=" not in text and text not in _SWITCHES) if text.startswith("--") else _TAKES_VALUE.fullmatch(text)
+        position += 2 if takes else 1
+    inner = words[position + 1 :]
+    return () if inner and inner[0].text.startswith("-") else inner
+
+
 def shell_of(command: Command) -> tuple[Word, ...]:
     """The words of the shell that a command is, or that it runs, such as ``docker run``; empty if there is none."""
     words = command.effective

@@ -13,10 +13,10 @@ from airflow_provider.audit.analysis.shell.options import options
 from airflow_provider.audit.analysis.shell.script import Command, Pipeline, base_name
 
 _OPTION = re.compile(r"-{1,2}[A-Za-z][A-Za-z_-]{2,}")
-_PAIR = re.compile(r"(?:-D|-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
+_PAIR = re.compile(r"(?:-D|/[dp]:|-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
 _TEXT = frozenset({"echo", "printf", "grep", "sed", "awk", "[", "test"})
 """Commands whose arguments are text."""
-_CONFIGURABLE = frozenset({"npm", "pnpm", "yarn", "aws", "git", "composer", "pip", "gcloud"})
+_CONFIGURABLE = frozenset({"npm", "pnpm", "yarn", "aws", "git", "composer", "pip", "gcloud", "poetry"})
 """Programs that set a value by ``config <name> <value>``."""
 
 
@@ -137,7 +137,13 @@ _OPTIONS = {
         ("docker", "podman", "buildah", "skopeo", "helm", "oc", "az", "nerdctl", "crane", "oras"),
         _PasswordOption(("-p",), "pu", word="login"),
     ),
-    "dotnet": _PasswordOption(("-k",), "ks", word="nuget"),
+    "dotnet": _PasswordOption(("-k", "-p"), "ksnup", word="nuget"),
+    "poetry": _PasswordOption(("-p",), "pur", word="publish"),
+    "uv": _PasswordOption(("-p", "-t"), "put", word="publish"),
+    "pdm": _PasswordOption(("-P",), "Pur", word="publish"),
+    "hatch": _PasswordOption(("-a", "--auth"), "aur", word="publish"),
+    **dict.fromkeys(("netlify", "ntl"), _PasswordOption(("--auth",), "", frozenset({"--auth"}))),
+    **dict.fromkeys(("vercel", "now", "doctl", "flyctl", "fly"), _PasswordOption(("-t",), "t")),
 }
 _PREFIXES = {
     **dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mysqlimport", "mysqlcheck", "7z"), "-p"),
@@ -160,6 +166,18 @@ def _of_htpasswd(arguments: tuple[str, ...]) -> Iterator[str]:
 def _of_composer(arguments: tuple[str, ...]) -> Iterator[str]:
     if len(arguments) > 3 and any(text.startswith("http-basic.") for text in arguments):
         yield arguments[-1]
+
+
+def _of_bundle(arguments: tuple[str, ...]) -> Iterator[str]:
+    """``bundle config gems.example.com user:password``."""
+    place, value = arguments[-2:] if len(arguments) > 2 and arguments[0] == "config" else ("", "")
+    if "." in place and "://" not in value and not place.startswith("mirror"):
+        yield value.partition(":")[2]
+
+
+def _of_nuget(arguments: tuple[str, ...]) -> Iterator[str]:
+    if len(arguments) > 1 and arguments[0].lower() == "setapikey":
+        yield arguments[1]
 
 
 def _of_securestring(arguments: tuple[str, ...]) -> Iterator[str]:
@@ -203,7 +221,9 @@ _KEY = re.compile(r"[\w.-]{16,256}")
 _OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
     "openssl": _of_openssl,
     "htpasswd": _of_htpasswd,
-    "composer": _of_composer,
+    **dict.fromkeys(("composer", "poetry"), _of_composer),
+    **dict.fromkeys(("bundle", "bundler"), _of_bundle),
+    "nuget": _of_nuget,
     "convertto-securestring": _of_securestring,
     **dict.fromkeys(("vault", "snyk", "cargo"), _of_login),
     "curl": _of_curl,

@@ -136,7 +136,7 @@ def _all_variables(command: Command, encrypted: frozenset[str], filtered: Confid
     elif name == "set":
         every = not arguments
     else:
-        every = arguments in (("-p",), ("-x",), ("-xp",), ("-px",)) or (name == "export" and not arguments and not command.assignments)
+        every = not command.assignments and (arguments in (("-p",), ("-x",), ("-xp",), ("-px",)) or (name == "export" and not arguments))
     if every:
         yield " ".join((name, *arguments)), filtered
 

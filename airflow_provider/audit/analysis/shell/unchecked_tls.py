@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
+from airflow_provider.audit.analysis.shell.inner_shells import own_arguments
 from airflow_provider.audit.analysis.shell.options import options
 from airflow_provider.audit.analysis.shell.script import Assignment, Command
 from airflow_provider.audit.settings.levels import Confidence
@@ -37,7 +38,7 @@ _NEGATED = re.compile(
 _INSECURE = frozenset({
     "argocd", "crane", "oras", "mc", "grpcurl", "helm", "oc", "kubectl", "cosign", "skopeo", "buildah", "podman", "trivy",
     "regctl", "k6", "newman", "hg", "redis-cli", "xh", "flux", "conda", "mamba", "manifest-tool", "notation", "istioctl", "tsh",
-    "snyk", "sentry-cli", "gh",
+    "snyk", "sentry-cli", "gh", "openstack",
 })  # fmt: skip
 """Tools whose ``--insecure`` disables verification."""
 _PIP = frozenset({"pip", "pip3", "pipenv", "uv"})
@@ -111,7 +112,7 @@ def by_assignment(assignment: Assignment) -> Confidence | None:
 
 def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     """Options and settings of a command that disable verification, in a form that a report may show, with the confidence."""
-    name, arguments = command.name, command.arguments
+    name, arguments = command.name, own_arguments(command)
     if name in _WRITE:
         yield from _into_a_file(command)
         return
@@ -227,9 +228,7 @@ _SETTINGS = {
         "gem": r"^.*:ssl_verify_mode:? 0",
         **dict.fromkeys(("pip", "pip3"), rf"config {_up_to('config ')}set {_up_to('config |set ')}trusted-host .+"),
         "aws": rf"configure set {_up_to('configure ')}verify_ssl false",
-        "cf": rf"(?:login|api) {_up_to('(?:login|api) ')}--skip-ssl-validation",
         "go": rf"env -w {_up_to('env -w ')}(?:goinsecure=\S+|goflags=(?:(?!goflags=)\S)*-insecure)",
-        "openstack": r"^.*--insecure\b",
     }.items()
 }  # fmt: skip
 """``npm config set strict-ssl false`` and similar commands of other tools."""

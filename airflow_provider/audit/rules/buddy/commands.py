@@ -96,13 +96,13 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     if not action.has_fields(*SCRIPT_FIELDS):
         yield not_available("the commands are not visible")
         return
-    reported: set[tuple[str, str]] = set()
+    reported: set[tuple[tuple[str, int], str]] = set()
     for commands in action.scripts():
         places = [(path, shown, certain) for path, command in commands.every_command() for shown, certain in by_command(command)]
         places += [(path, item.name, certain) for path, item in commands.every_assignment() if (certain := by_assignment(item))]
         for path, shown, certain in places:
-            if (path, shown) not in reported:
-                reported.add((path, shown))
+            if (path.place, shown) not in reported:
+                reported.add((path.place, shown))
                 yield fail(path, shown, f"The other side is not verified: {shown}.", confidence=certain)
     for number, variable in enumerate(action.variables):
         if variable.value is not None and (confidence := by_variable(variable.key, str(variable.value))):
@@ -143,9 +143,9 @@ def entrypoint_fetches(action: ActionFacts, settings: AuditSettings) -> Iterator
         return
     for commands in action.scripts():
         if commands.path == "entrypoint":
-            name = next((command.name for _, command in commands.every_command() if _fetches(command)), None)
-            if name:
-                yield fail("entrypoint", name, f"The entrypoint downloads something with {name}.")
+            fetching = {path.line: (path, command.name) for path, command in commands.every_command() if _fetches(command)}
+            for path, name in fetching.values():
+                yield fail(path, name, f"The entrypoint downloads something with {name}.")
 
 
 def _fetches(command: Command) -> bool:
@@ -191,7 +191,7 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
         yield not_applicable("there are no commands of a Unix shell")
     passed = {variable.key for variable in action.variables if variable.settable}
     for script in scripts:
-        reported: set[tuple[str, str]] = set()
+        reported: set[tuple[tuple[str, int], str]] = set()
         for path, command in script.every_command():
             if command.name in ("echo", "printf", "[[", "[", "export", "read", "test"):
                 continue
@@ -200,12 +200,14 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
             for expansion in (expansion for word in texts for expansion in word.expansions):
                 name = expansion.name
                 used = (not expansion.quoted or inner) and (_OF_A_PERSON.fullmatch(name) or name in passed)
-                if used and (path, name) not in reported:
-                    reported.add((path, name))
+                if used and (path.place, name) not in reported:
+                    reported.add((path.place, name))
                     how = "within a script that is passed as text to" if inner else "without quotes by"
                     yield fail(path, f"{command.name} ${name}", f"{name} is used {how} {command.name}.")
 
 
 _OF_A_PERSON = re.compile(
     r"BUDDY_(?:EXECUTION|RUN|PULL_REQUEST|TRIGGERING?|INVOKER|COMMIT)\w*?_(?:BRANCH|TAG|REFSPEC|REF|MESSAGE|SUBJECT|BODY|COMMENT|TITLE|NAME|EMAIL|DESCRIPTION)"
+    # Buddy's older ones, such as ${execution.to_revision.message}
+    r"|execution_(?:\w+?_)?(?:branch|tag|refspec|ref|message|subject|body|comment|title|name|email|description)|invoker_(?:name|email)"
 )

@@ -96,12 +96,12 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
         yield fail("working_directory", directory, message, severity=Severity.MEDIUM)
     for script in action.scripts():
         if "docker" in script.text or "podman" in script.text or "nerdctl" in script.text:
-            reported: set[str] = set()
+            reported: set[tuple[tuple[str, int], str]] = set()
             for path, command in script.every_command():
                 runs = command.name in ("docker", "podman", "nerdctl") and {"run", "create", "exec"} & set(command.arguments)
                 for shown, message in _access(command) if runs else ():
-                    if f"{path} {shown}" not in reported:
-                        reported.add(f"{path} {shown}")
+                    if (path.place, shown) not in reported:
+                        reported.add((path.place, shown))
                         yield fail(path, f"{command.name} run {shown}", message)
 
 

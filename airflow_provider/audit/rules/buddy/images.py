@@ -218,12 +218,13 @@ def shown_address(address: str) -> str:
     systems=("buddy",),
     severity=Severity.HIGH,
     confidence=Confidence.MEDIUM,
-    reads=("login", "password", "integration"),
+    reads=("login", "password", "integration", "type"),
     needs=("EXECUTION_INFO",),
 )
 def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    The registry password is stored in the action itself, not in an integration or a variable.
+    The registry password is stored in the action itself, not in an integration or a variable. Passwords of actions without an image, as
+    those of servers, are left to [BDY031](#bdy031).
 
     Why:
     Every copy has to be changed with the password, and everyone who can read the pipeline can read it.
@@ -240,10 +241,11 @@ def registry_credential_in_action(action: ActionFacts, settings: AuditSettings) 
     if not action.has_fields("password"):
         yield not_available("password is not visible")
         return
-    password = (action.config.password or "").strip()
-    if not password or password.startswith("$") or re.fullmatch(r"\{\{.*\}\}|%\w+%|\$\{\{.*", password):
+    if not action.names_image:
+        yield not_applicable("there is no image")
         return
-    if is_reference(password):
+    password = (action.config.password or "").strip()
+    if not password or is_reference(password):
         return
     message = "A registry password is stored in the action."
     yield fail("password", "set", message, confidence=Confidence.LOW if action.integration else None)

@@ -13,11 +13,13 @@ from airflow_provider.audit.analysis.secrets.values import (
     secret_named,
     secrets_shaped,
     secrets_within,
+    with_defaults,
 )
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
 from airflow_provider.audit.analysis.shell.printed_secrets import printed_secrets, traces
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.facts.commands import Commands
+from airflow_provider.audit.facts.origin import FieldPath
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -104,10 +106,11 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
         yield not_available("the commands are not visible")
         return
     for script in action.scripts():
-        reported: set[tuple[str, str]] = set()
+        reported: dict[tuple[str, int], set[str]] = {}
         for path, secret in _secrets_of(script, settings):
-            if not any(path == where and (secret.value in value or value in secret.value) for where, value in reported):
-                reported.add((path, secret.value))
+            known = reported.setdefault(path.place, set())
+            if not any(secret.value in value or value in secret.value for value in known):
+                known.add(secret.value)
                 message = f"The commands contain a secret: {secret.kind}."
                 yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
     for number, value in enumerate(action.config.loop):
@@ -120,7 +123,7 @@ def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator
             )
 
 
-def _secrets_of(script: Commands, settings: AuditSettings) -> Iterator[tuple[str, Secret]]:
+def _secrets_of(script: Commands, settings: AuditSettings) -> Iterator[tuple[FieldPath, Secret]]:
     """Those with the highest confidence first."""
     for match in private_keys(script.text):
         yield script.path_at(script.text.count("\n", 0, match.start()) + 1), Secret("Private Key", match[0], Confidence.HIGH)
@@ -133,13 +136,14 @@ def _secrets_of(script: Commands, settings: AuditSettings) -> Iterator[tuple[str
             for secret in secrets_within(line):
                 yield script.path_at(number), secret.at_most(Confidence.MEDIUM)
     for path, assignment in script.every_assignment():
-        excluded = not assignment.value.literal or settings.secrets.excludes(assignment.name)
+        known = assignment.value.literal or "$" not in with_defaults(assignment.value.text)
+        excluded = not known or settings.secrets.excludes(assignment.name)
         if not excluded and (found := secret_named(assignment.name, assignment.value.text)):
-            yield path, found.at_most(Confidence.MEDIUM)
+            yield script.path_of(found.value, path), found.at_most(Confidence.MEDIUM)
     for path, pipeline in script.every_pipeline():
         for name, value in passed_secrets(pipeline):
             if not settings.secrets.excludes(name) and (found := secret_named(name, value)):
-                yield path, found.at_most(Confidence.MEDIUM)
+                yield script.path_of(found.value, path), found.at_most(Confidence.MEDIUM)
 
 
 _WORTH = re.compile(r"pass|pwd|secret|token|key|bearer|basic", re.IGNORECASE)
@@ -178,14 +182,14 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         return
     encrypted = frozenset(variable.key for variable in action.variables if variable.encrypted)
     for commands in action.scripts():
-        reported: set[tuple[str, str]] = set()
+        reported: set[tuple[tuple[str, int], str]] = set()
         for path, shown, confidence in _printed(commands, encrypted):
-            if (path, shown) not in reported:
-                reported.add((path, shown))
+            if (path.place, shown) not in reported:
+                reported.add((path.place, shown))
                 yield fail(path, shown, f"The log will show a secret: {shown}.", confidence=confidence)
 
 
-def _printed(commands: Commands, encrypted: frozenset[str]) -> Iterator[tuple[str, str, Confidence | None]]:
+def _printed(commands: Commands, encrypted: frozenset[str]) -> Iterator[tuple[FieldPath, str, Confidence | None]]:
     for path, command in commands.every_command():
         if shown := traces(command):
             yield path, shown, None

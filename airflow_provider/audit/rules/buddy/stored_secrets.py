@@ -73,6 +73,8 @@ def _secrets(value: Any, path: str, settings: AuditSettings) -> Iterator[tuple[s
 def _fields(facts: Configuration) -> Iterator[tuple[str, Any]]:
     if isinstance(facts, (ActionFacts, PipelineFacts)):
         yield from ((name, value) for name, value in facts.other.items() if name not in _SKIPPED)
+    if isinstance(facts, ActionFacts) and not facts.names_image:
+        yield "password", facts.config.password
 
 
 def _found(facts: Configuration, settings: AuditSettings, kind: str) -> Iterator[Outcome]:
@@ -215,13 +217,14 @@ def secret_in_request(facts: Configuration, settings: AuditSettings) -> Iterator
     systems=("buddy",),
     severity=Severity.CRITICAL,
     confidence=Confidence.HIGH,
-    reads=("private_key", "build_args", "inputs", "other fields"),
+    reads=("private_key", "build_args", "inputs", "password", "other fields"),
     needs=("EXECUTION_INFO",),
     uses=("secrets.names",),
 )
 def secret_in_field(facts: Configuration, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    Any other field of an action or a pipeline holds a secret: a private key, a build argument, an input of a custom action.
+    Any other field of an action or a pipeline holds a secret: a private key, a build argument, an input of a custom action, the password of
+    a server.
 
     Why:
     Everyone who can read the pipeline can read it. Build arguments also stay in the history of the image.

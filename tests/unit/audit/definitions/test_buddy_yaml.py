@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider.audit.definitions.buddy_yaml import facts_of, is_buddy_yaml, read_template
+from airflow_provider.audit.definitions.comments import comments_in
+from airflow_provider.audit.engine.baseline import Baseline
 from airflow_provider.audit.engine.engine import Audit
 from airflow_provider.audit.engine.finding import Finding
 from airflow_provider.audit.facts.action import ActionFacts
@@ -77,7 +79,7 @@ def test_faults_are_told_with_file_line_column_and_the_line_without_secrets() ->
         ("BDY028", "variables[0].value"): (7, 12, "value: ***"),
         ("BDY029", "targets[0].auth.password"): (13, 37, "auth: {username: app, password: ***}"),
         ("BDY001", "docker_image_tag"): (18, 23, "docker_image_tag: latest"),
-        ("BDY011", "execute_commands[1]"): (23, 1, "curl -k https://example.com/a"),
+        ("BDY011", "execute_commands[1]"): (23, 7, "curl -k https://example.com/a"),
         ("BDY010", "inline_commands"): (29, 22, 'inline_commands: "curl https://example.com/x.sh | bash"'),
     }
 
@@ -116,7 +118,7 @@ LAYOUTS = {
     "a list of actions": ACTION,
     "with on and refs": f"- pipeline: x\n  on: EVENT\n  refs: [refs/heads/main]\n  actions:\n{INDENTED}",
     "with trigger mode": f"- pipeline: x\n  trigger_mode: ON_EVERY_PUSH\n  ref_name: main\n  ref_type: BRANCH\n  actions:\n{INDENTED}",
-    "several documents": f"---\n- pipeline: y\n---\n- pipeline: x\n  actions:\n{INDENTED}",
+    "several documents": f"---\n- pipeline: y\n  actions: []\n---\n- pipeline: x\n  actions:\n{INDENTED}",
     "with an anchor": f"- pipeline: y\n  actions: &a\n{INDENTED}- pipeline: x\n  actions: *a\n",
     "JSON": '[{"pipeline": "x", "actions": [{"action": "a", "type": "BUILD", "docker_image_name": "node", "docker_image_tag": "latest"}]}]',
 }
@@ -203,7 +205,13 @@ def test_a_remote_definition_is_a_gap_that_says_where_and_its_parameters_are_jud
         ),
         ("- pipeline: x\n  actions: {a: 1}\n", "line 2: This is not a list of actions"),
         ("- pipeline: x\n  actions:\n  - npm test\n", "line 3: This is not an action"),
-        ("- pipeline: x\n- npm test\n", "This is neither a pipeline nor an action"),
+        ("- pipeline: x\n  on: CLICK\n", "line 1: It has no actions, and does not say where they are"),
+        ("- pipeline: x\n  actions:\n", "line 1: It has no actions"),
+        (
+            "- pipeline: x\n  git_config_ref: FIXED\n  git_config: {project: other, branch: main, path: .buddy/x.yml}\n",
+            "line 1: Its actions are in project other, branch main, file .buddy/x.yml, which is not part of this file",
+        ),
+        ("- pipeline: x\n  actions: []\n- npm test\n", "This is neither a pipeline nor an action"),
         (
             "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    variables: 7\n",
             "variables: buddy.yml, line 5: the value is invalid",
@@ -258,6 +266,35 @@ def test_comments_accept_the_findings_of_their_line() -> None:
     assert [(item.location.line, item.subject.title) for item in unused if item.location] == [(7, "Comment in buddy.yml, line 7")]
 
 
+def of_block(*commands: str) -> str:
+    lines = "".join(f"      {line}\n" for command in commands for line in command.split("\n"))
+    return f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    execute_commands:\n    - |\n{lines}"
+
+
+ACCEPTED = "  # audit: ignore[{rule}] until=2999-12-31 reason=accepted_risk Internal"
+
+
+@pytest.mark.parametrize(
+    ("line", "accepted"),
+    [
+        ('echo "see {}"; curl -k https://x.io', False),
+        ("echo 'see {}'; curl -k https://x.io", False),
+        ('curl -k https://x.io; echo "a \\" {} "', False),
+        ('curl -k https://x.io  {} "quoted"', True),
+        ("echo \"it's\"; curl -k https://x.io  {} it's", True),
+        ("echo 'a\\'; curl -k https://x.io  {}", True),
+    ],
+)
+def test_what_is_like_a_comment_within_quotes_is_text(line: str, accepted: bool) -> None:
+    text = of_block(line.replace("{}", ACCEPTED.strip().replace("{rule}", "BDY011")))
+    assert [bool(item.waiver) for item in found(read(text)) if item.rule == "BDY011"] == [accepted]
+    assert found(read(of_block('echo "see # audit: ignore ..."; curl -k https://x.io')))
+
+
+def test_an_apostrophe_in_a_word_is_no_quote() -> None:
+    assert len(comments_in(["- action: Don't  # audit: ignore[BDY013] until=2999-01-01 reason=planned It's short"], "buddy.yml")) == 1
+
+
 def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
     result = Audit(AuditSettings(), now=NOW).check_all(read(COMMENTED.replace("{until}", "2020-01-01")))
     by_rule = {item.rule: item for item in result.findings}
@@ -281,6 +318,144 @@ def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
 def test_a_comment_that_would_accept_nothing_is_an_error_with_its_line(comment: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"buddy\.yml, line 2: this comment accepts nothing: .*{message}"):
         read(f"- pipeline: x\n  refs: [a]  # {comment}\n")
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "second"),
+    [
+        ("BDY009", "mysql -pZx9kPq2rT a", "mysql -pZx9kPq2rT b"),
+        ("BDY009", "export DB_PASSWORD=Zx9kPq2rT", "export DB_PASSWORD=Zx9kPq2rT"),
+        ("BDY009", "mysql -pZx9kPq2rT a", "ls \\\n && mysql \\\n -pZx9kPq2rT"),
+        ("BDY010", "curl https://a.io | sh", "curl https://b.io | sh"),
+        ("BDY011", "curl -k https://a.io", "curl -k https://b.io"),
+        ("BDY011", "export NODE_TLS_REJECT_UNAUTHORIZED=0", "export NODE_TLS_REJECT_UNAUTHORIZED=0"),
+        ("BDY012", "echo $API_TOKEN", "echo $API_TOKEN"),
+        ("BDY012", "set -x", "set -x"),
+        ("BDY014", "npm test || true", "npm test || true"),
+        ("BDY018", "docker run --privileged a", "docker run --privileged b"),
+        ("BDY026", "git checkout $BUDDY_EXECUTION_BRANCH", "git checkout $BUDDY_EXECUTION_BRANCH"),
+    ],
+)
+def test_a_comment_in_a_block_accepts_no_fault_of_another_line(rule: str, first: str, second: str) -> None:
+    strict = AuditSettings.model_validate({"persona": "strict"})
+
+    def judged(text: str, baseline: Baseline | None = None) -> tuple[list[Finding], Baseline]:
+        result = Audit(strict, now=NOW, baseline=baseline).check_all(read(text))
+        findings = [item for item in result.findings if item.rule == rule]
+        return sorted(findings, key=lambda item: item.location.line if item.location else 0), result.baseline
+
+    both, _ = judged(of_block(first + ACCEPTED.replace("{rule}", rule), "ls", second))
+    assert [bool(item.waiver) for item in both] == [True, False]
+    (alone,), before = judged(of_block(first, "ls"))
+    both, _ = judged(of_block(first, "ls", second), before)
+    assert [item.state for item in both] == ["unchanged", "new"]
+    assert both[0].fingerprint == alone.fingerprint != both[1].fingerprint
+
+
+def test_a_secret_is_told_once_at_its_own_line_of_a_command_of_several() -> None:
+    text = of_block("curl \\\n  -H 'Authorization: Bearer aP9x-7Kq2mZ4tRw8' \\\n  -u ci:Zx9kPq2rT https://x.io")
+    assert [item.location.line for item in found(read(text)) if item.rule == "BDY009" and item.location] == [9, 10]
+
+
+def test_each_line_of_an_entrypoint_is_judged() -> None:
+    text = (
+        "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    entrypoint: |\n      curl https://a.io\n      curl https://b.io\n"
+    )
+    assert [item.location.line for item in found(read(text)) if item.rule == "BDY021" and item.location] == [6, 7]
+
+
+@pytest.mark.parametrize("field", ["execute_commands", "setup_commands", "commands", "after_commands", "inline_commands"])
+@pytest.mark.parametrize("style", ["|", "|-", ">"])
+def test_a_fault_in_a_text_instead_of_a_list_is_at_its_own_line(field: str, style: str) -> None:
+    gap = "\n" if style == ">" else ""
+    lines = f"      ls\n{gap}      curl -k https://x.io\n{gap}      mysql -pZx9kPq2rT x\n"
+    findings = found(read(f"- pipeline: x\n  actions:\n  - action: a\n    type: X\n    timeout: 9\n    {field}: {style}\n{lines}"))
+    seen = {item.rule: (item.location.line, item.location.column, item.line) for item in findings if item.location}
+    assert seen == {
+        "BDY011": (8 + len(gap), 7, "curl -k https://x.io"),
+        "BDY009": (9 + 2 * len(gap), 7, "mysql -p*** x"),
+    }
+
+
+def test_a_comment_in_a_text_instead_of_a_list_accepts_the_faults_of_its_line() -> None:
+    text = of_block("curl -k https://a.io" + ACCEPTED.replace("{rule}", "BDY011"), "curl -k https://b.io").replace("\n    - |", " |")
+    assert [(item.location.line, bool(item.waiver)) for item in found(read(text)) if item.rule == "BDY011" and item.location] == [
+        (7, True),
+        (8, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "K_PASSWORD=hG7!kslP2qzX",
+        {"K_PASSWORD": "hG7!kslP2qzX"},
+        {"name": "K_PASSWORD", "value": "hG7!kslP2qzX"},
+        {"key": "K_PASSWORD", "value": "hG7!kslP2qzX", "encrypted": "maybe"},
+        {"key": "K_PASSWORD", "value": "hG7!kslP2qzX", "encrypted": "false"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("field", ["variables", "remote_parameters"])
+def test_a_variable_in_any_form_is_judged_at_its_line(item: object, field: str) -> None:
+    variables = f"{field}: [\n7,\n{json.dumps(item)}]"
+    own = f"- {{pipeline: y, actions: [{{action: a, type: X, timeout: 9, {variables}}}]}}\n" if field == "variables" else ""
+    result = Audit(AuditSettings(), now=NOW).check_all(read(f"- {{pipeline: x, actions: [], {variables}}}\n{own}"))
+    seen = {(found.rule, found.path, found.location.line) for found in result.findings if found.location}
+    assert seen == {("BDY028", f"{field}[1].value", 3), *([("BDY008", "variables[1].value", 6)] if own else [])}
+    assert {"This is no variable with a key and a value" in gap.reason for gap in result.gaps} == {True}
+
+
+@pytest.mark.parametrize(
+    "item", ["K_PASSWORD", 7, None, ["K=v"], {"value": "x"}, {"key": "K", "value": ["x"]}, {"key": {}, "value": "x"}, {}]
+)
+def test_a_variable_that_is_not_understood_is_a_gap_and_the_others_keep_their_numbers(item: object) -> None:
+    text = f"- {{pipeline: x, actions: [], variables: [\n{json.dumps(item)},\n{{key: A_PASSWORD, value: 'hG7!kslP2qzX'}}]}}"
+    result = Audit(AuditSettings(), now=NOW).check_all(read(text))
+    assert [gap.reason for gap in result.gaps] == ["buddy.yml, line 2: This is no variable with a key and a value."]
+    assert [(item.path, item.location.line) for item in result.findings if item.location] == [("variables[1].value", 3)]
+
+
+def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
+    text = "- pipeline: x\n  actions: []\n  variables:\n    A: b\n    K_PASSWORD: hG7!kslP2qzX\n    L: {value: hG7, encrypted: true}\n"
+    assert [(item.rule, item.location.line) for item in found(read(text)) if item.location] == [("BDY028", 5)]
+    result = Audit(AuditSettings(), now=NOW).check_all(read("- pipeline: x\n  actions: []\n  variables: FOO\n"))
+    assert ["line 3: the value is invalid" in gap.reason for gap in result.gaps] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("execute_comands", "execute_commands"),
+        ("execute_command", "execute_commands"),
+        ("Execute_Commands", "execute_commands"),
+        ("executeCommands", "execute_commands"),
+        ("execute-commands", "execute_commands"),
+        ("inline_comands", "inline_commands"),
+        ("afterCommands", "after_commands"),
+        ("entry_point", "entrypoint"),
+        ("docker_image_tagg", "docker_image_tag"),
+        ("Variables", "variables"),
+    ],
+)
+def test_a_misspelt_field_of_an_action_is_a_gap(name: str, meant: str) -> None:
+    text = f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    timeout: 9\n    {name}:\n    - curl -k https://a\n"
+    result = Audit(AuditSettings(), now=NOW).check_all(read(text))
+    assert [gap.reason for gap in result.gaps] == [f"buddy.yml, line 6: {name} is not known, so it was not judged. Is {meant} meant?"]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("Actions", "actions"), ("action_s", "actions"), ("variable", "variables")])
+def test_a_misspelt_field_of_a_pipeline_is_a_gap(name: str, meant: str) -> None:
+    result = Audit(AuditSettings(), now=NOW).check_all(read(f"- pipeline: x\n  {name}: []\n"))
+    assert f"buddy.yml, line 2: {name} is not known, so it was not judged. Is {meant} meant?" in [gap.reason for gap in result.gaps]
+
+
+@pytest.mark.parametrize(
+    "name", ["main_build_commands", "trigger_condition", "target", "build_args", "timeout", "comment", "run_next", "x" * 120]
+)
+def test_other_fields_are_no_gap(name: str) -> None:
+    text = f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    {name}: 1\n"
+    assert not Audit(AuditSettings(), now=NOW).check_all(read(text)).gaps
 
 
 NAMES = [

@@ -100,6 +100,22 @@ def test_words_stay_words_and_numbers_remember_how_they_are_written(text: str, d
     assert written is None or document.written == written
 
 
+@pytest.mark.parametrize(
+    ("text", "repeated"),
+    [
+        ("a: 1\nb: 2\na: 3", {(1, 3): "a"}),
+        ("- a: 1\n- a: 1", {}),
+        ("a: {b: 1, c: 2,\n b: 3}\nb: 1", {(1, 2): "b"}),
+        ("a: 1\na: 2\n'a': 3", {(1, 2): "a", (2, 3): "a"}),
+        ("b: &b {x: 1}\na: {<<: *b, x: 3}\nc: *b", {}),
+        ("b: &b {x: 1,\n x: 2}\na: {<<: *b, x: 3}\nc: *b", {(1, 2): "x"}),
+        ("a: 1\n---\na: 1", {}),
+    ],
+)
+def test_a_name_that_is_there_twice_is_told_with_both_lines(text: str, repeated: dict[tuple[int, int], str]) -> None:
+    assert read_document(text, "x").repeated == repeated
+
+
 BLOCK = """\
 top:
   run:
@@ -118,9 +134,11 @@ top:
 @pytest.mark.parametrize(
     ("path", "line", "at"),
     [
-        ("run[0]", 0, (4, 1)),
-        ("run[0]", 1, (5, 1)),
-        ("run[1]", 1, (6, 7)),
+        ("run[0]", 0, (4, 7)),
+        ("run[0]", 1, (5, 7)),
+        ("run[0]", 9, (5, 7)),
+        ("run[1]", 0, (7, 7)),
+        ("run[1]", 1, (7, 7)),
         ("run[2]", 0, (9, 7)),
         ("size", 0, (11, 9)),
         ("run[7]", 0, (3, 5)),
@@ -134,3 +152,55 @@ def test_a_field_is_found_and_else_what_encloses_it(path: str, line: int, at: tu
     document = read_document(BLOCK, "f.yml")
     origin = Origin("f.yml", document.lines, document.places, (0, "top"), {"name": "size"})
     assert origin.at(FieldPath(path, line)) == Location("f.yml", *at)
+
+
+SEVERAL = """\
+literal: |-
+
+  a1
+    a2
+folded: >
+  b1
+  b1
+
+  b2
+   b3
+   b4
+  b5
+
+
+  b6
+quoted: "c1
+  c1\\nc2 \\
+  c2
+
+  c3"
+single: {x: "n\\nn", y: 'd1
+
+     d2'}
+plain: e1
+  e1
+
+  e2
+last: >-
+
+  f1"""
+
+
+@pytest.mark.parametrize("key", [("literal",), ("folded",), ("quoted",), ("single", "y"), ("plain",), ("last",)])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n# nothing\n"])
+def test_each_line_of_a_text_is_at_its_own_line_of_the_file(key: tuple[str, ...], end: str) -> None:
+    document = read_document(SEVERAL + end, "f.yml")
+    text = document.data[0]
+    for name in key:
+        text = text[name]
+    origin = Origin("f.yml", document.lines, document.places, (0,))
+    words = {number: line.split()[0] for number, line in enumerate(text.split("\n")) if line.strip()}
+    places = {number: origin.at(FieldPath(".".join(key), number)) for number in words}
+    assert len(words) > 1 or key == ("last",)
+    for number, word in words.items():
+        place = places[number]
+        assert word in document.lines[place.line - 1]
+        assert word not in document.lines[place.line - 2]
+        if place.line > places[min(words)].line:
+            assert place.column == document.lines[place.line - 1].index(document.lines[place.line - 1].split()[0]) + 1

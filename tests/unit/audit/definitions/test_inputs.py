@@ -274,3 +274,64 @@ def test_an_export_needs_something_to_export(capsys: pytest.CaptureFixture[str])
     assert error.value.code == 2
     assert "nothing to export" in capsys.readouterr().err
     assert main(["export", "--configuration", "nowhere"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("buddy.yml", BUDDY + '    docker_image_tag: "22"\n', "lines 6 and 8: docker_image_tag is there twice"),
+        ("workflow.yaml", TRACECAT + "      verify_ssl: true\n", "lines 11 and 12: verify_ssl is there twice"),
+        ("workflow.json", JSON_WORKFLOW.replace("false}", 'false, "verify_ssl":\ntrue}'), "lines 2 and 2: verify_ssl is there twice"),
+    ],
+)
+def test_a_field_that_is_there_twice_is_a_gap(capsys: pytest.CaptureFixture[str], folder: Path, name: str, text: str, where: str) -> None:
+    (folder / name).write_text(text)
+    result = audit(capsys, name)
+    assert [where in gap["reason"] for gap in result["gaps"]] == [True]
+    assert main([name]) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "where"),
+    [
+        (BUDDY, "BDY001", "stdin"),
+        ("\ufeff" + BUDDY, "BDY001", "stdin"),
+        (TRACECAT, "TRC004", "stdin"),
+        (JSON_WORKFLOW, "TRC004", "stdin"),
+        (json.dumps(ACTION), "BDY001", None),
+        (json.dumps([ACTION] * 3, indent=1), "BDY001", None),
+        (json.dumps(ACTION) + "\n" + json.dumps({**ACTION, "description": "x" * 1_100_000}) + "\n" + json.dumps(ACTION), "BDY001", None),
+    ],
+    ids=["pipelines", "with a byte order mark", "workflow", "workflow in JSON", "record", "list", "long lines"],
+)
+def test_standard_input_is_read_whatever_it_holds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, rule: str, where: str | None
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    findings = [item for item in audit(capsys, "-")["findings"] if item["rule"] == rule]
+    assert {item["location"] and item["location"]["file"] for item in findings} == {where}
+
+
+@pytest.mark.parametrize(("text", "code", "message"), [("nonsense", 2, "neither a definition"), ("a: [", 2, "line 1"), ("", 5, "")])
+def test_standard_input_that_is_nothing_known_is_told_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, code: int, message: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert main(["-"]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_first_line_of_standard_input_is_one_gap(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("damaged\n" + json.dumps(ACTION) + "\nnull\n"))
+    result = audit(capsys, "-")
+    assert "BDY001" in rules(result)
+    assert [gap["reason"] for gap in result["gaps"]] == ["It is not valid JSON: Expecting value.", "It is no record."]
+
+
+@pytest.mark.parametrize("text", ["null", "7", "true", '"x"', "null\n" * 3])
+def test_what_is_json_and_no_record_is_told_so(capsys: pytest.CaptureFixture[str], folder: Path, text: str) -> None:
+    (folder / "some.json").write_text(text)
+    assert main(["some.json", "--format", "json"]) in (2, 4, 5)
+    read = json.loads(capsys.readouterr().out)
+    assert all("characters" not in gap["reason"] for gap in read["gaps"])
+    assert read["gaps"]
