@@ -38,8 +38,8 @@ class Kept:
 
     @property
     def findings(self) -> list[Finding]:
-        """The kept ones, in no particular order."""
-        return [finding for _, _, finding in self._heap]
+        """The kept ones, as they came."""
+        return [finding for _, _, finding in sorted(self._heap, key=lambda item: -item[1])]
 
     def told(self) -> str | None:
         """What is not listed; None if nothing is."""
