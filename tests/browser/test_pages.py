@@ -48,7 +48,7 @@ def log_out(page: Page) -> None:
         "done": ["succeeded", "Outputs", "IMAGE", "shop:1.2.3", "Duration"],
         "tracecat": ["Tracecat execution", "succeeded", "look_up"],
         "foreign": ["This task has no execution in another system."],
-        "never_begun": ["This task has no execution in another system."],
+        "never_begun": ["The task ended without an execution."],
         "not_begun": ["No execution yet."],
     }.items(),
 )
