@@ -338,8 +338,12 @@ def commands(world: World) -> str | None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    active = {one["ref"]: one for one in json.loads(command("list", "--active", "--since", "0", "-o", "json"))}
-    one = active[str(execution.ref)]
+    def active() -> dict[str, Any] | None:
+        listed = {one["ref"]: one for one in json.loads(command("list", "--active", "--since", "0", "-o", "json"))}
+        one: dict[str, Any] = listed[str(execution.ref)]
+        return one if one["phase"] else None
+
+    one = until("the task has noted the phase", active, PATIENCE)
     assert (one["system"], one["phase"], one["state"], one["dag_id"]) == ("buddy", "RUNNING", "deferred", task.dag), one
     assert json.loads(command("show", one["ref"], "-o", "json"))["phase"] == "RUNNING"
     assert "checked out" in command("logs", one["ref"])
