@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -217,20 +218,42 @@ class BuddyAdapter(ExecutionAdapter):
         return f"{signature(snapshot)}{_NEWEST}{max((item.id for item in items), default=parsed.execution)}"
 
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it runs again, or exactly one execution of the same kind is newer than all previous ones."""
+        """
+        Whether it runs again, under its id or as a newer execution with the marker of its start in the comment.
+
+        A newer one that only looks alike may be anybody's: it is not taken, and it leaves unknown whether the request took effect.
+        """
         parsed = BuddyRef.parse(ref)
         state, _, newest = before.rpartition(_NEWEST)
         execution = yield from requests.get_execution(ref)
         if signature(snapshot := snapshot_of(parsed, execution)) != state:
             return [snapshot], True
-        items, _ = yield from requests.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
-        newer = [
-            item
-            for item in items
-            if item.id > int(newest) and _same(item.comment, execution.comment) and _same(_revision(item), _revision(execution))
-        ]
-        snapshots = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
-        return (snapshots, True) if len(snapshots) == 1 else ([], not snapshots)
+        marker = _MARKER.search(execution.comment or "")
+        items, certain = yield from self._newer_than(parsed, int(newest))
+        ours: list[Snapshot] = []
+        for item in items:
+            if item.comment is None:  # a list may leave it out
+                try:
+                    item = yield from requests.get_execution(str(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id)))
+                except NotFound:
+                    certain = False
+                    continue
+            if marker and marker[0] in (item.comment or ""):
+                ours.append(snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item))
+            elif _may_be_again(execution, item):
+                certain = False
+        return (ours, True) if len(ours) == 1 else ([], certain and not ours)
+
+    def _newer_than(self, ref: BuddyRef, newest: int) -> Flow[tuple[list[models.Execution], bool]]:
+        """The executions of the pipeline with a higher id, and whether these are all."""
+        newer: dict[int, models.Execution] = {}
+        page, cursor = requests.executions(ref.workspace, ref.project, ref.pipeline), None
+        for _ in range(requests.MAX_LIST_PAGES):
+            items, cursor = yield from page(cursor)
+            newer.update((item.id, item) for item in items if item.id > newest)
+            if cursor is None or any(item.id <= newest for item in items):
+                return list(newer.values()), True
+        return list(newer.values()), False
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET .../pipelines/:pipeline_id/executions``, newest first."""
@@ -276,6 +299,8 @@ def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:
 
 
 _NEWEST = " newest="
+_MARKER = re.compile(r"\[airflow-[0-9a-f]{20}\]")
+"""The marker of a start in the comment, see :func:`~airflow_provider.execution.attempt.note.next_note`. It is random."""
 _FIELDS = {"branch": "branch", "tag": "tag", "revision": "to_revision", "comment": "comment"}
 
 
@@ -290,8 +315,12 @@ def _fits(name: str, wanted: str, actual: object) -> bool:
     return wanted == text
 
 
-def _same(first: str | None, second: str | None) -> bool:
-    return first is None or second is None or first == second
+def _may_be_again(execution: models.Execution, newer: models.Execution) -> bool:
+    """Whether a newer execution may be another one run again: neither commit nor comment tells them apart."""
+    first, second = _revision(execution), _revision(newer)
+    if first is not None and second is not None and first != second:
+        return False
+    return "comment" in as_sent(newer) or not newer.comment or newer.comment == execution.comment
 
 
 def _revision(execution: models.Execution) -> str | None:
