@@ -29,6 +29,10 @@ from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, block_of, signature
 
 
+MAX_FAILURES = 3
+"""Number of actions whose details may fail in one read before those of the others are left out unread."""
+
+
 class BuddyAdapter(ExecutionAdapter):
     """Gives snapshots of Buddy's executions."""
 
@@ -95,28 +99,41 @@ class BuddyAdapter(ExecutionAdapter):
         """``GET .../executions/:id``, then ``GET .../action_executions/:id`` for each action that ran: variables, errors, actors, log."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
-        execution.action_executions, omitted = yield from self.in_detail(parsed, execution.action_executions)
+        execution.action_executions, omitted, unread = yield from self.in_detail(parsed, execution.action_executions)
         if "action_executions" in as_sent(execution):
             omitted["action_executions"] = "some of them are not what the API's contract says"
         yield from self.add_gate_comments(parsed, execution.action_executions)
         snapshot = snapshot_of(parsed, execution)
+        snapshot.unread = unread
         return (yield from self.completed(parsed, snapshot, execution.action_executions, omitted))
 
     def in_detail(
         self, ref: BuddyRef, actions: Sequence[models.ActionExecution]
-    ) -> Flow[tuple[list[models.ActionExecution], dict[str, str]]]:
-        """``GET .../action_executions/:id`` for each action that ran, and why some could not be read."""
+    ) -> Flow[tuple[list[models.ActionExecution], dict[str, str], ExecutionApiError | None]]:
+        """
+        ``GET .../action_executions/:id`` for each action that ran.
+
+        :returns: the actions; why some could not be read; and an error that may pass, if there was one.
+        """
+        unread: ExecutionApiError | None = None
+        failures = 0
         omitted: dict[str, str] = {}
         detailed: list[models.ActionExecution] = []
         for item in actions:
             if item.id is None or phase_of(item.status) in (Phase.QUEUED, Phase.SKIPPED):
                 detailed.append(item)
                 continue
+            if failures == MAX_FAILURES:  # the API is down: each further request would take its time to fail
+                omitted[f"{item.action.name}.*"] = f"the action's details were not read, since those of others failed: {unread}"
+                detailed.append(item)
+                continue
             try:
                 full = yield from send(routes.GET_ACTION_EXECUTION(ref=str(ref), action_execution=item.id, **ref.path))
-            except (TransportError, Unauthorized, Forbidden, RateLimited, ServerError):
+            except (Unauthorized, Forbidden, RateLimited):
                 raise
-            except (StatusError, ProtocolError) as error:
+            except (TransportError, StatusError, ProtocolError) as error:
+                if isinstance(error, (TransportError, ServerError)):
+                    unread, failures = error, failures + 1
                 omitted[f"{item.action.name}.*"] = f"the action's details could not be read: {error}"
                 full = item
             if "outputted_variables" in as_sent(full):
@@ -125,7 +142,7 @@ class BuddyAdapter(ExecutionAdapter):
                 full.action_execution_id = item.id
             full.log = full.log[-TAIL:]  # of all actions together, whole logs would be much
             detailed.append(full)
-        return detailed, omitted
+        return detailed, omitted, unread
 
     def completed(
         self, ref: BuddyRef, snapshot: Snapshot, actions: Sequence[models.ActionExecution], omitted: dict[str, str]
@@ -142,8 +159,10 @@ class BuddyAdapter(ExecutionAdapter):
             try:
                 snapshot.log_tail = yield from self._logs.tail(LogOf.step(ref, step), action if action.log or action.log_url else None)
             except (TransportError, StatusError, ProtocolError) as error:
-                if isinstance(error, (TransportError, RateLimited, ServerError)) and not error.elsewhere:
+                if isinstance(error, RateLimited) and not error.elsewhere:
                     raise
+                if isinstance(error, (TransportError, ServerError)) and not error.elsewhere:
+                    snapshot.unread = error
                 snapshot.log_problem = str(error)
         told = snapshot.log_tail or snapshot.log_problem
         if not told and snapshot.phase is Phase.FAILED and any(step.phase is Phase.FAILED for step in snapshot.steps):

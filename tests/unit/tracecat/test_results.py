@@ -92,8 +92,9 @@ def test_a_server_that_is_away_is_asked_again_later(hook: TracecatHook, emulator
     tracecat.inline_limit = 100
     ref = ran(tracecat, clock, LONG)
     emulator.faults.add(Fault("status", status=503, path="/objects/download$", times=None))
-    with pytest.raises(errors.ServerError):
-        details(hook, ref)
+    found = details(hook, ref)
+    assert isinstance(found.unread, errors.ServerError)
+    assert "could not be fetched" in found.outputs_omitted["result"]
 
 
 def test_a_stored_result_that_is_no_json(hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock) -> None:
