@@ -28,7 +28,6 @@ from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Pages, send
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, block_of, signature
 
-
 MAX_FAILURES = 3
 """Number of actions whose details may fail in one read before those of the others are left out unread."""
 
