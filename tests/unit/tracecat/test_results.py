@@ -97,7 +97,7 @@ def test_a_server_that_is_away_is_asked_again_later(hook: TracecatHook, emulator
     assert "could not be fetched" in found.outputs_omitted["result"]
 
 
-ODD = ["5", {}, [], None, 5.5, -1, True, 10**400]
+ODD: list[Any] = ["5", {}, [], None, 5.5, -1, True, 10**400]
 """Instead of a number, of a name or of a text."""
 
 
