@@ -191,7 +191,7 @@ class Call(Generic[T]):
 
     def learn(self, limit: RateLimit, response: Response) -> None:
         """Learn from the body of a response that it is a refusal by the rate limit, if its status and headers did not say so."""
-        if self.refused_for is None and response.status in (400, 401, 403) and self.at_own_origin:
+        if self.refused_for is None and 400 <= response.status < 500 and self.at_own_origin:
             text = self.endpoint.api_errors.error_text(bytes(response.body)) or ""
             if is_refusal(response.status, response.headers, text):
                 self.refused_for = limit.observe(response.status, response.headers, text)
