@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from airflow_provider import errors
+from airflow_provider.buddy.operators import BuddyGetExecutionOperator
+from airflow_provider.buddy.sensors import BuddyActionExecutionSensor
 from airflow_provider.emulator import Emulator, Fault
+from airflow_provider.emulator.buddy import Action as BuddyAction
+from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.emulator.tracecat import Action, Workflow
 from tests.harness import TaskRun
 from tests.integration.conftest import SENSOR_MODES
@@ -81,6 +85,77 @@ def test_the_address_of_a_stored_result(emulator: Emulator, clock: VirtualClock,
     ended = TaskRun(lambda: system.sensor(ref, deferrable=True), system.connections).run()
     assert ended.state == "success", ended.text
     assert "result" in ended.result["outputs_omitted"]
+
+
+LASTING: dict[str, dict[str, Any]] = {
+    **{str(status): {"kind": "status", "status": status} for status in (408, 500, 503)},
+    "a dropped connection": {"kind": "drop_before"},
+}
+
+
+@pytest.mark.parametrize("fault", LASTING)
+@pytest.mark.parametrize("mode", SENSOR_MODES)
+@pytest.mark.parametrize("part", ["one detail", "all details", "log"])
+def test_a_part_that_fails_for_good_does_not_hide_the_end(buddy: BuddySystem, mode: str, fault: str, part: str) -> None:
+    """It is asked for as long as the API may be down, then it is left out."""
+    actions = [BuddyAction(f"Step {number}", seconds=1.0, outputs={f"OUT_{number}": "x"}) for number in range(6)]
+    ref = str(buddy.emulator.buddy.add_execution(buddy.emulator.buddy.add_pipeline(Pipeline("release", actions=actions))).ref)
+    path = {"one detail": f"/action_executions/{step_of(buddy, ref, 1)}$", "all details": r"/action_executions/\w+$"}
+    if part == "log":
+        buddy.fault("altered", "details", changes={"log": [], "log_url": None}, times=None)
+    buddy.emulator.faults.add(Fault(**LASTING[fault], path=path.get(part, r"/logs$"), times=None))
+    ended = TaskRun(lambda: buddy.sensor(ref, **SENSOR_MODES[mode]), buddy.connections).run()
+    assert ended.state == "success", ended.text
+    omitted, outputs = ended.result["outputs_omitted"], ended.result["outputs"]
+    if part == "one detail":
+        assert list(omitted) == ["Step 1.*"]
+        assert "could not be read" in omitted["Step 1.*"]
+        assert sorted(outputs) == ["OUT_0", "OUT_2", "OUT_3", "OUT_4", "OUT_5"]
+    elif part == "all details":
+        assert list(omitted) == [f"Step {number}.*" for number in range(6)]
+        assert "were not read, since those of others failed" in omitted["Step 5.*"]
+    else:
+        assert len(outputs) == 6
+        assert "log could not be read" in ended.text
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_part_that_fails_for_a_while_is_read_afterwards(buddy: BuddySystem, clock: VirtualClock, fault: str) -> None:
+    ref = buddy.start_elsewhere(buddy.script("succeeded", seconds=1.0))
+    buddy.emulator.faults.add(Fault(**LASTING[fault], path=r"/action_executions/\w+$", times=20))
+    ended = TaskRun(lambda: buddy.sensor(ref, push_outputs=["IMAGE"]), buddy.connections).run()
+    assert ended.state == "success", ended.text
+    assert ended.result["outputs_omitted"] == {}
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_an_execution_is_read_although_a_part_of_it_fails(buddy: BuddySystem, clock: VirtualClock, fault: str) -> None:
+    """At once: nobody waits here."""
+    ref = buddy.start_elsewhere(buddy.script("succeeded", seconds=1.0))
+    clock.advance(60.0)
+    buddy.emulator.faults.add(Fault(**LASTING[fault], path=f"/action_executions/{step_of(buddy, ref, 0)}$", times=None))
+    for operator, given in ((BuddyGetExecutionOperator, ref), (BuddyActionExecutionSensor, f"{ref}/{step_of(buddy, ref, 0)}")):
+        ended = TaskRun(partial(operator, task_id="task", ref=given), buddy.connections).run()
+        assert ended.state == "success", ended.text
+        assert list(ended.result["outputs_omitted"]) == ["Build.*"]
+
+
+@pytest.mark.parametrize("fault", LASTING)
+@pytest.mark.parametrize("mode", SENSOR_MODES)
+def test_a_stored_result_that_fails_for_good_does_not_hide_the_end(emulator: Emulator, clock: VirtualClock, mode: str, fault: str) -> None:
+    system = SYSTEMS["tracecat"](emulator)
+    emulator.tracecat.inline_limit = 100
+    workflow = Workflow("w", "w", [Action("a", seconds=1)], returns={"IMAGE": "x" * 500})
+    ref = emulator.tracecat.add_execution(emulator.tracecat.add_workflow(workflow)).ref
+    emulator.faults.add(Fault(**LASTING[fault], path="/objects/download$", times=None))
+    ended = TaskRun(lambda: system.sensor(ref, **SENSOR_MODES[mode]), system.connections).run()
+    assert ended.state == "success", ended.text
+    assert "could not be fetched" in ended.result["outputs_omitted"]["result"]
+
+
+def step_of(buddy: BuddySystem, ref: str, number: int) -> str:
+    """The id of one of the action executions."""
+    return buddy.emulator.buddy.find(ref).action_executions[number].id
 
 
 def test_a_required_output_that_could_not_be_read_is_not_called_not_produced(emulator: Emulator, clock: VirtualClock) -> None:

@@ -25,6 +25,7 @@ from tests.virtual_clock import current
 FLAKY = Action("Build", seconds=0.2, status=["FAILED", "SUCCESSFUL"], outputs={"IMAGE": "shop:1"}, log=["building"])
 DEPLOY = Action("Deploy", seconds=0.1, outputs={"URL": "https://shop.example"})
 SLOW = Action("Deploy", seconds=600)
+MARKED = "nightly [airflow-00112233445566778899]"
 ASKED: dict[str, object] = {"key": "VERSION", "defaults": "1.0"}
 
 
@@ -37,9 +38,12 @@ class Stage:
         self.buddy = emulator.buddy
         self.mode = mode
 
-    def start(self, *actions: Action | Gate, status: str | None = None, wait: float = 0.0, by: str = "Mike", **pipeline: Any) -> str:
+    def start(
+        self, *actions: Action | Gate, status: str | None = None, wait: float = 0.0, by: str = "Mike", comment: str | None = None,
+        **pipeline: Any,
+    ) -> str:  # fmt: skip
         added = self.buddy.add_pipeline(Pipeline("release", actions=actions, **pipeline))
-        ref = str(self.buddy.add_execution(added, status, started_by=by).ref)
+        ref = str(self.buddy.add_execution(added, status, comment, by).ref)
         current().advance(wait)
         return ref
 
@@ -124,12 +128,74 @@ def test_other_refusals_get_no_wrong_advice(emulator: Emulator, operator: Any, s
 @pytest.mark.parametrize("kind", ["drop_after", "status_after"])
 def test_a_retry_whose_answer_is_lost_is_not_sent_again(stage: Stage, keeps_id: bool, kind: str) -> None:
     stage.buddy.retry_keeps_id = keeps_id
-    ref = stage.start(FLAKY, DEPLOY, wait=0.3)
+    ref = stage.start(FLAKY, DEPLOY, wait=0.3, comment=MARKED)
     given: dict[str, Any] = {"status": 502} if kind == "status_after" else {}
     stage.emulator.faults.add(Fault(kind, method="PATCH", **given))
     ended = stage.task(BuddyRetryExecutionOperator, ref=ref).run()
     assert ended.state == "success", ended.text
     assert stage.emulator.ledger.count(method="PATCH", path_re=r"/executions/\d+$") == 1
+
+
+@pytest.mark.parametrize("order", ["theirs first", "theirs second"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(None, None), (None, "by Ann"), ("nightly", "nightly"), ("nightly", None), (MARKED, None), (MARKED, MARKED.replace("0", "1"))],
+    ids=["no comment", "only theirs", "the same", "only ours", "marker", "two markers"],
+)
+@pytest.mark.parametrize("lost", ["drop_before", "status", "drop_after", "status_after"])
+@pytest.mark.parametrize("keeps_id", [True, False])
+@pytest.mark.parametrize("list_has_comment", [True, False])
+def test_a_lost_retry_is_not_taken_for_what_somebody_starts_at_that_moment(
+    stage: Stage, order: str, ours: str | None, theirs: str | None, lost: str, keeps_id: bool, list_has_comment: bool
+) -> None:
+    """Theirs is neither followed nor cancelled, whichever is newer, and the request is not repeated where it may have worked."""
+    stage.buddy.retry_keeps_id, stage.buddy.list_has_comment = keeps_id, list_has_comment
+    ref = stage.start(Action("Build", seconds=0.2, status=["FAILED", "SUCCESSFUL"]), SLOW, wait=0.3, comment=ours)
+    strangers: list[str] = []
+
+    def somebody_starts() -> None:
+        strangers.append(str(stage.buddy.add_execution(stage.buddy.pipelines[0], "INPROGRESS", theirs, "Ann").ref))
+
+    given: dict[str, Any] = {"status": 502} if lost.startswith("status") else {}
+    fault = stage.emulator.faults.add(Fault(lost, method="PATCH", **given))
+    if order == "theirs first":
+        stage.buddy.list_lag = 1.0  # so that the list before the request does not show it
+        somebody_starts()
+    else:
+        current().when(lambda: bool(fault.hits), somebody_starts)
+    ended = stage.task(BuddyRetryExecutionOperator, ref=ref, timeout=5.0).run()
+    assert ended.xcoms.get("ref") not in strangers
+    assert [stage.status(stranger) for stranger in strangers] == ["INPROGRESS"]
+    assert type(ended.error) in (errors.StartUnknown, errors.ExecutionDeadlineExceeded)
+    assert len([body for body in stage.sent if body["operation"] == "RETRY"]) <= 1
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_an_unmarked_retry_with_a_new_id_stays_unknown(stage: Stage, took_effect: bool) -> None:
+    """A newer execution that looks alike proves nothing, neither at the first look nor at that of the next try."""
+    stage.buddy.retry_keeps_id = False
+    ref = stage.start(FLAKY, DEPLOY, wait=0.3)
+    fault = stage.emulator.faults.add(Fault("drop_after" if took_effect else "drop_before", method="PATCH"))
+    if not took_effect:
+        current().when(lambda: bool(fault.hits), lambda: stage.buddy.add_execution(stage.buddy.pipelines[0], started_by="Ann"))
+    task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
+    for _ in range(2):
+        failed(task.run(), errors.StartUnknown, f"Check execution {ref}.")
+    assert stage.emulator.ledger.count(method="PATCH") == 1
+
+
+def test_on_retry_resume_leaves_alone_what_somebody_starts_at_that_moment(stage: Stage) -> None:
+    pipeline = stage.buddy.add_pipeline(Pipeline("release", actions=[FLAKY, SLOW]))
+    task = stage.task(BuddyRunPipelineOperator, pipeline=pipeline.id, on_retry="resume", retries=2, timeout=60.0)
+    failed(task.run(), errors.ExecutionFailed)
+    fault = stage.emulator.faults.add(Fault("drop_before", method="PATCH"))
+    strangers: list[str] = []
+    current().when(
+        lambda: bool(fault.hits), lambda: strangers.append(str(stage.buddy.add_execution(pipeline, "INPROGRESS", started_by="Ann").ref))
+    )
+    failed(task.run(), errors.StartUnknown, f"Check whether execution {stage.system.refs[0]} runs again.")
+    assert [stage.status(stranger) for stranger in strangers] == ["INPROGRESS"]
+    assert stage.sent == []
 
 
 def test_a_lost_retry_is_not_taken_for_somebody_elses_execution(stage: Stage) -> None:
@@ -161,7 +227,7 @@ def test_on_retry_resume_follows_a_retry_whose_answer_was_lost(stage: Stage, kee
 def test_a_crash_between_the_retry_and_its_note(stage: Stage, keeps_id: bool, took_effect: bool) -> None:
     """The worker dies right after the request: the next try finds what runs again, or asks once more."""
     stage.buddy.retry_keeps_id = keeps_id
-    ref = stage.start(FLAKY, DEPLOY, wait=0.3)
+    ref = stage.start(FLAKY, DEPLOY, wait=0.3, comment=MARKED)
     task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
     stage.emulator.faults.add(Fault("drop_after" if took_effect else "drop_before", method="PATCH"))
     stage.emulator.faults.add(Fault("drop_before", method="GET", after=2, times=60))
@@ -173,7 +239,7 @@ def test_a_crash_between_the_retry_and_its_note(stage: Stage, keeps_id: bool, to
 
 def test_each_try_retries_the_newest(stage: Stage) -> None:
     stage.buddy.retry_keeps_id = False
-    ref = stage.start(Action("Build", seconds=0.1, status=["FAILED", "FAILED", "SUCCESSFUL"]), wait=0.2)
+    ref = stage.start(Action("Build", seconds=0.1, status=["FAILED", "FAILED", "SUCCESSFUL"]), wait=0.2, comment=MARKED)
     task = stage.task(BuddyRetryExecutionOperator, ref=ref, retries=1)
     failed(task.run(), errors.ExecutionFailed)
     stage.emulator.faults.add(Fault("drop_after", method="PATCH"))

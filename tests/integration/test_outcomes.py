@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
-from tests.harness import Ended
-from tests.integration.conftest import Bench
+from airflow_provider.emulator import Emulator
+from tests.harness import Ended, TaskRun
+from tests.integration.conftest import SENSOR_MODES, Bench
 from tests.integration.systems import ABILITIES, KINDS, SYSTEMS, Adapter, Look
 from tests.virtual_clock import VirtualClock
 
@@ -256,9 +258,24 @@ def test_a_ref_that_was_never_seen_fails_at_the_first_404(sensor_bench: Bench, c
     system.delete(system.refs[0])
     ended = task.run()
     failed(ended, errors.ExecutionVanished)
-    assert "was never seen here: check each part of the ref" in str(ended.error)
+    for part in ("was never seen here: check each part of the ref", "Asked for:", f"connection '{system.conn_id}'"):
+        assert part in str(ended.error)
     if system.name != "tracecat":  # whose executions may appear some time after their start
         assert system.count("read") == 1
+
+
+@pytest.mark.parametrize("name", ["buddy", "tracecat", "alga_psa"])
+def test_a_host_without_api_is_named(emulator: Emulator, clock: VirtualClock, name: str) -> None:
+    """Everything answers 404 there, which says nothing about the ref."""
+    system = SYSTEMS[name](emulator)
+    ref = system.start_elsewhere(system.script("succeeded"))
+    connection = system.connections[system.conn_id]
+    wrong = {**system.connections, system.conn_id: {**connection, "host": f"{emulator.url}/elsewhere"}}
+    for mode in SENSOR_MODES.values():
+        ended = TaskRun(partial(system.sensor, ref, **{**mode, "poke_interval": 30.0}), wrong).run()
+        assert type(ended.error) is errors.ExecutionVanished, ended.text
+        for part in (f"is {emulator.url}/elsewhere", "the API's address? Many end in /api.", f"connection '{system.conn_id}'"):
+            assert part in str(ended.error)
 
 
 def test_a_passing_error_at_the_last_look_loses_nothing(bench: Bench) -> None:

@@ -309,9 +309,27 @@ def test_deleted_while_it_is_followed(search: Search) -> None:
 
 
 def test_a_pipeline_that_answers_404(search: Search) -> None:
+    """It was never there: nothing is gained by waiting."""
     ended = search.run(pipeline=999, poke_interval=10.0, timeout=600.0)
     assert type(ended.error) is errors.ExecutionVanished
-    assert "pipeline 999 in demo/shop" in str(ended.error)
+    for part in ("pipeline 999 in demo/shop", "was never seen here: check its id or name", "Asked for:", "connection 'buddy_default'"):
+        assert part in str(ended.error)
+    assert len([entry for entry in search.emulator.ledger.entries if entry.status == 404]) == 1
+
+
+def test_a_pipeline_that_answers_404_for_a_while(search: Search) -> None:
+    """It was there before."""
+    search.emulator.faults.add(Fault("status", status=404, method="GET", path=LIST, after=1, times=3))
+    current().later(120.0, search.start)
+    assert search.run(poke_interval=10.0, timeout=600.0).state == "success"
+
+
+def test_a_pipeline_that_is_deleted_during_the_search(search: Search) -> None:
+    search.emulator.faults.add(Fault("status", status=404, method="GET", path=LIST, after=1, times=None))
+    ended = search.run(poke_interval=10.0, timeout=600.0)
+    assert type(ended.error) is errors.ExecutionVanished
+    assert "has answered 404 for a while: deleted, or hidden from this connection." in str(ended.error)
+    assert "Asked for:" in str(ended.error)
 
 
 def test_an_unknown_pipeline(search: Search) -> None:

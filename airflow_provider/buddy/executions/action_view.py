@@ -50,9 +50,11 @@ class ActionView(BuddyAdapter):
         """Like :meth:`read`, then ``GET .../action_executions/:id``: variables, error, actor, log."""
         parsed = BuddyRef.parse(ref)
         execution = yield from requests.get_execution(ref)
-        chosen, omitted = yield from self.in_detail(parsed, (yield from self._chosen(parsed, execution)))
+        chosen, omitted, unread = yield from self.in_detail(parsed, (yield from self._chosen(parsed, execution)))
         yield from self.add_gate_comments(parsed, chosen)
-        return (yield from self.completed(parsed, self._seen(parsed, execution, chosen), chosen, omitted))
+        snapshot = self._seen(parsed, execution, chosen)
+        snapshot.unread = unread
+        return (yield from self.completed(parsed, snapshot, chosen, omitted))
 
     def _chosen(self, ref: BuddyRef, execution: models.Execution) -> Flow[list[models.ActionExecution]]:
         """

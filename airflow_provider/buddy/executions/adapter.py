@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -26,6 +27,9 @@ from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, M
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Pages, send
 from airflow_provider.execution.model.snapshot import Cursor, LogLine, Snapshot, Step, block_of, signature
+
+MAX_FAILURES = 3
+"""Number of actions whose details may fail in one read before those of the others are left out unread."""
 
 
 class BuddyAdapter(ExecutionAdapter):
@@ -94,28 +98,41 @@ class BuddyAdapter(ExecutionAdapter):
         """``GET .../executions/:id``, then ``GET .../action_executions/:id`` for each action that ran: variables, errors, actors, log."""
         parsed = BuddyRef.parse(ref)
         execution = yield from send(routes.GET_EXECUTION(ref=ref, **parsed.path))
-        execution.action_executions, omitted = yield from self.in_detail(parsed, execution.action_executions)
+        execution.action_executions, omitted, unread = yield from self.in_detail(parsed, execution.action_executions)
         if "action_executions" in as_sent(execution):
             omitted["action_executions"] = "some of them are not what the API's contract says"
         yield from self.add_gate_comments(parsed, execution.action_executions)
         snapshot = snapshot_of(parsed, execution)
+        snapshot.unread = unread
         return (yield from self.completed(parsed, snapshot, execution.action_executions, omitted))
 
     def in_detail(
         self, ref: BuddyRef, actions: Sequence[models.ActionExecution]
-    ) -> Flow[tuple[list[models.ActionExecution], dict[str, str]]]:
-        """``GET .../action_executions/:id`` for each action that ran, and why some could not be read."""
+    ) -> Flow[tuple[list[models.ActionExecution], dict[str, str], ExecutionApiError | None]]:
+        """
+        ``GET .../action_executions/:id`` for each action that ran.
+
+        :returns: the actions; why some could not be read; and an error that may pass, if there was one.
+        """
+        unread: ExecutionApiError | None = None
+        failures = 0
         omitted: dict[str, str] = {}
         detailed: list[models.ActionExecution] = []
         for item in actions:
             if item.id is None or phase_of(item.status) in (Phase.QUEUED, Phase.SKIPPED):
                 detailed.append(item)
                 continue
+            if failures == MAX_FAILURES:  # the API is down: each further request would take its time to fail
+                omitted[f"{item.action.name}.*"] = f"the action's details were not read, since those of others failed: {unread}"
+                detailed.append(item)
+                continue
             try:
                 full = yield from send(routes.GET_ACTION_EXECUTION(ref=str(ref), action_execution=item.id, **ref.path))
-            except (TransportError, Unauthorized, Forbidden, RateLimited, ServerError):
+            except (Unauthorized, Forbidden, RateLimited):
                 raise
-            except (StatusError, ProtocolError) as error:
+            except (TransportError, StatusError, ProtocolError) as error:
+                if isinstance(error, (TransportError, ServerError)):
+                    unread, failures = error, failures + 1
                 omitted[f"{item.action.name}.*"] = f"the action's details could not be read: {error}"
                 full = item
             if "outputted_variables" in as_sent(full):
@@ -124,7 +141,7 @@ class BuddyAdapter(ExecutionAdapter):
                 full.action_execution_id = item.id
             full.log = full.log[-TAIL:]  # of all actions together, whole logs would be much
             detailed.append(full)
-        return detailed, omitted
+        return detailed, omitted, unread
 
     def completed(
         self, ref: BuddyRef, snapshot: Snapshot, actions: Sequence[models.ActionExecution], omitted: dict[str, str]
@@ -141,8 +158,10 @@ class BuddyAdapter(ExecutionAdapter):
             try:
                 snapshot.log_tail = yield from self._logs.tail(LogOf.step(ref, step), action if action.log or action.log_url else None)
             except (TransportError, StatusError, ProtocolError) as error:
-                if isinstance(error, (TransportError, RateLimited, ServerError)) and not error.elsewhere:
+                if isinstance(error, RateLimited) and not error.elsewhere:
                     raise
+                if isinstance(error, (TransportError, ServerError)) and not error.elsewhere:
+                    snapshot.unread = error
                 snapshot.log_problem = str(error)
         told = snapshot.log_tail or snapshot.log_problem
         if not told and snapshot.phase is Phase.FAILED and any(step.phase is Phase.FAILED for step in snapshot.steps):
@@ -217,20 +236,42 @@ class BuddyAdapter(ExecutionAdapter):
         return f"{signature(snapshot)}{_NEWEST}{max((item.id for item in items), default=parsed.execution)}"
 
     def resumed(self, ref: str, before: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
-        """Whether it runs again, or exactly one execution of the same kind is newer than all previous ones."""
+        """
+        Whether it runs again, under its id or as a newer execution with the marker of its start in the comment.
+
+        A newer one that only looks alike may be anybody's: it is not taken, and it leaves unknown whether the request took effect.
+        """
         parsed = BuddyRef.parse(ref)
         state, _, newest = before.rpartition(_NEWEST)
         execution = yield from requests.get_execution(ref)
         if signature(snapshot := snapshot_of(parsed, execution)) != state:
             return [snapshot], True
-        items, _ = yield from requests.executions(parsed.workspace, parsed.project, parsed.pipeline)(None)
-        newer = [
-            item
-            for item in items
-            if item.id > int(newest) and _same(item.comment, execution.comment) and _same(_revision(item), _revision(execution))
-        ]
-        snapshots = [snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item) for item in newer]
-        return (snapshots, True) if len(snapshots) == 1 else ([], not snapshots)
+        marker = _MARKER.search(execution.comment or "")
+        items, certain = yield from self._newer_than(parsed, int(newest))
+        ours: list[Snapshot] = []
+        for item in items:
+            if item.comment is None:  # a list may leave it out
+                try:
+                    item = yield from requests.get_execution(str(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id)))
+                except NotFound:
+                    certain = False
+                    continue
+            if marker and marker[0] in (item.comment or ""):
+                ours.append(snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, item.id), item))
+            elif _may_be_again(execution, item):
+                certain = False
+        return (ours, True) if len(ours) == 1 else ([], certain and not ours)
+
+    def _newer_than(self, ref: BuddyRef, newest: int) -> Flow[tuple[list[models.Execution], bool]]:
+        """The executions of the pipeline with a higher id, and whether these are all."""
+        newer: dict[int, models.Execution] = {}
+        page, cursor = requests.executions(ref.workspace, ref.project, ref.pipeline), None
+        for _ in range(requests.MAX_LIST_PAGES):
+            items, cursor = yield from page(cursor)
+            newer.update((item.id, item) for item in items if item.id > newest)
+            if cursor is None or any(item.id <= newest for item in items):
+                return list(newer.values()), True
+        return list(newer.values()), False
 
     def listed(self, where: Mapping[str, Any], memo: Memo) -> Pages[Snapshot]:
         """``GET .../pipelines/:pipeline_id/executions``, newest first."""
@@ -276,6 +317,8 @@ def _unread(snapshot: Snapshot, cursor: Cursor) -> Iterator[tuple[Step, LogOf]]:
 
 
 _NEWEST = " newest="
+_MARKER = re.compile(r"\[airflow-[0-9a-f]{20}\]")
+"""The marker of a start in the comment, see :func:`~airflow_provider.execution.attempt.note.next_note`. It is random."""
 _FIELDS = {"branch": "branch", "tag": "tag", "revision": "to_revision", "comment": "comment"}
 
 
@@ -290,8 +333,12 @@ def _fits(name: str, wanted: str, actual: object) -> bool:
     return wanted == text
 
 
-def _same(first: str | None, second: str | None) -> bool:
-    return first is None or second is None or first == second
+def _may_be_again(execution: models.Execution, newer: models.Execution) -> bool:
+    """Whether a newer execution may be another one run again: neither commit nor comment tells them apart."""
+    first, second = _revision(execution), _revision(newer)
+    if first is not None and second is not None and first != second:
+        return False
+    return "comment" in as_sent(newer) or not newer.comment or newer.comment == execution.comment
 
 
 def _revision(execution: models.Execution) -> str | None:

@@ -31,7 +31,7 @@ from airflow_provider.errors import (
 from airflow_provider.execution.http.carrier import Outgoing
 from airflow_provider.execution.http.endpoint import Endpoint, Login, origin
 from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_refusal, retry_after_seconds, seconds_until_reset
-from airflow_provider.execution.http.reading import read_answer
+from airflow_provider.execution.http.reading import read_answer, what_is_wrong
 from airflow_provider.execution.model.request import UNCHANGED, Request, Route
 from airflow_provider.execution.results.known_secrets import hidden_in_body, nothing_of, parts_of, stand_in
 from airflow_provider.execution.results.redaction import clean
@@ -191,7 +191,7 @@ class Call(Generic[T]):
 
     def learn(self, limit: RateLimit, response: Response) -> None:
         """Learn from the body of a response that it is a refusal by the rate limit, if its status and headers did not say so."""
-        if self.refused_for is None and response.status in (400, 401, 403) and self.at_own_origin:
+        if self.refused_for is None and 400 <= response.status < 500 and self.at_own_origin:
             text = self.endpoint.api_errors.error_text(bytes(response.body)) or ""
             if is_refusal(response.status, response.headers, text):
                 self.refused_for = limit.observe(response.status, response.headers, text)
@@ -271,10 +271,12 @@ class Call(Generic[T]):
         ]
         return f" Asked for: {', '.join([*ids, f'connection {self.endpoint.conn_id!r}'])}."
 
-    def parse(self, response: Response) -> T:
+    def parse(self, response: Response, *, at_once: bool = False) -> T:
         """
         Turn a response into the type of the route.
 
+        :param at_once: whether it must not take long, see :func:`~airflow_provider.execution.http.reading.read_answer`.
+        :raises NotPlain: if it does.
         :raises StatusError: for an error status, or an error that was sent with a success status.
         :raises ProtocolError: for a body that does not match the API's contract.
         """
@@ -296,13 +298,13 @@ class Call(Generic[T]):
         if answer is None and not is_html:
             return None  # type: ignore[return-value]
         try:
-            parsed: T = read_answer(answer, content, f"{self.endpoint.title}: {self.request.route}", _charset(headers))
+            source = f"{self.endpoint.title}: {self.request.route}"
+            parsed: T = read_answer(answer, content, source, _charset(headers), at_once=at_once)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "body"
+            field, problem = what_is_wrong(error)
             advice = " It looks like an HTML page: is the connection's host the API's address?" if is_html else ""
             raise ProtocolError(
-                f"{self.subject} answered something that is not what the API's contract says, at {field}: {first['msg']}.{advice}",
+                f"{self.subject} answered something that is not what the API's contract says, at {field or 'body'}: {problem}.{advice}",
                 status=status,
                 **self.fields,
             ) from None
@@ -362,7 +364,7 @@ class LoginCall(Call[str]):
     def __init__(self, endpoint: Endpoint, login: Login) -> None:
         super().__init__(endpoint, Request(Route("POST", login.path, bytearray), login.path, form=login.form))
 
-    def parse(self, response: Response) -> str:
+    def parse(self, response: Response, *, at_once: bool = False) -> str:
         """
         Read the session's cookie, whatever its name, together with the cookies that a proxy before the server may add.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timezone
 from math import isnan
@@ -17,7 +17,21 @@ MAX_HINT = 3_600.0
 """Maximum seconds that a ``Retry-After`` or reset header is taken to mean."""
 FIRST_PAUSE = 1.0
 """Seconds that a connection pauses after a 429 without a hint; doubled after each further one in a row."""
-_SAYS_SO = re.compile(r"rate.?limit (?:is |was |has been )?(?:exceeded|reached|used up)|too many requests|rate.?limited", re.IGNORECASE)
+_SAYS_SO = re.compile(
+    r"too[ _-]?many[ _-]?(?:api[ _-]?)?(?:requests|calls)|rate[ _-]?limited|throttl(?:ed|ing)|"
+    r"(?:rate[ _-]?limits?|quotas?)\b[^.!?\n]{0,40}?\b(?:exceeded|reached|hit|used up|exhausted)|"
+    r"(?:exceeded|reached|hit|exhausted)\b[^.!?\n]{0,40}?\b(?:rate[ _-]?limits?|quotas?)|"
+    r"(?:rate_?limit|quota)s?_?(?:exceeded|reached|hit|exhausted)",
+    re.IGNORECASE,
+)
+"""How systems and gateways say it. Between the two words there may be a few others, such as the name of the limit."""
+_REFUSING = frozenset({400, 401, 402, 403, 404, 409, 420, 422})
+"""Statuses that mean something else, unless the text says that a rate limit is exceeded."""
+_REMAINING = ("x-rate-limit-remaining", "x-ratelimit-remaining", "ratelimit-remaining")
+_RESET = ("x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset")
+"""The first is Buddy's, in epoch seconds. In the others some systems put the seconds until the reset."""
+_EPOCH = 1_000_000_000.0
+"""Seconds below which they can't be epoch seconds."""
 SPREAD_BELOW = 0.25
 """Share of the rate limit below which requests are spread over the remaining time."""
 
@@ -36,12 +50,19 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
-    """Seconds until ``X-Rate-Limit-Reset`` (epoch seconds), or None without a usable one."""
+    """Seconds until the reset that the headers of a rate limit tell: epoch seconds, or seconds from now. None without a usable one."""
     try:
-        wait = float(headers.get("x-rate-limit-reset", "")) - _server_time(headers)
+        reset = float(_first(headers, _RESET))
     except ValueError:
         return None
+    from_now = reset < _EPOCH and _RESET[0] not in headers
+    wait = reset if from_now else reset - _server_time(headers)
     return None if isnan(wait) else min(max(wait, 0.0), MAX_HINT)
+
+
+def _first(headers: Mapping[str, str], names: Iterable[str]) -> str:
+    """The first of several headers that mean the same."""
+    return next((headers[name].strip() for name in names if name in headers), "")
 
 
 def _server_time(headers: Mapping[str, str]) -> float:
@@ -69,10 +90,10 @@ def is_refusal(status: int, headers: Mapping[str, str], text: str = "") -> bool:
     if status == 429:
         return True
     if status == 403:
-        is_empty = headers.get("x-rate-limit-remaining", "").strip() == "0" and seconds_until_reset(headers) is not None
+        is_empty = _first(headers, _REMAINING) == "0" and seconds_until_reset(headers) is not None
         if is_empty or retry_after_seconds(headers) is not None:
             return True
-    return status in (400, 401, 403) and bool(_SAYS_SO.search(text))
+    return status in _REFUSING and bool(_SAYS_SO.search(text))
 
 
 class RateLimit:
@@ -100,13 +121,13 @@ class RateLimit:
         :returns: seconds for which no request should be sent, if the response is a refusal.
         """
         now, until_reset = _clock.monotonic(), seconds_until_reset(headers)
-        remaining = headers.get("x-rate-limit-remaining", "").strip()
+        remaining = _first(headers, _REMAINING)
         refused = is_refusal(status, headers, text)
         pause = self._pause(now, retry_after_seconds(headers), until_reset) if refused else None
         if pause:
             self._paused_until = max(self._paused_until, now + pause)
         elif remaining.isdecimal():
-            self._count(now, int(remaining), headers.get("x-rate-limit-reset", ""), until_reset)
+            self._count(now, int(remaining), _first(headers, _RESET), until_reset)
         if not refused and now >= self._paused_until:
             self._refusals = 0
         return pause

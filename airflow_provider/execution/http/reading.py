@@ -26,6 +26,10 @@ LONG_BODY = 1024 * 1024
 """Size in bytes above which a body is read in pieces, where its type can: as a whole it takes fifteen times its size in memory."""
 MAX_ROUNDS = 20
 """How often an answer is read anew: each time, everything wrong that shows is taken out."""
+MAX_PROBLEMS = 1_000
+"""How much may be wrong with an answer, however short it is."""
+BYTES_OF_A_PROBLEM = 256
+"""For each so many bytes of an answer one thing more may be wrong: a server may have changed a field of all items."""
 _IDENTITY = frozenset({"id", "status", "execution_id", "rule_id", "wf_exec_id"})
 """Required fields without which an object of a list may not be dropped."""
 _MAX_NOTED = 1_000
@@ -36,22 +40,53 @@ _log = logging.getLogger(__name__)
 _Place = tuple[Any, ...]
 
 
-def read_answer(answer: Any, body: bytes | bytearray, source: str, charset: str | None = None) -> Any:
+class NotPlain(Exception):
+    """An answer that has to be repaired or mended, which takes too long for an event loop."""
+
+
+class Allowance:
+    """
+    How much may still be wrong with an answer. To list and take out what is wrong takes a thousand times as long as to read what is right.
+
+    :param size: the answer's size in bytes.
+    """
+
+    def __init__(self, size: int = 0) -> None:
+        self.left = MAX_PROBLEMS + size // BYTES_OF_A_PROBLEM
+
+    def take(self, error: ValidationError) -> None:
+        """
+        Take an error's problems off.
+
+        :raises ValidationError: the error, if they are too many.
+        """
+        if error.error_count() > self.left:
+            raise error
+        self.left -= error.error_count()
+
+
+def read_answer(answer: Any, body: bytes | bytearray, source: str, charset: str | None = None, *, at_once: bool = False) -> Any:
     """
     Read a body as a type.
 
     :param answer: a type that pydantic knows. One with a ``from_body`` reads long bodies itself, with the means of this module.
     :param source: where it comes from, for the log.
     :param charset: see :func:`~airflow_provider.execution.http.json_text.repaired`.
-    :raises ValidationError: if it is not JSON, or lacks what is demanded.
+    :param at_once: whether it must not take long.
+    :raises ValidationError: if it is not JSON, lacks what is demanded, or is too damaged.
+    :raises NotPlain: if it takes too long.
     """
     if has_nul(body):
+        if at_once:
+            raise NotPlain
         body = repaired(body)
     try:
-        return _read(answer, body, source)
+        return _read(answer, body, source, at_once=at_once)
     except ValidationError as error:
         if not _not_json(error):
             raise
+        if at_once:
+            raise NotPlain from None
         body = repaired(body, charset)
         try:
             return _read(answer, body, source)
@@ -59,27 +94,39 @@ def read_answer(answer: Any, body: bytes | bytearray, source: str, charset: str 
             raise (error if _not_json(problem) else problem) from None
 
 
-def _read(answer: Any, body: bytes | bytearray, source: str) -> Any:
+def _read(answer: Any, body: bytes | bytearray, source: str, *, at_once: bool = False) -> Any:
     if (from_body := getattr(answer, "from_body", None)) is not None and len(body) > LONG_BODY:
         return from_body(body, source)
     try:
         return _adapter(answer).validate_json(body)
     except ValidationError as error:
-        if _not_json(error):
+        allowance = Allowance(len(body))
+        if _not_json(error) or error.error_count() > allowance.left:
             raise
-        return mended(answer, from_json(bytes(body)), error, source)
+        if at_once:
+            raise NotPlain from None
+        return mended(answer, from_json(bytes(body)), error, source, allowance)
 
 
-def read_value(answer: Any, value: Any, source: str) -> Any:
+def read_value(answer: Any, value: Any, source: str, allowance: Allowance | None = None) -> Any:
     """
     Read a JSON value as a type, as :func:`read_answer` does. The value may be changed.
 
-    :raises ValidationError: if it lacks what is demanded.
+    :param allowance: of the answer that the value is a part of.
+    :raises ValidationError: if it lacks what is demanded, or is too damaged.
     """
     try:
         return _adapter(answer).validate_python(value)
     except ValidationError as error:
-        return mended(answer, value, error, source)
+        return mended(answer, value, error, source, allowance or Allowance())
+
+
+def what_is_wrong(error: ValidationError) -> tuple[str, str]:
+    """Where the first problem of an answer is, and what it is. Of too many there is no list, which would take too long to make."""
+    if error.error_count() > MAX_PROBLEMS:
+        return "", f"{error.error_count()} values are wrong"
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
 
 
 def as_sent(answer: BaseModel) -> dict[str, Any]:
@@ -88,16 +135,18 @@ def as_sent(answer: BaseModel) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def mended(answer: Any, value: Any, error: ValidationError, source: str) -> Any:
+def mended(answer: Any, value: Any, error: ValidationError, source: str, allowance: Allowance) -> Any:
     """
     Take out what is wrong until the rest can be read.
 
     :param value: the JSON value, which is changed here.
     :param error: what is wrong with it.
-    :raises ValidationError: if what is wrong is demanded.
+    :param allowance: how much may be wrong.
+    :raises ValidationError: if what is wrong is demanded, or too much.
     """
     current, taken = error, set[str]()
     for _ in range(MAX_ROUNDS):
+        allowance.take(current)
         problems = current.errors(include_url=False, include_input=False, include_context=False)
         places = [place for problem in problems if (place := _place(value, problem))]
         if not places:
@@ -121,7 +170,7 @@ def _adapter(answer: Any) -> TypeAdapter[Any]:
 
 
 def _not_json(error: ValidationError) -> bool:
-    return any(problem["type"] == "json_invalid" for problem in error.errors(include_url=False, include_input=False))
+    return error.error_count() == 1 and error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid"
 
 
 def _place(value: Any, problem: ErrorDetails) -> _Place:

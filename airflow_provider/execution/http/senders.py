@@ -27,6 +27,7 @@ from airflow_provider.execution.http.flow_stepper import FlowStepper
 from airflow_provider.execution.http.httpcore_log import install_log_filter
 from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit
+from airflow_provider.execution.http.reading import NotPlain
 from airflow_provider.execution.http.retrying import retry_policy
 from airflow_provider.execution.http.time_limit import ending_within, extend, seconds_left
 from airflow_provider.execution.model.request import Flow, Request, Sleep
@@ -36,7 +37,10 @@ T = TypeVar("T")
 KEEP_ALIVE = 55.0
 """Seconds that an idle connection is kept for the next poll: shorter than most servers and proxies keep it."""
 MAX_INLINE_BODY = 256 * 1024
-"""Maximum bytes that are worked on the event loop; a larger body is parsed in a thread, and so is what a flow makes of it."""
+"""
+Maximum bytes that are worked on the event loop; a larger body is parsed in a thread, and so is what a flow makes of it. A damaged body is
+parsed in a thread, whatever its size.
+"""
 _answer_is_long: ContextVar[bool] = ContextVar("answer_is_long", default=False)
 """Whether the answer that this asyncio task has received last is over :data:`MAX_INLINE_BODY`."""
 
@@ -332,8 +336,10 @@ class AsyncSender:
                 call, response = await self._in_session(request)
         if len(response.body) > MAX_INLINE_BODY:
             _answer_is_long.set(True)
-            return await asyncio.to_thread(call.parse, response)
-        return call.parse(response)
+        else:
+            with suppress(NotPlain):
+                return call.parse(response, at_once=True)
+        return await asyncio.to_thread(call.parse, response)
 
     async def _in_session(self, request: Request[T]) -> tuple[Call[T], Response]:
         """Send it with the session's cookie, if there are sessions; once more, if the session is over."""

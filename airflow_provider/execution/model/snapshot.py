@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.result import iso
 
@@ -94,6 +95,7 @@ class Snapshot:
     :param partial: what failed in an execution that succeeded, or None.
     :param outputs, outputs_omitted, log_tail: only in the detailed snapshot of the final read.
     :param log_problem: why the tail of the log could not be read, or None.
+    :param unread: the error of a part that could not be read just now, and was left out with its reason: another read may have it.
     :param hidden: texts that must not be shown, besides secret outputs: secrets that the task itself passed.
     """
 
@@ -117,6 +119,7 @@ class Snapshot:
     outputs_omitted: dict[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
     log_problem: str | None = None
+    unread: ExecutionApiError | None = None
     hidden: list[str] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:

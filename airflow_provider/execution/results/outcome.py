@@ -22,6 +22,9 @@ from airflow_provider.execution.results.redaction import clean, secrets_in
 End = Literal["ended", "timeout", "waiting", "opened", "waiting_timeout", "vanished", "unreachable"]
 """Why a wait is over. ``opened``: the gate that it was for no longer waits."""
 NEVER_SEEN = "answers 404, and was never seen here: check each part of the ref, and that the connection may see it."
+NEVER_LISTED = "answers 404, and was never seen here: check its id or name, and that the connection may see it."
+"""The same of what is searched for an execution."""
+GONE = "deleted, or hidden from this connection."
 """The problem of a wait whose ref was wrong from the beginning."""
 
 
@@ -74,8 +77,8 @@ def judge(title: str, end: End, snapshot: Snapshot, choices: Choices, problem: s
     status = clean(snapshot.status, secrets_in(snapshot))
     phase = snapshot.phase
     if end == "vanished":
-        why = problem or "deleted, or hidden from this connection."
-        text = f"{execution} {why}" if problem == NEVER_SEEN else f"{execution} has answered 404 for a while: {why}"
+        why = problem or GONE
+        text = f"{execution} {why}" if why.startswith(NEVER_SEEN) else f"{execution} has answered 404 for a while: {why}"
         return Outcome(text, ExecutionVanished, url=url)
     if end == "unreachable":
         return Outcome(

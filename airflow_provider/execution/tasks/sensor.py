@@ -45,6 +45,7 @@ from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, delete_for_pa
 from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY
 from airflow_provider.execution.model.arguments import seconds
 from airflow_provider.execution.model.snapshot import see
+from airflow_provider.execution.results.outcome import GONE, NEVER_LISTED
 from airflow_provider.execution.tasks.attempt import ends_task
 from airflow_provider.execution.tasks.execution_task import DEFERRAL_MARGIN, ExecutionTask, HookT, OnPartial, OnSkipped, OnWaiting
 
@@ -376,7 +377,9 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         if end == "timeout":
             return AirflowSensorTimeout(target.not_found(state.passed, self.timeout))
         if end == "vanished":
-            return ExecutionVanished(f"{title}: {subject} has answered 404 for a while: deleted, or hidden from this connection.")
+            why = state.problem or GONE
+            text = f"{subject} {why}" if why.startswith(NEVER_LISTED) else f"{subject} has answered 404 for a while: {why}"
+            return ExecutionVanished(f"{title}: {text}")
         return ExecutionUnreachable(
             f"{title}: {subject} could not be searched for too long. Last error: {state.problem} A retry of the task continues the search."
         )

@@ -223,8 +223,7 @@ class StartOnce(Generic[HookT, PlanT]):
             return self.hook.adapter().resumed(note.resumes or "", note.marker, note.started_at)
 
         def find_certain() -> Flow[list[Snapshot]]:
-            """A retry with a new id is recognised by circumstances only."""
-            return [snapshot for snapshot in (yield from find())[0] if snapshot.ref == note.resumes]
+            return (yield from find())[0]
 
         return Unanswered(find, find_certain, self.task._how_to_find(note))
 

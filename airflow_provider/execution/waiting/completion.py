@@ -128,7 +128,8 @@ class Completion:
                 declared = [name for name in self.declared if name != "*"]
                 budget = 0.0 if late else self.failure_budget
                 snapshot = yield from final_read(adapter, ref, declared, budget, self.vanish_grace)
-            except NotFound:
+            except NotFound as problem:
+                self.log.warning("%s", problem)
                 end = "vanished"
             except ExecutionUnreachable as problem:
                 if not late:

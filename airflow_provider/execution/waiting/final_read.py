@@ -44,29 +44,39 @@ def final_read(adapter: ExecutionAdapter, ref: str, declared: Sequence[str], bud
     """
     Read an ended execution in full, and wait for what lags behind its status.
 
+    What can't be read for as long as the budget lasts, although the execution itself can, is left out with its reason.
+
     :param declared: names of required outputs.
     :param budget: seconds of failing requests to tolerate.
     :param grace: seconds of 404 answers to tolerate.
     :raises NotFound: if it answers 404 for longer.
-    :raises ExecutionUnreachable: if requests fail for longer.
+    :raises ExecutionUnreachable: if it can't be read itself for longer.
     """
     pauses = list(SETTLE_PAUSES)
     failing_since: float | None = None
     while True:
+        snapshot: Snapshot | None = None
+        error: ExecutionApiError | None
         try:
             snapshot = yield from read_known(adapter.details, ref, grace)
+            error = snapshot.unread
         except (NotFound, Unauthorized, Forbidden, ConfigurationError, ExecutionInterrupted):
             raise
-        except ExecutionApiError as error:
+        except ExecutionApiError as problem:
+            error = problem
+        if error is not None:
             now = _clock.monotonic()
             failing_since = now if failing_since is None else failing_since
             if now - failing_since >= budget:
+                if snapshot is not None:
+                    return snapshot
                 duration = " for too long" if budget else ""
                 raise ExecutionUnreachable(
                     f"{adapter.title} execution {ref} could not be read{duration}: {error}", system=adapter.name, ref=ref
                 ) from None
             yield Sleep(min(10.0, max(budget / 20, 0.05)))
             continue
+        assert snapshot is not None
         failing_since = None
         if not snapshot.phase.ended or not pauses or _complete(snapshot, declared if adapter.outputs_lag else ()):
             return snapshot

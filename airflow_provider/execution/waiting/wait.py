@@ -25,7 +25,7 @@ from airflow_provider.execution.model.request import Flow, LastAnswer, Sleep
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Cursor, Snapshot, see
 from airflow_provider.execution.results.known_secrets import hidden, hide_in, parts_of
-from airflow_provider.execution.results.outcome import NEVER_SEEN, End
+from airflow_provider.execution.results.outcome import GONE, NEVER_LISTED, NEVER_SEEN, End
 from airflow_provider.execution.results.redaction import clean, forward, without_keys
 from airflow_provider.execution.waiting.log_batches import batches
 from airflow_provider.execution.waiting.search import Search, find
@@ -90,6 +90,7 @@ class WaitState:
     :param polled_at: when the execution was polled last.
     :param ended_before: whether the execution was seen ended, before somebody revived it.
     :param seen: whether the execution was read at least once.
+    :param listed: whether the list that a search reads was read at least once.
     :param run: the run that was read last.
     :param found: ref that a search has found.
     :param passed: refs of executions that a search passed over.
@@ -110,6 +111,7 @@ class WaitState:
     polled_at: float | None = None
     ended_before: bool = False
     seen: bool = False
+    listed: bool = False
     run: str | None = None
     found: str | None = None
     passed: list[str] = field(default_factory=list)
@@ -249,9 +251,9 @@ class Wait:
                 self._poll_result = "searching"
                 return self._overdue()
             snapshot = yield from (self.system.read(self.ref) if last is None else self.system.read_again(self.ref, last))
-        except NotFound:
+        except NotFound as error:
             self._poll_result = "missing"
-            return self._missing()
+            return self._missing(error)
         except RateLimited as error:
             self._poll_result = "rate_limited"
             # The API answers, so it is not unreachable: only the timeout limits this.
@@ -297,6 +299,7 @@ class Wait:
         assert self.search is not None
         state, now = self.state, self._now()
         match, candidates = yield from find(self.system, self.search, state.memo)
+        state.listed = True
         self._answers()
         for candidate in candidates:
             if self.search["match"] == "first_succeeded" and candidate.phase.ended and candidate.phase is not Phase.SUCCEEDED:
@@ -376,20 +379,20 @@ class Wait:
         """An error's message without secrets: it may quote the answer."""
         return hidden(str(error), parts_of(self._hidden))
 
-    def _missing(self) -> End | None:
+    def _missing(self, error: NotFound) -> End | None:
         state, now = self.state, self._now()
         state.failing_since = None
         to_appear = self.policy.get("start_grace") is not None and not state.seen
         grace = (self.policy.get("start_grace") if to_appear else None) or self.policy["vanish_grace"]
-        never_seen = self.search is None and not state.seen and self.policy.get("never_seen_is_gone", False)
+        never_seen = not (state.seen or state.listed or state.found) and self.policy.get("never_seen_is_gone", False)
+        why = (NEVER_SEEN if self.search is None else NEVER_LISTED) if never_seen else GONE
+        state.problem = self.system.never_appeared if to_appear else f"{why} {self._shown(error)}"
         if never_seen and not self.system.never_appeared:
-            state.problem = NEVER_SEEN
             return "vanished"
         if state.missing_since is None:
             state.missing_since = now
             self._log.warning("%s answers 404. Polling it again for a while.", self.subject)
         elif now - state.missing_since >= grace:
-            state.problem = self.system.never_appeared if to_appear else NEVER_SEEN if never_seen else None
             return "vanished"
         return self._overdue()
 

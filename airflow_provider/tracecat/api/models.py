@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from airflow_provider.execution.http.fields import Demanded, PageOf, PartStatus
-from airflow_provider.execution.http.reading import read_value
+from airflow_provider.execution.http.reading import Allowance, read_value
 from airflow_provider.tracecat.api.streaming import read_object
 
 if TYPE_CHECKING:
@@ -108,21 +108,30 @@ class View(Summary):
         :raises ValidationError: if it is not what the contract says.
         """
         (event,) = get_args(cls.model_fields["events"].annotation)
+        allowance = Allowance(len(body))
         try:
-            answer = read_object(body, "events", lambda item: _event_of(event, item, source))
+            answer = read_object(body, "events", lambda item: _event_of(event, item, source, allowance))
+        except ValidationError:  # too much is wrong
+            raise
         except ValueError:
             return cls.model_validate_json(body)  # says what is wrong
         if isinstance(answer.get("events"), list):
             answer["events"] = [item for item in answer["events"] if item is not None]
-        whole: Self = read_value(cls, answer, source)
+        whole: Self = read_value(cls, answer, source, allowance)
         return whole
 
 
-def _event_of(event: type[T], item: Any, source: str) -> T | None:
-    """An event of an answer; None for one that can't be read."""
+def _event_of(event: type[T], item: Any, source: str, allowance: Allowance) -> T | None:
+    """
+    An event of an answer; None for one that can't be read.
+
+    :raises ValidationError: if too much of the answer is wrong.
+    """
     try:
-        kept: T = read_value(event, item, source)
-    except ValidationError:
+        kept: T = read_value(event, item, source, allowance)
+    except ValidationError as error:
+        if error.error_count() > allowance.left:
+            raise
         return None
     return kept
 

@@ -53,9 +53,14 @@ def _is_stored(value: Any, kind: str) -> bool:
     return needed in value and (kind == "inline" or (isinstance(value[needed], dict) and {"bucket", "key"} <= value[needed].keys()))
 
 
+def _number(value: Any) -> int:
+    """A size that a reference tells; 0 if it is none. What is read is limited in any case."""
+    return value if isinstance(value, int) else 0
+
+
 def _external(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[Any]:
     reference = value["ref"]
-    if (reference.get("size_bytes") or 0) > MAX_BODY_BYTES:
+    if _number(reference.get("size_bytes")) > MAX_BODY_BYTES:
         raise ResultUnavailable(f"{reference['size_bytes']} bytes, over the {MAX_BODY_BYTES} that are fetched")
     data = yield from download(workspace, execution, event)
     return _decoded(data, str(reference.get("encoding") or "json"))
@@ -106,7 +111,7 @@ def _no_json() -> ProtocolError:
 
 
 def _collection(workspace: str, execution: str, event: int | None, value: dict[str, Any]) -> Flow[list[Any]]:
-    if (value.get("count") or 0) > MAX_ITEMS:
+    if _number(value.get("count")) > MAX_ITEMS:
         raise ResultUnavailable(f"a collection of {value['count']} items, over the {MAX_ITEMS} that are fetched")
     items: list[Any] = []
     size = 0
@@ -120,7 +125,7 @@ def _collection(workspace: str, execution: str, event: int | None, value: dict[s
             if size > MAX_BODY_BYTES:
                 raise ResultUnavailable(f"over the {MAX_BODY_BYTES} bytes that are fetched")
             items.append(value)
-        offset = page.next_offset if page.next_offset is not None and page.next_offset > offset else None
+        offset = page.next_offset if page.items and page.next_offset is not None and page.next_offset > offset else None
     return items
 
 

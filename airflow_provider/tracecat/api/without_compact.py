@@ -2,7 +2,8 @@
 Reads an execution whose compact view Tracecat can't make, from its history.
 
 The compact view answers 500 for good once the stored inputs of an execution are gone from the blob store: its retention is 30 days, and
-inputs over 128,000 bytes are stored there. The full view and the search still answer.
+inputs over 128,000 bytes are stored there. A large one may take too long for a proxy, be too large for it, or be cut off, each time anew.
+The full view and the search still answer.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from airflow_provider.errors import ExecutionApiError, ServerError
+from airflow_provider.errors import ExecutionApiError, ProtocolError, ServerError, StatusError, TransportError
 from airflow_provider.execution.model.request import Flow
 from airflow_provider.tracecat.api import models
 
+T = TypeVar("T")
 View = TypeVar("View", models.State, models.CompactExecution)
 
 MAX_REMEMBERED = 1_000
 _GONE: OrderedDict[tuple[str, str], None] = OrderedDict()
 """Executions whose compact view failed in this process while the full view answered: polls ask for the full view at once."""
+_FAILED: OrderedDict[tuple[str, str], int] = OrderedDict()
+"""How often in a row the compact view of an execution has failed: once may be an accident, which is no reason to read whole histories."""
 HINT = (
     "If only this execution is affected, its stored inputs or results are gone from Tracecat's blob store, or the store can't be reached; "
     "the history does not answer either."
@@ -38,7 +42,7 @@ def either(
     :param compact: the request for the compact view.
     :param full: makes the request for the full view.
     :param again: whether to ask for the compact view although it failed before.
-    :raises ServerError: if both fail.
+    :raises ExecutionApiError: that of the compact view, if both fail.
     """
     if key in _GONE and not again:
         try:
@@ -47,21 +51,40 @@ def either(
             del _GONE[key]
     try:
         view = yield from compact
-    except ServerError as error:
-        if error.status != 500:
+    except (TransportError, StatusError, ProtocolError) as error:
+        if not _may_be_the_view(error):
             raise
         problem = error
     else:
         _GONE.pop(key, None)
+        _FAILED.pop(key, None)
         return view
+    _keep(_FAILED, key, _FAILED.get(key, 0) + 1)
+    if isinstance(problem, TransportError) and _FAILED[key] < 2:
+        raise problem  # nobody may be there: the next read sees
+    inputs_are_gone = isinstance(problem, ServerError) and problem.status == 500
     try:
         execution = yield from full()
     except ExecutionApiError:
-        raise problem.adding(HINT) from None
-    _GONE[key] = None
-    while len(_GONE) > MAX_REMEMBERED:
-        _GONE.popitem(last=False)
+        raise (problem.adding(HINT) if inputs_are_gone else problem) from None
+    if inputs_are_gone or _FAILED[key] >= 2:
+        _keep(_GONE, key, None)
     return made_of(execution, cls)
+
+
+def _may_be_the_view(error: ExecutionApiError) -> bool:
+    """Whether the full view may answer although the compact view does not: not if the server asks for a pause, or never got the request."""
+    if isinstance(error, TransportError):
+        return error.sent
+    if isinstance(error, ServerError):
+        return not error.retry_after
+    return isinstance(error, ProtocolError) or error.status == 413
+
+
+def _keep(memory: OrderedDict[tuple[str, str], T], key: tuple[str, str], value: T) -> None:
+    memory[key] = value
+    while len(memory) > MAX_REMEMBERED:
+        memory.popitem(last=False)
 
 
 def made_of(execution: models.Execution, cls: type[View]) -> View:

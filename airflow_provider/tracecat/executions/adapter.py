@@ -83,8 +83,10 @@ class TracecatAdapter(ExecutionAdapter):
         except ResultUnavailable as reason:
             snapshot.outputs_omitted["result"] = str(reason)
         except (TransportError, StatusError, ProtocolError) as error:
-            if isinstance(error, (TransportError, RateLimited, ServerError)) and not error.elsewhere:
+            if isinstance(error, RateLimited) and not error.elsewhere:
                 raise
+            if isinstance(error, (TransportError, ServerError)) and not error.elsewhere:
+                snapshot.unread = error
             snapshot.outputs_omitted["result"] = f"could not be fetched: {error}"
         else:
             if isinstance(value, dict) and value.keys() != DEFAULT_RESULT_KEYS:

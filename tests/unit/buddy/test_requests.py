@@ -107,6 +107,7 @@ def execution(number: int = 7, status: str = "FAILED", **fields: Any) -> dict[st
     return {"id": number, "status": status, "start_date": "2027-01-15T08:00:00Z", "comment": "c", **fields}
 
 
+MARKED = "c [airflow-00112233445566778899]"
 ENDED = execution(finish_date="2027-01-15T08:01:00Z")
 
 
@@ -122,22 +123,52 @@ def test_a_retry_that_keeps_the_id_shows_in_the_execution() -> None:
 
 
 @pytest.mark.parametrize(
-    ("newer", "refs", "certain"),
+    ("ours", "newer", "refs", "certain"),
     [
-        ([], [], True),
-        ([execution(8)], ["demo/shop/1/8"], True),
-        ([execution(8, comment=None)], ["demo/shop/1/8"], True),
-        ([execution(9), execution(8)], [], False),
-        ([execution(8, comment="another")], [], True),
-        ([execution(8, to_revision={"revision": "0" * 40})], [], True),
-        ([execution(6)], [], True),
+        (MARKED, [], [], True),
+        (MARKED, [execution(8, comment=MARKED)], ["demo/shop/1/8"], True),
+        (MARKED, [execution(8, comment=MARKED), execution(9)], ["demo/shop/1/8"], True),
+        (MARKED, [execution(9, comment=MARKED), execution(8, comment=MARKED)], [], False),
+        (MARKED, [execution(8, comment="")], [], False),
+        (MARKED, [execution(8, comment=MARKED.replace("0", "1"))], [], True),
+        (MARKED, [execution(6, comment=MARKED)], [], True),
+        ("c", [execution(8)], [], False),
+        ("c", [execution(8, comment="another")], [], True),
+        ("c", [execution(8, to_revision={"revision": "0" * 40})], [], True),
+        ("", [execution(8, comment="")], [], False),
+        ("", [execution(8)], [], True),
     ],
 )
-def test_a_retry_with_a_new_id_is_the_one_successor(newer: list[Any], refs: list[str], certain: bool) -> None:
-    old = {**ENDED, "to_revision": {"revision": SHA}}
+def test_a_retry_with_a_new_id_is_known_by_the_marker_only(ours: str, newer: list[Any], refs: list[str], certain: bool) -> None:
+    old = {**ENDED, "comment": ours, "to_revision": {"revision": SHA}}
     page = {"executions": [*newer, old], "total_page_count": 1}
     (found, sure), _ = run(BuddyAdapter().resumed(REF, before(), 1_800_000_000.0), old, page)
     assert ([item.ref for item in found], sure) == (refs, certain)
+
+
+@pytest.mark.parametrize(
+    ("answer", "refs", "certain"),
+    [
+        (execution(8, comment=MARKED), ["demo/shop/1/8"], True),
+        (execution(8, comment=None), [], False),
+        (execution(8, comment=None, as_sent={"comment": 7}), [], False),
+        (execution(8, comment="another"), [], True),
+        (errors.NotFound("gone"), [], False),
+    ],
+)
+def test_a_comment_that_the_list_leaves_out_is_read(answer: Any, refs: list[str], certain: bool) -> None:
+    old = {**ENDED, "comment": MARKED}
+    page = {"executions": [execution(8, comment=None), old], "total_page_count": 1}
+    (found, sure), asked = run(BuddyAdapter().resumed(REF, before(), 1_800_000_000.0), old, page, answer)
+    assert ([item.ref for item in found], sure, len(asked)) == (refs, certain, 3)
+
+
+def test_newer_executions_are_read_page_by_page() -> None:
+    """On a busy pipeline, a page of others may be newer."""
+    first = {"executions": [execution(number, comment="another") for number in range(60, 10, -1)], "total_page_count": 2}
+    second = {"executions": [execution(8, comment=MARKED), ENDED], "total_page_count": 2}
+    (found, sure), _ = run(BuddyAdapter().resumed(REF, before(), 1_800_000_000.0), {**ENDED, "comment": MARKED}, first, second)
+    assert ([item.ref for item in found], sure) == (["demo/shop/1/8"], True)
 
 
 def test_an_execution_that_was_there_before_is_no_retry() -> None:

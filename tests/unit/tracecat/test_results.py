@@ -92,8 +92,46 @@ def test_a_server_that_is_away_is_asked_again_later(hook: TracecatHook, emulator
     tracecat.inline_limit = 100
     ref = ran(tracecat, clock, LONG)
     emulator.faults.add(Fault("status", status=503, path="/objects/download$", times=None))
-    with pytest.raises(errors.ServerError):
-        details(hook, ref)
+    found = details(hook, ref)
+    assert isinstance(found.unread, errors.ServerError)
+    assert "could not be fetched" in found.outputs_omitted["result"]
+
+
+ODD: list[Any] = ["5", {}, [], None, 5.5, -1, True, 10**400]
+"""Instead of a number, of a name or of a text."""
+
+
+@pytest.mark.parametrize("value", [*ODD[:-1], pytest.param(ODD[-1], id="huge")])
+@pytest.mark.parametrize("field", ["ref.size_bytes", "ref.encoding", "ref.key", "ref.sha256", "ref", "typename"])
+def test_a_reference_with_a_field_of_another_type(
+    hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, field: str, value: Any
+) -> None:
+    """The result is read, or left out with the reason; it breaks nothing."""
+    tracecat.inline_limit = 100
+    ref = ran(tracecat, clock, LONG)
+    rows = len(hook.get_compact_execution(ref).events)
+    for row in range(rows):
+        emulator.faults.add(Fault("altered", path="/compact$", changes={f"events.{row}.action_result.{field}": value}))
+        found = details(hook, ref)
+        emulator.faults.clear()
+        assert found.phase is Phase.SUCCEEDED
+        assert found.outputs or found.outputs_omitted
+
+
+@pytest.mark.parametrize("value", [*ODD[:-1], pytest.param(ODD[-1], id="huge")])
+@pytest.mark.parametrize("field", ["count", "manifest_ref.size_bytes", "manifest_ref", "element_kind", "chunk_size", "schema"])
+def test_a_manifest_with_a_field_of_another_type(
+    hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, field: str, value: Any
+) -> None:
+    workflow = tracecat.add_workflow(Workflow("Scan", "scan", [Action("sc", scatter=[1, 2, 3], result=[1, 2, 3])]))
+    ref = tracecat.add_execution(workflow).ref
+    clock.advance(20)
+    for row in range(len(hook.get_compact_execution(ref).events)):
+        emulator.faults.add(Fault("altered", path="/compact$", changes={f"events.{row}.action_result.{field}": value}))
+        found = details(hook, ref, action="sc")
+        emulator.faults.clear()
+        assert found.phase is Phase.SUCCEEDED
+        assert found.outputs or found.outputs_omitted
 
 
 def test_a_stored_result_that_is_no_json(hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ LONG = {"text": "x" * 2_000}
 @pytest.fixture(autouse=True)
 def forgetful() -> None:
     without_compact._GONE.clear()
+    without_compact._FAILED.clear()
 
 
 def gone(tracecat: Tracecat, clock: ManualClock, seconds: float = 60.0, **fields: Any) -> str:
@@ -79,6 +81,59 @@ def test_a_wait_ends_all_the_same(live: Live, mode: dict[str, Any]) -> None:
     ended = live.task(TracecatExecutionSensor, ref=execution.ref, poke_interval=10, **mode).run()
     assert ended.state == "success", ended.text
     assert live.emulator.ledger.count(path_re="/compact$") > 0
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    **{str(status): {"kind": "status", "status": status} for status in (408, 413, 500, 502, 503, 504)},
+    "no JSON": {"kind": "truncated", "cut": "json"},
+    "cut off": {"kind": "truncated", "cut": "connection"},
+    "nested too deep": {"kind": "body", "body": '{"id": "x", "events": ' + "[" * 300 + "]" * 300 + "}"},
+    "a page": {"kind": "html"},
+    "dropped": {"kind": "drop_before"},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_compact_view_that_never_works_does_not_hide_the_end(live: Live, kind: str, deferrable: bool) -> None:
+    live.emulator.faults.add(Fault(**BROKEN[kind], path="/compact$", times=None))
+    execution = live.tracecat.add_execution(live.workflow(Action("a", seconds=90, result=1), returns={"IMAGE": "x"}))
+    ended = live.task(TracecatExecutionSensor, ref=execution.ref, poke_interval=10, push_outputs=["IMAGE"], deferrable=deferrable).run()
+    assert ended.state == "success", ended.text
+    assert ended.xcoms["IMAGE"] == "x"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "500"])
+def test_a_compact_view_that_failed_once_is_asked_for_again(
+    hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, kind: str
+) -> None:
+    """Histories are large: only one that fails twice in a row is given up."""
+    ref = gone(tracecat, clock)
+    tracecat.blob_retention = None
+    fault = emulator.faults.add(Fault(**BROKEN[kind], path="/compact$", times=None))
+    for gives_up in (False, True):
+        with suppress(errors.TransportError):
+            hook.run_flow(hook.adapter().read(ref))
+        assert bool(without_compact._GONE) is gives_up
+        if not gives_up:
+            fault.times, hits = 0, fault.hits
+            hook.run_flow(hook.adapter().read(ref))
+            fault.times = None
+            assert fault.hits == hits
+            with suppress(errors.TransportError):
+                hook.run_flow(hook.adapter().read(ref))
+            assert not without_compact._GONE
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 503, "headers": {"Retry-After": "300"}}, {"kind": "rate_limit"}])
+def test_a_server_that_asks_for_a_pause_gets_one(
+    hook: TracecatHook, emulator: Emulator, tracecat: Tracecat, clock: ManualClock, fault: dict[str, Any]
+) -> None:
+    ref = gone(tracecat, clock)
+    emulator.faults.add(Fault(**fault, path="/compact$", times=None))
+    with pytest.raises(errors.StatusError):
+        hook.run_flow(hook.adapter().read(ref))
+    assert emulator.ledger.count(path_re=r"/workflow-executions/[^/]+$") == 0
 
 
 def test_if_nothing_answers_the_hint_names_the_blob_store(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from cProfile import Profile
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from airflow_provider import errors
 from airflow_provider.alga_psa.api import models as alga_psa
 from airflow_provider.buddy.api import models as buddy
 from airflow_provider.execution.http.json_text import read_json, repaired
-from airflow_provider.execution.http.reading import LONG_BODY, as_sent, read_answer
+from airflow_provider.execution.http.reading import LONG_BODY, NotPlain, as_sent, read_answer, what_is_wrong
 from airflow_provider.execution.model.request import Route
 from airflow_provider.tracecat.api import models as tracecat
 from tests.unit.execution.conftest import endpoint_of
@@ -239,6 +241,75 @@ def test_a_long_answer_is_as_lenient() -> None:
     assert [event.event_id for event in answer.events] == [1, 3]
     assert answer.events[0].result in ("\ufffd", "?")
     assert (answer.events[1].event_time, answer.history_length) == (None, None)
+
+
+def filled(kind: str, size: int) -> tuple[Any, bytes]:
+    """An answer of about so many bytes in which as much as possible is wrong, and its type."""
+    before, item, after = {
+        "numbers as actions": ('"action_executions": [', "1", "]"),
+        "numbers as variables": ('"action_executions": [{"outputted_variables": [', "1", "]}]"),
+        "numbers as lines": ('"action_executions": [{"log": [', "1", "]}]"),
+        "fields of actions": ('"action_executions": [', '{"progress": "x", "target": 1, "log_url": 2, "url": 4}', "]"),
+        "numbers as events": ('"events": [', "1", "]"),
+        "fields of events": ('"events": [', '{"event_id": "x", "event_time": "soon"}', "]"),
+        "numbers as entries": ('"logs": [', "1", "]"),
+    }[kind]
+    answer = tracecat.Execution if "event" in kind else alga_psa.Execution if "entries" in kind else buddy.Execution
+    head = of_tracecat() if "event" in kind else of_alga_psa()["data"] if "entries" in kind else {"id": 1, "status": "S"}
+    head.pop("logs", None), head.pop("events", None)
+    items = ",".join([item] * (size // (len(item) + 1)))
+    return answer, f"{json.dumps(head)[:-1]}, {before}{items}{after}}}".encode()
+
+
+FILLED = [
+    "numbers as actions", "numbers as variables", "numbers as lines", "fields of actions", "numbers as events", "fields of events",
+    "numbers as entries",
+]  # fmt: skip
+
+
+def calls_of(act: Callable[[], object]) -> int:
+    """How many functions are called, which is the same on any machine."""
+    profile = Profile()
+    with suppress(ValidationError, NotPlain):
+        profile.runcall(act)
+    return int(sum(entry.callcount for entry in profile.getstats()))
+
+
+@pytest.mark.parametrize(("kind", "size"), [*((kind, 60_000) for kind in FILLED), ("fields of events", LONG_BODY + 1_000)])
+def test_what_is_wrong_everywhere_is_not_mended(kind: str, size: int) -> None:
+    """It takes no more work than to see that it is wrong; and the error says so, without a list."""
+    answer, body = filled(kind, size)
+    with pytest.raises(ValidationError) as raised:
+        read_answer(answer, body, "test")
+    assert what_is_wrong(raised.value)[1].endswith("values are wrong") or "event" in kind
+    seeing_it = calls_of(lambda: TypeAdapter(answer).validate_json(body))
+    in_pieces = 10 * size if size > LONG_BODY else 0
+    assert calls_of(lambda: read_answer(answer, body, "test")) < 2 * seeing_it + in_pieces + 1_000
+
+
+@pytest.mark.parametrize("kind", FILLED)
+@pytest.mark.parametrize("size", [100, 3_000, 16_000, 60_000])
+def test_no_answer_is_mended_at_once(kind: str, size: int) -> None:
+    """An event loop has no time for it."""
+    answer, body = filled(kind, size)
+    seeing_it = calls_of(lambda: TypeAdapter(answer).validate_json(body))
+    assert calls_of(lambda: read_answer(answer, body, "test", at_once=True)) < seeing_it + 30
+
+
+@pytest.mark.parametrize("body", [b'{"id": 1, "status": "\\u0000"}', b'{"id": 1, "status": "\xff"}', b"no JSON"])
+def test_no_answer_is_repaired_at_once(body: bytes) -> None:
+    with pytest.raises(NotPlain):
+        read_answer(buddy.Execution, body, "test", at_once=True)
+
+
+def test_a_field_that_the_server_has_changed_everywhere_is_still_left_out() -> None:
+    """However many items there are, as long as there is something to them."""
+    entries = [{"timestamp": "soon", "message": f"line {number}: {'x' * 200}", "level": "info"} for number in range(4_000)]
+    execution = read_answer(alga_psa.Execution, json.dumps(of_alga_psa(logs=entries)["data"]).encode(), "test")
+    assert (len(execution.logs), execution.logs[-1].message[:10]) == (4_000, "line 3999:")
+    events = [{"event_id": number, "event_time": "soon", "failure": None, "pad": "x" * 300} for number in range(4_000)]
+    view = read_answer(tracecat.Execution, json.dumps(of_tracecat(events=events)).encode(), "test")
+    assert [event.event_id for event in view.events] == list(range(4_000))
 
 
 @pytest.mark.parametrize("size", [20_000, 80_000])

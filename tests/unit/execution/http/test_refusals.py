@@ -13,7 +13,7 @@ from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.rate_limit import FIRST_PAUSE, MAX_WAIT
+from airflow_provider.execution.http.rate_limit import FIRST_PAUSE, MAX_WAIT, is_refusal
 from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
 from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.request import Flow, Request, send
@@ -118,7 +118,38 @@ OTHER_STATUSES: dict[str, tuple[int, object, dict[str, str]]] = {
     "403 of a proxy": (403, {"error": "Too many requests"}, {}),
     "401 in words": (401, {"errors": [{"message": "API rate limit reached for this token"}]}, {}),
     "400 in words": (400, {"errors": [{"message": "The rate limit is exceeded"}]}, {"Retry-After": "7"}),
+    "404 in words": (404, {"errors": [{"message": "Rate limit exceeded."}]}, {}),
+    "409 in words": (409, {"errors": [{"message": "Too many requests"}]}, {}),
+    "422 in words": (422, {"errors": [{"message": "API quota exceeded"}]}, {}),
+    "other headers, epoch": (403, {"errors": [{"message": "No"}]}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "{reset}"}),
+    "other headers, from now": (403, {"errors": [{"message": "No"}]}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "7"}),
+    "the standard's headers": (403, {"errors": [{"message": "No"}]}, {"RateLimit-Remaining": "0", "RateLimit-Reset": "7"}),
 }
+WORDS = [
+    "You have exceeded your API rate limit.", "You have exceeded a secondary rate limit. Please wait a few minutes.", "Rate limit hit",
+    "Exceeded rate limit", "Rate-limit exceeded", "Rate limit has been exceeded", "Rate limits exceeded", "rate_limit_exceeded",
+    "RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "RATE_LIMITED", "ratelimit reached", "rate limit for this workspace exceeded",
+    "Quota exceeded for this hour", "API calls quota exceeded! maximum admitted 1000 per Hour.", "Request was throttled.",
+    "ThrottlingException", "Too many API calls", "too_many_requests", "You have reached the hourly quota",
+]  # fmt: skip
+"""What APIs and gateways say."""
+
+
+@pytest.mark.parametrize("text", WORDS)
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+def test_the_words_of_a_refusal(text: str, status: int) -> None:
+    assert is_refusal(status, {}, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["rate_limit must be a number", "The rate limit must not exceed 100", "No such quota", "Unlimited", "Forbidden", "",
+     "The timeout was exceeded. Set a rate limit.", "throttle must be positive"],
+)  # fmt: skip
+def test_words_that_are_no_refusal(text: str) -> None:
+    for status in (400, 401, 403, 404, 409, 422):
+        assert not is_refusal(status, {}, text)
+    assert not is_refusal(500, {}, WORDS[0])
 
 
 @pytest.mark.parametrize("kind", OTHER_STATUSES)

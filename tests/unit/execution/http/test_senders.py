@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, model_validator
 
 from airflow_provider import errors
 from airflow_provider.buddy.api import routes
@@ -20,7 +21,7 @@ from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.senders import MAX_INLINE_BODY, AsyncSender, Sender
-from airflow_provider.execution.model.request import Flow
+from airflow_provider.execution.model.request import Flow, Route
 from tests import virtual_clock
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.execution.http.requests import PLACE, SMALL, connections, get, struck
@@ -253,6 +254,36 @@ def test_what_a_flow_makes_of_a_long_answer_is_made_in_a_thread(emulator: Emulat
         async with AsyncSender.shared(endpoint) as sender:
             assert await sender.run(outer() if kind == "flow within a flow" else flow()) == "done"
         assert [thread == here for thread in threads] == [True, False, True]
+
+    virtual_clock.run(main())
+
+
+@pytest.mark.usefixtures("over")
+@pytest.mark.parametrize("body", ['{"name": 7}', '{"name": "\\u0000"}', '{"name": "\x01"}', "<html>", ""])
+def test_a_damaged_answer_is_mended_in_a_thread(emulator: Emulator, endpoint: Endpoint, body: str) -> None:
+    """However short it is: what is wrong tells nothing about how long that takes."""
+    threads: list[int] = []
+
+    class Named(BaseModel):
+        name: str | None = None
+
+        @model_validator(mode="before")
+        @classmethod
+        def note_thread(cls, value: Any) -> Any:
+            threads.append(threading.get_ident())
+            return value
+
+    async def main() -> None:
+        read = Route("GET", "/workspaces", Named)
+        async with AsyncSender.shared(endpoint) as sender:
+            emulator.faults.add(Fault("body", body='{"name": "plain"}'))
+            assert (await sender.send(read())).name == "plain"
+            assert threads == [threading.get_ident()]
+            emulator.faults.add(Fault("body", body=body.encode()))
+            with suppress(errors.ProtocolError):
+                await sender.send(read())
+            assert threads[1:].count(threading.get_ident()) <= 1  # a look whether it is damaged
+            assert body[:1] != "{" or threads[-1] != threading.get_ident()
 
     virtual_clock.run(main())
 
