@@ -27,15 +27,18 @@ REFS = {
     "tracecat": "wf_3hT8zQ2mK5nL7pR9sV1xY4/exec_3hT8zQ2mK5nL7pR9sV1xY4",
     "alga_psa": "aa16c7c9-5fcc-4b1a-bb8a-b27f4738ff2a",
 }
+AUDIT = "audit"
+"""Stands for all three systems, which audits read."""
 NATIVE = {"render_template_as_native_obj": True}
 PARAMS: dict[str, Any] = {"nothing": None, "empty": "", "version": "1.10", "payload": '{"a": 1}', "list": [], "some": {"A": "1.10"}}
 
 
 def classes() -> list[Any]:
-    """All operators and sensors of the three systems."""
+    """All operators and sensors of the three systems, and those of audits."""
     made: list[Any] = []
-    for system in REFS:
-        for kind in ("operators", "sensors", *(["gate_operator"] if system != "alga_psa" else [])):
+    kinds = {"buddy": ["sensors", "gate_operator"], "tracecat": ["sensors", "gate_operator"], "alga_psa": ["sensors"], AUDIT: []}
+    for system in kinds:
+        for kind in ("operators", *kinds[system]):
             module = import_module(f"airflow_provider.{system}.{kind}")
             made += [
                 pytest.param(system, cls, id=cls.__name__)
@@ -47,7 +50,8 @@ def classes() -> list[Any]:
 
 def needed(system: str, cls: type[BaseOperator]) -> dict[str, Any]:
     """Good values of the arguments that a class needs."""
-    values = {"ref": REFS[system], "pipeline": 89, "action": "Build", "workflow": "scan", "rule": "Close tickets"}
+    values: dict[str, Any] = {"pipeline": 89, "action": "Build", "workflow": "scan", "rule": "Close tickets", "ref": REFS.get(system)}
+    values |= {"reports_path": "memory://reports", "targets": [{"conn_id": "buddy_default"}], "reports": ["memory://findings.json"]}
     fields = set(cls.template_fields)
     return {name: value for name, value in values.items() if name in fields}
 
@@ -62,7 +66,10 @@ def run(emulator: Emulator) -> Callable[..., Ended]:
 
     def run(system: str, cls: Callable[..., BaseOperator], map_index: int = -1, **arguments: Any) -> Ended:
         make = lambda: cls(task_id="task", **arguments)  # noqa: E731
-        return TaskRun(make, SYSTEMS[system](emulator).connections, params=PARAMS, map_index=map_index).run()
+        connections: dict[str, dict[str, Any]] = {}
+        for name in REFS if system == AUDIT else [system]:
+            connections |= SYSTEMS[name](emulator).connections
+        return TaskRun(make, connections, params=PARAMS, map_index=map_index).run()
 
     return run
 
@@ -231,7 +238,7 @@ def test_a_whole_dict_can_be_rendered_natively(emulator: Emulator, run: Callable
 def test_values_of_another_type_are_refused(
     emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator], value: Any
 ) -> None:
-    name = next(name for name in cls.template_fields if name in ("ref", "pipeline", "workflow", "rule"))
+    name = next(name for name in cls.template_fields if name in ("ref", "pipeline", "workflow", "rule", "reports_path"))
     refused(run(system, cls, **{**needed(system, cls), name: literal(value)}), f"argument {name} must be text, not {type(value).__name__}")
     assert emulator.ledger.entries == []
 

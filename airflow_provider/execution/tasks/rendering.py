@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json"]
+Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json", "local"]
 """
 What an argument takes. A ``"free text"`` is for people, and may be empty; an ``"id"`` may be a number. ``"texts"`` are a dict or list of
-texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value.
+texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value. ``"local"`` is any value that is not
+sent, so that it need not be JSON.
 """
 _TEXT_KINDS = ("text", "free text", "id", "moment")
 _KEPT_IN_TEXTS = (bool, dict, list, tuple, set)
@@ -95,8 +96,9 @@ class RenderedArguments:
                 field.problems.append(f"The argument {name} is {written!r} in an element that the task is mapped over: leave it out.")
             elif field.is_nothing(value) and not (written is None or isinstance(written, str)):
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives {value!r}. {_ADVICE}")
-            elif field.kind == "some texts" and written and isinstance(value, (list, tuple)) and not value:
-                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty list. {_ADVICE}")
+            elif field.kind in ("some texts", "local") and written and isinstance(value, (list, tuple, dict)) and not value:
+                kind = "dict" if isinstance(value, dict) else "list"
+                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {kind}. {_ADVICE}")
             setattr(self, name, field.settled(value))
             if field.problems:
                 self._problems[name] = field.problems[0]
@@ -126,7 +128,7 @@ class RenderedArguments:
         field.keys.append(key)
         try:
             value = self.render_template(content, context, *others)
-            if value is None and content is not None and field.kind != "json":
+            if value is None and content is not None and field.kind not in ("json", "local"):
                 field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives None. {_ADVICE}")
         finally:
             field.keys.pop()
@@ -163,7 +165,7 @@ class _Field(NamedTuple):
         may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", "json"))
         if not text and (rendered.has_none or not may_be_empty):
             return "renders to an empty text"
-        if rendered.has_none and self.kind in ("text", "id", "moment", "some texts"):
+        if rendered.has_none and self.kind in ("text", "id", "moment", "some texts", "local"):
             return f"renders to {rendered.text[:_SHOWN_CHARACTERS]!r}: a part of it is None"
         return None
 
@@ -187,7 +189,7 @@ class _Field(NamedTuple):
 
     def settled(self, value: Any) -> Any:
         """The whole argument: a number as text, JSON as plain JSON; None for what can't be sent, which Airflow could not show either."""
-        if self.kind in _TEXT_KINDS and not isinstance(value, (str, int)):
+        if self.kind == "local" or (self.kind in _TEXT_KINDS and not isinstance(value, (str, int))):
             return value
         try:
             plain = plain_json(value, f"The argument {self.name}")
