@@ -106,6 +106,14 @@ def test_no_argument_that_is_written_may_render_to_nothing(
         ("{{ none }}", "renders to None"), (" {{ none }} ", "renders to None"), ("{{ params.nothing | string }}", "renders to None"),
         ("{{ params.empty }}", "renders to an empty text"), ("{% if false %}main{% endif %}", "renders to an empty text"),
         ("release/{{ params.nothing }}", "renders to 'release/None': a part of it is None"),
+        ("{{ 'release/' ~ params.nothing }}", "renders to 'release/None': a part of it is None"),
+        ("{{ ('release/' ~ none) | upper }}", "renders to 'RELEASE/NONE'"), ("{{ ('release/' ~ none) | trim }}", "a part of it is None"),
+        ("{{ ['release', params.nothing] | join('/') }}", "renders to 'release/None': a part of it is None"),
+        ("{{ ['release', none] | join('/') }}", "a part of it is None"), ("{{ 'release/%s' % none }}", "a part of it is None"),
+        ("{{ 'release/%s-%s' % ('a', params.nothing) }}", "a part of it is None"),
+        ("{{ 'release/%s' | format(params.nothing) }}", "a part of it is None"),
+        ("{{ 'release/{}'.format(params.nothing) }}", "a part of it is None"),
+        ("{% set name = 'release/' ~ params.nothing %}{{ name }}", "a part of it is None"),
         ("{{ ti.xcom_pull('nobody', map_indexes=-1) }}", "renders to None"), (" {{ params.empty }} ", "renders to an empty text"),
     ],
 )  # fmt: skip
@@ -169,6 +177,25 @@ def test_mapped_tasks_are_checked_alike(emulator: Emulator, run: Callable[..., E
 
     refused(run("buddy", mapped, map_index=index), "argument branch")
     assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'main' if params.nothing ~ '' == 'None' else 'other' }}", "{{ [params.nothing, 'main'] | select | join('/') }}",
+        "{% if false %}{{ 'a' ~ none }}{% endif %}main", "{{ 'ma' ~ (params.nothing or 'in') }}", "{{ 'm%s' % 'ain' }}",
+        "{{ '%(a)s' % {'a': 'main', 'b': none} }}", "{{ ['ma', 'in'] | join }}", "{{ 'x' | replace('x', 'main') }}{{ '' if 7 % 2 }}",
+    ],
+)  # fmt: skip
+def test_none_that_is_no_part_of_the_text_does_no_harm(
+    emulator: Emulator, run: Callable[..., Ended], template: str, native: dict[str, Any]
+) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch=template, wait_for_completion=False, **native)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[0]["branch"] == {"name": "main"}
 
 
 @pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])

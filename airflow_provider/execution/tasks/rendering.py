@@ -224,12 +224,14 @@ def _is_template(text: str, env: jinja2.Environment) -> bool:
 
 
 def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: bool) -> _Rendered:
-    """Render a template to text, and note the value of each of its expressions."""
+    """Render a template to text, and note the value of each of its expressions, and None within them."""
     import jinja2
     from airflow.sdk.definitions.context import render_template_to_string
-    from jinja2.compiler import CodeGenerator
+
+    from airflow_provider.execution.tasks.template_parts import note_parts
 
     values: list[Any] = []
+    parts: list[Any] = []
 
     @jinja2.pass_context  # so that constants are seen as well
     def note(_: Any, value: Any) -> str:
@@ -237,8 +239,11 @@ def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: 
         return str(value)
 
     overlay = env.overlay() if env.finalize else env.overlay(finalize=note)
-    overlay.code_generator_class, overlay.concat = CodeGenerator, "".join  # type: ignore[method-assign]
+    note_parts(overlay, parts.append)
+    overlay.concat = "".join  # type: ignore[method-assign]
     overlay.template_class = jinja2.Template
     text = render_template_to_string(overlay.get_template(source) if is_file else overlay.from_string(source), context)
     single = values[-1] if values and str(values[-1]) == text else text
-    return _Rendered(text, single, any(value is None for value in values))
+    has_none = any(value is None for value in values)
+    # A part may serve something else, such as a comparison
+    return _Rendered(text, single, has_none or ("none" in text.lower() and any(part is None for part in parts)))
