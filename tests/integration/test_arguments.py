@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+import httpx
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, literal
 
 from airflow_provider import errors
@@ -19,7 +22,7 @@ from airflow_provider.emulator import alga_psa as alga_psa_emulator
 from airflow_provider.emulator import buddy as buddy_emulator
 from airflow_provider.emulator import tracecat as tracecat_emulator
 from airflow_provider.execution.tasks.rendering import RenderedArguments
-from tests.harness import Ended, TaskRun
+from tests.harness import Ended, PlayedApi, TaskRun
 from tests.integration.systems import SYSTEMS
 
 REFS = {
@@ -310,7 +313,7 @@ def _endless() -> Any:
 BAD_JSON = {
     "Decimal": decimal.Decimal("1.10"), "set": {1}, "bytes": b"x", "nan": float("nan"), "inf": float("-inf"), "surrogate": "a\ud83d",
     "object": object(), "timedelta": datetime.timedelta(1), "complex": 1j, "huge": 10**5_000, "key": {5: "x"}, "none key": {None: "x"},
-    "surrogate key": {"\udc00": 1}, "deep": _deep(), "endless": _endless(), "time": datetime.time(1),
+    "surrogate key": {"\udc00": 1}, "deep": _deep(), "endless": _endless(), "time": datetime.time(1), "bytearray": bytearray(b"x"),
 }  # fmt: skip
 
 
@@ -345,6 +348,92 @@ def test_moments_and_uuids_are_sent_as_text(emulator: Emulator, run: Callable[..
     assert ended.state == "success", ended.text
     sent = {"at": "2026-01-01T00:00:00+00:00", "day": "2026-01-01", "id": str(number), "pair": [1, 2]}
     assert writes(emulator)[0]["inputs"] == sent
+
+
+class ResultsApi(PlayedApi):
+    """Gives the results of a mapped task, which Airflow reads one by one."""
+
+    results: Sequence[Any] = ()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path.strip("/").split("/"):
+            case "HEAD", ["xcoms", _, _, "build", _]:
+                return httpx.Response(200, headers={"Content-Range": f"map_indexes {len(self.results)}"})
+            case "GET", ["xcoms", _, _, "build", _, "item", offset] if int(offset) < len(self.results):
+                return httpx.Response(200, content=json.dumps(self.results[int(offset)]))
+        return (
+            super().__call__(request) if "item" not in request.url.path else httpx.Response(404, json={"detail": {"reason": "not_found"}})
+        )
+
+
+class Results:
+    """Runs a task behind a mapped one that has these results."""
+
+    def __init__(self, emulator: Emulator, results: list[Any]) -> None:
+        self.emulator = emulator
+        self.results = results
+
+    def run(self, system: str, cls: Any, make: Callable[[Any], dict[str, Any]], **arguments: Any) -> Ended:
+        def task() -> Any:
+            build = EmptyOperator.partial(task_id="build").expand(doc=["a"] * len(self.results))
+            return cls(task_id="task", **arguments, **make(build.output))
+
+        run = TaskRun(task, {}, params=PARAMS)
+        run.api = api = ResultsApi(SYSTEMS[system](self.emulator).connections)
+        api.results = self.results
+        return run.run()
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.usefixtures("run")
+def test_the_results_of_a_mapped_task_are_a_list(emulator: Emulator, native: dict[str, Any]) -> None:
+    from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    results = Results(emulator, ["1.10", {"a": [1]}])
+    for system, cls, name, more in (
+        ("tracecat", TracecatRunWorkflowOperator, "inputs", {"workflow": "scan"}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, "execution_data", {"rule": "Close tickets"}),
+    ):
+
+        def arguments(output: Any, name: str = name) -> dict[str, Any]:
+            return {name: {"images": output, "deep": [{"all": output}]}}
+
+        ended = results.run(system, cls, arguments, **more, wait_for_completion=False, **native)
+        assert ended.state == "success", ended.text
+        assert writes(emulator)[-1][name]["images"] == ["1.10", {"a": [1]}]
+        assert writes(emulator)[-1][name]["deep"] == [{"all": ["1.10", {"a": [1]}]}]
+    ended = results.run("tracecat", TracecatRunWorkflowOperator, lambda output: {"inputs": output}, workflow="scan", **native)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[-1]["inputs"] == ["1.10", {"a": [1]}]
+    names = Results(emulator, ["Build"])
+    ended = names.run("buddy", BuddyRunPipelineOperator, lambda output: {"actions_to_run": output}, pipeline=89, branch="main", **native)
+    assert ended.state == "success", ended.text
+    nobody = Results(emulator, [])
+    ended = nobody.run("buddy", BuddyRunPipelineOperator, lambda output: {"actions_to_run": output}, pipeline=89, branch="main", **native)
+    refused(ended, "argument actions_to_run was written as", "gives an empty list")
+
+
+@pytest.mark.usefixtures("run")
+def test_the_reports_of_mapped_audits_are_joined(emulator: Emulator) -> None:
+    from airflow_provider.audit.operators import AuditReportOperator
+
+    ended = Results(emulator, [None, None]).run("buddy", AuditReportOperator, lambda output: {"reports": output}, reports_path="memory://r")
+    assert isinstance(ended.error, errors.AuditFailed)
+    nobody = Results(emulator, []).run("buddy", AuditReportOperator, lambda output: {"reports": output}, reports_path="memory://r")
+    refused(nobody, "argument reports was written as", "gives an empty list")
+
+
+@pytest.mark.parametrize(
+    "value", [collections.deque(["a", 1]), collections.UserList(["a", 1]), ("a", 1)], ids=lambda value: type(value).__name__
+)
+def test_any_sequence_is_sent_as_a_list(emulator: Emulator, run: Callable[..., Ended], value: Any) -> None:
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    ended = run("tracecat", TracecatRunWorkflowOperator, workflow="scan", inputs={"x": literal(value)}, wait_for_completion=False)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[0]["inputs"]["x"] == ["a", 1]
 
 
 @pytest.mark.parametrize("name", ["comment", "branch", "workspace", "environment"])

@@ -96,8 +96,8 @@ class RenderedArguments:
                 field.problems.append(f"The argument {name} is {written!r} in an element that the task is mapped over: leave it out.")
             elif field.is_nothing(value) and not (written is None or isinstance(written, str)):
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives {value!r}. {_ADVICE}")
-            elif field.kind in ("some texts", "local") and written and isinstance(value, (list, tuple, dict)) and not value:
-                kind = "dict" if isinstance(value, dict) else "list"
+            elif field.kind in ("some texts", "local") and written and isinstance(value, (Sequence, Mapping)) and not len(value):
+                kind = "dict" if isinstance(value, Mapping) else "list"
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {kind}. {_ADVICE}")
             setattr(self, name, field.settled(value))
             if field.problems:
@@ -188,7 +188,10 @@ class _Field(NamedTuple):
         return value is None or (isinstance(value, str) and not value.strip() and self.kind != "free text")
 
     def settled(self, value: Any) -> Any:
-        """The whole argument: a number as text, JSON as plain JSON; None for what can't be sent, which Airflow could not show either."""
+        """
+        The whole argument: a number as text; JSON as plain JSON, and what Airflow reads item by item, such as the results of a mapped task,
+        as a list; None for what can't be sent, which Airflow could not show either.
+        """
         if self.kind == "local" or (self.kind in _TEXT_KINDS and not isinstance(value, (str, int))):
             return value
         try:
@@ -198,7 +201,7 @@ class _Field(NamedTuple):
             return None
         if self.kind in ("text", "free text") and type(value) is int:
             return str(value)
-        return plain if self.kind == "json" else value
+        return plain if self.kind == "json" or not isinstance(value, (str, int, list, tuple, dict)) else value
 
 
 def _check_text(name: str, kind: Kind, value: object) -> None:
