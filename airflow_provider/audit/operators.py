@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,9 +12,11 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow_provider import _clock
 from airflow_provider._compat import AirflowNotFoundException, conf
 from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
+from airflow_provider.execution.tasks.rendering import Kind, RenderedArguments
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import ClassVar
 
     from airflow.sdk import Context, ObjectStoragePath
 
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
 
 ALLOWED = ("gaps", "empty", "missing")
 """What an audit can be told not to fail on."""
+NEVER = "never"
+"""The fail line that no finding reaches, for templates: they can't give None."""
 
 
-class AuditCollectOperator(BaseOperator):
+class AuditCollectOperator(RenderedArguments, BaseOperator):
     """
     Base of the operators that read an API and check what they read.
 
@@ -41,6 +46,7 @@ class AuditCollectOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("reports_path", "settings", "waivers", "spool_path")
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"settings": "local"}
 
     def __init__(
         self,
@@ -65,6 +71,17 @@ class AuditCollectOperator(BaseOperator):
         """What to read, without the window."""
         raise NotImplementedError
 
+    def _check_arguments(self) -> None:
+        """
+        Check the rendered arguments.
+
+        :raises ConfigurationError: for one that rendered to nothing, or to another type.
+        """
+        super()._check_arguments()
+        if not self.reports_path:
+            raise ConfigurationError("reports_path is required: a folder for the reports.")
+        _check_settings(self.settings)
+
     def _window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
         """The window of executions; None for an audit of configuration."""
         return None
@@ -83,6 +100,7 @@ class AuditCollectOperator(BaseOperator):
         from airflow_provider.audit.collect.collector import collect, sources_of
         from airflow_provider.audit.settings.model import load_settings
 
+        self._check_arguments()
         load_settings(self.settings)  # fail before anything is read
         spool = self._spool(context)
         wanted = self._complete(spool)
@@ -104,10 +122,13 @@ class AuditCollectOperator(BaseOperator):
         from airflow_provider.audit.collect.spool import Spool
 
         spool = Spool(self._spool_folder(context))  # as the triggerer left it: templates of arguments may render to something else now
-        if event.get("error"):
-            error = from_event(event["error"])
+        try:
+            if event.get("error"):
+                raise from_event(event["error"])
+            self._check_arguments()
+        except ExecutionApiError as error:
             self._drop_if_last(context, spool, error)
-            raise error
+            raise
         if not spool.finished:
             raise ConfigurationError(
                 f"The triggerer has read everything, but the worker does not find it in {spool.folder}. spool_path must be shared."
@@ -202,9 +223,16 @@ class AuditCollectOperator(BaseOperator):
 
 def _names(value: Sequence[int | str], argument: str) -> list[str]:
     """Names to audit. An empty list would audit nothing, and a text is no list."""
-    if isinstance(value, str) or not value:
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable) or not (names := list(value)):
         raise ConfigurationError(f"{argument} must be a list of names, such as ['*'], not {value!r}.")
-    return list(map(str, value))
+    if wrong := [name for name in names if not _is_name(name)]:
+        raise ConfigurationError(f"{argument} must be texts, such as '1.10' in quotes, or whole numbers, not {wrong[0]!r}.")
+    return list(map(str, names))
+
+
+def _is_name(value: object) -> bool:
+    """Whether a value is a name or an id. A float does not keep how it was written."""
+    return type(value) is int or (isinstance(value, str) and bool(value.strip()))
 
 
 class AuditBuddyConfigurationOperator(AuditCollectOperator):
@@ -218,6 +246,7 @@ class AuditBuddyConfigurationOperator(AuditCollectOperator):
     """
 
     template_fields: Sequence[str] = ("projects", "pipelines", "buddy_conn_id", "workspace", *AuditCollectOperator.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"projects": "some texts", "pipelines": "some texts"}
 
     def __init__(
         self,
@@ -255,6 +284,7 @@ class AuditTracecatConfigurationOperator(AuditCollectOperator):
     """
 
     template_fields: Sequence[str] = ("workflows", "tracecat_conn_id", "workspace_id", *AuditCollectOperator.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"workflows": "some texts"}
 
     def __init__(
         self,
@@ -292,6 +322,7 @@ class AuditExecutionsOperator(AuditCollectOperator):
     """
 
     template_fields: Sequence[str] = ("targets", "since", "until", *AuditCollectOperator.template_fields)
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"targets": "some texts", "since": "moment", "until": "moment"}
 
     def __init__(
         self,
@@ -314,16 +345,19 @@ class AuditExecutionsOperator(AuditCollectOperator):
         :raises ConnectionMissing: if there is no such connection.
         """
         scopes = []
-        if isinstance(self.targets, (str, Mapping)) or not self.targets:
+        if isinstance(self.targets, (str, Mapping)) or not isinstance(self.targets, Iterable) or not self.targets:
             raise ConfigurationError("targets must be a list of dicts such as {'conn_id': 'buddy_default', 'scope': 'workspace/project'}.")
         for target in self.targets:
             if not isinstance(target, Mapping) or not target.get("conn_id") or set(target) - {"conn_id", "scope"}:
                 raise ConfigurationError(f"A target has a conn_id and optionally a scope, not {target!r}.")
+            if wrong := [value for value in target.values() if not (value is None or _is_name(value))]:
+                raise ConfigurationError(f"The conn_id and the scope of a target are texts, not {wrong[0]!r}.")
             try:
                 system = BaseHook.get_connection(str(target["conn_id"])).conn_type
             except AirflowNotFoundException:
                 raise ConnectionMissing(f"Connection {target['conn_id']!r} does not exist in Airflow. Create it.") from None
-            scopes.append({"system": system, "conn_id": target["conn_id"], "scope": target.get("scope") or None})
+            scope = target.get("scope")
+            scopes.append({"system": system, "conn_id": str(target["conn_id"]), "scope": None if scope is None else str(scope)})
         return scopes
 
     def _window(self, last: datetime | None, now: datetime) -> tuple[datetime, datetime]:
@@ -336,14 +370,14 @@ class AuditExecutionsOperator(AuditCollectOperator):
         return [str(self.since or ""), str(self.until or "")]
 
 
-class AuditReportOperator(BaseOperator):
+class AuditReportOperator(RenderedArguments, BaseOperator):
     """
     Joins audits into one report, and fails on findings.
 
     :param reports: return values of the other audit tasks, or paths of their JSON reports.
     :param reports_path: folder (a path for ``ObjectStoragePath``) for the reports; by default a folder next to the first joined report.
     :param fail_on: lowest severity of a new finding that fails the task; or a dict of ``severity``, ``confidence`` (default ``"medium"``)
-        and ``new_only`` (default True). None: never.
+        and ``new_only`` (default True). ``"never"`` or None: never.
     :param allow: as for the other audit operators: ``gaps``, ``empty``, ``missing`` do not fail the task.
     :param formats: ``json`` (always), ``sarif``, ``markdown``, ``summary`` (Markdown short enough for a notifier), ``html``, ``junit``,
         ``csv``, ``github`` (annotations of GitHub Actions), ``table``.
@@ -351,6 +385,7 @@ class AuditReportOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("reports", "reports_path", "fail_on", "formats", "settings")
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"reports": "local", "fail_on": "local", "formats": "some texts", "settings": "local"}
 
     def __init__(
         self,
@@ -386,7 +421,8 @@ class AuditReportOperator(BaseOperator):
         from airflow_provider.audit.settings.model import load_settings
         from airflow_provider.execution.results.outputs import safe_name
 
-        settings, line = load_settings(self.settings), task.fail_line(self.fail_on)
+        self._check_arguments()
+        settings, line = load_settings(self.settings), task.fail_line(None if self.fail_on == NEVER else self.fail_on)
         if line is not None:
             settings = settings.model_copy(update={"fail_on": line})
         paths = [report.get("findings") if isinstance(report, Mapping) else report for report in self.reports]
@@ -416,6 +452,21 @@ class AuditReportOperator(BaseOperator):
         _tell_assets(self, context, summary)
         return summary
 
+    def _check_arguments(self) -> None:
+        """
+        Check the rendered arguments.
+
+        :raises ConfigurationError: for one that rendered to nothing, or to another type.
+        """
+        super()._check_arguments()
+        _check_settings(self.settings)
+        if isinstance(self.reports, (str, Mapping)) or not isinstance(self.reports, Iterable):
+            raise ConfigurationError(f"reports must be a list of results of audit tasks, or of paths, not {self.reports!r:.200}.")
+        if self.fail_on is not None and (not isinstance(self.fail_on, (str, Mapping)) or not self.fail_on):
+            raise ConfigurationError(f"fail_on must be a severity such as 'high', a dict, or {NEVER!r}, not {self.fail_on!r}.")
+        if isinstance(self.formats, (str, Mapping)) or not isinstance(self.formats, Iterable):
+            raise ConfigurationError(f"formats must be a list such as ['json', 'html'], not {self.formats!r}.")
+
     def _folder(self, context: Context, paths: Sequence[str]) -> ObjectStoragePath:
         from airflow.sdk import ObjectStoragePath
 
@@ -427,6 +478,11 @@ class AuditReportOperator(BaseOperator):
         if not paths:
             raise ConfigurationError("reports_path is required, since none of the reports to join has a path.")
         return ObjectStoragePath(paths[0]).parent / safe_name(self.task_id)
+
+
+def _check_settings(settings: object) -> None:
+    if not (settings is None or isinstance(settings, (str, os.PathLike, Mapping))):
+        raise ConfigurationError(f"settings must be the path of a file, or a dict, not {type(settings).__name__}.")
 
 
 def _checked(allow: Sequence[str]) -> tuple[str, ...]:

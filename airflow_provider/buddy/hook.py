@@ -11,6 +11,7 @@ from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound
 from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.hook import ExecutionHook
+from airflow_provider.execution.model.request import is_segment
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -114,14 +115,19 @@ class BuddyHook(ExecutionHook):
         """
         One part of :meth:`namespace`.
 
-        :raises ConfigurationError: if neither hook nor connection names it.
+        :raises ConfigurationError: if neither hook nor connection names it, or it is no handle.
         """
         if self._endpoint is None:
             self.open()
         handle = getattr(self, kind) or self._extra.get(kind)
-        if not handle:
+        if handle is None or handle == "":
             raise ConfigurationError(f"Buddy: no {kind} is given, and connection {self.conn_id!r} names none in its extra.")
-        return str(handle)
+        text = "" if isinstance(handle, bool) or not isinstance(handle, (str, int)) else str(handle)
+        if not is_segment(text) or "/" in text:
+            raise ConfigurationError(
+                f"Buddy connection {self.conn_id!r}: {kind} {handle!r:.200} is no handle, such as the last part of its address in Buddy."
+            )
+        return text
 
     def list_workspaces(self) -> list[models.Workspace]:
         """
@@ -555,7 +561,7 @@ class BuddyHook(ExecutionHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Check the token, and tell its name and scopes.
+        Check the token and the handles in the connection, and tell the token's name and scopes.
 
         Source: ``GET /user/token``; older installations: ``GET /user``.
 
@@ -563,6 +569,11 @@ class BuddyHook(ExecutionHook):
         """
         try:
             with self:
+                self.open()
+                if self.workspace or self._extra.get("workspace"):
+                    self.handle("workspace")
+                if self.project or self._extra.get("project"):
+                    self.handle("project")
                 try:
                     token = self.run_flow(requests.get_token())
                 except NotFound:  # older installations

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+import httpx
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, literal
 
 from airflow_provider import errors
@@ -19,7 +22,7 @@ from airflow_provider.emulator import alga_psa as alga_psa_emulator
 from airflow_provider.emulator import buddy as buddy_emulator
 from airflow_provider.emulator import tracecat as tracecat_emulator
 from airflow_provider.execution.tasks.rendering import RenderedArguments
-from tests.harness import Ended, TaskRun
+from tests.harness import Ended, PlayedApi, TaskRun
 from tests.integration.systems import SYSTEMS
 
 REFS = {
@@ -27,15 +30,18 @@ REFS = {
     "tracecat": "wf_3hT8zQ2mK5nL7pR9sV1xY4/exec_3hT8zQ2mK5nL7pR9sV1xY4",
     "alga_psa": "aa16c7c9-5fcc-4b1a-bb8a-b27f4738ff2a",
 }
+AUDIT = "audit"
+"""Stands for all three systems, which audits read."""
 NATIVE = {"render_template_as_native_obj": True}
 PARAMS: dict[str, Any] = {"nothing": None, "empty": "", "version": "1.10", "payload": '{"a": 1}', "list": [], "some": {"A": "1.10"}}
 
 
 def classes() -> list[Any]:
-    """All operators and sensors of the three systems."""
+    """All operators and sensors of the three systems, and those of audits."""
     made: list[Any] = []
-    for system in REFS:
-        for kind in ("operators", "sensors", *(["gate_operator"] if system != "alga_psa" else [])):
+    kinds = {"buddy": ["sensors", "gate_operator"], "tracecat": ["sensors", "gate_operator"], "alga_psa": ["sensors"], AUDIT: []}
+    for system in kinds:
+        for kind in ("operators", *kinds[system]):
             module = import_module(f"airflow_provider.{system}.{kind}")
             made += [
                 pytest.param(system, cls, id=cls.__name__)
@@ -47,7 +53,8 @@ def classes() -> list[Any]:
 
 def needed(system: str, cls: type[BaseOperator]) -> dict[str, Any]:
     """Good values of the arguments that a class needs."""
-    values = {"ref": REFS[system], "pipeline": 89, "action": "Build", "workflow": "scan", "rule": "Close tickets"}
+    values: dict[str, Any] = {"pipeline": 89, "action": "Build", "workflow": "scan", "rule": "Close tickets", "ref": REFS.get(system)}
+    values |= {"reports_path": "memory://reports", "targets": [{"conn_id": "buddy_default"}], "reports": ["memory://findings.json"]}
     fields = set(cls.template_fields)
     return {name: value for name, value in values.items() if name in fields}
 
@@ -62,7 +69,10 @@ def run(emulator: Emulator) -> Callable[..., Ended]:
 
     def run(system: str, cls: Callable[..., BaseOperator], map_index: int = -1, **arguments: Any) -> Ended:
         make = lambda: cls(task_id="task", **arguments)  # noqa: E731
-        return TaskRun(make, SYSTEMS[system](emulator).connections, params=PARAMS, map_index=map_index).run()
+        connections: dict[str, dict[str, Any]] = {}
+        for name in REFS if system == AUDIT else [system]:
+            connections |= SYSTEMS[name](emulator).connections
+        return TaskRun(make, connections, params=PARAMS, map_index=map_index).run()
 
     return run
 
@@ -99,6 +109,14 @@ def test_no_argument_that_is_written_may_render_to_nothing(
         ("{{ none }}", "renders to None"), (" {{ none }} ", "renders to None"), ("{{ params.nothing | string }}", "renders to None"),
         ("{{ params.empty }}", "renders to an empty text"), ("{% if false %}main{% endif %}", "renders to an empty text"),
         ("release/{{ params.nothing }}", "renders to 'release/None': a part of it is None"),
+        ("{{ 'release/' ~ params.nothing }}", "renders to 'release/None': a part of it is None"),
+        ("{{ ('release/' ~ none) | upper }}", "renders to 'RELEASE/NONE'"), ("{{ ('release/' ~ none) | trim }}", "a part of it is None"),
+        ("{{ ['release', params.nothing] | join('/') }}", "renders to 'release/None': a part of it is None"),
+        ("{{ ['release', none] | join('/') }}", "a part of it is None"), ("{{ 'release/%s' % none }}", "a part of it is None"),
+        ("{{ 'release/%s-%s' % ('a', params.nothing) }}", "a part of it is None"),
+        ("{{ 'release/%s' | format(params.nothing) }}", "a part of it is None"),
+        ("{{ 'release/{}'.format(params.nothing) }}", "a part of it is None"),
+        ("{% set name = 'release/' ~ params.nothing %}{{ name }}", "a part of it is None"),
         ("{{ ti.xcom_pull('nobody', map_indexes=-1) }}", "renders to None"), (" {{ params.empty }} ", "renders to an empty text"),
     ],
 )  # fmt: skip
@@ -162,6 +180,25 @@ def test_mapped_tasks_are_checked_alike(emulator: Emulator, run: Callable[..., E
 
     refused(run("buddy", mapped, map_index=index), "argument branch")
     assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'main' if params.nothing ~ '' == 'None' else 'other' }}", "{{ [params.nothing, 'main'] | select | join('/') }}",
+        "{% if false %}{{ 'a' ~ none }}{% endif %}main", "{{ 'ma' ~ (params.nothing or 'in') }}", "{{ 'm%s' % 'ain' }}",
+        "{{ '%(a)s' % {'a': 'main', 'b': none} }}", "{{ ['ma', 'in'] | join }}", "{{ 'x' | replace('x', 'main') }}{{ '' if 7 % 2 }}",
+    ],
+)  # fmt: skip
+def test_none_that_is_no_part_of_the_text_does_no_harm(
+    emulator: Emulator, run: Callable[..., Ended], template: str, native: dict[str, Any]
+) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch=template, wait_for_completion=False, **native)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[0]["branch"] == {"name": "main"}
 
 
 @pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
@@ -231,7 +268,7 @@ def test_a_whole_dict_can_be_rendered_natively(emulator: Emulator, run: Callable
 def test_values_of_another_type_are_refused(
     emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator], value: Any
 ) -> None:
-    name = next(name for name in cls.template_fields if name in ("ref", "pipeline", "workflow", "rule"))
+    name = next(name for name in cls.template_fields if name in ("ref", "pipeline", "workflow", "rule", "reports_path"))
     refused(run(system, cls, **{**needed(system, cls), name: literal(value)}), f"argument {name} must be text, not {type(value).__name__}")
     assert emulator.ledger.entries == []
 
@@ -276,7 +313,7 @@ def _endless() -> Any:
 BAD_JSON = {
     "Decimal": decimal.Decimal("1.10"), "set": {1}, "bytes": b"x", "nan": float("nan"), "inf": float("-inf"), "surrogate": "a\ud83d",
     "object": object(), "timedelta": datetime.timedelta(1), "complex": 1j, "huge": 10**5_000, "key": {5: "x"}, "none key": {None: "x"},
-    "surrogate key": {"\udc00": 1}, "deep": _deep(), "endless": _endless(), "time": datetime.time(1),
+    "surrogate key": {"\udc00": 1}, "deep": _deep(), "endless": _endless(), "time": datetime.time(1), "bytearray": bytearray(b"x"),
 }  # fmt: skip
 
 
@@ -311,6 +348,92 @@ def test_moments_and_uuids_are_sent_as_text(emulator: Emulator, run: Callable[..
     assert ended.state == "success", ended.text
     sent = {"at": "2026-01-01T00:00:00+00:00", "day": "2026-01-01", "id": str(number), "pair": [1, 2]}
     assert writes(emulator)[0]["inputs"] == sent
+
+
+class ResultsApi(PlayedApi):
+    """Gives the results of a mapped task, which Airflow reads one by one."""
+
+    results: Sequence[Any] = ()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path.strip("/").split("/"):
+            case "HEAD", ["xcoms", _, _, "build", _]:
+                return httpx.Response(200, headers={"Content-Range": f"map_indexes {len(self.results)}"})
+            case "GET", ["xcoms", _, _, "build", _, "item", offset] if int(offset) < len(self.results):
+                return httpx.Response(200, content=json.dumps(self.results[int(offset)]))
+        return (
+            super().__call__(request) if "item" not in request.url.path else httpx.Response(404, json={"detail": {"reason": "not_found"}})
+        )
+
+
+class Results:
+    """Runs a task behind a mapped one that has these results."""
+
+    def __init__(self, emulator: Emulator, results: list[Any]) -> None:
+        self.emulator = emulator
+        self.results = results
+
+    def run(self, system: str, cls: Any, make: Callable[[Any], dict[str, Any]], **arguments: Any) -> Ended:
+        def task() -> Any:
+            build = EmptyOperator.partial(task_id="build").expand(doc=["a"] * len(self.results))
+            return cls(task_id="task", **arguments, **make(build.output))
+
+        run = TaskRun(task, {}, params=PARAMS)
+        run.api = api = ResultsApi(SYSTEMS[system](self.emulator).connections)
+        api.results = self.results
+        return run.run()
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.usefixtures("run")
+def test_the_results_of_a_mapped_task_are_a_list(emulator: Emulator, native: dict[str, Any]) -> None:
+    from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    results = Results(emulator, ["1.10", {"a": [1]}])
+    for system, cls, name, more in (
+        ("tracecat", TracecatRunWorkflowOperator, "inputs", {"workflow": "scan"}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, "execution_data", {"rule": "Close tickets"}),
+    ):
+
+        def arguments(output: Any, name: str = name) -> dict[str, Any]:
+            return {name: {"images": output, "deep": [{"all": output}]}}
+
+        ended = results.run(system, cls, arguments, **more, wait_for_completion=False, **native)
+        assert ended.state == "success", ended.text
+        assert writes(emulator)[-1][name]["images"] == ["1.10", {"a": [1]}]
+        assert writes(emulator)[-1][name]["deep"] == [{"all": ["1.10", {"a": [1]}]}]
+    ended = results.run("tracecat", TracecatRunWorkflowOperator, lambda output: {"inputs": output}, workflow="scan", **native)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[-1]["inputs"] == ["1.10", {"a": [1]}]
+    names = Results(emulator, ["Build"])
+    ended = names.run("buddy", BuddyRunPipelineOperator, lambda output: {"actions_to_run": output}, pipeline=89, branch="main", **native)
+    assert ended.state == "success", ended.text
+    nobody = Results(emulator, [])
+    ended = nobody.run("buddy", BuddyRunPipelineOperator, lambda output: {"actions_to_run": output}, pipeline=89, branch="main", **native)
+    refused(ended, "argument actions_to_run was written as", "gives an empty list")
+
+
+@pytest.mark.usefixtures("run")
+def test_the_reports_of_mapped_audits_are_joined(emulator: Emulator) -> None:
+    from airflow_provider.audit.operators import AuditReportOperator
+
+    ended = Results(emulator, [None, None]).run("buddy", AuditReportOperator, lambda output: {"reports": output}, reports_path="memory://r")
+    assert isinstance(ended.error, errors.AuditFailed)
+    nobody = Results(emulator, []).run("buddy", AuditReportOperator, lambda output: {"reports": output}, reports_path="memory://r")
+    refused(nobody, "argument reports was written as", "gives an empty list")
+
+
+@pytest.mark.parametrize(
+    "value", [collections.deque(["a", 1]), collections.UserList(["a", 1]), ("a", 1)], ids=lambda value: type(value).__name__
+)
+def test_any_sequence_is_sent_as_a_list(emulator: Emulator, run: Callable[..., Ended], value: Any) -> None:
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    ended = run("tracecat", TracecatRunWorkflowOperator, workflow="scan", inputs={"x": literal(value)}, wait_for_completion=False)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[0]["inputs"]["x"] == ["a", 1]
 
 
 @pytest.mark.parametrize("name", ["comment", "branch", "workspace", "environment"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from base64 import b64encode
 from collections.abc import Callable
@@ -20,11 +21,18 @@ from airflow_provider.execution.model.snapshot import Snapshot
 from tests.integration.conftest import ALL_MODES, Bench
 from tests.integration.systems import BuddySystem
 
-SECRET = 'canary/"4711"+x'
+SECRET = """canary/"4711"+x&<'z>"""
 FORMS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "in a URL": lambda text: quote(text, safe=""),
     "in JSON": lambda text: json.dumps(text)[1:-1],
+    "in HTML": html.escape,
+    "in HTML, with decimal numbers": lambda text: html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    "in HTML as a text": lambda text: html.escape(text, quote=False),
+    "in XML": lambda text: html.escape(text).replace("&#x27;", "&apos;"),
+    "in JSON of Go": lambda text: "".join(rf"\u{ord(x):04x}" if x in "&<>" else x for x in json.dumps(text)[1:-1]),
+    "in JSON within JSON": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    "as Python shows it": lambda text: repr("it's " + text)[6:-1],
     "in base64": lambda text: b64encode(text.encode()).decode(),
     "in base64 behind a name": lambda text: b64encode(f"app:{text}".encode()).decode(),
 }

@@ -30,6 +30,7 @@ from airflow_provider.errors import (
 )
 from airflow_provider.execution.http.carrier import Outgoing
 from airflow_provider.execution.http.endpoint import Endpoint, Login, origin
+from airflow_provider.execution.http.environment import proxy_for
 from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_refusal, retry_after_seconds, seconds_until_reset
 from airflow_provider.execution.http.reading import read_answer, what_is_wrong
 from airflow_provider.execution.model.request import UNCHANGED, Request, Route
@@ -247,10 +248,13 @@ class Call(Generic[T]):
         if bad_url:
             return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
         sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        through = f" The way there is the proxy {self._clean(proxy)}." if (proxy := proxy_for(self.url)) else ""
         if isinstance(error, httpx.TimeoutException):
-            advice = f"No answer within {self.endpoint.timeout:g} s from {self._server}."
+            advice = f"No answer within {self.endpoint.timeout:g} s from {self._server}.{through}"
         elif _is_tls_error(error):
-            advice = "Check the certificate; a private one needs the connection's ca_bundle."
+            advice = f"Check the certificate; a private one needs the connection's ca_bundle.{through}"
+        elif proxy:
+            advice = f"Check that the proxy {self._clean(proxy)} can be reached from here, and the API from there, at {self._server}."
         else:
             advice = f"Check that the API can be reached from here, at {self._server}."
         reason = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the response

@@ -59,6 +59,24 @@ def proxies() -> dict[str, str | None]:
     return {**given, **{_pattern(name): None for name in names if _range(name) is None}}
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that a request to an address goes through, and the variable that names it, for texts; None if it needs none."""
+    given = proxies()
+    is_bypassed = bypasses_proxies()
+    target = httpx.URL(url)
+    if not given or (is_bypassed is not None and is_bypassed(target.host)):
+        return None
+    direct = httpx.MockTransport(lambda request: httpx.Response(200))
+    through = {pattern: httpx.MockTransport(lambda request: httpx.Response(200)) for pattern, proxy in given.items() if proxy}
+    # Only the client knows which pattern decides
+    with httpx.Client(transport=direct, mounts={pattern: through.get(pattern) for pattern in given}, trust_env=False) as client:
+        chosen = client._transport_for_url(target)
+    scheme = next((pattern.removesuffix("://") for pattern, transport in through.items() if transport is chosen), None)
+    if scheme is None:
+        return None
+    return f"{_shown(getproxies()[scheme])!r:.200} of the environment variable {_set_name(f'{scheme}_proxy')}"
+
+
 @contextmanager
 def naming_no_proxy() -> Iterator[None]:
     """Name the variable if httpx refuses an exception from the proxies."""
@@ -83,7 +101,8 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
     How to check the certificates of servers. Cached: loading certificates takes tens of milliseconds, too long for an event loop.
 
     :param verify: see :class:`.Endpoint`.
-    :raises ConfigurationError: if the CA bundle can't be read, or what ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names.
+    :raises ConfigurationError: if the CA bundle can't be read, or what ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or if what
+        ``SSLKEYLOGFILE`` names can't be written.
     """
     return _tls_context(verify, os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None)
 
@@ -94,21 +113,42 @@ def _tls_context(verify: bool | str, file: str | None, folder: str | None) -> ss
         try:
             return ssl.create_default_context(cafile=verify)
         except (OSError, ValueError) as error:
+            _check_key_log(error)
             raise ConfigurationError(f"The CA bundle {verify!r} can't be read: {error}") from None
     if verify and file is None and folder is not None and not any(map(os.path.isdir, folder.split(os.pathsep))):
         raise _wrong("SSL_CERT_DIR", folder, "is not a folder")  # OpenSSL would trust nobody, without a word
     try:
         return httpx.create_ssl_context(verify=verify)
     except (OSError, ValueError) as error:
+        _check_key_log(error)
         name, value = ("SSL_CERT_FILE", file) if file is not None else ("SSL_CERT_DIR", folder or "")
         raise _wrong(name, value, f"can't be read as certificates ({error})") from None
 
 
+def _check_key_log(error: Exception) -> None:
+    """
+    Tell an error about the file for the keys of sessions, which Python opens with each context, from one about certificates.
+
+    :raises ConfigurationError: if it is one.
+    """
+    path = os.environ.get("SSLKEYLOGFILE")
+    if path and isinstance(error, OSError) and error.filename == path:
+        raise _wrong("SSLKEYLOGFILE", path, f"can't be written ({error.strerror})") from None
+
+
 def _wrong(variable: str, value: str, problem: str) -> ConfigurationError:
-    name = next((name for name in (variable, variable.upper()) if os.environ.get(name)), variable.upper())
+    return ConfigurationError(f"The environment variable {_set_name(variable)} ({_shown(value)!r:.200}) {problem}. Correct or unset it.")
+
+
+def _set_name(variable: str) -> str:
+    """The name of a variable as it is set: in lower or upper case."""
+    return next((name for name in (variable, variable.upper()) if os.environ.get(name)), variable.upper())
+
+
+def _shown(value: str) -> str:
+    """The value of a variable without user and password."""
     before, at, host = value.rpartition("@")
-    shown = f"{before.partition('://')[0]}://***@{host}" if at and "://" in before else f"***@{host}" if at else value
-    return ConfigurationError(f"The environment variable {name} ({shown!r:.200}) {problem}. Correct or unset it.")
+    return f"{before.partition('://')[0]}://***@{host}" if at and "://" in before else f"***@{host}" if at else value
 
 
 def _no_proxy() -> list[str]:

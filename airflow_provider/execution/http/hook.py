@@ -100,13 +100,14 @@ class ExecutionHook(BaseHook):
         host = settings.host or self.default_host(extra)
         if not host:
             raise ConfigurationError(f"Connection {self.conn_id!r} has no host. Give it the address of the {self.title} API.")
-        if settings.schema not in ("", "http", "https"):
+        schema = settings.schema.lower()
+        if schema not in ("", "http", "https"):
             raise ConfigurationError(
                 f"Connection {self.conn_id!r}: its schema field is neither http nor https. In a URI, a path prefix belongs into the host, "
                 "percent-encoded; the JSON form is easier."
             )
         try:
-            address = base_url(host, schema=settings.schema, port=settings.port)
+            address = base_url(host, schema=schema, port=settings.port)
         except ConfigurationError as error:
             shown = "" if "@" in host else f" host {host!r:.200}."
             raise ConfigurationError(f"Connection {self.conn_id!r}:{shown} {error}") from None

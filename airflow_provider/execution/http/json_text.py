@@ -1,4 +1,4 @@
-"""Reads JSON that may be damaged: what can't be a character is replaced, everything else arrives."""
+"""Reads JSON that may be damaged: what can't be a character or a number is replaced, everything else arrives."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from pydantic_core import from_json
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NUL = b"\\u0000"
-_SURROGATES = re.compile(
-    r"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000)"
+_BAD_ESCAPES = re.compile(
+    r"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000|"
+    r"\\u[0-9a-fA-F]{1,3}(?![0-9a-fA-F])|(\\(?![\"\\/bfnrt]|u[0-9a-fA-F])))"
 )
-"""Escapes of surrogates, in pairs or alone, and of NUL. The first group keeps the parity of the backslashes before them."""
+"""
+Escapes of surrogates, in pairs or alone, of NUL, torn ones, and backslashes that begin no escape of JSON. The first group keeps the parity
+of the backslashes before them.
+"""
+_MAX_DIGITS = 4_300
+"""Maximum number of digits of a number outside strings: Python and the parser refuse more."""
+_LONG_DIGITS = re.compile(rf"(?<![0-9])[0-9]{{{_MAX_DIGITS + 1}}}")
+_STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
 _PLAIN_CHARSET = re.compile("iso8859|cp[0-9]|koi8|gb|big5|shift_jis|euc_|utf-16|utf-32")
 """Names of codecs that take linear time."""
@@ -45,14 +53,17 @@ def repaired(body: bytes | bytearray, charset: str | None = None) -> bytes:
     """
     A JSON text in plain UTF-8, with what can't be a character replaced.
 
-    Replaced are torn bytes, lone surrogates and NULs. Control characters within a string are escaped. A byte order mark is dropped.
+    Replaced are torn bytes, torn escapes, lone surrogates and NULs. Control characters within a string are escaped, and so are backslashes
+    that begin no escape, such as those of a path of Windows. A number too long to be read becomes text. A byte order mark is dropped.
 
     :param charset: what the header says; it decides only where the bytes say nothing else.
     """
     text = _decoded(bytes(body), charset).removeprefix("\ufeff")
-    text = _SURROGATES.sub(lambda found: found[1] + (found[2] or REPLACEMENT), text)
+    text = _BAD_ESCAPES.sub(lambda found: found[1] + (found[2] or (r"\\" if found[3] else REPLACEMENT)), text)
     if _RAW_CONTROL.search(text):
         text = _STRING.sub(lambda string: _RAW_CONTROL.sub(_escaped, string[0]), text)
+    if _LONG_DIGITS.search(text):
+        text = _STRING_OR_NUMBER.sub(_without_long_number, text)
     return text.encode(errors="replace")
 
 
@@ -69,3 +80,7 @@ def _decoded(body: bytes, charset: str | None) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return REPLACEMENT if found[0] == "\0" else f"\\u{ord(found[0]):04x}"
+
+
+def _without_long_number(found: re.Match[str]) -> str:
+    return f'"{found[0]}"' if found[0][0] != '"' and _LONG_DIGITS.search(found[0]) else found[0]

@@ -13,6 +13,8 @@ from airflow_provider.errors import ConfigurationError
 
 MAX_JSON_DEPTH = 100
 """Maximum number of dicts and lists within each other: far more than anybody writes, fewer than JSON parsers take."""
+_NO_LISTS = (str, bytes, bytearray, memoryview)
+"""Sequences that are no lists."""
 MAX_INTEGER_BITS = 8_192
 """Maximum size of an integer: Python refuses to write much longer ones as text."""
 
@@ -100,7 +102,8 @@ def is_unicode(text: str) -> bool:
 
 def plain_json(value: object, name: str) -> Any:
     """
-    A value as plain JSON. A datetime or date becomes ISO 8601 text, a UUID its text, a tuple a list; an enum member counts as its value.
+    A value as plain JSON. A datetime or date becomes ISO 8601 text, a UUID its text; an enum member counts as its value. Any sequence
+    becomes a list, such as the results of a mapped task, which Airflow reads one by one.
 
     :param name: of the argument, for the message.
     :raises ConfigurationError: for anything else that JSON has no form for. It names the place.
@@ -113,7 +116,7 @@ def _plain_json(value: object, path: str, depth: int) -> Any:
         value = value.value
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, (Mapping, list, tuple)):
+    if isinstance(value, (Mapping, Sequence)) and not isinstance(value, _NO_LISTS):
         if depth >= MAX_JSON_DEPTH:
             raise ConfigurationError(f"{path[:200]} is nested deeper than {MAX_JSON_DEPTH} levels, or contains itself.")
         if not isinstance(value, Mapping):

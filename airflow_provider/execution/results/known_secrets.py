@@ -26,6 +26,24 @@ _SHAPES = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 _VENDOR_PREFIX = re.compile(r"(?:[a-z]{1,6}_){1,3}")
 _FIELD = re.compile("[a-z_]+")
 """The names of an API's own fields, which are never hidden: without them an answer can't be read."""
+_MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_HTML = tuple(
+    str.maketrans({**_MARKUP, **more})
+    for more in (
+        {},
+        {'"': "&quot;"},
+        {'"': "&quot;", "'": "&#x27;"},  # Python
+        {'"': "&#34;", "'": "&#39;"},  # Jinja
+        {'"': "&quot;", "'": "&#39;"},  # Rails, lodash
+        {'"': "&quot;", "'": "&#039;"},  # PHP
+        {'"': "&quot;", "'": "&apos;"},  # XML
+        {'"': "&#34;", "'": "&#39;", "+": "&#43;"},  # Go
+        {'"': "&quot;", "'": "&#39;", "/": "&#x2F;", "=": "&#x3D;", "`": "&#x60;"},  # Mustache
+    )
+)
+"""How libraries escape a text for HTML or XML."""
+_GO_JSON = str.maketrans({"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"})
+"""What Go escapes in JSON besides, for pages that hold it."""
 _ESCAPED = re.compile(rb"\\(?:/|u00[2-7])", re.IGNORECASE)
 """A printable character that JSON need not escape, and that may be part of a secret."""
 
@@ -34,7 +52,7 @@ def parts_of(secrets: Iterable[str]) -> tuple[str, ...]:
     """
     The texts to hide for these secrets, longest first.
 
-    Each one unchanged, on one line, and line by line, as logs show it; and as part of a URL, of JSON, or in base64.
+    Each one unchanged, on one line, and line by line, as logs show it; and as part of a URL, of HTML, of JSON, or in base64.
     """
     return _parts_of(tuple(secrets))
 
@@ -51,6 +69,13 @@ def _encoded(text: str) -> Iterator[str]:
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield escaped
         yield escaped.replace("/", r"\/")
+        yield escaped.translate(_GO_JSON)
+        yield json.dumps(escaped, ensure_ascii=ascii_only)[1:-1]  # JSON within a text of JSON
+    backslashes = text.replace("\\", r"\\")
+    yield backslashes  # as Python shows a text, such as in a traceback
+    yield backslashes.replace("'", r"\'")
+    for table in _HTML:
+        yield text.translate(table)
     for quoted in (quote(text, safe="", errors="replace"), quote(text, errors="replace"), quote_plus(text, errors="replace")):
         yield quoted
         yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), quoted)

@@ -17,7 +17,8 @@ from airflow_provider import _token_shapes
 from airflow_provider._text import uncoloured
 from airflow_provider.execution.model.snapshot import LogLine
 from airflow_provider.execution.results.known_secrets import parts_of
-from airflow_provider.execution.results.redaction import ADDRESS, SECRET_VALUE, clean, cleaned, without_keys
+from airflow_provider.execution.results.passwords import ADDRESS, GO, NAME_PARTS, NAMED
+from airflow_provider.execution.results.redaction import SECRET_VALUE, clean, cleaned, without_keys
 
 _TOKEN = f"{string.ascii_letters}{string.digits}_-".encode() + bytes(range(0x80, 0x100))
 _CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n"))
@@ -42,6 +43,8 @@ _SIGNS = re.compile("|".join([*(part for _, _, part in _token_shapes.HIDDEN if p
 """Every secret with a known shape, and every group mark, contains one of these. None begins like a hash: most long words are hashes."""
 _ADDRESS = re.compile(ADDRESS.replace("(?=@)", "@").encode())
 """An address with a password, or what looks like one."""
+_NAMED = re.compile(NAMED.encode(), re.IGNORECASE)
+_GO = re.compile(GO.encode())
 _UNUSUAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])")
 """Control characters and direction marks beyond ASCII, in UTF-8."""
 _PIECE_BYTES = 128 * 1024
@@ -120,7 +123,10 @@ class LogFile:
         yield from _lines_with(b"\0", folded, text)
         for secret in self._hidden:
             yield from _lines_with(secret.encode(errors="replace"), text, text)
-        for pattern in (_ADDRESS,) if ascii_only else (_ADDRESS, _UNUSUAL):
+        lowered = text.lower()
+        for name in NAME_PARTS:
+            yield from (line for line in _lines_with(name.encode(), lowered, text) if _NAMED.search(text, *line))
+        for pattern in (_ADDRESS, _GO) if ascii_only else (_ADDRESS, _GO, _UNUSUAL):
             for match in pattern.finditer(text):
                 yield _line_at(match.start(), text)
 
@@ -138,11 +144,13 @@ def _scanner(hidden: Sequence[str]) -> Callable[[bytes], bool]:
         b"[pP]::",
         _UNUSUAL.pattern,
         _ADDRESS.pattern,
+        _GO.pattern,
         *("".join(f"\\x{byte:02x}" for byte in text).encode() for text in texts),
     ]
     scanned = [(pattern, once) for pattern in patterns]
     # hyperscan leaves out what it can't express, so this pattern matches too much
     scanned.append((SECRET_VALUE.pattern.encode(), once | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_PREFILTER))
+    scanned.append((_NAMED.pattern, once | hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_PREFILTER))
     expressions, flags = [pattern for pattern, _ in scanned], [flag for _, flag in scanned]
     database = hyperscan.Database()
     try:

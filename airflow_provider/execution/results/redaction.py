@@ -14,6 +14,7 @@ from airflow_provider._text import on_one_line, uncoloured, ungrouped
 from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
 from airflow_provider.execution.results.known_secrets import HIDDEN, parts_of
+from airflow_provider.execution.results.passwords import passwords, without_passwords
 
 MIN_GROUP_LINES = 4
 """Minimum number of lines to fold into a group: a few lines are easier to read without one."""
@@ -30,12 +31,6 @@ _SECRET_NAME = re.compile(
 SECRET_VALUE = re.compile("|".join(pattern for _, pattern, _ in _token_shapes.HIDDEN), re.DOTALL | re.ASCII)
 """Matches the shapes of secrets."""
 
-ADDRESS = r"(://[^\s/:@\"'<>]*:)([^\s/\"'<>]+)(?=@)"
-"""A password in an address, up to the last ``@`` before the path. No part of it matches at two places, so it takes linear time."""
-_ADDRESS = re.compile(ADDRESS)
-_NO_PASSWORD = re.compile(r"[*x.]+|\$.*|%.*|\{.*\}|\[.*\]|\d{1,5}[?#].*", re.IGNORECASE)
-"""What stands for a password: asterisks, a variable, a placeholder. And a port before a query."""
-
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _KEY_ENDS = "-----END "
 _KEY_HEADERS = ("Proc-Type:", "DEK-Info:")
@@ -47,16 +42,7 @@ _MAX_KEY_LINES = 400
 def looks_secret(name: str, value: object) -> bool:
     """Whether an output is secret by its name or shape. Both are closed lists: entropy is not considered."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # camelCase
-    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and (bool(SECRET_VALUE.search(value)) or bool(_passwords(value))))
-
-
-def _passwords(text: str) -> list[str]:
-    """The passwords in addresses, such as that of a database."""
-    return [match[2] for match in _ADDRESS.finditer(text) if not _NO_PASSWORD.fullmatch(match[2])]
-
-
-def _without_passwords(line: str) -> str:
-    return _ADDRESS.sub(lambda match: match[0] if _NO_PASSWORD.fullmatch(match[2]) else match[1] + HIDDEN, line)
+    return bool(_SECRET_NAME.search(words)) or (isinstance(value, str) and (bool(SECRET_VALUE.search(value)) or bool(passwords(value))))
 
 
 def secret_shapes(text: str) -> list[str]:
@@ -74,7 +60,7 @@ def secret_texts(value: Any) -> Iterator[str]:
             yield from secret_texts(item)
     elif isinstance(value, str) and looks_secret("", value):
         yield value
-        yield from _passwords(value)
+        yield from passwords(value)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -126,7 +112,7 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
     line = on_one_line(line)
     for secret in hidden:
         line = line.replace(secret, HIDDEN)
-    return ungrouped(_without_passwords(SECRET_VALUE.sub(HIDDEN, line)))
+    return ungrouped(without_passwords(SECRET_VALUE.sub(HIDDEN, line), HIDDEN))
 
 
 def within_key(line: LogLine, inside: dict[str, int]) -> bool:

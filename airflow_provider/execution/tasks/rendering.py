@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json"]
+Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json", "local"]
 """
 What an argument takes. A ``"free text"`` is for people, and may be empty; an ``"id"`` may be a number. ``"texts"`` are a dict or list of
-texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value.
+texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value. ``"local"`` is any value that is not
+sent, so that it need not be JSON.
 """
 _TEXT_KINDS = ("text", "free text", "id", "moment")
 _KEPT_IN_TEXTS = (bool, dict, list, tuple, set)
@@ -95,8 +96,9 @@ class RenderedArguments:
                 field.problems.append(f"The argument {name} is {written!r} in an element that the task is mapped over: leave it out.")
             elif field.is_nothing(value) and not (written is None or isinstance(written, str)):
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives {value!r}. {_ADVICE}")
-            elif field.kind == "some texts" and written and isinstance(value, (list, tuple)) and not value:
-                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty list. {_ADVICE}")
+            elif field.kind in ("some texts", "local") and written and isinstance(value, (Sequence, Mapping)) and not len(value):
+                kind = "dict" if isinstance(value, Mapping) else "list"
+                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {kind}. {_ADVICE}")
             setattr(self, name, field.settled(value))
             if field.problems:
                 self._problems[name] = field.problems[0]
@@ -126,7 +128,7 @@ class RenderedArguments:
         field.keys.append(key)
         try:
             value = self.render_template(content, context, *others)
-            if value is None and content is not None and field.kind != "json":
+            if value is None and content is not None and field.kind not in ("json", "local"):
                 field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives None. {_ADVICE}")
         finally:
             field.keys.pop()
@@ -163,7 +165,7 @@ class _Field(NamedTuple):
         may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", "json"))
         if not text and (rendered.has_none or not may_be_empty):
             return "renders to an empty text"
-        if rendered.has_none and self.kind in ("text", "id", "moment", "some texts"):
+        if rendered.has_none and self.kind in ("text", "id", "moment", "some texts", "local"):
             return f"renders to {rendered.text[:_SHOWN_CHARACTERS]!r}: a part of it is None"
         return None
 
@@ -186,8 +188,11 @@ class _Field(NamedTuple):
         return value is None or (isinstance(value, str) and not value.strip() and self.kind != "free text")
 
     def settled(self, value: Any) -> Any:
-        """The whole argument: a number as text, JSON as plain JSON; None for what can't be sent, which Airflow could not show either."""
-        if self.kind in _TEXT_KINDS and not isinstance(value, (str, int)):
+        """
+        The whole argument: a number as text; JSON as plain JSON, and what Airflow reads item by item, such as the results of a mapped task,
+        as a list; None for what can't be sent, which Airflow could not show either.
+        """
+        if self.kind == "local" or (self.kind in _TEXT_KINDS and not isinstance(value, (str, int))):
             return value
         try:
             plain = plain_json(value, f"The argument {self.name}")
@@ -196,7 +201,7 @@ class _Field(NamedTuple):
             return None
         if self.kind in ("text", "free text") and type(value) is int:
             return str(value)
-        return plain if self.kind == "json" else value
+        return plain if self.kind == "json" or not isinstance(value, (str, int, list, tuple, dict)) else value
 
 
 def _check_text(name: str, kind: Kind, value: object) -> None:
@@ -222,12 +227,14 @@ def _is_template(text: str, env: jinja2.Environment) -> bool:
 
 
 def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: bool) -> _Rendered:
-    """Render a template to text, and note the value of each of its expressions."""
+    """Render a template to text, and note the value of each of its expressions, and None within them."""
     import jinja2
     from airflow.sdk.definitions.context import render_template_to_string
-    from jinja2.compiler import CodeGenerator
+
+    from airflow_provider.execution.tasks.template_parts import note_parts
 
     values: list[Any] = []
+    parts: list[Any] = []
 
     @jinja2.pass_context  # so that constants are seen as well
     def note(_: Any, value: Any) -> str:
@@ -235,8 +242,11 @@ def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: 
         return str(value)
 
     overlay = env.overlay() if env.finalize else env.overlay(finalize=note)
-    overlay.code_generator_class, overlay.concat = CodeGenerator, "".join  # type: ignore[method-assign]
+    note_parts(overlay, parts.append)
+    overlay.concat = "".join  # type: ignore[method-assign]
     overlay.template_class = jinja2.Template
     text = render_template_to_string(overlay.get_template(source) if is_file else overlay.from_string(source), context)
     single = values[-1] if values and str(values[-1]) == text else text
-    return _Rendered(text, single, any(value is None for value in values))
+    has_none = any(value is None for value in values)
+    # A part may serve something else, such as a comparison
+    return _Rendered(text, single, has_none or ("none" in text.lower() and any(part is None for part in parts)))

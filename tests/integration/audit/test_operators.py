@@ -51,11 +51,13 @@ class Tasks:
         self.folder = folder
         self.connections = connections
 
-    def run(self, kind: type[BaseOperator], *, spool: bool = True, retries: int = 2, **arguments: Any) -> TaskRun:
+    def run(
+        self, kind: type[BaseOperator], *, spool: bool = True, retries: int = 2, params: dict[str, Any] | None = None, **arguments: Any
+    ) -> TaskRun:
         places: dict[str, Any] = {"reports_path": f"file://{self.folder}/reports"}
         if kind is not AuditReportOperator and spool:
             places["spool_path"] = f"file://{self.folder}/spool"
-        return TaskRun(lambda: kind(task_id=kind.__name__, **{**places, **arguments}), self.connections, retries=retries)
+        return TaskRun(lambda: kind(task_id=kind.__name__, **{**places, **arguments}), self.connections, retries=retries, params=params)
 
     def configuration(self, **arguments: Any) -> TaskRun:
         return self.run(AuditBuddyConfigurationOperator, **arguments)
@@ -247,10 +249,14 @@ def test_an_empty_window_is_an_error_before_anything_is_read(emulator: Emulator,
     assert tasks.left() == []
 
 
-def test_an_empty_text_is_no_time(emulator: Emulator, tasks: Tasks) -> None:
-    busy(emulator)
-    since, until = window(good(tasks.executions("alga_psa", since="{{ '' }}", until="{{ '' }}").run()))
-    assert until - since == timedelta(hours=24)
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize("value", ["{{ '' }}", "{{ none }}", "{{ data_interval_start }}"])
+@pytest.mark.parametrize("native", [{}, {"render_template_as_native_obj": True}], ids=["text", "native"])
+def test_a_time_that_is_nothing_is_no_window(emulator: Emulator, tasks: Tasks, name: str, value: str, native: dict[str, Any]) -> None:
+    ended = tasks.executions("alga_psa", **{name: value}, **native).run()
+    assert type(ended.error) is ConfigurationError
+    assert f"argument {name} was written as" in str(ended.error)
+    assert not emulator.ledger.entries
 
 
 # Arguments that make no sense
@@ -283,6 +289,96 @@ def test_arguments_that_make_no_sense_are_a_clear_error(
 
 def test_projects_must_be_a_list(tasks: Tasks) -> None:
     assert "projects must be a list" in str(tasks.configuration(projects="shop").run().error)
+
+
+PARAMS: dict[str, Any] = {"nothing": None, "empty": "", "list": [], "dict": {}, "version": "1.10", "line": {"severity": "medium"}}
+NATIVE: dict[str, Any] = {"render_template_as_native_obj": True, "params": PARAMS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"fail_on": "{{ params.nothing }}"}, "argument fail_on was written as '{{ params.nothing }}', and renders to None"),
+        ({"fail_on": "{{ params.line.get('severty') }}"}, "argument fail_on"),
+        ({"fail_on": "{{ params.empty }}"}, "argument fail_on"),
+        ({"fail_on": "{{ params.dict }}"}, "gives an empty dict"),
+        ({"fail_on": {"severity": "{{ params.nothing }}"}}, "argument fail_on['severity']"),
+        ({"fail_on": ""}, "fail_on must be a severity"),
+        ({"fail_on": "{{ [1] }}"}, "fail_on must be a severity"),
+        ({"formats": "{{ params.list }}"}, "argument formats"),
+        ({"formats": "html"}, "formats must be a list"),
+        ({"reports": "{{ params.list }}"}, "argument reports"),
+        ({"reports": ["{{ params.nothing }}"]}, "argument reports[0]"),
+        ({"reports": "report.json"}, "reports must be a list"),
+        ({"settings": {"time_zone": "{{ params.nothing }}"}}, "argument settings['time_zone']"),
+    ],
+)
+@pytest.mark.parametrize("native", [{"params": PARAMS}, NATIVE], ids=["text", "native"])
+def test_a_report_is_not_made_of_nothing(tasks: Tasks, native: dict[str, Any], arguments: dict[str, Any], told: str) -> None:
+    if native is not NATIVE and any(text in str(arguments) for text in ("params.list", "params.dict", "[1]")):
+        told = ""  # the text of a list or a dict, which is refused as well
+    ended = tasks.run(AuditReportOperator, **{"reports": [], "allow": ["empty"], **arguments, **native}).run()
+    assert type(ended.error) is ConfigurationError
+    assert told in str(ended.error)
+    assert ended.state == "failed", "trying again would change nothing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"pipelines": [1.1]}, "pipelines must be texts, such as '1.10' in quotes"),
+        ({"projects": ["shop", True]}, "projects must be texts"),
+        ({"projects": [None]}, "projects must be texts"),
+        ({"projects": ["{{ params.empty }}"]}, "argument projects[0]"),
+        ({"pipelines": "{{ params.list }}"}, "argument pipelines"),
+        ({"settings": "{{ params.empty }}"}, "argument settings"),
+        ({"settings": "{{ params.dict }}"}, "argument settings"),
+        ({"settings": "{{ [1] }}"}, "settings must be the path of a file, or a dict, not list"),
+        ({"waivers": "{{ params.empty }}"}, "argument waivers"),
+        ({"waivers": {"a": 1}}, "argument waivers must be text, not dict"),
+        ({"reports_path": ""}, "reports_path is required"),
+        ({"reports_path": "{{ params.empty }}"}, "argument reports_path"),
+    ],
+)
+def test_configuration_is_not_audited_by_arguments_that_are_nothing(tasks: Tasks, arguments: dict[str, Any], told: str) -> None:
+    ended = tasks.configuration(**arguments, **NATIVE).run()
+    assert type(ended.error) is ConfigurationError
+    assert told in str(ended.error)
+
+
+@pytest.mark.parametrize("scope", ["{{ params.nothing }}", "{{ params.empty }}", "", 1.1, "acme/{{ params.nothing }}"])
+def test_a_scope_that_is_nothing_is_not_all(tasks: Tasks, scope: Any) -> None:
+    ended = tasks.run(AuditExecutionsOperator, targets=[{"conn_id": "buddy_default", "scope": scope}], **NATIVE).run()
+    assert type(ended.error) is ConfigurationError
+    assert "scope" in str(ended.error)
+
+
+def test_names_stay_what_was_written(emulator: Emulator, tasks: Tasks) -> None:
+    emulator.buddy.add_pipeline(Pipeline("1.1", actions=[]))
+    emulator.buddy.add_pipeline(Pipeline("1.10", actions=[Action("a")]))
+    summary = good(tasks.configuration(pipelines=["{{ params.version }}"], **NATIVE).run())
+    assert summary["subjects"]["action"] == 1
+
+
+@pytest.mark.parametrize("line", ["never", "{{ params.nothing or 'never' }}", None])
+def test_an_audit_that_never_fails_says_so(emulator: Emulator, tasks: Tasks, line: Any) -> None:
+    pipeline(emulator)
+    audit = good(tasks.configuration().run())
+    assert tasks.report(audit, fail_on="high").state == "failed"
+    assert tasks.report(audit, fail_on="{{ params.line }}", **NATIVE).state == "failed"
+    good(tasks.report(audit, fail_on=line, **NATIVE))
+
+
+def test_arguments_that_become_nothing_while_a_task_is_deferred_are_refused(emulator: Emulator, tasks: Tasks) -> None:
+    pipeline(emulator)
+    (tasks.folder / "waivers.yaml").write_text("waivers: []")
+    task = tasks.configuration(deferrable=True, waivers="{{ params.file }}", params={"file": str(tasks.folder / "waivers.yaml")})
+    task.on_defer = lambda _: task.params.update(file=None)  # type: ignore[union-attr]
+    ended = task.run()
+    assert ended.defers == 1
+    assert type(ended.error) is ConfigurationError
+    assert "argument waivers" in str(ended.error)
+    assert tasks.left() == []
 
 
 # Retries
@@ -434,7 +530,7 @@ def test_a_failed_audit_is_not_retried(emulator: Emulator, tasks: Tasks) -> None
 @pytest.mark.parametrize(
     ("fail_on", "state"),
     [
-        ("high", "failed"), ("critical", "success"), (None, "success"), ("", "success"),
+        ("high", "failed"), ("critical", "success"), (None, "success"), ("never", "success"),
         ({"severity": "high", "confidence": "high"}, "failed"), ({"severity": "info", "confidence": "low", "new_only": False}, "failed"),
     ],
 )  # fmt: skip

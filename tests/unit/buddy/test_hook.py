@@ -198,6 +198,8 @@ def endpoint(hook: BuddyHook) -> Any:
         ({"host": "https://buddy.example/api/"}, "https://buddy.example/api"),
         ({"host": "buddy.example"}, "https://buddy.example"),
         ({"host": "buddy.example", "schema": "http", "port": 8080}, "http://buddy.example:8080"),
+        ({"host": "buddy.example", "schema": "HTTP"}, "http://buddy.example"),
+        ({"host": "buddy.example", "schema": "Https "}, "https://buddy.example"),
         ({"host": "buddy.example/api", "schema": "https"}, "https://buddy.example/api"),
         ({}, REGIONS["us"]),
         ({"host": ""}, REGIONS["us"]),
@@ -346,6 +348,21 @@ def test_an_expiring_token_says_when(hook: BuddyHook, emulator: Emulator) -> Non
         True,
         f"Connected to {emulator.buddy.url} with token 'ci', valid until 2026-12-31 10:00 UTC; scopes: EXECUTION_RUN.",
     )
+
+
+@pytest.mark.parametrize("kind", ["workspace", "project"])
+@pytest.mark.parametrize("value", [["x"], "a/b", "..", ".", True, {"a": 1}, 1.5, "https://app.buddy.works/x"], ids=str)
+def test_a_place_that_is_no_handle_is_named(connect: Callable[..., BuddyHook], emulator: Emulator, kind: str, value: object) -> None:
+    hook = connect(host=emulator.buddy.url, password=emulator.buddy.token, extra={"workspace": "w", "project": "p", kind: value})
+    good, text = hook.test_connection()
+    assert not good
+    assert f"{kind} {value!r} is no handle" in text
+    with hook, pytest.raises(errors.ConfigurationError, match="is no handle"):
+        hook.namespace()
+
+
+def test_a_connection_without_a_place_is_good(connect: Callable[..., BuddyHook], emulator: Emulator) -> None:
+    assert connect(host=emulator.buddy.url, password=emulator.buddy.token, extra={"workspace": "", "project": None}).test_connection()[0]
 
 
 def test_a_wrong_token(emulator: Emulator, connect: Callable[..., BuddyHook]) -> None:

@@ -49,6 +49,7 @@ def test_base_urls(host: str, fields: dict[str, object], url: str) -> None:
         "https://token@buddy.example", "https://user:token@buddy.example/api", "user:token@buddy.example", "https://:token@buddy.example",
         "https://buddy.example?token=x", "https://buddy.example/api?x=1", "https://buddy.example/#x",
         "https://buddy.example:port", "https://buddy.example:99999", "https://[::1", "::1",
+        "https:/h", "http:/h/api", "https//h", "http:\\\\h", "https:h", "//h/api", "https", "HTTPS:/h", "https://https:/h", "https://http//h",
         "https://xn--zzzzzz", "https://xn--a.example",
     ],
 )  # fmt: skip

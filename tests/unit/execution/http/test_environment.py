@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
+import certifi
 import httpx
 import pytest
 
 from airflow_provider import errors
 from airflow_provider.execution.http.carrier_httpx import SyncClient
+from airflow_provider.execution.http.environment import _tls_context as tls_context_of
 from airflow_provider.execution.http.environment import tls_context
 from tests.unit.execution.conftest import endpoint_of
 from tests.unit.execution.http.requests import get
@@ -18,7 +21,7 @@ from tests.unit.servers import serving
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -100,6 +103,59 @@ def test_certificates_that_can_not_be_read_are_named(
         driver.send(endpoint_of("https://127.0.0.1:9"), get())
     assert f"The environment variable {variable} ('{path}') " in str(raised.value)
     assert "Correct or unset it." in str(raised.value)
+
+
+@pytest.mark.parametrize("place", ["missing/keys.log", ""])
+@pytest.mark.parametrize("certificates", ["none", "ca_bundle", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_a_key_log_that_can_not_be_written_is_not_blamed_on_certificates(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: str, place: str
+) -> None:
+    bundle, folder = ssl.get_default_verify_paths().cafile or certifi.where(), tmp_path / "certificates"
+    folder.mkdir()
+    if certificates.isupper():
+        monkeypatch.setenv(certificates, bundle if certificates == "SSL_CERT_FILE" else str(folder))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / place))
+    verify = bundle if certificates == "ca_bundle" else True
+    tls_context_of.cache_clear()
+    with pytest.raises(errors.ConfigurationError, match=r"The environment variable SSLKEYLOGFILE \(.*\) can't be written"):
+        driver.send(endpoint_of("https://127.0.0.1:9", verify=verify), get())
+
+
+PROXY = "http://app:p%40ss-canary@127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("HTTP_PROXY", PROXY, "'http://***@127.0.0.1:9' of the environment variable HTTP_PROXY"),
+        ("http_proxy", "127.0.0.1:9", "'127.0.0.1:9' of the environment variable http_proxy"),
+        ("ALL_PROXY", PROXY, "'http://***@127.0.0.1:9' of the environment variable ALL_PROXY"),
+        ("HTTPS_PROXY", PROXY, None),
+    ],
+)
+@pytest.mark.parametrize("exceptions", ["", "10.0.0.1,other.example"])
+def test_a_proxy_that_can_not_be_reached_is_named(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str | None, exceptions: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    with pytest.raises(errors.TransportError) as raised:
+        driver.send(endpoint_of("http://127.0.0.1:1/api"), get())
+    text = str(raised.value)
+    assert ("proxy" in text) == (named is not None)
+    assert named is None or f"Check that the proxy {named} can be reached from here" in text
+    assert "http://127.0.0.1:1 (connection 'buddy_default')" in text
+    assert "canary" not in text
+    assert "app" not in text
+
+
+@pytest.mark.parametrize("exceptions", ["127.0.0.1", "127.0.0.0/8", "*", "127.0.0.1:1"])
+def test_a_proxy_that_is_not_used_is_not_named(driver: Driver, monkeypatch: pytest.MonkeyPatch, exceptions: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    with pytest.raises(errors.TransportError) as raised:
+        driver.send(endpoint_of("http://127.0.0.1:1"), get())
+    assert "proxy" not in str(raised.value)
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"])

@@ -37,7 +37,18 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a NUL": (b"a\x00z", "a\ufffdz"),
     "an escaped NUL, which databases refuse": (rb"a\u0000z", "a\ufffdz"),
     "an escaped backslash before the digits of a NUL": (rb"\\u0000", "\\u0000"),
+    "an escape of C": (rb"a\x1b[0mz", r"a\x1b[0mz"),
+    "an escape of a shell": (rb"\e[31mz", r"\e[31mz"),
+    "an escaped apostrophe": (rb"it\'s", r"it\'s"),
+    "a path of Windows": (rb"C:\dir\Users\users", r"C:\dir\Users\users"),
+    "a backslash before a line feed": (b"a\\\nz", "a\\\nz"),
+    "a bad escape behind an escaped backslash": (rb"a\\\xz", r"a\\xz"),
+    "a torn escape": (rb"a\u12 z", "a\ufffd z"),
+    "a torn escape at the end": (rb"a\ud8", "a\ufffd"),
+    "half a pair and a torn escape": (rb"a\ud83d\udez", "a\ufffd\ufffdz"),
+    "bad escapes among good ones": (rb"\t\/\q\"\u00e9\ud83d\ude00", '\t/\\q"\u00e9\U0001f600'),
 }
+LONG_NUMBERS = ["9" * 5_000, "-" + "1" * 4_301, "9" * 5_000 + ".5", "1" + "0" * 9_000 + "e3"]
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
@@ -48,6 +59,25 @@ def test_what_is_no_character_is_replaced(damage: str) -> None:
     assert (execution.comment, execution.action_executions[0].log) == (expected, [expected, "next"])
     execution.comment.encode()
     assert read_json(b'["' + text + b'"]') == [expected]
+
+
+@pytest.mark.parametrize("number", LONG_NUMBERS, ids=lambda number: f"{number[:2]}-{number[-2:]}")
+@pytest.mark.parametrize("text", ["a", "9" * 5_000, rb"\" ".decode() + "9" * 5_000, r"\x" + "9" * 5_000])
+def test_a_number_that_is_too_long_becomes_text(number: str, text: str) -> None:
+    body = f'{{"id": 1, "status": "S", "comment": "{text}", "x": [{number},{number}], "y": {{"{"8" * 5_000}":{number}}}}}'.encode()
+    expected = text.replace(r"\"", '"')
+    execution = read_answer(buddy.Execution, body, "test")
+    extra = execution.model_extra or {}
+    assert (execution.comment, extra["x"], extra["y"]) == (expected, [number, number], {"8" * 5_000: number})
+    assert read_json(body)["x"] == [number, number]
+
+
+@pytest.mark.parametrize("damage", [r"\x", "9" * 5_000])
+def test_a_long_answer_of_tracecat_is_read_all_the_same(damage: str) -> None:
+    value = f'"{damage}"' if damage.startswith("\\") else damage
+    body = f'{{"id": "x", "events": [{{"action_result": {value}}}, {{"action_result": 5}}], "pad": "{"x" * LONG_BODY}"}}'.encode()
+    execution = read_answer(tracecat.CompactExecution, body, "test")
+    assert [event.action_result for event in execution.events] == [damage, 5]
 
 
 @pytest.mark.parametrize(

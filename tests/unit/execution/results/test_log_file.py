@@ -49,6 +49,7 @@ PIECES = [
     b"-----BEGIN EC PRIVATE KEY-----", b"MIIEowIBAAKCAQEA7bq98fVQ", b"-----END EC PRIVATE KEY-----", b"hunter2",
     b"hun\x00ter2", b"hunter2xyz",
     "zażółć\u2028\u202e\x85\x9b31m".encode(), "\u2014\u2713\xa0é".encode(), b"\xff\xe2\x80", b"a" * 40,
+    b"password=", b"'PassWord'", b":", b"\"", b"'", b"app:hunter2@tcp(h)", b"pwd=/x", b"\\", b"Pwd = ", b"s3cret;",
     b" ", b".", b"-", b"_", b"=", b"plain text",
 ]  # fmt: skip
 line = st.lists(st.sampled_from(PIECES), max_size=6).map(b"".join) | st.binary(max_size=30).map(lambda data: data.replace(b"\n", b""))
