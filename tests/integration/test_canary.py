@@ -17,7 +17,7 @@ import pytest
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution.http import httpcore_log
-from airflow_provider.execution.results import known_secrets, redaction
+from airflow_provider.execution.results import known_secrets, passwords, redaction
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, Bench
 from tests.integration.systems import SYSTEMS, Adapter, TracecatSystem
@@ -261,7 +261,8 @@ def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = re.compile("(?!)")
     monkeypatch.setattr(redaction, "_SECRET_NAME", nothing)
     monkeypatch.setattr(redaction, "SECRET_VALUE", nothing)
-    monkeypatch.setattr(redaction, "_ADDRESS", nothing)
+    for name in ("_ADDRESS", "_NAMED", "_GO"):
+        monkeypatch.setattr(passwords, name, nothing)
     monkeypatch.setattr(known_secrets, "_parts_of", lambda secrets: ())
     monkeypatch.setattr(httpcore_log, "hide_headers", lambda record: None)
     send_over("httpx", monkeypatch)  # aiohttp logs nothing that would have to be quieted
