@@ -111,10 +111,11 @@ print(json.dumps({"grown": grown, "told": told}))
 def test_an_answer_that_is_too_long_is_not_kept(emulator: Emulator, name: str) -> None:
     system = SYSTEMS[name](emulator)
     ref = system.start_elsewhere(system.script("slow"))
-    fault = system.fault("huge", "read", bytes=1_000_000_000, after=1)
+    views = 2 if name == "tracecat" else 1
+    fault = system.fault("huge", "read", bytes=1_000_000_000, after=1, times=views)
     hook = f"{system.hook_class.__module__}:{system.hook_class.__qualname__}"
     told = in_a_process(READ, system.connections, system.conn_id, hook, ref)
-    assert fault.hits == 1
+    assert fault.hits == views
     assert told["told"].startswith("ProtocolError")
     assert "the rest was not read" in told["told"]
     assert told["grown"] < 160 * MEBIBYTE, f"{told['grown'] / MEBIBYTE:.0f} MiB"
