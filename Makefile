@@ -48,7 +48,7 @@ types: $(VENV)/.ready
 	@.ci/timed "types" $(BIN)/mypy
 
 unit: $(VENV)/.ready
-	@.ci/timed "unit, contract, integration: selection" $(PYTEST) -n 4 --dist worksteal -m "not airflow and not long"
+	@.ci/timed "unit, contract, integration: selection" $(PYTEST) -n 3 --dist worksteal -m "not airflow and not long"
 
 smoke: $(VENV)/.ready
 	@.ci/timed "example DAGs on a real Airflow" $(PYTEST) -p no:cacheprovider tests/airflow -m smoke

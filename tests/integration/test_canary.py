@@ -171,6 +171,7 @@ def test_failures(hunt: Hunt) -> None:
     assert hunt.found() == []
 
 
+@pytest.mark.long
 def test_acts(operator_hunt: Hunt) -> None:
     """Cancel, retry, clear, timeout, a lost start, a resumption."""
     hunt, system = operator_hunt, operator_hunt.system
@@ -227,6 +228,7 @@ def echoes(system: Adapter) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.long
 def test_errors_that_echo_the_credential(hunt: Hunt) -> None:
     """Each on each system, in two of the six modes."""
     system, turn = hunt.system, ALL_MODES.index(hunt.bench.mode)

@@ -78,6 +78,7 @@ def test_airflow_does_not_keep_the_prefix_for_itself() -> None:
     assert not plugin.PREFIX.startswith(tuple(RESERVED_URL_PREFIXES))
 
 
+@pytest.mark.long
 def test_the_plugin_costs_other_processes_nothing() -> None:
     (modules,) = new_modules(("import airflow.plugins_manager, airflow_provider._compat", "import airflow_provider.pages.plugin"))
     assert {name.rpartition(".")[0] for name in modules} <= {"airflow_provider", "airflow_provider.pages", "airflow.sdk"}

@@ -17,6 +17,8 @@ from tests.integration.audit.test_collect import busy
 from tests.integration.test_example_dags import EXAMPLES, AllSystems, PlayedRun, gate_answered
 from tests.virtual_clock import VirtualClock
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def _folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

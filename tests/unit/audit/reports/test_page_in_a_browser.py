@@ -20,7 +20,7 @@ from airflow_provider.audit.reports import text_of
 from tests.unit.audit.reports.results import NOW, SETTINGS, everything, hostile
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")]
 PROBE = """<script>
 function shown() {
   const rows = [...document.querySelectorAll("tr.finding")].filter((row) => row.getClientRects().length);

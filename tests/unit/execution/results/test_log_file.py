@@ -56,6 +56,7 @@ line = st.lists(st.sampled_from(PIECES), max_size=6).map(b"".join) | st.binary(m
 block = st.lists(line, max_size=5).map(lambda lines: b"".join(item + b"\n" for item in lines))
 
 
+@pytest.mark.long
 @given(st.lists(block, max_size=4), st.lists(st.sampled_from(["hunter2", "hunter2xyz", "two\nlines", "żółć\x00x", "\x1b[31mred", "ab"])))
 @example([b"\x1b\x1b[m[31mred\n"], [])
 @example([b"cut \x1b]0;title\nnext\x07\n"], [])
@@ -64,6 +65,7 @@ def test_a_block_is_cleaned_as_its_lines_are(blocks: list[bytes], secrets: list[
     assert by_blocks(blocks, secrets) == by_lines(blocks, secrets)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [name for name in SHAPES if "PEM" not in name])
 @pytest.mark.parametrize("before", ["", "at ", "zażółć "])
 def test_a_secret_is_found_among_many_lines(shape: str, before: str) -> None:

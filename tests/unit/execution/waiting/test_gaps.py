@@ -9,6 +9,8 @@ import pytest
 
 from tests.benchmarks.gaps import DISTRIBUTIONS, allowed, durations, fixed, of_a_wait, simulate
 
+pytestmark = pytest.mark.long
+
 JITTER = 1.01
 """Jitter of 10 % makes an end seen later by 0.3 %, whatever the rule; the rest is chance."""
 

@@ -487,6 +487,7 @@ def test_many_that_come_at_once_are_looked_for_on_further_pages_soon() -> None:
     assert sum(45.0 <= moment < 0.9 * DEPTH_SEARCH_SECONDS for moment, _ in remote.reads) < MAX_PAGES
 
 
+@pytest.mark.long
 def test_few_that_no_page_shows_are_not_searched_for_in_every_round() -> None:
     end = 1_200.0
     others = {f"other{n}": Execution(f"other{n}", [(0.0, Phase.RUNNING)]) for n in range(300)}
@@ -559,6 +560,7 @@ def test_who_is_not_answered_for_too_long_gives_up() -> None:
     assert all(wait.end == "unreachable" and 1_600.0 <= wait.ended <= 1_700.0 for wait in waits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", sorted(ERRORS))
 def test_a_list_that_fails_is_read_again_some_time_later(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     remote = Remote(running(*[4 * HOUR] * 20), outages=[Outage(100.0, 900.0, kind, "list")])
