@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
+import airflow.sdk.bases.sensor
 import airflow.sdk.execution_time.comms
+import airflow.sdk.execution_time.timeout  # Airflow imports it at the first limit: too late for the clock of that test
 import httpx
 import psutil
 import structlog
