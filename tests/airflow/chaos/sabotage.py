@@ -15,6 +15,7 @@ from typing import Any
 from airflow.__main__ import main
 
 from airflow_provider.execution.attempt import termination
+from airflow_provider.execution.attempt import variables as variables  # before Airflow 3.3 it asks as well, and has to go on doing so
 from airflow_provider.execution.tasks import cancel_on_kill, existing, start_once
 
 
