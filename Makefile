@@ -127,12 +127,18 @@ $(VENV)-bench/.ready: requirements-bench.lock pyproject.toml $(VENV)/.ready
 	$(UV) pip install --quiet --no-deps --python $(VENV)-bench/bin/python -e .
 	@touch $@
 
-bench: $(VENV)-bench/.ready  ## Measure against peers; prints, asserts nothing
+$(VENV)-peers/.ready: requirements-peers.lock $(VENV)/.ready
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)-peers
+	$(UV) pip install --quiet --require-hashes --python $(VENV)-peers/bin/python -r requirements-peers.lock
+	@touch $@
+
+bench: $(VENV)-bench/.ready $(VENV)-peers/.ready  ## Measure against peers; prints, asserts nothing
 	@$(VENV)-bench/bin/python -m tests.benchmarks
 
 lock: $(VENV)/.ready  ## Resolve the lock files anew
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra aiohttp --extra audit --extra emulator --extra logs --group dev --group chaos pyproject.toml -o requirements-dev.lock
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra aiohttp --extra emulator --extra logs --group bench pyproject.toml -o requirements-bench.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra aiohttp --extra audit --extra emulator --extra logs --group bench pyproject.toml -o requirements-bench.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group pyproject.toml:peers -o requirements-peers.lock
 
 clean:  ## Remove what was built, the environments included
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-compat dist .airflow docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-peers $(VENV)-compat dist .airflow docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

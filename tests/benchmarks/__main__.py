@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import event_loop, gaps, log_file, memory, parse, storm, waits, worker_starts
+from tests.benchmarks import audits, event_loop, gaps, log_file, memory, parse, storm, waits, worker_starts
 
 parse.main()
 log_file.main()
@@ -12,3 +12,4 @@ event_loop.main()
 storm.main()
 worker_starts.main()
 gaps.main()
+audits.main()
