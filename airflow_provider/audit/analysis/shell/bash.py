@@ -34,23 +34,14 @@ def _language() -> tree_sitter.Language:
 def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Script:
     """Parse a script. ``first`` is the number of its first line."""
     data = _BEYOND_LATIN.sub("\u00ff", text).encode()
-    parts = [_Part(tree_of(_language(), data), first)]
-    if b"<<" in data and (ends := _lost_line_ends(parts[0].root, data)):
-        # before a heredoc the grammar reads line ends in pipelines as spaces, so each part is parsed separately
-        starts, line, parts = [0, *(end + 1 for end in ends)], first, []
-        for start, end in zip(starts, [*ends, len(data)], strict=True):
-            parts.append(_Part(tree_of(_language(), data[start:end]), line))
-            line += data.count(b"\n", start, end + 1)
-    readers = [(part, _Reader(depth, part.first)) for part in parts]
-    pipelines = tuple(pipeline for part, reader in readers for pipeline in reader.pipelines(part.root))
-    assignments = tuple(assignment for _, reader in readers for assignment in reader.assignments)
-    cut = cut or any(reader.cut for _, reader in readers)
-    return Script(pipelines, assignments, broken=any(part.root.has_error for part in parts), cut=cut)
-
-
-class _Part(NamedTuple):
-    root: tree_sitter.Node
-    first: int
+    root = tree_of(_language(), data)
+    if ends := _lost_line_ends(root, data):
+        # behind a pipeline the grammar may read line ends as spaces, up to the next heredoc, || or &&
+        data = b";".join(data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True))
+        root = tree_of(_language(), data)
+    reader = _Reader(depth, first)
+    pipelines = tuple(reader.pipelines(root))
+    return Script(pipelines, tuple(reader.assignments), broken=root.has_error, cut=cut or reader.cut)
 
 
 def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
