@@ -69,7 +69,7 @@ class ActionFacts(Configuration):
         """
         if not self.unknown.isdisjoint(names):
             return False
-        return super().has_fields(*(name for name in names if name in HIDDEN or not self.detailed))
+        return self.fields.issuperset(HIDDEN.intersection(names) if self.detailed else names)
 
     @property
     def names_image(self) -> bool:
