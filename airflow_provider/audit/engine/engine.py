@@ -207,7 +207,8 @@ class Audit:
         return self._chosen[key]
 
     def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage]) -> tuple[Status, list[Finding]]:
-        status, findings = Status.PASS, list[Finding]()
+        status = Status.PASS
+        findings: list[Finding] = []
         spoilt = [item for item in damage if _reads(rule, item)] if damage else ()
         try:
             outcomes = _outcomes(rule, fact, self._settings, self._limit)

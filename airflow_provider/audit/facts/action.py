@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from pydantic import Field
+
 from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
 from airflow_provider.audit.facts.commands import Commands, in_one_line
@@ -29,9 +31,9 @@ class ActionConfiguration(RunDockerContainer):
     """An action of any type. Other types fill the fields that they share with Run Docker Container."""
 
     type: str | None = None  # type: ignore[assignment]
-    commands: ManyOf[str] = []
+    commands: ManyOf[str] = Field(default_factory=list)
     """Of remote-command actions such as ``SSH_COMMAND``."""
-    after_commands: ManyOf[str] = []
+    after_commands: ManyOf[str] = Field(default_factory=list)
     """Of transfers: run on the server afterwards."""
 
 
