@@ -82,7 +82,7 @@ class Execution(Linked):
     execution_id: Id
     automation_rule_id: str | None = None
     status: str
-    trigger_data: Object = {}
+    trigger_data: Object = Field(default_factory=dict)
     """The data that it was started with."""
     started_at: datetime | None = None
     """When it was created; a retry sets it again."""
@@ -96,8 +96,8 @@ class Execution(Linked):
     error_stack: str | None = None
     failed_action_index: Number = None
     """A retry leaves it as it was."""
-    execution_context: Object = {}
-    logs: ManyOf[LogEntry] = []
+    execution_context: Object = Field(default_factory=dict)
+    logs: ManyOf[LogEntry] = Field(default_factory=list)
     tenant: str | None = None
 
 
@@ -114,7 +114,7 @@ class RuleAction(Model):
     """An action of a rule, as it is defined. Its ``config`` may hold secrets."""
 
     type: str | None = None
-    config: Object = {}
+    config: Object = Field(default_factory=dict)
     order: Number = None
     continue_on_error: bool | None = None
     timeout_seconds: Number = None
@@ -130,18 +130,18 @@ class Rule(Linked):
     status: PartStatus = None
     priority: str | None = None
     trigger_type: str | None = None
-    trigger_config: Object = {}
-    conditions: ManyOf[Any] = []
+    trigger_config: Object = Field(default_factory=dict)
+    conditions: ManyOf[Any] = Field(default_factory=list)
     condition_logic: str | None = None
-    actions: ManyOf[RuleAction] = []
+    actions: ManyOf[RuleAction] = Field(default_factory=list)
     max_concurrent_executions: Number = None
     execution_timeout_minutes: Number = None
     retry_failed_executions: bool | None = None
     is_template: bool | None = None
     template_category: str | None = None
-    tags: ManyOf[str] = []
-    metadata: Object = {}
-    notification_settings: Object = {}
+    tags: ManyOf[str] = Field(default_factory=list)
+    metadata: Object = Field(default_factory=dict)
+    notification_settings: Object = Field(default_factory=dict)
     created_by: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -167,12 +167,12 @@ class Pagination(Model):
 class Meta(Model):
     """The words that AlgaPSA knows."""
 
-    trigger_types: ManyOf[str] = []
-    action_types: ManyOf[str] = []
-    rule_statuses: ManyOf[str] = []
-    execution_statuses: ManyOf[str] = []
-    priority_levels: ManyOf[str] = []
-    condition_operators: ManyOf[str] = []
+    trigger_types: ManyOf[str] = Field(default_factory=list)
+    action_types: ManyOf[str] = Field(default_factory=list)
+    rule_statuses: ManyOf[str] = Field(default_factory=list)
+    execution_statuses: ManyOf[str] = Field(default_factory=list)
+    priority_levels: ManyOf[str] = Field(default_factory=list)
+    condition_operators: ManyOf[str] = Field(default_factory=list)
 
 
 class ExecutionAnswer(Model):
@@ -197,7 +197,7 @@ class Page(Model):
     """A page of a list."""
 
     pagination: Pagination | None = None
-    meta: Object = {}
+    meta: Object = Field(default_factory=dict)
 
 
 class ExecutionList(Page):

@@ -49,9 +49,7 @@ def snapshot_of(execution: models.Execution) -> AlgaPsaSnapshot:
 
     Only its status says whether it has ended: after a retry, times, error and index may be those of the previous run.
     """
-    phase = phase_of(execution.status)
-    partial = _partial(execution) if phase is Phase.SUCCEEDED else None
-    bad = partial is not None or (phase.ended and phase is not Phase.SUCCEEDED)
+    phase, partial, bad = _end(execution)
     return AlgaPsaSnapshot(
         ref=execution.execution_id,
         run=iso(execution.started_at),
@@ -67,6 +65,12 @@ def snapshot_of(execution: models.Execution) -> AlgaPsaSnapshot:
         system_fields=_fields(execution, bad),
         execution=execution,
     )
+
+
+def steps_of(execution: models.Execution) -> list[Step]:
+    """The steps of :func:`snapshot_of` alone."""
+    phase, _, bad = _end(execution)
+    return _steps(execution, phase, bad)
 
 
 def in_detail(execution: models.Execution) -> AlgaPsaSnapshot:
@@ -123,6 +127,13 @@ def without_secrets(value: Any, path: str = "") -> tuple[Any, list[str]]:
 def is_dry_run(execution: models.Execution) -> bool:
     """Whether it was simulated: completed at once, without counting any action."""
     return execution.execution_context.get("dry_run") is True
+
+
+def _end(execution: models.Execution) -> tuple[Phase, str | None, bool]:
+    """The phase, what a completed execution left undone, and whether it ended badly."""
+    phase = phase_of(execution.status)
+    partial = _partial(execution) if phase is Phase.SUCCEEDED else None
+    return phase, partial, partial is not None or (phase.ended and phase is not Phase.SUCCEEDED)
 
 
 def _partial(execution: models.Execution) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
+from functools import lru_cache
+from math import inf
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,7 @@ MAX_SECONDS = 10.0
 MAX_OUTCOMES = 1_000
 """Maximum number of outcomes of one rule for one fact, so that a huge field can't flood the report."""
 _NAME = re.compile(r"\w+")
+_TOO_LONG = f"its rules took longer than {MAX_SECONDS:.0f} s of processor time"
 _JUDGED = frozenset({Status.PASS, Status.FAIL, Status.WAIVED})
 """Only these say something about the subject: a subject of which all rules say that they can't tell was not checked."""
 
@@ -86,6 +88,7 @@ class Audit:
         self._seen_before = _by_question(baseline)
         self._incomplete: set[tuple[str, str]] = set()
         """What was checked in part only, and why."""
+        self._limit = _Limit()
         self._kept = Kept()
         self.result = AuditResult(now, since, until)
         for rule in self._rules:
@@ -122,11 +125,11 @@ class Audit:
 
     def _ask(self, fact: Fact, damage: Sequence[Damage] = ()) -> tuple[list[Finding], set[Status]]:
         """The findings of all rules, and what they answered."""
-        limit = _Limit()
+        self._limit.begin()
         findings: list[Finding] = []
         answers: set[Status] = set()
         for rule in self._rules_for(fact):
-            status, found = self._check(rule, fact, damage, limit)
+            status, found = self._check(rule, fact, damage)
             answers.add(status)
             findings += found
         return findings, answers
@@ -203,38 +206,52 @@ class Audit:
             self._chosen[key] = [rule for rule in self._rules if rule.applies(fact)]
         return self._chosen[key]
 
-    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage], limit: _Limit) -> tuple[Status, list[Finding]]:
-        fails: list[Fail] = []
+    def _check(self, rule: Rule, fact: Fact, damage: Sequence[Damage]) -> tuple[Status, list[Finding]]:
         status = Status.PASS
-        spoilt = [item for item in damage if _reads(rule, item)]
+        findings: list[Finding] = []
+        spoilt = [item for item in damage if _reads(rule, item)] if damage else ()
         try:
-            for outcome in chain(_bounded(rule, fact, self._settings, limit), _of_damage(spoilt)):
-                if isinstance(outcome, Fail):
-                    if self._settings.persona.reaches(outcome.persona or rule.persona) and not _is_guess(outcome, spoilt):
-                        fails.append(outcome)
-                elif isinstance(outcome, CutOff):
-                    status = Status.CUT_OFF
-                    self._reason(rule, outcome.reason)
-                    self._lacks(fact, f"{outcome.reason}.")
-                elif isinstance(outcome, NotAvailable):
-                    status = Status.NOT_AVAILABLE if status is not Status.CUT_OFF else status
-                    self._reason(rule, outcome.reason)
-                elif status is Status.PASS and isinstance(outcome, NotApplicable):
-                    status = Status.NOT_APPLICABLE
-            counted: Counter[str] = Counter()
-            findings = [self._finding(rule, fact, item, counted) for item in fails]
+            outcomes = _outcomes(rule, fact, self._settings, self._limit)
+            if spoilt:
+                outcomes += _of_damage(spoilt)
+            if outcomes:
+                status, findings = self._judged(rule, fact, outcomes, spoilt)
         except Exception as error:  # a bug in a rule must not stop the audit
             self._broken(rule, fact, error)
-            findings, status = [], Status.NOT_AVAILABLE
-        answered = status not in (Status.NOT_AVAILABLE, Status.CUT_OFF)
-        findings = [item for item in findings if self._settings.report.holds(item.severity, item.confidence)]
+            status = Status.NOT_AVAILABLE
+        if self._seen_before:
+            self._compare(rule, fact, findings, answered=status not in (Status.NOT_AVAILABLE, Status.CUT_OFF))
         if findings:
             status = Status.WAIVED if all(item.waiver for item in findings) else Status.FAIL
         self.result.outcomes[rule.id][status] += 1
-        self._compare(rule, fact, findings, answered=answered)
         for item in findings:
             self._kept.add(item, MAX_FINDINGS)
         return status, findings
+
+    def _judged(self, rule: Rule, fact: Fact, outcomes: Iterable[Outcome], damage: Sequence[Damage]) -> tuple[Status, list[Finding]]:
+        """The status without findings, and the findings."""
+        fails: list[Fail] = []
+        status = Status.PASS
+        for outcome in outcomes:
+            if isinstance(outcome, Fail):
+                if self._settings.persona.reaches(outcome.persona or rule.persona) and not _is_guess(outcome, damage):
+                    fails.append(outcome)
+            elif isinstance(outcome, CutOff):
+                status = Status.CUT_OFF
+                self._reason(rule, outcome.reason)
+                self._lacks(fact, f"{outcome.reason}.")
+            elif isinstance(outcome, NotAvailable):
+                status = Status.NOT_AVAILABLE if status is not Status.CUT_OFF else status
+                self._reason(rule, outcome.reason)
+            elif status is Status.PASS and isinstance(outcome, NotApplicable):
+                status = Status.NOT_APPLICABLE
+        return status, self._findings(rule, fact, fails) if fails else []
+
+    def _findings(self, rule: Rule, fact: Fact, fails: Iterable[Fail]) -> list[Finding]:
+        """The findings that the report holds."""
+        counted: Counter[str] = Counter()
+        findings = [self._finding(rule, fact, item, counted) for item in fails]
+        return [item for item in findings if self._settings.report.holds(item.severity, item.confidence)]
 
     def _finding(self, rule: Rule, fact: Fact, outcome: Fail, counted: Counter[str]) -> Finding:
         overrides = self._settings.of(rule.id)
@@ -254,8 +271,9 @@ class Audit:
             self._asked.update({mark: mark in now for mark in before if answered or mark in now})
 
     def _reason(self, rule: Rule, reason: str) -> None:
-        reasons = self.result.reasons.setdefault(rule.id, Counter())
-        text = clean(reason, limit=200)
+        if (reasons := self.result.reasons.get(rule.id)) is None:
+            reasons = self.result.reasons[rule.id] = Counter()
+        text = _shown(reason)
         reasons[text if text in reasons or len(reasons) < MAX_REASONS else "other reasons"] += 1
 
     def _broken(self, rule: Rule, fact: Fact, error: Exception) -> None:
@@ -269,30 +287,44 @@ class Audit:
 
 
 class _Limit:
-    """The processor time of all rules for one fact, from now on."""
+    """
+    The processor time of all rules for one fact.
+
+    It is read at most once a second, since that may take longer than most rules: up to a second before the fact counts, too.
+    """
 
     def __init__(self) -> None:
-        self._began, self._moment = _clock.processor_time(), _clock.monotonic()
+        self._read_at = -inf
+
+    def begin(self) -> None:
+        """Begin with a fact."""
+        if (now := _clock.monotonic()) - self._read_at > 1.0:
+            self._read_at, self._began = now, _clock.processor_time()
 
     @property
     def passed(self) -> bool:
         """Whether it is used up. That cannot be before as much time has passed, which is cheaper to ask."""
-        return _clock.monotonic() - self._moment > MAX_SECONDS and _clock.processor_time() - self._began > MAX_SECONDS
+        return _clock.monotonic() - self._read_at > MAX_SECONDS and _clock.processor_time() - self._began > MAX_SECONDS
 
 
-def _bounded(rule: Rule, fact: Fact, settings: AuditSettings, limit: _Limit) -> Iterator[Outcome]:
+def _outcomes(rule: Rule, fact: Fact, settings: AuditSettings, limit: _Limit) -> list[Outcome]:
     """The outcomes of a rule, up to a number and the limit of processor time."""
     if limit.passed:
-        yield CutOff(f"its rules took longer than {MAX_SECONDS:.0f} s of processor time")
-        return
-    for number, outcome in enumerate(rule.check(fact, settings), 1):
-        yield outcome
-        if number >= MAX_OUTCOMES:
-            yield CutOff(f"more than {MAX_OUTCOMES:,} outcomes of one rule")
-            return
+        return [CutOff(_TOO_LONG)]
+    outcomes: list[Outcome] = []
+    for outcome in rule.check(fact, settings):
+        outcomes.append(outcome)
+        if len(outcomes) >= MAX_OUTCOMES:
+            return [*outcomes, CutOff(f"more than {MAX_OUTCOMES:,} outcomes of one rule")]
         if limit.passed:
-            yield CutOff(f"its rules took longer than {MAX_SECONDS:.0f} s of processor time")
-            return
+            return [*outcomes, CutOff(_TOO_LONG)]
+    return outcomes
+
+
+@lru_cache(maxsize=256)
+def _shown(reason: str) -> str:
+    """A reason as it is shown. There are few, which are counted for each fact anew."""
+    return clean(reason, limit=200)
 
 
 def _reads(rule: Rule, damage: Damage) -> bool:
@@ -300,10 +332,9 @@ def _reads(rule: Rule, damage: Damage) -> bool:
     return not damage.names.isdisjoint(name for read in rule.reads for name in _NAME.findall(read))
 
 
-def _of_damage(damage: Sequence[Damage]) -> Iterator[Outcome]:
+def _of_damage(damage: Sequence[Damage]) -> list[Outcome]:
     """What a rule can't tell, because fields that it reads are damaged."""
-    for item in damage:
-        yield CutOff(f"{item.place}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read")
+    return [CutOff(f"{item.place}: {item.reason}") if item.cut else NotAvailable(f"{item.name} could not be read") for item in damage]
 
 
 def _is_guess(outcome: Fail, damage: Sequence[Damage]) -> bool:

@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from pydantic import Field
+
 from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
 from airflow_provider.audit.facts.commands import Commands, in_one_line
@@ -29,9 +31,9 @@ class ActionConfiguration(RunDockerContainer):
     """An action of any type. Other types fill the fields that they share with Run Docker Container."""
 
     type: str | None = None  # type: ignore[assignment]
-    commands: ManyOf[str] = []
+    commands: ManyOf[str] = Field(default_factory=list)
     """Of remote-command actions such as ``SSH_COMMAND``."""
-    after_commands: ManyOf[str] = []
+    after_commands: ManyOf[str] = Field(default_factory=list)
     """Of transfers: run on the server afterwards."""
 
 
@@ -69,7 +71,7 @@ class ActionFacts(Configuration):
         """
         if not self.unknown.isdisjoint(names):
             return False
-        return super().has_fields(*(name for name in names if name in HIDDEN or not self.detailed))
+        return self.fields.issuperset(HIDDEN.intersection(names) if self.detailed else names)
 
     @property
     def names_image(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,7 @@ _NOT_SET = frozenset({
     "last_execution_revision", "last_execution_date",
 })  # fmt: skip
 """Fields that nobody sets, or that a run sets."""
+_NOT_OF_A_WORD = re.compile(r"[^\w.-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -60,11 +62,11 @@ def changed(before: str, now: str) -> list[str]:
 
 
 def _word(name: str) -> str:
-    return "".join(character if character.isalnum() or character in "_.-" else "_" for character in name[:MAX_NAME])
+    return _NOT_OF_A_WORD.sub("_", name[:MAX_NAME])
 
 
 def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=_plain)
+    text = _JSON.encode(value)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH]
 
 
@@ -72,3 +74,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Variable):  # the same value may have a new ciphertext in each answer
         return [value.key, None if value.encrypted else value.value, value.encrypted, value.type, value.defaults, value.settable]
     return str(value)
+
+
+_JSON = json.JSONEncoder(sort_keys=True, default=_plain)

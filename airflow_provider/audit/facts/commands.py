@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -73,11 +73,9 @@ class Commands:
             for pipeline in script.every_pipeline():
                 yield self.path_at(before + pipeline.line), pipeline
 
-    def every_command(self) -> Iterator[tuple[FieldPath, Command]]:
+    def every_command(self) -> Sequence[tuple[FieldPath, Command]]:
         """All commands, likewise."""
-        for before, script in self.parsed:
-            for command in script.every_command():
-                yield self.path_at(before + command.line), command
+        return self._commands
 
     def every_assignment(self) -> Iterator[tuple[FieldPath, Assignment]]:
         """All assignments, likewise."""
@@ -98,6 +96,11 @@ class Commands:
         first = value.partition("\n")[0]
         lines = self._text_lines[before : before + MAX_LINES]
         return self.path_at(before + 1 + next((number for number, line in enumerate(lines) if first in line), 0))
+
+    @cached_property
+    def _commands(self) -> tuple[tuple[FieldPath, Command], ...]:
+        """Kept, since many rules ask for them."""
+        return tuple((self.path_at(before + command.line), command) for before, script in self.parsed for command in script.every_command())
 
     @cached_property
     def _text_lines(self) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider.alga_psa.api import models
-from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, is_dry_run, phase_of, snapshot_of
+from airflow_provider.alga_psa.executions.mapping import MARKER_KEY, is_dry_run, phase_of, steps_of
 from airflow_provider.audit.facts.execution import AlgaPsaPart, Definition, ExecutionFacts, LogLine, StepFacts
 from airflow_provider.audit.facts.fact import Connection, Person, Subject, Variable
 from airflow_provider.execution.model.phase import Phase
@@ -89,7 +89,7 @@ def _steps(execution: models.Execution, phase: Phase) -> tuple[StepFacts, ...]:
             error=step.error,
             tolerated=step.tolerated,
         )
-        for step in snapshot_of(execution).steps
+        for step in steps_of(execution)
     )
 
 

@@ -8,10 +8,11 @@ from enum import Enum
 class Level(str, Enum):
     """Base: members in ascending order."""
 
-    @property
-    def rank(self) -> int:
-        """Position, from 0."""
-        return list(type(self)).index(self)
+    rank: int
+    """Position, from 0."""
+
+    def __init__(self, _: str) -> None:
+        self.rank = len(type(self).__members__)
 
     def reaches(self, line: Level) -> bool:
         """Whether it is at or above another level."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from airflow_provider.buddy.api.models import Action, ManyOf, Model
 
@@ -20,11 +20,11 @@ class TriggerCondition(Model):
     """When an action, or a pipeline, is to run. Its fields depend on the condition."""
 
     trigger_condition: str | None = None
-    trigger_condition_paths: ManyOf[str] = []
+    trigger_condition_paths: ManyOf[str] = Field(default_factory=list)
     trigger_variable_key: str | None = None
     trigger_variable_value: str | None = None
-    trigger_hours: ManyOf[int | str] = []
-    trigger_days: ManyOf[int | str] = []
+    trigger_hours: ManyOf[int | str] = Field(default_factory=list)
+    trigger_days: ManyOf[int | str] = Field(default_factory=list)
     timezone: str | None = None
     trigger_project_name: str | None = None
     trigger_pipeline_name: str | None = None
@@ -45,14 +45,14 @@ class OfPipeline(Model):
 class ActionDefinition(Action):
     """The fields that actions of all types have in common, besides those of the short form inside an action execution."""
 
-    trigger_conditions: ManyOf[TriggerCondition] = []
+    trigger_conditions: ManyOf[TriggerCondition] = Field(default_factory=list)
     run_only_on_first_failure: bool | None = None
     retry_count: int | None = None
     retry_interval: int | None = None
     """Seconds."""
     pipeline: OfPipeline | None = None
     permissions: dict[str, Any] | None = None
-    loop: ManyOf[str] = []
+    loop: ManyOf[str] = Field(default_factory=list)
     """One run for each value."""
 
 
@@ -78,9 +78,9 @@ class RunDockerContainer(ActionDefinition):
     target_stage: str | None = None
     entrypoint: str | None = None
     reset_entrypoint: bool | None = None
-    execute_commands: ManyOf[str] = []
+    execute_commands: ManyOf[str] = Field(default_factory=list)
     """Run every time."""
-    setup_commands: ManyOf[str] = []
+    setup_commands: ManyOf[str] = Field(default_factory=list)
     """Run the first time only."""
     inline_commands: str | None = None
     execute_every_command: bool | None = None
@@ -90,11 +90,11 @@ class RunDockerContainer(ActionDefinition):
     working_directory: str | None = None
     main_service_name: str | None = None
     mount_filesystem_disable: bool | None = None
-    volume_mappings: ManyOf[str] = []
+    volume_mappings: ManyOf[str] = Field(default_factory=list)
     """Each ``filesystem path:container path``."""
-    cached_dirs: ManyOf[str] = []
+    cached_dirs: ManyOf[str] = Field(default_factory=list)
     export_container_path: str | None = None
-    services: ManyOf[Any] = []
+    services: ManyOf[Any] = Field(default_factory=list)
     """Containers beside it; their shape is not documented."""
     ignore_image_pull_failures: bool | None = None
     cache_base_image: bool | None = None

@@ -99,7 +99,7 @@ class Action(Model):
     last_execution_status: str | None = None
     comment: str | None = None
     """Of a gate: the text for the person who approves."""
-    variables: ManyOf[Variable] = []
+    variables: ManyOf[Variable] = Field(default_factory=list)
 
 
 def _status_of(value: Any) -> Any:
@@ -123,13 +123,13 @@ class ActionExecution(Model):
     termination_date: datetime | None = None
     approver_id: int | None = None
     approval_date: datetime | None = None
-    passed_variables: ManyOf[Variable] = []
-    outputted_variables: ManyOf[Variable] = []
-    visual_tests_output: ManyOf[Any] = []
+    passed_variables: ManyOf[Variable] = Field(default_factory=list)
+    outputted_variables: ManyOf[Variable] = Field(default_factory=list)
+    visual_tests_output: ManyOf[Any] = Field(default_factory=list)
     sandbox_project_id: int | None = None
     sandbox_id: str | None = None
     target: str | None = None
-    log: ManyOf[str] = []
+    log: ManyOf[str] = Field(default_factory=list)
     log_url: str | None = None
 
     @property
@@ -167,7 +167,7 @@ class Execution(Model):
     from_revision: Revision | None = None
     to_revision: Revision | None = None
     creator: Named | None = None
-    action_executions: ManyOf[ActionExecution] = []
+    action_executions: ManyOf[ActionExecution] = Field(default_factory=list)
 
 
 class ExecutionList(Model):
@@ -240,9 +240,9 @@ class Pipeline(Model):
     name: str | None = None
     url: str | None = None
     html_url: str | None = None
-    refs: ManyOf[str] = []
+    refs: ManyOf[str] = Field(default_factory=list)
     """Its branches and tags; if there are several, or a wildcard, each run has to name one."""
-    events: ManyOf[dict[str, Any]] = []
+    events: ManyOf[dict[str, Any]] = Field(default_factory=list)
     priority: str | None = None
     last_execution_status: str | None = None
     last_execution_revision: Revision | str | None = None
@@ -258,11 +258,11 @@ class Pipeline(Model):
     """False: a queued run may be superseded by a newer one, and end SKIPPED."""
     always_from_scratch: bool | None = None
     auto_clear_cache: bool | None = None
-    tags: ManyOf[str] = []
-    loop: ManyOf[str] = []
+    tags: ManyOf[str] = Field(default_factory=list)
+    loop: ManyOf[str] = Field(default_factory=list)
     project: Project | None = None
     creator: Named | None = None
-    actions: ManyOf[Action] = []
+    actions: ManyOf[Action] = Field(default_factory=list)
     """Short forms; only older installations send them."""
 
 
@@ -287,7 +287,7 @@ class Token(Model):
     id: int | str | None = None
     name: str | None = None
     expires_at: datetime | None = None
-    scopes: ManyOf[str] = []
+    scopes: ManyOf[str] = Field(default_factory=list)
 
 
 class User(Model):

@@ -158,8 +158,8 @@ class State(View):
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
-    events: ManyOf[RowState] = []
-    interactions: ManyOf[Interaction] = []
+    events: ManyOf[RowState] = Field(default_factory=list)
+    interactions: ManyOf[Interaction] = Field(default_factory=list)
 
 
 class Row(RowState):
@@ -174,8 +174,8 @@ class Row(RowState):
 class CompactExecution(View):
     """The compact view."""
 
-    events: ManyOf[Row] = []
-    interactions: ManyOf[Interaction] = []
+    events: ManyOf[Row] = Field(default_factory=list)
+    interactions: ManyOf[Interaction] = Field(default_factory=list)
 
     @property
     def trigger_inputs(self) -> Any:
@@ -261,8 +261,8 @@ class Event(Lean):
 class Execution(View):
     """The full view: the history of an execution's latest run."""
 
-    events: ManyOf[Event] = []
-    interactions: ManyOf[Interaction] = []
+    events: ManyOf[Event] = Field(default_factory=list)
+    interactions: ManyOf[Interaction] = Field(default_factory=list)
     interaction_states: dict[str, Any] | None = None
     """Of servers before 0.35.3."""
 
@@ -432,4 +432,4 @@ class Person(Model):
 class Scopes(Model):
     """What a user may do."""
 
-    scopes: ManyOf[str] = []
+    scopes: ManyOf[str] = Field(default_factory=list)

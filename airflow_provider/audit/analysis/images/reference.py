@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from docker_image.reference import InvalidReference, Reference  # type: ignore[import-untyped]
 
@@ -32,17 +33,21 @@ def parse_image(name: str, tag: str | None = None) -> ImageReference | None:
     :param tag: a separate tag or digest; it overrides one in ``name``.
     """
     text = name.strip()
-    if len(text) > MAX_CHARACTERS:
-        return None
+    image = _parsed(text) if len(text) <= MAX_CHARACTERS else None
+    if image is None or not tag or not (tag := tag.strip().lstrip(":@")):
+        return image
+    own, digest = (None, tag) if ":" in tag else (tag, None)
+    if "@" in tag:
+        own, _, digest = tag.partition("@")
+    return replace(image, tag=own or None, digest=digest or None)
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(text: str) -> ImageReference | None:
+    """A reference without a separate tag. Many actions have the same."""
     try:
         reference = Reference.parse_normalized_named(text)
     except InvalidReference:
         return None
     registry, repository = reference.split_hostname()
-    own: str | None = reference["tag"]
-    digest: str | None = reference["digest"]
-    if tag and (tag := tag.strip().lstrip(":@")):
-        own, digest = (own, tag) if ":" in tag else (tag, None)
-        if "@" in tag:
-            own, _, digest = tag.partition("@")
-    return ImageReference(registry, repository, own or None, digest or None)
+    return ImageReference(registry, repository, reference["tag"] or None, reference["digest"] or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from airflow_provider._token_shapes import IN_ADDRESS
 from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret, looks_random, shapes_in
@@ -11,6 +12,8 @@ from airflow_provider.audit.settings.levels import Confidence
 
 MAX_NAME = 200
 """Maximum number of characters of a name that are checked."""
+MAX_KEPT = 64
+"""Number of texts whose result is kept, since several rules ask for each text of a fact."""
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SECRET = frozenset({
     "password", "passwd", "passphrase", "pwd", "passcode", "secret", "token", "apikey", "credential", "credentials", "authtoken",
@@ -146,6 +149,11 @@ def words_of(name: str) -> list[str]:
 
 def names_secret(name: str) -> bool:
     """Whether this is the name of a secret: ``DB_PASSWORD`` and ``apiKey``, not ``TOKEN_URL``, ``PASSWORD_LENGTH``, ``CACHE_KEY``."""
+    return _names_secret(name[:MAX_NAME])
+
+
+@lru_cache(maxsize=4_096)
+def _names_secret(name: str) -> bool:
     words = words_of(name)
     position = next((n for n in reversed(range(len(words))) if _is_secret(words, n)), None)
     if position is None:
@@ -160,7 +168,12 @@ def _is_secret(words: list[str], position: int) -> bool:
 
 def is_reference(value: str) -> bool:
     """Whether a value refers to a secret elsewhere: a variable, a look-up in code, ciphertext, a vault path."""
-    text = with_defaults(value[:MAX_CHARACTERS]).strip()
+    return _refers(value[:MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _refers(value: str) -> bool:
+    text = with_defaults(value).strip()
     if _WHOLE_REFERENCE.fullmatch(text) or _CIPHERTEXT.fullmatch(text) or _LOOK_UP.fullmatch(text) or _CALL.fullmatch(text):
         return True
     rest, count = _REFERENCE.subn("", text)
@@ -192,7 +205,7 @@ def secret_named(name: str, value: str) -> Secret | None:
     text = with_defaults(value[:MAX_CHARACTERS]).strip().strip("\"'")
     weak = _WEAK_NUMBER.fullmatch(text) and words_of(name)[-1:] and words_of(name)[-1].endswith(_PASSWORD_WORDS)
     token = words_of(name)[-2:] == ["sonar", "login"] and _SONAR_TOKEN.fullmatch(text)  # a name or, usually, a token
-    if not text or is_reference(text) or (is_placeholder(text) and not weak) or _PUBLIC.match(text) or not (names_secret(name) or token):
+    if not text or not (names_secret(name) or token) or is_reference(text) or (is_placeholder(text) and not weak) or _PUBLIC.match(text):
         return None
     if weak or text.lower() in _WEAK:
         return Secret("Default password", text, Confidence.LOW)
@@ -211,11 +224,21 @@ def _strength(text: str) -> Confidence:
     return Confidence.HIGH if kinds >= 2 else Confidence.LOW
 
 
+def may_be_shaped(text: str) -> bool:
+    """Whether :func:`secrets_shaped` may find something: a quick search that excludes most texts."""
+    return "${" in text or _CANDIDATE.search(text) is not None
+
+
 def secrets_shaped(text: str) -> list[Secret]:
     """The secrets of known formats in a text, without examples."""
-    text = with_defaults(text[:MAX_CHARACTERS])
+    return list(_shaped(text[:MAX_CHARACTERS]))
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _shaped(text: str) -> tuple[Secret, ...]:
+    text = with_defaults(text)
     if not _CANDIDATE.search(text):
-        return []
+        return ()
     secrets = list(_in_addresses(text))
     for secret in shapes_in(text):
         value = secret.value
@@ -228,7 +251,7 @@ def secrets_shaped(text: str) -> list[Secret]:
             continue  # may be any 64 bytes in base64, such as a digest
         elif not is_placeholder(value) and not is_reference(value) and _stands_alone(text, value):
             secrets.append(secret)
-    return secrets
+    return tuple(secrets)
 
 
 def _in_addresses(text: str) -> Iterator[Secret]:
@@ -260,8 +283,13 @@ def private_keys(text: str) -> Iterator[re.Match[str]]:
 
 def secrets_within(text: str) -> list[Secret]:
     """Secrets that a longer text assigns to names: connection strings, JSON, headers. Only strong values count."""
+    return list(_within(text[:MAX_CHARACTERS]))
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _within(text: str) -> tuple[Secret, ...]:
     secrets = []
-    for match in (*_DEFAULT.finditer(text[:MAX_CHARACTERS]), *_INSIDE.finditer(text[:MAX_CHARACTERS])):
+    for match in (*_DEFAULT.finditer(text), *_INSIDE.finditer(text)):
         secret = secret_named(match["name"], match["value"])
         if (
             secret
@@ -270,14 +298,15 @@ def secrets_within(text: str) -> list[Secret]:
             and re.search(r"[\d!@#%^&*+=~]", secret.value)
         ):
             secrets.append(secret)
-    secrets += [secret for match in _NETRC.finditer(text[:MAX_CHARACTERS]) if (secret := secret_named("password", match["value"]))]
-    for match in _HEADER.finditer(text[:MAX_CHARACTERS]):
+    secrets += [secret for match in _NETRC.finditer(text) if (secret := secret_named("password", match["value"]))]
+    for match in _HEADER.finditer(text):
         value = match["value"]
         if not is_placeholder(value) and _strength(value) is Confidence.HIGH:
             secrets.append(Secret("Authorization header", value, Confidence.HIGH))
-    return secrets
+    return tuple(secrets)
 
 
+@lru_cache(maxsize=MAX_KEPT)
 def secret_in(name: str, value: str, *, entropy: bool) -> Secret | None:
     """
     The secret in a named value with the highest confidence.

@@ -175,6 +175,8 @@ _OPTIONS = (
     _Option(re.compile("--ssl-mode"), values=frozenset({"disabled"})),
     _Option(re.compile("validate_certs"), values=_OFF, joined=True),
 )
+_ANY_OPTION = re.compile("|".join(option.key.pattern for option in _OPTIONS))
+"""For nearly all arguments this single search replaces those of all options."""
 _CERTIFICATE, _HOST_KEY = "certificate not verified", "host key not verified"
 _TEXTS = (
     (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH, _CERTIFICATE),
@@ -184,7 +186,7 @@ _TEXTS = (
     (re.compile(r"stricthostkeychecking[ =](?:no|off)\b"), Confidence.HIGH, _HOST_KEY),
     (re.compile(r"userknownhostsfile[ =](?:/dev/null|nul)\b"), Confidence.HIGH, _HOST_KEY),
 )
-"""Parts of arguments that disable verification, such as a parameter of a URL."""
+"""Parts of arguments that disable verification, such as a parameter of a URL. All have a blank or an equals sign."""
 
 
 def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidence]]:
@@ -199,12 +201,13 @@ def _off(name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, Confidenc
     for text, original, following in zip(lower, arguments, [*lower[1:], ""], strict=False):
         if text == "--":
             break
-        shown = ((what, option.confidence) for option in _OPTIONS if (what := option.shown(name, text, following)))
+        named = _OPTIONS if _ANY_OPTION.fullmatch(text.partition("=")[0]) else ()
+        shown = ((what, option.confidence) for option in named if (what := option.shown(name, text, following)))
         if first := next(shown, None):
             yield first
         elif _PROPERTY.fullmatch(original):
             yield original, Confidence.HIGH
-        elif within := next((item for item in _TEXTS if item[0].search(text)), None):
+        elif ("=" in text or " " in text) and (within := next((item for item in _TEXTS if item[0].search(text)), None)):
             yield within[2], within[1]
     joined = " ".join(lower)
     if (setting := _SETTINGS.get(name)) and "--unset" not in lower and " get " not in f" {joined} " and (match := setting.search(joined)):

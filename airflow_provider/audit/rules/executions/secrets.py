@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from airflow_provider.audit.analysis.secrets.shapes import LITERALS, Secret
-from airflow_provider.audit.analysis.secrets.values import names_secret, private_keys, secret_named, secrets_shaped, secrets_within
+from airflow_provider.audit.analysis.secrets.values import (
+    may_be_shaped,
+    names_secret,
+    private_keys,
+    secret_named,
+    secrets_shaped,
+    secrets_within,
+)
 from airflow_provider.audit.facts.execution import ExecutionFacts
 from airflow_provider.audit.facts.fact import Variable
 from airflow_provider.audit.rules.evidence import hidden
@@ -59,12 +65,13 @@ _NAMES = tuple(
     )
 )
 """The same for secrets with a name, in lower case."""
+_NAME_PARTS = ("passw", "pwd", "secret", "token", "key", "bearer", "basic")
+"""Each of them contains one of these."""
 _PAGING = re.compile(
     r"(?:next|page|paging|cursor|continuation|sync|csrf|xsrf|idempotency|delta|resume|skip)[\w -]{0,20}token", re.IGNORECASE
 )
 """Tokens that grant no access."""
 _HEADER = "Authorization header"
-_named = lru_cache(maxsize=4_096)(names_secret)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -100,12 +107,14 @@ def _pages(text: str, value: str) -> bool:
 
 
 def _is_shaped(text: str) -> bool:
-    return any(literal in text for literal in _LITERALS) or any(pattern.search(text) for pattern in _PATTERNS[len(_LITERALS) :])
+    return may_be_shaped(text) and (
+        any(literal in text for literal in _LITERALS) or any(pattern.search(text) for pattern in _PATTERNS[len(_LITERALS) :])
+    )
 
 
 def _is_named(text: str) -> bool:
     lower = text.lower()
-    return any(pattern.search(lower) for pattern in _NAMES)
+    return any(part in lower for part in _NAME_PARTS) and any(pattern.search(lower) for pattern in _NAMES)
 
 
 def _worth(text: str) -> bool:
@@ -132,7 +141,7 @@ def _leaves(path: str, name: str, value: Any, left: list[int]) -> Iterator[Leaf]
                 waiting.append((f"{path}.{key}", label if label and key == "value" else str(key), item))
         elif isinstance(value, (list, tuple)):
             waiting += [(f"{path}[{number}]", name, item) for number, item in enumerate(value)]
-        elif isinstance(value, int) and not isinstance(value, bool) and value > 99_999 and _named(name):
+        elif isinstance(value, int) and not isinstance(value, bool) and value > 99_999 and names_secret(name):
             yield path, name, str(value)
         else:
             left[0] -= 1
@@ -183,7 +192,7 @@ def _secret_of(name: str, text: str, settings: AuditSettings) -> Secret | None:
     if settings.secrets.excludes(name):
         return None
     secrets = []
-    if _named(name) and not _PAGING.search(name) and len(text) <= PIECE and (secret := secret_named(name, text)):
+    if names_secret(name) and not _PAGING.search(name) and len(text) <= PIECE and (secret := secret_named(name, text)):
         secrets.append(secret)
     if len(text) >= 8 and _worth(text):
         telling = "uthorization" in text or "earer" in text or "Basic" in text
