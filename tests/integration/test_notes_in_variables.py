@@ -110,6 +110,18 @@ def test_what_still_runs_keeps_its_note_so_that_a_clear_cancels_it(operator_benc
     assert "The task was cleared" in ended.text
 
 
+def test_an_end_that_airflow_did_not_hear_of_costs_no_second_start(operator_bench: Bench) -> None:
+    """The task had done its work; then its worker died, or Airflow's API was down, and the next try is a retry."""
+    system = operator_bench.system
+    task = operator_bench.task("slow", wait_for_completion=False, retries=5)
+    for _ in range(3):
+        assert task.run().state == "success"
+    assert system.starts == 1
+    task.clear()
+    assert task.run().state == "success"
+    assert system.starts == 2
+
+
 def test_a_clear_that_airflow_did_not_count_is_no_retry(operator_bench: Bench) -> None:
     """Before 3.2 a clear of a run that has not ended leaves ``clear_number`` as it is."""
     task = operator_bench.task("slow")

@@ -126,13 +126,15 @@ def cleared_since(note: Note, context: Context) -> bool:
     the run has ended) and sets the task's ``max_tries`` to its attempts so far plus its ``retries``. This is a higher number, unless the
     DAG has fewer ``retries`` by now: then it may be the same as before. With unchanged ``retries`` no retry has a ``max_tries`` that a
     clear would have set. And no retry follows an attempt that knew that it was ended
-    (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`).
+    (:func:`~airflow_provider.execution.attempt.termination.mark_ended_by_person`). That an attempt had finished tells a clear only where
+    ``clear_number`` counts them all: Airflow may not have heard of its end.
     """
     ti: Any = context["ti"]
-    run_clears = getattr(context["dag_run"], "clear_number", None)
-    if run_clears is not None and run_clears == note.clear_number and _compat.counts_all_clears():
+    run_clears, counts_all = getattr(context["dag_run"], "clear_number", None), _compat.counts_all_clears()
+    if run_clears is not None and run_clears == note.clear_number and counts_all:
         return False
-    if ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or note.done or was_ended_by_person(ti):
+    finished = note.done and counts_all
+    if ti.max_tries != note.max_tries or ti.try_number > note.max_tries + 1 or finished or was_ended_by_person(ti):
         return True
     return bool(0 < note.try_number < ti.try_number and ti.max_tries == ti.try_number - 1 + context["task"].retries)
 
