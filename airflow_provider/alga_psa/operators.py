@@ -11,7 +11,7 @@ from airflow_provider._lazy import Lazy
 from airflow_provider.alga_psa.base import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import plain_json
+from airflow_provider.execution.model.arguments import json_object
 from airflow_provider.execution.tasks.existing import ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.tasks.operator import ExecutionOperator
 
@@ -113,12 +113,10 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
 
         :raises ConfigurationError: if it is not a JSON object, or contains the marker's key.
         """
-        data: Any = self.execution_data or {}
-        if not isinstance(data, Mapping):
-            raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
+        data = json_object(self.execution_data, "AlgaPSA: execution_data")
         if mapping.MARKER_KEY in data:
             raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is reserved for this operator's marker.")
-        return dict(plain_json(data, "AlgaPSA: execution_data"))
+        return data
 
 
 class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsaHook"]):

@@ -314,6 +314,11 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
         """The values of ``secret_variables``."""
         return _values(self.secret_variables)
 
+    def _check_arguments(self) -> None:
+        """Check the variables too, before the wait for a gate."""
+        super()._check_arguments()
+        bodies.variable_list(self.variables, self.secret_variables)
+
     def _plan(self, hook: BuddyHook) -> Flow[ApprovePlan]:
         """Check the arguments, and find the waiting gate."""
         variables = bodies.variable_list(self.variables, self.secret_variables)

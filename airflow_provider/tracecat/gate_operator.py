@@ -86,7 +86,7 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
         if not any(item.status == "pending" for item in plan.execution.interactions):
             return None
         gate = one_waiting(plan, self.ref).id or ""
-        response = self.response or {}
+        response = self._answer()
         fields = {name: FormField(value=str(response[name]) if name in response else None) for name in self.ask_for}
         try:
             yield from requests.check_answerable(hook.namespace(self._execution()), self._execution())
@@ -99,4 +99,4 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
 
     def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
         """What was entered wins over what the form showed at first."""
-        self.response = {**(self.response or {}), **values}
+        self.response = {**self._answer(), **values}

@@ -111,6 +111,22 @@ def plain_json(value: object, name: str) -> Any:
     return _plain_json(value, name, 0)
 
 
+def json_object(value: object, name: str) -> dict[str, Any]:
+    """
+    A dict as plain JSON. Only None counts as not given, and gives an empty dict.
+
+    :param name: of the argument, for the message.
+    :raises ConfigurationError: for anything else, also for an empty list, 0 or False, and for what JSON has no form for.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        advice = "A template renders to text, unless the DAG or the task has render_template_as_native_obj=True."
+        shown = f" {value!r}" if not value else ""
+        raise ConfigurationError(f"{name} must be a dict, not {type(value).__name__}{shown}. {advice}")
+    return dict(plain_json(value, name))
+
+
 def _plain_json(value: object, path: str, depth: int) -> Any:
     if isinstance(value, Enum):
         value = value.value

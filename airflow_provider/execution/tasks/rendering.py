@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json", "local"]
+Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json", "some json", "local"]
 """
 What an argument takes. A ``"free text"`` is for people, and may be empty; an ``"id"`` may be a number. ``"texts"`` are a dict or list of
-texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value. ``"local"`` is any value that is not
-sent, so that it need not be JSON.
+texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value; ``"some json"`` as well, but an empty
+list or dict means something else. ``"local"`` is any value that is not sent, so that it need not be JSON.
 """
+_JSON_KINDS = ("json", "some json")
+_SOME_KINDS = ("some texts", "some json", "local")
 _TEXT_KINDS = ("text", "free text", "id", "moment")
 _KEPT_IN_TEXTS = (bool, dict, list, tuple, set)
 _SHOWN_CHARACTERS = 200
@@ -96,7 +98,7 @@ class RenderedArguments:
                 field.problems.append(f"The argument {name} is {written!r} in an element that the task is mapped over: leave it out.")
             elif field.is_nothing(value) and not (written is None or isinstance(written, str)):
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives {value!r}. {_ADVICE}")
-            elif field.kind in ("some texts", "local") and written and isinstance(value, (Sequence, Mapping)) and not len(value):
+            elif field.kind in _SOME_KINDS and (written or name in expanded) and isinstance(value, (Sequence, Mapping)) and not len(value):
                 kind = "dict" if isinstance(value, Mapping) else "list"
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {kind}. {_ADVICE}")
             setattr(self, name, field.settled(value))
@@ -128,7 +130,7 @@ class RenderedArguments:
         field.keys.append(key)
         try:
             value = self.render_template(content, context, *others)
-            if value is None and content is not None and field.kind not in ("json", "local"):
+            if value is None and content is not None and field.kind not in (*_JSON_KINDS, "local"):
                 field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives None. {_ADVICE}")
         finally:
             field.keys.pop()
@@ -160,9 +162,9 @@ class _Field(NamedTuple):
         """How a template has rendered to nothing; None if it has a value."""
         text = rendered.text.strip()
         if text == "None":
-            is_null = self.kind == "json" and self.keys and self.native and rendered.value is None
+            is_null = self.kind in _JSON_KINDS and self.keys and self.native and rendered.value is None
             return None if is_null else "renders to None"
-        may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", "json"))
+        may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", *_JSON_KINDS))
         if not text and (rendered.has_none or not may_be_empty):
             return "renders to an empty text"
         if rendered.has_none and self.kind in ("text", "id", "moment", "some texts", "local"):
@@ -174,7 +176,7 @@ class _Field(NamedTuple):
         if not self.native or self.kind in _TEXT_KINDS:
             return rendered.text
         value = rendered.value
-        if self.kind != "json" and self.keys and not isinstance(value, _KEPT_IN_TEXTS):
+        if self.kind not in _JSON_KINDS and self.keys and not isinstance(value, _KEPT_IN_TEXTS):
             return rendered.text
         if not isinstance(value, str):
             return value
@@ -201,7 +203,7 @@ class _Field(NamedTuple):
             return None
         if self.kind in ("text", "free text") and type(value) is int:
             return str(value)
-        return plain if self.kind == "json" or not isinstance(value, (str, int, list, tuple, dict)) else value
+        return plain if self.kind in _JSON_KINDS or not isinstance(value, (str, int, list, tuple, dict)) else value
 
 
 def _check_text(name: str, kind: Kind, value: object) -> None:

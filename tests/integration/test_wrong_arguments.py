@@ -1,0 +1,112 @@
+"""Values of another type than an argument takes: each is refused by name, before anything is started, and not retried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator, literal
+
+from airflow_provider.alga_psa.hook import AlgaPsaHook
+from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
+from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
+from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
+from airflow_provider.buddy.gate_operator import BuddyGateOperator
+from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyRunPipelineOperator
+from airflow_provider.emulator import Emulator
+from airflow_provider.emulator import alga_psa as alga_psa_emulator
+from airflow_provider.emulator import buddy as buddy_emulator
+from airflow_provider.emulator import tracecat as tracecat_emulator
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.tracecat.gate_operator import TracecatGateOperator
+from airflow_provider.tracecat.operators import TracecatAnswerInteractionOperator, TracecatRunWorkflowOperator
+from tests.harness import Ended, TaskRun
+from tests.integration.systems import SYSTEMS
+from tests.integration.test_arguments import NATIVE, REFS, refused, writes
+
+PARAMS: dict[str, Any] = {"list": [], "dict": {}, "zero": 0, "no": False, "some": {"A": "1.10"}, "names": ["a"]}
+FALSY = ["{{ params.list }}", "{{ params.zero }}", "{{ params.no }}", literal([]), literal(0), literal(False), literal(())]
+"""What is no dict, and counts as false."""
+RULE = {"rule": "Close tickets"}
+
+
+@pytest.fixture
+def run(emulator: Emulator) -> Callable[..., Ended]:
+    """Run a task of a system as Airflow does, one try."""
+    emulator.buddy.add_pipeline(buddy_emulator.Pipeline("release", id=89, actions=[buddy_emulator.Action("Build", outputs={"IMAGE": "a"})]))
+    emulator.tracecat.add_workflow(tracecat_emulator.Workflow("Scan", "scan", [tracecat_emulator.Action("look")]))
+    alga: Any = emulator.systems["alga_psa"]
+    alga.add_rule(alga_psa_emulator.Rule("Close tickets", actions=[alga_psa_emulator.Action(seconds=0.0)]))
+
+    def run(system: str, cls: Callable[..., BaseOperator], map_index: int = -1, **arguments: Any) -> Ended:
+        connections = SYSTEMS[system](emulator).connections
+        return TaskRun(lambda: cls(task_id="task", **arguments), connections, params=PARAMS, map_index=map_index).run()
+
+    return run
+
+
+# What counts as false
+
+
+@pytest.mark.parametrize("value", FALSY, ids=str)
+@pytest.mark.parametrize(
+    ("system", "cls", "name", "needed"),
+    [
+        ("buddy", BuddyRunPipelineOperator, "variables", {"pipeline": 89}),
+        ("buddy", BuddyRunPipelineOperator, "secret_variables", {"pipeline": 89}),
+        ("buddy", BuddyApproveExecutionOperator, "variables", {"ref": REFS["buddy"]}),
+        ("buddy", BuddyGateOperator, "secret_variables", {"ref": REFS["buddy"]}),
+        ("tracecat", TracecatAnswerInteractionOperator, "response", {"ref": REFS["tracecat"]}),
+        ("tracecat", TracecatGateOperator, "response", {"ref": REFS["tracecat"]}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, "execution_data", RULE),
+        ("alga_psa", AlgaPsaRuleSensor, "trigger_data", RULE),
+    ],
+)
+def test_what_counts_as_false_never_counts_as_not_given(
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, name: str, needed: dict[str, Any], value: Any
+) -> None:
+    ended = run(system, cls, **{**needed, name: value}, **NATIVE)
+    refused(ended, name)
+    assert ended.state == "failed"
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "map_index"), [({"trigger_data": "{{ params.dict }}"}, -1), ({"expand": [{"trigger_data": {}}]}, 0)], ids=str
+)
+def test_a_criterion_that_gives_an_empty_dict_is_an_error(
+    emulator: Emulator, run: Callable[..., Ended], arguments: dict[str, Any], map_index: int
+) -> None:
+    def sensor(task_id: str, expand: Any = None, **arguments: Any) -> Any:
+        if expand is None:
+            return AlgaPsaRuleSensor(task_id=task_id, **RULE, **arguments)
+        return AlgaPsaRuleSensor.partial(task_id=task_id, **RULE, **arguments).expand_kwargs(expand)
+
+    ended = run("alga_psa", sensor, map_index, **arguments, **NATIVE)
+    refused(ended, "argument trigger_data was written as", "gives an empty dict")
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("value", [None, {}, literal({}), "{{ params.dict }}"], ids=str)
+def test_no_values_may_be_sent(emulator: Emulator, run: Callable[..., Ended], value: Any) -> None:
+    for system, cls, arguments in (
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89, "variables": value}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, {**RULE, "execution_data": value}),
+        ("tracecat", TracecatRunWorkflowOperator, {"workflow": "scan", "inputs": value}),
+    ):
+        ended = run(system, cls, wait_for_completion=False, **arguments, **NATIVE)
+        assert ended.state == "success", ended.text
+    assert len(writes(emulator)) == 3
+
+
+@pytest.mark.parametrize("value", [[], 0, False, ()], ids=str)
+def test_watchers_and_hooks_refuse_the_same(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
+    connection = SYSTEMS["alga_psa"](emulator).connections["alga_psa_default"]
+    monkeypatch.setenv("AIRFLOW_CONN_ALGA_PSA_DEFAULT", json.dumps({**connection, "extra": json.loads(connection["extra"])}))
+    with pytest.raises(ConfigurationError, match="trigger_data must be a dict, not"):
+        AlgaPsaRuleFinishedTrigger(rule="Close tickets", trigger_data=value)
+    with AlgaPsaHook() as hook, pytest.raises(ConfigurationError, match="execution_data must be a dict, not"):
+        hook.execute_rule(REFS["alga_psa"], value)
+    assert writes(emulator) == []
