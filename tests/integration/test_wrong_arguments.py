@@ -13,6 +13,7 @@ from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
 from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
+from airflow_provider.audit.operators import AuditReportOperator
 from airflow_provider.buddy.gate_operator import BuddyGateOperator
 from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyRunPipelineOperator
 from airflow_provider.emulator import Emulator
@@ -110,3 +111,42 @@ def test_watchers_and_hooks_refuse_the_same(emulator: Emulator, monkeypatch: pyt
     with AlgaPsaHook() as hook, pytest.raises(ConfigurationError, match="execution_data must be a dict, not"):
         hook.execute_rule(REFS["alga_psa"], value)
     assert writes(emulator) == []
+
+
+# In the elements of a mapped task
+
+
+@pytest.mark.parametrize(
+    ("system", "cls", "needed", "wrong"),
+    [
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"timeout": "60"}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"poll_interval": None}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"on_retry": "again"}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"log_lines": "10"}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"log_lines": None}),
+        ("buddy", BuddyGateOperator, {"ref": REFS["buddy"]}, {"assigned_users": None}),
+        ("tracecat", TracecatRunWorkflowOperator, {"workflow": "scan"}, {"start_grace": "soon"}),
+        ("alga_psa", AlgaPsaRuleSensor, RULE, {"match": ["first"]}),
+        ("buddy", AuditReportOperator, {"reports": ["memory://findings.json"]}, {"allow": None}),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_of_an_element_is_not_retried(
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, needed: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    def mapped(task_id: str) -> Any:
+        return cls.partial(task_id=task_id).expand_kwargs([{**needed, **wrong}])
+
+    ended = run(system, mapped, map_index=0)
+    refused(ended, next(iter(wrong)))
+    assert ended.state == "failed"
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"timeout": "60"}, {"on_skipped": None}, {"log_lines": 1.5}, {"log_lines": True}, {"log_lines": -1}], ids=str
+)
+def test_the_same_is_an_error_when_a_dag_is_parsed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be") as caught:
+        BuddyRunPipelineOperator(task_id="task", pipeline=89, **wrong)
+    assert isinstance(caught.value, ConfigurationError)

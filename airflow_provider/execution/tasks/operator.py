@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow_provider._compat import AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout, conf
 from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.attempt.note import NOTE_KEY, Note, forget_task_state, load_note, save_note
-from airflow_provider.execution.model.arguments import one_of, seconds
+from airflow_provider.execution.model.arguments import count, one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.results.redaction import clean
@@ -110,11 +110,9 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         self.reveal_outputs = reveal_outputs
         self.outputs_path = outputs_path
         self.log_path = log_path
-        self.log_lines = log_lines
+        self.log_lines = count(log_lines, "log_lines")
         one_of(on_retry, ("start", "resume"), "on_retry")
         self._check_choices()
-        if log_lines < 0:
-            raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
 
     def _wait_policy(self) -> WaitPolicy:
         return {

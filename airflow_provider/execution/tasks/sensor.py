@@ -21,6 +21,7 @@ from airflow_provider._compat import (
     conf,
 )
 from airflow_provider.errors import (
+    ArgumentError,
     ConfigurationError,
     ConnectionMissing,
     ExecutionInterrupted,
@@ -123,7 +124,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         super().__init__(**kwargs)
         self.deferrable = deferrable
         if start_from_trigger and not deferrable:
-            raise ValueError("start_from_trigger=True needs deferrable=True: a wait that starts in the triggerer continues there.")
+            raise ArgumentError("start_from_trigger=True needs deferrable=True: a wait that starts in the triggerer continues there.")
         self.start_from_trigger = start_from_trigger
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs
