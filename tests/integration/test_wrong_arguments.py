@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,13 +17,19 @@ from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
 from airflow_provider.audit.operators import AuditReportOperator
 from airflow_provider.buddy.gate_operator import BuddyGateOperator
 from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyRunPipelineOperator
+from airflow_provider.buddy.sensors import BuddyExecutionSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator import alga_psa as alga_psa_emulator
 from airflow_provider.emulator import buddy as buddy_emulator
 from airflow_provider.emulator import tracecat as tracecat_emulator
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.tracecat.gate_operator import TracecatGateOperator
-from airflow_provider.tracecat.operators import TracecatAnswerInteractionOperator, TracecatRunWorkflowOperator
+from airflow_provider.tracecat.operators import (
+    TracecatAnswerInteractionOperator,
+    TracecatCancelExecutionOperator,
+    TracecatRunWorkflowOperator,
+)
+from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
 from tests.harness import Ended, TaskRun
 from tests.integration.systems import SYSTEMS
 from tests.integration.test_arguments import NATIVE, REFS, refused, writes
@@ -150,3 +157,62 @@ def test_the_same_is_an_error_when_a_dag_is_parsed(wrong: dict[str, Any]) -> Non
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be") as caught:
         BuddyRunPipelineOperator(task_id="task", pipeline=89, **wrong)
     assert isinstance(caught.value, ConfigurationError)
+
+
+# Too long
+
+
+@pytest.mark.parametrize("value", [timedelta.max, timedelta(days=3651), 1e12, 1e300], ids=str)
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("system", "cls", "needed", "name"),
+    [
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "timeout"),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "waiting_timeout"),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "poll_interval"),
+        ("buddy", BuddyExecutionSensor, {"ref": REFS["buddy"]}, "timeout"),
+        ("buddy", BuddyExecutionSensor, {"ref": REFS["buddy"]}, "poke_interval"),
+        ("alga_psa", AlgaPsaRuleSensor, RULE, "waiting_timeout"),
+        ("tracecat", TracecatRunWorkflowOperator, {"workflow": "scan"}, "start_grace"),
+        ("tracecat", TracecatCancelExecutionOperator, {"ref": REFS["tracecat"]}, "terminate_after"),
+    ],
+)
+def test_what_lasts_too_long_is_refused_before_anything_is_started(
+    system: str, cls: Any, needed: dict[str, Any], name: str, deferrable: bool, value: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must not be longer than 10 years"):
+        cls(task_id="task", **needed, deferrable=deferrable, **{name: value})
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_longest_durations_do_no_harm(emulator: Emulator, run: Callable[..., Ended], deferrable: bool) -> None:
+    longest = timedelta(days=3650)
+    arguments = {"timeout": longest, "waiting_timeout": longest, "poll_interval": longest, "deferrable": deferrable}
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, **arguments)
+    assert ended.state == "success", ended.text
+    sensor = {"timeout": longest, "waiting_timeout": longest, "poke_interval": 60, "deferrable": deferrable}
+    ended = run("buddy", BuddyExecutionSensor, ref="demo/shop/89/1", **sensor)
+    assert ended.state == "success", ended.text
+    assert len(writes(emulator)) == 1
+
+
+def test_watchers_are_bounded_too() -> None:
+    for name in ("catch_up", "poll_interval"):
+        with pytest.raises(ConfigurationError, match=f"{name} must not be longer than 10 years"):
+            AlgaPsaRuleFinishedTrigger(rule="Close tickets", **{name: timedelta.max})
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5_000])
+def test_numbers_too_long_for_an_id_are_refused(emulator: Emulator, run: Callable[..., Ended], number: str) -> None:
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=number), "too long for the id of a pipeline")
+    refused(run("buddy", BuddyExecutionSensor, ref=f"demo/shop/{number}/1"), "is not the ref of a Buddy execution")
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, actions_to_run=[number]), "names no action")
+    assert writes(emulator) == []
+
+
+@pytest.mark.parametrize("name", ["started_after", "finished_after"])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "1600-01-01", "0001-01-01T00:00:00+05:00"])
+def test_a_bound_in_the_far_past_finds_everything(emulator: Emulator, run: Callable[..., Ended], name: str, moment: str) -> None:
+    assert run("tracecat", TracecatRunWorkflowOperator, workflow="scan").state == "success"
+    ended = run("tracecat", TracecatWorkflowSensor, workflow="scan", timeout=100, poke_interval=5, **{name: moment})
+    assert ended.state == "success", ended.text

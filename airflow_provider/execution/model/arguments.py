@@ -13,6 +13,8 @@ from airflow_provider.errors import ArgumentError, ConfigurationError
 
 MAX_COUNT = 1_000_000_000
 """Maximum of a number of things: more than any memory holds."""
+MAX_SECONDS = 10 * 365 * 24 * 3600
+"""Maximum of a duration: far longer than any wait."""
 MAX_JSON_DEPTH = 100
 """Maximum number of dicts and lists within each other: far more than anybody writes, fewer than JSON parsers take."""
 _NO_LISTS = (str, bytes, bytearray, memoryview)
@@ -27,12 +29,25 @@ def seconds(value: timedelta | float, name: str) -> float:
 
     :param value: timedelta, or seconds.
     :param name: of the argument, for the message.
-    :raises ArgumentError: if it is not a duration above 0.
+    :raises ArgumentError: if it is not a duration above 0 and up to ``MAX_SECONDS``.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
         raise ArgumentError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
+    check_bound(number, name)
     return float(number)
+
+
+def check_bound(number: float, name: str) -> None:
+    """
+    Check that a duration is not too long: dates end in the year 9999.
+
+    :param number: seconds.
+    :param name: of the argument, for the message.
+    :raises ArgumentError: if it is longer than ``MAX_SECONDS``.
+    """
+    if number > MAX_SECONDS:
+        raise ArgumentError(f"{name} must not be longer than 10 years ({MAX_SECONDS} seconds)")
 
 
 def count(value: int, name: str) -> int:
