@@ -16,7 +16,7 @@ from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
 from airflow_provider.audit.operators import AuditReportOperator
 from airflow_provider.buddy.gate_operator import BuddyGateOperator
-from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyRunPipelineOperator
+from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyGetExecutionOperator, BuddyRunPipelineOperator
 from airflow_provider.buddy.sensors import BuddyExecutionSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator import alga_psa as alga_psa_emulator
@@ -216,3 +216,37 @@ def test_a_bound_in_the_far_past_finds_everything(emulator: Emulator, run: Calla
     assert run("tracecat", TracecatRunWorkflowOperator, workflow="scan").state == "success"
     ended = run("tracecat", TracecatWorkflowSensor, workflow="scan", timeout=100, poke_interval=5, **{name: moment})
     assert ended.state == "success", ended.text
+
+
+# Names
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("value", ["{{ params.zero }}", literal([["IMAGE"]]), 5, True, [None], [5], [["IMAGE"]], b"IMAGE"], ids=str)
+@pytest.mark.parametrize("name", ["push_outputs", "reveal_outputs"])
+def test_names_of_outputs_are_checked_before_anything_is_started(
+    emulator: Emulator, run: Callable[..., Ended], name: str, value: Any, deferrable: bool
+) -> None:
+    for cls, needed in ((BuddyRunPipelineOperator, {"pipeline": 89}), (BuddyExecutionSensor, {"ref": REFS["buddy"]})):
+        ended = run("buddy", cls, **needed, deferrable=deferrable, **{name: value}, **NATIVE)
+        refused(ended, name)
+        assert ended.state == "failed"
+    refused(run("buddy", BuddyGetExecutionOperator, ref=REFS["buddy"], **{name: value}, **NATIVE), name)
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_none_means_no_names(emulator: Emulator, run: Callable[..., Ended], deferrable: bool) -> None:
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, push_outputs=None, reveal_outputs=None, deferrable=deferrable)
+    assert ended.state == "success", ended.text
+    assert ended.result["outputs"] == {"IMAGE": "a"}
+    assert "IMAGE" not in ended.xcoms
+    assert len(writes(emulator)) == 1
+
+
+@pytest.mark.parametrize("value", ["{{ params.zero }}", literal(0), 5, [5], [["a"]], ["a", ""], [{"choice": 1}]], ids=str)
+def test_names_of_form_fields_are_checked_before_the_wait(emulator: Emulator, run: Callable[..., Ended], value: Any) -> None:
+    ended = run("tracecat", TracecatGateOperator, ref=REFS["tracecat"], ask_for=value, **NATIVE)
+    refused(ended, "ask_for")
+    assert ended.state == "failed"
+    assert emulator.ledger.entries == []
