@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider.alga_psa.base import AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import json_object, one_of
+from airflow_provider.execution.model.arguments import flag, json_object, one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from airflow_provider.execution.tasks.target import Target
@@ -84,7 +84,7 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         self.rule = rule
         self.trigger_type = trigger_type
         self.trigger_data = trigger_data
-        self.dry_runs = dry_runs
+        self.dry_runs = flag(dry_runs, "dry_runs")
         self.alga_psa_conn_id = alga_psa_conn_id
 
     def _where(self, hook: AlgaPsaHook) -> tuple[str, dict[str, object]]:
@@ -103,6 +103,6 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
             "rule": self.rule,
             "trigger_type": self.trigger_type or None,
             "trigger_data": data,
-            "dry_runs": bool(self.dry_runs),
+            "dry_runs": self.dry_runs,
         }
         return f"rule {self.rule!r}{about}", where

@@ -12,6 +12,7 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow_provider import _clock
 from airflow_provider._compat import AirflowNotFoundException, conf
 from airflow_provider.errors import ArgumentError, AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
+from airflow_provider.execution.model.arguments import flag
 from airflow_provider.execution.tasks.rendering import Kind, RenderedArguments
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class AuditCollectOperator(RenderedArguments, BaseOperator):
         self.reports_path = reports_path
         self.settings = settings
         self.waivers = waivers
-        self.deferrable = deferrable
+        self.deferrable = flag(deferrable, "deferrable")
         self.spool_path = spool_path
 
     def _wanted(self) -> list[dict[str, Any]]:

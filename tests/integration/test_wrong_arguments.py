@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, literal
 
 from airflow_provider.alga_psa.hook import AlgaPsaHook
@@ -16,6 +18,7 @@ from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.alga_psa.triggers import AlgaPsaRuleFinishedTrigger
 from airflow_provider.audit.operators import AuditReportOperator
 from airflow_provider.buddy.gate_operator import BuddyGateOperator
+from airflow_provider.buddy.hook import BuddyHook
 from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyGetExecutionOperator, BuddyRunPipelineOperator
 from airflow_provider.buddy.sensors import BuddyExecutionSensor
 from airflow_provider.emulator import Emulator
@@ -32,7 +35,7 @@ from airflow_provider.tracecat.operators import (
 from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
 from tests.harness import Ended, TaskRun
 from tests.integration.systems import SYSTEMS
-from tests.integration.test_arguments import NATIVE, REFS, refused, writes
+from tests.integration.test_arguments import NATIVE, REFS, classes, needed, refused, writes
 
 PARAMS: dict[str, Any] = {"list": [], "dict": {}, "zero": 0, "no": False, "some": {"A": "1.10"}, "names": ["a"]}
 FALSY = ["{{ params.list }}", "{{ params.zero }}", "{{ params.no }}", literal([]), literal(0), literal(False), literal(())]
@@ -60,7 +63,7 @@ def run(emulator: Emulator) -> Callable[..., Ended]:
 
 @pytest.mark.parametrize("value", FALSY, ids=str)
 @pytest.mark.parametrize(
-    ("system", "cls", "name", "needed"),
+    ("system", "cls", "name", "arguments"),
     [
         ("buddy", BuddyRunPipelineOperator, "variables", {"pipeline": 89}),
         ("buddy", BuddyRunPipelineOperator, "secret_variables", {"pipeline": 89}),
@@ -73,9 +76,9 @@ def run(emulator: Emulator) -> Callable[..., Ended]:
     ],
 )
 def test_what_counts_as_false_never_counts_as_not_given(
-    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, name: str, needed: dict[str, Any], value: Any
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, name: str, arguments: dict[str, Any], value: Any
 ) -> None:
-    ended = run(system, cls, **{**needed, name: value}, **NATIVE)
+    ended = run(system, cls, **{**arguments, name: value}, **NATIVE)
     refused(ended, name)
     assert ended.state == "failed"
     assert emulator.ledger.entries == []
@@ -124,7 +127,7 @@ def test_watchers_and_hooks_refuse_the_same(emulator: Emulator, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("system", "cls", "needed", "wrong"),
+    ("system", "cls", "arguments", "wrong"),
     [
         ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"timeout": "60"}),
         ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, {"poll_interval": None}),
@@ -139,10 +142,10 @@ def test_watchers_and_hooks_refuse_the_same(emulator: Emulator, monkeypatch: pyt
     ids=str,
 )
 def test_a_wrong_argument_of_an_element_is_not_retried(
-    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, needed: dict[str, Any], wrong: dict[str, Any]
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, arguments: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
     def mapped(task_id: str) -> Any:
-        return cls.partial(task_id=task_id).expand_kwargs([{**needed, **wrong}])
+        return cls.partial(task_id=task_id).expand_kwargs([{**arguments, **wrong}])
 
     ended = run(system, mapped, map_index=0)
     refused(ended, next(iter(wrong)))
@@ -165,7 +168,7 @@ def test_the_same_is_an_error_when_a_dag_is_parsed(wrong: dict[str, Any]) -> Non
 @pytest.mark.parametrize("value", [timedelta.max, timedelta(days=3651), 1e12, 1e300], ids=str)
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize(
-    ("system", "cls", "needed", "name"),
+    ("system", "cls", "arguments", "name"),
     [
         ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "timeout"),
         ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "waiting_timeout"),
@@ -178,10 +181,10 @@ def test_the_same_is_an_error_when_a_dag_is_parsed(wrong: dict[str, Any]) -> Non
     ],
 )
 def test_what_lasts_too_long_is_refused_before_anything_is_started(
-    system: str, cls: Any, needed: dict[str, Any], name: str, deferrable: bool, value: Any
+    system: str, cls: Any, arguments: dict[str, Any], name: str, deferrable: bool, value: Any
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must not be longer than 10 years"):
-        cls(task_id="task", **needed, deferrable=deferrable, **{name: value})
+        cls(task_id="task", **arguments, deferrable=deferrable, **{name: value})
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -227,8 +230,8 @@ def test_a_bound_in_the_far_past_finds_everything(emulator: Emulator, run: Calla
 def test_names_of_outputs_are_checked_before_anything_is_started(
     emulator: Emulator, run: Callable[..., Ended], name: str, value: Any, deferrable: bool
 ) -> None:
-    for cls, needed in ((BuddyRunPipelineOperator, {"pipeline": 89}), (BuddyExecutionSensor, {"ref": REFS["buddy"]})):
-        ended = run("buddy", cls, **needed, deferrable=deferrable, **{name: value}, **NATIVE)
+    for cls, arguments in ((BuddyRunPipelineOperator, {"pipeline": 89}), (BuddyExecutionSensor, {"ref": REFS["buddy"]})):
+        ended = run("buddy", cls, **arguments, deferrable=deferrable, **{name: value}, **NATIVE)
         refused(ended, name)
         assert ended.state == "failed"
     refused(run("buddy", BuddyGetExecutionOperator, ref=REFS["buddy"], **{name: value}, **NATIVE), name)
@@ -250,3 +253,76 @@ def test_names_of_form_fields_are_checked_before_the_wait(emulator: Emulator, ru
     refused(ended, "ask_for")
     assert ended.state == "failed"
     assert emulator.ledger.entries == []
+
+
+# Yes or no
+
+
+def flags() -> list[Any]:
+    """Each argument of all operators and sensors that is a yes or a no."""
+    found = []
+    for parameter in classes():
+        system, cls = parameter.values
+        for base in cls.__mro__:
+            if base.__module__.startswith("airflow_provider.") and "__init__" in vars(base):
+                named = inspect.signature(base).parameters.values()
+                found += [(system, cls, one.name) for one in named if one.annotation == "bool"]
+    return [pytest.param(*one, id=f"{one[1].__name__}-{one[2]}") for one in dict.fromkeys(found)]
+
+
+def test_all_flags_are_known() -> None:
+    names = {parameter.values[2] for parameter in flags()}
+    assert names == {
+        "wait_for_completion", "deferrable", "cancel_on_kill", "start_from_trigger", "refresh", "clear_cache", "simulate",
+        "override_conditions", "dry_runs", "name_answer",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "cls", "name"), flags())
+def test_a_flag_is_true_or_false(system: str, cls: Any, name: str) -> None:
+    for value in ("false", "{{ params.no }}", "", 0, 1, None, [], EmptyOperator(task_id="upstream").output):
+        with pytest.raises(ConfigurationError, match=f"{name} must be True or False, not .* would count as true"):
+            cls(task_id="task", **{**needed(system, cls), name: value})
+    for value in (True, False):
+        cls(task_id="task", **{**needed(system, cls), "deferrable": True, name: value})
+
+
+@pytest.mark.parametrize(
+    ("system", "cls", "element"),
+    [
+        ("alga_psa", AlgaPsaExecuteRuleOperator, {**RULE, "simulate": "false"}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, {**RULE, "override_conditions": "false"}),
+        ("alga_psa", AlgaPsaRuleSensor, {**RULE, "dry_runs": "false"}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89, "refresh": "{{ params.no }}"}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89, "cancel_on_kill": 0}),
+        ("tracecat", TracecatRunWorkflowOperator, {"workflow": "scan", "wait_for_completion": "false"}),
+    ],
+    ids=str,
+)
+def test_a_flag_of_an_element_is_not_retried(
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: Any, element: dict[str, Any]
+) -> None:
+    ended = run(system, lambda task_id: cls.partial(task_id=task_id).expand_kwargs([element]), map_index=0)
+    refused(ended, f"{list(element)[-1]} must be True or False")
+    assert ended.state == "failed"
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_flags_of_elements_are_sent_as_they_are(emulator: Emulator, run: Callable[..., Ended], value: bool) -> None:
+    element = {**RULE, "simulate": value, "override_conditions": value}
+    ended = run("alga_psa", lambda task_id: AlgaPsaExecuteRuleOperator.partial(task_id=task_id).expand_kwargs([element]), map_index=0)
+    assert ended.state == "success", ended.text
+    [sent] = writes(emulator)
+    assert (sent["dry_run"], sent["override_conditions"]) == (value, value)
+
+
+def test_flags_of_watchers_and_hooks(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="dry_runs must be True or False"):
+        AlgaPsaRuleFinishedTrigger(rule="Close tickets", dry_runs="false")  # type: ignore[arg-type]
+    connection = SYSTEMS["buddy"](emulator).connections["buddy_default"]
+    monkeypatch.setenv("AIRFLOW_CONN_BUDDY_DEFAULT", json.dumps({**connection, "extra": json.loads(connection["extra"])}))
+    wrong: Any = "false"
+    with BuddyHook() as hook, pytest.raises(ConfigurationError, match="refresh must be True or False"):
+        hook.run_pipeline(89, refresh=wrong)
+    assert writes(emulator) == []

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import json_object, moment
+from airflow_provider.execution.model.arguments import flag, json_object, moment
 
 
 class RunArguments(TypedDict, total=False):
@@ -57,8 +57,8 @@ def run_body(
         **{name: {"name": str(value)} for name, value in refs.items()},
         "variables": variable_list(variables, secret_variables),
         "priority": priority,
-        "refresh": refresh,
-        "clear_cache": clear_cache,
+        "refresh": flag(refresh, "refresh"),
+        "clear_cache": flag(clear_cache, "clear_cache"),
         "delay_until": timestamp(delay_until),
         "environment": environment,
     }

@@ -50,6 +50,21 @@ def check_bound(number: float, name: str) -> None:
         raise ArgumentError(f"{name} must not be longer than 10 years ({MAX_SECONDS} seconds)")
 
 
+def flag(value: bool, name: str) -> bool:
+    """
+    A yes or no.
+
+    :param name: of the argument, for the message.
+    :raises ArgumentError: for anything but True and False: the text ``"false"`` would count as true.
+    """
+    if value is True or value is False:
+        return value
+    raise ArgumentError(
+        f"{name} must be True or False, not {value!r:.200}. It is not templated: text, a template or the output of another task would "
+        "count as true"
+    )
+
+
 def count(value: int, name: str) -> int:
     """
     A number of things.

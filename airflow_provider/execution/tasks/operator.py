@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow_provider._compat import AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout, conf
 from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.attempt.note import NOTE_KEY, Note, forget_task_state, load_note, save_note
-from airflow_provider.execution.model.arguments import count, one_of, seconds
+from airflow_provider.execution.model.arguments import count, flag, one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.results.redaction import clean
@@ -96,8 +96,8 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
+        self.wait_for_completion = flag(wait_for_completion, "wait_for_completion")
+        self.deferrable = flag(deferrable, "deferrable")
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.timeout = seconds(timeout, "timeout")
         self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
@@ -105,7 +105,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         self.on_skipped = on_skipped
         self.on_waiting = on_waiting
         self.on_partial = on_partial
-        self.cancel_on_kill = cancel_on_kill and self.owns_execution
+        self.cancel_on_kill = flag(cancel_on_kill, "cancel_on_kill") and self.owns_execution
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs
         self.outputs_path = outputs_path

@@ -44,7 +44,7 @@ from airflow_provider.execution.attempt.note import (
 )
 from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, delete_for_page
 from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY
-from airflow_provider.execution.model.arguments import check_bound, seconds
+from airflow_provider.execution.model.arguments import check_bound, flag, seconds
 from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.results.outcome import GONE, NEVER_LISTED
 from airflow_provider.execution.tasks.attempt import ends_task
@@ -131,8 +131,8 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         _check_bounds(kwargs)  # Airflow itself fails with OverflowError
         super().__init__(**kwargs)
         _check_bounds(vars(self))  # with those of default_args
-        self.deferrable = deferrable
-        if start_from_trigger and not deferrable:
+        self.deferrable = flag(deferrable, "deferrable")
+        if flag(start_from_trigger, "start_from_trigger") and not deferrable:
             raise ArgumentError("start_from_trigger=True needs deferrable=True: a wait that starts in the triggerer continues there.")
         self.start_from_trigger = start_from_trigger
         self.push_outputs = push_outputs
