@@ -40,7 +40,7 @@ from tests.integration.test_arguments import NATIVE, REFS, classes, needed, refu
 PARAMS: dict[str, Any] = {"list": [], "dict": {}, "zero": 0, "no": False, "some": {"A": "1.10"}, "names": ["a"]}
 FALSY = ["{{ params.list }}", "{{ params.zero }}", "{{ params.no }}", literal([]), literal(0), literal(False), literal(())]
 """What is no dict, and counts as false."""
-RULE = {"rule": "Close tickets"}
+RULE: dict[str, Any] = {"rule": "Close tickets"}
 
 
 @pytest.fixture
@@ -201,8 +201,9 @@ def test_the_longest_durations_do_no_harm(emulator: Emulator, run: Callable[...,
 
 def test_watchers_are_bounded_too() -> None:
     for name in ("catch_up", "poll_interval"):
+        arguments: dict[str, Any] = {name: timedelta.max}
         with pytest.raises(ConfigurationError, match=f"{name} must not be longer than 10 years"):
-            AlgaPsaRuleFinishedTrigger(rule="Close tickets", **{name: timedelta.max})
+            AlgaPsaRuleFinishedTrigger(rule="Close tickets", **arguments)
 
 
 @pytest.mark.parametrize("number", ["9" * 20, "9" * 5_000])
@@ -326,3 +327,53 @@ def test_flags_of_watchers_and_hooks(emulator: Emulator, monkeypatch: pytest.Mon
     with BuddyHook() as hook, pytest.raises(ConfigurationError, match="refresh must be True or False"):
         hook.run_pipeline(89, refresh=wrong)
     assert writes(emulator) == []
+
+
+# Dicts and lists without native rendering
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ params }}", " {{ params.some }} ", "{{ params.names }}", "{% if true %}{{ params.some }}{% endif %}"]
+)
+@pytest.mark.parametrize(
+    ("system", "cls", "arguments", "name", "wrap"),
+    [
+        ("tracecat", TracecatRunWorkflowOperator, {"workflow": "scan"}, "inputs", lambda text: text),
+        ("tracecat", TracecatRunWorkflowOperator, {"workflow": "scan"}, "inputs", lambda text: {"deep": [1, {"all": text}]}),
+        ("tracecat", TracecatAnswerInteractionOperator, {"ref": REFS["tracecat"]}, "response", lambda text: {"choice": text}),
+        ("tracecat", TracecatGateOperator, {"ref": REFS["tracecat"]}, "ask_for", lambda text: text),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, RULE, "execution_data", lambda text: {"ticket": text}),
+        ("alga_psa", AlgaPsaRuleSensor, RULE, "trigger_data", lambda text: text),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "variables", lambda text: {"A": text}),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "reveal_outputs", lambda text: text),
+        ("buddy", BuddyRunPipelineOperator, {"pipeline": 89}, "actions_to_run", lambda text: [text]),
+    ],
+)
+def test_what_python_writes_of_a_dict_or_list_is_never_sent(
+    emulator: Emulator,
+    run: Callable[..., Ended],
+    system: str,
+    cls: Any,
+    arguments: dict[str, Any],
+    name: str,
+    wrap: Callable[[str], Any],
+    template: str,
+) -> None:
+    ended = run(system, cls, **arguments, **{name: wrap(template)})
+    refused(ended, f"argument {name}", "was written as", "render_template_as_native_obj", "tojson")
+    assert ended.state == "failed"
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize(
+    ("template", "native", "sent"),
+    [
+        ("{{ params.some | tojson }}", {}, '{"A": "1.10"}'), ("{{ params.some | string }}", {}, "{'A': '1.10'}"),
+        ("it is {{ params.some }}", {}, "it is {'A': '1.10'}"), ("{{ params.zero }}", {}, "0"),
+        ("{{ params.some }}", NATIVE, {"A": "1.10"}),
+    ],
+)  # fmt: skip
+def test_text_that_is_meant_is_sent(emulator: Emulator, run: Callable[..., Ended], template: str, native: Any, sent: Any) -> None:
+    ended = run("tracecat", TracecatRunWorkflowOperator, workflow="scan", inputs={"x": template}, wait_for_completion=False, **native)
+    assert ended.state == "success", ended.text
+    assert writes(emulator)[0]["inputs"] == {"x": sent}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -31,6 +31,11 @@ _TEXT_KINDS = ("text", "free text", "id", "moment")
 _KEPT_IN_TEXTS = (bool, dict, list, tuple, set)
 _SHOWN_CHARACTERS = 200
 _ADVICE = "What is written must give a value: add a default to the template, or leave the argument out."
+
+_NATIVE_ADVICE = (
+    "It would be sent as Python writes it: set render_template_as_native_obj=True for the DAG or the task, or use tojson in the template "
+    "where text is meant."
+)
 
 
 class RenderedArguments:
@@ -124,6 +129,8 @@ class RenderedArguments:
         rendered = _render(env, content, context, is_file=is_file)
         if what := field.nothing(rendered):
             field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and {what}. {_ADVICE}")
+        elif what := field.repr_of(rendered):
+            field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives {what}. {_NATIVE_ADVICE}")
         return field.value(rendered)
 
     def _render_item(self, field: _Field, key: str, content: Any, context: Context, *others: Any) -> Any:
@@ -138,10 +145,14 @@ class RenderedArguments:
 
 
 class _Rendered(NamedTuple):
-    """A rendered template. ``value``: of the expression, if it is only one; ``has_none``: whether an expression gave None."""
+    """
+    A rendered template. ``value``: of the expression, if it is only one, and ``only``: the same, blanks around it apart; ``has_none``:
+    whether an expression gave None.
+    """
 
     text: str
     value: Any
+    only: Any
     has_none: bool
 
 
@@ -170,6 +181,15 @@ class _Field(NamedTuple):
         if rendered.has_none and self.kind in ("text", "id", "moment", "some texts", "local"):
             return f"renders to {rendered.text[:_SHOWN_CHARACTERS]!r}: a part of it is None"
         return None
+
+    def repr_of(self, rendered: _Rendered) -> str | None:
+        """What a dict or list is whose text is Python's own; None if the template gives something else, or is rendered natively."""
+        value = rendered.only
+        if self.native or self.kind in _TEXT_KINDS or isinstance(value, (str, bytes)):
+            return None
+        if isinstance(value, Mapping):
+            return "a dict"
+        return "a list" if isinstance(value, (Sequence, Set)) else None
 
     def value(self, rendered: _Rendered) -> Any:
         """What the argument becomes: the text, or with native rendering the value of its only expression."""
@@ -248,7 +268,8 @@ def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: 
     overlay.concat = "".join  # type: ignore[method-assign]
     overlay.template_class = jinja2.Template
     text = render_template_to_string(overlay.get_template(source) if is_file else overlay.from_string(source), context)
-    single = values[-1] if values and str(values[-1]) == text else text
+    last = str(values[-1]) if values else None
+    single, only = (values[-1] if last is not None and last == whole else text for whole in (text, text.strip()))
     has_none = any(value is None for value in values)
     # A part may serve something else, such as a comparison
-    return _Rendered(text, single, has_none or ("none" in text.lower() and any(part is None for part in parts)))
+    return _Rendered(text, single, only, has_none or ("none" in text.lower() and any(part is None for part in parts)))
