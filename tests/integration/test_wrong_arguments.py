@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import BaseOperator, literal
+from airflow.sdk import BaseOperator, Context, literal
 
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
@@ -26,6 +26,7 @@ from airflow_provider.emulator import alga_psa as alga_psa_emulator
 from airflow_provider.emulator import buddy as buddy_emulator
 from airflow_provider.emulator import tracecat as tracecat_emulator
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.tasks.rendering import Kind
 from airflow_provider.tracecat.gate_operator import TracecatGateOperator
 from airflow_provider.tracecat.operators import (
     TracecatAnswerInteractionOperator,
@@ -281,11 +282,12 @@ def test_all_flags_are_known() -> None:
 
 @pytest.mark.parametrize(("system", "cls", "name"), flags())
 def test_a_flag_is_true_or_false(system: str, cls: Any, name: str) -> None:
-    for value in ("false", "{{ params.no }}", "", 0, 1, None, [], EmptyOperator(task_id="upstream").output):
+    wrong: list[Any] = ["false", "{{ params.no }}", "", 0, 1, None, [], EmptyOperator(task_id="upstream").output]
+    for value in wrong:
         with pytest.raises(ConfigurationError, match=f"{name} must be True or False, not .* would count as true"):
             cls(task_id="task", **{**needed(system, cls), name: value})
-    for value in (True, False):
-        cls(task_id="task", **{**needed(system, cls), "deferrable": True, name: value})
+    for good in (True, False):
+        cls(task_id="task", **{**needed(system, cls), "deferrable": True, name: good})
 
 
 @pytest.mark.parametrize(
@@ -377,3 +379,50 @@ def test_text_that_is_meant_is_sent(emulator: Emulator, run: Callable[..., Ended
     ended = run("tracecat", TracecatRunWorkflowOperator, workflow="scan", inputs={"x": template}, wait_for_completion=False, **native)
     assert ended.state == "success", ended.text
     assert writes(emulator)[0]["inputs"] == {"x": sent}
+
+
+# Fields of a subclass
+
+
+class OwnFields(BuddyRunPipelineOperator):
+    """What a DAG author may write."""
+
+    seen: ClassVar[list[Any]] = []
+    template_fields = (*BuddyRunPipelineOperator.template_fields, "settings", "names", "factor", "team")
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"team": "text"}
+
+    def __init__(self, *, settings: Any = None, names: Any = (), factor: Any = 1.5, team: Any = "a", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings, self.names, self.factor, self.team = settings, names, factor, team
+
+    def execute(self, context: Context) -> Any:
+        self.seen.append((self.settings, self.names, self.factor))
+        return super().execute(context)
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize(
+    ("arguments", "text", "value"),
+    [
+        ({"settings": {"a": "{{ params.zero }}"}}, {"a": "0"}, {"a": 0}),
+        ({"settings": ["{{ params.some }}"]}, ["{'A': '1.10'}"], [{"A": "1.10"}]),
+        ({"settings": ("{{ params.names }}",)}, ("['a']",), (["a"],)),
+        ({"settings": "{{ none }}"}, "None", None),
+        ({"settings": 2.5}, 2.5, 2.5),
+        ({"settings": {1, 2}}, {1, 2}, {1, 2}),
+    ],
+    ids=str,
+)
+def test_fields_of_a_subclass_are_rendered_as_airflow_does(
+    run: Callable[..., Ended], native: dict[str, Any], arguments: dict[str, Any], text: Any, value: Any
+) -> None:
+    OwnFields.seen.clear()
+    ended = run("buddy", OwnFields, pipeline=89, **arguments, **native)
+    assert ended.state == "success", ended.text
+    assert OwnFields.seen == [(value if native else text, (), 1.5)]
+
+
+def test_a_subclass_says_what_its_fields_take(emulator: Emulator, run: Callable[..., Ended]) -> None:
+    refused(run("buddy", OwnFields, pipeline=89, team={"a": 1}), "argument team must be text, not dict")
+    refused(run("buddy", OwnFields, pipeline=89, branch={"a": 1}), "argument branch must be text, not dict")
+    assert emulator.ledger.entries == []

@@ -61,12 +61,20 @@ class RenderedArguments:
             """See Airflow's ``BaseOperator``."""
 
     argument_kinds: ClassVar[Mapping[str, Kind]] = {}
-    """What the class's own templated arguments take, unless it is ``"text"``."""
+    """
+    What the class's own templated arguments take. In a class of this package an argument that is not named takes ``"text"``; one that a
+    subclass of yours adds is Airflow's alone, unless it is named here.
+    """
     _field: _Field | None = None
     _problems: Mapping[str, str] = {}
 
-    def _kind(self, name: str) -> Kind:
-        return next((kinds[name] for cls in type(self).__mro__ if name in (kinds := vars(cls).get("argument_kinds", {}))), "text")
+    def _kind(self, name: str) -> Kind | None:
+        """What an argument takes; None if only a subclass outside this package has it, which says nothing about it."""
+        for cls in type(self).__mro__:
+            if name in (kinds := vars(cls).get("argument_kinds", {})):
+                return kinds[name]  # type: ignore[no-any-return]
+        ours = (cls for cls in type(self).__mro__ if cls.__module__.startswith("airflow_provider."))
+        return "text" if any(name in vars(cls).get("template_fields", ()) for cls in ours) else None
 
     def _check_arguments(self) -> None:
         """
@@ -77,7 +85,7 @@ class RenderedArguments:
         for problem in self._problems.values():
             raise ConfigurationError(problem)
         for name in self.template_fields:
-            if (kind := self._kind(name)) in _TEXT_KINDS:
+            if (kind := self._kind(name)) is not None and kind in _TEXT_KINDS:
                 _check_text(name, kind, getattr(self, name))
 
     def _do_render_template_fields(
@@ -92,8 +100,11 @@ class RenderedArguments:
         self._problems = {}
         native = _compat.renders_natively(self)
         for name in template_fields:
+            if (kind := self._kind(name)) is None:
+                render(self, (name,), context, jinja_env, seen_oids)
+                continue
             written = getattr(self, name)
-            self._field = field = _Field(name, self._kind(name), native, [], [])
+            self._field = field = _Field(name, kind, native, [], [])
             try:
                 render(self, (name,), context, jinja_env, seen_oids)
             finally:
@@ -104,8 +115,8 @@ class RenderedArguments:
             elif field.is_nothing(value) and not (written is None or isinstance(written, str)):
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives {value!r}. {_ADVICE}")
             elif field.kind in _SOME_KINDS and (written or name in expanded) and isinstance(value, (Sequence, Mapping)) and not len(value):
-                kind = "dict" if isinstance(value, Mapping) else "list"
-                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {kind}. {_ADVICE}")
+                what = "dict" if isinstance(value, Mapping) else "list"
+                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {what}. {_ADVICE}")
             setattr(self, name, field.settled(value))
             if field.problems:
                 self._problems[name] = field.problems[0]
