@@ -158,6 +158,10 @@ class ConfigurationError(ExecutionApiError, AirflowFailException):
     """Wrong settings or arguments; nothing was started. Airflow does not retry the task."""
 
 
+class ArgumentError(ConfigurationError, ValueError):
+    """An argument is wrong already when the DAG is parsed, or a mapped task is made; so it is a ``ValueError`` as well."""
+
+
 class ConnectionMissing(ExecutionApiError):
     """
     Airflow does not find the connection. Retried, unlike other wrong settings: Airflow reports the same while its API server is down.

@@ -11,7 +11,7 @@ from airflow_provider._lazy import Lazy
 from airflow_provider.alga_psa.base import AlgaPsaRun, AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import plain_json
+from airflow_provider.execution.model.arguments import flag, json_object
 from airflow_provider.execution.tasks.existing import ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.tasks.operator import ExecutionOperator
 
@@ -78,8 +78,8 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         super().__init__(timeout=timeout, **kwargs)
         self.rule = rule
         self.execution_data = execution_data
-        self.simulate = simulate
-        self.override_conditions = override_conditions
+        self.simulate = flag(simulate, "simulate")
+        self.override_conditions = flag(override_conditions, "override_conditions")
         self.alga_psa_conn_id = alga_psa_conn_id
 
     def _secrets(self) -> list[str]:
@@ -98,8 +98,8 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
         execution = yield from requests.execute_rule(
             plan.rule,
             {**plan.data, mapping.MARKER_KEY: marker},
-            simulate=bool(self.simulate),
-            override_conditions=bool(self.override_conditions),
+            simulate=self.simulate,
+            override_conditions=self.override_conditions,
         )
         return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
 
@@ -113,12 +113,10 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
 
         :raises ConfigurationError: if it is not a JSON object, or contains the marker's key.
         """
-        data: Any = self.execution_data or {}
-        if not isinstance(data, Mapping):
-            raise ConfigurationError(f"AlgaPSA: execution_data must be a dict, not {type(data).__name__}.")
+        data = json_object(self.execution_data, "AlgaPSA: execution_data")
         if mapping.MARKER_KEY in data:
             raise ConfigurationError(f"AlgaPSA: the key {mapping.MARKER_KEY!r} of execution_data is reserved for this operator's marker.")
-        return dict(plain_json(data, "AlgaPSA: execution_data"))
+        return data
 
 
 class AlgaPsaRetryExecutionOperator(AlgaPsaRun, ExecutionResumeOperator["AlgaPsaHook"]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider.alga_psa.base import AlgaPsaTask
 from airflow_provider.alga_psa.ref import parse_ref
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import one_of, plain_json
+from airflow_provider.execution.model.arguments import flag, json_object, one_of
 from airflow_provider.execution.tasks.search_sensor import ExecutionSearchSensor
 from airflow_provider.execution.tasks.sensor import ExecutionSensor
 from airflow_provider.execution.tasks.target import Target
@@ -68,7 +68,7 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
 
     template_fields: Sequence[str] = ("rule", "trigger_type", "trigger_data", "alga_psa_conn_id", *ExecutionSearchSensor.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"trigger_data": "json"}
-    argument_kinds: ClassVar[Mapping[str, Kind]] = {"trigger_data": "json"}
+    argument_kinds: ClassVar[Mapping[str, Kind]] = {"trigger_data": "some json"}
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
         self.rule = rule
         self.trigger_type = trigger_type
         self.trigger_data = trigger_data
-        self.dry_runs = dry_runs
+        self.dry_runs = flag(dry_runs, "dry_runs")
         self.alga_psa_conn_id = alga_psa_conn_id
 
     def _where(self, hook: AlgaPsaHook) -> tuple[str, dict[str, object]]:
@@ -96,19 +96,13 @@ class AlgaPsaRuleSensor(AlgaPsaTask, ExecutionSearchSensor["AlgaPsaHook"]):
                 one_of(self.trigger_type, TRIGGER_TYPES, "trigger_type")
             except ValueError as error:
                 raise ConfigurationError(f"AlgaPSA: {error}.") from None
-        data = self._data()
+        data = json_object(self.trigger_data, "AlgaPSA: trigger_data")
         about = f", trigger type {self.trigger_type!r}" if self.trigger_type else ""
         about += f", trigger data with a certain {', '.join(map(repr, data))}" if data else ""
         where: dict[str, object] = {
             "rule": self.rule,
             "trigger_type": self.trigger_type or None,
             "trigger_data": data,
-            "dry_runs": bool(self.dry_runs),
+            "dry_runs": self.dry_runs,
         }
         return f"rule {self.rule!r}{about}", where
-
-    def _data(self) -> dict[str, Any]:
-        criteria: Any = self.trigger_data or {}
-        if not isinstance(criteria, Mapping):
-            raise ConfigurationError(f"AlgaPSA: trigger_data must be a dict, not {type(criteria).__name__}.")
-        return dict(plain_json(criteria, "AlgaPSA: trigger_data"))

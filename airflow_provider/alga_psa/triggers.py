@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
-from airflow_provider.execution.model.arguments import one_of, plain_json
+from airflow_provider.execution.model.arguments import flag, json_object, one_of
 
 if TYPE_CHECKING:
     from airflow_provider.alga_psa.hook import AlgaPsaHook
@@ -48,8 +48,8 @@ class AlgaPsaRuleFinishedTrigger(ExecutionFinishedTrigger):
             one_of(trigger_type, TRIGGER_TYPES, "trigger_type")
         self.rule = rule
         self.trigger_type = trigger_type
-        self.trigger_data: dict[str, Any] | None = None if trigger_data is None else plain_json(dict(trigger_data), "trigger_data")
-        self.dry_runs = bool(dry_runs)
+        self.trigger_data: dict[str, Any] | None = None if trigger_data is None else json_object(trigger_data, "trigger_data")
+        self.dry_runs = flag(dry_runs, "dry_runs")
         self.alga_psa_conn_id = alga_psa_conn_id
 
     def make_hook(self) -> AlgaPsaHook:

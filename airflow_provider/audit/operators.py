@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,7 +11,8 @@ from airflow.sdk import BaseHook, BaseOperator
 
 from airflow_provider import _clock
 from airflow_provider._compat import AirflowNotFoundException, conf
-from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
+from airflow_provider.errors import ArgumentError, AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
+from airflow_provider.execution.model.arguments import flag
 from airflow_provider.execution.tasks.rendering import Kind, RenderedArguments
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class AuditCollectOperator(RenderedArguments, BaseOperator):
         self.reports_path = reports_path
         self.settings = settings
         self.waivers = waivers
-        self.deferrable = deferrable
+        self.deferrable = flag(deferrable, "deferrable")
         self.spool_path = spool_path
 
     def _wanted(self) -> list[dict[str, Any]]:
@@ -486,8 +487,8 @@ def _check_settings(settings: object) -> None:
 
 
 def _checked(allow: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(allow, str) or not set(allow) <= set(ALLOWED):
-        raise ValueError(f"allow must be a list of {', '.join(map(repr, ALLOWED))}, not {allow!r}")
+    if isinstance(allow, (str, Mapping)) or not isinstance(allow, Collection) or any(name not in ALLOWED for name in allow):
+        raise ArgumentError(f"allow must be a list of {', '.join(map(repr, ALLOWED))}, not {allow!r}")
     return tuple(allow)
 
 

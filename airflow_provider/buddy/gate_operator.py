@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider._lazy import Lazy
 from airflow_provider.buddy.gates import ApprovePlan, requested_operation, waiting_gate
 from airflow_provider.buddy.operators import BuddyApproveExecutionOperator
+from airflow_provider.execution.model.arguments import flag
 from airflow_provider.execution.model.required_action import ANSWERED_BY, TRIGGERED_BY, Answer, FormField, Question
 from airflow_provider.execution.tasks.existing import ExecutionActOperator
 from airflow_provider.execution.tasks.gate import ExecutionGateOperator, OnDeclined
@@ -79,7 +80,7 @@ class BuddyGateOperator(ExecutionGateOperator["BuddyHook", ApprovePlan], BuddyAp
         self.variables = variables
         self.secret_variables = secret_variables
         self.approve_action_id = approve_action_id
-        self.name_answer = name_answer
+        self.name_answer = flag(name_answer, "name_answer")
         self.buddy_conn_id = buddy_conn_id
 
     def _question(self, hook: BuddyHook) -> Flow[Question | None]:

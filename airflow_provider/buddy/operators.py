@@ -22,7 +22,7 @@ from airflow_provider.errors import (
     StatusError,
     Unauthorized,
 )
-from airflow_provider.execution.model.arguments import one_of
+from airflow_provider.execution.model.arguments import flag, one_of
 from airflow_provider.execution.tasks.existing import (
     ExecutionActOperator,
     ExecutionCancelOperator,
@@ -149,8 +149,8 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
         self.secret_variables = secret_variables
         self.comment = comment
         self.priority = priority
-        self.refresh = refresh
-        self.clear_cache = clear_cache
+        self.refresh = flag(refresh, "refresh")
+        self.clear_cache = flag(clear_cache, "clear_cache")
         self.delay_until = delay_until
         self.actions_to_run = actions_to_run
         self.environment = environment
@@ -313,6 +313,11 @@ class BuddyApproveExecutionOperator(_OnExecution, ExecutionActOperator["BuddyHoo
     def _secrets(self) -> list[str]:
         """The values of ``secret_variables``."""
         return _values(self.secret_variables)
+
+    def _check_arguments(self) -> None:
+        """Check the variables too, before the wait for a gate."""
+        super()._check_arguments()
+        bodies.variable_list(self.variables, self.secret_variables)
 
     def _plan(self, hook: BuddyHook) -> Flow[ApprovePlan]:
         """Check the arguments, and find the waiting gate."""

@@ -9,6 +9,8 @@ from airflow_provider.errors import ConfigurationError
 
 MIN_REVISION_CHARACTERS = 7
 """Minimum length of an abbreviated commit hash."""
+MAX_NUMBER_DIGITS = 19
+"""Maximum length of the number of a pipeline, an execution or an action."""
 REF_FORM = "workspace/project/89/4098, or workspace/project/89/4098/<action execution id>"
 
 
@@ -30,7 +32,7 @@ class BuddyRef:
         :raises ConfigurationError: if it is not a ref.
         """
         parts = str(ref).strip().split("/")
-        if len(parts) in (4, 5) and all(part.strip() for part in parts) and parts[2].isdecimal() and parts[3].isdecimal():
+        if len(parts) in (4, 5) and all(part.strip() for part in parts) and is_number(parts[2]) and is_number(parts[3]):
             return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4] if len(parts) == 5 else None)
         raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {REF_FORM}.", system="buddy")
 
@@ -47,6 +49,11 @@ class BuddyRef:
     def __str__(self) -> str:
         text = f"{self.workspace}/{self.project}/{self.pipeline}/{self.execution}"
         return f"{text}/{self.action_execution}" if self.action_execution else text
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is the number of a pipeline, an execution or an action. Python refuses to read very long ones."""
+    return text.isdecimal() and len(text) <= MAX_NUMBER_DIGITS
 
 
 def action_target(ref: str, action: int | str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.buddy.ref import MIN_REVISION_CHARACTERS
+from airflow_provider.errors import ArgumentError
 from airflow_provider.execution.asset_watching.trigger import ExecutionFinishedTrigger
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class BuddyPipelineFinishedTrigger(ExecutionFinishedTrigger):
             buddy_conn_id=buddy_conn_id,
         )
         if revision and len(str(revision)) < MIN_REVISION_CHARACTERS:
-            raise ValueError(f"revision {revision!r} is too short: give at least {MIN_REVISION_CHARACTERS} characters")
+            raise ArgumentError(f"revision {revision!r} is too short: give at least {MIN_REVISION_CHARACTERS} characters")
         self.pipeline = pipeline
         self.workspace = workspace
         self.project = project

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, Forbidden, NotFound
+from airflow_provider.execution.model.arguments import texts
 from airflow_provider.execution.model.required_action import Answer, FormField, Question
 from airflow_provider.execution.tasks.existing import ExecutionActOperator
 from airflow_provider.execution.tasks.gate import ExecutionGateOperator, OnDeclined
@@ -80,14 +81,30 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
         self.action = action
         self.tracecat_conn_id = tracecat_conn_id
 
+    def _check_arguments(self) -> None:
+        """Check the names of the form fields too, before the wait for an interaction."""
+        super()._check_arguments()
+        self._asked()
+
+    def _asked(self) -> list[str]:
+        """
+        The names of the form fields.
+
+        :raises ConfigurationError: for anything but names.
+        """
+        names = texts(self.ask_for, "ask_for")
+        if not all(name.strip() for name in names):
+            raise ConfigurationError(f"Tracecat: ask_for has an empty name: {names!r:.200}.", system="tracecat")
+        return names
+
     def _question(self, hook: TracecatHook) -> Flow[Question | None]:
         """What the interaction asks, and whether it can be answered from here."""
         plan = yield from self._plan(hook)
         if not any(item.status == "pending" for item in plan.execution.interactions):
             return None
         gate = one_waiting(plan, self.ref).id or ""
-        response = self.response or {}
-        fields = {name: FormField(value=str(response[name]) if name in response else None) for name in self.ask_for}
+        response = self._answer()
+        fields = {name: FormField(value=str(response[name]) if name in response else None) for name in self._asked()}
         try:
             yield from requests.check_answerable(hook.namespace(self._execution()), self._execution())
         except (ConfigurationError, Forbidden, NotFound) as error:
@@ -99,4 +116,4 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
 
     def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
         """What was entered wins over what the form showed at first."""
-        self.response = {**(self.response or {}), **values}
+        self.response = {**self._answer(), **values}

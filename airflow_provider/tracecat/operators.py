@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider import _clock
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, ExecutionError, ProtocolError
-from airflow_provider.execution.model.arguments import moment, one_of, seconds
+from airflow_provider.execution.model.arguments import json_object, moment, one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.model.snapshot import Snapshot
@@ -391,12 +391,25 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
         self.action = action
         self.tracecat_conn_id = tracecat_conn_id
 
+    def _check_arguments(self) -> None:
+        """Check the answer too, before the wait for an interaction."""
+        super()._check_arguments()
+        self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        """
+        The answer as plain JSON.
+
+        :raises ConfigurationError: if it is not a dict, or contains a reserved key.
+        """
+        answer = json_object(self.response, "Tracecat: response")
+        if "message" in answer:
+            raise ConfigurationError("Tracecat: the key 'message' of response is reserved for the interaction.", system="tracecat")
+        return answer
+
     def _plan(self, hook: TracecatHook) -> Flow[AnswerPlan]:
         """Check the arguments, and find the waiting interactions."""
-        if not isinstance(self.response or {}, Mapping):
-            raise ConfigurationError("Tracecat: response must be a dict.", system="tracecat", ref=self.ref)
-        if "message" in (self.response or {}):
-            raise ConfigurationError("Tracecat: the key 'message' of response is reserved for the interaction.", system="tracecat")
+        self._answer()
         execution = yield from requests.get_state(hook.namespace(self._execution()), self._execution())
         pending = [item for item in execution.interactions if item.status == "pending"]
         return AnswerPlan(execution, [item for item in pending if self.action in (None, "", item.action_ref, item.id)])
@@ -408,7 +421,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
     def _start(self, hook: TracecatHook, plan: AnswerPlan, marker: str) -> Flow[Snapshot]:
         """The one request."""
         waiting = one_waiting(plan, self.ref)
-        yield from requests.answer_interaction(hook.namespace(self._execution()), self._execution(), waiting, self.response or {})
+        yield from requests.answer_interaction(hook.namespace(self._execution()), self._execution(), waiting, self._answer())
         return (yield from hook.adapter().read(self._execution()))
 
     def _find(self, hook: TracecatHook, plan: AnswerPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:

@@ -260,7 +260,9 @@ def test_a_whole_dict_can_be_rendered_natively(emulator: Emulator, run: Callable
     ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", variables=whole, wait_for_completion=False, **NATIVE)
     assert ended.state == "success", ended.text
     assert writes(emulator)[0]["variables"] == [{"key": "A", "value": "1.10"}]
-    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", variables=whole), "not str", "render_template_as_native_obj")
+    refused(
+        run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", variables=whole), "variables", "render_template_as_native_obj"
+    )
 
 
 @pytest.mark.parametrize("value", [1.1, True, {"ref": "a"}, ["a"], datetime.datetime(2026, 1, 1)], ids=repr)

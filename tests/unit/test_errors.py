@@ -17,7 +17,14 @@ from airflow_provider import errors
 from airflow_provider.errors import MAX_MESSAGE_CHARACTERS, ExecutionApiError, ExecutionError, StatusError, from_event, one_line
 
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, ExecutionApiError)]
-NOT_RETRIED = {errors.Unauthorized, errors.Forbidden, errors.ConfigurationError, errors.ExecutionWaiting, errors.AuditFailed}
+NOT_RETRIED = {
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.ConfigurationError,
+    errors.ArgumentError,
+    errors.ExecutionWaiting,
+    errors.AuditFailed,
+}
 FIELDS = {"system": "buddy", "ref": "w/1", "route": "GET /x", "status": 404, "request_id": "r", "url": "https://x"}
 
 

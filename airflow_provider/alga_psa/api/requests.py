@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from airflow_provider.alga_psa.api import models, routes
 from airflow_provider.alga_psa.ref import is_uuid, parse_ref
 from airflow_provider.errors import ConfigurationError, Conflict
-from airflow_provider.execution.model.arguments import moment, plain_json
+from airflow_provider.execution.model.arguments import flag, json_object, moment
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 
@@ -106,9 +106,9 @@ def execute_rule(
     rule_id = yield from resolve_rule(rule)
     body = {
         "automation_rule_id": rule_id,  # asked for, although the path decides
-        "execution_data": plain_json(execution_data or {}, "AlgaPSA: execution_data"),
-        "dry_run": simulate,
-        "override_conditions": override_conditions,
+        "execution_data": json_object(execution_data, "AlgaPSA: execution_data"),
+        "dry_run": flag(simulate, "simulate"),
+        "override_conditions": flag(override_conditions, "override_conditions"),
     }
     try:
         return (yield from send(routes.EXECUTE_RULE(rule=rule_id, body=body))).data

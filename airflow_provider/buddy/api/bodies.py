@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import moment, plain_json
+from airflow_provider.execution.model.arguments import flag, json_object, moment
 
 
 class RunArguments(TypedDict, total=False):
@@ -53,12 +53,12 @@ def run_body(
     if priority not in (None, "", "LOW", "NORMAL", "HIGH"):
         raise ConfigurationError(f"Buddy: priority must be LOW, NORMAL or HIGH, not {priority!r}.")
     body = {
-        "to_revision": {"revision": str(revision or "HEAD")},
+        "to_revision": {"revision": "HEAD" if revision in (None, "") else str(revision)},
         **{name: {"name": str(value)} for name, value in refs.items()},
         "variables": variable_list(variables, secret_variables),
         "priority": priority,
-        "refresh": refresh,
-        "clear_cache": clear_cache,
+        "refresh": flag(refresh, "refresh"),
+        "clear_cache": flag(clear_cache, "clear_cache"),
         "delay_until": timestamp(delay_until),
         "environment": environment,
     }
@@ -73,16 +73,10 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
     :param secret: the same, for variables that Buddy keeps encrypted.
     :raises ConfigurationError: for anything but a dict, a value that has no text of its own, or a name that is given twice.
     """
-    for name, values in (("variables", plain), ("secret_variables", secret)):
-        if not isinstance(values or {}, Mapping):
-            raise ConfigurationError(
-                f"Buddy: {name} must be a dict, name to value, not {type(values).__name__}. A template renders to text, unless the DAG or "
-                "the task has render_template_as_native_obj=True."
-            )
     variables: list[dict[str, Any]] = [
         {"key": key, "value": _text(key, value), **flag}
         for name, values, flag in (("variables", plain, {}), ("secret_variables", secret, {"encrypted": True}))
-        for key, value in plain_json(values or {}, f"Buddy: {name}").items()
+        for key, value in json_object(values, f"Buddy: {name}").items()
     ]
     names = [variable["key"] for variable in variables]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -7,7 +7,7 @@ from typing import Any, TypedDict, TypeVar
 
 from airflow_provider.buddy.api import action_models, models, routes
 from airflow_provider.buddy.api.bodies import name_list, run_body
-from airflow_provider.buddy.ref import BuddyRef, action_execution_of
+from airflow_provider.buddy.ref import BuddyRef, action_execution_of, is_number
 from airflow_provider.errors import ConfigurationError, Forbidden, NotFound, ProtocolError, StatusError
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
@@ -113,8 +113,10 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
     :raises ConfigurationError: if none has that name, or several have it.
     """
     text = str(pipeline).strip()
-    if text.isdecimal():
+    if is_number(text):
         return int(text)
+    if text.isdecimal():
+        raise ConfigurationError(f"Buddy: {text[:30]}… is too long for the id of a pipeline.", system="buddy")
     known = (yield from _id_of_identifier(workspace, project, text)) if text else None
     if known is not None:
         return known
@@ -136,7 +138,7 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
     problem = "names several pipelines" if named else "names no pipeline that the token may see"
     shown = [f"{item.identifier} ({item.id})" for item in named] or labels[:20]
     raise ConfigurationError(
-        f"Buddy: {text!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
+        f"Buddy: {text[:200]!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
     )
 
 
@@ -176,7 +178,7 @@ def resolve_actions(workspace: str, project: str, pipeline: int, actions: Sequen
 
     :raises ConfigurationError: for a name that no action has, or that several have.
     """
-    if all(str(action).strip().isdecimal() for action in actions):
+    if all(is_number(str(action).strip()) for action in actions):
         return [int(action) for action in actions]
     definitions = yield from list_actions(workspace, project, pipeline)
     return [pick_action(action, [(item.id, item.name) for item in definitions]) for action in actions]
@@ -191,7 +193,7 @@ def pick_action(action: int | str, candidates: Sequence[tuple[int | None, str | 
     """
     text = str(action).strip()
     ids = {number for number, _ in candidates if number is not None}
-    if text.isdecimal() and int(text) in ids:
+    if is_number(text) and int(text) in ids:
         return int(text)
     matches = sorted({number for number, name in candidates if name == text and number is not None})
     if len(matches) == 1:
@@ -199,7 +201,7 @@ def pick_action(action: int | str, candidates: Sequence[tuple[int | None, str | 
     problem = "names several actions" if matches else "names no action"
     labels = [f"{name!r} ({number})" for number, name in candidates if not matches or name == text]
     raise ConfigurationError(
-        f"Buddy: {text!r} {problem} of the pipeline: {', '.join(labels[:20]) or 'it has none'}. Give its id.", system="buddy"
+        f"Buddy: {text[:200]!r} {problem} of the pipeline: {', '.join(labels[:20]) or 'it has none'}. Give its id.", system="buddy"
     )
 
 

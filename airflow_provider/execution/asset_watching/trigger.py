@@ -20,7 +20,7 @@ from airflow_provider.execution.asset_watching.event import event_of
 from airflow_provider.execution.asset_watching.listing import Listing
 from airflow_provider.execution.asset_watching.memory import EndMemory, ended_at, mark
 from airflow_provider.execution.attempt.variables import VariableAssetState
-from airflow_provider.execution.model.arguments import one_of, plain_text, seconds
+from airflow_provider.execution.model.arguments import one_of, plain_text, seconds, texts
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.results.redaction import clean
 from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
@@ -86,7 +86,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         poll_interval: timedelta | float = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.phases = None if phases is None else sorted({phases} if isinstance(phases, str) else {str(phase) for phase in phases})
+        self.phases = None if phases is None else sorted({*texts(phases, "phases")})
         for phase in self.phases or ():
             one_of(phase, END_PHASES, "phases")
         self.catch_up = seconds(catch_up, "catch_up")
@@ -100,7 +100,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         """
         Check text arguments.
 
-        :raises ValueError: see :func:`~airflow_provider.execution.model.arguments.plain_text`.
+        :raises ArgumentError: see :func:`~airflow_provider.execution.model.arguments.plain_text`.
         """
         for name, value in arguments.items():
             plain_text(value, name)

@@ -80,8 +80,8 @@ class Settings:
                 return meaning
         raise self.wrong(f"extra {name!r}", "must be true or false", value)
 
-    def number(self, name: str, default: float, least: float = 0.001, *, whole: bool = False) -> float:
-        """A number in the extra field. ``least``: the smallest that is accepted. ``whole``: whether it must have no fraction."""
+    def number(self, name: str, default: float, least: float = 0.001, *, most: float, whole: bool = False) -> float:
+        """A number in the extra field, from ``least`` to ``most``. ``whole``: whether it must have no fraction."""
         value = self.extra.get(name)
         if value is None or value == "":
             return default
@@ -89,8 +89,8 @@ class Settings:
             number = 0.0 if isinstance(value, (bool, list, dict)) else float(str(value))
         except ValueError:
             number = 0.0
-        if not least <= number < float("inf") or (whole and number != int(number)):
-            bound = f"from {least:g}" if least >= 1 else "above 0"
+        if not least <= number <= most or (whole and number != int(number)):
+            bound = f"from {least:g} to {most:g}" if least >= 1 else f"above 0 and up to {most:g}"
             raise self.wrong(f"extra {name!r}", f"must be a {'whole ' if whole else ''}number {bound}", value)
         return number
 

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from airflow_provider.execution.http.senders import AsyncSender, Sender
 
 T = TypeVar("T")
+
+MAX_REQUEST_TIMEOUT = 24 * 3600.0
+"""Maximum of the setting ``request_timeout``, in seconds."""
+MAX_REQUESTS = 10_000
+"""Maximum of the setting ``max_concurrent_requests``."""
 Extra = Mapping[str, object]
 """What stands in a connection's field of that name."""
 
@@ -136,8 +141,8 @@ class ExecutionHook(BaseHook):
             api_errors=self.api_errors,
             login=self.login(connection, extra),
             verify=verify,
-            timeout=settings.number("request_timeout", 30.0),
-            max_in_flight=int(settings.number("max_concurrent_requests", 8, least=1, whole=True)),
+            timeout=settings.number("request_timeout", 30.0, most=MAX_REQUEST_TIMEOUT),
+            max_in_flight=int(settings.number("max_concurrent_requests", 8, least=1, most=MAX_REQUESTS, whole=True)),
         )
 
     def _missing_connection(self) -> ConnectionMissing:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from airflow_provider.errors import ConfigurationError
+from airflow_provider.errors import ArgumentError, ConfigurationError
 
+MAX_COUNT = 1_000_000_000
+"""Maximum of a number of things: more than any memory holds."""
+MAX_SECONDS = 10 * 365 * 24 * 3600
+"""Maximum of a duration: far longer than any wait."""
 MAX_JSON_DEPTH = 100
 """Maximum number of dicts and lists within each other: far more than anybody writes, fewer than JSON parsers take."""
 _NO_LISTS = (str, bytes, bytearray, memoryview)
@@ -25,12 +29,67 @@ def seconds(value: timedelta | float, name: str) -> float:
 
     :param value: timedelta, or seconds.
     :param name: of the argument, for the message.
-    :raises ValueError: if it is not a duration above 0.
+    :raises ArgumentError: if it is not a duration above 0 and up to ``MAX_SECONDS``.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
-        raise ValueError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
+        raise ArgumentError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
+    check_bound(number, name)
     return float(number)
+
+
+def check_bound(number: float, name: str) -> None:
+    """
+    Check that a duration is not too long: dates end in the year 9999.
+
+    :param number: seconds.
+    :param name: of the argument, for the message.
+    :raises ArgumentError: if it is longer than ``MAX_SECONDS``.
+    """
+    if number > MAX_SECONDS:
+        raise ArgumentError(f"{name} must not be longer than 10 years ({MAX_SECONDS} seconds)")
+
+
+def flag(value: bool, name: str) -> bool:
+    """
+    A yes or no.
+
+    :param name: of the argument, for the message.
+    :raises ArgumentError: for anything but True and False: the text ``"false"`` would count as true.
+    """
+    if value is True or value is False:
+        return value
+    raise ArgumentError(
+        f"{name} must be True or False, not {value!r:.200}. It is not templated: text, a template or the output of another task would "
+        "count as true"
+    )
+
+
+def count(value: int, name: str) -> int:
+    """
+    A number of things.
+
+    :param name: of the argument, for the message.
+    :raises ArgumentError: if it is not a whole number from 0 to ``MAX_COUNT``.
+    """
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise ArgumentError(f"{name} must be a whole number from 0 to {MAX_COUNT}, not {value!r}")
+    return value
+
+
+def texts(value: Collection[str] | str | None, name: str) -> list[str]:
+    """
+    Texts, such as names.
+
+    :param value: them, or one; None counts as none.
+    :param name: of the argument, for the message.
+    :raises ArgumentError: if it is anything else.
+    """
+    if value is None or isinstance(value, str):
+        return [] if value is None else [value]
+    if isinstance(value, (bytes, Mapping)) or not isinstance(value, Collection) or not all(isinstance(item, str) for item in value):
+        raise ArgumentError(f"{name} must be a list of texts, not {value!r:.200}")
+    return list(value)
 
 
 def one_of(value: str, choices: Sequence[str], name: str) -> None:
@@ -38,10 +97,10 @@ def one_of(value: str, choices: Sequence[str], name: str) -> None:
     Check that an argument is one of several choices.
 
     :param name: of the argument, for the message.
-    :raises ValueError: if it is not.
+    :raises ArgumentError: if it is not.
     """
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
 def moment(value: datetime | str | None, name: str) -> datetime | None:
@@ -74,7 +133,7 @@ def plain_text(value: object, name: str) -> None:
     Check a text argument of something that renders no templates.
 
     :param name: of the argument, for the message.
-    :raises ValueError: if it is a template, an empty text, or of another type than text, a whole number or None.
+    :raises ArgumentError: if it is a template, an empty text, or of another type than text, a whole number or None.
     """
     if value is None or type(value) is int:
         return
@@ -88,7 +147,7 @@ def plain_text(value: object, name: str) -> None:
     elif not is_unicode(value):
         problem = "contains half a surrogate pair, which can't be sent"
     if problem:
-        raise ValueError(f"{name} {problem}")
+        raise ArgumentError(f"{name} {problem}")
 
 
 def is_unicode(text: str) -> bool:
@@ -109,6 +168,22 @@ def plain_json(value: object, name: str) -> Any:
     :raises ConfigurationError: for anything else that JSON has no form for. It names the place.
     """
     return _plain_json(value, name, 0)
+
+
+def json_object(value: object, name: str) -> dict[str, Any]:
+    """
+    A dict as plain JSON. Only None counts as not given, and gives an empty dict.
+
+    :param name: of the argument, for the message.
+    :raises ConfigurationError: for anything else, also for an empty list, 0 or False, and for what JSON has no form for.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        advice = "A template renders to text, unless the DAG or the task has render_template_as_native_obj=True."
+        shown = f" {value!r}" if not value else ""
+        raise ConfigurationError(f"{name} must be a dict, not {type(value).__name__}{shown}. {advice}")
+    return dict(plain_json(value, name))
 
 
 def _plain_json(value: object, path: str, depth: int) -> Any:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.errors import ConfigurationError, OutputMissing
+from airflow_provider.execution.model.arguments import texts
 from airflow_provider.execution.model.snapshot import Output, Snapshot, see
 from airflow_provider.execution.results.known_secrets import contains, hidden, parts_of
 from airflow_provider.execution.results.redaction import clean, looks_secret, secret_texts
@@ -35,14 +36,14 @@ def _may_be_key(name: object) -> bool:
     return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name not in RESERVED_XCOM_KEYS and not name.startswith("_link_")
 
 
-def check_declared(declared: Collection[str] | str) -> list[str]:
+def check_declared(declared: Collection[str] | str | None) -> list[str]:
     """
     Check ``push_outputs`` before anything is started.
 
     :returns: the names, as a list.
-    :raises ConfigurationError: for a name that is reserved, or can't be an XCom key.
+    :raises ConfigurationError: for anything but texts, and a name that is reserved, or can't be an XCom key.
     """
-    names = [declared] if isinstance(declared, str) else list(declared)
+    names = texts(declared, "push_outputs")
     if bad := [name for name in names if name != "*" and not _may_be_key(name)]:
         raise ConfigurationError(f"push_outputs can't push {bad}: these XCom keys are reserved, or not valid. Remove them.")
     return names
@@ -60,12 +61,12 @@ class OutputPolicy:
 
     def __init__(
         self,
-        reveal: Collection[str],
+        reveal: Collection[str] | str | None,
         folder: ObjectStoragePath | None,
         total: int = MAX_OUTPUTS_BYTES,
         hidden: Iterable[str] = (),
     ) -> None:
-        self.reveal = {reveal} if isinstance(reveal, str) else set(reveal)
+        self.reveal = set(texts(reveal, "reveal_outputs"))
         self.folder = folder
         self.omitted: dict[str, str] = {}
         self._hidden = parts_of(hidden)

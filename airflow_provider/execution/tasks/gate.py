@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
 from airflow_provider.errors import (
+    ArgumentError,
     ConfigurationError,
     ExecutionCancelled,
     ExecutionError,
@@ -105,8 +106,10 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
     ) -> None:
         super().__init__(ref=ref, **kwargs)
         one_of(on_declined, ("skip", "fail", "succeed"), "on_declined")
-        if not all(isinstance(user, dict) and {"id", "name"} <= user.keys() for user in assigned_users):
-            raise ValueError(f"assigned_users must be a list of dicts with id and name, not {assigned_users!r}")
+        if not isinstance(assigned_users, (list, tuple)) or not all(
+            isinstance(user, dict) and {"id", "name"} <= user.keys() for user in assigned_users
+        ):
+            raise ArgumentError(f"assigned_users must be a list of dicts with id and name, not {assigned_users!r}")
         self.deferrable = True
         self.subject = subject
         self.body = body

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow_provider._compat import AirflowSkipException, AirflowTaskTimeout, TaskDeferralTimeout, conf
 from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.attempt.note import NOTE_KEY, Note, forget_task_state, load_note, save_note
-from airflow_provider.execution.model.arguments import one_of, seconds
+from airflow_provider.execution.model.arguments import count, flag, one_of, seconds
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.results.redaction import clean
@@ -96,8 +96,8 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
+        self.wait_for_completion = flag(wait_for_completion, "wait_for_completion")
+        self.deferrable = flag(deferrable, "deferrable")
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.timeout = seconds(timeout, "timeout")
         self.waiting_timeout = None if waiting_timeout is None else seconds(waiting_timeout, "waiting_timeout")
@@ -105,16 +105,14 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         self.on_skipped = on_skipped
         self.on_waiting = on_waiting
         self.on_partial = on_partial
-        self.cancel_on_kill = cancel_on_kill and self.owns_execution
+        self.cancel_on_kill = flag(cancel_on_kill, "cancel_on_kill") and self.owns_execution
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs
         self.outputs_path = outputs_path
         self.log_path = log_path
-        self.log_lines = log_lines
+        self.log_lines = count(log_lines, "log_lines")
         one_of(on_retry, ("start", "resume"), "on_retry")
         self._check_choices()
-        if log_lines < 0:
-            raise ValueError(f"log_lines must not be negative, but is {log_lines!r}")
 
     def _wait_policy(self) -> WaitPolicy:
         return {

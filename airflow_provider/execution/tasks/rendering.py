@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,16 +19,23 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json", "local"]
+Kind = Literal["text", "free text", "id", "moment", "texts", "some texts", "json", "some json", "local"]
 """
 What an argument takes. A ``"free text"`` is for people, and may be empty; an ``"id"`` may be a number. ``"texts"`` are a dict or list of
-texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value. ``"local"`` is any value that is not
-sent, so that it need not be JSON.
+texts, ``"some texts"`` a list that means something else if it is empty. ``"json"`` is any JSON value; ``"some json"`` as well, but an empty
+list or dict means something else. ``"local"`` is any value that is not sent, so that it need not be JSON.
 """
+_JSON_KINDS = ("json", "some json")
+_SOME_KINDS = ("some texts", "some json", "local")
 _TEXT_KINDS = ("text", "free text", "id", "moment")
 _KEPT_IN_TEXTS = (bool, dict, list, tuple, set)
 _SHOWN_CHARACTERS = 200
 _ADVICE = "What is written must give a value: add a default to the template, or leave the argument out."
+
+_NATIVE_ADVICE = (
+    "It would be sent as Python writes it: set render_template_as_native_obj=True for the DAG or the task, or use tojson in the template "
+    "where text is meant."
+)
 
 
 class RenderedArguments:
@@ -54,12 +61,20 @@ class RenderedArguments:
             """See Airflow's ``BaseOperator``."""
 
     argument_kinds: ClassVar[Mapping[str, Kind]] = {}
-    """What the class's own templated arguments take, unless it is ``"text"``."""
+    """
+    What the class's own templated arguments take. In a class of this package an argument that is not named takes ``"text"``; one that a
+    subclass of yours adds is Airflow's alone, unless it is named here.
+    """
     _field: _Field | None = None
     _problems: Mapping[str, str] = {}
 
-    def _kind(self, name: str) -> Kind:
-        return next((kinds[name] for cls in type(self).__mro__ if name in (kinds := vars(cls).get("argument_kinds", {}))), "text")
+    def _kind(self, name: str) -> Kind | None:
+        """What an argument takes; None if only a subclass outside this package has it, which says nothing about it."""
+        for cls in type(self).__mro__:
+            if name in (kinds := vars(cls).get("argument_kinds", {})):
+                return kinds[name]  # type: ignore[no-any-return]
+        ours = (cls for cls in type(self).__mro__ if cls.__module__.startswith("airflow_provider."))
+        return "text" if any(name in vars(cls).get("template_fields", ()) for cls in ours) else None
 
     def _check_arguments(self) -> None:
         """
@@ -70,7 +85,7 @@ class RenderedArguments:
         for problem in self._problems.values():
             raise ConfigurationError(problem)
         for name in self.template_fields:
-            if (kind := self._kind(name)) in _TEXT_KINDS:
+            if (kind := self._kind(name)) is not None and kind in _TEXT_KINDS:
                 _check_text(name, kind, getattr(self, name))
 
     def _do_render_template_fields(
@@ -85,8 +100,11 @@ class RenderedArguments:
         self._problems = {}
         native = _compat.renders_natively(self)
         for name in template_fields:
+            if (kind := self._kind(name)) is None:
+                render(self, (name,), context, jinja_env, seen_oids)
+                continue
             written = getattr(self, name)
-            self._field = field = _Field(name, self._kind(name), native, [], [])
+            self._field = field = _Field(name, kind, native, [], [])
             try:
                 render(self, (name,), context, jinja_env, seen_oids)
             finally:
@@ -96,9 +114,9 @@ class RenderedArguments:
                 field.problems.append(f"The argument {name} is {written!r} in an element that the task is mapped over: leave it out.")
             elif field.is_nothing(value) and not (written is None or isinstance(written, str)):
                 field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives {value!r}. {_ADVICE}")
-            elif field.kind in ("some texts", "local") and written and isinstance(value, (Sequence, Mapping)) and not len(value):
-                kind = "dict" if isinstance(value, Mapping) else "list"
-                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {kind}. {_ADVICE}")
+            elif field.kind in _SOME_KINDS and (written or name in expanded) and isinstance(value, (Sequence, Mapping)) and not len(value):
+                what = "dict" if isinstance(value, Mapping) else "list"
+                field.problems.append(f"The argument {name} was written as {_shown(written)}, and gives an empty {what}. {_ADVICE}")
             setattr(self, name, field.settled(value))
             if field.problems:
                 self._problems[name] = field.problems[0]
@@ -122,13 +140,15 @@ class RenderedArguments:
         rendered = _render(env, content, context, is_file=is_file)
         if what := field.nothing(rendered):
             field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and {what}. {_ADVICE}")
+        elif what := field.repr_of(rendered):
+            field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives {what}. {_NATIVE_ADVICE}")
         return field.value(rendered)
 
     def _render_item(self, field: _Field, key: str, content: Any, context: Context, *others: Any) -> Any:
         field.keys.append(key)
         try:
             value = self.render_template(content, context, *others)
-            if value is None and content is not None and field.kind not in ("json", "local"):
+            if value is None and content is not None and field.kind not in (*_JSON_KINDS, "local"):
                 field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives None. {_ADVICE}")
         finally:
             field.keys.pop()
@@ -136,10 +156,14 @@ class RenderedArguments:
 
 
 class _Rendered(NamedTuple):
-    """A rendered template. ``value``: of the expression, if it is only one; ``has_none``: whether an expression gave None."""
+    """
+    A rendered template. ``value``: of the expression, if it is only one, and ``only``: the same, blanks around it apart; ``has_none``:
+    whether an expression gave None.
+    """
 
     text: str
     value: Any
+    only: Any
     has_none: bool
 
 
@@ -160,21 +184,30 @@ class _Field(NamedTuple):
         """How a template has rendered to nothing; None if it has a value."""
         text = rendered.text.strip()
         if text == "None":
-            is_null = self.kind == "json" and self.keys and self.native and rendered.value is None
+            is_null = self.kind in _JSON_KINDS and self.keys and self.native and rendered.value is None
             return None if is_null else "renders to None"
-        may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", "json"))
+        may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", *_JSON_KINDS))
         if not text and (rendered.has_none or not may_be_empty):
             return "renders to an empty text"
         if rendered.has_none and self.kind in ("text", "id", "moment", "some texts", "local"):
             return f"renders to {rendered.text[:_SHOWN_CHARACTERS]!r}: a part of it is None"
         return None
 
+    def repr_of(self, rendered: _Rendered) -> str | None:
+        """What a dict or list is whose text is Python's own; None if the template gives something else, or is rendered natively."""
+        value = rendered.only
+        if self.native or self.kind in _TEXT_KINDS or isinstance(value, (str, bytes)):
+            return None
+        if isinstance(value, Mapping):
+            return "a dict"
+        return "a list" if isinstance(value, (Sequence, Set)) else None
+
     def value(self, rendered: _Rendered) -> Any:
         """What the argument becomes: the text, or with native rendering the value of its only expression."""
         if not self.native or self.kind in _TEXT_KINDS:
             return rendered.text
         value = rendered.value
-        if self.kind != "json" and self.keys and not isinstance(value, _KEPT_IN_TEXTS):
+        if self.kind not in _JSON_KINDS and self.keys and not isinstance(value, _KEPT_IN_TEXTS):
             return rendered.text
         if not isinstance(value, str):
             return value
@@ -201,7 +234,7 @@ class _Field(NamedTuple):
             return None
         if self.kind in ("text", "free text") and type(value) is int:
             return str(value)
-        return plain if self.kind == "json" or not isinstance(value, (str, int, list, tuple, dict)) else value
+        return plain if self.kind in _JSON_KINDS or not isinstance(value, (str, int, list, tuple, dict)) else value
 
 
 def _check_text(name: str, kind: Kind, value: object) -> None:
@@ -246,7 +279,8 @@ def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: 
     overlay.concat = "".join  # type: ignore[method-assign]
     overlay.template_class = jinja2.Template
     text = render_template_to_string(overlay.get_template(source) if is_file else overlay.from_string(source), context)
-    single = values[-1] if values and str(values[-1]) == text else text
+    last = str(values[-1]) if values else None
+    single, only = (values[-1] if last is not None and last == whole else text for whole in (text, text.strip()))
     has_none = any(value is None for value in values)
     # A part may serve something else, such as a comparison
-    return _Rendered(text, single, has_none or ("none" in text.lower() and any(part is None for part in parts)))
+    return _Rendered(text, single, only, has_none or ("none" in text.lower() and any(part is None for part in parts)))

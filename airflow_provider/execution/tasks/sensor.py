@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from airflow_provider._compat import (
     conf,
 )
 from airflow_provider.errors import (
+    ArgumentError,
     ConfigurationError,
     ConnectionMissing,
     ExecutionInterrupted,
@@ -43,7 +44,7 @@ from airflow_provider.execution.attempt.note import (
 )
 from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, delete_for_page
 from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY
-from airflow_provider.execution.model.arguments import seconds
+from airflow_provider.execution.model.arguments import check_bound, flag, seconds
 from airflow_provider.execution.model.snapshot import see
 from airflow_provider.execution.results.outcome import GONE, NEVER_LISTED
 from airflow_provider.execution.tasks.attempt import ends_task
@@ -79,6 +80,13 @@ class _StartTriggerArgs:
         from airflow_provider.execution.in_triggerer.eligibility import start_trigger_args
 
         return start_trigger_args(sensor, timedelta(seconds=sensor.timeout) + DEFERRAL_MARGIN)
+
+
+def _check_bounds(durations: Mapping[str, Any]) -> None:
+    for name in ("timeout", "poke_interval", "max_wait"):
+        duration = durations.get(name)
+        if isinstance(duration, (timedelta, int, float)):
+            check_bound(duration.total_seconds() if isinstance(duration, timedelta) else duration, name)
 
 
 class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
@@ -120,10 +128,12 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
         waiting_timeout: timedelta | float | None = None,
         **kwargs: Unpack[AirflowSensorArguments],
     ) -> None:
+        _check_bounds(kwargs)  # Airflow itself fails with OverflowError
         super().__init__(**kwargs)
-        self.deferrable = deferrable
-        if start_from_trigger and not deferrable:
-            raise ValueError("start_from_trigger=True needs deferrable=True: a wait that starts in the triggerer continues there.")
+        _check_bounds(vars(self))  # with those of default_args
+        self.deferrable = flag(deferrable, "deferrable")
+        if flag(start_from_trigger, "start_from_trigger") and not deferrable:
+            raise ArgumentError("start_from_trigger=True needs deferrable=True: a wait that starts in the triggerer continues there.")
         self.start_from_trigger = start_from_trigger
         self.push_outputs = push_outputs
         self.reveal_outputs = reveal_outputs

@@ -15,6 +15,7 @@ from airflow_provider.errors import (
     NotFound,
     OutputMissing,
 )
+from airflow_provider.execution.model.arguments import texts
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.snapshot import LogLine, Snapshot
 from airflow_provider.execution.results.known_secrets import hide_in
@@ -84,8 +85,8 @@ class Completion:
     secrets: Sequence[str]
     failure_budget: float
     vanish_grace: float
-    push_outputs: Collection[str] | str
-    reveal_outputs: Collection[str] | str
+    push_outputs: Collection[str] | str | None
+    reveal_outputs: Collection[str] | str | None
     outputs_path: str | None
     log_path: str | None
 
@@ -102,9 +103,10 @@ class Completion:
         """
         Check the arguments before anything is started.
 
-        :raises ConfigurationError: for outputs that can't be pushed, or a folder that can't be used.
+        :raises ConfigurationError: for outputs that can't be pushed, names that are no texts, or a folder that can't be used.
         """
         _ = self.declared
+        texts(self.reveal_outputs, "reveal_outputs")
         for name in ("outputs_path", "log_path"):
             if path := getattr(self, name):
                 try:

@@ -322,8 +322,8 @@ def _secret(workflow: models.Workflow) -> str:
 
 
 def started_after(epoch: float) -> str:
-    """A moment, in seconds since the epoch, as Tracecat's filters take it; they are cut to whole seconds."""
-    return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """A moment, in seconds since the epoch, as Tracecat's filters take it; they are cut to whole seconds. Nothing started before 1970."""
+    return datetime.fromtimestamp(max(epoch, 0.0), timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 # Who am I

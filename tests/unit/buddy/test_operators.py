@@ -135,7 +135,7 @@ def test_the_defaults_are_those_promised() -> None:
         ({"workspace": ".."}, "is no handle"),
         ({"project": " "}, "is no handle"),
         ({"push_outputs": ["url"]}, "push_outputs can't push"),
-        ({"push_outputs": [5]}, "push_outputs can't push"),
+        ({"push_outputs": [5]}, "push_outputs must be a list of texts"),
     ],
     ids=str,
 )

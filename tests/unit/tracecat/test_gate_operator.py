@@ -49,6 +49,16 @@ def test_approved_in_airflow(live: Live) -> None:
     assert str(workflow.webhook_secret) not in str(ended.logs) + str(ended.xcoms) + str(asked)
 
 
+@pytest.mark.parametrize("ask_for", ["choice", ["choice"], ("choice", "choice")], ids=str)
+def test_one_name_is_one_form_field(live: Live, ask_for: Any) -> None:
+    _, execution = asks(live)
+    task = gate(live, execution.ref, ask_for=ask_for)
+    ended = run(live, task, lambda: task.api.answer("Approve", {"choice": "no"}))
+    assert ended.state == "success", ended.text
+    assert list(asked_of(task)["params"]) == ["choice"]
+    assert ended.result["outputs"] == {"choice": "no"}
+
+
 @pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Decline", "skipped")])
 def test_another_interaction_is_reached_meanwhile(live: Live, option: str, state: str) -> None:
     """The answer belongs to the one that was asked about."""
