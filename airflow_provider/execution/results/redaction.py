@@ -14,7 +14,8 @@ from airflow_provider._text import on_one_line, uncoloured, ungrouped
 from airflow_provider.execution.model.arguments import NO_LISTS, as_sent
 from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
-from airflow_provider.execution.results.known_secrets import HIDDEN, parts_of
+from airflow_provider.execution.results.known_secrets import HIDDEN, Secrets, parts_of
+from airflow_provider.execution.results.known_secrets import hidden as without
 from airflow_provider.execution.results.passwords import passwords, without_passwords
 
 MIN_GROUP_LINES = 4
@@ -114,11 +115,7 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
 
     :param hidden: see :func:`~airflow_provider.execution.results.known_secrets.parts_of`.
     """
-    for secret in hidden:
-        line = line.replace(secret, HIDDEN)
-    line = on_one_line(line)
-    for secret in hidden:
-        line = line.replace(secret, HIDDEN)
+    line = without(on_one_line(without(line, hidden)), hidden)
     return ungrouped(without_passwords(SECRET_VALUE.sub(HIDDEN, line), HIDDEN))
 
 
@@ -178,7 +175,7 @@ def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[st
     :param title: name of the system.
     :param secrets: values to hide.
     """
-    hide = tuple(secrets)
+    hide = secrets if isinstance(secrets, Secrets) else tuple(secrets)
     for step, group in groupby(lines, key=lambda line: line.step):
         name = clean(step, hide)
         together = list(group)
