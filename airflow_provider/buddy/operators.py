@@ -488,4 +488,7 @@ class BuddyGetActionOperator(BuddyTask, BaseOperator):
 
 
 def _values(secrets: Mapping[str, Any] | None) -> list[str]:
-    return [str(value) for value in secrets.values()] if isinstance(secrets, Mapping) else []
+    """The values as they are sent."""
+    from airflow_provider.execution.results.redaction import all_texts
+
+    return list(all_texts(secrets)) if isinstance(secrets, Mapping) else []

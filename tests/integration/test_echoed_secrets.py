@@ -6,8 +6,11 @@ import html
 import json
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import datetime, timezone
+from enum import Enum
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
@@ -19,7 +22,7 @@ from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.execution.model.request import Flow
 from airflow_provider.execution.model.snapshot import Snapshot
 from tests.integration.conftest import ALL_MODES, Bench
-from tests.integration.systems import BuddySystem
+from tests.integration.systems import SYSTEMS, BuddySystem
 
 SECRET = """canary/"4711"+x&<'z>"""
 FORMS: dict[str, Callable[[str], str]] = {
@@ -198,3 +201,61 @@ def test_an_address_without_a_password_is_pushed(buddy: BuddySystem, value: str)
     script = buddy.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=0.1, outputs={"URL": value.replace("$", "$$")})]))
     ended = Bench(buddy, "operator").run("", script=script, push_outputs=["*"])
     assert "URL" in ended.xcoms
+
+
+class Word(Enum):
+    PLAIN = "canary4711"
+    BYTES = UUID("ca9a9711-0000-4000-8000-0000000ca9a9")
+
+
+class TextWord(str, Enum):
+    PLAIN = "canary4711"
+
+
+ODD_SECRETS: dict[str, tuple[Any, str]] = {
+    "enum": (Word.PLAIN, "canary4711"),
+    "enum of text": (TextWord.PLAIN, "canary4711"),
+    "enum of a UUID": (Word.BYTES, str(Word.BYTES.value)),
+    "UUID": (Word.BYTES.value, str(Word.BYTES.value)),
+    "moment": (datetime(2031, 2, 3, 4, 5, 6, tzinfo=timezone.utc), "2031-02-03T04:05:06+00:00"),
+    "number": (4711471147114711, "4711471147114711"),
+}
+
+
+@pytest.mark.parametrize("kind", list(ODD_SECRETS))
+@pytest.mark.parametrize("name", ["buddy", "tracecat", "alga_psa"])
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_is_hidden_is_what_is_sent(emulator: Emulator, name: str, kind: str, *, deferrable: bool) -> None:
+    secret, sent = ODD_SECRETS[kind]
+    system = SYSTEMS[name](emulator)
+    said = [f"using {sent}", "fine"]
+    argument: dict[str, Any] = {"buddy": {"secret_variables": {"WORD": secret}}, "tracecat": {"inputs": {"password": [secret]}}}.get(
+        name, {"execution_data": {"password": {"a": secret}}}
+    )
+    bench = Bench(system, "operator-deferrable" if deferrable else "operator")
+    task = bench.task("", script=system.script("outputs", outputs={"ECHO": f"x {sent}", "IMAGE": "shop:1"}, lines=said), **argument)
+    text = left(bench, task)
+    assert sent in str([entry.json for entry in emulator.ledger.select("POST")]), "it is sent as it is"
+    assert sent not in text
+    assert "IMAGE" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("Basic dXNlcjpjYW5hcnktcGFzcw==", "canary-pass"),
+        ("Basic dXNlcjpjYW5hcnktcGFzcw==", "dXNlcjpjYW5hcnktcGFzcw"),
+        ("bearer canary4711", "canary4711"),
+        ("Token canary4711", "canary4711"),
+        ("CF_Authorization=canary4711", "canary4711"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["operator", "operator-deferrable"])
+def test_a_part_of_a_secret_header_comes_back_nowhere(buddy: BuddySystem, mode: str, value: str, part: str) -> None:
+    bench = Bench(buddy, mode)
+    task = bench.task("", script=echoing(buddy, lambda text: text, part))
+    fields = task.api.connections["buddy_default"]
+    fields["extra"] = json.dumps({**json.loads(fields["extra"]), "secret_headers": {"X-Gateway": value}})
+    text = left(bench, task)
+    assert part not in text
+    assert "fine" in text

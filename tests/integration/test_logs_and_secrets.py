@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import fsspec  # type: ignore[import-untyped]
 import pytest
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from tests.integration.conftest import Bench
 from tests.integration.systems import Adapter
@@ -175,3 +178,47 @@ def test_large_outputs_go_to_outputs_path(bench: Bench, tmp_path: Path) -> None:
     without = bench.run("", script=script)
     assert "REPORT" not in without.result["outputs"]
     assert "set outputs_path" in without.result["outputs_omitted"]["REPORT"]
+
+
+class RefusedByStore(Exception):
+    """Like the errors of Azure and of botocore: no OSError."""
+
+
+class FullStore(MemoryFileSystem):  # type: ignore[misc]
+    """An object store that takes no writes."""
+
+    protocol = "fullstore"
+
+    def _open(self, path: str, mode: str = "rb", **given: Any) -> Any:
+        if "w" in mode:
+            raise RefusedByStore("403 This request is not authorized:\n https://store.example/x?sig=ghp_" + "a" * 36)
+        return super()._open(path, mode, **given)
+
+
+@pytest.fixture
+def full_store() -> str:
+    fsspec.register_implementation("fullstore", FullStore, clobber=True)
+    attach("fullstore", fs=FullStore())
+    return "fullstore://bucket/x"
+
+
+@pytest.mark.filterwarnings("ignore:UPath")
+def test_a_store_that_takes_no_writes_costs_the_large_outputs_only(bench: Bench, full_store: str) -> None:
+    script = bench.system.script("outputs", outputs={"REPORT": "x" * 60_000, "IMAGE": "shop:1"}, lines=["compiling"])
+    ended = bench.run("", script=script, retries=0, outputs_path=full_store, log_path=full_store, push_outputs=["IMAGE"])
+    assert ended.state == "success", ended.error
+    assert ended.xcoms["IMAGE"] == "shop:1"
+    assert "REPORT" not in ended.result["outputs"]
+    reason = ended.result["outputs_omitted"]["REPORT"]
+    assert "could not be written to outputs_path: 403 This request is not authorized: https://store.example" in reason
+    assert "ghp_aaa" not in reason + ended.text
+    assert "log_path could not be used (RefusedByStore)" in ended.text or bench.mode == "sensor-from-trigger"
+
+
+@pytest.mark.filterwarnings("ignore:UPath")
+def test_a_store_that_fails_is_named_for_a_required_output(operator_bench: Bench, full_store: str) -> None:
+    script = operator_bench.system.script("outputs", outputs={"REPORT": "x" * 60_000})
+    ended = operator_bench.run("", script=script, retries=0, outputs_path=full_store, push_outputs=["REPORT"])
+    assert type(ended.error).__name__ == "OutputMissing"
+    assert "403 This request is not authorized" in str(ended.error)
+    assert ended.xcoms["execution"]["phase"] == "SUCCEEDED"

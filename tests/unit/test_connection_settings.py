@@ -187,3 +187,74 @@ def test_a_header_never_replaces_the_credential(
 ) -> None:
     text = Reading(system, place, clock, monkeypatch).refused(extra=json.dumps({"secret_headers": {header: "canary"}}))
     assert f"{header!r} is set already" in text
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"extra": {"private_key": PEM}},
+        {"extra": {"token": "canary\nb"}},
+        {"extra": {"api token": "canary\tb"}},
+        {"extra": {"workspace": PEM, "tenant_id": PEM, "workspace_id": PEM}},
+        {"extra": {"ca_bundle": PEM}},
+        {"login": "canary\nb"},
+        {"host": "https://user:canary@h\nx"},
+    ],
+    ids=str,
+)
+def test_a_setting_with_a_line_break_that_may_be_secret_is_not_shown(read: Reading, fields: dict[str, Any]) -> None:
+    if isinstance(extra := fields.get("extra"), dict):
+        fields = {**fields, "extra": json.dumps(extra)}
+    text = read.refused(**fields)
+    assert "holds a line break" in text
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"workspace": "demo", "project": "shop"},
+        {"workspace_id": "abcd", "region": "eu"},
+        {"env": "dev", "nested": {"token": "abc", "list": ["a", {"b": "c"}]}},
+        {"verify_tls": "yes", "request_timeout": "7"},
+        {"secret_headers": {"X-Gate": "abc"}},
+    ],
+    ids=str,
+)
+def test_airflow_is_not_asked_to_mask_short_texts(read: Reading, extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would warn of each at every task."""
+    told: list[Any] = []
+    monkeypatch.setattr(type(_secrets_masker()), "add_mask", lambda masker, secret, name=None: told.append(secret))
+    read(extra=json.dumps(extra))
+
+    def texts(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            return [text for item in value.values() for text in texts(item)]
+        if isinstance(value, list):
+            return [text for item in value for text in texts(item)]
+        return [value] if isinstance(value, str) else []
+
+    if extra in told:  # by Airflow itself, for a connection of an environment variable
+        told.remove(extra)
+    assert told
+    assert [text for secret in told for text in texts(secret) if len(text) < 5] == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "secret"),
+    [
+        ({"token": "canary-one"}, "canary-one"),
+        ({"nested": {"api_key": "canary-two"}}, "canary-two"),
+        ({"nested": {"list": [{"password": "canary-three"}]}}, "canary-three"),
+        ({"secret_headers": {"X-Gate": "Token canary-four"}}, "canary-four"),
+        ({"secret_headers": json.dumps({"X-Gate": "name=canary-five"})}, "canary-five"),
+        ({"secret_headers": {"X-Gate": "Basic dXNlcjpjYW5hcnktc2l4"}}, "canary-six"),
+    ],
+    ids=str,
+)
+def test_what_is_secret_in_the_extra_field_is_masked(read: Reading, extra: dict[str, Any], secret: str) -> None:
+    read(extra=json.dumps(extra))
+    assert secret not in str(_secrets_masker().redact(f"see {secret}."))

@@ -201,6 +201,6 @@ def read_result(path: str) -> AuditResult:
     file = ObjectStoragePath(path)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # object stores have classes of errors of their own
         raise ConfigurationError(f"{path} can't be read as a report: {type(error).__name__}.") from error
     return result_json.load(data)

@@ -8,7 +8,7 @@ import httpx
 
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
 from airflow_provider.execution.http.environment import bypasses_proxies, check_proxies, naming_no_proxy, proxies
-from airflow_provider.execution.http.httpcore_log import install_log_filter
+from airflow_provider.execution.http.httpcore_log import OwnUrl, install_log_filter
 from airflow_provider.execution.http.time_limit import TimeLimit
 
 
@@ -63,7 +63,9 @@ class AsyncClient(httpx.AsyncClient):
 def httpx_request(request: Outgoing) -> httpx.Request:
     """A request of httpx. Built here, because the client would add headers and cookies of its own, which takes time."""
     extensions = {"timeout": httpx.Timeout(request.timeout).as_dict()}
-    return httpx.Request(request.method, request.url, headers=request.headers, content=request.content, extensions=extensions)
+    built = httpx.Request(request.method, request.url, headers=request.headers, content=request.content, extensions=extensions)
+    built.url = OwnUrl(built.url)
+    return built
 
 
 class HttpxCarrier:

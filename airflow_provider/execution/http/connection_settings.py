@@ -7,7 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider._compat import conf
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.results.known_secrets import MIN_SECRET_CHARACTERS
+from airflow_provider.execution.results.redaction import looks_secret
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -34,16 +37,18 @@ class Settings:
 
     :param connection: as Airflow gives it.
     :param conn_id: its id, for messages.
+    :param own: names that the system reads in the extra field, besides the shared ones.
     :raises ConfigurationError: if its extra field is not a JSON object, or holds a setting that can't be used.
     """
 
-    def __init__(self, connection: Connection, conn_id: str) -> None:
+    def __init__(self, connection: Connection, conn_id: str, own: Collection[str] = ()) -> None:
         self._conn_id = conn_id
-        self.host = self._trimmed("host", connection.host)
-        self.schema = self._trimmed("schema", connection.schema)
+        self._known = {*SHARED_SETTINGS, *own} - {"secret_headers"}
+        self.host = self._trimmed("host", connection.host, shown="@" not in str(connection.host))
+        self.schema = self._trimmed("schema", connection.schema, shown=True)
         self.login = self._trimmed("login", connection.login)
         self.extra: dict[str, Any] = {
-            str(name): self._trimmed(f"extra {name!r}", value) if isinstance(value, str) else value
+            str(name): self._trimmed(f"extra {name!r}", value, shown=name in self._known) if isinstance(value, str) else value
             for name, value in self._object(connection.extra).items()
         }
         port = connection.port
@@ -58,7 +63,7 @@ class Settings:
         :param name: of the field; ``extra 'x'`` for a setting in the extra field.
         :param value: to be shown; None for one that may be a secret.
         """
-        shown = "" if value is None else f", not {value!r:.200}"
+        shown = "" if value is None or looks_secret("", str(value)) else f", not {value!r:.200}"
         return ConfigurationError(f"Connection {self._conn_id!r}: {name} {problem}{shown}. Correct it in the connection.")
 
     def text(self, name: str) -> str | None:
@@ -133,10 +138,20 @@ class Settings:
         """
         return sorted(name for name in self.extra if name not in SHARED_SETTINGS and name not in own and not name.startswith("__"))
 
-    def _trimmed(self, name: str, value: object) -> str:
+    def to_mask(self) -> dict[str, Any]:
+        """
+        What Airflow may have to mask in the extra field, by its names: all but our own settings, none of which is secret.
+
+        Without texts that are too short for it: it would warn of each.
+        """
+        least = conf.getint("logging", "min_length_masked_secret", fallback=MIN_SECRET_CHARACTERS)
+        return {name: _long_enough(value, least) for name, value in self.extra.items() if name not in self._known}
+
+    def _trimmed(self, name: str, value: object, *, shown: bool = False) -> str:
+        """``shown``: whether a wrong value is no secret."""
         text = str(value or "").strip()
         if _CONTROL.search(text) and "secret_headers" not in name:
-            raise self.wrong(name, "holds a line break or another control character", text)
+            raise self.wrong(name, "holds a line break or another control character", text if shown else None)
         return text
 
     def _object(self, extra: str | None) -> dict[Any, Any]:
@@ -152,3 +167,12 @@ class Settings:
             kind = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
             raise self.wrong("extra", f'must be a JSON object, such as {{"verify_tls": true}}, but is {kind}')
         return value
+
+
+def _long_enough(value: Any, least: int) -> Any:
+    """A JSON value without texts that are shorter."""
+    if isinstance(value, dict):
+        return {name: _long_enough(item, least) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_long_enough(item, least) for item in value]
+    return None if isinstance(value, str) and len(value) < least else value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -59,9 +62,35 @@ class Endpoint:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The texts of the credential, and of all else that must not be shown."""
-        headers = (value.removeprefix("Bearer ") for _, value in self.headers)
+        headers = (part for _, value in self.headers for part in header_secrets(value))
         form = self.login.form if self.login is not None else ()
         return *headers, *(value for name, value in form if name == "password")
+
+
+@lru_cache(maxsize=64)
+def header_secrets(value: str) -> tuple[str, ...]:
+    """
+    The texts to hide of a header: its value, and the parts that a server may say back without the rest.
+
+    These are what stands behind a scheme (``Basic``, ``bearer``) or behind a name (``name=value``), and of ``Basic`` user and password.
+    """
+    whole = value.removeprefix("Bearer ")
+    parts = [whole]
+    for piece in (piece.strip() for piece in re.split("[;,]", whole)):
+        first, _, rest = piece.partition(" ")
+        rest = rest.strip()
+        if rest:
+            parts.append(rest)
+            if not first.replace("-", "").isalpha():  # no scheme
+                parts.append(first)
+        if first.lower() == "basic":
+            with suppress(ValueError):
+                login = b64decode(rest).decode()
+                parts += [login, *login.split(":", 1)]
+        named = (rest or piece).partition("=")[2].strip('= "')
+        if named:
+            parts.append(named)
+    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
@@ -17,10 +17,10 @@ from airflow_provider._compat import AirflowNotFoundException
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings
-from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url
+from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url, header_secrets
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
-from airflow_provider.execution.results.known_secrets import hide_in_error, hide_in_result
+from airflow_provider.execution.results.known_secrets import MIN_SECRET_CHARACTERS, hide_in_error, hide_in_result
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -145,6 +145,11 @@ class ExecutionHook(BaseHook):
             max_in_flight=int(settings.number("max_concurrent_requests", 8, least=1, most=MAX_REQUESTS, whole=True)),
         )
 
+    def _to_mask(self, settings: Settings) -> list[Any]:
+        """What Airflow is to mask besides the password, which it masks itself."""
+        headers = (part for value in settings.headers().values() for part in header_secrets(value))
+        return [settings.to_mask(), *(part for part in headers if len(part) >= MIN_SECRET_CHARACTERS)]
+
     def _missing_connection(self) -> ConnectionMissing:
         return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.conn_type!r}.")
 
@@ -184,10 +189,9 @@ class ExecutionHook(BaseHook):
             connection = self.get_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
-        settings = Settings(connection, self.conn_id)
-        mask_secret(settings.extra)
-        for value in settings.headers().values():
-            mask_secret(value)
+        settings = Settings(connection, self.conn_id, self.settings)
+        for secret in self._to_mask(settings):
+            mask_secret(secret)
         return replace(self._endpoint_of(connection, settings), stand_ins=self.stand_ins)
 
     def pause_with(self, pause: Callable[[float], None]) -> None:
@@ -260,10 +264,9 @@ class ExecutionHook(BaseHook):
             connection = await self.aget_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
-        settings = Settings(connection, self.conn_id)
-        await _compat.amask_secret(settings.extra)
-        for value in settings.headers().values():
-            await _compat.amask_secret(value)
+        settings = Settings(connection, self.conn_id, self.settings)
+        for secret in self._to_mask(settings):
+            await _compat.amask_secret(secret)
         return replace(self._endpoint_of(connection, settings), stand_ins=self.stand_ins)
 
     async def arun_flow(self, flow: Flow[T]) -> T:

@@ -17,7 +17,7 @@ MAX_SECONDS = 10 * 365 * 24 * 3600
 """Maximum of a duration: far longer than any wait."""
 MAX_JSON_DEPTH = 100
 """Maximum number of dicts and lists within each other: far more than anybody writes, fewer than JSON parsers take."""
-_NO_LISTS = (str, bytes, bytearray, memoryview)
+NO_LISTS = (str, bytes, bytearray, memoryview)
 """Sequences that are no lists."""
 MAX_INTEGER_BITS = 8_192
 """Maximum size of an integer: Python refuses to write much longer ones as text."""
@@ -186,12 +186,23 @@ def json_object(value: object, name: str) -> dict[str, Any]:
     return dict(plain_json(value, name))
 
 
+def as_sent(value: object) -> Any:
+    """A single value as it is sent; others, such as dicts, unchanged. What can't be sent is left to :func:`plain_json`."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
 def _plain_json(value: object, path: str, depth: int) -> Any:
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, (Mapping, Sequence)) and not isinstance(value, _NO_LISTS):
+    if isinstance(value, (Mapping, Sequence)) and not isinstance(value, NO_LISTS):
         if depth >= MAX_JSON_DEPTH:
             raise ConfigurationError(f"{path[:200]} is nested deeper than {MAX_JSON_DEPTH} levels, or contains itself.")
         if not isinstance(value, Mapping):

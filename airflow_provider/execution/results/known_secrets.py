@@ -8,7 +8,7 @@ import re
 import string
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -21,7 +21,13 @@ MIN_SECRET_CHARACTERS = 5
 """Minimum length of a secret to hide: hiding shorter texts would garble the log, and give them away."""
 MIN_ENCODED_CHARACTERS = 8
 """Minimum length of what base64 makes of a secret: shorter texts occur in other words by chance."""
+MAX_PARTS_ONE_BY_ONE = 64
+"""Up to so many parts are searched for one by one, which is faster for few."""
+MAX_LINES_IN_BASE64 = 20
+"""Up to so many lines of a secret are also hidden in base64 each for itself. Of a longer one, the whole is."""
 
+_PLAIN = re.compile(r"[\w.~-]*", re.ASCII)
+"""Texts that no escaping changes."""
 _SHAPES = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 _VENDOR_PREFIX = re.compile(r"(?:[a-z]{1,6}_){1,3}")
 _FIELD = re.compile("[a-z_]+")
@@ -48,23 +54,70 @@ _ESCAPED = re.compile(rb"\\(?:/|u00[2-7])", re.IGNORECASE)
 """A printable character that JSON need not escape, and that may be part of a secret."""
 
 
-def parts_of(secrets: Iterable[str]) -> tuple[str, ...]:
+class Parts(tuple[str, ...]):
+    """The texts to hide, longest first, with a search for all of them at once. See :func:`parts_of`."""
+
+    def within(self, text: str) -> Sequence[str]:
+        """The parts that a text has in it, longest first. The work grows with the text, not with the number of parts."""
+        if len(self) <= MAX_PARTS_ONE_BY_ONE:
+            return [part for part in self if part in text]
+        index = self._index
+        found: set[str] = set()
+        for start in range(len(text) - MIN_SECRET_CHARACTERS + 1):
+            for length, parts in index.get(text[start : start + MIN_SECRET_CHARACTERS], ()):
+                if (part := text[start : start + length]) in parts:
+                    found.add(part)
+        return sorted(found, key=len, reverse=True) if found else ()
+
+    @cached_property
+    def _index(self) -> dict[str, tuple[tuple[int, frozenset[str]], ...]]:
+        """The beginning of parts to the parts that begin so, by their lengths."""
+        by_beginning: dict[str, dict[int, set[str]]] = {}
+        for part in self:
+            by_beginning.setdefault(part[:MIN_SECRET_CHARACTERS], {}).setdefault(len(part), set()).add(part)
+        return {
+            beginning: tuple((length, frozenset(parts)) for length, parts in lengths.items()) for beginning, lengths in by_beginning.items()
+        }
+
+
+class Secrets(tuple[str, ...]):
+    """Secrets that keep the texts to hide for them: for a wait, which needs them at each poll, and for each line of a log."""
+
+    @cached_property
+    def parts(self) -> Parts:
+        """See :func:`parts_of`. The first time takes too long for an event loop, if a secret has hundreds of lines."""
+        parts = _parts_of(tuple(self))
+        if len(parts) > MAX_PARTS_ONE_BY_ONE:
+            _ = parts._index
+        return parts
+
+
+def parts_of(secrets: Iterable[str]) -> Parts:
     """
     The texts to hide for these secrets, longest first.
 
     Each one unchanged, on one line, and line by line, as logs show it; and as part of a URL, of HTML, of JSON, or in base64.
     """
-    return _parts_of(tuple(secrets))
+    return secrets.parts if isinstance(secrets, Secrets) else _parts_of(tuple(secrets))
 
 
 @lru_cache(maxsize=64)
-def _parts_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    texts = {part.strip() for secret in secrets for part in (secret, on_one_line(secret), *secret.splitlines())}
-    plain = {text for text in texts if len(text) >= MIN_SECRET_CHARACTERS}
-    return tuple(sorted(plain | {form for text in plain for form in _encoded(text)}, key=len, reverse=True))
+def _parts_of(secrets: tuple[str, ...]) -> Parts:
+    wholes: set[str] = set()
+    lines: set[str] = set()
+    for secret in secrets:
+        split = secret.splitlines()
+        (wholes if len(split) <= MAX_LINES_IN_BASE64 else lines).update(line.strip() for line in split)
+        wholes |= {secret.strip(), on_one_line(secret).strip()}
+    plain = {text for text in wholes | lines if len(text) >= MIN_SECRET_CHARACTERS}
+    forms = {form for text in plain for form in _escaped(text)}
+    forms.update(form for text in plain & wholes for form in _in_base64(text))
+    return Parts(sorted(plain | forms, key=len, reverse=True))
 
 
-def _encoded(text: str) -> Iterator[str]:
+def _escaped(text: str) -> Iterator[str]:
+    if _PLAIN.fullmatch(text):
+        return
     for ascii_only in (True, False):
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield escaped
@@ -79,6 +132,9 @@ def _encoded(text: str) -> Iterator[str]:
     for quoted in (quote(text, safe="", errors="replace"), quote(text, errors="replace"), quote_plus(text, errors="replace")):
         yield quoted
         yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), quoted)
+
+
+def _in_base64(text: str) -> Iterator[str]:
     # Base64 of a longer text shows the secret in one of three ways, by the number of bytes before it. What depends on its neighbours is
     # left out.
     data = text.encode(errors="replace")
@@ -112,10 +168,13 @@ def stand_in(secret: str) -> str:
 
 def hidden(text: str, parts: Sequence[str], put: Callable[[str], str] = nothing_of) -> str:
     """The text without these parts, see :func:`parts_of`. ``put`` says what is put in their place."""
-    for part in parts:
-        if part in text:
-            text = text.replace(part, put(part))
+    for part in _within(parts, text):
+        text = text.replace(part, put(part))
     return text
+
+
+def _within(parts: Sequence[str], text: str) -> Sequence[str]:
+    return parts.within(text) if isinstance(parts, Parts) else [part for part in parts if part in text]
 
 
 def hidden_in(value: Any, parts: Sequence[str], put: Callable[[str], str] = nothing_of) -> Any:
@@ -137,8 +196,7 @@ def contains(value: Any, parts: Sequence[str]) -> bool:
         return any(contains(item, parts) for item in value)
     if isinstance(value, bool) or value is None:
         return False
-    text = str(value)
-    return any(part in text for part in parts)
+    return bool(_within(parts, str(value)))
 
 
 def hidden_in_body(body: bytearray, parts: Sequence[str], put: Callable[[str], str] = nothing_of) -> bytes | bytearray:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider.errors import ConfigurationError, OutputMissing
+from airflow_provider.errors import ConfigurationError, ExecutionInterrupted, OutputMissing, one_line
 from airflow_provider.execution.model.arguments import texts
 from airflow_provider.execution.model.snapshot import Output, Snapshot, see
 from airflow_provider.execution.results.known_secrets import contains, hidden, parts_of
@@ -27,6 +27,8 @@ RESERVED_XCOM_KEYS = frozenset(
 """XCom keys that this package or Airflow uses."""
 MAX_NAME = 130
 """Maximum bytes of a name from elsewhere in a file name; file systems allow 255 in all."""
+MAX_REASON = 300
+"""Maximum number of characters of the reason why a file could not be written."""
 _PLAIN_NAME = re.compile(r"[a-z0-9_=+@-](?:[a-z0-9_.=+@-]*[a-z0-9_=+@-])?")
 _KEY = re.compile(r"(?!\.+$)[\w .=+@:-]{1,250}")
 
@@ -69,7 +71,8 @@ class OutputPolicy:
         self.reveal = set(texts(reveal, "reveal_outputs"))
         self.folder = folder
         self.omitted: dict[str, str] = {}
-        self._hidden = parts_of(hidden)
+        self._secrets = tuple(hidden)
+        self._hidden = parts_of(self._secrets)
         self._total = self._left = total
         self._files: set[str] = set()
 
@@ -103,14 +106,20 @@ class OutputPolicy:
                 return []
             try:
                 return [self._store(shown, output.value)]
-            except OSError as error:
-                self.omitted[shown] = f"{size} bytes, which could not be written to outputs_path: {error.strerror or error}"
+            except ExecutionInterrupted:
+                raise
+            except Exception as error:  # object stores have classes of errors of their own
+                self.omitted[shown] = f"{size} bytes, which could not be written to outputs_path: {self._reason(error)}"
                 return []
         if size > self._left:
             self.omitted[shown] = f"all outputs together are over {self._total} bytes"
             return []
         self._left -= size
         return [output.value]
+
+    def _reason(self, error: Exception) -> str:
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        return one_line(clean(text, self._secrets), MAX_REASON)
 
     def _store(self, name: str, value: Any) -> str:
         assert self.folder is not None

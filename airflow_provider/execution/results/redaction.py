@@ -11,9 +11,11 @@ from typing import Any
 
 from airflow_provider import _token_shapes
 from airflow_provider._text import on_one_line, uncoloured, ungrouped
+from airflow_provider.execution.model.arguments import NO_LISTS, as_sent
 from airflow_provider.execution.model.result import iso
 from airflow_provider.execution.model.snapshot import LogLine, Output, Snapshot
-from airflow_provider.execution.results.known_secrets import HIDDEN, parts_of
+from airflow_provider.execution.results.known_secrets import HIDDEN, Secrets, parts_of
+from airflow_provider.execution.results.known_secrets import hidden as without
 from airflow_provider.execution.results.passwords import passwords, without_passwords
 
 MIN_GROUP_LINES = 4
@@ -51,11 +53,16 @@ def secret_shapes(text: str) -> list[str]:
 
 
 def secret_texts(value: Any) -> Iterator[str]:
-    """The texts within a JSON value that are secret by their name or shape. For what a task sends, which the remote side may echo."""
+    """
+    The texts within a value that are secret by their name or shape. For what a task sends, which the remote side may echo.
+
+    :param value: JSON, or what becomes JSON when it is sent, see :func:`~airflow_provider.execution.model.arguments.plain_json`.
+    """
+    value = as_sent(value)
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _texts(item) if looks_secret(str(key), None) else secret_texts(item)
-    elif isinstance(value, (list, tuple)):
+            yield from all_texts(item) if looks_secret(str(as_sent(key)), None) else secret_texts(item)
+    elif isinstance(value, Sequence) and not isinstance(value, NO_LISTS):
         for item in value:
             yield from secret_texts(item)
     elif isinstance(value, str) and looks_secret("", value):
@@ -63,14 +70,15 @@ def secret_texts(value: Any) -> Iterator[str]:
         yield from passwords(value)
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """All texts and numbers below a secret name."""
+def all_texts(value: Any) -> Iterator[str]:
+    """All texts and numbers within a value, such as below a secret name, as they are sent."""
+    value = as_sent(value)
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
+            yield from all_texts(item)
+    elif isinstance(value, Sequence) and not isinstance(value, NO_LISTS):
         for item in value:
-            yield from _texts(item)
+            yield from all_texts(item)
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         yield str(value)
 
@@ -84,7 +92,7 @@ def secrets_in(snapshot: Snapshot) -> list[str]:
 def output_secrets(name: str, output: Output) -> Iterator[str]:
     """The secret texts of an output: all texts if the output is secret as a whole, and the secret ones within it."""
     if output.secret:
-        yield from _texts(output.value)
+        yield from all_texts(output.value)
     yield from secret_texts({name: output.value})
 
 
@@ -107,11 +115,7 @@ def cleaned(line: str, hidden: Sequence[str]) -> str:
 
     :param hidden: see :func:`~airflow_provider.execution.results.known_secrets.parts_of`.
     """
-    for secret in hidden:
-        line = line.replace(secret, HIDDEN)
-    line = on_one_line(line)
-    for secret in hidden:
-        line = line.replace(secret, HIDDEN)
+    line = without(on_one_line(without(line, hidden)), hidden)
     return ungrouped(without_passwords(SECRET_VALUE.sub(HIDDEN, line), HIDDEN))
 
 
@@ -171,7 +175,7 @@ def forward(log: Any, title: str, lines: Sequence[LogLine], secrets: Iterable[st
     :param title: name of the system.
     :param secrets: values to hide.
     """
-    hide = tuple(secrets)
+    hide = secrets if isinstance(secrets, Secrets) else tuple(secrets)
     for step, group in groupby(lines, key=lambda line: line.step):
         name = clean(step, hide)
         together = list(group)

@@ -6,7 +6,7 @@ At the end of the task its result takes the place of the view.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -70,7 +70,7 @@ class ExecutionView(TypedDict):
     """When the execution was like this. ISO 8601, UTC."""
 
 
-def view_of(system: str, conn_id: str, snapshot: Snapshot, secrets: Iterable[str], *, with_texts: bool = True) -> ExecutionView:
+def view_of(system: str, conn_id: str, snapshot: Snapshot, secrets: Sequence[str], *, with_texts: bool = True) -> ExecutionView:
     """
     The view of an execution as it is now.
 
@@ -79,8 +79,8 @@ def view_of(system: str, conn_id: str, snapshot: Snapshot, secrets: Iterable[str
     :param secrets: values that must not be shown, besides those that the system marks.
     :param with_texts: False if what must not be shown is not known: then without what the remote side has worded, and without steps.
     """
-    known = [*secrets, *secrets_in(snapshot)]
-
+    more = [text for text in secrets_in(snapshot) if text not in secrets]
+    known = [*secrets, *more] if more else secrets
     parts = parts_of(known)
     longest = max(len(parts[0]) if parts else 0, MIN_CUT)
 

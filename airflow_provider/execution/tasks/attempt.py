@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider._compat import AirflowFailException, AirflowSkipException
-from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, can_read_results, push_for_page
+from airflow_provider.errors import ExecutionInterrupted
+from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, can_read_results, is_for_page, push_for_page
 from airflow_provider.execution.attempt.termination import TaskKey
 from airflow_provider.execution.results.view import ViewWrites, view_of
 
@@ -24,10 +25,12 @@ class Attempt:
 
     :param context: Airflow's context of the task.
     :param link_key: XCom key of the system's link.
+    :param log: the task's log.
     """
 
-    def __init__(self, context: Context, link_key: str) -> None:
+    def __init__(self, context: Context, link_key: str, log: Any) -> None:
         self.context = context
+        self._log = log
         self.key = TaskKey.of(context["ti"])
         self.ref: str | None = None
         self.url: str | None = None
@@ -35,6 +38,8 @@ class Attempt:
         """The execution, as it was read last."""
         self._link_key = link_key
         self._announced: tuple[str, str | None] | None = None
+        self._to_push: dict[str, Any] = {}
+        self._refused: set[str] = set()
         self._result_pushed = False
         self._views = ViewWrites()
 
@@ -46,15 +51,45 @@ class Attempt:
         """
         Push ref, URL and link, once per process: Airflow deletes them between attempts and between pokes.
 
+        What can't be pushed is tried again with each call, and by :meth:`push_missing`.
+
         :returns: whether they have changed.
         """
         self.ref, self.url = ref, url
-        if self._announced == (ref, url):
+        changed = self._announced != (ref, url)
+        if changed:
+            self._announced = ref, url
+            self._to_push = {"ref": ref, "url": url, self._link_key: url}
+        self.push_missing()
+        return changed
+
+    def push_missing(self) -> bool:
+        """
+        Push what is left of ref, URL and link.
+
+        :returns: whether nothing is left.
+        """
+        for key, value in list(self._to_push.items()):
+            if self.try_push(key, value):
+                del self._to_push[key]
+        return not self._to_push
+
+    def try_push(self, key: str, value: Any) -> bool:
+        """Push an XCom if possible: without it the execution is followed all the same."""
+        try:
+            if is_for_page(key):
+                push_for_page(self.key, key, value)
+            else:
+                self._ti.xcom_push(key=key, value=value)
+        except ExecutionInterrupted:
+            raise
+        except Exception as problem:
+            if key not in self._refused:
+                self._refused.add(key)
+                self._log.warning(
+                    "The XCom %s could not be written (%s). The task goes on, and tries it again.", key, type(problem).__name__
+                )
             return False
-        self._announced = ref, url
-        self._ti.xcom_push(key="ref", value=ref)
-        self._ti.xcom_push(key="url", value=url)
-        push_for_page(self.key, self._link_key, url)
         return True
 
     def note_view(self, hook: ExecutionHook, snapshot: Snapshot, *, at_once: bool = False) -> None:
@@ -75,7 +110,10 @@ class Attempt:
     def push(self, ending: Ending) -> None:
         """Push the XComs of the task's end, besides its result."""
         for name, value in ending.xcoms.items():
-            self._ti.xcom_push(key=name, value=value)
+            if name == "execution":  # the error of the task matters more
+                self.try_push(name, value)
+            else:
+                self._ti.xcom_push(key=name, value=value)
         self._result_pushed = self._result_pushed or "execution" in ending.xcoms
 
     def push_failure(self, completion: Completion) -> None:

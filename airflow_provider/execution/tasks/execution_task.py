@@ -142,7 +142,7 @@ class ExecutionTask(RenderedArguments, Generic[HookT]):
     def _begin_attempt(self, context: Context) -> Attempt:
         """The attempt that Airflow runs now; the same for all pokes in a process."""
         if self._attempt is None or self._attempt.key != TaskKey.of(context["ti"]):
-            self._attempt = Attempt(context, self.link_key)
+            self._attempt = Attempt(context, self.link_key, self.log)
         self._attempt.context = context
         self.hook.hide(self._secrets())
         return self._attempt
@@ -224,7 +224,7 @@ class ExecutionTask(RenderedArguments, Generic[HookT]):
             view=self._view(),
             ref=ref,
             search=search,
-            url=attempt.url,
+            url=attempt.url if attempt.push_missing() else None,  # without it, the trigger pushes ref and link once more
             link_key=self.link_key,
             policy=policy,
             state={**state.dump(), "saved_at": self._now()},

@@ -221,6 +221,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             if state.waiting_since != waiting_since:
                 self._note_waiting(attempt.context, state)
             if end is None:
+                attempt.push_missing()
                 if wait.snapshot is not None:
                     attempt.note_view(self.hook, wait.snapshot)
                 kill.pause(wait.gap())

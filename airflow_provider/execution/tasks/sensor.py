@@ -279,7 +279,7 @@ class ExecutionSensor(ExecutionTask[HookT], BaseSensorOperator):
 
     def _wait_on(self, attempt: Attempt, target: Target, state: WaitState) -> Any:
         if target.search is not None:  # where the trigger stores what it finds, for another triggerer
-            attempt.context["ti"].xcom_push(key=PROGRESS_KEY, value={"ref": None, "state": state.dump()})
+            attempt.try_push(PROGRESS_KEY, {"ref": None, "state": state.dump()})
         return self._defer(attempt, target.ref, state, cancel_on_kill=False, search=target.search)
 
     def _check_execution_timeout(self, context: Context) -> None:

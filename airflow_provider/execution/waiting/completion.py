@@ -112,7 +112,7 @@ class Completion:
                 try:
                     _ = storage_folder(path, context).fs
                 except Exception as error:
-                    raise ConfigurationError(f"{name} {str(path)!r} can't be used: {type(error).__name__}: {error}") from None
+                    raise ConfigurationError(f"{name} {str(path)!r} can't be used: {type(error).__name__}: {clean(error)}") from None
 
     def final_read(self, ref: str, url: str | None, end: End) -> Flow[FinalRead]:
         """
@@ -203,7 +203,7 @@ class Completion:
         except ExecutionInterrupted:
             raise
         except Exception as problem:
-            self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, problem)
+            self.log.warning("%s could not be used (%s): %s", argument, type(problem).__name__, clean(problem))
 
 
 def store_log(hook: ExecutionHook, adapter: ExecutionAdapter, snapshot: Snapshot, folder: ObjectStoragePath) -> str:

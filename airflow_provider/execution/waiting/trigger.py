@@ -18,7 +18,7 @@ from airflow_provider.execution.attempt.note import PROGRESS_KEY
 from airflow_provider.execution.attempt.page_xcom import VIEW_KEY, apush_for_page, can_read_results, is_for_page
 from airflow_provider.execution.attempt.stored import FORMAT, FORMAT_KEY, check_format
 from airflow_provider.execution.model.snapshot import see
-from airflow_provider.execution.results.known_secrets import hidden, hide_in_error, parts_of
+from airflow_provider.execution.results.known_secrets import Secrets, hidden, hide_in_error, parts_of
 from airflow_provider.execution.results.outcome import End
 from airflow_provider.execution.results.redaction import clean
 from airflow_provider.execution.results.view import ExecutionView, ViewWrites, view_of
@@ -107,7 +107,7 @@ class ExecutionTrigger(BaseTrigger):
         self.sealed = sealed
         self.format = format
         self.later = later
-        self.hidden: tuple[str, ...] = ()
+        self.hidden = Secrets()
         self._can_hide = True
         self.phase: Phase | None = None
         self.shown: tuple[str, str | None] | None = None if ref is None else (ref, url)
@@ -230,13 +230,14 @@ class ExecutionTrigger(BaseTrigger):
 
     def _open_sealed(self, hook: ExecutionHook) -> WaitPolicy:
         """Learn what to hide; without that, the remote log is not shown here. For a thread: it takes too long for the event loop."""
-        self.hidden = hook.secrets
+        self.hidden = Secrets(hook.secrets)
         if self.sealed is None:
             return self.policy
         from airflow_provider.execution.waiting.sealed import CannotOpen, unseal
 
         try:
-            self.hidden += tuple(unseal(self.sealed, hook.conn_id, hook.credential))
+            self.hidden = Secrets((*self.hidden, *unseal(self.sealed, hook.conn_id, hook.credential)))
+            _ = self.hidden.parts
         except CannotOpen:
             self.log.warning(
                 "The remote log is not shown while this task is deferred, since the task's secret arguments can't be hidden in it: the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -386,6 +387,22 @@ def asks(live: Live, count: int = 1, **fields: Any) -> Any:
 
 def answer(live: Live, ref: str, **arguments: Any) -> Ended:
     return live.task(TracecatAnswerInteractionOperator, ref=ref, **{"response": {"choice": "yes"}, **arguments}).run()
+
+
+@MODES
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_the_secret_of_the_webhook_is_in_no_log_of_the_libraries(
+    live: Live, caplog: pytest.LogCaptureFixture, deferrable: bool, level: int
+) -> None:
+    caplog.set_level(level)
+    for name in ("httpx", "httpcore", "aiohttp"):
+        caplog.set_level(level, name)
+    workflow, execution = asks(live)
+    ended = answer(live, execution.ref, deferrable=deferrable)
+    assert ended.state == "success"
+    shown = [record.getMessage() for record in caplog.records]
+    assert any("/webhooks/" in text and "/***/" in text for text in shown if text.startswith("HTTP Request: POST"))
+    assert [text for text in shown if str(workflow.webhook_secret) in text] == []
 
 
 @MODES

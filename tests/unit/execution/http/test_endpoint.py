@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.http.api_errors import ApiErrors
-from airflow_provider.execution.http.endpoint import Endpoint, base_url, origin
+from airflow_provider.execution.http.endpoint import Endpoint, base_url, header_secrets, origin
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,24 @@ def test_an_api_that_says_nothing_useful() -> None:
     assert ApiErrors().error_text(b'{"errors": []}') is None
     assert ApiErrors().hint(403, {}) is None
     assert ApiErrors().retry_500 is False
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("Bearer tokentoken", ("tokentoken",)),
+        ("tokentoken", ("tokentoken",)),
+        ("bearer tokentoken", ("bearer tokentoken", "tokentoken")),
+        ("Token tokentoken", ("Token tokentoken", "tokentoken")),
+        ("CF_Authorization=tokentoken", ("CF_Authorization=tokentoken", "tokentoken")),
+        ("id=1; key=tokentoken==", ("id=1; key=tokentoken==", "1", "tokentoken")),
+        ("Basic dXNlcjpwYXNz", ("Basic dXNlcjpwYXNz", "dXNlcjpwYXNz", "user:pass", "user", "pass")),
+        ("basic not base64", ("basic not base64", "not base64")),
+        ("part1 part2", ("part1 part2", "part2", "part1")),
+        ('Signature key="abc"', ('Signature key="abc"', 'key="abc"', "abc")),
+        ("tokentoken==", ("tokentoken==",)),
+    ],
+)
+def test_the_parts_of_a_header_that_are_hidden(value: str, parts: tuple[str, ...]) -> None:
+    """A scheme, or the name before a value, is none: hiding it would garble the log."""
+    assert header_secrets(value) == parts

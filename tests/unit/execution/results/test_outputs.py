@@ -130,6 +130,25 @@ def test_a_folder_that_can_not_be_written_leaves_the_output_out(tmp_path: Path) 
     assert list(policy.omitted) == ["BIG"]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("403 denied\n by hunter2hunter2"), LookupError(), ValueError("x" * 5_000)])
+def test_a_store_with_errors_of_its_own_leaves_the_output_out(error: Exception) -> None:
+    class Refusing:
+        parent = property(lambda self: self)
+
+        def __truediv__(self, name: str) -> Refusing:
+            return self
+
+        def mkdir(self, **given: object) -> None:
+            raise error
+
+    policy = OutputPolicy((), Refusing(), hidden=["hunter2hunter2"])  # type: ignore[arg-type]
+    assert policy.select(outputs(BIG="x" * MAX_OUTPUT_BYTES, SMALL="s")) == {"SMALL": "s"}
+    reason = policy.omitted["BIG"].partition("could not be written to outputs_path: ")[2]
+    assert 0 < len(reason) <= 300
+    assert "hunter2" not in reason
+    assert "\n" not in reason
+
+
 # Secrets
 
 
