@@ -21,8 +21,9 @@ from airflow_provider.execution.tasks.existing import (
     ExecutionResumeOperator,
 )
 from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.execution.tasks.start_once import NotOurs
 from airflow_provider.tracecat.base import TracecatTask
-from airflow_provider.tracecat.ref import TracecatRef
+from airflow_provider.tracecat.ref import TracecatRef, same_workflow
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -150,6 +151,10 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
             ref = TracecatRef.parse(self._ref(started.wf_exec_id))
         except ConfigurationError as error:  # something was started
             raise ProtocolError(f"Tracecat started something, but {error}", system="tracecat") from None
+        if not same_workflow(ref.workflow, plan.workflow):
+            raise NotOurs(
+                f"Tracecat answered the start of workflow {plan.workflow} with execution {ref} of another one.", system="tracecat"
+            )
         return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.adapter().page(ref)))
 
     def _ref(self, execution: str) -> str:

@@ -270,6 +270,19 @@ def run_pipeline_with(
     return (yield from run_pipeline(workspace, project, pipeline_id, {**body, **({"comment": comment} if comment else {})}))
 
 
+def retry_execution(ref: str) -> Flow[models.Execution]:
+    """
+    ``PATCH .../executions/:execution_id``, ``RETRY``. Not repeated.
+
+    :raises ProtocolError: if the answer is about an execution that is neither this one nor a newer one.
+    """
+    parsed = BuddyRef.parse(ref)
+    again = yield from send(routes.RETRY_EXECUTION(ref=ref, body={"operation": "RETRY"}, **parsed.path))
+    if again.id < parsed.execution:
+        raise ProtocolError(f"Buddy: the retry of execution {ref} was answered with execution {again.id}.", system="buddy", ref=ref)
+    return again
+
+
 def change_execution(
     ref: str, operation: str, variables: Sequence[Mapping[str, Any]] = (), approve_action_id: str | None = None
 ) -> Flow[models.Execution]:

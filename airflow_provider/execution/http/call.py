@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote, urlencode, urljoin
 
@@ -312,9 +313,27 @@ class Call(Generic[T]):
                 status=status,
                 **self.fields,
             ) from None
+        self._check_subject(parsed)
         if last is not None:
             last.note(body)
         return parsed
+
+    def _check_subject(self, answer: object) -> None:
+        """
+        Check that an answer is about what was asked for: a cache may mix answers up.
+
+        :raises ProtocolError: if it is about something else.
+        """
+        asked, same = self.request.about, self.request.route.same
+        if asked is None or same is None:
+            return
+        named = attrgetter(same[1])(answer)
+        if named is not None and str(named).casefold() != asked.casefold():
+            raise ProtocolError(
+                f"{self.subject} was asked about {same[0]} {self._clean(asked)!r}, and answered about {self._clean(str(named))!r}. "
+                "A cache or a proxy in between may mix up answers.",
+                **self.fields,
+            )
 
     def _clean(self, text: str) -> str:
         """Remote text for an error: it may be hostile, or echo our credential."""
