@@ -29,10 +29,11 @@ from airflow_provider.errors import (
     Unauthorized,
     one_line,
 )
+from airflow_provider.execution.http.api_errors import error_codes
 from airflow_provider.execution.http.carrier import Outgoing
 from airflow_provider.execution.http.endpoint import Endpoint, Login, origin
 from airflow_provider.execution.http.environment import proxy_for
-from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_refusal, retry_after_seconds, seconds_until_reset
+from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_certain, is_refusal, retry_after_seconds, seconds_until_reset
 from airflow_provider.execution.http.reading import read_answer, what_is_wrong
 from airflow_provider.execution.model.request import UNCHANGED, Request, Route
 from airflow_provider.execution.results.known_secrets import hidden_in_body, nothing_of, parts_of, stand_in
@@ -195,8 +196,9 @@ class Call(Generic[T]):
         """Learn from the body of a response that it is a refusal by the rate limit, if its status and headers did not say so."""
         if self.refused_for is None and 400 <= response.status < 500 and self.at_own_origin:
             text = self.endpoint.api_errors.error_text(bytes(response.body)) or ""
-            if is_refusal(response.status, response.headers, text):
-                self.refused_for = limit.observe(response.status, response.headers, text)
+            codes = error_codes(bytes(response.body))
+            if is_refusal(response.status, response.headers, text, codes):
+                self.refused_for = limit.observe(response.status, response.headers, text, codes)
 
     def check_size(self, size: int) -> None:
         """
@@ -363,7 +365,8 @@ class Call(Generic[T]):
                 f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
                 **self.fields,
             )
-        refused = is_refusal(status, headers, text)
+        codes = error_codes(bytes(body))
+        refused = is_refusal(status, headers, text, codes)
         advice = ADVICE[429] if refused else self._clean(api_errors.hint(status, headers, text) or "")
         advice = advice or ADVICE.get(status, "")
         if status == 404 and self.request.url is None:
@@ -378,7 +381,9 @@ class Call(Generic[T]):
         wait = retry_after_seconds(headers)
         if wait is None and refused:
             wait = seconds_until_reset(headers) if self.refused_for is None else self.refused_for
-        return (RateLimited if refused else ServerError)(message, retry_after=wait, **fields)
+        if refused:
+            return RateLimited(message, retry_after=wait, certain=is_certain(status, headers, text, codes), **fields)
+        return ServerError(message, retry_after=wait, **fields)
 
 
 class LoginCall(Call[str]):
