@@ -135,8 +135,9 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
         return named[0].id
     problem = "names several pipelines" if named else "names no pipeline that the token may see"
     shown = [f"{item.identifier} ({item.id})" for item in named] or labels[:20]
+    cut = "" if cursor is None else f" Only the first {len(labels)} were looked at."
     raise ConfigurationError(
-        f"Buddy: {text!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
+        f"Buddy: {text!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}.{cut} Give its id.", system="buddy"
     )
 
 
