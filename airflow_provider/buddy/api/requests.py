@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 from airflow_provider.buddy.api import action_models, models, routes
 from airflow_provider.buddy.api.bodies import name_list, run_body
 from airflow_provider.buddy.ref import BuddyRef, action_execution_of
-from airflow_provider.errors import ConfigurationError, Forbidden, NotFound, ProtocolError, StatusError
+from airflow_provider.errors import ConfigurationError, ProtocolError, RateLimited, StatusError, TransportError, Unauthorized
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 
@@ -146,7 +146,9 @@ def _id_of_identifier(workspace: str, project: str, identifier: str) -> Flow[int
     query = {"project": project, "pipeline": identifier}
     try:
         found = yield from send(routes.GET_IDENTIFIERS(workspace=workspace, query=query))
-    except (NotFound, Forbidden, ProtocolError):
+    except (Unauthorized, RateLimited):
+        raise
+    except (StatusError, ProtocolError, TransportError):
         return None  # the list of pipelines tells what is wrong, if anything is
     # An unknown project is left out of the answer, not refused.
     return found.pipeline_id if found.project_identifier == project else None
