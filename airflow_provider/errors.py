@@ -131,11 +131,13 @@ class RateLimited(StatusError):
     429, or another status that says so: too many requests.
 
     :param retry_after: seconds to wait, as the server says; or None.
+    :param certain: whether more than the words of the answer says so. Otherwise what starts something is not sent again at once.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, certain: bool = True, **fields: Any) -> None:
         super().__init__(message, **fields)
         self.retry_after = retry_after
+        self.certain = certain
 
 
 class ServerError(StatusError):

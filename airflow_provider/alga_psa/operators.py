@@ -14,6 +14,7 @@ from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import flag, json_object
 from airflow_provider.execution.tasks.existing import ExecutionGetOperator, ExecutionResumeOperator
 from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.execution.tasks.start_once import NotOurs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -101,6 +102,10 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
             simulate=self.simulate,
             override_conditions=self.override_conditions,
         )
+        if execution.trigger_data and execution.trigger_data.get(mapping.MARKER_KEY) != marker:  # an answer may leave them out
+            raise NotOurs(
+                f"AlgaPSA answered the start with execution {execution.execution_id}, whose data are not ours.", system="alga_psa"
+            )
         return mapping.snapshot_of(execution)  # type: ignore[no-any-return,unused-ignore]
 
     def _find(self, hook: AlgaPsaHook, plan: ExecutePlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:

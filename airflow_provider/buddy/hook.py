@@ -514,11 +514,11 @@ class BuddyHook(ExecutionHook):
         :raises ConfigurationError: if it is not a ref.
         :raises StatusError: if Buddy refuses, such as for an execution that has not failed.
         """
-        return self.run_flow(requests.change_execution(ref, "RETRY"))
+        return self.run_flow(requests.retry_execution(ref))
 
     async def aretry_execution(self, ref: str) -> models.Execution:
         """Async twin of :meth:`retry_execution`."""
-        return await self.arun_flow(requests.change_execution(ref, "RETRY"))
+        return await self.arun_flow(requests.retry_execution(ref))
 
     def approve_execution(
         self,

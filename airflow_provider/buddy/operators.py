@@ -30,6 +30,7 @@ from airflow_provider.execution.tasks.existing import (
     ExecutionResumeOperator,
 )
 from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.execution.tasks.start_once import NotOurs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -174,6 +175,8 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
         path = plan.workspace, plan.project, plan.pipeline
         comment = f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
         execution = yield from requests.run_pipeline(*path, {**plan.body, "comment": comment})
+        if execution.comment and marker not in execution.comment:  # an answer may leave it out
+            raise NotOurs(f"Buddy answered the start with execution {execution.id}, whose comment is not ours.", system="buddy")
         return mapping.snapshot_of(BuddyRef(*path, execution.id), execution)
 
     def _find(self, hook: BuddyHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:

@@ -21,8 +21,9 @@ from airflow_provider.execution.tasks.existing import (
     ExecutionResumeOperator,
 )
 from airflow_provider.execution.tasks.operator import ExecutionOperator
+from airflow_provider.execution.tasks.start_once import NotOurs
 from airflow_provider.tracecat.base import TracecatTask
-from airflow_provider.tracecat.ref import TracecatRef
+from airflow_provider.tracecat.ref import TracecatRef, same_workflow
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -50,11 +51,13 @@ class RunPlan:
     What :class:`TracecatRunWorkflowOperator` starts.
 
     :param newest: start of the workflow's newest execution, in epoch seconds by Tracecat's clock; 0 if there is none.
+    :param known: ids of executions that were there before.
     """
 
     workspace: str
     workflow: str
     newest: float
+    known: frozenset[str]
 
 
 class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook", RunPlan]):
@@ -129,7 +132,8 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         workspace = hook.namespace()
         workflow = yield from requests.resolve_workflow(workspace, self.workflow)
         yield from hook.adapter().base()  # now, so that no request comes between the start and its note
-        return RunPlan(workspace, workflow, (yield from lost_starts.newest_start(workspace, workflow, self._now())))
+        newest, known = yield from lost_starts.newest_start(workspace, workflow, self._now())
+        return RunPlan(workspace, workflow, newest, known)
 
     def _anchor(self) -> datetime | None:
         return moment(self.time_anchor, "Tracecat: time_anchor")
@@ -150,6 +154,9 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
             ref = TracecatRef.parse(self._ref(started.wf_exec_id))
         except ConfigurationError as error:  # something was started
             raise ProtocolError(f"Tracecat started something, but {error}", system="tracecat") from None
+        if (was_there := ref.execution in plan.known) or not same_workflow(ref.workflow, plan.workflow):
+            other = "that was there before" if was_there else "of another one"
+            raise NotOurs(f"Tracecat answered the start of workflow {plan.workflow} with execution {ref} {other}.", system="tracecat")
         return Snapshot(str(ref), Phase.QUEUED, "accepted", (yield from hook.adapter().page(ref)))
 
     def _ref(self, execution: str) -> str:

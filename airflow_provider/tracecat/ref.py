@@ -14,6 +14,8 @@ _EXECUTION = (
     rf"(?:wf-[0-9a-f]{{32}}|wf_[0-9a-zA-Z]+)[:/](?:exec_[0-9a-zA-Z]+|exec-[\w-]+|(?:sch-[0-9a-f]{{32}}|{_UUID})-[^\s/?#\x00-\x1f\x7f]+)"
 )
 _REF = re.compile(rf"(?:({_UUID}):)?({_EXECUTION})")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Of the short form, which is the UUID as a number."""
 _WORKFLOW = re.compile(rf"wf_[0-9a-zA-Z]+|wf-[0-9a-f]{{32}}|{_UUID}")
 
 
@@ -61,6 +63,20 @@ def in_path(execution: str) -> str:
 def is_execution_id(text: str) -> bool:
     """Whether a text is the id of an execution. The ids in a list may be any text."""
     return re.fullmatch(_EXECUTION, text) is not None
+
+
+def same_workflow(first: str, second: str) -> bool:
+    """Whether two ids, each in any of the three forms, are those of one workflow."""
+    return _number(first) == _number(second)
+
+
+def _number(workflow: str) -> int:
+    if not workflow.startswith("wf_"):
+        return int(workflow.removeprefix("wf-").replace("-", ""), 16)
+    number = 0
+    for digit in workflow.removeprefix("wf_"):
+        number = number * len(_DIGITS) + _DIGITS.index(digit)
+    return number
 
 
 def is_workflow_id(text: str) -> bool:

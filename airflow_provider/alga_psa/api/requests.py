@@ -153,14 +153,21 @@ def executions(**filters: Unpack[ExecutionFilters]) -> Pages[models.Execution]:
 def active() -> Pages[models.Glance]:
     """``GET /automation/executions``: the running ones of all rules, then the pending ones, with the status only."""
 
-    def get(cursor: tuple[str, int] | None) -> Flow[tuple[list[models.Glance], tuple[str, int] | None]]:
-        status, number = cursor or ("running", 1)
-        answer = yield from send(routes.LIST_GLANCES(query={"status": status, "page": number, "limit": MANY}))
-        if answer.data and _more(answer.pagination, number):
-            return answer.data, (status, number + 1)
-        return answer.data, ("pending", 1) if status == "running" else None
+    def of_status(status: str) -> Pages[models.Glance]:
+        def get(number: int) -> Flow[tuple[list[models.Glance], bool]]:
+            answer = yield from send(routes.LIST_GLANCES(query={"status": status, "page": number, "limit": MANY}))
+            return answer.data, not _more(answer.pagination, number)
 
-    return get
+        return numbered(get, lambda glance: glance.execution_id)
+
+    def page(cursor: tuple[str, Any] | None) -> Flow[tuple[list[models.Glance], tuple[str, Any] | None]]:
+        status, position = cursor or ("running", None)
+        items, position = yield from of_status(status)(position)
+        if position is not None:
+            return items, (status, position)
+        return items, ("pending", None) if status == "running" else None
+
+    return page
 
 
 def page_of_executions(page: int, **filters: Unpack[ExecutionFilters]) -> Flow[list[models.Execution]]:

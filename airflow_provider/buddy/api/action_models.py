@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from airflow_provider.buddy.api.models import Action, ManyOf, Model
+from airflow_provider.execution.http.fields import Id
 
 RUN_DOCKER_CONTAINER = "RUN_DOCKER_CONTAINER"
 
@@ -35,7 +36,7 @@ class TriggerCondition(Model):
 class OfPipeline(Model):
     """The pipeline that an action belongs to, in its short form."""
 
-    id: int | None = None
+    id: Id | None = None
     identifier: str | None = None
     name: str | None = None
     url: str | None = None
@@ -71,7 +72,7 @@ class RunDockerContainer(ActionDefinition):
     login: str | None = None
     password: str | None = None
     region: str | None = None
-    docker_build_action_id: int | None = None
+    docker_build_action_id: Id | None = None
     docker_build_action_name: str | None = None
     package: str | None = None
     version: str | None = None

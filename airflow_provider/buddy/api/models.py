@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from airflow_provider.execution.http.fields import PageOf, PartStatus, SecretFlag
+from airflow_provider.execution.http.fields import Id, PageOf, PartStatus, SecretFlag
 from airflow_provider.execution.model.request import is_segment
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Model(BaseModel):
 class Named(Model):
     """Something with a name: a user, a branch, a tag."""
 
-    id: int | str | None = None
+    id: str | Id | None = None
     name: str | None = None
 
 
@@ -47,7 +47,7 @@ class Variable(Model):
 
     key: str
     value: Any = None
-    id: int | None = None
+    id: Id | None = None
     type: str | None = None
     description: str | None = None
     defaults: str | None = None
@@ -83,7 +83,7 @@ class Integration(Model):
 class Action(Model):
     """An action, as embedded in an action execution."""
 
-    id: int | None = None
+    id: Id | None = None
     name: str | None = None
     type: str | None = None
     url: str | None = None
@@ -119,14 +119,14 @@ class ActionExecution(Model):
     status: Annotated[str, BeforeValidator(_status_of)] = "INITIAL"
     progress: float | None = None
     action: Annotated[Action, BeforeValidator(lambda value: {} if value is None else value)] = Action()
-    terminator_id: int | None = None
+    terminator_id: Id | None = None
     termination_date: datetime | None = None
-    approver_id: int | None = None
+    approver_id: Id | None = None
     approval_date: datetime | None = None
     passed_variables: ManyOf[Variable] = Field(default_factory=list)
     outputted_variables: ManyOf[Variable] = Field(default_factory=list)
     visual_tests_output: ManyOf[Any] = Field(default_factory=list)
-    sandbox_project_id: int | None = None
+    sandbox_project_id: Id | None = None
     sandbox_id: str | None = None
     target: str | None = None
     log: ManyOf[str] = Field(default_factory=list)
@@ -149,7 +149,7 @@ class Revision(Model):
 class Execution(Model):
     """A run of a pipeline. ``id`` counts from 1 within its pipeline."""
 
-    id: Annotated[int, Field(ge=1)]
+    id: Id
     url: str | None = None
     html_url: str | None = None
     start_date: datetime | None = None
@@ -182,7 +182,7 @@ class ExecutionList(Model):
 class Glance(BaseModel):
     """An execution in a list that is polled."""
 
-    id: int
+    id: Id
     status: str
 
 
@@ -196,7 +196,7 @@ class GlanceList(BaseModel):
 class Workspace(Model):
     """A workspace; ``domain`` is its handle in addresses."""
 
-    id: int | None = None
+    id: Id | None = None
     name: str | None = None
     domain: str | None = None
     url: str | None = None
@@ -213,7 +213,7 @@ class Identifiers(Model):
     """The ids behind identifiers; those of unknown objects are missing."""
 
     project_identifier: str | None = None
-    pipeline_id: int | None = None
+    pipeline_id: Id | None = None
 
 
 class Project(Model):
@@ -235,7 +235,7 @@ class ProjectList(Model):
 class Pipeline(Model):
     """A pipeline. In a list it has fewer fields."""
 
-    id: int
+    id: Id
     identifier: str | None = None
     name: str | None = None
     url: str | None = None
@@ -284,7 +284,7 @@ class LogPage(Model):
 class Token(Model):
     """The token in use."""
 
-    id: int | str | None = None
+    id: str | Id | None = None
     name: str | None = None
     expires_at: datetime | None = None
     scopes: ManyOf[str] = Field(default_factory=list)
@@ -293,5 +293,5 @@ class Token(Model):
 class User(Model):
     """The user behind the token."""
 
-    id: int | str | None = None
+    id: str | Id | None = None
     name: str | None = None

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 from airflow_provider.buddy.api import action_models, models, routes
 from airflow_provider.buddy.api.bodies import name_list, run_body
 from airflow_provider.buddy.ref import BuddyRef, action_execution_of, is_number
-from airflow_provider.errors import ConfigurationError, Forbidden, NotFound, ProtocolError, StatusError
+from airflow_provider.errors import ConfigurationError, ProtocolError, RateLimited, StatusError, TransportError, Unauthorized
 from airflow_provider.execution.model.paging import numbered
 from airflow_provider.execution.model.request import Flow, Pages, send
 
@@ -137,8 +137,10 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
         return named[0].id
     problem = "names several pipelines" if named else "names no pipeline that the token may see"
     shown = [f"{item.identifier} ({item.id})" for item in named] or labels[:20]
+    cut = "" if cursor is None else f" Only the first {len(labels)} were looked at."
     raise ConfigurationError(
-        f"Buddy: {text[:200]!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}. Give its id.", system="buddy"
+        f"Buddy: {text[:200]!r} {problem} in {workspace}/{project}: {', '.join(shown) or 'there are none'}.{cut} Give its id.",
+        system="buddy",
     )
 
 
@@ -147,7 +149,9 @@ def _id_of_identifier(workspace: str, project: str, identifier: str) -> Flow[int
     query = {"project": project, "pipeline": identifier}
     try:
         found = yield from send(routes.GET_IDENTIFIERS(workspace=workspace, query=query))
-    except (NotFound, Forbidden, ProtocolError):
+    except (Unauthorized, RateLimited):
+        raise
+    except (StatusError, ProtocolError, TransportError):
         return None  # the list of pipelines tells what is wrong, if anything is
     # An unknown project is left out of the answer, not refused.
     return found.pipeline_id if found.project_identifier == project else None
@@ -270,6 +274,19 @@ def run_pipeline_with(
     if actions:
         body["actions_to_run"] = yield from resolve_actions(workspace, project, pipeline_id, actions)
     return (yield from run_pipeline(workspace, project, pipeline_id, {**body, **({"comment": comment} if comment else {})}))
+
+
+def retry_execution(ref: str) -> Flow[models.Execution]:
+    """
+    ``PATCH .../executions/:execution_id``, ``RETRY``. Not repeated.
+
+    :raises ProtocolError: if the answer is about an execution that is neither this one nor a newer one.
+    """
+    parsed = BuddyRef.parse(ref)
+    again = yield from send(routes.RETRY_EXECUTION(ref=ref, body={"operation": "RETRY"}, **parsed.path))
+    if again.id < parsed.execution:
+        raise ProtocolError(f"Buddy: the retry of execution {ref} was answered with execution {again.id}.", system="buddy", ref=ref)
+    return again
 
 
 def change_execution(

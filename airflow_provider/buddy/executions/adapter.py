@@ -224,9 +224,22 @@ class BuddyAdapter(ExecutionAdapter):
                 raise
 
     def resume(self, ref: str) -> Flow[Snapshot]:
-        """``PATCH .../executions/:id``, ``RETRY``. It is not documented whether the id stays: the answer tells."""
+        """
+        ``PATCH .../executions/:id``, ``RETRY``. It is not documented whether the id stays: the answer tells.
+
+        :raises ProtocolError: if the answer shows an execution that somebody else started.
+        """
         parsed = BuddyRef.parse(ref)
-        execution = yield from requests.change_execution(ref, "RETRY")
+        execution = yield from requests.retry_execution(ref)
+        if execution.id != parsed.execution and execution.comment:
+            try:
+                marker = _MARKER.search((yield from requests.get_execution(ref)).comment or "")
+            except ExecutionApiError as error:  # the retry itself may have worked
+                raise ProtocolError(
+                    f"Buddy answered the retry with execution {execution.id}, and then: {error}", system=self.name
+                ) from None
+            if marker and marker[0] not in execution.comment:
+                raise ProtocolError(f"Buddy answered the retry with execution {execution.id}, whose comment is not ours.", system=self.name)
         return snapshot_of(BuddyRef(parsed.workspace, parsed.project, parsed.pipeline, execution.id), execution)
 
     def before_resume(self, snapshot: Snapshot) -> Flow[str]:

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote, urlencode, urljoin
 
@@ -28,10 +29,11 @@ from airflow_provider.errors import (
     Unauthorized,
     one_line,
 )
+from airflow_provider.execution.http.api_errors import error_codes, foreign_text
 from airflow_provider.execution.http.carrier import Outgoing
 from airflow_provider.execution.http.endpoint import Endpoint, Login, origin
 from airflow_provider.execution.http.environment import proxy_for
-from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_refusal, retry_after_seconds, seconds_until_reset
+from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_certain, is_refusal, retry_after_seconds, seconds_until_reset
 from airflow_provider.execution.http.reading import read_answer, what_is_wrong
 from airflow_provider.execution.model.request import UNCHANGED, Request, Route
 from airflow_provider.execution.results.known_secrets import hidden_in_body, nothing_of, parts_of, stand_in
@@ -53,6 +55,7 @@ ADVICE = {
     401: "Check the token in the connection's password field.",
     403: "Give the credential the permission that this route takes.",
     404: "Check the ids, and that the credential may see the object.",
+    407: "A proxy in between wants a login: give it in the proxy's address (HTTPS_PROXY), or name the API's host in NO_PROXY.",
     429: "The rate limit is used up: raise poll_interval, or run fewer tasks on this connection at once.",
 }
 """What to do about an error status, where the system itself has no better advice."""
@@ -194,8 +197,9 @@ class Call(Generic[T]):
         """Learn from the body of a response that it is a refusal by the rate limit, if its status and headers did not say so."""
         if self.refused_for is None and 400 <= response.status < 500 and self.at_own_origin:
             text = self.endpoint.api_errors.error_text(bytes(response.body)) or ""
-            if is_refusal(response.status, response.headers, text):
-                self.refused_for = limit.observe(response.status, response.headers, text)
+            codes = error_codes(bytes(response.body))
+            if is_refusal(response.status, response.headers, text, codes):
+                self.refused_for = limit.observe(response.status, response.headers, text, codes)
 
     def check_size(self, size: int) -> None:
         """
@@ -248,24 +252,42 @@ class Call(Generic[T]):
         if bad_url:
             return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
         sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-        through = f" The way there is the proxy {self._clean(proxy)}." if (proxy := proxy_for(self.url)) else ""
+        through = self._way
+        through += f" The way there is the proxy {self._clean(proxy)}." if (proxy := proxy_for(self.url)) else ""
         if isinstance(error, httpx.TimeoutException):
             advice = f"No answer within {self.endpoint.timeout:g} s from {self._server}.{through}"
         elif _is_tls_error(error):
             advice = f"Check the certificate; a private one needs the connection's ca_bundle.{through}"
         elif proxy:
-            advice = f"Check that the proxy {self._clean(proxy)} can be reached from here, and the API from there, at {self._server}."
+            advice = (
+                f"Check that the proxy {self._clean(proxy)} can be reached from here, and the API from there, at {self._server}.{self._way}"
+            )
+            if "407" in str(error):
+                advice = f"{ADVICE[407]} The proxy is {self._clean(proxy)}.{self._way}"
         else:
-            advice = f"Check that the API can be reached from here, at {self._server}."
+            advice = f"Check that the API can be reached from here, at {self._server}.{self._way}"
         reason = self._clean(str(error)).rstrip(".") or type(error).__name__  # it may quote the response
         return TransportError(f"{self.subject} got no answer: {reason}. {advice}", sent=sent, **self.fields)
 
     @property
     def _server(self) -> str:
         """Scheme, host and port that the request goes to, and the connection if it is its own."""
-        scheme, name, port = origin(self.url)
         own = f" (connection {self.endpoint.conn_id!r})" if self.at_own_origin else ""
-        return self._clean(f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}") + own
+        return self._origin + own
+
+    @property
+    def _origin(self) -> str:
+        scheme, name, port = origin(self.url)
+        return self._clean(f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}")
+
+    @property
+    def _way(self) -> str:
+        """That redirects led elsewhere, for messages: the user never named that host."""
+        if not self.redirects:
+            return ""
+        if self.at_own_origin:
+            return " (It was redirected, to another address on the connection's host.)"
+        return f" (It was redirected to {self._origin}, which is not the connection's host.)"
 
     def _asked_for(self) -> str:
         """The ids in the path, by their names in the route, and the connection: for a 404."""
@@ -307,14 +329,33 @@ class Call(Generic[T]):
         except ValidationError as error:
             field, problem = what_is_wrong(error)
             advice = " It looks like an HTML page: is the connection's host the API's address?" if is_html else ""
+            advice = self._way + advice
             raise ProtocolError(
                 f"{self.subject} answered something that is not what the API's contract says, at {field or 'body'}: {problem}.{advice}",
                 status=status,
                 **self.fields,
             ) from None
+        self._check_subject(parsed)
         if last is not None:
             last.note(body)
         return parsed
+
+    def _check_subject(self, answer: object) -> None:
+        """
+        Check that an answer is about what was asked for: a cache may mix answers up.
+
+        :raises ProtocolError: if it is about something else.
+        """
+        asked, same = self.request.about, self.request.route.same
+        if asked is None or same is None:
+            return
+        named = attrgetter(same[1])(answer)
+        if named is not None and str(named).casefold() != asked.casefold():
+            raise ProtocolError(
+                f"{self.subject} was asked about {same[0]} {self._clean(asked)!r}, and answered about {self._clean(str(named))!r}. "
+                "A cache or a proxy in between may mix up answers.",
+                **self.fields,
+            )
 
     def _clean(self, text: str) -> str:
         """Remote text for an error: it may be hostile, or echo our credential."""
@@ -324,7 +365,9 @@ class Call(Generic[T]):
     def _secrets(self) -> tuple[str, ...]:
         """The credential, in all its parts. An answer may echo it."""
         cookies = (pair.partition("=")[2] for pair in (self.cookie or "").split("; "))
-        return *self.endpoint.secrets, *cookies
+        path = zip(self.request.route.path.split("/"), self.request.path.split("/"), strict=False)
+        in_path = (unquote(unquote(value)) for name, value in path if name in SECRET_IDS)
+        return *self.endpoint.secrets, *cookies, *in_path
 
     def _bad_redirect(self) -> ProtocolError:
         return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)
@@ -339,19 +382,27 @@ class Call(Generic[T]):
         api_errors = self.endpoint.api_errors
         text = api_errors.error_text(bytes(body)) or ""
         reason = self._clean(text or httpx.codes.get_reason_phrase(status) or "no reason given")
+        foreign = self._clean("" if text else foreign_text(bytes(body)) or "")
         if self.redirects and not self.at_own_origin and self.request.url is None:
             raise ProtocolError(
-                f"{self.subject} was redirected to another origin, which answered {status}. Check the host of the connection.",
+                f"{self.subject} was redirected to another origin, which answered {status}{foreign and f': {foreign}'}.{self._way} "
+                "Check the host of the connection.",
                 **self.fields,
             )
-        refused = is_refusal(status, headers, text)
+        codes = error_codes(bytes(body))
+        refused = is_refusal(status, headers, text, codes)
         advice = ADVICE[429] if refused else self._clean(api_errors.hint(status, headers, text) or "")
         advice = advice or ADVICE.get(status, "")
         if status == 404 and self.request.url is None:
             if text in ("", "Not Found"):
                 advice += f" If everything answers so: is {self._clean(self.endpoint.base_url)} the API's address? Many end in /api."
             advice += self._asked_for()
-        message = f"{self.subject} answered {status}: {reason.rstrip('.')}. {advice}"
+        if foreign and status < 500 and self.request.url is None:
+            title = self.endpoint.title
+            advice = f"That is not how {title} words its errors: a gateway or a proxy in between may have answered.{self._way} {advice}"
+        elif self._way:
+            advice = f"{self._way.strip()} {advice}"
+        message = f"{self.subject} answered {status}: {(foreign or reason).rstrip('.')}. {advice}"
         request_id = self._clean(headers.get("x-request-id", "")) or None
         fields = {**self.fields, "status": status, "request_id": request_id, "reason": reason}
         if not refused and status != 408 and status < 500:
@@ -359,7 +410,9 @@ class Call(Generic[T]):
         wait = retry_after_seconds(headers)
         if wait is None and refused:
             wait = seconds_until_reset(headers) if self.refused_for is None else self.refused_for
-        return (RateLimited if refused else ServerError)(message, retry_after=wait, **fields)
+        if refused:
+            return RateLimited(message, retry_after=wait, certain=is_certain(status, headers, text, codes), **fields)
+        return ServerError(message, retry_after=wait, **fields)
 
 
 class LoginCall(Call[str]):
@@ -377,8 +430,11 @@ class LoginCall(Call[str]):
         """
         status = response.status
         if status in (400, 401, 403, 404, 405, 422) and self.refused_for is None:
+            known = self.endpoint.api_errors.error_text(bytes(response.body))
+            foreign = None if known else foreign_text(bytes(response.body))
+            said = f"A gateway or a proxy in between may have answered: {self._clean(foreign).rstrip('.')}. " if foreign else ""
             raise Unauthorized(
-                f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). "
+                f"{self.endpoint.title} refused the login of connection {self.endpoint.conn_id!r} (HTTP {status}). {said}"
                 "Check its login and password, and that the server allows logins by password.",
                 status=status,
                 **self.fields,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -34,6 +34,16 @@ def _objects(value: Any) -> Any:
     return [] if value is None else value
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticCustomError("id", "Input should be an id: a whole number, from 1 on")
+    return value
+
+
+Id = Annotated[int, Field(ge=1), BeforeValidator(_number)]
+"""A number by which something is named, also as text. Nothing else is read as one: true is no 1, which is somebody's execution."""
 Demanded = WrapValidator(_insist)
 """Marks a field that decides: such as where a list goes on. Without it, what follows would look as if it did not exist."""
 PageOf = Annotated[list[T], BeforeValidator(_objects)]

@@ -27,6 +27,24 @@ _SAYS_SO = re.compile(
 """How systems and gateways say it. Between the two words there may be a few others, such as the name of the limit."""
 _REFUSING = frozenset({400, 401, 402, 403, 404, 409, 420, 422})
 """Statuses that mean something else, unless the text says that a rate limit is exceeded."""
+_ABOUT_ARGUMENTS = frozenset({400, 404, 409, 422})
+"""Those whose text mostly repeats names that the request had: words within a sentence are not enough."""
+_TELLING = frozenset({403, 420, 429})
+"""Statuses with which words are enough to send a request again that starts something."""
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]{0,200}'(?!\w)|\"[^\"\n]{0,200}\"|`[^`\n]{0,200}`|\u201c[^\u201d\n]{0,200}\u201d")
+_NAME = re.compile(r"\w[-/.@:#\\]\w")
+"""Marks a word that is a name, such as that of a branch."""
+_NO_NAME = re.compile(r"rate-limit(?:s|ed|ing)?", re.IGNORECASE)
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,60}")
+_WORDS_ABOUT_LIMITS = """
+    a admitted after again allowed an and api apis are been before by call calls client current currently daily day days down endpoint error
+    exceeded exceeds exhausted few for from has have hit hour hourly hours in ip is it its key later limit limited limits many max maximum
+    minute minutes month monthly of on organization out per please primary quota quotas rate rate-limit rate-limits ratelimit ratelimits
+    reached request requests retry second secondary seconds slow tenant the this throttled throttling to token too try up used user wait was
+    window within workspace you you've your
+"""
+_ABOUT_LIMITS = frozenset(_WORDS_ABOUT_LIMITS.split())
+"""The words of a message that is about a limit and nothing else."""
 _REMAINING = ("x-rate-limit-remaining", "x-ratelimit-remaining", "ratelimit-remaining")
 _RESET = ("x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset")
 """The first is Buddy's, in epoch seconds. In the others some systems put the seconds until the reset."""
@@ -79,21 +97,51 @@ def _epoch_seconds(date: str) -> float | None:
     return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
 
 
-def is_refusal(status: int, headers: Mapping[str, str], text: str = "") -> bool:
+def is_refusal(status: int, headers: Mapping[str, str], text: str = "", codes: Iterable[str] = ()) -> bool:
     """
     Whether a response is a refusal by the rate limit: mostly a 429, but some APIs and gateways use other statuses.
 
-    A 403 that came with the last request of a limit is taken for one too; it is told apart when the request is repeated.
+    A 403 that came with the last request of a limit is taken for one too; it is told apart when the request is repeated. Names that the
+    text repeats do not count, whatever they are.
 
     :param text: the message in the body, if it is known.
+    :param codes: error codes in the body.
     """
-    if status == 429:
+    if status == 429 or (status == 403 and _hinted(headers)):
         return True
-    if status == 403:
-        is_empty = _first(headers, _REMAINING) == "0" and seconds_until_reset(headers) is not None
-        if is_empty or retry_after_seconds(headers) is not None:
-            return True
-    return status in _REFUSING and bool(_SAYS_SO.search(text))
+    if status not in _REFUSING:
+        return False
+    if _coded(text, codes):
+        return True
+    plain = _without_names(text)
+    if not _SAYS_SO.search(plain):
+        return False
+    return status not in _ABOUT_ARGUMENTS or _hinted(headers) or _is_about_limits(plain)
+
+
+def is_certain(status: int, headers: Mapping[str, str], text: str = "", codes: Iterable[str] = ()) -> bool:
+    """Whether more than the words of a refusal say that it is one, so that a request that starts something may be sent again."""
+    return status in _TELLING or _hinted(headers) or _coded(text, codes)
+
+
+def _hinted(headers: Mapping[str, str]) -> bool:
+    is_empty = _first(headers, _REMAINING) == "0" and seconds_until_reset(headers) is not None
+    return is_empty or retry_after_seconds(headers) is not None
+
+
+def _coded(text: str, codes: Iterable[str]) -> bool:
+    return any(_CODE.fullmatch(code) and _SAYS_SO.search(code) for code in (text.strip(), *codes))
+
+
+def _without_names(text: str) -> str:
+    """A message without what is quoted, and without words that are names by their form."""
+    words = _QUOTED.sub(" \N{REPLACEMENT CHARACTER} ", text).split(" ")
+    return " ".join("\N{REPLACEMENT CHARACTER}" if _NAME.search(word) and not _NO_NAME.match(word) else word for word in words)
+
+
+def _is_about_limits(plain: str) -> bool:
+    words = [word.strip(".,:;!?()[]\N{REPLACEMENT CHARACTER}").lower() for word in plain.split()]
+    return all(not word or word in _ABOUT_LIMITS or word.isdecimal() or _SAYS_SO.fullmatch(word) for word in words)
 
 
 class RateLimit:
@@ -113,16 +161,17 @@ class RateLimit:
         self._under_way = 0
         self._window, self._reported, self._left, self._resets_at = "", 0, 0, 0.0
 
-    def observe(self, status: int, headers: Mapping[str, str], text: str = "") -> float | None:
+    def observe(self, status: int, headers: Mapping[str, str], text: str = "", codes: Iterable[str] = ()) -> float | None:
         """
         Learn from a response.
 
         :param text: the message in the body, if it is known.
+        :param codes: error codes in the body.
         :returns: seconds for which no request should be sent, if the response is a refusal.
         """
         now, until_reset = _clock.monotonic(), seconds_until_reset(headers)
         remaining = _first(headers, _REMAINING)
-        refused = is_refusal(status, headers, text)
+        refused = is_refusal(status, headers, text, codes)
         pause = self._pause(now, retry_after_seconds(headers), until_reset) if refused else None
         if pause:
             self._paused_until = max(self._paused_until, now + pause)

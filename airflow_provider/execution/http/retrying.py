@@ -37,8 +37,10 @@ def retry_policy(request: Request[Any], endpoint: Endpoint) -> dict[str, Any]:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, (RateLimited, ServerError)) and (error.retry_after or 0) > MAX_WAIT:
             return False
-        if isinstance(error, RateLimited) or (isinstance(error, TransportError) and not error.sent):
-            return True  # the server did nothing, so that repeating any request is safe
+        if isinstance(error, RateLimited):
+            return repeatable or error.certain  # the server did nothing, so that repeating any request is safe
+        if isinstance(error, TransportError) and not error.sent:
+            return True
         return repeatable and (isinstance(error, TransportError) or (isinstance(error, ServerError) and error.status in statuses))
 
     def pause(state: RetryCallState) -> float:

@@ -1,16 +1,21 @@
-"""Reading lists whose pages are numbered, the same way for every system."""
+"""Reading lists page by page, by numbers or by cursors, the same way for every system."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any, TypeVar
 
+from airflow_provider.errors import ProtocolError
 from airflow_provider.execution.model.request import Flow, Pages
 
 T = TypeVar("T")
 
 PAGES_REMEMBERED = 20
 """Number of pages whose keys are remembered: enough, since fewer new items than that arrive while one page is read."""
+
+CURSORS_REMEMBERED = 200
+"""Number of cursors that are remembered, as short digests: a server that goes round in circles goes round in small ones."""
 
 _Position = tuple[int, list[list[Any]], bool]
 """Number of the next page, keys of the items on the latest pages, and whether the last page had new items. JSON, if the keys are."""
@@ -35,5 +40,27 @@ def numbered(get: Callable[[int], Flow[tuple[list[T], bool]]], key: Callable[[T]
         new = [item for item in items if key(item) is None or key(item) not in known_keys]
         ends = last or not items or not (new or had_new)
         return new, None if ends else (number + 1, [*recent_keys, [key(item) for item in items]][-PAGES_REMEMBERED:], bool(new))
+
+    return page
+
+
+def by_cursor(get: Callable[[str | None], Flow[tuple[list[T], str | None]]], what: str) -> Pages[T]:
+    """
+    A list as pages, each of which names the next one by a cursor.
+
+    :param get: flow that returns the items behind a cursor, and the next cursor; None: there is no further page.
+    :param what: the list, for messages, such as ``Tracecat: the list of workflows``.
+    :raises ProtocolError: from a page, if its cursor leads back to where the list was read already: there would be no end.
+    """
+
+    def page(position: tuple[str, list[str]] | None) -> Flow[tuple[list[T], tuple[str, list[str]] | None]]:
+        cursor, seen = position or (None, [])
+        items, following = yield from get(cursor)
+        if following is None:
+            return items, None
+        digest = blake2b(following.encode(errors="surrogatepass"), digest_size=6).hexdigest()
+        if digest in seen:
+            raise ProtocolError(f"{what} has no end: a page leads back to one that was read already.")
+        return items, (following, [*seen, digest][-CURSORS_REMEMBERED:])
 
     return page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from airflow_provider.errors import ConfigurationError
 
@@ -47,6 +47,8 @@ class Route(Generic[T]):
     :param repeatable: whether it may be sent twice. GETs always may; a POST that starts something never may.
     :param urgent: whether it is sent although the rate limit is exhausted. Cancel requests are: nobody would send them later.
     :param max_body: maximum size of the answer, in bytes.
+    :param same: a field of ``path`` and an attribute of the answer, such as ``data.id``: an answer that has another value there is about
+        something else than was asked for.
     """
 
     method: str
@@ -55,6 +57,7 @@ class Route(Generic[T]):
     repeatable: bool = False
     urgent: bool = False
     max_body: int = MAX_BODY_BYTES
+    same: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -87,6 +90,7 @@ class Route(Generic[T]):
             form=None if form is None else tuple(form.items()),
             ref=ref,
             last=last,
+            about=None if self.same is None else unquote(str(path[self.same[0]])),
         )
 
     def at(self, url: str, *, part: Part | None = None, ref: str | None = None) -> Request[T]:
@@ -139,6 +143,7 @@ class Request(Generic[T]):
     :param url: instead of ``path``: an address that the remote side returned.
     :param part: read only this byte range; past the end it is empty. For routes whose answer is ``bytearray``.
     :param last: recognises the previous answer: if the answer equals it, it is :data:`UNCHANGED`, and is not parsed.
+    :param about: what an answer has to name, where its route says ``same``.
     """
 
     route: Route[T]
@@ -150,6 +155,7 @@ class Request(Generic[T]):
     url: str | None = field(default=None, repr=False)
     part: Part | None = None
     last: LastAnswer | None = field(default=None, compare=False)
+    about: str | None = None
 
 
 @dataclass(frozen=True)

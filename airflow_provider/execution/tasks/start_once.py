@@ -5,7 +5,8 @@ Start an execution once, and find it again after a crash.
 2. An attempt that finds a note with a ref re-attaches to that execution.
 3. An attempt that finds a note without a ref searches for an execution with that marker. It starts a new one only if the search proves
    that there is none; if that is unknown, it fails with :class:`~airflow_provider.errors.StartUnknown`.
-4. A request whose answer was lost is looked up in the same way, and sent at most once more.
+4. A request whose answer was lost is looked up in the same way, and sent at most once more; never, if it was answered with an execution
+   that is not ours.
 5. After a clear by a person a new execution is started, and the previous one is cancelled.
 """
 
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 PlanT = TypeVar("PlanT")
 
 
+class NotOurs(ProtocolError):
+    """The answer to a start is about an execution that is not this task's: it is neither followed nor cancelled."""
+
+
 class StartsExecution(ExecutionTask[HookT], Generic[HookT, PlanT]):
     """
     What a system's operator defines about its start: three flows, and what they mean.
@@ -76,7 +81,11 @@ class StartsExecution(ExecutionTask[HookT], Generic[HookT, PlanT]):
         yield  # a flow without requests
 
     def _start(self, hook: HookT, plan: PlanT, marker: str) -> Flow[Snapshot]:
-        """Send the one start request, with ``marker`` in it if the API has a place for it."""
+        """
+        Send the one start request, with ``marker`` in it if the API has a place for it.
+
+        :raises NotOurs: if the answer shows the execution of somebody else.
+        """
         raise NotImplementedError
 
     def _find(self, hook: HookT, plan: PlanT, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
@@ -242,7 +251,7 @@ class StartOnce(Generic[HookT, PlanT]):
                     self._nothing_started(note)
                     raise
                 self.log.warning("%s Checking whether it took effect nevertheless.", error)
-                snapshot = self._look_up(search, note, str(error))
+                snapshot = self._look_up(search, note, str(error), repeatable=not isinstance(error, NotOurs))
                 if snapshot is None and number == 2:
                     self._nothing_started(note)
                     raise
@@ -292,11 +301,12 @@ class StartOnce(Generic[HookT, PlanT]):
         with suppress(AirflowRuntimeError):
             save_note(self.attempt.context, note)
 
-    def _look_up(self, search: Unanswered, note: Note, why: str) -> Snapshot | None:
+    def _look_up(self, search: Unanswered, note: Note, why: str, *, repeatable: bool = True) -> Snapshot | None:
         """
         Find the execution that a request may have started.
 
         :param why: why its effect is unknown, for the message.
+        :param repeatable: whether it is enough that none is found where all are seen, to send the request again.
         :returns: None if there is definitely none.
         :raises StartUnknown: if that is unknown.
         """
@@ -313,7 +323,7 @@ class StartOnce(Generic[HookT, PlanT]):
                 _metrics.start_lookups(self.hook.conn_type, "found")
                 return executions[0]
         _metrics.start_lookups(self.hook.conn_type, "none" if certain else "unknown")
-        if certain:
+        if certain and repeatable:
             return None
         raise StartUnknown(
             f"{self.hook.title}: it is unknown whether the request took effect ({why}). It was not sent again. "

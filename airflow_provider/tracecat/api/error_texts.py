@@ -53,7 +53,7 @@ def _text(detail: Any) -> str | None:
     if isinstance(detail, dict):
         return _text(detail.get("message")) or _text(detail.get("detail"))
     if isinstance(detail, list):
-        return "; ".join(_problem(item) for item in detail[:5]) or None
+        return "; ".join(_problem(item) for item in detail[:5] if item) or None
     return None
 
 

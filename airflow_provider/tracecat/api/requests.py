@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.model.arguments import moment, plain_json
+from airflow_provider.execution.model.paging import by_cursor
 from airflow_provider.execution.model.request import Flow, Pages, send
 from airflow_provider.execution.model.result import utc
 from airflow_provider.tracecat.api import models, routes
@@ -88,17 +89,17 @@ def search(workspace: str, query: Mapping[str, Any]) -> Pages[models.Summary]:
         answer = yield from routes.SEARCH_EXECUTIONS(workspace, query={"limit": PAGE, **query, "cursor": cursor})
         return answer.items, answer.next_cursor if answer.has_more is not False else None
 
-    return page
+    return by_cursor(page, "Tracecat: the search of executions")
 
 
 def executions(workspace: str, page_size: int, **filters: Unpack[ExecutionFilters]) -> Pages[models.Summary]:
     """:func:`search` by the hook's filters, whose workflow may be an alias."""
     query: dict[str, Any] = {}
 
-    def page(cursor: str | None) -> Flow[tuple[list[models.Summary], str | None]]:
+    def page(position: Any) -> Flow[tuple[list[models.Summary], Any]]:
         if not query:
             query.update((yield from _query(workspace, **filters)), limit=page_size)
-        return (yield from search(workspace, query)(cursor))
+        return (yield from search(workspace, query)(position))
 
     return page
 
@@ -137,15 +138,11 @@ def running(workspace: str) -> Pages[models.Glance]:
         answer = yield from routes.SEARCH_GLANCES(workspace, query=query)
         return answer.items, answer.next_cursor if answer.has_more is not False else None
 
-    return page
+    return by_cursor(page, "Tracecat: the list of running executions")
 
 
-def latest_runs(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Summary]]:
-    """
-    All executions that a search finds, newest start first, each with its latest run only.
-
-    :raises ConfigurationError: if that is too much.
-    """
+def latest_runs(workspace: str, query: Mapping[str, Any]) -> Flow[tuple[list[models.Summary], bool]]:
+    """The executions that a search finds, newest start first, each with its latest run only; and whether these are all."""
     latest: dict[str, models.Summary] = {}
     pages, cursor = search(workspace, query), None
     for _ in range(MAX_PAGES):
@@ -155,11 +152,32 @@ def latest_runs(workspace: str, query: Mapping[str, Any]) -> Flow[list[models.Su
             if previous is None or _start(item) > _start(previous):
                 latest[item.id] = item
         if cursor is None:
-            return sorted(latest.values(), key=_start, reverse=True)
-    raise ConfigurationError(
-        f"Tracecat: there are more than {MAX_PAGES * PAGE} such executions. Give started_after, such as '{{{{ dag_run.run_after }}}}'.",
-        system="tracecat",
-    )
+            break
+    return sorted(latest.values(), key=_start, reverse=True), cursor is None
+
+
+def newest_start(workspace: str, query: Mapping[str, Any], since: float) -> Flow[tuple[float, frozenset[str]]]:
+    """
+    The newest start of what a search finds, in epoch seconds, 0 if it finds nothing; and the ids of what was seen on the way.
+
+    A search that has several pages is not read to its end, since it is not sorted by start: what started later than the newest so far is
+    asked for instead.
+
+    :param since: only starts of this moment or later.
+    """
+    ids: set[str] = set()
+    newest, pages, cursor = 0.0, None, None
+    for _ in range(MAX_PAGES):
+        if pages is None:
+            pages = search(workspace, {**query, "start_time_from": started_after(since)})
+        items, cursor = yield from pages(cursor)
+        ids.update(item.id for item in items)
+        newest = max(newest, *map(_start, items), 0.0)
+        if cursor is None:
+            break
+        if newest >= since + 1.0:
+            since, pages, cursor = newest, None, None
+    return newest, frozenset(ids)
 
 
 def _start(item: models.Summary) -> float:
@@ -231,7 +249,7 @@ def workflows(workspace: str, page_size: int | None = None) -> Pages[models.Work
         answer = yield from routes.LIST_WORKFLOWS(workspace, query={"limit": page_size or PAGE, "cursor": cursor})
         return answer.items, answer.next_cursor
 
-    return page
+    return by_cursor(page, "Tracecat: the list of workflows")
 
 
 def page_of_workflows(workspace: str, limit: int) -> Flow[list[models.Workflow]]:
@@ -266,9 +284,10 @@ def resolve_workflow(workspace: str, workflow: str) -> Flow[str]:
                 aliases.append(item.alias)
         if cursor is None:
             break
+    cut = "" if cursor is None else f" Only the first {MAX_PAGES} pages of the list were looked at: give its id."
     raise ConfigurationError(
         f"Tracecat: {text!r} is neither the id nor the alias of a workflow that the credential may see. Aliases: "
-        f"{', '.join(aliases[:20]) or 'none'}.",
+        f"{', '.join(aliases[:20]) or 'none'}.{cut}",
         system="tracecat",
     )
 

@@ -60,6 +60,7 @@ NO_SUCH_ROUTE = "Not Found"
 
 _EXECUTIONS = "/workflow-executions"
 _EXECUTION = f"{_EXECUTIONS}/{{execution}}"
+_SAME = ("execution", "id")
 LARGE = 64 * 1024 * 1024
 """Bytes: Temporal limits a history to about 50 MB."""
 
@@ -67,9 +68,11 @@ LIST_EXECUTIONS: InWorkspace[list[models.Summary]] = InWorkspace("GET", _EXECUTI
 SEARCH_EXECUTIONS: InWorkspace[models.SummaryPage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.SummaryPage)
 SEARCH_GLANCES: InWorkspace[models.GlancePage] = InWorkspace("GET", f"{_EXECUTIONS}/search", models.GlancePage)
 RUN_WORKFLOW: InWorkspace[models.Started] = InWorkspace("POST", _EXECUTIONS, models.Started)
-GET_EXECUTION: InWorkspace[models.Execution] = InWorkspace("GET", _EXECUTION, models.Execution, max_body=LARGE)
-GET_COMPACT: InWorkspace[models.CompactExecution] = InWorkspace("GET", f"{_EXECUTION}/compact", models.CompactExecution, max_body=LARGE)
-GET_STATE: InWorkspace[models.State] = InWorkspace("GET", f"{_EXECUTION}/compact", models.State, max_body=LARGE)
+GET_EXECUTION: InWorkspace[models.Execution] = InWorkspace("GET", _EXECUTION, models.Execution, max_body=LARGE, same=_SAME)
+GET_COMPACT: InWorkspace[models.CompactExecution] = InWorkspace(
+    "GET", f"{_EXECUTION}/compact", models.CompactExecution, max_body=LARGE, same=_SAME
+)
+GET_STATE: InWorkspace[models.State] = InWorkspace("GET", f"{_EXECUTION}/compact", models.State, max_body=LARGE, same=_SAME)
 CANCEL: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/cancel", repeatable=True, urgent=True)
 TERMINATE: InWorkspace[None] = InWorkspace("POST", f"{_EXECUTION}/terminate", repeatable=True, urgent=True)
 RESET_POINTS: InWorkspace[list[models.ResetPoint]] = InWorkspace("GET", f"{_EXECUTION}/reset-points", list[models.ResetPoint])

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from airflow_provider.errors import ExecutionApiError, ProtocolError, RateLimited, ServerError, StatusError, TransportError
+from airflow_provider.errors import (
+    ConfigurationError,
+    ExecutionApiError,
+    ProtocolError,
+    RateLimited,
+    ServerError,
+    StatusError,
+    TransportError,
+)
 from airflow_provider.execution.model.adapter import ExecutionAdapter, Glance, Memo, Overview
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Flow, Pages
@@ -146,7 +154,14 @@ class TracecatAdapter(ExecutionAdapter):
                 "trigger": where.get("trigger"),
                 "start_time_from": requests.started_after(max(moments) - START_SKEW_SECONDS) if moments else None,
             }
-            items = [item for item in (yield from requests.latest_runs(workspace, query)) if is_execution_id(item.id)]
+            found, are_all = yield from requests.latest_runs(workspace, query)
+            if not are_all:
+                raise ConfigurationError(
+                    f"Tracecat: there are more than {requests.MAX_PAGES} pages of such executions. Give started_after, such as "
+                    "'{{ dag_run.run_after }}'.",
+                    system=self.name,
+                )
+            items = [item for item in found if is_execution_id(item.id)]
             refs = [TracecatRef(where.get("workspace"), item.id) for item in items]
             urls = (yield from self.page(refs[0])) if refs else None
             return [snapshot_of(ref, item, None if urls is None else self._url(ref)) for ref, item in zip(refs, items, strict=True)], None

@@ -61,15 +61,13 @@ class Mark:
         return cls(marker, float(newest or 0.0), datetime.fromisoformat(moment) if moment else None, bool(given))
 
 
-def newest_start(workspace: str, workflow: str, now: float) -> Flow[float]:
-    """Start of the workflow's newest execution, in epoch seconds; 0 if there is none of the last hour."""
-    items = yield from _since(workspace, workflow, now - LOOKBACK_SECONDS)
-    return max((item.start_time.timestamp() for item in items if item.start_time), default=0.0)
+def newest_start(workspace: str, workflow: str, now: float) -> Flow[tuple[float, frozenset[str]]]:
+    """Start of the workflow's newest execution, in epoch seconds, 0 if there is none of the last hour; and ids of executions before it."""
+    return (yield from requests.newest_start(workspace, _query(workflow), now - LOOKBACK_SECONDS))
 
 
-def _since(workspace: str, workflow: str, moment: float) -> Flow[list[models.Summary]]:
-    query = {"workflow_id": workflow, "trigger": "manual", "start_time_from": requests.started_after(moment)}
-    return (yield from requests.latest_runs(workspace, query))
+def _query(workflow: str) -> dict[str, str]:
+    return {"workflow_id": workflow, "trigger": "manual"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class LostStart:
 
     def find_certain(self) -> Flow[str | None]:
         """The id of the execution that is ours beyond doubt: by the marker in its inputs, or by its time anchor."""
-        views, _ = yield from self._candidates()
+        views, _, _ = yield from self._candidates()
         return (yield from self._certain(views))
 
     def find(self) -> Flow[tuple[str | None, bool]]:
@@ -113,7 +111,7 @@ class LostStart:
         Circumstances count only once they are settled, and where no time anchor speaks against them: the only new execution of this user
         with these inputs.
         """
-        views, doubtful = yield from self._candidates()
+        views, doubtful, are_all = yield from self._candidates()
         if (found := (yield from self._certain(views))) is not None:
             return found, True
         if not self.settled:
@@ -131,12 +129,15 @@ class LostStart:
                 doubtful = True  # ours only if Tracecat returns inputs in another form
             elif (yield from requests.started_by_us(view, session=self.session)):
                 alike.append(view.id)
-        return (alike[0], True) if len(alike) == 1 else (None, not alike and not equal and not doubtful)
+        if len(alike) == 1 and (equal or are_all):
+            return alike[0], True
+        return None, not alike and not equal and not doubtful and are_all
 
-    def _candidates(self) -> Flow[tuple[list[models.Execution], bool]]:
-        """The new executions of the workflow, oldest first, and whether one could not be read."""
+    def _candidates(self) -> Flow[tuple[list[models.Execution], bool, bool]]:
+        """The new executions of the workflow, oldest first; whether one could not be read; and whether these are all."""
         newest, views, doubtful = self.mark.newest, [], False
-        items = yield from _since(self.workspace, self.workflow, newest - 1.0 if newest else self.since - LOOKBACK_SECONDS)
+        start = requests.started_after(newest - 1.0 if newest else self.since - LOOKBACK_SECONDS)
+        items, are_all = yield from requests.latest_runs(self.workspace, {**_query(self.workflow), "start_time_from": start})
         for item in reversed(items):
             if item.parent_wf_exec_id or (item.start_time is not None and item.start_time.timestamp() <= newest):
                 continue
@@ -150,7 +151,7 @@ class LostStart:
             views.append(view)
             if self.mark.anchor and not self.mark.given and view.time_anchor == self.mark.anchor:
                 break
-        return views, doubtful
+        return views, doubtful, are_all
 
     def _certain(self, views: list[models.Execution]) -> Flow[str | None]:
         equal = [view.id for view in views if self.mark.anchor and view.time_anchor == self.mark.anchor]

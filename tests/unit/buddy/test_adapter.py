@@ -583,6 +583,27 @@ def test_an_identifier_is_asked_for_before_the_list_is_read(
 
 
 @pytest.mark.parametrize(
+    "fault",
+    [*({"kind": "status", "status": status} for status in (400, 403, 404, 405, 409, 500, 501, 502)), {"kind": "drop_before"}],
+    ids=str,
+)
+def test_whatever_is_wrong_with_identifiers_the_list_tells(emulator: Emulator, sender: Sender, fault: dict[str, Any]) -> None:
+    emulator.buddy.add_pipeline(Pipeline("other"))
+    emulator.buddy.add_pipeline(Pipeline("wanted"))
+    emulator.faults.add(Fault(path="/identifiers$", times=None, **fault))
+    assert sender.run(requests.resolve_pipeline("demo", "shop", "wanted")) == 2
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, errors.Unauthorized), (429, errors.RateLimited)])
+def test_a_refusal_of_all_requests_is_told_at_once(emulator: Emulator, sender: Sender, status: int, error: type[Exception]) -> None:
+    emulator.buddy.add_pipeline(Pipeline("wanted"))
+    emulator.faults.add(Fault("status", path="/identifiers$", status=status, headers={"Retry-After": "600"}, times=None))
+    with pytest.raises(error):
+        sender.run(requests.resolve_pipeline("demo", "shop", "wanted"))
+    assert emulator.ledger.count("GET", "/pipelines$") == 0
+
+
+@pytest.mark.parametrize(
     "answer", [{}, {"pipeline_id": 7}, {"project_identifier": "other", "pipeline_id": 7}, {"project_identifier": "shop"}]
 )
 def test_an_id_counts_only_with_its_project(emulator: Emulator, sender: Sender, answer: dict[str, Any]) -> None:

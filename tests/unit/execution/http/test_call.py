@@ -289,3 +289,31 @@ def test_redirects_in_a_circle_end(driver: Driver, emulator: Emulator, endpoint:
     with pytest.raises(errors.ProtocolError, match="redirected"):
         driver.send(endpoint, get())
     assert len(emulator.ledger.entries) == 1 + MAX_REDIRECTS
+
+
+@pytest.mark.parametrize("path", ["", "/api/"])
+def test_an_error_behind_a_redirect_says_that_it_was_one(driver: Driver, emulator: Emulator, endpoint: Endpoint, path: str) -> None:
+    """The user never named that host."""
+    emulator.faults.add(Fault("redirect", location=f"http://127.0.0.1:1{path}", times=None))
+    with pytest.raises(
+        errors.TransportError, match=r"at http://127\.0\.0\.1:1\. \(It was redirected to http://127\.0\.0\.1:1, which is not"
+    ):
+        driver.send(endpoint, get())
+
+
+def test_a_page_behind_a_redirect_says_that_it_was_one(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    with Emulator() as other:
+        other.faults.add(Fault("html", times=None))
+        emulator.faults.add(Fault("redirect", location=f"{other.url}/login", times=None))
+        with pytest.raises(errors.ProtocolError, match=f"It was redirected to {other.url}, which is not the connection's host"):
+            driver.send(endpoint, get())
+        other.faults.clear()
+        other.faults.add(Fault("status", status=401, body=b"Log in first", times=None))
+        with pytest.raises(errors.ProtocolError, match=f"answered 401: Log in first.*It was redirected to {other.url}"):
+            driver.send(endpoint, get())
+
+
+def test_an_error_behind_a_redirect_on_the_own_host_says_that_it_was_one(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:
+    emulator.faults.add(Fault("redirect", location="/buddy/elsewhere"))
+    with pytest.raises(errors.NotFound, match="It was redirected, to another address on the connection's host"):
+        driver.send(endpoint, get())

@@ -13,7 +13,7 @@ from airflow_provider.buddy.api.error_texts import BuddyApiErrors
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Pipeline
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.rate_limit import FIRST_PAUSE, MAX_WAIT, is_refusal
+from airflow_provider.execution.http.rate_limit import FIRST_PAUSE, MAX_WAIT, is_certain, is_refusal
 from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
 from airflow_provider.execution.http.senders import AsyncSender
 from airflow_provider.execution.model.request import Flow, Request, send
@@ -121,10 +121,13 @@ OTHER_STATUSES: dict[str, tuple[int, object, dict[str, str]]] = {
     "404 in words": (404, {"errors": [{"message": "Rate limit exceeded."}]}, {}),
     "409 in words": (409, {"errors": [{"message": "Too many requests"}]}, {}),
     "422 in words": (422, {"errors": [{"message": "API quota exceeded"}]}, {}),
+    "422 with a code": (422, {"errors": [{"message": "Not now", "code": "RATE_LIMITED"}]}, {}),
+    "409 with a code around": (409, {"error": {"code": "too_many_requests", "message": "Not now"}}, {}),
     "other headers, epoch": (403, {"errors": [{"message": "No"}]}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "{reset}"}),
     "other headers, from now": (403, {"errors": [{"message": "No"}]}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "7"}),
     "the standard's headers": (403, {"errors": [{"message": "No"}]}, {"RateLimit-Remaining": "0", "RateLimit-Reset": "7"}),
 }
+UNCERTAIN = ("401 in words", "404 in words", "409 in words", "422 in words")
 WORDS = [
     "You have exceeded your API rate limit.", "You have exceeded a secondary rate limit. Please wait a few minutes.", "Rate limit hit",
     "Exceeded rate limit", "Rate-limit exceeded", "Rate limit has been exceeded", "Rate limits exceeded", "rate_limit_exceeded",
@@ -152,7 +155,59 @@ def test_words_that_are_no_refusal(text: str) -> None:
     assert not is_refusal(500, {}, WORDS[0])
 
 
-@pytest.mark.parametrize("kind", OTHER_STATUSES)
+NAMES = [
+    "Branch fix/too-many-requests not found", "Tag 'quota-exceeded-hotfix' does not exist", "Invalid value 'throttled' for field priority",
+    "Workflow 'Quota reached notifier' is disabled", 'No pipeline "Rate limit exceeded"', "Unknown action `throttled`",
+    "Execution of 'Throttled import' not found", "No such file: ci/quota.reached.yml", "Branch too-many-requests is protected",
+]  # fmt: skip
+"""Messages that repeat a name."""
+
+
+@pytest.mark.parametrize("text", NAMES)
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "7"}], ids=["no header", "Retry-After"])
+def test_names_in_a_message_are_no_refusal(text: str, headers: dict[str, str]) -> None:
+    for status in (400, 404, 409, 422):
+        assert not is_refusal(status, headers, text)
+    if not headers:  # a 403 with it is a refusal, whatever it says
+        for status in (401, 402, 403):
+            assert not is_refusal(status, headers, text)
+
+
+@pytest.mark.parametrize("text", ["Pipeline rate limit exceeded alerts not found", "Variable throttled is not allowed",
+                                  "Rule Quota reached notifier is disabled"])  # fmt: skip
+def test_words_within_a_sentence_about_something_else_are_no_refusal(text: str) -> None:
+    for status in (400, 404, 409, 422):
+        assert not is_refusal(status, {}, text)
+        assert not is_refusal(status, {"x-ratelimit-remaining": "12"}, text)
+
+
+@pytest.mark.parametrize("code", ["RATE_LIMITED", "rate_limit_exceeded", "TooManyRequests", "ThrottlingException", "quota-exceeded"])
+def test_a_code_tells_a_refusal_whatever_the_text(code: str) -> None:
+    for status in (400, 401, 403, 404, 409, 422):
+        assert is_refusal(status, {}, "The request was not accepted.", [code])
+        assert is_certain(status, {}, "The request was not accepted.", [code])
+    assert not is_refusal(400, {}, "Bad", ["throttled/feature", "VALIDATION_ERROR", "the quota is reached"])
+
+
+def test_words_alone_are_certain_where_the_status_says_it_too() -> None:
+    assert [is_certain(status, {}, "Rate limit exceeded.") for status in (403, 429, 400, 401, 404, 409, 422)] == [True] * 2 + [False] * 5
+    assert is_certain(404, {"retry-after": "7"}, "Rate limit exceeded.")
+    assert is_certain(404, {}, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OTHER_STATUSES if kind in UNCERTAIN])
+def test_a_start_is_not_sent_again_for_words_alone(driver: Driver, emulator: Emulator, endpoint: Endpoint, kind: str) -> None:
+    """The status says something else. It started nothing; a read is asked again."""
+    status, body, headers = OTHER_STATUSES[kind]
+    emulator.faults.add(Fault("status", status=status, body=body, headers=headers, times=2))
+    with pytest.raises(errors.RateLimited):
+        driver.send(endpoint, routes.RUN_PIPELINE(workspace="demo", project="shop", pipeline=1, body={"comment": "x"}))
+    assert emulator.ledger.count(method="POST") == 1
+    driver.send(endpoint, ask())
+    assert driver.pauses != []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OTHER_STATUSES if kind not in UNCERTAIN])
 def test_a_refusal_by_another_status(
     driver: Driver, emulator: Emulator, endpoint: Endpoint, clock: virtual_clock.VirtualClock, kind: str
 ) -> None:
@@ -186,6 +241,13 @@ NO_REFUSALS: dict[str, tuple[int, object, dict[str, str], type[errors.StatusErro
     "a switched off API": (
         403, {"errors": [{"message": "API is disabled in this workspace."}]}, {}, errors.Forbidden, "admin has to enable the API"
     ),
+    "a branch": (
+        404, {"errors": [{"message": "Branch fix/too-many-requests not found"}]}, {}, errors.NotFound, "Check the ids"
+    ),
+    "a tag": (
+        400, {"errors": [{"message": "Tag 'quota-exceeded-hotfix' does not exist"}]}, {}, errors.StatusError, "Check the arguments"
+    ),
+    "a workflow": (409, {"errors": [{"message": "Workflow 'Quota reached notifier' is disabled"}]}, {}, errors.Conflict, "disabled"),
     "a 400 about rates": (400, {"errors": [{"message": "rate_limit must be a number"}]}, {}, errors.StatusError, "Check the arguments"),
 }  # fmt: skip
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
-from airflow_provider.execution.model.paging import PAGES_REMEMBERED, numbered
+import pytest
+
+from airflow_provider.errors import ProtocolError
+from airflow_provider.execution.model.paging import CURSORS_REMEMBERED, PAGES_REMEMBERED, by_cursor, numbered
 from airflow_provider.execution.model.request import Flow
 
 SIZE = 10
@@ -62,3 +66,44 @@ def test_what_is_remembered_does_not_grow_with_the_list() -> None:
     found, many = read(get)
     assert len(found) == pages * SIZE
     assert many <= some + 10
+
+
+def follow(following: Callable[[str | None], str | None], limit: int = 2_000) -> tuple[list[str | None], int]:
+    """The cursors of a list, and the bytes of the largest place on the way."""
+
+    def page(cursor: str | None) -> Flow[tuple[list[str | None], str | None]]:
+        return [cursor], following(cursor)
+        yield  # a flow without requests
+
+    pages, found, largest = by_cursor(page, "The list"), list[str | None](), 0
+    at: Any = None
+    for _ in range(limit):
+        flow = pages(at)
+        try:
+            next(flow)
+        except StopIteration as end:
+            items, at = end.value
+        found += items
+        largest = max(largest, len(json.dumps(at)))
+        at = json.loads(json.dumps(at))
+        if at is None:
+            return found, largest
+    raise AssertionError("it does not end")
+
+
+def test_cursors_are_followed_to_the_end() -> None:
+    found, largest = follow(lambda cursor: None if cursor == "999" else str(int(cursor or 0) + 1))
+    assert found == [None, *map(str, range(1, 1_000))]
+    assert largest < 20 * CURSORS_REMEMBERED
+
+
+@pytest.mark.parametrize("circle", [1, 2, 7, CURSORS_REMEMBERED])
+@pytest.mark.parametrize("before", [0, 3])
+def test_cursors_that_go_round_in_circles_are_no_list(circle: int, before: int) -> None:
+    with pytest.raises(ProtocolError, match="The list has no end"):
+        follow(lambda cursor: str((at + 1 - before) % circle + before if (at := int(cursor or 0)) >= before else at + 1))
+
+
+def test_a_cursor_may_be_any_text() -> None:
+    with pytest.raises(ProtocolError):
+        follow(lambda _: "\ud800" * 10_000)
