@@ -1,8 +1,9 @@
-"""JSON in and out: text that UTF-8 can't hold, half of a surrogate pair, is no reason for an error answer."""
+"""JSON in and out: text that UTF-8 can't hold, half of a surrogate pair, is no reason for an error answer; nor is NaN."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -48,3 +49,15 @@ class JsonResponse(JSONResponse):
             return super().render(content)
         except UnicodeEncodeError:
             return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        except ValueError:  # a request may have brought NaN in, which JSON does not know
+            return json.dumps(_finite(content), allow_nan=False, separators=(",", ":")).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return value

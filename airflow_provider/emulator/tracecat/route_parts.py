@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 
 from airflow_provider.emulator.json_text import JsonResponse
@@ -41,6 +42,12 @@ async def refuse(request: Request, error: Exception) -> JsonResponse:
     """Answer an :class:`ApiError`."""
     assert isinstance(error, ApiError)
     return JsonResponse(error.body, error.status, error.headers)
+
+
+async def refuse_form(request: Request, error: Exception) -> JsonResponse:
+    """Answer a request that has not the right form, as FastAPI does, also if what it has is no JSON, such as NaN."""
+    assert isinstance(error, RequestValidationError)
+    return JsonResponse({"detail": jsonable_encoder(error.errors())}, 422)
 
 
 def caller_of(tracecat: Tracecat, request: Request) -> Caller:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 
 from airflow_provider.emulator.lazy_routes import api
 from airflow_provider.emulator.tracecat.account_routes import add_account_routes
 from airflow_provider.emulator.tracecat.errors import ApiError
 from airflow_provider.emulator.tracecat.execution_routes import add_execution_routes
 from airflow_provider.emulator.tracecat.object_routes import add_object_routes
-from airflow_provider.emulator.tracecat.route_parts import refuse
+from airflow_provider.emulator.tracecat.route_parts import refuse, refuse_form
 from airflow_provider.emulator.tracecat.schedule_routes import add_schedule_routes
 from airflow_provider.emulator.tracecat.session_routes import add_session_routes
 from airflow_provider.emulator.tracecat.system import Tracecat
@@ -22,6 +23,7 @@ def build_tracecat_api(tracecat: Tracecat) -> FastAPI:
     """Return the application that serves the API of ``tracecat``."""
     application = api()
     application.add_exception_handler(ApiError, refuse)
+    application.add_exception_handler(RequestValidationError, refuse_form)
     add_execution_routes(application, tracecat)
     add_object_routes(application, tracecat)
     add_workflow_routes(application, tracecat)

@@ -233,3 +233,37 @@ def test_all_forms_of_a_workflows_id_are_taken(api, emulator, enrich):
     assert api.call("POST", "/workflow-executions", {"workflow_id": "enrich"}).status_code == 422
     enrich.committed = False
     assert api.call("POST", "/workflow-executions", {"workflow_id": str(number)}).json() == {"detail": "Invalid workflow ID"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/workflow-executions", '{"a": NaN}'),
+        ("POST", "/workflow-executions", '{"workflow_id": NaN}'),
+        ("POST", "/workflow-executions", '{"workflow_id": "x", "time_anchor": Infinity}'),
+        ("POST", "/workflow-executions", '{"workflow_id": "\\ud800", "time_anchor": [-Infinity]}'),
+        ("POST", "/schedules", '{"workflow_id": NaN, "cron": NaN}'),
+        ("PATCH", "/workflows/{workflow}", '{"title": NaN}'),
+        ("PATCH", "/workflows/{workflow}", "NaN"),
+    ],
+)
+def test_a_form_with_what_json_does_not_know_is_refused_as_one(api, enrich, method, path, body):
+    """The refusal repeats it, and has to be JSON."""
+    api.tracecat.key.scopes = ["*"] if "*" in api.tracecat.key.scopes else [*api.tracecat.key.scopes, "workflow:update", "schedule:create"]
+    answer = api.http.request(
+        method,
+        f"/workspaces/{api.tracecat.workspace}{path.format(workflow=short_id(enrich))}",
+        content=body,
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 422, answer.text
+    assert "NaN" not in answer.text
+    assert answer.json()["detail"]
+
+
+def test_inputs_that_json_does_not_know_can_be_read_back(api, enrich):
+    body = f'{{"workflow_id": "{short_id(enrich)}", "inputs": {{"n": NaN}}}}'
+    started = api.http.post(
+        f"/workspaces/{api.tracecat.workspace}/workflow-executions", content=body, headers={"content-type": "application/json"}
+    ).json()
+    assert api.rows(started["wf_exec_id"])["__workflow_trigger__"]["action_input"] == {"n": "nan"}
