@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from airflow_provider.commands.reading import system_of
+from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.attempt.page_xcom import VIEW_KEY
 from airflow_provider.execution.model.result import iso
+from airflow_provider.execution.results.redaction import clean
 
 ACTIVE = ("running", "deferred", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting")
 RESULTS = ("return_value", "execution")
@@ -40,7 +42,21 @@ def executions(since: datetime, *, limit: int, dag_id: str | None = None, active
     :param limit: maximum number.
     :param dag_id: only of this DAG.
     :param active: of all tasks that have not ended instead, whenever they began: what has waited longest comes first.
+    :raises ConfigurationError: if Airflow's database can't be read.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return _executions(since, limit, dag_id, active=active)
+    except SQLAlchemyError as error:
+        why = clean(str(getattr(error, "orig", None) or error).partition("\n")[0])
+        raise ConfigurationError(
+            f"Airflow's database can't be read: {why}. If it is new, run `airflow db migrate`; else check AIRFLOW_HOME and "
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN."
+        ) from None
+
+
+def _executions(since: datetime, limit: int, dag_id: str | None, *, active: bool) -> list[ListedExecution]:
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session

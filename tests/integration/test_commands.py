@@ -201,3 +201,26 @@ def test_airflow_has_the_commands(system: Adapter) -> None:
     rules = subprocess.run(airflow("executions", "audit", "--list-rules"), capture_output=True, text=True, timeout=100, check=False)
     assert rules.returncode == 0, rules.stderr
     assert "BDY" in rules.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["list", "--active"],
+        ["show", "demo/shop/1/1"],
+        ["logs", "demo/shop/1/1"],
+        ["cancel", "a/b/1/1", "--yes", "--conn-id", "x"],
+    ],
+    ids=" ".join,
+)
+def test_without_a_database_a_command_says_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    """In a process of its own: Airflow takes its database once."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    environment |= {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    command = [sys.executable, "-m", "airflow_provider", *arguments]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    [line] = [line for line in ran.stderr.splitlines() if "error: " in line]
+    assert arguments[0] != "list" or "airflow db migrate" in line

@@ -258,3 +258,20 @@ def test_airflow_is_not_asked_to_mask_short_texts(read: Reading, extra: dict[str
 def test_what_is_secret_in_the_extra_field_is_masked(read: Reading, extra: dict[str, Any], secret: str) -> None:
     read(extra=json.dumps(extra))
     assert secret not in str(_secrets_masker().redact(f"see {secret}."))
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"password": 47114711}, "password must be text"),
+        ({"password": ["canary"]}, "password must be text"),
+        ({"host": 47114711}, "host must be text"),
+        ({"login": 47114711, "password": 47114711}, "login and password must be text"),
+    ],
+    ids=str,
+)
+def test_a_connection_that_airflow_can_not_read_is_not_called_missing(read: Reading, fields: dict[str, Any], named: str) -> None:
+    text = read.refused(**fields)
+    assert named in text
+    assert "4711" not in text
+    assert "canary" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,3 +66,10 @@ def test_a_docstring_tells_every_parameter_and_the_source(hook: type[ExecutionHo
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_connection_id_is_where_airflow_looks_for_it(hook: Any) -> None:
     assert getattr(hook("mine"), hook.conn_name_attr) == "mine"
+
+
+@pytest.mark.parametrize("page", sorted(Path(__file__).parents[2].glob("docs/*.md")), ids=lambda page: page.name)
+def test_the_methods_of_hooks_that_the_documentation_names_exist(page: Path) -> None:
+    hooks = {"BuddyHook": BuddyHook, "TracecatHook": TracecatHook, "AlgaPsaHook": AlgaPsaHook}
+    named = re.findall(r"\b(BuddyHook|TracecatHook|AlgaPsaHook)\.([a-z_]+)", page.read_text())
+    assert [f"{hook}.{method}" for hook, method in named if not hasattr(hooks[hook], method)] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ RESERVED_HEADERS = frozenset(
 MAX_HEADERS = 20
 """Maximum number of extra headers."""
 
+_TEXTS = ("conn_type", "host", "login", "password", "schema")
+"""Fields of a connection that must be texts."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -176,3 +179,19 @@ def _long_enough(value: Any, least: int) -> Any:
     if isinstance(value, list):
         return [_long_enough(item, least) for item in value]
     return None if isinstance(value, str) and len(value) < least else value
+
+
+def unreadable_variable(conn_id: str) -> str | None:
+    """Why Airflow can't read a connection that stands in an environment variable as JSON, without its values. None if it can."""
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    try:
+        fields = json.loads(os.environ.get(name, "null"))
+    except (ValueError, RecursionError):
+        return None
+    wrong = [field for field in _TEXTS if not isinstance(fields.get(field), (str, type(None)))] if isinstance(fields, dict) else []
+    if not wrong:
+        return None
+    return (
+        f"Connection {conn_id!r} is there, in the environment variable {name}, but Airflow can't read it: "
+        f"{' and '.join(wrong)} must be text, in quotes."
+    )

@@ -16,7 +16,7 @@ from airflow_provider import _clock, _compat
 from airflow_provider._compat import AirflowNotFoundException
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 from airflow_provider.execution.http.api_errors import ApiErrors
-from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings
+from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings, unreadable_variable
 from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url, header_secrets
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
@@ -150,7 +150,9 @@ class ExecutionHook(BaseHook):
         headers = (part for value in settings.headers().values() for part in header_secrets(value))
         return [settings.to_mask(), *(part for part in headers if len(part) >= MIN_SECRET_CHARACTERS)]
 
-    def _missing_connection(self) -> ConnectionMissing:
+    def _missing_connection(self) -> ConfigurationError | ConnectionMissing:
+        if unreadable := unreadable_variable(self.conn_id):
+            return ConfigurationError(unreadable)
         return ConnectionMissing(f"Airflow finds no connection {self.conn_id!r}. Create it, with type {self.conn_type!r}.")
 
     def open(self) -> None:
