@@ -98,8 +98,8 @@ def test_a_start_answered_with_a_strangers_execution_that_is_not_found_is_unknow
     assert scene.left_alone(scene.stranger)
 
 
-@pytest.mark.parametrize("comment", [None, ""])
-def test_a_start_answered_without_its_comment_is_followed(scene: Scene, comment: str | None) -> None:
+@pytest.mark.parametrize("comment", [None, "", "[air", "[airflow-"])
+def test_a_start_answered_without_its_whole_comment_is_followed(scene: Scene, comment: str | None) -> None:
     scene.answers("POST", "executions$", comment=comment)
     ended = scene.task(pipeline=scene.pipeline.id, wait_for_completion=False).run()
     assert ended.state == "success", ended.text
