@@ -527,8 +527,7 @@ class TracecatSystem(Adapter):
             case "outputs":
                 returns = given["outputs"]
             case "unknown":  # no execution ends so: the answer is made up
-                body = {"id": "wf_x/exec_x", "run_id": "r", "status": "HIBERNATING", "events": []}
-                self.fault("body", "read", body=body, times=None)
+                self.fault("altered", "read", changes={"status": "HIBERNATING", "events": []}, times=None)
         if actions != [build, deploy]:
             returns = {"IMAGE": "shop:1.2.3"}
         return self.tracecat.add_workflow(tracecat.Workflow("w", actions=actions, returns=returns, timeout=timeout))

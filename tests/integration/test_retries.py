@@ -6,6 +6,7 @@ import pytest
 from airflow.sdk import ExceptionRetryPolicy, RetryAction
 
 from airflow_provider import errors
+from airflow_provider.execution.tasks.start_once import NotOurs
 from airflow_provider.retry_policies import TRANSIENT_ONLY
 from tests.integration.conftest import Bench
 
@@ -14,6 +15,7 @@ PASSING = {
     errors.RateLimited,
     errors.ServerError,
     errors.ProtocolError,
+    NotOurs,
     errors.ConnectionMissing,
     errors.ExecutionUnreachable,
     errors.ExecutionInterrupted,

@@ -51,6 +51,10 @@ LEFT_OUT: dict[str, str] = {
 
 OTHER_MODULES: dict[str, str] = {
     "test_faults": "hundreds of cases in which the network is played, each with minutes of pauses",
+    "test_answers_about_others": "alters answers",
+    "test_reasons_of_refusals": "plays gateways and proxies",
+    "test_wrong_arguments": "nothing is sent, or nothing that depends on the server",
+    "test_xcom_writes": "Airflow's API fails, not the server",
     "test_metrics": "what Airflow counts; what a server answers does not matter",
     "test_commands": "reads and cancels as the hooks do",
     "test_lineage": "what Airflow is told; what a server answers does not matter",

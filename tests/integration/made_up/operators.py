@@ -1,14 +1,10 @@
 """Operator for Kiln."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from typing_extensions import Unpack
 
 from airflow_provider.execution.model.request import Flow, send
 from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.tasks.operator import ExecutionOperator
-from airflow_provider.execution.tasks.rendering import Kind
 from airflow_provider.execution.tasks.signatures import ExecutionArguments
 from tests.integration.made_up.adapter import LIST, START, snapshot_of
 from tests.integration.made_up.hook import KilnHook, KilnTask
@@ -16,7 +12,7 @@ from tests.integration.made_up.hook import KilnHook, KilnTask
 
 class KilnFireOperator(KilnTask, ExecutionOperator[KilnHook, None]):
     template_fields = ("note", *ExecutionOperator.template_fields)
-    argument_kinds: ClassVar[Mapping[str, Kind]] = {"note": "free text"}
+    argument_kinds = {"note": "free text"}
 
     def __init__(self, *, recipe: int, note: str | None = None, **kwargs: Unpack[ExecutionArguments]) -> None:
         super().__init__(**kwargs)
