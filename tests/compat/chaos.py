@@ -1,18 +1,19 @@
 """
 The chaos run on another version of Airflow: ``python -m tests.compat.chaos 3.1.8 [--short]``.
 
-The environment is that of ``make compat``, with a Celery provider of a later day: the workers of those of the release days of 3.1.8 and
-3.2.2 may take tasks and never run them (https://github.com/apache/airflow/issues/59707).
+The environment is that of ``make compat``, with the Celery of ``requirements-dev.lock``: with the provider of the release days of 3.1.8 and
+3.2.2, workers may take tasks and never run them (https://github.com/apache/airflow/issues/59707).
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 from tests.compat.versions import RELEASED, ROOT, UV, environment
 
-NEEDED = ("apache-airflow-providers-celery==3.26.0", "rich")
+NEEDED = ("apache-airflow-providers-celery", "celery", "kombu", "rich")
 
 
 def main() -> int:
@@ -22,7 +23,9 @@ def main() -> int:
         print(f"Name one of {', '.join(RELEASED)}.")
         return 2
     python = environment(version)
-    subprocess.run([str(UV), "--quiet", "pip", "install", "--python", str(python), f"apache-airflow=={version}", *NEEDED], check=True)
+    pins = re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
+    wanted = [f"apache-airflow=={version}", *(f"{name}=={pin}" for name, pin in pins if name in NEEDED)]
+    subprocess.run([str(UV), "--quiet", "pip", "install", "--python", str(python), *wanted], check=True)
     return subprocess.run([str(python), "-m", "tests.airflow.chaos", *options], cwd=ROOT, check=False).returncode
 
 
