@@ -1,15 +1,15 @@
 """
 The chaos run on another version of Airflow: ``python -m tests.compat.chaos 3.1.8 [--short]``.
 
-The environment is that of ``make compat``, with the Celery of ``requirements-dev.lock``: with the provider of the release days of 3.1.8 and
+The environment is that of ``make compat``, with the Celery of this one: with the provider of the release days of 3.1.8 and
 3.2.2, workers may take tasks and never run them (https://github.com/apache/airflow/issues/59707).
 """
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 from tests.compat.versions import RELEASED, ROOT, UV, environment
 
@@ -18,13 +18,12 @@ NEEDED = ("apache-airflow-providers-celery", "celery", "kombu", "rich")
 
 def main() -> int:
     """Run it, and return its exit code."""
-    version, *options = sys.argv[1:] or [""]
-    if version not in RELEASED:
+    airflow, *options = sys.argv[1:] or [""]
+    if airflow not in RELEASED:
         print(f"Name one of {', '.join(RELEASED)}.")
         return 2
-    python = environment(version)
-    pins = re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
-    wanted = [f"apache-airflow=={version}", *(f"{name}=={pin}" for name, pin in pins if name in NEEDED)]
+    python = environment(airflow)
+    wanted = [f"apache-airflow=={airflow}", *(f"{name}=={version(name)}" for name in NEEDED)]
     subprocess.run([str(UV), "--quiet", "pip", "install", "--python", str(python), *wanted], check=True)
     return subprocess.run([str(python), "-m", "tests.airflow.chaos", *options], cwd=ROOT, check=False).returncode
 
