@@ -91,7 +91,8 @@ def forget_task_state(context: Context, *keys: str) -> bool:
 
     task: Any = context["task"]
     for kind in ("on_success_callback", "on_skipped_callback", "on_failure_callback"):
-        setattr(task, kind, [*getattr(task, kind), forget])
+        others = getattr(task, kind, None) or ()
+        setattr(task, kind, [*((others,) if callable(others) else others), forget])
     return True
 
 
