@@ -52,7 +52,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(SOURCE / name, folder)
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retry-mintimeout=1000"]
     try:
-        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=110)
+        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=280)
         code, said = done.returncode, done.stderr
     except subprocess.TimeoutExpired:
         code, said = 1, "npm error code ETIMEDOUT"
@@ -85,7 +85,7 @@ def outcome(driver: Path, emulator: Emulator) -> Call:
         # The client obeys the environment's proxies.
         environment = {**os.environ, "NO_PROXY": "*", "BUDDY_URL": emulator.buddy.url, "BUDDY_TOKEN": token}
         command = ["node", str(driver), method, json.dumps(["demo", "my shop", *arguments])]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 

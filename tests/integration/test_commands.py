@@ -195,10 +195,10 @@ def airflow(*arguments: str) -> Sequence[str]:
 def test_airflow_has_the_commands(system: Adapter) -> None:
     """In a process of its own: standard output has the JSON only."""
     ref = ended(system)
-    shown = subprocess.run(airflow("executions", "show", ref, "-o", "json"), capture_output=True, text=True, timeout=100, check=False)
+    shown = subprocess.run(airflow("executions", "show", ref, "-o", "json"), capture_output=True, text=True, timeout=280, check=False)
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["ref"] == ref
-    rules = subprocess.run(airflow("executions", "audit", "--list-rules"), capture_output=True, text=True, timeout=100, check=False)
+    rules = subprocess.run(airflow("executions", "audit", "--list-rules"), capture_output=True, text=True, timeout=280, check=False)
     assert rules.returncode == 0, rules.stderr
     assert "BDY" in rules.stdout
 

@@ -58,7 +58,7 @@ for first, then in json.loads(sys.argv[1]):
 
 def new_modules(*pairs: tuple[str, str]) -> list[list[str]]:
     """What modules the second of each pair adds to those of the first, and of the first ones before it; in a fresh interpreter."""
-    done = subprocess.run([sys.executable, "-c", TOLD, json.dumps(pairs)], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", TOLD, json.dumps(pairs)], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()[-len(pairs) :]]
 

@@ -31,7 +31,7 @@ from tests.integration.audit.workspace import SETTINGS, Planted, Size, Workspace
 from tests.virtual_clock import VirtualClock, in_use
 
 SHARE = float(os.environ.get("AUDIT_SHARE", "0.05"))
-pytestmark = [pytest.mark.long, pytest.mark.timeout(120 if SHARE < 0.5 else 3_600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600 if SHARE < 0.5 else 3_600)]
 
 
 @dataclass

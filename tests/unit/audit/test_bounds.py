@@ -300,7 +300,7 @@ print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if
 def test_memory_is_bounded() -> None:
     """400 KB of commands took 15 GB. In a process of its own, whose peak is that of the audit."""
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY], input=json.dumps(list(FAMILIES.values())), capture_output=True, text=True, timeout=200, check=True
+        [sys.executable, "-c", MEMORY], input=json.dumps(list(FAMILIES.values())), capture_output=True, text=True, timeout=280, check=True
     )
     assert int(done.stdout) < 200
 
@@ -323,7 +323,7 @@ for text in texts:
 def test_no_character_ends_the_process() -> None:
     """Whether a look-up beyond a table does depends on where the process lies in memory."""
     for _ in range(8):
-        subprocess.run([sys.executable, "-c", FOREIGN], timeout=60, check=True)
+        subprocess.run([sys.executable, "-c", FOREIGN], timeout=280, check=True)
 
 
 @pytest.mark.parametrize("command", ["export PASSWORD='Zx9\U0001f600kPq2rT'", "curl -u 'ci:Zx9\u4e2dkPq2rT' https://x.example"])

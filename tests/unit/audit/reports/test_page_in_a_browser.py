@@ -85,7 +85,7 @@ class Browser:
             "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             "--enable-logging=stderr", f"--user-data-dir={self.folder}/profile", "--virtual-time-budget=5000", *arguments, url,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
         return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
     def show(self, page: str, act: str = "", fragment: str = "", options: Sequence[str] = (), width: int | None = None) -> dict[str, str]:

@@ -529,7 +529,7 @@ asyncio.run(main())
 
 
 def test_aiohttp_is_imported_in_a_thread_for_the_first_sender_only() -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", WATCHED], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", WATCHED], capture_output=True, text=True, timeout=280, check=False)
     assert (done.stdout.split(), done.returncode) == (["AiohttpCarrier"], 0), done.stderr
 
 
