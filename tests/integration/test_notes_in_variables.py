@@ -122,25 +122,6 @@ def test_an_end_that_airflow_did_not_hear_of_costs_no_second_start(operator_benc
     assert system.starts == 2
 
 
-def test_a_note_is_deleted_once_airflow_has_taken_the_success(operator_bench: Bench) -> None:
-    """The scheduler may have given up on this try in the same moment: then a retry has to find the execution."""
-    task = operator_bench.task("succeeded")
-    answer, seen = type(task.api).__call__, list[str]()
-
-    class Watched(type(task.api)):  # type: ignore[misc]
-        def __call__(self, request: Any) -> Any:
-            if request.method == "DELETE" and "/variables/" in request.url.path:
-                seen.append("deleted")
-            if request.method == "PATCH" and request.url.path.endswith("/state"):
-                seen.append(json.loads(request.content)["state"])
-            return answer(self, request)
-
-    task.api.__class__ = Watched
-    assert task.run().state == "success"
-    assert [word for word in seen if word in ("success", "deleted")] == ["success", "deleted"]
-    assert task.api.variables == {}
-
-
 def test_a_clear_that_airflow_did_not_count_is_no_retry(operator_bench: Bench) -> None:
     """Before 3.2 a clear of a run that has not ended leaves ``clear_number`` as it is."""
     task = operator_bench.task("slow")

@@ -75,24 +75,15 @@ def forget_task_state(context: Context, *keys: str) -> bool:
     """
     The task is over: delete what is kept about it, where Airflow does not do so in time itself.
 
-    It is deleted once Airflow has taken the task's success: if it does not take it, a retry finds the execution. A failure or a skip is
-    reported last of all, so then it is deleted right before.
-
-    :returns: whether it will be deleted.
+    :returns: whether it is deleted.
     """
     if _compat.task_state_store(context) is not None:
         return False
     from airflow.sdk.exceptions import AirflowRuntimeError
 
-    def forget(context: Context) -> None:
-        for key in keys:
-            with suppress(AirflowRuntimeError):  # left behind, no reason to fail
-                _variables(context).delete(key)
-
-    task: Any = context["task"]
-    for kind in ("on_success_callback", "on_skipped_callback", "on_failure_callback"):
-        others = getattr(task, kind, None) or ()
-        setattr(task, kind, [*((others,) if callable(others) else others), forget])
+    for key in keys:
+        with suppress(AirflowRuntimeError):  # left behind, no reason to fail
+            _variables(context).delete(key)
     return True
 
 
