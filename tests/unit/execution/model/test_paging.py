@@ -15,14 +15,10 @@ from airflow_provider.execution.model.request import Flow
 SIZE = 10
 
 
-def read(get: Callable[[int], tuple[list[int], bool]], limit: int = 10_000) -> tuple[list[int], int]:
-    """All items, and the bytes of the largest place on the way, as a crash-proof note would hold it."""
-
-    def page(number: int) -> Flow[tuple[list[int], bool]]:
-        return get(number)
-        yield  # a flow without requests
-
-    pages, at, found, largest = numbered(page, lambda item: item), None, [], 0
+def walked(pages: Any, limit: int) -> tuple[list[Any], int]:
+    """All items, and the length of the longest position in JSON."""
+    found, largest = list[Any](), 0
+    at: Any = None
     for _ in range(limit):
         flow = pages(at)
         try:
@@ -35,6 +31,16 @@ def read(get: Callable[[int], tuple[list[int], bool]], limit: int = 10_000) -> t
         if at is None:
             return found, largest
     raise AssertionError("it does not end")
+
+
+def read(get: Callable[[int], tuple[list[int], bool]], limit: int = 10_000) -> tuple[list[int], int]:
+    """All items, and the bytes of the largest place on the way, as a crash-proof note would hold it."""
+
+    def page(number: int) -> Flow[tuple[list[int], bool]]:
+        return get(number)
+        yield  # a flow without requests
+
+    return walked(numbered(page, lambda item: item), limit)
 
 
 def test_it_ends_with_an_empty_page() -> None:
@@ -75,20 +81,7 @@ def follow(following: Callable[[str | None], str | None], limit: int = 2_000) ->
         return [cursor], following(cursor)
         yield  # a flow without requests
 
-    pages, found, largest = by_cursor(page, "The list"), list[str | None](), 0
-    at: Any = None
-    for _ in range(limit):
-        flow = pages(at)
-        try:
-            next(flow)
-        except StopIteration as end:
-            items, at = end.value
-        found += items
-        largest = max(largest, len(json.dumps(at)))
-        at = json.loads(json.dumps(at))
-        if at is None:
-            return found, largest
-    raise AssertionError("it does not end")
+    return walked(by_cursor(page, "The list"), limit)
 
 
 def test_cursors_are_followed_to_the_end() -> None:
