@@ -13,9 +13,12 @@ from tests.virtual_clock import VirtualClock, in_use
 LARGE = (
     "tests/integration/",
     "tests/live/test_tracecat.py",
-    "tests/unit/tracecat/test_lost_starts.py",
-    "tests/unit/execution/http/test_retrying.py",
+    "tests/unit/buddy/",
+    "tests/unit/emulator/",
+    "tests/unit/execution/http/",
+    "tests/unit/tracecat/",
 )
+"""Where many cases are products: of faults, requests and clients, or of systems and modes."""
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
 import airflow.sdk.bases.sensor
@@ -32,6 +33,7 @@ from airflow.sdk import DAG, Asset, BaseOperator
 from airflow.sdk._shared.secrets_masker import _secrets_masker
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DeferTask, GetHITLDetailResponse, MaskSecret, RescheduleTask, UpdateHITLDetail
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.sdk.execution_time.supervisor import (
@@ -45,6 +47,7 @@ from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseEventTrigger, BaseTaskEndEvent, BaseTrigger, TriggerEvent
+from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
 from airflow_provider import _clock
@@ -52,6 +55,9 @@ from tests import virtual_clock
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+# Airflow builds one anew for each templated field of each task, which took an eighth of the time of all these tests.
+task_runner.TypeAdapter = lru_cache(TypeAdapter)  # type: ignore[assignment, attr-defined]
 
 Operator = BaseOperator | MappedOperator
 
@@ -279,8 +285,12 @@ class TaskRun:
 
     @property
     def state_key(self) -> str:
-        task_id = self._task().task_id
+        task_id = self._task_id
         return task_id if self.map_index < 0 else f"{task_id}_{self.map_index}"
+
+    @cached_property
+    def _task_id(self) -> str:
+        return self._task().task_id
 
     def _task(self) -> Operator:
         with DAG(DAG_ID, schedule=None, params=self.params):

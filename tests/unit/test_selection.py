@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.selection import selected
+from tests.selection import _name, _parameters, selected
 
 Case = tuple[str, dict[str, Hashable]]
 
@@ -60,3 +60,14 @@ def test_little_is_chosen_whole(tests: dict[str, Any]) -> None:
 def test_the_choice_is_the_same_each_time() -> None:
     cases = module(a={"system": SYSTEMS, "mode": MODES}, b={"system": SYSTEMS, "mode": MODES, "status": [1, 2, 3]})
     assert selected(cases) == selected(cases)
+
+
+@pytest.mark.parametrize("sizes", [{1}, {2}, {3}], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_values_that_have_no_hash_are_told_apart_and_known_again(request: pytest.FixtureRequest, size: int, sizes: set[int]) -> None:
+    own = request.node.originalname
+    items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.originalname == own]
+    chosen = selected((_name(item), _parameters(item), item) for item in items)
+    assert request.node in items
+    assert len(chosen) <= 4
+    assert {str(item.callspec.params["sizes"]) for item in chosen} == {str(item.callspec.params["sizes"]) for item in items}

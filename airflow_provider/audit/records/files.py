@@ -12,6 +12,7 @@ from io import StringIO
 from typing import IO, Any
 
 import ijson  # type: ignore[import-untyped]
+from pydantic_core import from_json
 
 from airflow_provider.audit.facts.fact import Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
@@ -92,7 +93,7 @@ def _lines(file: IO[str]) -> Iterator[tuple[int, str | None]]:
 def _parsed(text: str) -> Any:
     """The JSON value of a text; or, as text, why it has none."""
     try:
-        value = json.loads(text)
+        value = _fast(text)
     except json.JSONDecodeError as error:
         return f"It is not valid JSON: {error.msg}."
     except RecursionError:
@@ -100,6 +101,14 @@ def _parsed(text: str) -> Any:
     except ValueError:  # a number of thousands of digits
         return "It is not valid JSON: a number is too long."
     return value if value is not None and not isinstance(value, str) else "It is no record."
+
+
+def _fast(text: str) -> Any:
+    """As ``json.loads``, in half the time for what both can read."""
+    try:
+        return from_json(text)
+    except ValueError:  # single surrogates, for example
+        return json.loads(text)
 
 
 def _document(line: str, file: IO[str], name: str) -> Iterable[Any]:
