@@ -61,11 +61,15 @@ def _pairs(values: Sequence[Value]) -> set[Pair]:
 def mark_the_rest(items: Sequence[pytest.Item]) -> None:
     """Leave what is not selected to ``make test-all``."""
     for _, group in groupby(items, key=lambda item: item.nodeid.partition("::")[0]):
-        cases = [item for item in group if isinstance(item, pytest.Function) and not item.get_closest_marker("long")]
+        cases = [item for item in group if isinstance(item, pytest.Function) and not _is_decided(item)]
         chosen = {id(item) for item in selected((_name(item), _parameters(item), item) for item in cases)}
         for item in cases:
             if id(item) not in chosen:
                 item.add_marker("long")
+
+
+def _is_decided(item: pytest.Function) -> bool:
+    return any(item.get_closest_marker(name) is not None for name in ("long", "whole"))
 
 
 def _name(item: pytest.Function) -> str:

@@ -207,10 +207,15 @@ def test_airflow_has_the_commands(system: Adapter) -> None:
     "arguments",
     [
         ["list"],
-        ["list", "--active"],
-        ["show", "demo/shop/1/1"],
-        ["logs", "demo/shop/1/1"],
-        ["cancel", "a/b/1/1", "--yes", "--conn-id", "x"],
+        *(
+            pytest.param(arguments, marks=pytest.mark.long)  # each is a process, which imports Airflow
+            for arguments in (
+                ["list", "--active"],
+                ["show", "demo/shop/1/1"],
+                ["logs", "demo/shop/1/1"],
+                ["cancel", "a/b/1/1", "--yes", "--conn-id", "x"],
+            )
+        ),
     ],
     ids=" ".join,
 )

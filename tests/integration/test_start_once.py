@@ -553,6 +553,7 @@ def test_a_strange_event_never_passes_for_success(system: Adapter, mode: str, ev
     assert ended.state == "up_for_retry"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("mode", ["operator-deferrable", "sensor-deferrable"])
 def test_a_trigger_that_breaks_says_so_and_loses_nothing(system: Adapter, mode: str) -> None:
     soft = {"soft_fail": True} if mode.startswith("sensor") else {}

@@ -347,6 +347,7 @@ def test_odd_headers_are_told_in_the_same_words(driver: Driver, head: bytes, sai
     json.dumps(raised.value.to_event(), ensure_ascii=False).encode()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["no answer to the handshake", "no room for a connection", "hang up in the handshake"])
 def test_without_a_connection_nothing_was_sent(driver: Driver, kind: str) -> None:
     def play(connection: socket.socket, number: int) -> None:

@@ -124,6 +124,7 @@ def test_whatever_drips_is_given_up(driver: Driver, drip: str) -> None:
     assert count[0] < 1_000
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("drip", ["header", "trailer"])
 def test_a_flow_that_has_little_time_waits_no_longer_for_an_answer(driver: Driver, drip: str) -> None:
     count = [0]
