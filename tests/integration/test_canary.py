@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline
-from airflow_provider.execution.http import httpcore_log
+from airflow_provider.execution.http import http_logs
 from airflow_provider.execution.results import known_secrets, passwords, redaction
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import ALL_MODES, Bench
@@ -266,7 +266,7 @@ def unmasked(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_ADDRESS", "_NAMED", "_GO"):
         monkeypatch.setattr(passwords, name, nothing)
     monkeypatch.setattr(known_secrets, "_parts_of", lambda secrets: ())
-    monkeypatch.setattr(httpcore_log, "hide_headers", lambda record: None)
+    monkeypatch.setattr(http_logs, "hide_headers", lambda record: None)
     send_over("httpx", monkeypatch)  # aiohttp logs nothing that would have to be quieted
 
 

@@ -8,7 +8,7 @@ import httpx
 
 from airflow_provider.execution.http.carrier import Incoming, Outgoing
 from airflow_provider.execution.http.environment import bypasses_proxies, check_proxies, naming_no_proxy, proxies
-from airflow_provider.execution.http.httpcore_log import OwnUrl, install_log_filter
+from airflow_provider.execution.http.http_logs import OwnUrl, install_log_filter
 from airflow_provider.execution.http.time_limit import TimeLimit
 
 

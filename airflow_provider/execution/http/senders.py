@@ -24,7 +24,7 @@ from airflow_provider.execution.http.credential_renewal import Credential
 from airflow_provider.execution.http.endpoint import Endpoint, Login
 from airflow_provider.execution.http.environment import check_proxies, has_proxies, tls_context
 from airflow_provider.execution.http.flow_stepper import FlowStepper
-from airflow_provider.execution.http.httpcore_log import install_log_filter
+from airflow_provider.execution.http.http_logs import install_log_filter
 from airflow_provider.execution.http.per_loop_registry import PerLoopRegistry
 from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit
 from airflow_provider.execution.http.reading import NotPlain

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider.execution.http.carrier import Outgoing
 from airflow_provider.execution.http.carrier_httpx import httpx_request
 from airflow_provider.execution.http.endpoint import Endpoint
-from airflow_provider.execution.http.httpcore_log import LOGGERS, install_log_filter
+from airflow_provider.execution.http.http_logs import LOGGERS, install_log_filter
 from airflow_provider.execution.http.senders import AsyncSender, Sender
 from tests import virtual_clock
 from tests.unit.senders import send_over
