@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +21,11 @@ _BAD_ESCAPES = re.compile(
 Escapes of surrogates, in pairs or alone, of NUL, torn ones, and backslashes that begin no escape of JSON. The first group keeps the parity
 of the backslashes before them.
 """
-_MAX_DIGITS = 4_300
+_MAX_DIGITS = min(4_300, getattr(sys, "get_int_max_str_digits", int)() or 4_300)
 """Maximum number of digits of a number outside strings: Python and the parser refuse more."""
+_DIGITS = bytes(b"0"[0] if byte in b"0123456789" else b" "[0] for byte in range(256))
+"""Translation of bytes to "0" for a digit and a blank for all others."""
+_PIECE = 64 * 1024
 _LONG_DIGITS = re.compile(rf"(?<![0-9])[0-9]{{{_MAX_DIGITS + 1}}}")
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
@@ -47,6 +51,12 @@ def read_json(body: bytes | bytearray | str) -> Any:
 def has_nul(body: bytes | bytearray) -> bool:
     """Whether a body may hold an escaped NUL, which is JSON but which a database refuses."""
     return _NUL in body
+
+
+def has_long_number(body: bytes | bytearray) -> bool:
+    """Whether a body may hold a whole number that is too long to be read. Many digits in a string count as well."""
+    long = b"0" * (_MAX_DIGITS + 1)
+    return any(long in body[start : start + _PIECE + len(long)].translate(_DIGITS) for start in range(0, len(body), _PIECE))
 
 
 def repaired(body: bytes | bytearray, charset: str | None = None) -> bytes:

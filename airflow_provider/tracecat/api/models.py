@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from airflow_provider.execution.http.fields import Demanded, PageOf, PartStatus
+from airflow_provider.execution.http.json_text import has_long_number, repaired
 from airflow_provider.execution.http.reading import Allowance, read_value
 from airflow_provider.tracecat.api.streaming import read_object
 
@@ -108,6 +109,8 @@ class View(Summary):
         :raises ValidationError: if it is not what the contract says.
         """
         (event,) = get_args(cls.model_fields["events"].annotation)
+        if has_long_number(body):  # it would end the process, see read_object
+            body = repaired(body)
         allowance = Allowance(len(body))
         try:
             answer = read_object(body, "events", lambda item: _event_of(event, item, source, allowance))

@@ -18,7 +18,8 @@ def read_object(body: bytes | bytearray, list_name: str, keep: Callable[[Any], A
     """
     Read a JSON object that holds one long list.
 
-    :param body: the answer's body.
+    :param body: the answer's body. With a number of thousands of digits the process may end, since ijson 3.6 goes on with what Python has
+        refused: see :func:`~airflow_provider.execution.http.json_text.has_long_number`.
     :param list_name: key of that list in the object.
     :param keep: makes of each item what is kept of it.
     :returns: the object as of :func:`json.loads`, with what ``keep`` made of the list's items.

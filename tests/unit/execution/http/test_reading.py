@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from cProfile import Profile
@@ -14,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from airflow_provider import errors
 from airflow_provider.alga_psa.api import models as alga_psa
 from airflow_provider.buddy.api import models as buddy
-from airflow_provider.execution.http.json_text import read_json, repaired
+from airflow_provider.execution.http.json_text import has_long_number, read_json, repaired
 from airflow_provider.execution.http.reading import LONG_BODY, NotPlain, as_sent, read_answer, what_is_wrong
 from airflow_provider.execution.model.request import Route
 from airflow_provider.tracecat.api import models as tracecat
@@ -78,6 +80,37 @@ def test_a_long_answer_of_tracecat_is_read_all_the_same(damage: str) -> None:
     body = f'{{"id": "x", "events": [{{"action_result": {value}}}, {{"action_result": 5}}], "pad": "{"x" * LONG_BODY}"}}'.encode()
     execution = read_answer(tracecat.CompactExecution, body, "test")
     assert [event.action_result for event in execution.events] == [damage, 5]
+
+
+@pytest.mark.parametrize(
+    "number", ['"9" * 4_301', *(pytest.param(text, marks=pytest.mark.long) for text in ('"-" + "9" * 20_000', '"9" * 100_000'))]
+)
+def test_a_number_in_a_long_answer_does_not_end_the_process(number: str) -> None:
+    """In a process of its own, since the parser in C went on with what Python had refused, and crashed after a while."""
+    script = f"""
+from airflow_provider.execution.http.reading import LONG_BODY, read_answer
+from airflow_provider.tracecat.api.models import CompactExecution
+pad, number = "x" * LONG_BODY, {number}
+for items in range(1, 41):
+    events = ", ".join(['{{"action_result": %s}}' % number] * items)
+    read = read_answer(CompactExecution, ('{{"id": "x", "events": [%s], "pad": "%s"}}' % (events, pad)).encode(), "test")
+    assert [event.action_result for event in read.events] == [number] * items
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=280)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_digits_in_a_string_of_a_long_answer_stay_as_they_are() -> None:
+    text = "1" * 5_000
+    body = f'{{"id": "x", "events": [{{"action_result": "{text}"}}, {{"action_result": {text}}}], "pad": "{"x" * LONG_BODY}"}}'.encode()
+    assert [event.action_result for event in read_answer(tracecat.CompactExecution, body, "test").events] == [text, text]
+
+
+@pytest.mark.parametrize("place", [0, 1, 65_535, 65_536, 65_536 - 4_301, 65_536 - 2_000, 200_000])
+def test_a_long_number_is_seen_wherever_it_is(place: int) -> None:
+    assert has_long_number(b" " * place + b"7" * 4_301)
+    assert has_long_number(bytearray(b"," * place + b"7" * 4_301 + b",," * 70_000))
+    assert not has_long_number(b" " * place + b"7" * 4_300 + b" " + b"7" * 4_300)
 
 
 @pytest.mark.parametrize(
