@@ -164,8 +164,12 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
 
     def _find(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """By the time anchor, or the marker in the inputs; else by circumstances, once they are settled."""
-        execution, certain = yield from self._lost(hook, plan, marker, since).find()
-        return ([] if execution is None else [(yield from hook.adapter().read(self._ref(execution)))]), certain
+        found = yield from self._lost(hook, plan, marker, since).find()
+        if found.execution is None:
+            return [], found.is_sure
+        snapshot = yield from hook.adapter().read(self._ref(found.execution))
+        snapshot.guessed = found.guessed
+        return [snapshot], found.is_sure
 
     def _find_certain(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[list[Snapshot]]:
         """By the time anchor, or the marker in the inputs."""

@@ -44,6 +44,7 @@ class Note:
     :param done: whether the task has finished with this execution.
     :param gate: the gate that a person was asked to open.
     :param answer: what the person answered in Airflow, see :class:`~airflow_provider.execution.model.required_action.Answer`.
+    :param guessed: whether only circumstances say that ``ref`` is what a lost request started: then it is never cancelled.
     :param waited, waiting_since: time spent waiting for manual approval, see :class:`~airflow_provider.execution.waiting.wait.WaitState`.
     """
 
@@ -63,6 +64,7 @@ class Note:
     answer: dict[str, Any] | None = None
     waited: float = 0.0
     waiting_since: float | None = None
+    guessed: bool = False
 
 
 def task_state(context: Context) -> Any:

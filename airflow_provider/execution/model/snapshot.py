@@ -97,6 +97,7 @@ class Snapshot:
     :param log_problem: why the tail of the log could not be read, or None.
     :param unread: the error of a part that could not be read just now, and was left out with its reason: another read may have it.
     :param hidden: texts that must not be shown, besides secret outputs: secrets that the task itself passed.
+    :param guessed: whether only circumstances say that it is what a lost request started: then it is never cancelled.
     """
 
     ref: str
@@ -121,6 +122,7 @@ class Snapshot:
     log_problem: str | None = None
     unread: ExecutionApiError | None = None
     hidden: list[str] = field(default_factory=list, repr=False)
+    guessed: bool = False
 
     def __post_init__(self) -> None:
         self.url = web_link(self.url)

@@ -62,6 +62,7 @@ class CancelOnKill:
         self.unanswered: Unanswered | None = None
         self._attempt, self._hook, self._log, self._cancels = attempt, hook, log, cancels
         self._sender: Sender | None = None
+        self._spared: str | None = None
         self._open = False
 
     def __enter__(self) -> CancelOnKill:
@@ -104,6 +105,10 @@ class CancelOnKill:
                 return
             _clock.sleep(min(left, 0.2))
 
+    def spare(self, ref: str) -> None:
+        """Never cancel this execution: that it is the task's own is not certain."""
+        self._spared = ref
+
     def kill(self) -> None:
         """The worker was told to stop: because a person ended the task, or because it is evicted. Only the former cancels the execution."""
         if not self.interrupted:
@@ -136,6 +141,9 @@ class CancelOnKill:
             return
         if verdict is not Verdict.CANCEL:
             log.info("Execution %s was left alone: %s.", attempt.ref, verdict.value)
+            return
+        if attempt.ref is not None and attempt.ref == self._spared:
+            log.warning("Execution %s was left alone: only its circumstances say that this task has started it.", attempt.ref)
             return
         if not adapter.can_cancel:
             log.warning("Execution %s continues: %s can't cancel executions.%s", attempt.ref, self._hook.title, see(attempt.url))

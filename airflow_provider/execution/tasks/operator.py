@@ -150,6 +150,8 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             if isinstance(event, dict) and (waited := WaitState.load(event.get("state"))) and (waited.waited or waited.waiting_since):
                 self._note_waiting(context, waited)
             ref, end, state = self._read_event(attempt, event)
+            if state.guessed:
+                kill.spare(ref)
             return self._conclude(attempt, kill, ref, state, end)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -164,7 +166,9 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
                 raise
             with self._attempting(context) as (attempt, kill):
                 attempt.url = note.url
-                return self._conclude(attempt, kill, note.ref, WaitState(since=note.started_at), "timeout")
+                if note.guessed:
+                    kill.spare(note.ref)
+                return self._conclude(attempt, kill, note.ref, WaitState(since=note.started_at, guessed=note.guessed), "timeout")
 
     def on_kill(self) -> None:
         """The worker was told to stop: because a person ended the task, or because it is evicted. Only the former cancels the execution."""
@@ -195,6 +199,8 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
 
         assert note.ref is not None
         attempt.ref = note.ref
+        if note.guessed:
+            kill.spare(note.ref)
         if kill.interrupted:
             kill.end()
             kill.pause(0)
@@ -202,7 +208,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
             attempt.snapshot = snapshot
             self._conclude_note(attempt.context, snapshot)
             return self._completion().unfinished(snapshot.ref, snapshot.url, snapshot)
-        state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since)
+        state = WaitState(since=note.started_at, waited=note.waited, waiting_since=note.waiting_since, guessed=note.guessed)
         if snapshot.phase is Phase.WAITING and note.waiting_since is None:
             # How long it has already waited is unknown, and must not count against the timeout.
             state.since = self._now()
@@ -212,7 +218,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         from airflow_provider.execution.waiting.wait import Wait
 
         if end is None and self.deferrable:
-            self._defer(attempt, ref, state, cancel_on_kill=self.cancel_on_kill)
+            self._defer(attempt, ref, state, cancel_on_kill=self.cancel_on_kill and not state.guessed)
         wait = Wait(self.hook.adapter(), ref, self._wait_policy(), state, self.log, epoch=self._epoch, hidden=self.hook.secrets)
         while end is None:
             waiting_since = state.waiting_since
@@ -236,7 +242,7 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         attempt.announce(ref, snapshot.url or attempt.url)
         outcome = self._judge(self.hook.title, end, snapshot, state.problem)
         if end in ("timeout", "waiting_timeout") and outcome.error is not None and not snapshot.phase.ended:
-            outcome = self._give_up(ref, outcome)
+            outcome = self._give_up(ref, outcome, guessed=state.guessed)
         try:
             result = self._finish(attempt, snapshot, outcome)
         except AirflowSkipException:
@@ -249,11 +255,13 @@ class ExecutionOperator(StartsExecution[HookT, PlanT], BaseOperator):
         self._conclude_note(attempt.context, snapshot)
         return result
 
-    def _give_up(self, ref: str, outcome: Outcome) -> Outcome:
+    def _give_up(self, ref: str, outcome: Outcome, *, guessed: bool) -> Outcome:
         """Cancel an execution after its timeout, and add to the task's error whether that succeeded."""
         adapter = self.hook.adapter()
         if not self.owns_execution:
             return outcome.adding("It was left alone.")
+        if guessed:
+            return outcome.adding("It was left alone, since only its circumstances say that this task has started it.")
         if not adapter.can_cancel:
             return outcome.adding(f"It continues: {self.hook.title} can't cancel executions.")
         self.log.warning("Cancelling execution %s: %s", ref, outcome.message)

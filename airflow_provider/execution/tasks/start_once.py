@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider.execution.tasks.cancel_on_kill import CancelOnKill
 
 PlanT = TypeVar("PlanT")
+_GUESSED = "only its circumstances, such as its time and its inputs, say that this task has started it."
 
 
 class NotOurs(ProtocolError):
@@ -152,13 +153,13 @@ class StartOnce(Generic[HookT, PlanT]):
             self.log.warning("%s The task was cleared by a person, so a new execution is started.", error)
             snapshot = None
         if cleared and snapshot is not None and not snapshot.phase.ended and task.owns_execution:
-            self._stop(snapshot.ref)
+            self._stop(snapshot.ref, guessed=previous.guessed or snapshot.guessed)
         if cleared or snapshot is None or snapshot.phase is Phase.STOPPING:
             return self.start(previous, cleared=cleared)
         if not snapshot.phase.ended or not task.can_start_again or task._judge(self.hook.title, "ended", snapshot).error is None:
             self.log.info("Re-attaching to execution %s, started by an earlier attempt of this task (%s).", snapshot.ref, snapshot.status)
             if previous.ref is None:
-                previous.ref, previous.url = snapshot.ref, snapshot.url
+                previous.ref, previous.url, previous.guessed = snapshot.ref, snapshot.url, snapshot.guessed
                 save_note(context, previous)
             self.attempt.announce(snapshot.ref, snapshot.url)
             return previous, snapshot
@@ -182,7 +183,10 @@ class StartOnce(Generic[HookT, PlanT]):
     def _next_note(self, previous: Note | None, *, cleared: bool) -> Note:
         return next_note(self.attempt.context, previous, cleared=cleared, now=self.task._now())
 
-    def _stop(self, ref: str) -> None:
+    def _stop(self, ref: str, *, guessed: bool) -> None:
+        if guessed:
+            self.log.warning("The task was cleared. Execution %s was left alone: %s", ref, _GUESSED)
+            return
         if not self.hook.adapter().can_cancel:
             self.log.warning(
                 "The task was cleared. %s can't cancel execution %s of an earlier attempt, which continues.", self.hook.title, ref
@@ -261,7 +265,7 @@ class StartOnce(Generic[HookT, PlanT]):
         assert snapshot is not None
         if self.task.owns_execution:  # others cancel one, or open a gate
             _metrics.starts(self.hook.conn_type)
-        note.ref, note.url = snapshot.ref, snapshot.url
+        note.ref, note.url, note.guessed = snapshot.ref, snapshot.url, snapshot.guessed
         attempt.ref, self.kill.unanswered = snapshot.ref, None
         try:
             save_note(context, note)
@@ -269,7 +273,8 @@ class StartOnce(Generic[HookT, PlanT]):
             with suppress(Exception):  # the refusal itself says more
                 self._superseded(note, snapshot)
             raise
-        self.log.info("%s execution %s %s.%s", self.hook.title, snapshot.ref, word, see(snapshot.url))
+        if not note.guessed:
+            self.log.info("%s execution %s %s.%s", self.hook.title, snapshot.ref, word, see(snapshot.url))
         attempt.announce(snapshot.ref, snapshot.url)
         return note, snapshot
 
@@ -281,7 +286,7 @@ class StartOnce(Generic[HookT, PlanT]):
         """
         newest, adapter = load_note(self.attempt.context), self.hook.adapter()
         found = newest is not None and (newest.ref == snapshot.ref or (newest.ref is None and newest.marker == note.marker))
-        if found or note.resumes or not self.task.owns_execution:
+        if found or note.resumes or note.guessed or not self.task.owns_execution:
             self.log.warning("Execution %s is left to the newer attempt of this task, which follows it or looks for it.", snapshot.ref)
             return
         text = f"A newer attempt of this task has taken over. It does not know execution {snapshot.ref}, which this one had just started"
@@ -321,6 +326,12 @@ class StartOnce(Generic[HookT, PlanT]):
                 continue
             if executions:
                 _metrics.start_lookups(self.hook.conn_type, "found")
+                if executions[0].guessed:
+                    self.kill.spare(executions[0].ref)
+                    self.log.warning(
+                        "Execution %s is taken for that of the lost request, and followed: %s It is never cancelled.%s",
+                        executions[0].ref, _GUESSED, see(executions[0].url),
+                    )  # fmt: skip
                 return executions[0]
         _metrics.start_lookups(self.hook.conn_type, "none" if certain else "unknown")
         if certain and repeatable:

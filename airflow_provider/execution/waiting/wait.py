@@ -95,6 +95,7 @@ class WaitState:
     :param found: ref that a search has found.
     :param passed: refs of executions that a search passed over.
     :param memo: what a search remembers.
+    :param guessed: whether only circumstances say that the execution is the task's own: then it is never cancelled.
     """
 
     since: float
@@ -116,6 +117,7 @@ class WaitState:
     found: str | None = None
     passed: list[str] = field(default_factory=list)
     memo: Memo = field(default_factory=dict)
+    guessed: bool = False
 
     @classmethod
     def load(cls, stored: object) -> WaitState:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider.errors import ExecutionApiError, NotFound
 from airflow_provider.execution.model.request import Flow
@@ -70,6 +70,20 @@ def _query(workflow: str) -> dict[str, str]:
     return {"workflow_id": workflow, "trigger": "manual"}
 
 
+class Found(NamedTuple):
+    """
+    What a look-up has found.
+
+    :param execution: the id of the execution.
+    :param guessed: whether only circumstances speak for it.
+    :param is_sure: whether finding none proves that there is none.
+    """
+
+    execution: str | None
+    guessed: bool
+    is_sure: bool
+
+
 @dataclass(frozen=True)
 class LostStart:
     """
@@ -101,21 +115,21 @@ class LostStart:
 
     def find_certain(self) -> Flow[str | None]:
         """The id of the execution that is ours beyond doubt: by the marker in its inputs, or by its time anchor."""
-        views, _, _ = yield from self._candidates()
-        return (yield from self._certain(views))
+        views, doubtful, are_all = yield from self._candidates()
+        return (yield from self._certain(views, are_known=are_all and not doubtful))
 
-    def find(self) -> Flow[tuple[str | None, bool]]:
+    def find(self) -> Flow[Found]:
         """
-        The id of the execution, by its marker or by circumstances; and whether finding none proves that there is none.
+        The execution, by its marker or by circumstances.
 
         Circumstances count only once they are settled, and where no time anchor speaks against them: the only new execution of this user
         with these inputs.
         """
         views, doubtful, are_all = yield from self._candidates()
-        if (found := (yield from self._certain(views))) is not None:
-            return found, True
+        if (found := (yield from self._certain(views, are_known=are_all and not doubtful))) is not None:
+            return Found(found, guessed=False, is_sure=True)
         if not self.settled:
-            return None, False
+            return Found(None, guessed=False, is_sure=False)
         equal = [view for view in views if self.mark.anchor and view.time_anchor == self.mark.anchor]
         if not equal and not self.correlation_key:
             views, refuted_in_time = yield from self._not_refuted(views)
@@ -130,8 +144,8 @@ class LostStart:
             elif (yield from requests.started_by_us(view, session=self.session)):
                 alike.append(view.id)
         if len(alike) == 1 and (equal or are_all):
-            return alike[0], True
-        return None, not alike and not equal and not doubtful and are_all
+            return Found(alike[0], guessed=True, is_sure=True)
+        return Found(None, guessed=False, is_sure=not alike and not equal and not doubtful and are_all)
 
     def _candidates(self) -> Flow[tuple[list[models.Execution], bool, bool]]:
         """The new executions of the workflow, oldest first; whether one could not be read; and whether these are all."""
@@ -153,10 +167,11 @@ class LostStart:
                 break
         return views, doubtful, are_all
 
-    def _certain(self, views: list[models.Execution]) -> Flow[str | None]:
-        equal = [view.id for view in views if self.mark.anchor and view.time_anchor == self.mark.anchor]
+    def _certain(self, views: list[models.Execution], *, are_known: bool) -> Flow[str | None]:
+        """:param are_known: whether these are all that may be ours."""
+        equal = [view for view in views if self.mark.anchor and view.time_anchor == self.mark.anchor]
         if equal and not self.mark.given:
-            return equal[0]
+            return equal[0].id
         if self.correlation_key:
             for view in views:
                 inputs, _ = yield from self._inputs(view)
@@ -164,7 +179,11 @@ class LostStart:
                     return view.id
             return None
         # Six digits are not unique among all starts that were given the same second.
-        return equal[0] if len(equal) == 1 and self.settled else None
+        if len(equal) != 1 or not self.settled or not are_known:
+            return None
+        inputs, known = yield from self._inputs(equal[0])
+        alike = known and self._same(inputs) and (yield from requests.started_by_us(equal[0], session=self.session))
+        return equal[0].id if alike else None
 
     def _not_refuted(self, views: list[models.Execution]) -> Flow[tuple[list[models.Execution], bool]]:
         """

@@ -262,3 +262,88 @@ def test_an_anchor_that_is_no_moment_starts_nothing(live: Live, anchor: Any) -> 
     assert isinstance(ended.error, errors.ConfigurationError)
     assert "time_anchor must be a moment" in str(ended.error)
     assert not live.starts
+
+
+# Taken by circumstances only
+
+
+def taken(live: Live, **arguments: Any) -> tuple[Race, TaskRun]:
+    """A server that drops the time anchor, and a start that did not arrive: all circumstances speak for theirs."""
+    race = Race(live, arrives=False, other="by hand", workflow=live.workflow(Action("look", seconds=3_000)))
+    live.tracecat.takes_time_anchor = False
+    return race, race.task(**arguments)
+
+
+@MODES
+@pytest.mark.parametrize("openapi", [True, False])
+def test_what_is_taken_by_circumstances_is_left_alone_after_the_timeout(live: Live, deferrable: bool, openapi: bool) -> None:
+    race, task = taken(live, timeout=120, deferrable=deferrable)
+    live.tracecat.openapi = openapi
+    ended = task.run()
+    race.check_theirs()
+    assert type(ended.error) is errors.ExecutionDeadlineExceeded, ended.text
+    assert "It was left alone, since only its circumstances say that this task has started it." in str(ended.error)
+    assert race.theirs is not None
+    assert f"Execution {race.theirs.ref} is taken for that of the lost request, and followed" in ended.text
+    assert f"{race.theirs.ref} started" not in ended.text
+
+
+def test_what_is_taken_by_circumstances_is_left_alone_when_the_task_is_ended(live: Live) -> None:
+    race, task = taken(live, timeout=7_200)
+    with task.terminated(lambda: live.clock.passed > 100, "failed"):
+        ended = task.run()
+    race.check_theirs()
+    assert "was left alone: only its circumstances say" in ended.text
+
+
+def test_what_is_taken_by_circumstances_is_left_alone_when_the_deferred_task_is_ended(live: Live) -> None:
+    race, task = taken(live, timeout=7_200, deferrable=True)
+
+    def stop(_: object) -> None:
+        raise InterruptedError
+
+    task.on_defer = stop
+    with pytest.raises(InterruptedError):
+        task.run()
+    assert task.deferred is not None
+    assert task.deferred.trigger_kwargs["cancel_on_kill"] is False
+    task.kill_trigger(lambda: live.clock.passed > 100, "failed", linger=5)
+    race.check_theirs()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["noted", "looked up behind the clear"])
+def test_what_is_taken_by_circumstances_is_left_alone_after_a_clear(live: Live, known: bool) -> None:
+    race, task = taken(live, timeout=50, deferrable=False)
+    if not known:
+        live.emulator.faults.add(Fault("html", method="GET", path=r"/search", after=1, times=5))
+    assert type(task.run().error) is (errors.ExecutionDeadlineExceeded if known else errors.StartUnknown)
+    live.clock.advance(60)
+    task.clear()
+    with task.terminated(lambda: len(live.tracecat.executions) > 1 and live.clock.passed > 300, "failed"):
+        ended = task.run()
+    race.check_theirs()
+    assert "was left alone: only its circumstances" in ended.text
+    [ours] = race.ours  # the new one is the task's own
+    assert ours.run.acts
+
+
+@pytest.mark.parametrize("inputs", [{"n": 2}, {}, {"n": 1}], ids=str)
+def test_the_only_equal_anchor_is_cancelled_with_equal_inputs_only(
+    live: Live, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, int]
+) -> None:
+    """The task is ended while it looks; its start never arrived, and another one that was given the same second has the same digits."""
+    race = Race(live, arrives=False, workflow=live.workflow(Action("look", seconds=3_000)))
+
+    def clash() -> None:
+        assert race.theirs is not None
+        mark = Mark.parse(task.api.store[next(iter(task.api.store))]["marker"])
+        assert mark.anchor is not None
+        race.theirs.time_anchor = microseconds_of(mark.anchor)
+        object.__setattr__(race.theirs.plan, "inputs", inputs)
+
+    live.clock.when(lambda: race.theirs is not None, clash)
+    task = race.task(time_anchor="{{ logical_date }}")
+    with task.terminated(lambda: live.clock.passed > 36.5, "failed"):
+        task.run()
+    assert race.theirs is not None
+    assert bool(race.theirs.run.acts) == (inputs == {"n": 1})
