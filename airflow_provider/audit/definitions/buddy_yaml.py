@@ -144,7 +144,7 @@ class _File:
 
     def __init__(self, document: Document, seen_at: datetime, comments: tuple[Comment, ...]) -> None:
         self._document, self._seen_at, self._comments = document, seen_at, comments
-        self._used: set[str] = set()
+        self._used: dict[str, int] = {}
 
     def pipeline(self, item: Mapping[str, Any], key: Key, number: int) -> Iterator[Fact]:
         """A pipeline and its actions."""
@@ -182,7 +182,8 @@ class _File:
 
     def fragment(self, items: Iterable[tuple[Key, Mapping[str, Any]]], key: Key) -> Iterator[Fact]:
         """A list of actions without a pipeline."""
-        listed = [(self._unique(f"{self._document.name}/", _text(one.get("action"))), where, one) for where, one in items]
+        prefix = f"{self._document.name}/"
+        listed = [(_numbered(self._used, prefix + _text(one.get("action"))).removeprefix(prefix), where, one) for where, one in items]
         subject = self._subject(f"{self._document.name}", "pipeline", self._stem(), key, {})
         pipeline = PipelineFacts(
             subject=subject,
@@ -233,28 +234,14 @@ class _File:
         return f"{self._document.name}, line {subject.origin.at(name).line}: the value is invalid, or not known here"
 
     def _named(self, actions: Any, key: Key) -> Iterator[tuple[str, Key, Mapping[str, Any]]]:
-        used: set[str] = set()
+        used: dict[str, int] = {}
         for position, item in enumerate(actions if isinstance(actions, list) else ()):
             if isinstance(item, Mapping) and ("action" in item or "type" in item):
-                name = base = _text(item.get("action")) or _text(item.get("type"))
-                count = 1
-                while name in used:
-                    count += 1
-                    name = f"{base} ({count})"
-                used.add(name)
-                yield name, (*key, position), item
-
-    def _unique(self, prefix: str, name: str) -> str:
-        made, count = name, 1
-        while prefix + made in self._used:
-            count += 1
-            made = f"{name} ({count})"
-        self._used.add(prefix + made)
-        return made
+                yield _numbered(used, _text(item.get("action")) or _text(item.get("type"))), (*key, position), item
 
     def _subject(self, place: str, kind: str, title: str, key: Key, names: Mapping[str, str]) -> Subject:
         if kind == "pipeline":
-            place = self._unique("", place)
+            place = _numbered(self._used, place)
         return Subject(f"buddy:{place}", kind, title, "buddy", "", None, self._origin(key, names))
 
     def _origin(self, key: Key, names: Mapping[str, str]) -> Origin:
@@ -324,6 +311,16 @@ class _File:
         if isinstance(value, Mapping) and (place := self._document.places.get(key)):
             return self._document.lines[place.line - 1][place.column - 1 :]
         return "" if value is None else str(value)
+
+
+def _numbered(used: dict[str, int], name: str) -> str:
+    """A name that nothing else has: the second of the same name becomes ``name (2)``. ``used``: names, and the last number of each."""
+    made = name
+    while made in used:
+        used[name] += 1
+        made = f"{name} ({used[name]})"
+    used[made] = 1
+    return made
 
 
 def _misspelt(item: Mapping[str, Any], key: Key, fields: Iterable[str]) -> Iterator[tuple[Key, str]]:

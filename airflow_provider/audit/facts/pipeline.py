@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from airflow_provider.audit.facts.fact import NONE, Configuration, Damage, Person, Subject
@@ -21,7 +22,7 @@ class ActionSummary:
     timeout: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PipelineFacts(Configuration):
     """
     A Buddy pipeline.
@@ -51,3 +52,13 @@ class PipelineFacts(Configuration):
     actions: tuple[ActionSummary, ...] | None = None
     other: Mapping[str, Any] = field(default_factory=dict)
     damage: tuple[Damage, ...] = ()
+
+    @cached_property
+    def endless(self) -> Mapping[str | None, tuple[int, str, int]]:
+        """By type, the enabled actions without a time limit: position and id of the first one, and their number."""
+        found: dict[str | None, tuple[int, str, int]] = {}
+        for position, action in enumerate(self.actions or ()):
+            if not action.disabled and (action.timeout or 0) <= 0:
+                first, id, count = found.get(action.type, (position, action.id, 0))
+                found[action.type] = first, id, count + 1
+        return found

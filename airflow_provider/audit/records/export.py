@@ -89,6 +89,8 @@ def _connection(record: Record) -> Connection | None:
 
 def _buddy_pipeline(record: Record) -> Iterator[Fact]:
     gaps: list[GapFacts] = []
+    if "actions" not in record and "listed" not in record and isinstance(own := record["data"].get("actions"), list):
+        record = {**record, "actions": own, "detailed": False}  # those in the answer, which may be the short forms
     actions = None if record.get("actions") is None else list(_actions(record, "actions", gaps))
     listed = None if record.get("listed") is None else list(_actions(record, "listed", gaps))
     known = listed if listed is not None else actions

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider.audit.__main__ import main
 from airflow_provider.audit.engine.engine import MAX_SECONDS, Audit
 from airflow_provider.audit.engine.result import AuditResult
 from airflow_provider.audit.records import files, reading
@@ -235,6 +237,21 @@ def test_work_grows_no_faster_than_the_commands(family: str, shell: str | None) 
     of(10)
     small, large = of(1_500), of(6_000)
     assert large < 6 * small, "four times the text"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("item", ["{action: Build, type: BUILD}", "{action: Step %d, type: BUILD}"], ids=["same name", "other names"])
+@pytest.mark.parametrize("head", ["- pipeline: Deploy\n  actions:\n", ""], ids=["in a pipeline", "fragment"])
+def test_work_grows_no_faster_than_the_actions_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], item: str, head: str) -> None:
+    def of(count: int) -> int:
+        lines = (f"{'  ' * bool(head)}- {item % number if '%' in item else item}\n" for number in range(count))
+        (tmp_path / "buddy.yml").write_text(head + "".join(lines))
+        return work(lambda: main([str(tmp_path / "buddy.yml"), "--format", "json"]))
+
+    of(2)
+    small, large = of(400), of(1_600)
+    capsys.readouterr()
+    assert large < 4.5 * small, "four times the actions"
 
 
 @pytest.mark.long

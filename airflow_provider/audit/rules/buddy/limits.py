@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider.audit.facts.action import ActionFacts
-from airflow_provider.audit.facts.pipeline import ActionSummary, PipelineFacts
+from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.purpose import GATES, NOTICES, purposes
 from airflow_provider.audit.rules.rule import rule
@@ -50,11 +50,12 @@ def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome
         if action.config.type in NOTICES:
             yield not_applicable("it only sends a message")
             return
-        endless = [other.id for other in action.pipeline.actions or () if _is_endless(other)]
-        if action.id in endless[1:]:
+        endless = [found for type, found in action.pipeline.endless.items() if type not in GATES and type not in NOTICES]
+        if endless and not action.config.disabled and action.id != min(endless)[1]:
             yield not_applicable("another action of its pipeline is reported for all")
             return
-        others = f", nor in {len(endless) - 1} other actions of this pipeline" if len(endless) > 1 else ""
+        count = sum(number for _, _, number in endless)
+        others = f", nor in {count - 1} other actions of this pipeline" if count > 1 else ""
         told = settings.is_production(action.pipeline.name) and not _is_attended(action.pipeline)
         yield fail("timeout", action.config.timeout, f"There is no time limit{others}.", persona=None if told else Persona.STRICT)
     elif action.config.timeout > (most := settings.limits.action_timeout.total_seconds()):
@@ -64,10 +65,6 @@ def no_timeout(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome
 def _is_attended(pipeline: PipelineFacts) -> bool:
     """Whether only a person starts it."""
     return pipeline.other.get("on") == "CLICK" or pipeline.other.get("trigger_mode") == "MANUAL"
-
-
-def _is_endless(action: ActionSummary) -> bool:
-    return not action.disabled and action.type not in GATES and action.type not in NOTICES and (action.timeout or 0) <= 0
 
 
 @rule(

@@ -145,6 +145,26 @@ def test_an_answer_of_an_api_is_taken_as_it_is(capsys: pytest.CaptureFixture[str
     assert rule in rules(audit(capsys, "answer.json"))
 
 
+BUILD = {"id": 1, "name": "Build", "type": "BUILD", "docker_image_name": "node", "docker_image_tag": "latest"}
+WITH_ACTION = {"url": PLACE, "id": 89, "name": "Deploy", "actions": [BUILD]}
+RECORD = {"kind": "buddy.pipeline", "workspace": "acme", "project": "web"}
+
+
+@pytest.mark.parametrize(
+    "answer", [WITH_ACTION, [WITH_ACTION], {"pipelines": [WITH_ACTION]}, {"data": WITH_ACTION}, {**RECORD, "data": WITH_ACTION}]
+)
+def test_the_actions_in_the_answer_about_a_pipeline_are_judged(capsys: pytest.CaptureFixture[str], folder: Path, answer: Any) -> None:
+    (folder / "answer.json").write_text(json.dumps(answer))
+    assert "BDY001" in rules(audit(capsys, "answer.json"))
+
+
+def test_short_actions_in_the_answer_about_a_pipeline_are_a_gap(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    short = {**WITH_ACTION, "actions": [{"id": 1, "name": "Build", "type": "BUILD"}]}
+    (folder / "answer.json").write_text(json.dumps(short))
+    assert main(["answer.json"]) == 4
+    assert "Nothing of it could be judged" in capsys.readouterr().out
+
+
 def test_variables_belong_to_what_they_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     scopes: list[dict[str, Any]] = [
         {},
