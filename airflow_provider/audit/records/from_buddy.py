@@ -91,6 +91,8 @@ def action_facts(action: ActionDefinition, pipeline: PipelineFacts, *, detailed:
     damaged = (*damage, *unread)
     config = shared.model_copy(update=own)
     lost = {item.name.partition(".")[0] for item in damaged if not item.cut}
+    if action.url and "/workspaces/" not in action.url:
+        extra["url"] = action.url  # not the action's own in the API, but what it asks
     number = str(action.id)
     name = action.name or f"action {number}"
     place = f"buddy:{pipeline.workspace}/{pipeline.project}/{pipeline.id}/action/{number}"

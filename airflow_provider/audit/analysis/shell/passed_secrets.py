@@ -186,7 +186,7 @@ def _of_securestring(arguments: tuple[str, ...]) -> Iterator[str]:
 
 
 def _of_login(arguments: tuple[str, ...]) -> Iterator[str]:
-    if len(arguments) == 2 and arguments[0] in ("login", "auth"):
+    if len(arguments) == 2 and arguments[0] in ("login", "auth") and not arguments[1].startswith("-"):
         yield arguments[1]
 
 

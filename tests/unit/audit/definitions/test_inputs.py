@@ -145,6 +145,15 @@ def test_an_answer_of_an_api_is_taken_as_it_is(capsys: pytest.CaptureFixture[str
     assert rule in rules(audit(capsys, "answer.json"))
 
 
+@pytest.mark.parametrize(
+    "url", ["https://hooks.slack.com/services/T0AAAAAAA/B0BBBBBBB/aBcDeFgHiJkLmNoPqRsTuVwX", "https://u:Xk29vLq8ZpT4@x.example/hook"]
+)
+def test_the_address_that_an_action_of_a_file_asks_is_searched(capsys: pytest.CaptureFixture[str], folder: Path, url: str) -> None:
+    (folder / "buddy.yml").write_text(f"- pipeline: P\n  actions:\n  - action: A\n    type: HTTP\n    timeout: 10\n    url: {url}\n")
+    [finding] = [one for one in audit(capsys, "buddy.yml")["findings"] if one["rule"] == "BDY030"]
+    assert finding["location"]["line"] == 6
+
+
 BUILD = {"id": 1, "name": "Build", "type": "BUILD", "docker_image_name": "node", "docker_image_tag": "latest"}
 WITH_ACTION = {"url": PLACE, "id": 89, "name": "Deploy", "actions": [BUILD]}
 RECORD = {"kind": "buddy.pipeline", "workspace": "acme", "project": "web"}
