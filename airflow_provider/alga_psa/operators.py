@@ -63,6 +63,7 @@ class AlgaPsaExecuteRuleOperator(AlgaPsaRun, ExecutionOperator["AlgaPsaHook", Ex
 
     template_fields: Sequence[str] = ("rule", "execution_data", "alga_psa_conn_id", *ExecutionOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"execution_data": "json"}
+    place_fields: ClassVar[Sequence[str]] = ("rule",)
     argument_kinds: ClassVar[Mapping[str, Kind]] = {"execution_data": "json"}
 
     def __init__(

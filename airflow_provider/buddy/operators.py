@@ -107,6 +107,7 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
         *ExecutionOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
+    place_fields: ClassVar[Sequence[str]] = ("workspace", "project", "pipeline")
     argument_kinds: ClassVar[Mapping[str, Kind]] = {
         "pipeline": "id",
         "variables": "texts",

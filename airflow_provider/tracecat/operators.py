@@ -93,6 +93,7 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"inputs": "json"}
     argument_kinds: ClassVar[Mapping[str, Kind]] = {"inputs": "json", "time_anchor": "moment"}
+    place_fields: ClassVar[Sequence[str]] = ("workspace", "workflow")
     lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 20.0)
 
     def __init__(
@@ -167,14 +168,18 @@ class TracecatRunWorkflowOperator(TracecatTask, ExecutionOperator["TracecatHook"
         found = yield from self._lost(hook, plan, marker, since).find()
         if found.execution is None:
             return [], found.is_sure
-        snapshot = yield from hook.adapter().read(self._ref(found.execution))
+        snapshot = yield from hook.adapter().read(self._ref_at(hook, plan, found.execution))
         snapshot.guessed = found.guessed
         return [snapshot], found.is_sure
 
     def _find_certain(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> Flow[list[Snapshot]]:
         """By the time anchor, or the marker in the inputs."""
         execution = yield from self._lost(hook, plan, marker, since).find_certain()
-        return [] if execution is None else [Snapshot(self._ref(execution), Phase.UNKNOWN, "unknown")]
+        return [] if execution is None else [Snapshot(self._ref_at(hook, plan, execution), Phase.UNKNOWN, "unknown")]
+
+    def _ref_at(self, hook: TracecatHook, plan: RunPlan, execution: str) -> str:
+        """The ref of an execution, which may be in a workspace that the arguments no longer name."""
+        return self._ref(execution) if plan.workspace == hook.namespace() else f"{plan.workspace}:{execution}"
 
     def _lost(self, hook: TracecatHook, plan: RunPlan, marker: str, since: float) -> lost_starts.LostStart:
         mark, inputs, key = lost_starts.Mark.parse(marker), self.inputs, self.correlation_key

@@ -59,6 +59,7 @@ ABILITIES = {
     "cancel": "the API cancels executions",
     "stopping": "an execution that was cancelled says so until it has stopped",
     "page": "an execution has a web page",
+    "plan": "the operator finds out where to start before it does",
     "secret arguments": "an argument may be secret",
     "secrets in texts": "and is masked in what the system says",
     "gate in a step": "that it waits shows in the step only",
@@ -729,6 +730,7 @@ class KilnSystem(Adapter):
     operator_class = KilnFireOperator
     lacks = {
         "not_executed": "there is one status for it",
+        "plan": "a recipe is known by its number",
         "secret arguments": "no argument is declared secret",
         "secrets in texts": "no argument is declared secret",
         "gate in a step": "a gate shows in one place only",

@@ -456,7 +456,7 @@ def test_what_is_skipped_for_which_system() -> None:
             *("not_executed", "gate", "gate_approved", "lagging", "cancel", "stopping", "page", "marker in the inputs"),
             *oddities_of_buddy,
         },
-        "kiln": {"not_executed", "secret arguments", "secrets in texts", "marker in the inputs", *oddities_of_buddy},
+        "kiln": {"not_executed", "plan", "secret arguments", "secrets in texts", "marker in the inputs", *oddities_of_buddy},
     }
     assert all(reason for system in SYSTEMS.values() for reason in system.lacks.values())
     assert all(lacks[name] <= {*KINDS, *ABILITIES} for name in lacks)

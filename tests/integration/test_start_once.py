@@ -565,3 +565,27 @@ def test_a_trigger_that_breaks_says_so_and_loses_nothing(system: Adapter, mode: 
     task.on_defer = None
     assert task.run().state == "success"
     assert len(system.refs) == 1
+
+
+@pytest.mark.parametrize("ended", ["noted", "found", "cleared"])
+def test_a_lost_start_is_looked_for_where_it_went(operator_bench: Bench, ended: str) -> None:
+    """The DAG was changed between two tries: the arguments lead to another pipeline, workflow or rule by now."""
+    system = operator_bench.system
+    system.need("plan")
+    played = [system.script("slow"), system.script("succeeded")]
+    where = [played[0]]
+    arguments = {"deferrable": operator_bench.deferrable, "timeout": 30.0}
+    task = TaskRun(lambda: system.operator(where[0], **arguments), system.connections, retries=2)
+    crash_at(task, "POST" if ended == "noted" else "PUT", "/xcoms/" if ended == "noted" else "/store/", before=True)
+    crashed_try(task)
+    first = system.refs[0]
+    where[0] = played[1]
+    if ended == "cleared":
+        task.clear()
+    again = task.run()
+    assert system.starts == (2 if ended == "cleared" else 1), again.text
+    assert (again.xcoms["ref"] == first) == (ended != "cleared")
+    if ended != "noted":
+        assert "The earlier request went to" in again.text
+    if ended == "cleared":
+        system.check_stopped(again.text, first)

@@ -44,6 +44,7 @@ class Note:
     :param done: whether the task has finished with this execution.
     :param gate: the gate that a person was asked to open.
     :param answer: what the person answered in Airflow, see :class:`~airflow_provider.execution.model.required_action.Answer`.
+    :param place: where the start request went, such as a workspace and a pipeline: the arguments may lead elsewhere by now.
     :param guessed: whether only circumstances say that ``ref`` is what a lost request started: then it is never cancelled.
     :param waited, waiting_since: time spent waiting for manual approval, see :class:`~airflow_provider.execution.waiting.wait.WaitState`.
     """
@@ -65,6 +66,7 @@ class Note:
     waited: float = 0.0
     waiting_since: float | None = None
     guessed: bool = False
+    place: dict[str, Any] | None = None
 
 
 def task_state(context: Context) -> Any:

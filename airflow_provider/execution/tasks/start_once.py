@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
@@ -66,6 +67,8 @@ class StartsExecution(ExecutionTask[HookT], Generic[HookT, PlanT]):
     """Whether a retry of the task starts something new after the execution has failed."""
     started_word: ClassVar[str] = "started"
     """For the log: what the execution did, as in "execution 4711 started"."""
+    place_fields: ClassVar[Sequence[str]] = ()
+    """The fields of the plan that say where the start request goes, such as a workspace and a pipeline. They are noted."""
     lookup_pauses: ClassVar[Sequence[float]] = (0.0, 2.0, 5.0, 10.0, 15.0)
     """Seconds before each lookup of an execution that may have been started: lists lag behind."""
     stopping_grace: ClassVar[float] = 60.0
@@ -170,7 +173,7 @@ class StartOnce(Generic[HookT, PlanT]):
         """Start a new execution."""
         task, note = self.task, self._next_note(previous, cleared=cleared)
         plan = self.hook.run_flow(task._plan(self.hook))
-        note.marker = task._mark(plan, note.marker)
+        note.marker, note.place = task._mark(plan, note.marker), self._place(plan)
 
         return self._send(note, lambda: task._start(self.hook, plan, note.marker), self._search(plan, note), task.started_word)
 
@@ -206,7 +209,7 @@ class StartOnce(Generic[HookT, PlanT]):
         adapter = self.hook.adapter()
         if note.ref is None:
             self.log.info("An earlier attempt may have sent its request. Checking whether it took effect (%s).", note.marker)
-            search = self._search_resumed(note) if note.resumes else self._search(self.hook.run_flow(self.task._plan(self.hook)), note)
+            search = self._search_resumed(note) if note.resumes else self._search(self._plan_of(note), note)
             self.kill.unanswered = search
             snapshot = self._look_up(search, note, "the task stopped between its request and the note about it")
             self.attempt.ref, self.kill.unanswered = (snapshot.ref if snapshot else None), None
@@ -226,6 +229,19 @@ class StartOnce(Generic[HookT, PlanT]):
             if snapshot.phase is not Phase.STOPPING or cleared or _clock.monotonic() > until:
                 return snapshot
             self.kill.pause(min(2.0, self.task.poll_interval))
+
+    def _plan_of(self, note: Note) -> PlanT:
+        """The plan of an earlier start. The arguments may lead elsewhere by now: the DAG was changed, or a name was given to another."""
+        plan = self.hook.run_flow(self.task._plan(self.hook))
+        now = self._place(plan)
+        if not note.place or note.place == now or note.place.keys() != now.keys():
+            return plan
+        then, there = ("/".join(map(str, place.values())) for place in (note.place, now))
+        self.log.warning("The earlier request went to %s. The arguments lead to %s now. Searching where it went.", then, there)
+        return replace(plan, **note.place)  # type: ignore[type-var]  # a plan with fields is a dataclass
+
+    def _place(self, plan: PlanT) -> dict[str, Any]:
+        return {name: getattr(plan, name) for name in self.task.place_fields}
 
     def _search(self, plan: PlanT, note: Note) -> Unanswered:
         task, where = self.task, (self.hook, plan, note.marker, note.started_at)

@@ -347,3 +347,15 @@ def test_the_only_equal_anchor_is_cancelled_with_equal_inputs_only(
         task.run()
     assert race.theirs is not None
     assert bool(race.theirs.run.acts) == (inputs == {"n": 1})
+
+
+def test_a_lost_start_is_looked_for_in_its_workflow_though_the_alias_is_anothers(live: Live) -> None:
+    first = live.workflow(Action("look", seconds=30))
+    task = live.task(TracecatRunWorkflowOperator, workflow="scan", inputs=INPUTS)
+    crash_at(task, "PUT", "/store/", before=True)
+    crashed_try(task)
+    object.__setattr__(first, "alias", "old")
+    live.workflow(Action("look", seconds=30))
+    ended = task.run()
+    assert ended.state == "success", ended.text
+    assert [one.ref for one in live.tracecat.executions] == [ended.result["ref"]]
