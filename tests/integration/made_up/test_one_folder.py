@@ -44,7 +44,7 @@ def test_the_client_imports_only_the_mechanism() -> None:
 
 
 def test_the_whole_suite_runs_on_it() -> None:
-    """It lacks nothing that is common to systems: only oddities of others, arguments that may be secret, and what is found out before a start."""
+    """It lacks nothing that is common to systems: only oddities of others, arguments that may be secret, and a plan of its start."""
     assert SYSTEMS["kiln"] is KilnSystem
     assert KilnSystem.lacks.keys() == {
         "not_executed",
