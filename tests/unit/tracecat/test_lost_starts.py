@@ -359,3 +359,20 @@ def test_a_lost_start_is_looked_for_in_its_workflow_though_the_alias_is_anothers
     ended = task.run()
     assert ended.state == "success", ended.text
     assert [one.ref for one in live.tracecat.executions] == [ended.result["ref"]]
+
+
+@pytest.mark.parametrize("hours", [-5, 0.25, 2, 5, 14])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_clock_that_is_far_from_tracecats_hides_no_start(live: Live, hours: float, earlier: bool) -> None:
+    """Such as a machine whose local time counts as UTC."""
+    live.workflow()
+    if earlier:
+        live.task(TracecatRunWorkflowOperator, workflow="scan", inputs={"n": 7}).run()
+        live.clock.advance(30)
+    before = len(live.starts)
+    live.clock.jump(hours * 3_600)
+    live.emulator.faults.add(Fault("drop_after", method="POST", path=START))
+    ended = live.task(TracecatRunWorkflowOperator, workflow="scan", inputs=INPUTS).run()
+    assert ended.state == "success", ended.text
+    assert len(live.starts) == before + 1
+    assert live.tracecat.executions[-1].ref == ended.result["ref"]
