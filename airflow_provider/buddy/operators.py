@@ -174,16 +174,20 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
     def _start(self, hook: BuddyHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
         """The one request that runs the pipeline. The marker is appended to the user's comment."""
         path = plan.workspace, plan.project, plan.pipeline
-        comment = f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
+        comment = self._comment(marker)
         execution = yield from requests.run_pipeline(*path, {**plan.body, "comment": comment})
         answered = execution.comment or ""  # an answer may leave it out, or cut it
         if marker not in answered and not comment.startswith(answered):
             raise NotOurs(f"Buddy answered the start with execution {execution.id}, whose comment is not ours.", system="buddy")
         return mapping.snapshot_of(BuddyRef(*path, execution.id), execution)
 
+    def _comment(self, marker: str) -> str:
+        return f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
+
     def _find(self, hook: BuddyHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Search by the marker in the comment."""
-        return (yield from lost_starts.find_started(plan.workspace, plan.project, plan.pipeline, marker, since))
+        path = plan.workspace, plan.project, plan.pipeline
+        return (yield from lost_starts.find_started(*path, marker, since, self._comment(marker)))
 
     def _body(self) -> dict[str, Any]:
         """

@@ -13,7 +13,7 @@ from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from tests.harness import TaskRun
 from tests.integration.conftest import ALL_MODES, Bench
 from tests.integration.systems import SYSTEMS, Adapter, BuddySystem
-from tests.virtual_clock import current
+from tests.virtual_clock import VirtualClock, current
 
 NO_ID = [True, 1.0, " 1", "1_0", "1 ", "+1", "\u0661", 0, -1, [1]]
 """What Python, or pydantic, would read as a number."""
@@ -184,3 +184,31 @@ def test_a_retry_answered_with_a_strangers_execution_is_looked_up(scene: Scene, 
     assert ended.state == "success", ended.text
     assert ended.xcoms["ref"] == scene.system.refs[-1]
     assert scene.emulator.ledger.count(method="PATCH", status=200) == 1
+
+
+@pytest.mark.parametrize("kept", [255, 64, 300])
+def test_a_lost_start_whose_comment_was_cut_is_not_sent_again(emulator: Emulator, clock: VirtualClock, kept: int) -> None:
+    """The marker stands at its end."""
+    buddy = BuddySystem(emulator)
+    script = buddy.script("slow")
+    lost = buddy.fault("drop_after", "start")
+
+    def cut() -> None:
+        for execution in emulator.buddy.executions:
+            object.__setattr__(execution.request, "comment", (execution.comment or "")[:kept])
+
+    clock.when(lambda: lost.hits, cut)
+    ended = TaskRun(lambda: buddy.operator(script, comment="Release notes: " + "x" * 300, timeout=30), buddy.connections).run()
+    assert type(ended.error) is errors.StartUnknown, ended.text
+    assert buddy.starts == 1
+
+
+def test_anothers_comment_that_is_the_beginning_of_ours_does_no_harm(emulator: Emulator) -> None:
+    buddy = BuddySystem(emulator)
+    script = buddy.script("slow")
+    buddy.fault("drop_before", "start")
+    buddy.start_elsewhere(script)
+    object.__setattr__(emulator.buddy.executions[-1].request, "comment", "nightly")
+    ended = TaskRun(lambda: buddy.operator(script, comment="nightly build", timeout=30), buddy.connections).run()
+    assert type(ended.error) is errors.ExecutionDeadlineExceeded, ended.text
+    assert buddy.starts == 2  # the first did not arrive

@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -251,6 +252,38 @@ def test_native_rendering_keeps_the_types_of_values_in_json(emulator: Emulator, 
         ended = run(system, cls, **{name: {"x": {"deep": [written]}}}, **more, wait_for_completion=False, **NATIVE)
         assert ended.state == "success", ended.text
         assert writes(emulator)[-1][name]["x"] == {"deep": [sent]}
+
+
+MAPPINGS: dict[str, Callable[..., Any]] = {
+    cls.__name__: cls for cls in (collections.OrderedDict, collections.UserDict, collections.ChainMap, MappingProxyType)
+}
+LISTS: dict[str, Callable[..., Any]] = {"list": list, "UserList": collections.UserList, "deque": collections.deque}
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize("listed", LISTS)
+@pytest.mark.parametrize("mapped", MAPPINGS)
+def test_templates_in_any_mapping_or_list_are_those_of_a_dict_or_a_list(
+    emulator: Emulator, run: Callable[..., Ended], mapped: str, listed: str, native: dict[str, Any]
+) -> None:
+    from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    texts = {"a": "{{ params.version }}", "b": "{{ params.empty }}", "c": "[1, 2]"}
+    for system, cls, name, more in (
+        ("tracecat", TracecatRunWorkflowOperator, "inputs", {"workflow": "scan"}),
+        ("alga_psa", AlgaPsaExecuteRuleOperator, "execution_data", {"rule": "Close tickets"}),
+        ("buddy", BuddyRunPipelineOperator, "variables", {"pipeline": 89, "branch": "main"}),
+    ):
+        sent = []
+        for make, many in ((dict, list), (MAPPINGS[mapped], LISTS[listed])):
+            value = make(texts) if system == "buddy" else make({**texts, "list": many([make(texts), "{{ params.version }}"])})
+            ended = run(system, cls, **{name: value}, **more, wait_for_completion=False, **native)
+            assert ended.state == "success", ended.text
+            body = writes(emulator)[-1][name]
+            sent.append({key: one for key, one in body.items() if key != "airflow_marker"} if isinstance(body, dict) else body)
+        assert sent[0] == sent[1]
 
 
 @pytest.mark.parametrize("whole", ["{{ params.some }}", "{'A': '{{ params.version }}'}"])

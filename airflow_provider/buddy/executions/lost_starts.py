@@ -15,13 +15,21 @@ CLOCK_SKEW = 300.0
 """Seconds that Buddy's clock may differ from this machine's."""
 
 
-def find_started(workspace: str, project: str, pipeline: int, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
+MIN_CUT = 64
+"""Characters of a comment that may be the beginning of a longer one."""
+
+
+def find_started(
+    workspace: str, project: str, pipeline: int, marker: str, since: float, comment: str = ""
+) -> Flow[tuple[list[Snapshot], bool]]:
     """
     Look for executions whose comment holds ``marker``.
 
     ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
 
-    :returns: the executions found, and whether all candidates could be checked.
+    :param comment: the whole comment that was sent.
+    :returns: the executions found, and whether all candidates could be checked: one with the beginning of the comment may be ours, if
+        Buddy has cut it.
     """
     snapshots: list[Snapshot] = []
     certain = True
@@ -36,8 +44,9 @@ def find_started(workspace: str, project: str, pipeline: int, marker: str, since
                 except NotFound:
                     certain = False
                     continue
-            certain = certain and "comment" not in as_sent(item)
-            if marker in (item.comment or ""):
+            told = item.comment or ""
+            certain = certain and "comment" not in as_sent(item) and not (MIN_CUT <= len(told) < len(comment) and comment.startswith(told))
+            if marker in told:
                 snapshots.append(snapshot_of(ref, item))
         dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
         if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):

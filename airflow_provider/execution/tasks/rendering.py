@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from ast import literal_eval
+from collections import UserList, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import date
@@ -126,11 +127,13 @@ class RenderedArguments:
     ) -> Any:
         """Render a value, see Airflow's ``BaseOperator``; the arguments of this class as described there."""
         field = self._field
-        if field is not None and type(content) is dict:
+        if field is not None and (type(content) is dict or (isinstance(content, Mapping) and field.kind != "local")):
             return {key: self._render_item(field, f"[{key!r}]", value, context, jinja_env, seen_oids) for key, value in content.items()}
-        if field is not None and type(content) in (list, tuple):
+        if field is not None and (type(content) in (list, tuple) or (isinstance(content, (UserList, deque)) and field.kind != "local")):
             items = enumerate(content)
-            return type(content)(self._render_item(field, f"[{index}]", value, context, jinja_env, seen_oids) for index, value in items)
+            return (tuple if type(content) is tuple else list)(
+                self._render_item(field, f"[{index}]", value, context, jinja_env, seen_oids) for index, value in items
+            )
         if field is None or not isinstance(content, str):
             return super().render_template(content, context, jinja_env, seen_oids)  # type: ignore[misc]
         env = jinja_env or self.get_template_env()
