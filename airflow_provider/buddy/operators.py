@@ -174,20 +174,17 @@ class BuddyRunPipelineOperator(BuddyTask, ExecutionOperator["BuddyHook", RunPlan
     def _start(self, hook: BuddyHook, plan: RunPlan, marker: str) -> Flow[Snapshot]:
         """The one request that runs the pipeline. The marker is appended to the user's comment."""
         path = plan.workspace, plan.project, plan.pipeline
-        comment = self._comment(marker)
+        comment = lost_starts.comment_with(marker, self.comment)
         execution = yield from requests.run_pipeline(*path, {**plan.body, "comment": comment})
         answered = execution.comment or ""  # an answer may leave it out, or cut it
         if marker not in answered and not comment.startswith(answered):
             raise NotOurs(f"Buddy answered the start with execution {execution.id}, whose comment is not ours.", system="buddy")
         return mapping.snapshot_of(BuddyRef(*path, execution.id), execution)
 
-    def _comment(self, marker: str) -> str:
-        return f"{self.comment} [{marker}]" if self.comment else f"[{marker}]"
-
     def _find(self, hook: BuddyHook, plan: RunPlan, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
         """Search by the marker in the comment."""
         path = plan.workspace, plan.project, plan.pipeline
-        return (yield from lost_starts.find_started(*path, marker, since, self._comment(marker)))
+        return (yield from lost_starts.find_started(*path, marker, since, self.comment))
 
     def _body(self) -> dict[str, Any]:
         """

@@ -37,6 +37,7 @@ from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
+from itertools import takewhile
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -223,6 +224,8 @@ class _File:
             *(Damage(field, why=self._told(subject, field)) for field in sorted(wrong)),
         )
         yield replace(facts, subject=subject, id=id, name=name, unknown=frozenset(wrong), damage=damage)
+        if item.get("actions"):
+            lost.append(((*key, "actions"), "These actions within an action were not judged."))
         yield from (self.gap(where, reason, subject) for where, reason in (*lost, *_misspelt(item, key, ACTION_FIELDS)))
 
     def _wrong(self, subject: Subject, names: set[str]) -> Iterator[Fact]:
@@ -267,10 +270,9 @@ class _File:
             if isinstance(value, str) and _OPEN.fullmatch(value):
                 value = f"${{{value[1:]}}}"
             if name in lists and value is not None:
-                values = value if isinstance(value, list) else [value]
-                if not isinstance(value, list):
-                    self._document.move((*key, name), (*key, name, 0))
-                made[name] = [self._as_text(one, (*key, name, position)) for position, one in enumerate(values)]
+                listed = list(_items(value, (*key, name), commands=name in SCRIPT_FIELDS or name == "after_commands"))
+                made[name] = [self._as_text(one, where) for one, where in listed]
+                self._document.move_all([where for _, where in listed], (*key, name))
             elif name in texts and value is not None and not isinstance(value, (list, Mapping)):
                 made[name] = self._as_text(value, (*key, name))
             else:
@@ -309,7 +311,9 @@ class _File:
         if key in self._document.written:
             return self._document.written[key]
         if isinstance(value, Mapping) and (place := self._document.places.get(key)):
-            return self._document.lines[place.line - 1][place.column - 1 :]
+            first, *others = self._document.lines[place.line - 1 :]
+            inner = takewhile(lambda line: not line[: place.column - 1].strip() and line.strip(), others)
+            return " ".join([first[place.column - 1 :], *(line.strip() for line in inner)])
         return "" if value is None else str(value)
 
 
@@ -321,6 +325,21 @@ def _numbered(used: dict[str, int], name: str) -> str:
         made = f"{name} ({used[name]})"
     used[made] = 1
     return made
+
+
+def _items(value: Any, key: Key, *, commands: bool) -> Iterator[tuple[Any, Key]]:
+    """
+    The items of a list, and where they are. Lists within it, such as shared ones by an alias, are part of it; of commands also the values
+    of a mapping, unless that is a command with a colon, which is one to YAML.
+    """
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _items(item, (*key, position), commands=commands)
+    elif commands and isinstance(value, Mapping) and all(isinstance(name, str) and " " not in name for name in value):
+        for name, item in value.items():
+            yield from _items(item, (*key, name), commands=commands)
+    else:
+        yield value, key
 
 
 def _misspelt(item: Mapping[str, Any], key: Key, fields: Iterable[str]) -> Iterator[tuple[Key, str]]:
@@ -388,8 +407,8 @@ def _variable(item: Any) -> dict[str, Any] | None:
         made["encrypted"] = item["encrypted"].lower() in _YES
     if item.get("defaults") is not None:
         made["defaults"] = str(item["defaults"])
-    if isinstance(value, str) and value.startswith(("secure!", "!encrypted ")):
-        made["encrypted"] = True
+    if isinstance(value, str) and value:  # in a file, encrypted is only what says so itself
+        made["encrypted"] = value.startswith(("secure!", "!encrypted "))
     return made
 
 

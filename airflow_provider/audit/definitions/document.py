@@ -46,6 +46,18 @@ class Document:
     repeated: dict[tuple[int, int], str] = field(default_factory=dict)
     names: dict[Key, int] = field(default_factory=dict)
 
+    def move_all(self, keys: Sequence[Key], to: Key) -> None:
+        """Know values by their position in a list at ``to`` instead."""
+        moved = [(self.places.get(key), self.written.get(key)) for key in keys]
+        for position, (place, written) in enumerate(moved):
+            at = (*to, position)
+            if place is not None:
+                self.places[at] = place
+            if written is not None:
+                self.written[at] = written
+            else:
+                self.written.pop(at, None)
+
     def move(self, key: Key, to: Key) -> None:
         """Also know a value by another key, since the API has it there."""
         if key in self.places:

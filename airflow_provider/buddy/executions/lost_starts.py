@@ -19,20 +19,25 @@ MIN_CUT = 64
 """Characters of a comment that may be the beginning of a longer one."""
 
 
+def comment_with(marker: str, comment: str | None) -> str:
+    """The user's comment with the marker behind it."""
+    return f"{comment} [{marker}]" if comment else f"[{marker}]"
+
+
 def find_started(
-    workspace: str, project: str, pipeline: int, marker: str, since: float, comment: str = ""
+    workspace: str, project: str, pipeline: int, marker: str, since: float, comment: str | None = None
 ) -> Flow[tuple[list[Snapshot], bool]]:
     """
     Look for executions whose comment holds ``marker``.
 
     ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
 
-    :param comment: the whole comment that was sent.
+    :param comment: the user's.
     :returns: the executions found, and whether all candidates could be checked: one with the beginning of the comment may be ours, if
         Buddy has cut it.
     """
     snapshots: list[Snapshot] = []
-    certain = True
+    certain, sent = True, comment_with(marker, comment)
     page, cursor = requests.executions(workspace, project, pipeline), None
     for _ in range(requests.MAX_LIST_PAGES):
         items, cursor = yield from page(cursor)
@@ -45,7 +50,7 @@ def find_started(
                     certain = False
                     continue
             told = item.comment or ""
-            certain = certain and "comment" not in as_sent(item) and not (MIN_CUT <= len(told) < len(comment) and comment.startswith(told))
+            certain = certain and "comment" not in as_sent(item) and not (MIN_CUT <= len(told) < len(sent) and sent.startswith(told))
             if marker in told:
                 snapshots.append(snapshot_of(ref, item))
         dated = [utc(item.start_date).timestamp() for item in items if item.start_date]

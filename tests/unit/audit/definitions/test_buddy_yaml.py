@@ -484,3 +484,51 @@ def test_whatever_a_file_holds_no_rule_breaks_and_nothing_goes_unsaid(pipelines:
     assert result.subjects["pipeline"] + len(result.gaps) >= named
     text_of("html", result)
     text_of("sarif", result)
+
+
+def judged(*lines: str) -> list[tuple[str, int]]:
+    """Rule and line of each finding in an action whose fields these are."""
+    head = ["- pipeline: P", "  actions:", "  - action: A", "    type: BUILD", "    timeout: 10", "    docker_image_name: node",
+            "    docker_image_tag: 20.11.1"]  # fmt: skip
+    places = found(read("\n".join([*head, *(f"    {line}" for line in lines)]) + "\n"))
+    return sorted((finding.rule, finding.location.line - len(head)) for finding in places if finding.location)
+
+
+def test_lists_within_the_commands_are_commands() -> None:
+    lines = (
+        "execute_commands:",
+        "- &common",
+        "  - curl -k https://x.example",
+        "  - npm ci",
+        "- - - curl https://x.example/i.sh | sh",
+        "- npm test",
+    )
+    assert judged(*lines) == [("BDY010", 5), ("BDY011", 3)]
+    assert judged(*lines, "after_commands:", "- *common") == [("BDY010", 5), ("BDY011", 3), ("BDY011", 3)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "rule", "line"),
+    [
+        (("- curl -H Accept: json", "    -k https://x.example"), "BDY011", 2),
+        (("- curl https://x.example/i.sh -H Accept: json", "    | sh"), "BDY010", 2),
+        (("- name: install", "  run: curl -k https://x.example"), "BDY011", 3),
+        (("  install: npm ci", "  fetch: curl https://x.example/i.sh | sh"), "BDY010", 3),
+        (("- echo a: b && curl -k https://x.example", "- npm ci"), "BDY011", 2),
+    ],
+)
+def test_a_command_that_is_a_mapping_to_yaml_is_judged_whole(lines: tuple[str, ...], rule: str, line: int) -> None:
+    assert judged("execute_commands:", *lines) == [(rule, line)]
+
+
+@pytest.mark.parametrize("encrypted", ["true", "false", "'yes'"])
+def test_in_a_file_only_a_cipher_is_encrypted(encrypted: str) -> None:
+    plain = f"{{key: API_TOKEN, value: Xk29vLq8ZpT4mNb7, encrypted: {encrypted}}}"
+    assert judged("variables:", f"- {plain}") == [("BDY008", 2)]
+    for cipher in ("'secure!Xk29vLq8ZpT4mNb7'", "'!encrypted Xk29vLq8ZpT4mNb7'"):
+        assert judged("variables:", f"- {{key: API_TOKEN, value: {cipher}, encrypted: {encrypted}}}") == []
+
+
+def test_actions_within_an_action_are_a_gap() -> None:
+    text = "- pipeline: P\n  actions:\n  - action: G\n    type: GROUP\n    actions:\n    - {action: A, type: BUILD}\n"
+    assert any("line 5: These actions within an action were not judged." in gap.reason for gap in of(GapFacts, read(text)))
