@@ -169,7 +169,7 @@ class LostStart:
             views.append(view)
             if self.mark.anchor and not self.mark.given and view.time_anchor == self.mark.anchor:
                 break
-        if not items and not newest:
+        if not items and not newest and self.settled:  # before it is said that there is none
             views = yield from self._before()
         return views, doubtful, are_all
 
