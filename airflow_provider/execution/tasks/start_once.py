@@ -145,6 +145,8 @@ class StartOnce(Generic[HookT, PlanT]):
         cleared = previous is not None and cleared_since(previous, context)
         if previous is None or previous.refused:
             return self.start(previous, cleared=cleared)
+        if previous.ref is not None and previous.guessed:
+            self.kill.spare(previous.ref)
         self.attempt.ref, self.attempt.url = previous.ref, previous.url
         if previous.ref is not None and not cleared:
             self.attempt.announce(previous.ref, previous.url)

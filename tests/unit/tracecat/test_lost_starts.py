@@ -311,6 +311,18 @@ def test_what_is_taken_by_circumstances_is_left_alone_when_the_deferred_task_is_
     race.check_theirs()
 
 
+def test_what_is_taken_by_circumstances_is_left_alone_when_a_retry_is_ended_while_it_reads_it(live: Live) -> None:
+    race, task = taken(live, timeout=7_200)
+    with task.terminated(lambda: live.clock.passed > 100, "running"):
+        task.run()
+    begun = live.clock.passed
+    live.emulator.faults.add(Fault("status", status=503, method="GET", path=r"/workflow-executions/.*compact", times=None))
+    with task.terminated(lambda: live.clock.passed > begun + 0.5, "failed"):
+        ended = task.run()
+    race.check_theirs()
+    assert "was left alone: only its circumstances say" in ended.text
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["noted", "looked up behind the clear"])
 def test_what_is_taken_by_circumstances_is_left_alone_after_a_clear(live: Live, known: bool) -> None:
     race, task = taken(live, timeout=50, deferrable=False)
