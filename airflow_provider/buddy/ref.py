@@ -34,7 +34,10 @@ class BuddyRef:
         parts = str(ref).strip().split("/")
         if len(parts) in (4, 5) and all(part.strip() for part in parts) and is_number(parts[2]) and is_number(parts[3]):
             return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4] if len(parts) == 5 else None)
-        raise ConfigurationError(f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {REF_FORM}.", system="buddy")
+        advice = " The address of its web page does not hold it: take it from the XCom 'ref' of the task." if "://" in str(ref) else ""
+        raise ConfigurationError(
+            f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {REF_FORM}.{advice}", system="buddy"
+        )
 
     @property
     def path(self) -> dict[str, Any]:

@@ -35,8 +35,10 @@ class TracecatRef:
         """
         match = _REF.fullmatch(str(ref).strip())
         if match is None:
+            page = "workspaces/<uuid>/workflows/<wf>/executions/<exec>"
+            advice = f" The address of its web page has these parts: {page}." if "://" in str(ref) else ""
             raise ConfigurationError(
-                f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {REF_FORM}.", system="tracecat"
+                f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {REF_FORM}.{advice}", system="tracecat"
             )
         return cls(match[1] and match[1].lower(), match[2])
 

@@ -9,13 +9,14 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import BaseOperator, literal
+from airflow.sdk import BaseOperator, ObjectStoragePath, literal
 
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator
@@ -214,7 +215,72 @@ def test_what_may_be_empty_stays_so(emulator: Emulator, run: Callable[..., Ended
     assert {one["key"]: one["value"] for one in body["variables"]} == {"EMPTY": "", "NOTE": "for None"}
 
 
+@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+@pytest.mark.parametrize(("system", "cls"), classes())
+def test_an_empty_text_does_not_count_as_not_given(
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator], empty: str
+) -> None:
+    """Such as one from a variable of the environment that is not set."""
+    kinds = {name: RenderedArguments._kind(cls.__new__(cls), name) for name in cls.template_fields}  # type: ignore[arg-type]
+    for name in (name for name, kind in kinds.items() if kind in ("text", "id", "moment")):
+        refused(run(system, cls, **{**needed(system, cls), name: empty}), f"The argument {name} is an empty text. Give it a value")
+    assert emulator.ledger.entries == []
+
+
 # Types
+
+
+@pytest.mark.parametrize("written", ["main\n", "  main", "{% if true %}\nmain\n{% endif %}", "{{ 'main' }} ", "\tmain\r\n"])
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+def test_blanks_around_a_text_are_dropped(emulator: Emulator, run: Callable[..., Ended], written: str, native: dict[str, Any]) -> None:
+    """No name of a branch, a commit or a connection has any, but templates and outputs of commands end with a line end."""
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    given = {"pipeline": written.replace("main", "89"), "revision": written, "buddy_conn_id": written.replace("main", "buddy_default")}
+    ended = run("buddy", BuddyRunPipelineOperator, branch=written, comment=written, wait_for_completion=False, **given, **native)
+    assert ended.state == "success", ended.text
+    [body] = writes(emulator)
+    assert (body["branch"], body["to_revision"]) == ({"name": "main"}, {"revision": "main"})
+
+
+PATHS: dict[str, Callable[[Path], Any]] = {
+    "text": lambda folder: f"file://{folder}",
+    "Path": lambda folder: folder,
+    "ObjectStoragePath": lambda folder: ObjectStoragePath(f"file://{folder}"),
+    "below one": lambda folder: ObjectStoragePath(f"file://{folder.parent}") / folder.name,
+}
+
+
+@pytest.mark.parametrize("make", PATHS.values(), ids=PATHS)
+def test_a_folder_may_be_a_path(emulator: Emulator, run: Callable[..., Ended], tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", log_path=make(tmp_path), poll_interval=1)
+    assert ended.state == "success", ended.text
+    assert [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("day", [datetime.date(2026, 1, 2), "2026-01-02", datetime.datetime(2026, 1, 2)], ids=repr)
+def test_a_date_is_its_midnight(emulator: Emulator, run: Callable[..., Ended], day: Any) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    ended = run("buddy", BuddyRunPipelineOperator, pipeline=89, branch="main", delay_until=day, wait_for_completion=False)
+    assert ended.state == "success", ended.text
+    ended = run("tracecat", TracecatRunWorkflowOperator, workflow="scan", time_anchor=day, wait_for_completion=False)
+    assert ended.state == "success", ended.text
+    first, second = writes(emulator)
+    assert first["delay_until"] == "2026-01-02T00:00:00.000Z"
+    assert second["time_anchor"].startswith("2026-01-02T00:00:00")
+
+
+@pytest.mark.parametrize("name", ["", " ", " VERSION", "VERSION\n"], ids=repr)
+def test_a_variable_needs_a_name(emulator: Emulator, run: Callable[..., Ended], name: str) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    for argument in ("variables", "secret_variables"):
+        refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, **{argument: {name: "1"}}), f"{name!r} is not the name of a variable")
+    assert emulator.ledger.entries == []
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

@@ -71,7 +71,7 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
 
     :param plain: name to value.
     :param secret: the same, for variables that Buddy keeps encrypted.
-    :raises ConfigurationError: for anything but a dict, a value that has no text of its own, or a name that is given twice.
+    :raises ConfigurationError: for anything but a dict, a value that has no text of its own, or a name that is none or is given twice.
     """
     variables: list[dict[str, Any]] = [
         {"key": key, "value": _text(key, value), **flag}
@@ -79,6 +79,8 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
         for key, value in json_object(values, f"Buddy: {name}").items()
     ]
     names = [variable["key"] for variable in variables]
+    if wrong := [name for name in names if not name or name != name.strip()]:
+        raise ConfigurationError(f"Buddy: {wrong[0][:200]!r} is not the name of a variable: it is empty, or has blanks around it.")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigurationError(f"Buddy: {', '.join(twice)} given both in variables and in secret_variables, or twice.")
     return variables
@@ -103,9 +105,13 @@ def name_list(value: object, argument: str) -> list[Any]:
     :param argument: its name, for the error.
     :raises ConfigurationError: for anything else.
     """
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not all(isinstance(item, (int, str)) for item in value):
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not all(map(_is_id_or_name, value)):
         raise ConfigurationError(f"Buddy: {argument} must be a list of ids and names, not {value!r}.")
     return list(value)
+
+
+def _is_id_or_name(value: object) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def timestamp(value: datetime | str | None) -> str | None:

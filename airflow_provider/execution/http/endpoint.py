@@ -134,7 +134,8 @@ def base_url(host: str, *, schema: str | None = None, port: int | None = None) -
 
     :param host: ``https://host[:port][/prefix]`` or a bare host name.
     :param schema: ``http`` or ``https``, for a bare host name; https otherwise.
-    :raises ConfigurationError: if the result is not an http(s) URL, names a scheme as its host, or holds a user, a query or a fragment.
+    :raises ConfigurationError: if the result is not an http(s) URL, names a scheme as its host, has a percent-encoded host, or holds a
+        user, a query or a fragment.
     """
     url = host.strip()
     if "://" not in url:
@@ -145,6 +146,10 @@ def base_url(host: str, *, schema: str | None = None, port: int | None = None) -
         raise ConfigurationError("The connection's host must be one plain URL: this has a scheme in it twice.")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError("The connection's host must be a plain URL: put the token in the password field.")
+    if "%" in name:
+        raise ConfigurationError(
+            "The connection's host must be a plain URL, such as https://buddy.example/api. It is percent-encoded in a connection URI only."
+        )
     if name in ("http", "https"):  # what is left of an address such as https:/h
         raise ConfigurationError("The connection's host must be a URL with :// behind its scheme, such as https://buddy.example/api.")
     bracketed = f"[{name}]" if ":" in name else name  # IPv6

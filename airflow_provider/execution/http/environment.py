@@ -96,15 +96,20 @@ def bypasses_proxies() -> Callable[[str], bool] | None:
     return (lambda host: _is_within(host, ranges)) if ranges else None
 
 
-def tls_context(verify: bool | str) -> ssl.SSLContext:
+def tls_context(verify: bool | str, conn_id: str = "") -> ssl.SSLContext:
     """
     How to check the certificates of servers. Cached: loading certificates takes tens of milliseconds, too long for an event loop.
 
     :param verify: see :class:`.Endpoint`.
+    :param conn_id: of the connection whose setting that is, for the message.
     :raises ConfigurationError: if the CA bundle can't be read, or what ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or if what
         ``SSLKEYLOGFILE`` names can't be written.
     """
-    return _tls_context(verify, os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None)
+    try:
+        return _tls_context(verify, os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None)
+    except (OSError, ValueError) as error:
+        problem = f"can't be read as certificates ({error}). Correct it in the connection, or the file on this machine."
+        raise ConfigurationError(f"Connection {conn_id!r}: extra 'ca_bundle' ({verify!r:.200}) {problem}") from None
 
 
 @lru_cache(maxsize=8)
@@ -112,9 +117,9 @@ def _tls_context(verify: bool | str, file: str | None, folder: str | None) -> ss
     if isinstance(verify, str):
         try:
             return ssl.create_default_context(cafile=verify)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             _check_key_log(error)
-            raise ConfigurationError(f"The CA bundle {verify!r} can't be read: {error}") from None
+            raise
     if verify and file is None and folder is not None and not any(map(os.path.isdir, folder.split(os.pathsep))):
         raise _wrong("SSL_CERT_DIR", folder, "is not a folder")  # OpenSSL would trust nobody, without a word
     try:

@@ -62,7 +62,7 @@ class Sender:
         self._reread = reread
         self._limit = RateLimit()
         install_log_filter()
-        self._client = SyncClient(verify=tls_context(endpoint.verify), timeout=endpoint.timeout)
+        self._client = SyncClient(verify=tls_context(endpoint.verify, endpoint.conn_id), timeout=endpoint.timeout)
         self._finalizer = weakref.finalize(self, self._client.close)
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ class AsyncSender:
 
         :param reread: reads the connection again, if its credential is refused after it was accepted.
         """
-        make_carrier = await asyncio.to_thread(prepare_carrier, endpoint.verify)
+        make_carrier = await asyncio.to_thread(prepare_carrier, endpoint)
         sender = cls._registry.hold(cls._key(endpoint), lambda: cls(endpoint, make_carrier(), reread))
         sender._credential.adopt(endpoint)
         return sender
@@ -253,7 +253,7 @@ class AsyncSender:
     @asynccontextmanager
     async def own(cls, endpoint: Endpoint) -> AsyncIterator[AsyncSender]:
         """A sender that nobody else uses, so that requests do not queue: for a cancel that has little time."""
-        make_carrier = await asyncio.to_thread(prepare_carrier, endpoint.verify)
+        make_carrier = await asyncio.to_thread(prepare_carrier, endpoint)
         async with aclosing(make_carrier()) as carrier:
             yield cls(endpoint, carrier)
 
@@ -432,14 +432,13 @@ async def _in_thread(function: Callable[[Any], None], argument: object) -> None:
         raise
 
 
-def prepare_carrier(verify: bool | str) -> Callable[[], Carrier]:
+def prepare_carrier(endpoint: Endpoint) -> Callable[[], Carrier]:
     """
     Load certificates and import libraries, which takes too long for an event loop: to be called in a thread.
 
-    :param verify: see :class:`.Endpoint`.
     :returns: makes the carrier, on the event loop.
     """
-    context = tls_context(verify)
+    context = tls_context(endpoint.verify, endpoint.conn_id)
     check_proxies()  # before anybody holds the carrier
     if not has_proxies():  # httpx alone knows which address needs which proxy
         with suppress(ImportError):

@@ -103,11 +103,11 @@ def one_of(value: str, choices: Sequence[str], name: str) -> None:
         raise ArgumentError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
-def moment(value: datetime | str | None, name: str) -> datetime | None:
+def moment(value: date | str | None, name: str) -> datetime | None:
     """
-    A moment in UTC. Without a time zone it counts as UTC.
+    A moment in UTC. Without a time zone it counts as UTC; a date is its midnight.
 
-    :param value: datetime, or ISO 8601 text. None and an empty text, which a template may render to, give None.
+    :param value: datetime, date, or ISO 8601 text. None and an empty text, which a template may render to, give None.
     :param name: of the argument, for the message.
     :raises ConfigurationError: if it is not a moment.
     """
@@ -117,6 +117,8 @@ def moment(value: datetime | str | None, name: str) -> datetime | None:
 
     if isinstance(value, datetime):
         return utc(value)
+    if isinstance(value, date):
+        value = value.isoformat()
     from airflow.sdk import timezone
 
     try:

@@ -105,8 +105,8 @@ class CancelOnKill:
                 return
             _clock.sleep(min(left, 0.2))
 
-    def spare(self, ref: str) -> None:
-        """Never cancel this execution: that it is the task's own is not certain."""
+    def spare(self, ref: str | None) -> None:
+        """Never cancel this execution: that it is the task's own is not certain. None: there is no such execution any more."""
         self._spared = ref
 
     def kill(self) -> None:

@@ -228,6 +228,8 @@ class _Field(NamedTuple):
         The whole argument: a number as text; JSON as plain JSON, and what Airflow reads item by item, such as the results of a mapped task,
         as a list; None for what can't be sent, which Airflow could not show either.
         """
+        if self.kind == "text" and not isinstance(value, (str, int)):
+            return _path_as_text(value)
         if self.kind == "local" or (self.kind in _TEXT_KINDS and not isinstance(value, (str, int))):
             return value
         try:
@@ -237,12 +239,23 @@ class _Field(NamedTuple):
             return None
         if self.kind in ("text", "free text") and type(value) is int:
             return str(value)
+        if self.kind in ("text", "id", "moment") and isinstance(value, str):
+            return str.__str__(value).strip()
         return plain if self.kind in _JSON_KINDS or not isinstance(value, (str, int, list, tuple, dict)) else value
+
+
+def _path_as_text(value: Any) -> Any:
+    """A path of Airflow's storage or of Python as text; anything else unchanged."""
+    from airflow.sdk import ObjectStoragePath
+
+    return str(value) if isinstance(value, (os.PathLike, ObjectStoragePath)) else value
 
 
 def _check_text(name: str, kind: Kind, value: object) -> None:
     if value is None or (kind == "id" and type(value) is int) or (kind == "moment" and isinstance(value, date)):
         return
+    if isinstance(value, str) and not value.strip() and kind != "free text":
+        raise ConfigurationError(f"The argument {name} is an empty text. Give it a value, or leave it out.")
     if not isinstance(value, (str, int, os.PathLike)) or isinstance(value, bool):
         shown = f" {value!r}" if isinstance(value, (bool, float)) else ""
         raise ConfigurationError(

@@ -250,11 +250,15 @@ class StartOnce(Generic[HookT, PlanT]):
         return Unanswered(lambda: task._find(*where), lambda: task._find_certain(*where), task._how_to_find(note))
 
     def _search_resumed(self, note: Note) -> Unanswered:
+        """What runs again may have been asked to by somebody else at that moment: such a request carries no marker."""
+
         def find() -> Flow[tuple[list[Snapshot], bool]]:
-            return self.hook.adapter().resumed(note.resumes or "", note.marker, note.started_at)
+            executions, is_sure = yield from self.hook.adapter().resumed(note.resumes or "", note.marker, note.started_at)
+            return [replace(execution, guessed=True) for execution in executions], is_sure
 
         def find_certain() -> Flow[list[Snapshot]]:
-            return (yield from find())[0]
+            return []
+            yield  # a flow without requests
 
         return Unanswered(find, find_certain, self.task._how_to_find(note))
 
@@ -292,6 +296,7 @@ class StartOnce(Generic[HookT, PlanT]):
                 self._superseded(note, snapshot)
             raise
         if not note.guessed:
+            self.kill.spare(None)
             self.log.info("%s execution %s %s.%s", self.hook.title, snapshot.ref, word, see(snapshot.url))
         attempt.announce(snapshot.ref, snapshot.url)
         return note, snapshot

@@ -247,7 +247,10 @@ def test_a_connection_may_be_a_uri(monkeypatch: pytest.MonkeyPatch, uri: str) ->
         ({"password": "t", "extra": {"request_timeout": "inf"}}, "'request_timeout' must be a number above 0"),
         ({"password": "t", "extra": {"max_concurrent_requests": 0}}, "'max_concurrent_requests' must be"),
         ({"password": "t", "extra": {"max_concurrent_requests": 0.5}}, "'max_concurrent_requests' must be"),
-        ({"password": "t", "extra": {"ca_bundle": "/no/such/file.pem"}}, "CA bundle '/no/such/file.pem' can't be read"),
+        (
+            {"password": "t", "extra": {"ca_bundle": "/no/such/file.pem"}},
+            f"{CONN_ID!r}: extra 'ca_bundle' ('/no/such/file.pem') can't",
+        ),
     ],
     ids=str,
 )

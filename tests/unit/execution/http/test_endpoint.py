@@ -50,7 +50,7 @@ def test_base_urls(host: str, fields: dict[str, object], url: str) -> None:
         "https://buddy.example?token=x", "https://buddy.example/api?x=1", "https://buddy.example/#x",
         "https://buddy.example:port", "https://buddy.example:99999", "https://[::1", "::1",
         "https:/h", "http:/h/api", "https//h", "http:\\\\h", "https:h", "//h/api", "https", "HTTPS:/h", "https://https:/h", "https://http//h",
-        "https://xn--zzzzzz", "https://xn--a.example",
+        "https://xn--zzzzzz", "https://xn--a.example", "http%3A%2F%2Fbuddy.example", "buddy.example%2Fapi", "https://buddy%2Eexample",
     ],
 )  # fmt: skip
 def test_what_is_no_plain_url_is_refused(host: str) -> None:

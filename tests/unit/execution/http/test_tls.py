@@ -41,7 +41,7 @@ def test_a_bundle_that_can_not_be_read_is_a_wrong_setting(driver: Driver, tmp_pa
     garbage = tmp_path / "garbage.pem"
     garbage.write_text("not a certificate")
     for path in (tmp_path / "missing.pem", tmp_path, garbage):
-        with pytest.raises(errors.ConfigurationError, match="CA bundle"):
+        with pytest.raises(errors.ConfigurationError, match=r"Connection '\w+': extra 'ca_bundle' \('/.*can't be read as certificates"):
             driver.send(endpoint_of("https://127.0.0.1:1", verify=str(path)), get())
 
 
