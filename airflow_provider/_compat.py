@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Connection, Context
     from airflow.sdk import ExceptionRetryPolicy as ExceptionRetryPolicy
     from airflow.sdk import RetryAction as RetryAction
     from airflow.sdk import RetryRule as RetryRule
@@ -122,6 +122,24 @@ def renders_natively(operator: Any) -> bool:
 
 
 # Triggers
+
+
+def get_connection(conn_id: str) -> Connection:
+    """
+    A connection, in a task or outside one.
+
+    :raises airflow.sdk.exceptions.AirflowNotFoundException: if there is none.
+    """
+    from airflow.sdk import BaseHook
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except ImportError as error:  # before 3.2, outside a task, where no secrets backend has it
+        if "SUPERVISOR_COMMS" not in str(error):
+            raise
+    from airflow_provider._compat import AirflowNotFoundException
+
+    raise AirflowNotFoundException(f"The conn_id {conn_id!r} isn't defined")
 
 
 def kills_triggers() -> bool:

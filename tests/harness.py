@@ -26,32 +26,40 @@ import airflow.sdk.execution_time.timeout  # Airflow imports it at the first lim
 import httpx
 import psutil
 import structlog
-from airflow.executors.workloads.task import TaskInstanceDTO
-from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, ToTriggerSupervisor, TriggerRunner
+from airflow.jobs.triggerer_job_runner import ToTriggerSupervisor, TriggerRunner
 from airflow.models.trigger import Trigger
 from airflow.sdk import DAG, Asset, BaseOperator
 from airflow.sdk._shared.secrets_masker import _secrets_masker
-from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.api.datamodels._generated import DagRun, TaskInstance
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DeferTask, GetHITLDetailResponse, MaskSecret, RescheduleTask, UpdateHITLDetail
-from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.sdk.execution_time.supervisor import (
     InProcessSupervisorComms,
     InProcessTestSupervisor,
-    run_task_in_process,
     set_supervisor_comms,
 )
-from airflow.sdk.serde import deserialize, serialize
-from airflow.serialization.decoders import smart_decode_trigger_kwargs
-from airflow.serialization.encoders import encode_trigger
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseEventTrigger, BaseTaskEndEvent, BaseTrigger, TriggerEvent
 from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
 from airflow_provider import _clock
 from tests import virtual_clock
+from tests.airflow_inside import (
+    USER_ACTION,
+    AssetStateStoreAccessors,
+    DagSerialization,
+    TaskInstanceDTO,
+    as_stored,
+    decoded,
+    deserialize_xcom,
+    encode_trigger,
+    known,
+    run_task,
+    serialize,
+    smart_decode_trigger_kwargs,
+    told,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,6 +71,8 @@ Operator = BaseOperator | MappedOperator
 
 _NO_CONNECTION = dict.fromkeys(("conn_type", "host", "schema", "login", "password", "port", "extra"))
 DAG_ID, RUN_ID = "harness", "manual__1"
+NOTES = "/variables/" if AssetStateStoreAccessors is None else "/store/"
+"""Part of the path at which Airflow is asked for the notes of attempts."""
 _ANSWERED = get_args(get_args(ToTriggerSupervisor)[0])
 """What the supervisor of a triggerer answers: all else is left without an answer, for ever."""
 
@@ -131,6 +141,7 @@ class PlayedApi:
             case "PUT", ["variables", key]:
                 if not self.refuse_store:  # the SDK only logs that a Variable could not be written
                     self.variables[key] = body["val"]
+                    self._mirror(json.loads(body["val"]))
                 return httpx.Response(201, json={"message": "ok"})
             case "DELETE", ["variables", key]:
                 self.variables.pop(key, None)
@@ -148,12 +159,17 @@ class PlayedApi:
                 return httpx.Response(204)
         return httpx.Response(200, json={"ok": True})
 
+    def _mirror(self, record: Any) -> None:
+        """Where there is no store, show its values there, for tests that look at them."""
+        if AssetStateStoreAccessors is None and isinstance(record, dict) and isinstance(value := record.get("value"), dict):
+            self.store["execution" if "marker" in value else "wait"] = value
+
     def _required_action(self, method: str, body: Any) -> httpx.Response:
         if method == "POST":
             if self.hitl is None:
                 self.hitl = {**body, "response": None}
             self.hitl["response"] = None  # all else stays as it was asked first
-            return httpx.Response(201, json={key: value for key, value in self.hitl.items() if key != "response"})
+            return httpx.Response(201, json={key: value for key, value in self.hitl.items() if key not in ("response", "type")})
         if self.hitl is None:
             return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no"}})
         if method == "PATCH" and self.hitl["response"] is not None:
@@ -249,6 +265,7 @@ class TaskRun:
 
     :param make: builds the task, anew for each worker process that Airflow would start.
     :param connections: conn id to fields.
+    :param native: whether the DAG renders templates natively.
     """
 
     def __init__(
@@ -259,8 +276,10 @@ class TaskRun:
         retries: int = 2,
         map_index: int = -1,
         params: dict[str, Any] | None = None,
+        native: bool = False,
     ) -> None:
         self.make = make
+        self.native = native
         self.map_index = map_index
         self.params = params
         self.retries = retries
@@ -293,7 +312,7 @@ class TaskRun:
         return self._task().task_id
 
     def _task(self) -> Operator:
-        with DAG(DAG_ID, schedule=None, params=self.params):
+        with DAG(DAG_ID, schedule=None, params=self.params, render_template_as_native_obj=self.native):
             return self.make()
 
     def run(self, limit: int = 200) -> Ended:
@@ -323,24 +342,25 @@ class TaskRun:
                     continue
                 workers += 1
                 api.states[self.state_key] = api.states.get(self.state_key, "running")
+                dag_run: dict[str, Any] = {
+                    "dag_id": DAG_ID,
+                    "run_id": RUN_ID,
+                    "logical_date": now,
+                    "start_date": now,
+                    "run_after": now,
+                    "data_interval_start": None,
+                    "data_interval_end": None,
+                    "end_date": None,
+                    "partition_key": None,
+                    "run_type": "manual",
+                    "state": "running",
+                    "conf": {},
+                    "consumed_asset_events": [],
+                    "clear_number": self.clear_number,
+                    **({"triggering_user_name": self.triggered_by} if self.triggered_by else {}),
+                }
                 api.run = {
-                    "dag_run": {
-                        "dag_id": DAG_ID,
-                        "run_id": RUN_ID,
-                        "logical_date": now,
-                        "start_date": now,
-                        "run_after": now,
-                        "data_interval_start": None,
-                        "data_interval_end": None,
-                        "end_date": None,
-                        "partition_key": None,
-                        "run_type": "manual",
-                        "state": "running",
-                        "conf": {},
-                        "consumed_asset_events": [],
-                        "clear_number": self.clear_number,
-                        **({"triggering_user_name": self.triggered_by} if self.triggered_by else {}),
-                    },
+                    "dag_run": known(DagRun, dag_run),
                     "max_tries": self.max_tries,
                     "should_retry": self.try_number <= self.max_tries,
                     "task_reschedule_count": reschedules,
@@ -356,12 +376,12 @@ class TaskRun:
                     map_index=self.map_index,
                     dag_version_id=uuid.uuid4(),
                 )
-                ended = run_task_in_process(ti, task, client=api.client())
+                ended = run_task(ti, task, api.client())
                 if isinstance(ended.msg, DeferTask):
                     defers += 1
-                    self.deferred = ended.msg
+                    self.deferred = as_stored(ended.msg)
                     if self.on_defer:
-                        self.on_defer(ended.msg)
+                        self.on_defer(self.deferred)
                     event = self.run_trigger()
                     if self.after_trigger:
                         self.after_trigger(event)
@@ -377,11 +397,11 @@ class TaskRun:
         raise AssertionError(f"the task did not end after {limit} phases")
 
     def _xcoms(self) -> dict[str, Any]:
-        return {key: _loaded(value) if isinstance(value, (dict, list)) else value for key, value in self.api.xcoms.items()}
+        return {key: deserialize_xcom(value) if isinstance(value, (dict, list)) else value for key, value in self.api.xcoms.items()}
 
     def defer_at_once(self, task: Operator) -> bool:
         """Whether the scheduler lets the task start in the triggerer, as the stored DAG says."""
-        if getattr(task, "start_from_trigger", False) is not True:
+        if getattr(task, "start_from_trigger", False) is not True or DagSerialization is None:
             return False
         assert task.dag is not None
         self._stored = json.loads(json.dumps(DagSerialization.to_dict(task.dag)))
@@ -401,8 +421,13 @@ class TaskRun:
     def resume(self, event: Any) -> dict[str, Any]:
         """What Airflow tells the worker that resumes the task."""
         assert self.deferred is not None
-        kwargs = {**_loaded(self.deferred.next_kwargs or {}), "event": event}
+        kwargs = {**decoded(self.deferred.next_kwargs or {}), "event": event}
         return {"next_method": self.deferred.next_method, "next_kwargs": serialize(kwargs)}
+
+    @staticmethod
+    def resume_into_failure(error: str) -> dict[str, Any]:
+        """The same, if the trigger gave no event."""
+        return {"next_method": "__fail__", "next_kwargs": serialize({"error": error})}
 
     # Triggers
 
@@ -411,7 +436,7 @@ class TaskRun:
         assert self.deferred is not None
         module, _, name = self.deferred.classpath.rpartition(".")
         cls = getattr(__import__(module, fromlist=[name]), name)
-        trigger: BaseTrigger = cls(**_loaded(json.loads(json.dumps(self.deferred.trigger_kwargs))))
+        trigger: BaseTrigger = cls(**decoded(self.deferred.trigger_kwargs))
         task = self._task()
         trigger.task_instance = ti = TaskInstanceDTO(  # type: ignore[assignment]
             id=uuid.uuid4(),
@@ -429,7 +454,7 @@ class TaskRun:
             if self._limit is None or self._limit[0] is not self.deferred:  # another triggerer is given the same moment
                 self._limit = self.deferred, _clock.utc_now() + self.deferred.trigger_timeout
             trigger.timeout_after = self._limit[1]  # type: ignore[attr-defined]
-        if task.start_from_trigger:  # then Airflow loads the DAG, also for a trigger that a worker has deferred to
+        if task.start_from_trigger and DagSerialization is not None:  # for a trigger that a worker has deferred to as well
             trigger.task_instance = TriggerRunner.create_runtime_ti(ti, self._stored, self._run_data)  # type: ignore[assignment]
         return trigger
 
@@ -457,13 +482,13 @@ class TaskRun:
                 if (payload := self.api.resume_event) is not None:
                     self.api.resume_event = None
                     self.api.states[self.state_key] = "scheduled"
-                    task.cancel(_USER_ACTION_CANCEL_MSG)
+                    task.cancel(USER_ACTION)
                     await asyncio.wait([task])
                     self.api.states[self.state_key] = "running"
                     assert not runner.events, "the task is resumed a second time"
                     return TriggerEvent(payload)  # type: ignore[no-untyped-call]
             await task
-            return runner.events[0].event
+            return told(runner.events[0])
 
         clock = virtual_clock.current()
         self.api.deferred = True
@@ -487,7 +512,7 @@ class TaskRun:
         *,
         linger: float = 0.0,
         until: Callable[[], bool] = lambda: False,
-        reason: str | None = _USER_ACTION_CANCEL_MSG,
+        reason: str | None = USER_ACTION,
     ) -> list[MutableMapping[str, Any]]:
         """
         Run the trigger of the last deferral, and let Airflow take it away once ``ready``.
@@ -621,11 +646,6 @@ class Triggerer:
             await _clock.asleep(1.0)
 
 
-def _loaded(stored: Any) -> Any:
-    """A value that Airflow stored."""
-    return deserialize(stored)
-
-
 def _decoded(stored: Any) -> Any:
     """An argument of a trigger that Airflow stored."""
     return smart_decode_trigger_kwargs(stored)  # type: ignore[no-untyped-call]
@@ -637,7 +657,7 @@ def _started(trigger: BaseTrigger) -> tuple[TriggerRunner, asyncio.Task[None]]:
     trigger.trigger_id = 1
     runner.triggers[1] = {"task": None, "is_watcher": False, "name": "harness", "events": 0}  # type: ignore[typeddict-item]
     ti: Any = trigger.task_instance
-    context = ti.get_template_context() if hasattr(ti, "get_template_context") else None
-    task = asyncio.get_running_loop().create_task(runner.run_trigger(1, trigger, context=context))
+    more = {"context": ti.get_template_context()} if hasattr(ti, "get_template_context") else {}
+    task = asyncio.get_running_loop().create_task(runner.run_trigger(1, trigger, **more))
     runner.triggers[1]["task"] = task
     return runner, task

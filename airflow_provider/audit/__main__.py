@@ -265,15 +265,13 @@ def _moment(text: str | None, name: str) -> datetime | str | None:
 
 
 def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, Any]:
-    from airflow.sdk import BaseHook
-
-    from airflow_provider._compat import AirflowNotFoundException
+    from airflow_provider._compat import AirflowNotFoundException, get_connection
     from airflow_provider.audit.collect import buddy
 
     conn_id, _, scope = text.partition("=")
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # else Airflow does not look into its database
     try:
-        system = BaseHook.get_connection(conn_id).conn_type
+        system = get_connection(conn_id).conn_type
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"Connection {conn_id!r} does not exist in Airflow. Create it, or set AIRFLOW_CONN_{conn_id.upper()}."

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseOperator
 
 from airflow_provider import _clock
-from airflow_provider._compat import AirflowNotFoundException, conf
+from airflow_provider._compat import AirflowNotFoundException, conf, get_connection
 from airflow_provider.errors import ArgumentError, AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
 from airflow_provider.execution.model.arguments import flag
 from airflow_provider.execution.tasks.rendering import Kind, RenderedArguments
@@ -354,7 +354,7 @@ class AuditExecutionsOperator(AuditCollectOperator):
             if wrong := [value for value in target.values() if not (value is None or _is_name(value))]:
                 raise ConfigurationError(f"The conn_id and the scope of a target are texts, not {wrong[0]!r}.")
             try:
-                system = BaseHook.get_connection(str(target["conn_id"])).conn_type
+                system = get_connection(str(target["conn_id"])).conn_type
             except AirflowNotFoundException:
                 raise ConnectionMissing(f"Connection {target['conn_id']!r} does not exist in Airflow. Create it.") from None
             scope = target.get("scope")

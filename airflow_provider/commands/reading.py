@@ -6,10 +6,8 @@ from importlib import import_module
 from pkgutil import resolve_name
 from typing import BinaryIO
 
-from airflow.sdk import BaseHook
-
 from airflow_provider import provider_info
-from airflow_provider._compat import AirflowNotFoundException
+from airflow_provider._compat import AirflowNotFoundException, get_connection
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
 from airflow_provider.execution.http.hook import ExecutionHook
 from airflow_provider.execution.model.result import ExecutionResult
@@ -52,7 +50,7 @@ def hook_for(ref: str, conn_id: str | None) -> ExecutionHook:
         raise ConfigurationError(f"{ref[:200]!r} is not the ref of an execution in {', '.join(provider_info.SYSTEMS.values())}.")
     if conn_id is not None:
         try:
-            found = BaseHook.get_connection(conn_id).conn_type
+            found = get_connection(conn_id).conn_type
         except AirflowNotFoundException:
             raise ConnectionMissing(f"Airflow finds no connection {conn_id!r}. Create it, with type {system!r}.") from None
         if found != system:

@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import BaseOperator, ObjectStoragePath, literal
+from airflow.sdk import BaseOperator, ObjectStoragePath
+from airflow.sdk.definitions.template import literal
 
 from airflow_provider import errors
 from airflow_provider.emulator import Emulator
@@ -24,6 +25,7 @@ from airflow_provider.emulator import alga_psa as alga_psa_emulator
 from airflow_provider.emulator import buddy as buddy_emulator
 from airflow_provider.emulator import tracecat as tracecat_emulator
 from airflow_provider.execution.tasks.rendering import RenderedArguments
+from tests.airflow_inside import natively
 from tests.harness import Ended, PlayedApi, TaskRun
 from tests.integration.systems import SYSTEMS
 
@@ -70,11 +72,11 @@ def run(emulator: Emulator) -> Callable[..., Ended]:
     alga.add_rule(alga_psa_emulator.Rule("Close tickets", actions=[alga_psa_emulator.Action(seconds=0.0)]))
 
     def run(system: str, cls: Callable[..., BaseOperator], map_index: int = -1, **arguments: Any) -> Ended:
-        make = lambda: cls(task_id="task", **arguments)  # noqa: E731
+        native, make = natively(arguments), lambda: cls(task_id="task", **arguments)
         connections: dict[str, dict[str, Any]] = {}
         for name in REFS if system == AUDIT else [system]:
             connections |= SYSTEMS[name](emulator).connections
-        return TaskRun(make, connections, params=PARAMS, map_index=map_index).run()
+        return TaskRun(make, connections, params=PARAMS, map_index=map_index, native=native).run()
 
     return run
 

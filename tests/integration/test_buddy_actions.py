@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.buddy.operators import BuddyGetActionExecutionOperator, BuddyGetActionOperator, BuddyGetExecutionOperator
 from airflow_provider.buddy.sensors import BuddyActionExecutionSensor
 from airflow_provider.emulator import Emulator, Fault

@@ -16,7 +16,7 @@ from airflow_provider.buddy.operators import (
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.execution.http.retrying import MAX_ATTEMPTS
-from tests.harness import Ended, TaskRun
+from tests.harness import NOTES, Ended, TaskRun
 from tests.integration.conftest import OPERATOR_MODES
 from tests.integration.systems import BuddySystem
 from tests.integration.test_start_once import crash_at, crashed_try
@@ -469,7 +469,7 @@ def test_a_worker_that_was_superseded_never_stops_what_it_did_not_start(stage: S
 
     class TakenOver(type(task.api)):  # type: ignore[misc]
         def __call__(self, request: Any) -> Any:
-            if request.method == "PUT" and "/store/" in request.url.path and stage.sent:
+            if request.method == "PUT" and NOTES in request.url.path and stage.sent:
                 self.refuse_store = True
                 self.store["execution"] = {**self.store["execution"], "ref": None, "marker": "something else", "try_number": 2}
             return answer(self, request)

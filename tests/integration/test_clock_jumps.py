@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowException, AirflowSensorTimeout
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.execution.http import retrying
 from airflow_provider.tracecat.executions import adapter as tracecat_system

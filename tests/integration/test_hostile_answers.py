@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
+from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.alga_psa.sensors import AlgaPsaRuleSensor
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator

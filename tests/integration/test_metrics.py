@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from airflow.sdk import conf
 from airflow.sdk._shared.observability.metrics import stats as stats_module
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
 from airflow_provider import _metrics, errors
+from airflow_provider._compat import conf
 from airflow_provider.buddy.operators import BuddyCancelExecutionOperator
 from airflow_provider.emulator import Emulator
 from tests.harness import TaskRun

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.emulator import Emulator
 from tests.harness import Ended, TaskRun
 from tests.integration.conftest import SENSOR_MODES, Bench

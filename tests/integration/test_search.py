@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.buddy.operators import BuddyRunPipelineOperator
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator, Fault

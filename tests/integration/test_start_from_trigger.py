@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow.sdk.serde import serialize
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider.buddy.sensors import BuddyExecutionSensor, BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator.buddy import Action, Pipeline

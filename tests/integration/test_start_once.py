@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider import errors
-from tests.harness import TaskRun
+from tests.harness import NOTES, TaskRun
 from tests.integration.conftest import Bench
 from tests.integration.systems import Adapter
 from tests.virtual_clock import VirtualClock
@@ -74,7 +74,7 @@ def test_a_crash_before_the_note_of_the_ref_is_looked_up(operator_bench: Bench) 
     """The start request was sent, the ref not noted: the intent says so, the marker finds it."""
     system = operator_bench.system
     task = operator_bench.task("succeeded")
-    crash_at(task, "PUT", "/store/", before=True)
+    crash_at(task, "PUT", NOTES, before=True)
     crashed_try(task)
     assert system.starts == 1
     ended = task.run()
@@ -123,7 +123,7 @@ def test_whatever_becomes_of_a_task_another_airflows_execution_is_left(operator_
         assert "timeout passed" in str(staging.run().error)
     else:
         if how != "fails and resumes":
-            crash_at(staging, "PUT", "/store/", before=True)
+            crash_at(staging, "PUT", NOTES, before=True)
             crashed_try(staging)
         else:
             staging.run()
@@ -427,7 +427,7 @@ def taken_over(task: TaskRun, system: Adapter, newer: str, since: Callable[[], A
         refuse_store: bool
 
         def __call__(self, request: Any) -> Any:
-            if request.method == "PUT" and "/store/" in request.url.path and since() and not self.refuse_store:
+            if request.method == "PUT" and NOTES in request.url.path and since() and not self.refuse_store:
                 self.refuse_store = True
                 note = self.store["execution"]
                 self.store["execution"] = {**note, **NEWER[newer](note["marker"], system.refs[0]), "try_number": 2}
@@ -507,10 +507,7 @@ def test_airflows_deferral_timeout_cancels_as_ours_does(system: Adapter) -> None
     """The back-stop: Airflow resumes the task straight into failure."""
     task = Bench(system, "operator-deferrable").task("slow")
     task.run_trigger = lambda: {}  # type: ignore[method-assign]
-    task.resume = lambda event: {  # type: ignore[method-assign]
-        "next_method": "__fail__",
-        "next_kwargs": {"error": "Trigger timeout"},
-    }
+    task.resume = lambda event: task.resume_into_failure("Trigger timeout")  # type: ignore[method-assign]
     ended = task.run()
     assert type(ended.error) is errors.ExecutionDeadlineExceeded
     system.check_stopped(ended.text + str(ended.error))
@@ -576,7 +573,7 @@ def test_a_lost_start_is_looked_for_where_it_went(operator_bench: Bench, ended: 
     where = [played[0]]
     arguments = {"deferrable": operator_bench.deferrable, "timeout": 30.0}
     task = TaskRun(lambda: system.operator(where[0], **arguments), system.connections, retries=2)
-    crash_at(task, "POST" if ended == "noted" else "PUT", "/xcoms/" if ended == "noted" else "/store/", before=True)
+    crash_at(task, "POST" if ended == "noted" else "PUT", "/xcoms/" if ended == "noted" else NOTES, before=True)
     crashed_try(task)
     first = system.refs[0]
     where[0] = played[1]

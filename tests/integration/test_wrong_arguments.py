@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import BaseOperator, Context, literal
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.definitions.template import literal
 
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.operators import AlgaPsaExecuteRuleOperator
@@ -34,6 +35,7 @@ from airflow_provider.tracecat.operators import (
     TracecatRunWorkflowOperator,
 )
 from airflow_provider.tracecat.sensors import TracecatWorkflowSensor
+from tests.airflow_inside import natively
 from tests.harness import Ended, TaskRun
 from tests.integration.systems import SYSTEMS
 from tests.integration.test_arguments import NATIVE, REFS, classes, needed, refused, writes
@@ -54,7 +56,8 @@ def run(emulator: Emulator) -> Callable[..., Ended]:
 
     def run(system: str, cls: Callable[..., BaseOperator], map_index: int = -1, **arguments: Any) -> Ended:
         connections = SYSTEMS[system](emulator).connections
-        return TaskRun(lambda: cls(task_id="task", **arguments), connections, params=PARAMS, map_index=map_index).run()
+        native, make = natively(arguments), lambda: cls(task_id="task", **arguments)
+        return TaskRun(make, connections, params=PARAMS, map_index=map_index, native=native).run()
 
     return run
 

@@ -32,7 +32,7 @@ LEFT_OUT: dict[str, str] = {
     "test_what_is_not_ours_is_retried_as_usual": _SUITE,
     # test_kill
     "test_a_look_up_that_outlasts_the_time_of_a_kill_cancels_all_the_same": "the list must lag by a second, to the moment",
-    "test_execution_timeout_in_the_middle_of_a_resumption_cancels": "an execution that may be reset with success takes a while",
+    "test_execution_timeout_in_the_middle_of_a_resumption_cancels_nothing": "an execution that may be reset with success takes a while",
     # test_promises
     "test_after_ten_minutes_without_an_answer_a_retry_goes_on_with_the_same_execution": _HOURS,
     "test_without_a_connection_nothing_is_started_and_a_retry_may_find_it": _HOURS,
@@ -61,6 +61,7 @@ OTHER_MODULES: dict[str, str] = {
     "test_upgrades": "puts what an earlier version has stored in the place of what was just stored",
     "test_clock_jumps": "only the virtual clock jumps",
     "test_hostile_answers": "alters each field of recorded answers; what a server answers does not matter",
+    "test_lost_resumes": "answers must be lost, and somebody else must act at that moment",
     "test_long_answers": "the emulator must serve a log of a gigabyte",
     "test_notes_in_variables": "plays an older Airflow",
     "test_long_lists": "the emulator must hold thousands of executions",

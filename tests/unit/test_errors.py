@@ -8,12 +8,12 @@ import pickle
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.serde import deserialize, serialize
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowException, AirflowFailException
 from airflow_provider.errors import MAX_MESSAGE_CHARACTERS, ExecutionApiError, ExecutionError, StatusError, from_event, one_line
 
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, ExecutionApiError)]

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider._compat import AirflowException, AirflowSkipException
 from tests.harness import TaskRun
 
 

@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from airflow_provider import _clock, _compat
-from airflow_provider._compat import AirflowNotFoundException
+from airflow_provider._compat import AirflowNotFoundException, get_connection
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 from airflow_provider.execution.http.api_errors import ApiErrors
 from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings, unreadable_variable
@@ -188,7 +188,7 @@ class ExecutionHook(BaseHook):
 
     def _read(self) -> Endpoint:
         try:
-            connection = self.get_connection(self.conn_id)
+            connection = get_connection(self.conn_id)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
         settings = Settings(connection, self.conn_id, self.settings)

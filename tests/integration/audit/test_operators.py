@@ -24,6 +24,7 @@ from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.errors import AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, Unauthorized
 from airflow_provider.execution.results.outputs import safe_name
 from tests import harness
+from tests.airflow_inside import natively
 from tests.harness import Ended, TaskRun
 from tests.integration.audit.test_collect import ALL, busy
 from tests.virtual_clock import VirtualClock
@@ -57,7 +58,8 @@ class Tasks:
         places: dict[str, Any] = {"reports_path": f"file://{self.folder}/reports"}
         if kind is not AuditReportOperator and spool:
             places["spool_path"] = f"file://{self.folder}/spool"
-        return TaskRun(lambda: kind(task_id=kind.__name__, **{**places, **arguments}), self.connections, retries=retries, params=params)
+        native, make = natively(arguments), lambda: kind(task_id=kind.__name__, **{**places, **arguments})
+        return TaskRun(make, self.connections, retries=retries, params=params, native=native)
 
     def configuration(self, **arguments: Any) -> TaskRun:
         return self.run(AuditBuddyConfigurationOperator, **arguments)
@@ -336,7 +338,7 @@ def test_a_report_is_not_made_of_nothing(tasks: Tasks, native: dict[str, Any], a
         ({"settings": "{{ [1] }}"}, "settings must be the path of a file, or a dict, not list"),
         ({"waivers": "{{ params.empty }}"}, "argument waivers"),
         ({"waivers": {"a": 1}}, "argument waivers must be text, not dict"),
-        ({"reports_path": ""}, "reports_path is required"),
+        ({"reports_path": ""}, "reports_path is an empty text"),
         ({"reports_path": "{{ params.empty }}"}, "argument reports_path"),
     ],
 )

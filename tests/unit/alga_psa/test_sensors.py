@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider import errors
+from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.alga_psa.executions.adapter import AlgaPsaAdapter as AlgaPsaSystem
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.alga_psa.sensors import TRIGGER_TYPES, AlgaPsaExecutionSensor, AlgaPsaRuleSensor

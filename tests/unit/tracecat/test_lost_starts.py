@@ -15,7 +15,7 @@ from airflow_provider.emulator.tracecat.execution import Execution
 from airflow_provider.emulator.tracecat.times import microseconds_of
 from airflow_provider.tracecat.executions.lost_starts import Mark, anchor_of
 from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
-from tests.harness import TaskRun
+from tests.harness import NOTES, TaskRun
 from tests.integration.test_start_once import crash_at, crashed_try
 from tests.unit.tracecat.conftest import Live
 
@@ -137,7 +137,7 @@ def test_a_retry_behind_a_crash_takes_ours(live: Live, order: str, other: str, a
     race = Race(live, order=order, other=other, auth=auth)
     race.lost.times = 0
     task = race.task(time_anchor=anchor)
-    crash_at(task, "PUT", "/store/", before=True)  # its start was answered, but that is noted nowhere
+    crash_at(task, "PUT", NOTES, before=True)  # its start was answered, but that is noted nowhere
     crashed_try(task)
     race.start_theirs()
     live.clock.advance(passed)
@@ -364,7 +364,7 @@ def test_the_only_equal_anchor_is_cancelled_with_equal_inputs_only(
 def test_a_lost_start_is_looked_for_in_its_workflow_though_the_alias_is_anothers(live: Live) -> None:
     first = live.workflow(Action("look", seconds=30))
     task = live.task(TracecatRunWorkflowOperator, workflow="scan", inputs=INPUTS)
-    crash_at(task, "PUT", "/store/", before=True)
+    crash_at(task, "PUT", NOTES, before=True)
     crashed_try(task)
     object.__setattr__(first, "alias", "old")
     live.workflow(Action("look", seconds=30))
