@@ -31,18 +31,21 @@ def records_of(data: Any) -> Iterator[Record] | None:
             return iter(variables)
         for name in LISTS:
             if isinstance(data.get(name), list) and not _record(data):
-                items = [
-                    {"project": data.get("project"), **item} if name == "actions" else item
-                    for item in data[name]
-                    if isinstance(item, Mapping)
-                ]
-                made = [_record(item) for item in items]
-                return iter([record for record in made if record]) if all(made) and len(items) == len(data[name]) else None
+                of_all = {"project": data.get("project")} if name == "actions" else {}
+                made = [_record({**of_all, **item}) if isinstance(item, Mapping) else None for item in data[name]]
+                if made and not any(made):
+                    return None
+                return (record or _unknown(f"{name}[{number}]") for number, record in enumerate(made))
         if isinstance(data.get("data"), Mapping):
             data = data["data"]
         record = _record(data)
         return iter([record]) if record else None
     return None
+
+
+def _unknown(place: str) -> Record:
+    """What stands for an item that is not recognised, so that the audit counts as incomplete."""
+    return {"kind": "gap", "subject": place, "system": "audit", "reason": "It is not recognised, so it was not judged."}
 
 
 def _variables(data: Mapping[str, Any]) -> list[Record] | None:

@@ -50,6 +50,10 @@ def facts_of(record: Record) -> Iterator[Fact]:
             yield from facts_of(one)
         return
     read = _KINDS.get(kind) if isinstance(kind, str) else None
+    if kind is None:
+        raise ConfigurationError(
+            "It is neither an answer of Buddy, Tracecat or AlgaPSA that is recognised, nor a record of an export, which has a kind."
+        )
     if read is None:
         raise ConfigurationError(f"Unknown kind of record {str(kind)[:80]!r}; known are {', '.join(_KINDS)}.")
     try:

@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 
+from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.records.files import _records, _Unreadable, facts_in
 
 
@@ -43,3 +44,24 @@ def test_what_json_does_not_read_is_a_gap_with_its_line(value: str) -> None:
         StringIO('{"kind": "gap", "system": "buddy", "subject": "a", "what": "b", "reason": "c"}\n' + text), "records.jsonl"
     )
     assert gap.subject.id == "records.jsonl, line 2"
+
+
+ACTION = {"id": 1, "type": "BUILD", "name": "Build", "url": "https://api.buddy.works/workspaces/w/projects/p/pipelines/89/actions/1"}
+
+
+@pytest.mark.parametrize("other", [{}, {"id": 2, "name": "no type, no address"}, "text", 5, None, []], ids=repr)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_item_that_is_not_recognised_hides_no_other(other: object, first: bool) -> None:
+    items = [other, ACTION] if first else [ACTION, other]
+    facts = list(facts_in(StringIO(json.dumps({"actions": items})), "actions.json"))
+    assert sorted(fact.subject.id for fact in facts) == [f"actions[{0 if first else 1}]", "buddy:w/p/89/action/1"]
+    [gap] = [fact for fact in facts if isinstance(fact, GapFacts)]
+    assert "not recognised" in gap.reason
+
+
+@pytest.mark.parametrize("value", [{}, {"hello": "world"}, {"actions": [{}]}, [], [{}], {"message": "Not found"}], ids=repr)
+def test_what_is_no_answer_at_all_is_said(value: object) -> None:
+    for fact in facts_in(StringIO(json.dumps(value)), "answer.json"):
+        assert isinstance(fact, GapFacts)
+        assert "neither an answer of Buddy, Tracecat or AlgaPSA that is recognised, nor a record" in fact.reason
+        assert "None" not in fact.reason
