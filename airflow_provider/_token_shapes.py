@@ -76,5 +76,22 @@ WITHIN = (
     ("Azure client secret", "Q~", r"[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
     ("Private Key", "PRIVATE KEY", r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-----END[A-Z ]*PRIVATE KEY(?: BLOCK)?-----)?"),
     ("Key in base64", "LS0tLS1CRUdJTi", "LS0tLS1CRUdJTi[A-Za-z0-9+/]{20,}={0,2}"),
+    # Addresses that are a credential: whoever has one may send.
+    ("Webhook address", "hooks.slack.com/", r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{20,}"),
+    ("Webhook address", "/api/webhooks/", r"https://(?:\w{1,20}\.)?discord(?:app)?\.com/api/webhooks/\d+/[\w-]{30,}"),
+    ("Webhook address", ".webhook.office.com/", r"https://[\w.-]{1,100}\.webhook\.office\.com/webhookb2/[\w@/-]{30,}"),
+    (
+        "Webhook address",
+        ".logic.azure.com",
+        r"https://[\w.-]{1,100}\.logic\.azure\.com(?::443)?/workflows/\w{32}/[^\s\"']{1,300}[?&]sig=[\w-]{20,}",
+    ),
+    ("Webhook address", "api.telegram.org/bot", r"https://api\.telegram\.org/bot\d+:[\w-]{30,}"),
+    ("Webhook address", "chat.googleapis.com/", r"https://chat\.googleapis\.com/v1/spaces/[^\s\"']{1,200}[?&]key=[^\s\"']{1,200}"),
+    ("Webhook address", "hooks.zapier.com/", r"https://hooks\.zapier\.com/hooks/catch/\d+/\w+"),
+    (
+        "Webhook address",
+        "/trigger-webhook?",
+        r"https://[\w.-]{1,100}/pipelines/pipeline/\d+/trigger-webhook\?[^\s\"']{0,200}token=[\w-]{16,}",
+    ),
 )
 """Kind, a part that gives it away, and the whole."""

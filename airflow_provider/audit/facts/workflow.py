@@ -21,6 +21,7 @@ class WorkflowAction:
     :param attempts: maximum number of attempts; None if it is not set, which means one.
     :param timeout: of one attempt, in seconds; None if it is not set, which means 300 s.
     :param arguments: of the action; None if they could not be read.
+    :param expressions: path to value of what else holds expressions: conditions and loops.
     """
 
     path: str
@@ -32,6 +33,7 @@ class WorkflowAction:
     retry_until: str | None = None
     interaction: Mapping[str, Any] | None = None
     masked: bool | None = None
+    expressions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_http(self) -> bool:
@@ -63,6 +65,8 @@ class WorkflowFacts(Fact):
     :param timeout: of one execution in seconds; 0 or None for none.
     :param webhook: None if it is not part of what was read, as in an exported definition.
     :param error_handler: workflow that runs after a failure.
+    :param path: of the definition in what was read, with a dot behind it; empty if it is the whole.
+    :param values: path to value of what else of the definition holds values: inputs and results.
     :param online: whether it is published; None if unknown.
     :param damage: values that could not be read.
     """
@@ -77,6 +81,8 @@ class WorkflowFacts(Fact):
     error_handler: str | None = None
     actions: tuple[WorkflowAction, ...] = ()
     webhook: WorkflowWebhook | None = None
+    path: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
     damage: tuple[Damage, ...] = ()
 
 

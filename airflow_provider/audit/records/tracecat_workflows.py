@@ -7,7 +7,7 @@ actions; bare, as in a file of a repository; and as the answer about a workflow,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,8 @@ MAX_ARGUMENTS = 200_000
 """Characters of the arguments of one action that are read."""
 MAX_DAMAGE = 1_000
 """Maximum number of values of one workflow that are named because they could not be read."""
+_EXPRESSIONS = ("run_if", "for_each", "wait_until", "environment", "interaction")
+_VALUES = ("inputs", "static_inputs", "expects", "returns")
 _ONLINE = {"online": True, "offline": False}
 
 
@@ -57,7 +59,7 @@ def workflow_facts(data: Mapping[str, Any], subject: Subject, seen_at: datetime)
     definition = data if _is_answer(data) else _definition(data)
     prefix = "" if definition is data else ("definition." if isinstance(data.get("definition"), Mapping) else "content.")
     reader = _Reader(subject.origin)
-    config = reader.mapping(definition.get("config"), "config", "config")
+    config = reader.mapping(definition.get("config"), f"{prefix}config", "config")
     return WorkflowFacts(
         subject=subject,
         fields=frozenset({*data, *definition}),
@@ -65,10 +67,12 @@ def workflow_facts(data: Mapping[str, Any], subject: Subject, seen_at: datetime)
         id=str(data.get("id") or data.get("workflow_id") or subject.id),
         name=subject.title,
         online=_ONLINE.get(str(data.get("status"))),
-        timeout=reader.number(config.get("timeout"), "config.timeout", "config"),
-        error_handler=reader.text(definition.get("error_handler"), "error_handler", "error_handler"),
+        timeout=reader.number(config.get("timeout"), f"{prefix}config.timeout", "config"),
+        error_handler=reader.text(definition.get("error_handler"), f"{prefix}error_handler", "error_handler"),
         actions=tuple(reader.actions(definition, prefix)),
         webhook=reader.webhook(data.get("webhook")),
+        path=prefix,
+        values=dict(reader.values(definition, prefix)),
         damage=tuple(reader.damage),
     )
 
@@ -173,7 +177,23 @@ class _Reader:
             retry_until=self.text(policy.get("retry_until"), f"{path}.retry_policy.retry_until", "retry_policy"),
             interaction=self._interaction(item.get("interaction"), f"{path}.interaction"),
             masked=flag(control.get("mask_output")),
+            expressions=dict(self._some(control, _EXPRESSIONS, f"{path}." if control is item else f"{path}.control_flow.")),
         )
+
+    def values(self, definition: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        """Inputs and results of the workflow."""
+        yield from self._some(definition, _VALUES, prefix)
+        schedules = definition.get("schedules")
+        for position, schedule in enumerate(schedules if isinstance(schedules, list) else ()):
+            if isinstance(schedule, Mapping):
+                yield from self._some(schedule, ("inputs",), f"{prefix}schedules[{position}].")
+
+    def _some(self, owner: Mapping[str, Any], names: Iterable[str], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name in names:
+            if (value := owner.get(name)) is not None:
+                if is_too_deep(value):
+                    self.lost(f"{prefix}{name}", "args", "it is too deeply nested to be checked as a whole", cut=True)
+                yield f"{prefix}{name}", value
 
     def _interaction(self, data: Any, path: str) -> Mapping[str, Any] | None:
         interaction = self.mapping(data, path, "interaction")

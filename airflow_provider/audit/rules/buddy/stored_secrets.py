@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider.audit.analysis.scalars import may_be_set
 from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
-from airflow_provider.audit.analysis.secrets.values import is_placeholder, is_reference, names_secret, secret_in
+from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret, secret_in
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.fact import Configuration
 from airflow_provider.audit.facts.pipeline import PipelineFacts
@@ -25,12 +25,6 @@ _TARGETS = ("targets", "target", "server", "auth")
 _REQUEST = re.compile(r"headers?|.*(?:url|uri|webhook|address|endpoint)s?|query_params|params|body|content|payload|blocks")
 _SKIPPED = frozenset({*_SHARED, "services", "permissions", "trigger_conditions", "creator", "project", "git_config"})
 _PAIR = re.compile(r"([A-Za-z_][\w.-]{0,100})=(.*)", re.DOTALL)
-_WEBHOOK = re.compile(
-    r"https://(?:hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{20,}|(?:\w+\.)?discord(?:app)?\.com/api/webhooks/\d+/[\w-]{30,}"
-    r"|[\w.-]+\.webhook\.office\.com/webhookb2/[\w@/-]{30,}|api\.telegram\.org/bot\d+:[\w-]{30,}|chat\.googleapis\.com/v1/spaces/\S{1,200}[?&]key=\S{1,200}"
-    r"|hooks\.zapier\.com/hooks/catch/\d+/\w+|[\w.-]+/pipelines/pipeline/\d+/trigger-webhook\?\S{0,200}token=[\w-]{16,})"
-)
-"""Addresses that are a credential: whoever has them may send."""
 
 
 def _leaves(value: Any, path: str, name: str, depth: int = 0) -> Iterator[tuple[str, str, str]]:
@@ -63,8 +57,6 @@ def _secrets(value: Any, path: str, settings: AuditSettings) -> Iterator[tuple[s
         if settings.secrets.excludes(name) or is_reference(text) or place in reported:
             continue
         secret = secret_in(name, text[:MAX_CHARACTERS], entropy=False)
-        if secret is None and (match := _WEBHOOK.search(text)) and not is_placeholder(match[0]):
-            secret = Secret("Webhook address", match[0], Confidence.HIGH)
         if secret is not None:
             reported.add(place)
             yield place, name, secret

@@ -92,7 +92,7 @@ def workflow_without_timeout(workflow: WorkflowFacts, settings: AuditSettings) -
     {"config": {"timeout": 3600}}
     """
     if not workflow.timeout or workflow.timeout < 0:
-        yield fail("config.timeout", workflow.timeout or 0, "An execution has no time limit.")
+        yield fail(f"{workflow.path}config.timeout", workflow.timeout or 0, "An execution has no time limit.")
 
 
 @rule(
@@ -123,7 +123,7 @@ def no_error_handler(workflow: WorkflowFacts, settings: AuditSettings) -> Iterat
     {"error_handler": "tell_on_call"}
     """
     if not workflow.error_handler:
-        yield fail("error_handler", None, "Nothing runs when it fails.")
+        yield fail(f"{workflow.path}error_handler", None, "Nothing runs when it fails.")
 
 
 @rule(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
-from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS
-from airflow_provider.audit.analysis.secrets.values import secret_in
+from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
+from airflow_provider.audit.analysis.secrets.values import secret_in, secrets_shaped
 from airflow_provider.audit.facts.workflow import WorkflowFacts, leaves
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
+
+_LITERAL = re.compile(r"'[^'\n]{16,300}'|\"[^\"\n]{16,300}\"")
 
 
 @rule(
@@ -21,14 +25,15 @@ from airflow_provider.audit.settings.model import AuditSettings
     systems=("tracecat",),
     severity=Severity.CRITICAL,
     confidence=Confidence.HIGH,
-    reads=("actions[].args",),
+    reads=("actions[].args", "actions[].run_if", "actions[].for_each", "inputs", "expects", "returns"),
     needs=("workflow:read",),
     uses=("secrets.names",),
 )
 def secret_in_arguments(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An argument of an action contains a secret: in a known format, or as the value of a name such as ``password`` or ``Authorization``.
-    Expressions such as ``${{ SECRETS.siem.API_KEY }}`` are not reported. Confidence is low for weak values.
+    An argument or a condition of an action contains a secret, or the inputs or the result of the workflow: in a known format, or as the
+    value of a name such as ``password`` or ``Authorization``. Expressions such as ``${{ SECRETS.siem.API_KEY }}`` are not reported.
+    Confidence is low for weak values.
 
     Why:
     Everyone who can read the workflow can read it, it is part of every export, and of the history of every execution.
@@ -45,11 +50,23 @@ def secret_in_arguments(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
     for action in workflow.actions:
         if action.arguments is None:
             yield not_available("arguments could not be read")
-        for path, name, value in leaves(action.arguments, f"{action.path}.args"):
-            if not isinstance(value, str) or settings.secrets.excludes(name):
-                continue
-            if len(value) > MAX_CHARACTERS:
-                yield cut_off(f"args: a value has more than {MAX_CHARACTERS:,} characters")
-            if secret := secret_in(name, value, entropy=False):
-                message = f"{action.ref} has a secret in {name}."
-                yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
+        for path, value in ((f"{action.path}.args", action.arguments), *action.expressions.items()):
+            yield from _found(value, path, action.ref, settings)
+    for path, value in workflow.values.items():
+        yield from _found(value, path, path.rpartition(".")[2], settings)
+
+
+def _found(whole: Any, path: str, owner: str, settings: AuditSettings) -> Iterator[Outcome]:
+    for place, name, value in leaves(whole, path, path.rpartition(".")[2]):
+        if not isinstance(value, str) or settings.secrets.excludes(name):
+            continue
+        if len(value) > MAX_CHARACTERS:
+            yield cut_off(f"{path.rpartition('.')[2]}: a value has more than {MAX_CHARACTERS:,} characters")
+        if secret := secret_in(name, value, entropy=False) or _in_expression(value):
+            yield fail(place, hidden(secret.kind, secret.value), f"{owner} has a secret in {name}.", confidence=secret.confidence)
+
+
+def _in_expression(value: str) -> Secret | None:
+    """A secret of a known format in a literal of an expression, which is no reference for that."""
+    literals = _LITERAL.findall(value[:MAX_CHARACTERS]) if "${{" in value else []
+    return next((secret for literal in literals for secret in secrets_shaped(literal[1:-1])), None)
