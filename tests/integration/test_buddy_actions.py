@@ -194,7 +194,7 @@ def test_revived_after_the_sensor_failed(stage: Stage) -> None:
     ("ref", "action", "says"),
     [
         ("demo/shop/1/1", None, "the action's id or name is needed"),
-        ("demo/shop/1/1", "", "the action's id or name is needed"),
+        ("demo/shop/1/1", "", "The argument action is an empty text"),
         ("4098", "Build", "is not the ref of a Buddy execution"),
         ("demo/shop/1/1", "Biuld", "'Biuld' names no action of the pipeline: 'Build' (1)"),
         ("demo/shop/1/1", 77, "'77' names no action of the pipeline"),

@@ -71,7 +71,7 @@ def test_every_id_and_payload_is_templated(live: Live) -> None:
         ({"execution_data": {"a": datetime.timedelta(1)}}, "execution_data['a'] is of type timedelta"),
         ({"execution_data": {MARKER_KEY: "x"}}, "'airflow_marker' of execution_data is reserved"),
         ({"rule": "nobody"}, "'nobody' names no rule of this tenant: 'Close tickets'"),
-        ({"rule": ""}, "names no rule"),
+        ({"rule": ""}, "rule is an empty text"),
         ({"push_outputs": ["url"]}, "push_outputs can't push"),
     ],
     ids=str,

@@ -109,7 +109,7 @@ def test_one_that_is_still_to_come(live: Live, mode: dict[str, Any], name: str) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"rule": ""}, "rule is empty"),
+        ({"rule": ""}, "rule is an empty text"),
         ({"rule": "nobody"}, "'nobody' names no rule of this tenant"),
         ({"trigger_type": "event"}, "trigger_type must be one of 'time_based'"),
         ({"trigger_data": "a"}, "trigger_data must be a dict, not str"),

@@ -38,6 +38,10 @@ def scripts_within(command: Command) -> Iterator[tuple[str, str, str | None]]:
     name, words = command.name, command.effective
     if name in ("eval", "trap") and len(words) > 1:
         yield "string", " ".join(word.text for word in (words[1:] if name == "eval" else words[1:2])), None
+    elif name == "alias":
+        yield from (("string", word.text.partition("=")[2], None) for word in words[1:] if "=" in word.text)
+    elif name in ("cat", "tee"):
+        yield from (("heredoc", text, None) for text in _written_script(command))
     elif name == "cmd":
         yield "string", " ".join(word.text for word in words[1:] if word.text.lower() not in ("/c", "/k")), None
     elif shell := shell_of(command):
@@ -54,6 +58,19 @@ def scripts_within(command: Command) -> Iterator[tuple[str, str, str | None]]:
             yield "string", text, None
         elif name == "ssh":
             yield from (("heredoc", item.target.text, None) for item in command.redirections if item.operator in ("<<", "<<-", "<<<"))
+
+
+_SCRIPT_FILE = re.compile(r"\S+\.(?:sh|bash|ash|dash|zsh|ksh)")
+_SHEBANG = re.compile(r"#!\s?\S*/(?:env )?(?:ba|da|z|k|a)?sh\b")
+
+
+def _written_script(command: Command) -> Iterator[str]:
+    """``cat > script.sh <<EOF``, ``tee script.sh <<EOF``: it is written in order to be run."""
+    files = [item.target.text for item in command.redirections if item.operator in (">", ">>", ">|")]
+    files += command.arguments if command.name == "tee" else ()
+    for item in command.redirections:
+        if item.operator in ("<<", "<<-") and (any(map(_SCRIPT_FILE.fullmatch, files)) or (files and _SHEBANG.match(item.target.text))):
+            yield item.target.text
 
 
 _ENGINES = frozenset({"docker", "podman", "nerdctl", "docker-compose", "podman-compose"})

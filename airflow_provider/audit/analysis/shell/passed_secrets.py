@@ -16,7 +16,7 @@ _OPTION = re.compile(r"-{1,2}[A-Za-z][A-Za-z_-]{2,}")
 _PAIR = re.compile(r"(?:-D|/[dp]:|-{1,2}[\w-]+=)?(?P<name>[A-Za-z_][\w.:/-]*)=(?P<value>.+)", re.DOTALL)
 _TEXT = frozenset({"echo", "printf", "grep", "sed", "awk", "[", "test"})
 """Commands whose arguments are text."""
-_CONFIGURABLE = frozenset({"npm", "pnpm", "yarn", "aws", "git", "composer", "pip", "gcloud", "poetry"})
+_CONFIGURABLE = frozenset({"npm", "pnpm", "yarn", "aws", "git", "composer", "pip", "gcloud", "poetry", "rclone"})
 """Programs that set a value by ``config <name> <value>``."""
 
 
@@ -143,6 +143,11 @@ _OPTIONS = {
     "pdm": _PasswordOption(("-P",), "Pur", word="publish"),
     "hatch": _PasswordOption(("-a", "--auth"), "aur", word="publish"),
     **dict.fromkeys(("netlify", "ntl"), _PasswordOption(("--auth",), "", frozenset({"--auth"}))),
+    "security": _PasswordOption(("-p", "-P"), "pPkftTaGZ"),
+    "ssh-keygen": _PasswordOption(("-N", "-P"), "NPtbfCmaOIVnz"),
+    **dict.fromkeys(("useradd", "usermod"), _PasswordOption(("-p", "--password"), "pgGsudcekfL")),
+    "codecov": _PasswordOption(("-t", "--token"), "tfFnsbCPR"),
+    "gh": _PasswordOption(("-b", "--body"), "beorua", word="secret"),
     **dict.fromkeys(("vercel", "now", "doctl", "flyctl", "fly"), _PasswordOption(("-t",), "t")),
 }
 _PREFIXES = {
@@ -216,6 +221,29 @@ def _of_cf(arguments: tuple[str, ...]) -> Iterator[str]:
         yield arguments[2]
 
 
+def _of_putty(arguments: tuple[str, ...]) -> Iterator[str]:
+    yield from (value for option, value in pairwise(arguments) if option == "-pw")
+
+
+_SQL = re.compile(r"\b(?:identified (?:with \w{1,60} )?by|password)\s{1,5}(?:=\s{0,5})?'([^']{1,256})'", re.IGNORECASE)
+
+
+def _of_sql(arguments: tuple[str, ...]) -> Iterator[str]:
+    """``psql -c "ALTER USER app PASSWORD '...'"``, ``mysql -e "CREATE USER app IDENTIFIED BY '...'"``."""
+    for text in arguments:
+        yield from _SQL.findall(text)
+
+
+_LFTP = re.compile(r"\b(?:open\s{1,5}(?:\S{1,60}\s{1,5}){0,3}?-u|user)\s{1,5}[^\s,]{1,128}[,\s]\s{0,5}([^\s,;]{1,128})")
+
+
+def _of_lftp(arguments: tuple[str, ...]) -> Iterator[str]:
+    """``lftp -c "open -u user,password host"``."""
+    for option, text in pairwise(arguments):
+        if option in ("-c", "-e"):
+            yield from _LFTP.findall(text)
+
+
 _KEY = re.compile(r"[\w.-]{16,256}")
 """A user name that is a key."""
 _OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
@@ -229,6 +257,9 @@ _OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
     "curl": _of_curl,
     **dict.fromkeys(("sqlplus", "expdp", "impdp", "sqlldr"), _of_oracle),
     "cf": _of_cf,
+    "lftp": _of_lftp,
+    **dict.fromkeys(("plink", "pscp", "psftp", "putty", "pageant"), _of_putty),
+    **dict.fromkeys(("psql", "mysql", "mariadb", "sqlcmd", "clickhouse-client", "cqlsh", "cockroach"), _of_sql),
 }
 
 

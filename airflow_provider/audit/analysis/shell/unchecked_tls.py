@@ -54,7 +54,7 @@ _PROPERTY = re.compile(
 )
 _IN_CODE = re.compile(
     r"verify\s*=\s*False|CERT_NONE|_create_unverified_context|rejectUnauthorized\s*:\s*false|VERIFY_NONE|CURLOPT_SSL_VERIFYPEER\s*(?:,|=>)\s*(?:false|0)"
-    r"|InsecureSkipVerify\s*:\s*true|verify_ssl\s*=\s*False"
+    r"|InsecureSkipVerify\s*:\s*true|verify_ssl\s*=\s*False|NODE_TLS_REJECT_UNAUTHORIZED[\"'\]]{0,2}\s*=\s*[\"']?0"
 )
 _SSH_OFF = re.compile(r"stricthostkeychecking[ =\\\"']{1,3}(?:no|off)\b|userknownhostsfile[ =\\\"']{1,3}/dev/null\b", re.IGNORECASE)
 _FILES = re.compile(
@@ -119,6 +119,10 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     local = _only_here(" ".join(arguments))
     for shown, confidence in _off(name, arguments):
         yield f"{name} {shown}", Confidence.LOW if local else confidence
+    if _CODE_RUNNERS.fullmatch(name):
+        on_input = (item.target.text for item in command.redirections if item.operator.startswith("<<"))
+        if any(map(_IN_CODE.search, on_input)):
+            yield f"{name} code without a check", Confidence.MEDIUM
     if name in ("env", "cross-env", "export", "setx", "set", "setenvironmentvariable", "sudo", "declare"):
         pairs = [text.partition("=")[::2] for text in arguments if "=" in text] + [tuple(arguments[:2])] * (len(arguments) >= 2)
     else:
@@ -127,6 +131,9 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     for key, value in pairs:
         if confidence_of := by_variable(key, value):
             yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may contain a login
+
+
+_MYSQL = frozenset({"mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mariadb", "mariadb-dump"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +168,7 @@ class _Option:
 
 _OPTIONS = (
     _Option(re.compile("--?trust-?server-?certificate"), word=True),
-    _Option(re.compile("--skip-ssl"), tools=frozenset({"mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"})),
+    _Option(re.compile("--skip-ssl"), tools=_MYSQL),
     _Option(re.compile("--no-host-key-check(?:ing)?|--disable-host-key-checking"), confidence=Confidence.MEDIUM),
     _Option(_CLEAR, word=True),
     _Option(_NEGATED, values=_OFF),
@@ -173,6 +180,14 @@ _OPTIONS = (
     _Option(re.compile("(?:-o)?acquire::https::verify-(?:peer|host)"), values=_OFF, joined=True),
     _Option(re.compile("--setopt"), values=frozenset({"sslverify=0", "sslverify=false"}), joined=True),
     _Option(re.compile("--ssl-mode"), values=frozenset({"disabled"})),
+    _Option(re.compile("--ssl"), tools=_MYSQL, values=_OFF, joined=True),
+    _Option(re.compile("--trust-server-cert-failures")),
+    # The signature of a package tells whom it is from, as a certificate does
+    _Option(re.compile("--allow-unauthenticated|--force-yes"), tools=frozenset({"apt", "apt-get", "aptitude"})),
+    _Option(re.compile("--no-?gpg-?checks?"), tools=frozenset({"yum", "dnf", "microdnf", "tdnf", "zypper"})),
+    _Option(re.compile("--nosignature|--nodigest"), tools=frozenset({"rpm"})),
+    _Option(re.compile("--allow-untrusted"), tools=frozenset({"apk"}), confidence=Confidence.MEDIUM),
+    _Option(re.compile("(?:-o)?apt::get::allowunauthenticated"), values=_ON, joined=True),
     _Option(re.compile("validate_certs"), values=_OFF, joined=True),
 )
 _ANY_OPTION = re.compile("|".join(option.key.pattern for option in _OPTIONS))
@@ -225,7 +240,7 @@ _SETTINGS = {
         **dict.fromkeys(("npm", "pnpm"), rf"(?:config )?set {_up_to('set ')}(?<= )strict-ssl[= ]false"),
         "yarn": rf"config set {_up_to('config ')}(?<= )(?:strict-ssl|enablestrictssl) false",
         "conda": rf"config {_up_to('config ')}ssl_verify[= ](?:false|no)",
-        "composer": rf"config {_up_to('config ')}(?:disable-tls[= ]true|secure-http[= ]false)",
+        "composer": rf"config {_up_to('config ')}(?:disable-tls[= ](?:true|1)|secure-http[= ](?:false|0))",
         "gcloud": r"config set (?:auth/)?disable_ssl_validation (?:true|1)",
         "poetry": r"config certificates\.\S+\.cert false", "bundle": rf"config {_up_to('config ')}ssl_verify_mode[: ]+0",
         "gem": r"^.*:ssl_verify_mode:? 0",

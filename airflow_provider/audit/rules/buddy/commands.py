@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from airflow_provider.audit.analysis.shell.downloads import Downloads, Run
 from airflow_provider.audit.analysis.shell.fetching import only_asks
+from airflow_provider.audit.analysis.shell.kept_options import options_in, with_options
 from airflow_provider.audit.analysis.shell.script import Command
 from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
@@ -98,7 +99,12 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         return
     reported: set[tuple[tuple[str, int], str]] = set()
     for commands in action.scripts():
-        places = [(path, shown, certain) for path, command in commands.every_command() for shown, certain in by_command(command)]
+        values = options_in(item for _, item in commands.every_assignment())
+        places = [
+            (path, shown, certain)
+            for path, command in commands.every_command()
+            for shown, certain in by_command(with_options(command, values))
+        ]
         places += [(path, item.name, certain) for path, item in commands.every_assignment() if (certain := by_assignment(item))]
         for path, shown, certain in places:
             if (path.place, shown) not in reported:
