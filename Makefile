@@ -69,7 +69,7 @@ compat: $(VENV)/.ready  ## Run one set of scenarios on five versions of Airflow 
 compat-ends: $(VENV)/.ready  ## The same on the oldest and the newest one
 	@$(BIN)/python -m tests.compat --ends
 
-lowest: $(VENV)/.ready  ## Run what needs little of Airflow on the oldest one, with the lowest versions of all requirements (5 minutes)
+lowest: $(VENV)/.ready  ## Run the tests on the oldest Airflow, with the lowest versions of all requirements (6 minutes)
 	@.ci/timed "lowest versions" $(BIN)/python -m tests.compat.lowest $(OPTIONS)
 
 compat-lock: $(VENV)/.ready

@@ -77,9 +77,10 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
 )
 def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    A command or an environment variable disables the verification of certificates or host keys: ``curl -k``, ``sqlcmd -C``,
-    ``git -c http.sslVerify=false``, ``ssh -o StrictHostKeyChecking=no``, ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Confidence is low if the
-    connection is to localhost only.
+    A command or an environment variable disables the verification of certificates, of host keys, or of the signatures of packages:
+    ``curl -k``, ``sqlcmd -C``, ``git -c http.sslVerify=false``, ``ssh -o StrictHostKeyChecking=no``, ``yum --nogpgcheck``,
+    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Options that the script keeps in a variable count. Confidence is low if the connection is to
+    localhost only.
 
     Why:
     Anyone on the network path can impersonate the server, send other code, or read the password.
