@@ -223,7 +223,8 @@ def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Lo
         raise ConfigurationError(f"--baseline: the file {options.baseline} does not exist.")
     wanted = [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
     with ExitStack() as stack:
-        facts: list[Iterator[Fact]] = [_facts_of_file(name, unread) for name in options.files]
+        seen: set[Path] = set()
+        facts: list[Iterator[Fact]] = [_facts_of_file(name, unread, seen) for name in options.files]
         if wanted:
             from airflow_provider.audit.collect.collector import collected
 
@@ -282,14 +283,14 @@ def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, An
     return {**wanted, "scope": scope or None, "since": window[0].isoformat(), "until": window[1].isoformat()}
 
 
-def _facts_of_file(name: str, unread: list[ConfigurationError]) -> Iterator[Fact]:
+def _facts_of_file(name: str, unread: list[ConfigurationError], seen: set[Path]) -> Iterator[Fact]:
     """The facts of a file or a folder; a gap if it exists but can't be read."""
     from airflow_provider.audit.definitions.inputs import facts_in
     from airflow_provider.audit.facts.fact import Subject
     from airflow_provider.audit.facts.gap import GapFacts
 
     try:
-        yield from facts_in(name, _records_in)
+        yield from facts_in(name, _records_in, seen)
     except ConfigurationError as error:
         unread.append(error)
         yield GapFacts(subject=Subject(f"file:{name}", "file", name, "audit", ""), reason=str(error))

@@ -68,7 +68,9 @@ def _comment(rest: str, location: Location, covers: int) -> Comment:
     rules = tuple(known_rule(part.strip()) for part in match["rules"].split(",") if part.strip()) if match else ()
     if match is None or not rules:
         raise ValueError("it names no rule, as in ignore[BDY001]")
-    words = dict(_WORD.findall(match["words"]))
+    words = dict(given := _WORD.findall(match["words"]))
+    if len(given) > len(words):
+        raise ValueError("until, reason or owner is there twice")
     try:
         expires = date.fromisoformat(words.get("until", ""))
     except ValueError:

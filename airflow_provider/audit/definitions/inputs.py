@@ -31,18 +31,22 @@ Records = Callable[[str], Iterator[Fact]]
 """Reads a file of records, or standard input (``-``)."""
 
 
-def facts_in(name: str, records: Records) -> Iterator[Fact]:
+def facts_in(name: str, records: Records, seen: set[Path] | None = None) -> Iterator[Fact]:
     """
     The facts of a file or a folder.
 
     In a folder, files that can't be read are gaps; hidden folders other than ``.buddy`` are not entered.
 
     :param records: reads a file of records.
+    :param seen: the files that were read already, such as one that is named beside its folder: they are left out, and others added.
     :raises ConfigurationError: if the file can't be read, or the folder holds none.
     """
-    path = Path(name)
+    path, seen = Path(name), set() if seen is None else seen
     if name == "-" or not path.is_dir():
-        yield from _facts(path, records) if name != "-" else records(name)
+        if name == "-":
+            yield from records(name)
+        elif _is_new(path, seen):
+            yield from _facts(path, records)
         return
     files = sorted(_files(path))
     if not files:
@@ -51,7 +55,7 @@ def facts_in(name: str, records: Records) -> Iterator[Fact]:
         raise ConfigurationError(f"{name} contains more than {MAX_FILES:,} files. Name the folders to audit.")
     for file in files:
         try:
-            yield from _facts(file, records)
+            yield from _facts(file, records) if _is_new(file, seen) else ()
         except (ConfigurationError, OSError) as error:
             yield _gap(file, str(error))
 
@@ -68,6 +72,14 @@ def facts_in_input(file: IO[str], records: Callable[[IO[str], str], Iterator[Fac
         yield from _defined(Path(INPUT), text)
     else:
         yield from records(_Again(text, file), "-")  # type: ignore[arg-type]
+
+
+def _is_new(path: Path, seen: set[Path]) -> bool:
+    known = path.resolve()
+    if known in seen:
+        return False
+    seen.add(known)
+    return True
 
 
 class _Again:
@@ -115,6 +127,7 @@ def _defined(path: Path, text: str) -> Iterator[Fact]:
         yield _gap(path, f"line {line}: what {parameter} stands for is not part of this file.", line)
     for (first, last), key in document.repeated.items():
         yield _gap(path, f"lines {first} and {last}: {key} is there twice, and only the last was read.", last)
+    found = [tracecat_file.is_workflow(data) or buddy_yaml.is_buddy_yaml(data) for data in document.data]
     for number, data in enumerate(document.data):
         if data is None:
             continue
@@ -122,6 +135,8 @@ def _defined(path: Path, text: str) -> Iterator[Fact]:
             yield from tracecat_file.facts_of(document, number, now, comments)
         elif buddy_yaml.is_buddy_yaml(data):
             yield from buddy_yaml.facts_of(document, number, now, comments)
+        elif any(found):
+            yield _gap(path, f"Document {number + 1} of the file is neither a definition of Buddy pipelines nor one of Tracecat workflows.")
         else:
             raise ConfigurationError(f"{name} is neither a definition of Buddy pipelines nor one of Tracecat workflows.")
 

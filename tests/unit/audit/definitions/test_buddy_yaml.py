@@ -313,6 +313,7 @@ def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
         ("audit: ignore[BDY001] until=soon reason=planned", "until must be a date"),
         ("audit: ignore[BDY001] until=2999-01-01", "reason must be one of"),
         ("audit: ignore[BDY001] until=2999-01-01 reason=later", "reason must be one of"),
+        ("audit: ignore[BDY001] until=2026-01-01 until=2999-01-01 reason=planned", "until, reason or owner is there twice"),
     ],
 )
 def test_a_comment_that_would_accept_nothing_is_an_error_with_its_line(comment: str, message: str) -> None:

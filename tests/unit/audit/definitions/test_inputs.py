@@ -251,6 +251,27 @@ def test_a_named_file_that_cannot_be_judged_is_an_error(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "names", [["buddy.yml", "buddy.yml"], ["buddy.yml", "."], [".", "./buddy.yml"], [".", "link"], [".", "."]], ids=str
+)
+def test_a_file_that_is_named_twice_counts_once(capsys: pytest.CaptureFixture[str], folder: Path, names: list[str]) -> None:
+    (folder / "buddy.yml").write_text(BUDDY)
+    (folder / "link").symlink_to(folder / "buddy.yml")
+    once = audit(capsys, "buddy.yml")
+    result = audit(capsys, *names)
+    assert (result["findings"], result["outcomes"]) == (once["findings"], once["outcomes"])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_foreign_document_of_a_file_hides_no_other(capsys: pytest.CaptureFixture[str], folder: Path, first: bool) -> None:
+    foreign = "kind: Service\nmetadata: {name: shop}\n"
+    (folder / "all.yml").write_text("---\n".join([foreign, BUDDY] if first else [BUDDY, foreign]))
+    result = audit(capsys, "all.yml")
+    assert "BDY001" in rules(result)
+    [gap] = result["gaps"]
+    assert f"Document {1 if first else 2} of the file is neither" in gap["reason"]
+
+
 def test_a_folder_without_definitions_is_an_error(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "docs").mkdir()
     assert main(["docs"]) == 2
