@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 
@@ -42,6 +43,8 @@ def test_a_rule_about_executions_has_a_failing_sample_for_each_of_its_systems(ru
 def test_a_rule_is_documented(rule: Rule) -> None:
     assert all(rule.docs[part] for part in ("what", "why", "fix", "before", "after"))
     assert rule.docs["before"] != rule.docs["after"]
+    for part in ("before", "after"):
+        json.loads(rule.docs[part])
     assert rule.title
     assert not rule.title.endswith(".")
     assert rule.reads

@@ -28,7 +28,7 @@ from airflow_provider.audit.settings.model import AuditSettings
     needs=("EXECUTION_INFO",),
 )
 def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    """
+    r"""
     A script is downloaded and run at once: by a pipe, ``bash <(curl ...)``, ``sh -c "$(curl ...)"``, ``iex (irm ...)``. Severity and
     confidence are medium if it is saved first and run without checking a checksum or signature.
 
@@ -174,7 +174,7 @@ def _fetches(command: Command) -> bool:
     needs=("EXECUTION_INFO",),
 )
 def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    """
+    r"""
     A variable that is set by the person who pushes or starts the pipeline, such as the branch or the commit message, is used without quotes
     or inside a script that is passed as text.
 

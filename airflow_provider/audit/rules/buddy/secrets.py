@@ -87,7 +87,7 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
     uses=("secrets.names",),
 )
 def secret_in_commands(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    """
+    r"""
     A command contains a secret: in a known format (confidence high), or as the value of a variable, option or header with a secret's name.
 
     Why:
@@ -160,7 +160,7 @@ _WORTH = re.compile(r"pass|pwd|secret|token|key|bearer|basic", re.IGNORECASE)
     needs=("EXECUTION_INFO",),
 )
 def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
-    """
+    r"""
     The commands print all variables, a variable that is encrypted or has a secret's name, a credentials file, or a secret from a vault; or
     the shell prints each command with its values (``set -x``). Output that goes into a file or another command is not reported.
 
