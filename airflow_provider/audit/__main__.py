@@ -221,10 +221,12 @@ def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Lo
         raise ConfigurationError("--until requires --since or --executions.")
     if options.baseline and not Path(options.baseline).is_file():
         raise ConfigurationError(f"--baseline: the file {options.baseline} does not exist.")
+    from airflow_provider.audit.records.missing_actions import with_gaps
+
     wanted = [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
     with ExitStack() as stack:
         seen: set[Path] = set()
-        facts: list[Iterator[Fact]] = [_facts_of_file(name, unread, seen) for name in options.files]
+        facts: list[Iterator[Fact]] = [with_gaps(chain.from_iterable(_facts_of_file(name, unread, seen) for name in options.files))]
         if wanted:
             from airflow_provider.audit.collect.collector import collected
 

@@ -174,6 +174,16 @@ def test_short_actions_in_the_answer_about_a_pipeline_are_a_gap(capsys: pytest.C
     assert "Nothing of it could be judged" in capsys.readouterr().out
 
 
+def test_a_pipeline_whose_actions_are_in_no_file_is_a_gap(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "pipeline.json").write_text(json.dumps(PIPELINE))
+    [gap] = audit(capsys, "pipeline.json")["gaps"]
+    assert "Its actions are not part of what was given" in gap["reason"]
+    assert gap["subject"]["id"] == "buddy:acme/web/89"
+    (folder / "actions.json").write_text(json.dumps({"actions": [{"id": 1, "type": "BUILD", "name": "Build", "url": f"{PLACE}/actions/1"}]}))
+    for names in (["pipeline.json", "actions.json"], ["actions.json", "pipeline.json"], ["."]):
+        assert audit(capsys, *names)["gaps"] == []
+
+
 def test_variables_belong_to_what_they_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     scopes: list[dict[str, Any]] = [
         {},
