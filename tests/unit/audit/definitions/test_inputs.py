@@ -179,7 +179,9 @@ def test_a_pipeline_whose_actions_are_in_no_file_is_a_gap(capsys: pytest.Capture
     [gap] = audit(capsys, "pipeline.json")["gaps"]
     assert "Its actions are not part of what was given" in gap["reason"]
     assert gap["subject"]["id"] == "buddy:acme/web/89"
-    (folder / "actions.json").write_text(json.dumps({"actions": [{"id": 1, "type": "BUILD", "name": "Build", "url": f"{PLACE}/actions/1"}]}))
+    (folder / "actions.json").write_text(
+        json.dumps({"actions": [{"id": 1, "type": "BUILD", "name": "Build", "url": f"{PLACE}/actions/1"}]})
+    )
     for names in (["pipeline.json", "actions.json"], ["actions.json", "pipeline.json"], ["."]):
         assert audit(capsys, *names)["gaps"] == []
 
