@@ -26,7 +26,7 @@ if __name__ == "__main__":
 from airflow_provider import __version__, _clock
 from airflow_provider.audit.reports import FORMATS
 from airflow_provider.audit.settings.levels import Severity
-from airflow_provider.errors import ConfigurationError, ExecutionApiError
+from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 
 if TYPE_CHECKING:
     from airflow_provider.audit.engine.result import AuditResult
@@ -96,7 +96,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         _report(options, settings, result)
         if options.save_baseline:
             Path(options.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
-    except ConfigurationError as error:
+    except (ConfigurationError, ConnectionMissing) as error:
         return _refused(error, USAGE)
     except ExecutionApiError as error:
         return _refused(error, NOT_READ)
@@ -112,7 +112,7 @@ def _export(arguments: Sequence[str]) -> int:
 
     try:
         count, gaps = export(arguments, _wanted_of, _logs_on_standard_error)
-    except ConfigurationError as error:
+    except (ConfigurationError, ConnectionMissing) as error:
         return _refused(error, USAGE)
     except ExecutionApiError as error:
         return _refused(error, NOT_READ)
@@ -268,17 +268,12 @@ def _moment(text: str | None, name: str) -> datetime | str | None:
 
 
 def _wanted(text: str, window: tuple[datetime, datetime] | None) -> dict[str, Any]:
-    from airflow_provider._compat import AirflowNotFoundException, get_connection
     from airflow_provider.audit.collect import buddy
+    from airflow_provider.execution.http.connection_settings import type_of
 
     conn_id, _, scope = text.partition("=")
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # else Airflow does not look into its database
-    try:
-        system = get_connection(conn_id).conn_type
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"Connection {conn_id!r} does not exist in Airflow. Create it, or set AIRFLOW_CONN_{conn_id.upper()}."
-        ) from None
+    system = type_of(conn_id, f"Create it, or set AIRFLOW_CONN_{conn_id.upper()}.")
     wanted: dict[str, Any] = {"system": system, "conn_id": conn_id}
     if window is None:
         return {**wanted, **buddy.place_of(scope or None)} if system == "buddy" else {**wanted, "scope": scope or None}

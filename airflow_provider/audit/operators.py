@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 
 from airflow_provider import _clock
-from airflow_provider._compat import AirflowNotFoundException, conf, get_connection
-from airflow_provider.errors import ArgumentError, AuditFailed, ConfigurationError, ConnectionMissing, ExecutionApiError, from_event
+from airflow_provider._compat import conf
+from airflow_provider.errors import ArgumentError, AuditFailed, ConfigurationError, ExecutionApiError, from_event
 from airflow_provider.execution.model.arguments import flag
 from airflow_provider.execution.tasks.rendering import Kind, RenderedArguments
 
@@ -345,6 +345,8 @@ class AuditExecutionsOperator(AuditCollectOperator):
         :raises ConfigurationError: if a target is invalid.
         :raises ConnectionMissing: if there is no such connection.
         """
+        from airflow_provider.execution.http.connection_settings import type_of
+
         scopes = []
         if isinstance(self.targets, (str, Mapping)) or not isinstance(self.targets, Iterable) or not self.targets:
             raise ConfigurationError("targets must be a list of dicts such as {'conn_id': 'buddy_default', 'scope': 'workspace/project'}.")
@@ -353,10 +355,7 @@ class AuditExecutionsOperator(AuditCollectOperator):
                 raise ConfigurationError(f"A target has a conn_id and optionally a scope, not {target!r}.")
             if wrong := [value for value in target.values() if not (value is None or _is_name(value))]:
                 raise ConfigurationError(f"The conn_id and the scope of a target are texts, not {wrong[0]!r}.")
-            try:
-                system = get_connection(str(target["conn_id"])).conn_type
-            except AirflowNotFoundException:
-                raise ConnectionMissing(f"Connection {target['conn_id']!r} does not exist in Airflow. Create it.") from None
+            system = type_of(str(target["conn_id"]))
             scope = target.get("scope")
             scopes.append({"system": system, "conn_id": str(target["conn_id"]), "scope": None if scope is None else str(scope)})
         return scopes

@@ -7,8 +7,8 @@ from pkgutil import resolve_name
 from typing import BinaryIO
 
 from airflow_provider import provider_info
-from airflow_provider._compat import AirflowNotFoundException, get_connection
-from airflow_provider.errors import ConfigurationError, ConnectionMissing
+from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.http.connection_settings import type_of
 from airflow_provider.execution.http.hook import ExecutionHook
 from airflow_provider.execution.model.result import ExecutionResult
 from airflow_provider.execution.model.snapshot import Cursor, Snapshot
@@ -49,10 +49,7 @@ def hook_for(ref: str, conn_id: str | None) -> ExecutionHook:
     if system is None:
         raise ConfigurationError(f"{ref[:200]!r} is not the ref of an execution in {', '.join(provider_info.SYSTEMS.values())}.")
     if conn_id is not None:
-        try:
-            found = get_connection(conn_id).conn_type
-        except AirflowNotFoundException:
-            raise ConnectionMissing(f"Airflow finds no connection {conn_id!r}. Create it, with type {system!r}.") from None
+        found = type_of(conn_id, f"Create it, with type {system!r}.")
         if found != system:
             raise ConfigurationError(
                 f"Connection {conn_id!r} has the type {found!r}, but this is a ref of {provider_info.SYSTEMS[system]}."

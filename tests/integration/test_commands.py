@@ -158,6 +158,9 @@ def test_errors_are_one_line(system: Adapter, run: Run, monkeypatch: pytest.Monk
     assert "finds no connection 'nowhere'" in run.fails("show", ref, "--conn-id", "nowhere")
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "http", "host": "https://elsewhere.test"}))
     assert "has the type 'http'" in run.fails("show", ref, "--conn-id", "other")
+    monkeypatch.setenv("AIRFLOW_CONN_NUMBER", json.dumps({"conn_type": system.name, "password": 47114711}))
+    assert "Airflow can't read it: password must be text" in run.fails("show", ref, "--conn-id", "number")
+    assert "4711" not in run.err
 
 
 @pytest.mark.parametrize("ref", ["", "4711", "acme/shop", "acme/shop/x/1", "wf_1", "\x1b[31m"])

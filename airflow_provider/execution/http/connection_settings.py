@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider._compat import conf
-from airflow_provider.errors import ConfigurationError
+from airflow_provider._compat import AirflowNotFoundException, conf, get_connection
+from airflow_provider.errors import ConfigurationError, ConnectionMissing
 from airflow_provider.execution.results.known_secrets import MIN_SECRET_CHARACTERS
 from airflow_provider.execution.results.redaction import looks_secret
 
@@ -179,6 +179,22 @@ def _long_enough(value: Any, least: int) -> Any:
     if isinstance(value, list):
         return [_long_enough(item, least) for item in value]
     return None if isinstance(value, str) and len(value) < least else value
+
+
+def type_of(conn_id: str, advice: str = "Create it.") -> str:
+    """
+    The type of a connection.
+
+    :param advice: what to do if there is none, for the message.
+    :raises ConnectionMissing: if there is none.
+    :raises ConfigurationError: if Airflow can't read it.
+    """
+    try:
+        return get_connection(conn_id).conn_type or ""
+    except AirflowNotFoundException:
+        if unreadable := unreadable_variable(conn_id):
+            raise ConfigurationError(unreadable) from None
+        raise ConnectionMissing(f"Airflow finds no connection {conn_id!r}. {advice}") from None
 
 
 def unreadable_variable(conn_id: str) -> str | None:
