@@ -124,16 +124,17 @@ def renders_natively(operator: Any) -> bool:
 # Triggers
 
 
-def get_connection(conn_id: str) -> Connection:
+def get_connection(conn_id: str, read: Callable[[str], Connection] | None = None) -> Connection:
     """
     A connection, in a task or outside one.
 
+    :param read: reads it; by default Airflow's hooks do.
     :raises airflow.sdk.exceptions.AirflowNotFoundException: if there is none.
     """
     from airflow.sdk import BaseHook
 
     try:
-        return BaseHook.get_connection(conn_id)
+        return (read or BaseHook.get_connection)(conn_id)
     except ImportError as error:  # before 3.2, outside a task, where no secrets backend has it
         if "SUPERVISOR_COMMS" not in str(error):
             raise

@@ -86,12 +86,12 @@ WITHIN = (
         r"https://[\w.-]{1,100}\.logic\.azure\.com(?::443)?/workflows/\w{32}/[^\s\"']{1,300}[?&]sig=[\w-]{20,}",
     ),
     ("Webhook address", "api.telegram.org/bot", r"https://api\.telegram\.org/bot\d+:[\w-]{30,}"),
-    ("Webhook address", "chat.googleapis.com/", r"https://chat\.googleapis\.com/v1/spaces/[^\s\"']{1,200}[?&]key=[^\s\"']{1,200}"),
-    ("Webhook address", "hooks.zapier.com/", r"https://hooks\.zapier\.com/hooks/catch/\d+/\w+"),
+    ("Webhook address", "chat.googleapis.com/", r"https://chat\.googleapis\.com/v1/spaces/[^\s\"']{1,200}[?&]key=[\w-]{20,}"),
+    ("Webhook address", "hooks.zapier.com/", r"https://hooks\.zapier\.com/hooks/catch/\d{3,}/\w{5,}"),
     (
         "Webhook address",
         "/trigger-webhook?",
-        r"https://[\w.-]{1,100}/pipelines/pipeline/\d+/trigger-webhook\?[^\s\"']{0,200}token=[\w-]{16,}",
+        r"https://[\w.-]{1,100}(?:/[\w.-]{1,100}){0,2}/pipelines/pipeline/\d+/trigger-webhook\?[^\s\"']{0,200}token=[\w-]{16,}",
     ),
 )
 """Kind, a part that gives it away, and the whole."""

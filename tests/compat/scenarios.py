@@ -24,6 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
+
 from airflow_provider.emulator import Emulator, alga_psa, tracecat
 from airflow_provider.emulator.buddy import Action, Gate, Pipeline
 from airflow_provider.provider_info import get_provider_info
@@ -318,11 +320,16 @@ def asked(world: World, *names: str) -> tuple[list[Pipeline], list[str]]:
     runs = [airflow.trigger(GATE, {"pipeline": name}) for name in names]
     for run in runs:
         until("the question is there", lambda run=run: airflow.states(GATE, run)["gate"] == "deferred", PATIENCE)  # type: ignore[misc]
-        # An answer before its worker has ended would count as the failure of the resumed task.
-        until("no worker has it", lambda run=run: not airflow.workers_of(airflow.task(GATE, run, "gate")), PATIENCE)  # type: ignore[misc]
-    time.sleep(8)
+        # An answer before the scheduler has heard of the deferral would count as the failure of the resumed task.
+        until("the scheduler has heard of it", lambda run=run: heard_of_end(airflow, "gate", run), PATIENCE)  # type: ignore[misc]
     assert all("Approve (WAIT_FOR_APPLY)" in airflow.required_action(GATE, run)["body"] for run in runs)
     return pipelines, runs
+
+
+def heard_of_end(airflow: LocalAirflow, task: str, run: str) -> bool:
+    """Whether the scheduler has heard that a worker of a task has ended: it says so in its log."""
+    lines = airflow.output.read_text(errors="replace").splitlines()
+    return any("executor event with state success" in line and f"'{task}'" in line and f"'{run}'" in line for line in lines)
 
 
 def commands(world: World) -> str | None:
@@ -384,7 +391,7 @@ def replaced_worker(world: World) -> str:
                 os.kill(pid, signal.SIGCONT)
     (followed,) = task.executions
     # However far it comes: what it starts is not left running.
-    time.sleep(10)
+    task.until("the first worker has ended", lambda: not psutil.pid_exists(worker))
     task.until("only one runs", lambda: [one.ref for one in task.executions if one.status == "INPROGRESS"] == [followed.ref])
     world.buddy.finish(followed)
     task.until("the task has succeeded", lambda: task.state == "success")

@@ -25,13 +25,13 @@ def ready(bench: Bench, clock: VirtualClock, whose: str, *, timeout: float = 600
     return task, fault
 
 
-def check_left(bench: Bench, text: str) -> None:
-    """It still runs, nothing asked it to stop, and that is said."""
+def check_left(bench: Bench, text: str | None) -> None:
+    """It still runs, nothing asked it to stop, and that is said. The text is None where the log is not at hand."""
     system = bench.system
     [ref] = system.refs
     assert system.status(ref) == system.statuses["RUNNING"], text
     assert system.cancels == 0
-    if system.can_cancel:
+    if system.can_cancel and text is not None:
         assert "only its circumstances" in text
 
 
@@ -60,7 +60,7 @@ def test_it_is_left_alone_when_the_task_is_ended(operator_bench: Bench, clock: V
         assert task.deferred.trigger_kwargs["cancel_on_kill"] is False
         began = clock.passed
         task.kill_trigger(lambda: clock.passed > began + 5, "failed", linger=5)
-        check_left(operator_bench, "only its circumstances")
+        check_left(operator_bench, None)
         return
     began = clock.passed
     with task.terminated(lambda: clock.passed > began + 20, "failed"):

@@ -10,7 +10,8 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider._compat import AirflowException, AirflowSkipException
-from tests.harness import TaskRun
+from tests import airflow_inside
+from tests.harness import NOTES, TaskRun
 
 
 class Echo(BaseTrigger):
@@ -90,3 +91,9 @@ def test_a_reschedule_is_run_again() -> None:
     Third.pokes = 0
     ended = TaskRun(lambda: Third(task_id="t", mode="reschedule", poke_interval=0), {}).run()
     assert (ended.state, ended.reschedules) == ("success", 2)
+
+
+def test_the_harness_plays_this_airflow() -> None:
+    """A name that a later Airflow has renamed must not make the harness play an older one, without a word."""
+    assert None not in (airflow_inside.USER_ACTION, airflow_inside.AssetStateStoreAccessors, airflow_inside.DagSerialization)
+    assert NOTES == "/store/"

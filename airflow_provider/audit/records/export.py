@@ -46,8 +46,11 @@ def facts_of(record: Record) -> Iterator[Fact]:
     """
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if kind is None and (made := api_answers.records_of(record)) is not None:
-        for one in made:
-            yield from facts_of(one)
+        for number, one in enumerate(made, 1):
+            try:
+                yield from facts_of(one)
+            except ConfigurationError as error:
+                yield GapFacts(subject=Subject(f"item {number}", "record", f"item {number}", "audit", ""), reason=str(error))
         return
     read = _KINDS.get(kind) if isinstance(kind, str) else None
     if kind is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import StringIO
 from typing import IO, Any
 
@@ -37,11 +38,19 @@ def facts_in(file: IO[str], name: str) -> Iterator[Fact]:
             yield _gap(f"{name}, line {item.line}", item.reason)
             continue
         try:
-            yield from facts_of(item)
+            yield from (_named(fact, name) for fact in facts_of(item))
         except ConfigurationError as error:
             yield _gap(place, str(error))
         except RecursionError:
             yield _gap(place, "It is nested too deeply.")
+
+
+def _named(fact: Fact, file: str) -> Fact:
+    """A gap among the items of an answer, with the file."""
+    if not isinstance(fact, GapFacts) or fact.subject.system != "audit":
+        return fact
+    place = f"{file}: {fact.subject.title}"
+    return replace(fact, subject=replace(fact.subject, id=place, title=place))
 
 
 class _Unreadable:

@@ -23,7 +23,7 @@ MAX_ARGUMENTS = 200_000
 MAX_DAMAGE = 1_000
 """Maximum number of values of one workflow that are named because they could not be read."""
 _EXPRESSIONS = ("run_if", "for_each", "wait_until", "environment", "interaction")
-_VALUES = ("inputs", "static_inputs", "expects", "returns")
+_VALUES = ("inputs", "static_inputs", "returns")
 _ONLINE = {"online": True, "offline": False}
 
 
@@ -181,8 +181,12 @@ class _Reader:
         )
 
     def values(self, definition: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        """Inputs and results of the workflow."""
+        """Inputs and results of the workflow, and the defaults of what it expects."""
         yield from self._some(definition, _VALUES, prefix)
+        expects = definition.get("expects")
+        for name, field in expects.items() if isinstance(expects, Mapping) else ():
+            if isinstance(field, Mapping):
+                yield from self._some(field, ("default",), f"{prefix}expects.{name}.")
         schedules = definition.get("schedules")
         for position, schedule in enumerate(schedules if isinstance(schedules, list) else ()):
             if isinstance(schedule, Mapping):

@@ -188,7 +188,7 @@ class ExecutionHook(BaseHook):
 
     def _read(self) -> Endpoint:
         try:
-            connection = get_connection(self.conn_id)
+            connection = get_connection(self.conn_id, self.get_connection)
         except AirflowNotFoundException:
             raise self._missing_connection() from None
         settings = Settings(connection, self.conn_id, self.settings)

@@ -169,7 +169,10 @@ class StartOnce(Generic[HookT, PlanT]):
             self.attempt.announce(snapshot.ref, snapshot.url)
             return previous, snapshot
         self.log.info("Execution %s of an earlier attempt ended %s; on_retry=%r.", snapshot.ref, snapshot.status, task.on_retry)
-        return self.resume(previous, snapshot) if task.on_retry == "resume" else self.start(previous)
+        # Who asked to run it again may be a guess. Who started it must not be: it would be a stranger's that is run again.
+        if task.on_retry != "resume" or ((previous.guessed or snapshot.guessed) and not previous.resumes):
+            return self.start(previous)
+        return self.resume(previous, snapshot)
 
     def start(self, previous: Note | None, *, cleared: bool = False) -> tuple[Note, Snapshot]:
         """Start a new execution."""
@@ -288,6 +291,7 @@ class StartOnce(Generic[HookT, PlanT]):
         if self.task.owns_execution:  # others cancel one, or open a gate
             _metrics.starts(self.hook.conn_type)
         note.ref, note.url, note.guessed = snapshot.ref, snapshot.url, snapshot.guessed
+        self.kill.spare(snapshot.ref if snapshot.guessed else None)
         attempt.ref, self.kill.unanswered = snapshot.ref, None
         try:
             save_note(context, note)
@@ -296,7 +300,6 @@ class StartOnce(Generic[HookT, PlanT]):
                 self._superseded(note, snapshot)
             raise
         if not note.guessed:
-            self.kill.spare(None)
             self.log.info("%s execution %s %s.%s", self.hook.title, snapshot.ref, word, see(snapshot.url))
         attempt.announce(snapshot.ref, snapshot.url)
         return note, snapshot

@@ -323,6 +323,23 @@ def test_what_is_taken_by_circumstances_is_left_alone_when_a_retry_is_ended_whil
     assert "was left alone: only its circumstances say" in ended.text
 
 
+@MODES
+def test_what_is_taken_by_circumstances_is_not_run_again(live: Live, deferrable: bool) -> None:
+    """It may be a stranger's: the retry starts one of its own instead, which is cancelled with the task."""
+    workflow = live.workflow(Action("look", seconds=20, error=["it broke", None]))
+    race = Race(live, arrives=False, other="by hand", workflow=workflow)
+    live.tracecat.takes_time_anchor = False
+    task = race.task(timeout=7_200, on_retry="resume", deferrable=deferrable)
+    assert type(task.run().error) is errors.ExecutionFailed
+    assert race.theirs is not None
+    ended = task.run()
+    assert f"{race.theirs.ref} of an earlier attempt ended FAILED" in ended.text
+    assert len(race.theirs.runs) == 1
+    assert live.sent("POST", "/reset$") == []
+    [ours] = race.ours
+    assert ended.xcoms["ref"] == ours.ref
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["noted", "looked up behind the clear"])
 def test_what_is_taken_by_circumstances_is_left_alone_after_a_clear(live: Live, known: bool) -> None:
     race, task = taken(live, timeout=50, deferrable=False)

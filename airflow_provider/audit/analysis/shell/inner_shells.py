@@ -38,10 +38,6 @@ def scripts_within(command: Command) -> Iterator[tuple[str, str, str | None]]:
     name, words = command.name, command.effective
     if name in ("eval", "trap") and len(words) > 1:
         yield "string", " ".join(word.text for word in (words[1:] if name == "eval" else words[1:2])), None
-    elif name == "alias":
-        yield from (("string", word.text.partition("=")[2], None) for word in words[1:] if "=" in word.text)
-    elif name in ("cat", "tee"):
-        yield from (("heredoc", text, None) for text in _written_script(command))
     elif name == "cmd":
         yield "string", " ".join(word.text for word in words[1:] if word.text.lower() not in ("/c", "/k")), None
     elif shell := shell_of(command):
@@ -64,8 +60,12 @@ _SCRIPT_FILE = re.compile(r"\S+\.(?:sh|bash|ash|dash|zsh|ksh)")
 _SHEBANG = re.compile(r"#!\s?\S*/(?:env )?(?:ba|da|z|k|a)?sh\b")
 
 
-def _written_script(command: Command) -> Iterator[str]:
-    """``cat > script.sh <<EOF``, ``tee script.sh <<EOF``: it is written in order to be run."""
+def kept_scripts(command: Command) -> Iterator[str]:
+    """What a command keeps to be run later: ``alias x='...'``, ``cat > script.sh <<EOF``, ``tee script.sh <<EOF``."""
+    if command.name == "alias":
+        yield from (text.partition("=")[2] for text in command.arguments if "=" in text)
+    if command.name not in ("cat", "tee"):
+        return
     files = [item.target.text for item in command.redirections if item.operator in (">", ">>", ">|")]
     files += command.arguments if command.name == "tee" else ()
     for item in command.redirections:

@@ -143,11 +143,9 @@ _OPTIONS = {
     "pdm": _PasswordOption(("-P",), "Pur", word="publish"),
     "hatch": _PasswordOption(("-a", "--auth"), "aur", word="publish"),
     **dict.fromkeys(("netlify", "ntl"), _PasswordOption(("--auth",), "", frozenset({"--auth"}))),
-    "security": _PasswordOption(("-p", "-P"), "pPkftTaGZ"),
     "ssh-keygen": _PasswordOption(("-N", "-P"), "NPtbfCmaOIVnz"),
     **dict.fromkeys(("useradd", "usermod"), _PasswordOption(("-p", "--password"), "pgGsudcekfL")),
     "codecov": _PasswordOption(("-t", "--token"), "tfFnsbCPR"),
-    "gh": _PasswordOption(("-b", "--body"), "beorua", word="secret"),
     **dict.fromkeys(("vercel", "now", "doctl", "flyctl", "fly"), _PasswordOption(("-t",), "t")),
 }
 _PREFIXES = {
@@ -221,6 +219,25 @@ def _of_cf(arguments: tuple[str, ...]) -> Iterator[str]:
         yield arguments[2]
 
 
+_KEYCHAIN = {
+    "create-keychain": "-p", "unlock-keychain": "-p", "import": "-P", "export": "-P", "set-key-partition-list": "-k",
+    "add-generic-password": "-w", "add-internet-password": "-w",
+}  # fmt: skip
+"""Subcommands of macOS's ``security``, and their options with a password."""
+
+
+def _of_security(arguments: tuple[str, ...]) -> Iterator[str]:
+    option = _KEYCHAIN.get(arguments[0]) if arguments else None
+    yield from (value for name, value in pairwise(arguments) if name == option)
+
+
+def _of_gh(arguments: tuple[str, ...]) -> Iterator[str]:
+    """``gh secret set NAME --body value``."""
+    if arguments[:2] == ("secret", "set"):
+        yield from (value for name, value in pairwise(arguments) if name in ("-b", "--body"))
+        yield from (text.partition("=")[2] for text in arguments if text.startswith("--body="))
+
+
 def _of_putty(arguments: tuple[str, ...]) -> Iterator[str]:
     yield from (value for option, value in pairwise(arguments) if option == "-pw")
 
@@ -258,6 +275,8 @@ _OPERANDS: dict[str, Callable[[tuple[str, ...]], Iterator[str]]] = {
     **dict.fromkeys(("sqlplus", "expdp", "impdp", "sqlldr"), _of_oracle),
     "cf": _of_cf,
     "lftp": _of_lftp,
+    "security": _of_security,
+    "gh": _of_gh,
     **dict.fromkeys(("plink", "pscp", "psftp", "putty", "pageant"), _of_putty),
     **dict.fromkeys(("psql", "mysql", "mariadb", "sqlcmd", "clickhouse-client", "cqlsh", "cockroach"), _of_sql),
 }

@@ -185,7 +185,6 @@ _OPTIONS = (
     # The signature of a package tells whom it is from, as a certificate does
     _Option(re.compile("--allow-unauthenticated|--force-yes"), tools=frozenset({"apt", "apt-get", "aptitude"})),
     _Option(re.compile("--no-?gpg-?checks?"), tools=frozenset({"yum", "dnf", "microdnf", "tdnf", "zypper"})),
-    _Option(re.compile("--nosignature|--nodigest"), tools=frozenset({"rpm"})),
     _Option(re.compile("--allow-untrusted"), tools=frozenset({"apk"}), confidence=Confidence.MEDIUM),
     _Option(re.compile("(?:-o)?apt::get::allowunauthenticated"), values=_ON, joined=True),
     _Option(re.compile("validate_certs"), values=_OFF, joined=True),
@@ -307,6 +306,13 @@ def _of_sqlcmd(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[s
         yield "-C", Confidence.HIGH
 
 
+def _of_rpm(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``--nosignature``, if something is installed."""
+    installs = any(re.fullmatch("-[iUF][a-z]*|--install|--upgrade|--freshen", text) for text in arguments)
+    if installs and "--nosignature" in arguments:
+        yield "--nosignature", Confidence.HIGH
+
+
 def _of_pip(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
     for number, text in enumerate(lower):
         key, equals, value = text.partition("=")
@@ -320,6 +326,7 @@ _OWN_OPTIONS: dict[str, Callable[[tuple[str, ...], list[str]], Iterator[tuple[st
     "wget": _of_wget,
     "wget2": _of_wget,
     "git": _of_git,
+    "rpm": _of_rpm,
     **dict.fromkeys(("sqlcmd", "go-sqlcmd"), _of_sqlcmd),
     **dict.fromkeys(
         ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"), _of_powershell

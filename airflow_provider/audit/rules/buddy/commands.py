@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from airflow_provider.audit.analysis.shell.downloads import Downloads, Run
 from airflow_provider.audit.analysis.shell.fetching import only_asks
+from airflow_provider.audit.analysis.shell.inner_shells import kept_scripts
 from airflow_provider.audit.analysis.shell.kept_options import options_in, with_options
+from airflow_provider.audit.analysis.shell.parsing import parse
 from airflow_provider.audit.analysis.shell.script import Command
 from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
@@ -100,11 +102,13 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
         return
     reported: set[tuple[tuple[str, int], str]] = set()
     for commands in action.scripts():
-        values = options_in(item for _, item in commands.every_assignment())
         places = [
-            (path, shown, certain)
-            for path, command in commands.every_command()
-            for shown, certain in by_command(with_options(command, values))
+            (commands.path_at(before + command.line), shown, certain)
+            for before, script in commands.parsed
+            for options in [options_in(script.assignments)]
+            for command in script.every_command()
+            for one in (with_options(command, options), *_kept(command, commands.shell))
+            for shown, certain in by_command(one)
         ]
         places += [(path, item.name, certain) for path, item in commands.every_assignment() if (certain := by_assignment(item))]
         for path, shown, certain in places:
@@ -116,6 +120,12 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
             yield fail(
                 f"variables[{number}].value", variable.key, f"The other side is not verified: {variable.key}.", confidence=confidence
             )
+
+
+def _kept(command: Command, shell: str | None) -> Iterator[Command]:
+    """The commands that it keeps to be run later."""
+    for text in kept_scripts(command):
+        yield from parse(text, shell).every_command()
 
 
 @rule(

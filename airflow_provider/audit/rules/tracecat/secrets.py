@@ -15,6 +15,8 @@ from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 
+_BARE = re.compile(r"(?:ACTIONS|TRIGGER|SECRETS|ENV|FN|var)\.\w")
+"""An expression without the braces around it."""
 _LITERAL = re.compile(r"'[^'\n]{16,300}'|\"[^\"\n]{16,300}\"")
 
 
@@ -25,7 +27,7 @@ _LITERAL = re.compile(r"'[^'\n]{16,300}'|\"[^\"\n]{16,300}\"")
     systems=("tracecat",),
     severity=Severity.CRITICAL,
     confidence=Confidence.HIGH,
-    reads=("actions[].args", "actions[].run_if", "actions[].for_each", "inputs", "expects", "returns"),
+    reads=("actions[].args", "actions[].run_if", "actions[].for_each", "inputs", "expects.*.default", "returns"),
     needs=("workflow:read",),
     uses=("secrets.names",),
 )
@@ -57,8 +59,8 @@ def secret_in_arguments(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
 
 
 def _found(whole: Any, path: str, owner: str, settings: AuditSettings) -> Iterator[Outcome]:
-    for place, name, value in leaves(whole, path, path.rpartition(".")[2]):
-        if not isinstance(value, str) or settings.secrets.excludes(name):
+    for place, name, value in leaves(whole, path, path.removesuffix(".default").rpartition(".")[2]):
+        if not isinstance(value, str) or settings.secrets.excludes(name) or _BARE.match(value):
             continue
         if len(value) > MAX_CHARACTERS:
             yield cut_off(f"{path.rpartition('.')[2]}: a value has more than {MAX_CHARACTERS:,} characters")

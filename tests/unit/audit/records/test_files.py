@@ -54,9 +54,20 @@ ACTION = {"id": 1, "type": "BUILD", "name": "Build", "url": "https://api.buddy.w
 def test_an_item_that_is_not_recognised_hides_no_other(other: object, first: bool) -> None:
     items = [other, ACTION] if first else [ACTION, other]
     facts = list(facts_in(StringIO(json.dumps({"actions": items})), "actions.json"))
-    assert sorted(fact.subject.id for fact in facts) == [f"actions[{0 if first else 1}]", "buddy:w/p/89/action/1"]
+    assert sorted(fact.subject.id for fact in facts) == [f"actions.json: actions[{0 if first else 1}]", "buddy:w/p/89/action/1"]
     [gap] = [fact for fact in facts if isinstance(fact, GapFacts)]
     assert "not recognised" in gap.reason
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_item_that_is_malformed_hides_no_other(first: bool) -> None:
+    url = "https://api.buddy.works/workspaces/w/projects/p/pipelines/89"
+    items = [{"id": id, "name": "Deploy", "url": url, "refs": [], "events": []} for id in ("no number", 89, 90)]
+    facts = list(facts_in(StringIO(json.dumps({"pipelines": items if first else items[::-1]})), "pipelines.json"))
+    [gap] = [fact for fact in facts if isinstance(fact, GapFacts)]
+    assert len(facts) == 3
+    assert gap.subject.id == f"pipelines.json: item {1 if first else 3}"
+    assert "id: " in gap.reason
 
 
 @pytest.mark.parametrize("value", [{}, {"hello": "world"}, {"actions": [{}]}, [], [{}], {"message": "Not found"}], ids=repr)
