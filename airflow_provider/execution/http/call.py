@@ -36,7 +36,7 @@ from airflow_provider.execution.http.environment import proxy_for
 from airflow_provider.execution.http.rate_limit import MAX_WAIT, RateLimit, is_certain, is_refusal, retry_after_seconds, seconds_until_reset
 from airflow_provider.execution.http.reading import read_answer, what_is_wrong
 from airflow_provider.execution.model.request import UNCHANGED, Request, Route
-from airflow_provider.execution.results.known_secrets import hidden_in_body, nothing_of, parts_of, stand_in
+from airflow_provider.execution.results.known_secrets import credential_was_here, hidden_in_body, parts_of, stand_in
 from airflow_provider.execution.results.redaction import clean
 
 T = TypeVar("T")
@@ -317,7 +317,7 @@ class Call(Generic[T]):
         answer = self.request.route.answer
         if answer is bytearray:
             return body  # type: ignore[return-value]
-        content = hidden_in_body(body, parts_of(self._secrets), stand_in if self.endpoint.stand_ins else nothing_of)
+        content = hidden_in_body(body, parts_of(self._echoes), stand_in if self.endpoint.stand_ins else credential_was_here)
         if len(body) < MAX_ERROR_BODY and b'"error' in body and (text := self.endpoint.api_errors.error_text(bytes(body))):
             raise StatusError(f"{self.subject} answered {status} with an error: {self._clean(text)}", status=status, **self.fields)
         is_html = body.lstrip()[:1] == b"<"
@@ -363,11 +363,20 @@ class Call(Generic[T]):
 
     @property
     def _secrets(self) -> tuple[str, ...]:
-        """The credential, in all its parts. An answer may echo it."""
+        """The credential, in all its parts, for messages: an answer may echo it."""
+        return *self.endpoint.secrets, *self._of_call
+
+    @property
+    def _echoes(self) -> tuple[str, ...]:
+        """What is hidden in an answer before it is read."""
+        return *self.endpoint.echoes, *self._of_call
+
+    @property
+    def _of_call(self) -> tuple[str, ...]:
         cookies = (pair.partition("=")[2] for pair in (self.cookie or "").split("; "))
         path = zip(self.request.route.path.split("/"), self.request.path.split("/"), strict=False)
         in_path = (unquote(unquote(value)) for name, value in path if name in SECRET_IDS)
-        return *self.endpoint.secrets, *cookies, *in_path
+        return *cookies, *in_path
 
     def _bad_redirect(self) -> ProtocolError:
         return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.http.api_errors import ApiErrors
 
+MIN_TOKEN_LENGTH = 8
+"""Minimum length of a token in an extra header."""
 MAX_LABEL_LENGTH = 63
 """Maximum characters between two dots of a host name, as in DNS."""
 
@@ -44,6 +46,7 @@ class Endpoint:
     :param timeout: seconds for connecting, and for each wait for data.
     :param max_in_flight: maximum number of requests under way at once.
     :param login: how to begin a session, instead of a credential in ``headers``.
+    :param extra_headers: names of those headers that are not the credential, such as those for a gateway.
     :param stand_ins: whether the credential, where an answer holds it, is replaced by a text of the same shape instead of asterisks.
     """
 
@@ -57,6 +60,7 @@ class Endpoint:
     timeout: float = 30.0
     max_in_flight: int = 8
     login: Login | None = None
+    extra_headers: frozenset[str] = frozenset()
     stand_ins: bool = False
 
     @property
@@ -65,6 +69,27 @@ class Endpoint:
         headers = (part for _, value in self.headers for part in header_secrets(value))
         form = self.login.form if self.login is not None else ()
         return *headers, *(value for name, value in form if name == "password")
+
+    @property
+    def echoes(self) -> tuple[str, ...]:
+        """
+        The secrets that are hidden in an answer before it is read.
+
+        Not the value of an extra header that may be a word of the answer, such as ``airflow`` or the name of a workspace: ids, names and
+        markers could not be compared without it.
+        """
+        kept = {part for name, value in self.headers if name not in self.extra_headers for part in header_secrets(value)}
+        extra = [value for name, value in self.headers if name in self.extra_headers]
+        kept |= {part for value in extra for part in _password_of(value)}
+        words = {part for value in extra for part in header_secrets(value) if may_be_word(part)} - kept
+        return tuple(secret for secret in self.secrets if secret not in words)
+
+
+@lru_cache(maxsize=64)
+def may_be_word(text: str) -> bool:
+    """Whether a text may be a word or a name rather than a token: it is short, or has letters and digits only apart from each other."""
+    parts = re.split(r"[^A-Za-z0-9]+", text)
+    return len(text) < MIN_TOKEN_LENGTH or all(part.isalpha() or part.isdigit() or not part for part in parts)
 
 
 @lru_cache(maxsize=64)
@@ -91,6 +116,18 @@ def header_secrets(value: str) -> tuple[str, ...]:
         if named:
             parts.append(named)
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _password_of(value: str) -> tuple[str, ...]:
+    """Of ``Basic`` what is secret whatever it looks like: all but the user."""
+    scheme, _, rest = value.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return ()
+    try:
+        login = b64decode(rest.strip()).decode()
+    except ValueError:
+        return ()
+    return login, login.partition(":")[2]
 
 
 @lru_cache(maxsize=64)

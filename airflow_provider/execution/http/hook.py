@@ -132,12 +132,14 @@ class ExecutionHook(BaseHook):
             self.log.warning("TLS verification is switched off for connection %r; use ca_bundle instead.", self.conn_id)
         self._extra = extra
         credentials = self.credentials(connection, extra)
+        extra_headers = settings.headers(credentials)
         return Endpoint(
             system=self.conn_type,
             title=self.title,
             conn_id=self.conn_id,
             base_url=address,
-            headers=tuple(sorted({**settings.headers(credentials), **credentials}.items())),
+            headers=tuple(sorted({**extra_headers, **credentials}.items())),
+            extra_headers=frozenset(extra_headers) - credentials.keys(),
             api_errors=self.api_errors,
             login=self.login(connection, extra),
             verify=verify,
@@ -215,7 +217,7 @@ class ExecutionHook(BaseHook):
     @property
     def credential(self) -> tuple[str, ...]:
         """The texts of the connection's credential, once it was read."""
-        return self._endpoint.secrets if self._endpoint is not None else ()
+        return self._endpoint.echoes if self._endpoint is not None else ()
 
     @property
     def secrets(self) -> tuple[str, ...]:

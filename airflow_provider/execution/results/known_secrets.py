@@ -17,6 +17,8 @@ from airflow_provider.errors import ExecutionApiError
 from airflow_provider.execution.model.snapshot import Snapshot
 
 HIDDEN = "***"
+CREDENTIAL = "***credential***"
+"""Instead of the connection's credential in an answer."""
 MIN_SECRET_CHARACTERS = 5
 """Minimum length of a secret to hide: hiding shorter texts would garble the log, and give them away."""
 MIN_ENCODED_CHARACTERS = 8
@@ -149,6 +151,11 @@ def _in_base64(text: str) -> Iterator[str]:
 def nothing_of(secret: str) -> str:
     """What is shown in the place of a secret."""
     return HIDDEN
+
+
+def credential_was_here(secret: str) -> str:
+    """What is put in the place of the connection's credential in an answer: an output that holds it is not whole."""
+    return CREDENTIAL
 
 
 def stand_in(secret: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider.errors import ConfigurationError, ExecutionInterrupted, OutputMissing, one_line
 from airflow_provider.execution.model.arguments import texts
 from airflow_provider.execution.model.snapshot import Output, Snapshot, see
-from airflow_provider.execution.results.known_secrets import contains, hidden, parts_of
+from airflow_provider.execution.results.known_secrets import CREDENTIAL, contains, hidden, parts_of
 from airflow_provider.execution.results.redaction import clean, looks_secret, secret_texts
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ class OutputPolicy:
         shown = hidden(f"{place}.{name}" if place else name, self._hidden)
         secret = output.secret or looks_secret(name, output.value)
         holds_secret = secret or next(secret_texts(output.value), None) is not None or contains(output.value, self._hidden)
+        if contains(output.value, (CREDENTIAL,)):
+            self.omitted[shown] = "contains the credential of the connection, which is never pushed"
+            return []
         if name not in self.reveal and holds_secret:
             kind = "secret" if secret else "contains a secret"
             self.omitted[shown] = f"{kind}: list it in reveal_outputs to push it in plain text"
