@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider._lazy import Lazy
 from airflow_provider.buddy.gates import ApprovePlan, requested_operation, waiting_gate
 from airflow_provider.buddy.operators import BuddyApproveExecutionOperator
-from airflow_provider.execution.model.arguments import flag
+from airflow_provider.execution.model.arguments import flag, scalar_text
 from airflow_provider.execution.model.required_action import ANSWERED_BY, TRIGGERED_BY, Answer, FormField, Question
 from airflow_provider.execution.tasks.existing import ExecutionActOperator
 from airflow_provider.execution.tasks.gate import ExecutionGateOperator, OnDeclined
@@ -131,10 +131,11 @@ def form_of(
             continue
         choices = [line for line in (variable.defaults or "").splitlines() if line]
         value = variables.get(variable.key, variable.value if variable.value is not None else choices[0] if choices else None)
+        text = scalar_text(value)
         fields[variable.key] = FormField(
-            value=None if value is None else str(value),
+            value=text,
             description=variable.description,
-            choices=choices if len(choices) > 1 and (value is None or str(value) in choices) else (),
+            choices=choices if len(choices) > 1 and (text is None or text in choices) else (),
         )
     if not missing:
         return fields, None

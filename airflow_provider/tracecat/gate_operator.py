@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider._lazy import Lazy
 from airflow_provider.errors import ConfigurationError, Forbidden, NotFound
-from airflow_provider.execution.model.arguments import texts
+from airflow_provider.execution.model.arguments import scalar_text, texts
 from airflow_provider.execution.model.required_action import Answer, FormField, Question
 from airflow_provider.execution.tasks.existing import ExecutionActOperator
 from airflow_provider.execution.tasks.gate import ExecutionGateOperator, OnDeclined
@@ -104,7 +105,7 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
             return None
         gate = one_waiting(plan, self.ref).id or ""
         response = self._answer()
-        fields = {name: FormField(value=str(response[name]) if name in response else None) for name in self._asked()}
+        fields = {name: FormField(value=_as_text(response[name]) if name in response else None) for name in self._asked()}
         try:
             yield from requests.check_answerable(hook.namespace(self._execution()), self._execution())
         except (ConfigurationError, Forbidden, NotFound) as error:
@@ -117,3 +118,9 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
     def _take(self, answer: Answer, values: dict[str, str], context: Context) -> None:
         """What was entered wins over what the form showed at first."""
         self.response = {**self._answer(), **values}
+
+
+def _as_text(value: Any) -> str | None:
+    """A value of the response as a field shows it; a list or a dict as JSON."""
+    text = scalar_text(value)
+    return text if text is not None or value is None else json.dumps(value)

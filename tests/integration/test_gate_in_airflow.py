@@ -658,3 +658,58 @@ def test_what_is_not_there(stage: GateStage) -> None:
     stage.start()
     failed(stage.task("demo/shop/1/99").run(), errors.NotFound, "demo/shop/1/99")
     failed(stage.task("99").run(), errors.ConfigurationError, "is not the ref of a Buddy execution")
+
+
+# What a form shows and sends
+
+
+def test_a_value_is_sent_as_it_was_written(stage: GateStage) -> None:
+    """As BuddyApproveExecutionOperator sends it: Python's words are none of Buddy's."""
+    gate = Gate("Ask", "WAIT_FOR_VARIABLES", variables=[{"key": "DRY_RUN", "defaults": "true\nfalse"}, {"key": "COUNT"}])
+    task = stage.task(stage.start(gate, DEPLOY), variables={"DRY_RUN": True, "COUNT": 3, "OTHER": False})
+    ended = stage.run(task, lambda: task.api.answer("Approve", {"DRY_RUN": True, "COUNT": 3}))
+    assert ended.state == "success", ended.text
+    assert task.api.hitl is not None
+    shown = task.api.hitl["params"]["DRY_RUN"]
+    assert (shown["value"], shown["schema"]["enum"]) == ("true", ["true", "false"])
+    [sent] = stage.sent
+    assert {one["key"]: one["value"] for one in sent["variables"]} == {"DRY_RUN": "true", "COUNT": "3", "OTHER": "false"}
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}], ids=str)
+def test_a_list_is_no_value_of_a_form(stage: GateStage, value: Any) -> None:
+    gate = Gate("Ask", "WAIT_FOR_VARIABLES", variables=[{"key": "COUNT"}])
+    task = stage.task(stage.start(gate, DEPLOY))
+    ended = stage.run(task, lambda: task.api.answer("Approve", {"COUNT": value}))
+    failed(ended, errors.ExecutionError, "gave a value for COUNT that is a list or a dict, not a text")
+    assert stage.sent == []
+
+
+TOKEN = "ghp_" + "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"key": "URL", "value": "https://shop.example/?key=s3cr3t-value-0001"},
+        {"key": "URL", "value": TOKEN},
+        {"key": "API_TOKEN", "value": "anything"},
+        {"key": "URL", "defaults": f"{TOKEN}\nhttps://shop.example"},
+        {"key": "URL", "value": "https://shop.example/?key=emulator-token"},
+    ],
+    ids=lambda asked: str(asked)[:40],
+)
+def test_a_secret_value_is_not_shown_and_not_sent_by_itself(stage: GateStage, asked: dict[str, str]) -> None:
+    gate = Gate("Ask", "WAIT_FOR_VARIABLES", variables=[asked, {"key": "KEY"}])
+    task = stage.task(stage.start(gate, DEPLOY), secret_variables={"KEY": "s3cr3t-value-0001"})
+    ended = stage.run(task, lambda: task.api.answer("Approve", {}))
+    failed(ended, errors.ExecutionError, f"gave no value for {asked['key']}")
+    assert stage.sent == []
+    assert task.api.hitl is not None
+    shown = str(task.api.hitl)
+    assert "Its present value is secret, and not shown" in shown
+    for secret in ("s3cr3t-value-0001", TOKEN, "anything", "emulator-token", "***"):
+        assert secret not in shown
+    ended = stage.run(task, lambda: task.api.answer("Approve", {asked["key"]: "https://shop.example/new"}))
+    assert ended.state == "success", ended.text
+    assert "https://shop.example/new" in str(stage.sent)

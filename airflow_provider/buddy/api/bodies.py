@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from airflow_provider.errors import ConfigurationError
-from airflow_provider.execution.model.arguments import flag, json_object, moment
+from airflow_provider.execution.model.arguments import flag, json_object, moment, scalar_text
 
 
 class RunArguments(TypedDict, total=False):
@@ -88,10 +88,8 @@ def variable_list(plain: Mapping[str, Any] | None, secret: Mapping[str, Any] | N
 
 def _text(key: object, value: object) -> str:
     """Buddy's variables are strings: scalars become text, everything else is an error."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
+    if (text := scalar_text(value)) is not None:
+        return text
     raise ConfigurationError(
         f"Buddy: variable {key} must be a string, number or boolean, not {type(value).__name__}. A list or dict is passed as JSON text, by "
         "json.dumps in Python or tojson in a template; text that looks like one is passed as it is."

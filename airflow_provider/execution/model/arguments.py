@@ -188,6 +188,13 @@ def json_object(value: object, name: str) -> dict[str, Any]:
     return dict(plain_json(value, name))
 
 
+def scalar_text(value: object) -> str | None:
+    """A text, a number or a yes or no as text, such as ``true``; None for anything else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
 def as_sent(value: object) -> Any:
     """A single value as it is sent; others, such as dicts, unchanged. What can't be sent is left to :func:`plain_json`."""
     if isinstance(value, Enum):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider._text import on_one_line
 from airflow_provider.errors import ExecutionError
+from airflow_provider.execution.model.arguments import scalar_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -136,8 +137,9 @@ class Answer:
             value = self.values.get(name, asked.value)
             if value is None or (value == "" and asked.value is None and not asked.choices):
                 raise ExecutionError(f"{self.by} gave no value for {on_one_line(name)}. Nothing was sent; a retry asks again.")
-            if asked.choices and str(value) not in asked.choices:
-                problem = f"gave a value for {on_one_line(name)} that was not offered"
-                raise ExecutionError(f"{self.by} {problem}. Nothing was sent; a retry asks again.")
-            values[name] = str(value)
+            text = scalar_text(value)
+            if text is None or (asked.choices and text not in asked.choices):
+                problem = "that was not offered" if text is not None else "that is a list or a dict, not a text"
+                raise ExecutionError(f"{self.by} gave a value for {on_one_line(name)} {problem}. Nothing was sent; a retry asks again.")
+            values[name] = text
         return values

@@ -10,7 +10,7 @@ Each of the three waits is a deferral of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
@@ -30,10 +30,11 @@ from airflow_provider.execution.attempt.note import Note, load_note, next_note, 
 from airflow_provider.execution.model.arguments import one_of
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
-from airflow_provider.execution.model.required_action import DECLINE, Answer, Question
+from airflow_provider.execution.model.required_action import DECLINE, Answer, FormField, Question
 from airflow_provider.execution.model.snapshot import Snapshot, see
+from airflow_provider.execution.results.known_secrets import CREDENTIAL, contains, parts_of
 from airflow_provider.execution.results.outcome import Outcome
-from airflow_provider.execution.results.redaction import clean, secrets_in
+from airflow_provider.execution.results.redaction import clean, looks_secret, secret_texts, secrets_in
 from airflow_provider.execution.tasks.execution_task import HookT
 from airflow_provider.execution.tasks.existing import ExecutionActOperator
 from airflow_provider.execution.tasks.operator import CANCEL_PAUSES, seen_stopping
@@ -186,7 +187,7 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         if question is None:
             self.log.info("The gate of execution %s was opened before anybody could be asked.", ref)
             return self._attached(context, note, snapshot)
-        question = _cleaned(question, snapshot)
+        question = _cleaned(question, snapshot, self.hook.secrets)
         note.gate = question.gate
         save_note(context, note)
         ti: Any = context["ti"]
@@ -251,7 +252,7 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         question = hook.run_flow(self._question(hook))
         if question is None:
             return self._too_late(attempt, kill, note, answer, state)
-        self._take(answer, answer.values_for(question), context)
+        self._take(answer, answer.values_for(_cleaned(question, snapshot, self.hook.secrets)), context)
         starter = _AskFirst(self, attempt, kill)
         starter.answer = answer
         try:
@@ -376,15 +377,23 @@ def _by(snapshot: Snapshot, gate: str | None) -> str:
     return f" by {clean(who, secrets_in(snapshot))}" if who else ""
 
 
-def _cleaned(question: Question, snapshot: Snapshot) -> Question:
+def _cleaned(question: Question, snapshot: Snapshot, secrets: Iterable[str]) -> Question:
     """A question with what a person has to know. Its texts come from outside."""
-    hide = secrets_in(snapshot)
-    fields = {
-        name: replace(asked, description=None if asked.description is None else clean(asked.description, hide))
-        for name, asked in question.fields.items()
-    }
+    hide = [*secrets_in(snapshot), *secrets]
+    fields = {name: _without_secrets(name, asked, hide) for name, asked in question.fields.items()}
     not_here = None if question.not_here is None else clean(question.not_here, hide)
     return replace(question, facts={**_facts(snapshot), **question.facts}, fields=fields, not_here=not_here)
+
+
+def _without_secrets(name: str, asked: FormField, hide: Sequence[str]) -> FormField:
+    """A field as it may be shown: Airflow stores its value, which starts empty if it is secret."""
+    texts = [text for text in (asked.value, *asked.choices) if text is not None]
+    hidden = (CREDENTIAL, *parts_of(hide))
+    secret = any(looks_secret(name, text) or contains(text, hidden) or next(secret_texts(text), None) is not None for text in texts)
+    described = [] if asked.description is None else [clean(asked.description, hide)]
+    if not secret:
+        return replace(asked, description=" ".join(described) or None)
+    return FormField(description=" ".join([*described, "(Its present value is secret, and not shown.)"]))
 
 
 def _facts(snapshot: Snapshot) -> dict[str, str]:
