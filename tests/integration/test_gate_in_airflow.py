@@ -699,7 +699,7 @@ TOKEN = "ghp_" + "0123456789abcdefghijklmnopqrstuvwxyz"
     ],
     ids=lambda asked: str(asked)[:40],
 )
-def test_a_secret_value_is_not_shown_and_not_sent_by_itself(stage: GateStage, asked: dict[str, str]) -> None:
+def test_a_secret_value_is_not_shown_and_not_sent_by_itself(stage: GateStage, asked: dict[str, object]) -> None:
     gate = Gate("Ask", "WAIT_FOR_VARIABLES", variables=[asked, {"key": "KEY"}])
     task = stage.task(stage.start(gate, DEPLOY), secret_variables={"KEY": "s3cr3t-value-0001"})
     ended = stage.run(task, lambda: task.api.answer("Approve", {}))
@@ -710,6 +710,6 @@ def test_a_secret_value_is_not_shown_and_not_sent_by_itself(stage: GateStage, as
     assert "Its present value is secret, and not shown" in shown
     for secret in ("s3cr3t-value-0001", TOKEN, "anything", "emulator-token", "***"):
         assert secret not in shown
-    ended = stage.run(task, lambda: task.api.answer("Approve", {asked["key"]: "https://shop.example/new"}))
+    ended = stage.run(task, lambda: task.api.answer("Approve", {str(asked["key"]): "https://shop.example/new"}))
     assert ended.state == "success", ended.text
     assert "https://shop.example/new" in str(stage.sent)

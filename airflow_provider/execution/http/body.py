@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider.errors import ProtocolError
+from airflow_provider.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from airflow_provider.execution.http.call import Call
@@ -16,17 +16,26 @@ _PACKING_BYTES = 16 * 1024
 """Number of bytes by which a packed body may be longer than what is in it."""
 
 
+_PLAIN = frozenset({"identity", "", "none", "utf-8", "utf8", "binary", "8bit"})
+"""Content encodings that mean that nothing was done."""
+_BEGINNINGS = (b"{", b"[", b"<")
+"""How JSON and HTML begin, and nothing that is compressed does."""
+
+
 class AnswerBody:
     """
     The body of a response, decompressed no further than its route allows: a few bytes may expand to very many.
 
     If the request was for a part, only that part is kept, whether the server supports ranges or sends the whole.
 
+    Of an error the status decides: what can't be read of its body is left out.
+
     :raises ProtocolError: for a content encoding that was not requested.
     """
 
     def __init__(self, call: Call[Any], status: int, headers: Mapping[str, str]) -> None:
         self.content = bytearray()
+        self.is_error = status >= 400
         self._received = 0
         self._call = call
         part = call.request.part if status in (200, 206) else None
@@ -36,7 +45,7 @@ class AnswerBody:
         self._keep_last = part.length if part and status == 200 and part.start < 0 else None
         encoding = headers.get("content-encoding", "identity").strip().lower()
         compressed = encoding in ("gzip", "x-gzip", "deflate") and part is None
-        if encoding != "identity" and not compressed:
+        if encoding not in _PLAIN and not compressed and not self.is_error:
             raise ProtocolError(f"{call.subject} answered in an encoding that was not asked for.", **call.fields)
         self._decompressor = zlib.decompressobj(wbits=47) if compressed else None  # 47: detect the header
 
@@ -45,8 +54,18 @@ class AnswerBody:
         Take the next chunk.
 
         :returns: False if it was more than is wanted. A part as requested is read to its end, so that its connection can be used again.
-        :raises ProtocolError, TransportError: for a body that can't be decompressed, is too large, or takes too long.
+        :raises ProtocolError, TransportError: for a body that can't be decompressed, is too large, or takes too long; not of an error.
         """
+        try:
+            return self._add(chunk)
+        except (ProtocolError, TransportError):
+            if not self.is_error:
+                raise
+            return False
+
+    def _add(self, chunk: bytes) -> bool:
+        if self._decompressor is not None and not self._received and chunk[:1] in _BEGINNINGS:
+            self._decompressor = None  # a server that says so, and does not
         if self._decompressor is not None:
             self._received += len(chunk)
             self._call.check_size(self._received - _PACKING_BYTES)  # what is packed may hold nothing, without an end

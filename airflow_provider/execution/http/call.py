@@ -168,12 +168,14 @@ class Call(Generic[T]):
         Move this call to the target of a redirect. Only GETs are followed: a write might take effect twice.
 
         :returns: whether it was a redirect.
-        :raises ProtocolError: if it is not followed.
+        :raises ProtocolError: if it is not followed; ConfigurationError if nothing was done either.
         """
         if status not in (301, 302, 303, 307, 308):
             return False
-        target = headers.get("location", "")
-        if self.request.route.method != "GET" or not target or self.redirects >= MAX_REDIRECTS:
+        target, writes = headers.get("location", ""), self.request.route.method != "GET"
+        if writes and target and status in (301, 307, 308):
+            raise self._moved(status, target)
+        if writes or not target or self.redirects >= MAX_REDIRECTS:
             raise ProtocolError(
                 f"{self.subject} was redirected (HTTP {status}), which is not followed here. Check the host of the connection.",
                 status=status,
@@ -244,14 +246,15 @@ class Call(Generic[T]):
     def error_of(self, error: Exception) -> ExecutionApiError:
         """Turn an error of httpx, or of encoding an address, into ours. What the remote side gave is never the user's mistake."""
         bad_url = isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError))
-        # httpx reads the location header although it does not follow it.
         if "location header" in str(error) or (bad_url and (self.redirects or (self.request.url is None and _is_url(self.url)))):
             return self._bad_redirect()
         if bad_url and self.request.url is not None:
             return ProtocolError(f"{self.subject} leads to an address that is not usable.", **self.fields)
         if bad_url:
             return ConfigurationError(f"{self.subject}: the address is not usable. Check the host of the connection.", **self.fields)
-        sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        sent = not isinstance(
+            error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+        )  # refused by the proxy
         through = self._way
         through += f" The way there is the proxy {self._clean(proxy)}." if (proxy := proxy_for(self.url)) else ""
         if isinstance(error, httpx.TimeoutException):
@@ -273,11 +276,10 @@ class Call(Generic[T]):
     def _server(self) -> str:
         """Scheme, host and port that the request goes to, and the connection if it is its own."""
         own = f" (connection {self.endpoint.conn_id!r})" if self.at_own_origin else ""
-        return self._origin + own
+        return self._origin_of(self.url) + own
 
-    @property
-    def _origin(self) -> str:
-        scheme, name, port = origin(self.url)
+    def _origin_of(self, url: str) -> str:
+        scheme, name, port = origin(url)
         return self._clean(f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}")
 
     @property
@@ -287,7 +289,7 @@ class Call(Generic[T]):
             return ""
         if self.at_own_origin:
             return " (It was redirected, to another address on the connection's host.)"
-        return f" (It was redirected to {self._origin}, which is not the connection's host.)"
+        return f" (It was redirected to {self._origin_of(self.url)}, which is not the connection's host.)"
 
     def _asked_for(self) -> str:
         """The ids in the path, by their names in the route, and the connection: for a 404."""
@@ -377,6 +379,15 @@ class Call(Generic[T]):
         path = zip(self.request.route.path.split("/"), self.request.path.split("/"), strict=False)
         in_path = (unquote(unquote(value)) for name, value in path if name in SECRET_IDS)
         return *cookies, *in_path
+
+    def _moved(self, status: int, target: str) -> ExecutionApiError:
+        """The error of a write that has to be sent elsewhere, so that nothing was done."""
+        try:
+            where = self._origin_of(urljoin(self.url, target))
+        except (ConfigurationError, ValueError):
+            return self._bad_redirect()
+        advice = f"Put the API's own address into connection {self.endpoint.conn_id!r}, with https if it has that."
+        return ConfigurationError(f"{self.subject} was redirected (HTTP {status}) to {where}: nothing was done. {advice}", **self.fields)
 
     def _bad_redirect(self) -> ProtocolError:
         return ProtocolError(f"{self.subject} was redirected to something that is not http(s).", **self.fields)

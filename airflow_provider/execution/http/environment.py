@@ -18,6 +18,7 @@ from airflow_provider.errors import ConfigurationError
 
 SCHEMES = ("http", "https", "all")
 _SOCKS = ("socks5", "socks5h")
+_WITH_PORT = re.compile(r"(?:[^:\[\]]+|\[[^\]]+\]):\d+")
 
 
 def has_proxies() -> bool:
@@ -161,13 +162,18 @@ def _no_proxy() -> list[str]:
 
 
 def _pattern(name: str) -> str:
+    """An exception from the proxies as httpx takes it. An URL has no port if that is its scheme's own, and ``*.corp`` means ``.corp``."""
     if "://" in name:
         return name
+    name = name.removeprefix("*")
+    host, _, port = name.rpartition(":") if _WITH_PORT.fullmatch(name) else (name, "", "")
+    scheme = {"443": "https", "80": "http"}.get(port, "all")
+    behind = f":{port}" if port and scheme == "all" else ""
     try:
-        address = ip_address(name.strip("[]"))
+        address = ip_address(host.strip("[]"))
     except ValueError:
-        return f"all://{name}" if name.lower() == "localhost" else f"all://*{name}"
-    return f"all://[{address}]" if address.version == 6 else f"all://{address}"
+        return f"{scheme}://{'' if host.lower() == 'localhost' else '*'}{host}{behind}"
+    return f"{scheme}://[{address}]{behind}" if address.version == 6 else f"{scheme}://{address}{behind}"
 
 
 def _range(name: str) -> IPv4Network | IPv6Network | None:

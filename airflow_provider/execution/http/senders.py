@@ -168,6 +168,7 @@ class Sender:
 
     def _exchange_once(self, call: Call[Any]) -> Response | None:
         """Send a call; None if it has to be sent again, to the target of a redirect."""
+        body: AnswerBody | None = None
         try:
             response = self._client.send(httpx_request(call.outgoing()), stream=True)
             call.status = response.status_code
@@ -182,8 +183,10 @@ class Sender:
                     if not body.add(chunk):
                         break
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            late = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout)) and self._client.time_limit.has_passed
-            raise (call.too_slow() if late else call.error_of(error)) from None
+            if body is None or not body.is_error:  # of an error, the status says enough
+                late = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout)) and self._client.time_limit.has_passed
+                raise (call.too_slow() if late else call.error_of(error)) from None
+        assert body is not None
         whole = Response(response.status_code, response.headers, body.content)
         call.learn(self._limit, whole)
         return whole
@@ -387,6 +390,7 @@ class AsyncSender:
 
     async def _exchange(self, call: Call[Any]) -> Response | None:
         """Send a call; None if it has to be sent again, to the target of a redirect."""
+        body: AnswerBody | None = None
         try:
             status, headers, chunks = await self._carrier.send(call.outgoing())
             call.status = status
@@ -400,7 +404,9 @@ class AsyncSender:
                     if not body.add(chunk):
                         break
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            raise call.error_of(error) from None
+            if body is None or not body.is_error:
+                raise call.error_of(error) from None
+        assert body is not None
         whole = Response(status, headers, body.content)
         call.learn(self._limit, whole)
         return whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from airflow_provider.execution.http.call import MAX_REDIRECTS
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.senders import MAX_INLINE_BODY
 from airflow_provider.execution.model.request import UNCHANGED, Flow, LastAnswer, Request, Route, send
-from tests.unit.execution.http.requests import PLACE, REF, REQUESTS, get
+from tests.unit.execution.conftest import endpoint_of
+from tests.unit.execution.http.requests import PLACE, REF, REQUESTS, get, post
 from tests.unit.senders import Driver
-from tests.unit.servers import serving
+from tests.unit.servers import raw_serving, serving
 
 # The same answer once more
 
@@ -277,11 +279,41 @@ def test_a_redirect_without_target_is_refused(driver: Driver, emulator: Emulator
 def test_the_redirect_of_a_write_is_refused(driver: Driver, emulator: Emulator, endpoint: Endpoint, kind: str, status: int) -> None:
     with serving() as other:
         emulator.faults.add(Fault("redirect", location=f"{other.url}/x", status=status, times=None))
-        with pytest.raises(errors.ProtocolError, match=f"redirected \\(HTTP {status}\\).*Check the host") as raised:
+        nothing_done = status in (301, 307, 308)
+        says = f"to {other.url}: nothing was done. Put the API's own address" if nothing_done else "Check the host"
+        with pytest.raises(errors.ConfigurationError if nothing_done else errors.ProtocolError) as raised:
             driver.send(endpoint, REQUESTS[kind]())
-    assert raised.value.status == status
+        assert f"redirected (HTTP {status})" in str(raised.value)
+        assert says in str(raised.value)
     assert other.requests == []
     assert len(emulator.ledger.entries) == 1
+
+
+BROKEN_BODIES: dict[str, bytes] = {
+    "another encoding": b"Content-Encoding: br\r\nContent-Length: 4\r\n\r\nabcd",
+    "cut short": b'Content-Length: 400\r\n\r\n{"errors": [',
+    "no gzip": b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x00\x01\x02\x03",
+    "plain in spite of gzip": b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, errors.StatusError), (401, errors.Unauthorized), (429, errors.RateLimited), (503, errors.ServerError)]
+)
+@pytest.mark.parametrize("body", BROKEN_BODIES.values(), ids=BROKEN_BODIES)
+def test_of_an_error_the_status_decides(driver: Driver, body: bytes, status: int, error: type[Exception]) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 {status} No\r\nConnection: close\r\n".encode() + body)
+
+    with raw_serving(answer) as url, pytest.raises(error) as raised:
+        driver.send(endpoint_of(url), post())
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("encoding", ["", "none", "utf-8", "gzip", "identity"])
+def test_an_encoding_that_means_nothing_is_plain(driver: Driver, encoding: str) -> None:
+    with serving(b'{"pipelines": []}', {"Content-Encoding": encoding}) as server:
+        assert driver.send(endpoint_of(server.url), get()).pipelines == []
 
 
 def test_redirects_in_a_circle_end(driver: Driver, emulator: Emulator, endpoint: Endpoint) -> None:

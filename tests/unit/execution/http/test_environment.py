@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import pytest
 from airflow_provider import errors
 from airflow_provider.execution.http.carrier_httpx import SyncClient
 from airflow_provider.execution.http.environment import _tls_context as tls_context_of
-from airflow_provider.execution.http.environment import tls_context
+from airflow_provider.execution.http.environment import proxy_for, tls_context
 from tests.unit.execution.conftest import endpoint_of
-from tests.unit.execution.http.requests import get
+from tests.unit.execution.http.requests import get, post
 from tests.unit.senders import Driver
-from tests.unit.servers import serving
+from tests.unit.servers import raw_serving, serving
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +167,39 @@ def test_certificates_of_the_environment_do_not_matter_without_need(
     monkeypatch.setenv(variable, str(tmp_path / "missing"))
     with serving(b'{"pipelines": []}') as server:
         assert driver.send(endpoint_of(server.url, verify=variable == "REQUESTS_CA_BUNDLE"), get()).pipelines == []
+
+
+@pytest.mark.parametrize(
+    ("exception", "url", "direct"),
+    [
+        ("buddy.corp:443", "https://buddy.corp", True), ("buddy.corp:443", "https://buddy.corp:443/api", True),
+        ("buddy.corp:443", "http://buddy.corp", False), ("buddy.corp:80", "http://buddy.corp", True),
+        ("buddy.corp:8443", "https://buddy.corp:8443", True), ("buddy.corp:8443", "https://buddy.corp", False),
+        ("10.0.0.9:443", "https://10.0.0.9", True), ("*.corp", "https://buddy.corp", True), ("*buddy.corp", "https://buddy.corp", True),
+        ("*.corp", "https://buddy.example", False), ("[::1]:8443", "https://[::1]:8443", True), ("[::1]:443", "https://[::1]", True),
+        ("::1", "https://[::1]", True), ("localhost:80", "http://localhost", True), (".corp", "https://buddy.corp", True),
+    ],
+)  # fmt: skip
+def test_exceptions_from_proxies_are_heeded_as_elsewhere(monkeypatch: pytest.MonkeyPatch, exception: str, url: str, direct: bool) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example")
+    monkeypatch.setenv("NO_PROXY", f"localhost.example,{exception}")
+    assert (proxy_for(url) is None) is direct
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway", "503 Service Unavailable"])
+def test_a_tunnel_that_is_refused_has_sent_nothing(driver: Driver, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    """Else a start would count as one that may have worked."""
+    heads: list[int] = []
+
+    def refuse(connection: socket.socket) -> None:
+        heads.append(1)
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+    with raw_serving(refuse) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(errors.TransportError) as raised:
+            driver.send(endpoint_of("https://buddy.example/api"), post())
+    assert raised.value.sent is False
+    assert heads
+    assert "proxy" in str(raised.value)
