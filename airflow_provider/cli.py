@@ -26,6 +26,21 @@ def _arg(*flags: str, kind: type[Arg] = Arg, **options: Any) -> Arg:
     return kind(flags, **options)
 
 
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 < hours < float("inf"):
+        raise ValueError
+    return hours
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_hours.__name__, _number.__name__ = "number of hours", "number"  # for argparse's message
 _REF = _arg("ref", metavar="REF", help="ref of the execution, as in the XCom ref of its task")
 _CONNECTION = _arg("--conn-id", metavar="CONN", help="Airflow connection; by default buddy_default, tracecat_default or alga_psa_default")
 _JSON = _arg("-o", "--output", choices=("table", "json"), default="table", help="output format (default: table)")
@@ -34,8 +49,8 @@ _COMMANDS: tuple[tuple[str, str, tuple[Arg, ...]], ...] = (
         "list",
         "List the executions that tasks of this Airflow started or waited for, newest first",
         (
-            _arg("--since", metavar="HOURS", type=float, default=24.0, help="tasks that began in the last HOURS (default: 24)"),
-            _arg("--limit", metavar="N", type=int, default=50, help="at most N (default: 50)"),
+            _arg("--since", metavar="HOURS", type=_hours, default=24.0, help="tasks that began in the last HOURS (default: 24)"),
+            _arg("--limit", metavar="N", type=_number, default=50, help="at most N (default: 50)"),
             _arg("--dag-id", metavar="DAG", help="only of this DAG"),
             _arg("--active", action="store_true", help="of all tasks that have not ended instead, whenever they began; oldest first"),
             _JSON,

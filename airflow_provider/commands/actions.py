@@ -62,7 +62,7 @@ def run_audit(options: argparse.Namespace) -> None:
 
 
 def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError("There is nobody to ask whether to cancel: add --yes.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -86,6 +86,9 @@ def _output() -> Iterator[BinaryIO]:
     except ExecutionApiError as error:
         sys.exit(_refused(error))
     except BrokenPipeError:  # such as by `head`
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         sys.stdout.flush()

@@ -232,3 +232,13 @@ def test_without_a_database_a_command_says_one_line(tmp_path: Path, arguments: l
     assert "Traceback" not in ran.stderr
     [line] = [line for line in ran.stderr.splitlines() if "error: " in line]
     assert arguments[0] != "list" or "airflow db migrate" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--since", "nan"], ["--since", "-1"], ["--since", "inf"], ["--limit", "0"], ["--limit", "x"]], ids=str
+)
+def test_what_is_no_number_of_hours_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["list", *arguments])
+    assert ended.value.code == 2
+    assert f"invalid number{' of hours' if arguments[0] == '--since' else ''} value" in capsys.readouterr().err

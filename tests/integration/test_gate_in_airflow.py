@@ -713,3 +713,10 @@ def test_a_secret_value_is_not_shown_and_not_sent_by_itself(stage: GateStage, as
     ended = stage.run(task, lambda: task.api.answer("Approve", {str(asked["key"]): "https://shop.example/new"}))
     assert ended.state == "success", ended.text
     assert "https://shop.example/new" in str(stage.sent)
+
+
+@pytest.mark.parametrize("user", ["", " ", None, "{{ params.who }}", 1.5], ids=str)
+def test_somebody_who_can_not_be_is_not_asked(stage: GateStage, user: Any) -> None:
+    """Nobody could answer, for as long as the task waits."""
+    with pytest.raises(ValueError, match="assigned_users"):
+        BuddyGateOperator(task_id="gate", ref="demo/shop/1/1", assigned_users=[{"id": user, "name": "Ann"}])

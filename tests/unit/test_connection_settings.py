@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from airflow_provider import errors
 from airflow_provider.alga_psa.hook import AlgaPsaHook
 from airflow_provider.buddy.hook import BuddyHook
+from airflow_provider.execution.http.connection_settings import unreadable_variable
 from airflow_provider.execution.http.endpoint import Endpoint
 from airflow_provider.execution.http.hook import ExecutionHook
 from airflow_provider.tracecat.hook import TracecatHook
@@ -275,3 +276,37 @@ def test_a_connection_that_airflow_can_not_read_is_not_called_missing(read: Read
     assert named in text
     assert "4711" not in text
     assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"conn_type": "buddy", "password": "canary-1"', "it is not valid JSON"),
+        ('["buddy", "canary-1"]', "it is not a JSON object"),
+        ('{"conn_type": "buddy", "password": "canary-1", "port": "80x"}', "port must be a number"),
+        ('{"conn_type": "buddy", "passwd": "canary-1"}', "it has no field passwd; there are conn_id, conn_type,"),
+        ('{"conn_type": "buddy", "password": 47114711}', "password must be text, in quotes"),
+    ],
+)
+def test_what_is_wrong_in_a_variable_is_said(monkeypatch: pytest.MonkeyPatch, text: str, problem: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", text)
+    told = unreadable_variable("mine")
+    assert told is not None
+    assert f"in the environment variable AIRFLOW_CONN_MINE, but Airflow can't read it: {problem}" in told
+    assert "canary" not in told
+    assert "4711" not in told
+
+
+@pytest.mark.parametrize("text", ["", "buddy://:token@host", '{"conn_type": "buddy", "port": 443, "extra": {"a": 1}}', '{"port": "443"}'])
+def test_a_variable_that_airflow_can_read_is_not_blamed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", text)
+    assert unreadable_variable("mine") is None
+
+
+@pytest.mark.parametrize(
+    "text", ['{"conn_type": "buddy", "password": "canary-1"', '{"conn_type": "buddy", "password": "c", "port": "80x"}']
+)
+def test_a_connection_with_broken_json_is_not_called_missing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BUDDY_DEFAULT", text)
+    with pytest.raises(errors.ConfigurationError, match="Airflow can't read it"):
+        BuddyHook()._read()

@@ -30,6 +30,8 @@ MAX_HEADERS = 20
 
 _TEXTS = ("conn_type", "host", "login", "password", "schema")
 """Fields of a connection that must be texts."""
+_FIELDS = frozenset({*_TEXTS, "port", "extra", "description", "conn_id", "uri", "team_name"})
+"""All fields of a connection."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -200,14 +202,23 @@ def type_of(conn_id: str, advice: str = "Create it.") -> str:
 def unreadable_variable(conn_id: str) -> str | None:
     """Why Airflow can't read a connection that stands in an environment variable as JSON, without its values. None if it can."""
     name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    if (problem := _problem_of(os.environ.get(name, "").strip())) is None:
+        return None
+    return f"Connection {conn_id!r} is there, in the environment variable {name}, but Airflow can't read it: {problem}."
+
+
+def _problem_of(text: str) -> str | None:
+    if text[:1] not in ("{", "["):
+        return None  # a URI
     try:
-        fields = json.loads(os.environ.get(name, "null"))
+        fields = json.loads(text)
     except (ValueError, RecursionError):
-        return None
-    wrong = [field for field in _TEXTS if not isinstance(fields.get(field), (str, type(None)))] if isinstance(fields, dict) else []
-    if not wrong:
-        return None
-    return (
-        f"Connection {conn_id!r} is there, in the environment variable {name}, but Airflow can't read it: "
-        f"{' and '.join(wrong)} must be text, in quotes."
-    )
+        return "it is not valid JSON"
+    if not isinstance(fields, dict):
+        return "it is not a JSON object"
+    if wrong := [field for field in _TEXTS if not isinstance(fields.get(field), (str, type(None)))]:
+        return f"{' and '.join(wrong)} must be text, in quotes"
+    if not re.fullmatch(r"\d*", str(fields.get("port") or "")):
+        return "port must be a number"
+    unknown = sorted(str(field) for field in fields.keys() - _FIELDS)
+    return f"it has no field {', '.join(unknown)[:200]}; there are {', '.join(sorted(_FIELDS))}" if unknown else None

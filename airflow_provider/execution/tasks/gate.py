@@ -27,7 +27,7 @@ from airflow_provider.errors import (
     Unauthorized,
 )
 from airflow_provider.execution.attempt.note import Note, load_note, next_note, save_note
-from airflow_provider.execution.model.arguments import one_of
+from airflow_provider.execution.model.arguments import one_of, plain_text
 from airflow_provider.execution.model.phase import Phase
 from airflow_provider.execution.model.request import Sleep
 from airflow_provider.execution.model.required_action import DECLINE, Answer, FormField, Question
@@ -111,6 +111,10 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
             isinstance(user, dict) and {"id", "name"} <= user.keys() for user in assigned_users
         ):
             raise ArgumentError(f"assigned_users must be a list of dicts with id and name, not {assigned_users!r}")
+        for user in assigned_users:
+            plain_text(user["id"], "the id in assigned_users")
+            if user["id"] in (None, ""):
+                raise ArgumentError(f"assigned_users has a user without an id: nobody could answer as {user!r}")
         self.deferrable = True
         self.subject = subject
         self.body = body
