@@ -61,6 +61,7 @@ OTHER_MODULES: dict[str, str] = {
     "test_upgrades": "puts what an earlier version has stored in the place of what was just stored",
     "test_clock_jumps": "only the virtual clock jumps",
     "test_hostile_answers": "alters each field of recorded answers; what a server answers does not matter",
+    "test_words_in_headers": "extra headers that are words of the emulator's answers",
     "test_lost_resumes": "answers must be lost, and somebody else must act at that moment",
     "test_long_answers": "the emulator must serve a log of a gigabyte",
     "test_notes_in_variables": "plays an older Airflow",
