@@ -28,7 +28,7 @@ def _arg(*flags: str, kind: type[Arg] = Arg, **options: Any) -> Arg:
 
 def _hours(text: str) -> float:
     hours = float(text)
-    if not 0 < hours < float("inf"):
+    if not 0 <= hours < float("inf"):
         raise ValueError
     return hours
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import datetime
 import decimal
+import itertools
 import json
 import uuid
 from collections.abc import Callable, Sequence
@@ -217,14 +218,14 @@ def test_what_may_be_empty_stays_so(emulator: Emulator, run: Callable[..., Ended
     assert {one["key"]: one["value"] for one in body["variables"]} == {"EMPTY": "", "NOTE": "for None"}
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\n"])
 @pytest.mark.parametrize(("system", "cls"), classes())
 def test_an_empty_text_does_not_count_as_not_given(
-    emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator], empty: str
+    emulator: Emulator, run: Callable[..., Ended], system: str, cls: type[BaseOperator]
 ) -> None:
     """Such as one from a variable of the environment that is not set."""
     kinds = {name: RenderedArguments._kind(cls.__new__(cls), name) for name in cls.template_fields}  # type: ignore[arg-type]
-    for name in (name for name, kind in kinds.items() if kind in ("text", "id", "moment")):
+    names = (name for name, kind in kinds.items() if kind in ("text", "id", "moment"))
+    for name, empty in zip(names, itertools.cycle(["", "  ", "\n"]), strict=False):
         refused(run(system, cls, **{**needed(system, cls), name: empty}), f"The argument {name} is an empty text. Give it a value")
     assert emulator.ledger.entries == []
 
