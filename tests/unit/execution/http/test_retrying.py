@@ -59,7 +59,9 @@ def test_what_is_repeated(driver: Driver, emulator: Emulator, pipeline: Pipeline
     emulator.buddy.add_execution(pipeline, status="FAILED" if kind == "PATCH once" else None)
     endpoint = struck(emulator, Fault(fault.kind, times=None, **fault.parameters))
     count, error = attempts(driver, emulator, endpoint, REQUESTS[kind]())
-    assert count == (MAX_ATTEMPTS if kind in repeated else 1)
+    # The first cancel took effect, so the second is refused: of that, the status counts, although its body is cut short as well.
+    most = 2 if fault.kind == "truncated" and kind == "PATCH" else MAX_ATTEMPTS
+    assert count == (most if kind in repeated else 1)
     assert len(driver.pauses) == count - 1
     assert getattr(error, "sent", True)
 
