@@ -78,6 +78,8 @@ class Endpoint:
         Not the value of an extra header that may be a word of the answer, such as ``airflow`` or the name of a workspace: ids, names and
         markers could not be compared without it.
         """
+        if not self.extra_headers:  # asked for at each poll
+            return self.secrets
         kept = {part for name, value in self.headers if name not in self.extra_headers for part in header_secrets(value)}
         extra = [value for name, value in self.headers if name in self.extra_headers]
         kept |= {part for value in extra for part in _password_of(value)}
