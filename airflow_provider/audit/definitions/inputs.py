@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from airflow_provider import _clock
 from airflow_provider.audit.definitions import buddy_yaml, tracecat_file
 from airflow_provider.audit.definitions.comments import comments_in
-from airflow_provider.audit.definitions.document import MAX_CHARACTERS
+from airflow_provider.audit.definitions.document import MAX_CHARACTERS, Document
 from airflow_provider.audit.facts.fact import Fact, Subject
 from airflow_provider.audit.facts.gap import GapFacts
 from airflow_provider.audit.facts.origin import Origin, Place
@@ -24,6 +24,7 @@ READ = (*YAML, ".json", ".jsonl")
 MAX_FILES = 10_000
 
 _RECORD = re.compile('^{"', re.MULTILINE)
+_NEITHER = "is neither a definition of Buddy pipelines nor one of Tracecat workflows."
 INPUT = "stdin"
 """The name of standard input in reports."""
 
@@ -127,18 +128,29 @@ def _defined(path: Path, text: str) -> Iterator[Fact]:
         yield _gap(path, f"line {line}: what {parameter} stands for is not part of this file.", line)
     for (first, last), key in document.repeated.items():
         yield _gap(path, f"lines {first} and {last}: {key} is there twice, and only the last was read.", last)
-    found = [tracecat_file.is_workflow(data) or buddy_yaml.is_buddy_yaml(data) for data in document.data]
-    for number, data in enumerate(document.data):
-        if data is None:
-            continue
+    places = list(_places(document))
+    known = [tracecat_file.is_workflow(data) or buddy_yaml.is_buddy_yaml(data) for _, data in places]
+    for place, data in places:
         if tracecat_file.is_workflow(data):
-            yield from tracecat_file.facts_of(document, number, now, comments)
+            yield from tracecat_file.facts_of(document, place, now, comments)
         elif buddy_yaml.is_buddy_yaml(data):
-            yield from buddy_yaml.facts_of(document, number, now, comments)
-        elif any(found):
-            yield _gap(path, f"Document {number + 1} of the file is neither a definition of Buddy pipelines nor one of Tracecat workflows.")
+            yield from buddy_yaml.facts_of(document, place[0], now, comments)
+        elif any(known):
+            what = f"Document {place[0] + 1} of the file" if len(place) == 1 else f"Item {place[1] + 1} of the list"
+            yield _gap(
+                path, f"{what} is neither a definition of Buddy pipelines nor one of Tracecat workflows.", document.places[place].line
+            )
         else:
             raise ConfigurationError(f"{name} is neither a definition of Buddy pipelines nor one of Tracecat workflows.")
+
+
+def _places(document: Document) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """The definitions of a file: its documents, or the items of a list of workflows."""
+    for number, data in enumerate(document.data):
+        if isinstance(data, list) and any(map(tracecat_file.is_workflow, data)):
+            yield from (((number, position), item) for position, item in enumerate(data))
+        elif data is not None:
+            yield (number,), data
 
 
 def _holds_workflow(path: Path) -> bool:

@@ -13,14 +13,14 @@ from airflow_provider.audit.records.tracecat_workflows import is_workflow, title
 __all__ = ["facts_of", "is_workflow"]
 
 
-def facts_of(document: Document, number: int, seen_at: datetime, comments: tuple[Comment, ...]) -> Iterator[Fact]:
+def facts_of(document: Document, place: tuple[int, ...], seen_at: datetime, comments: tuple[Comment, ...]) -> Iterator[Fact]:
     """
-    The facts of one YAML document.
+    The facts of one definition.
 
-    :param number: of the document in the file.
+    :param place: of the definition in the file: number of the YAML document, and position in its list if it is one.
     """
-    data = document.data[number]
+    data = document.data[place[0]] if len(place) == 1 else document.data[place[0]][place[1]]
     title = title_of(data) or document.name
-    origin = Origin(document.name, document.lines, document.places, (number,), {}, comments)
-    id = f"tracecat:{document.name}" + (f"/{number + 1}" if number else "")
+    origin = Origin(document.name, document.lines, document.places, place, {}, comments)
+    id = "/".join([f"tracecat:{document.name}", *(str(number + 1) for number in place if any(place))])
     yield workflow_facts(data, Subject(id, "workflow", title, "tracecat", "", None, origin), seen_at)

@@ -98,7 +98,9 @@ _WEAK = frozenset({
     "password", "passwd", "pass", "secret", "token", "key", "root", "admin", "administrator", "postgres", "mysql", "test",
     "testing", "guest", "user", "qwerty", "letmein",
 })  # fmt: skip
-_WEAK_NUMBER = re.compile(r"\d{4,8}")
+_NUMBER = re.compile(r"\d{4,}")
+MAX_WEAK_NUMBER = 8
+"""Number of digits up to which a number is a weak password."""
 _PASSWORD_WORDS = ("password", "passwd", "pwd", "pass", "passphrase", "pw")
 _ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]*://[^\s@]*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,10}(?::\d+)?(?:/[\w./-]*)?"
@@ -203,11 +205,11 @@ def is_placeholder(value: str) -> bool:
 def secret_named(name: str, value: str) -> Secret | None:
     """A value that is a secret because of its name."""
     text = with_defaults(value[:MAX_CHARACTERS]).strip().strip("\"'")
-    weak = _WEAK_NUMBER.fullmatch(text) and words_of(name)[-1:] and words_of(name)[-1].endswith(_PASSWORD_WORDS)
+    number = _NUMBER.fullmatch(text) and words_of(name)[-1:] and words_of(name)[-1].endswith(_PASSWORD_WORDS)
     token = words_of(name)[-2:] == ["sonar", "login"] and _SONAR_TOKEN.fullmatch(text)  # a name or, usually, a token
-    if not text or not (names_secret(name) or token) or is_reference(text) or (is_placeholder(text) and not weak) or _PUBLIC.match(text):
+    if not text or not (names_secret(name) or token) or is_reference(text) or (is_placeholder(text) and not number) or _PUBLIC.match(text):
         return None
-    if weak or text.lower() in _WEAK:
+    if (number and len(text) <= MAX_WEAK_NUMBER) or text.lower() in _WEAK:
         return Secret("Default password", text, Confidence.LOW)
     if _ADDRESS.fullmatch(text) or _PATH.fullmatch(text) or _DATE.fullmatch(text):
         return None
@@ -323,3 +325,23 @@ def secret_in(name: str, value: str, *, entropy: bool) -> Secret | None:
     text = value.strip()
     plain = _UUID.fullmatch(text) or _DIGEST.fullmatch(text) or _ADDRESS.fullmatch(text) or _PATH.fullmatch(text) or is_placeholder(text)
     return looks_random(text) if entropy and not plain else None
+
+
+def secrets_by_line(name: str, value: str, *, entropy: bool = False) -> list[tuple[int, Secret]]:
+    """
+    The secrets in a named value, each with the number of its line, from 0.
+
+    Of a value on one line, the one with the highest confidence.
+
+    :param entropy: as for :func:`secret_in`.
+    """
+    if "\n" in value and not is_reference(value) and not _PUBLIC.match(value):
+        found = [(value.count("\n", 0, match.start()), Secret("Private Key", match[0], Confidence.HIGH)) for match in private_keys(value)]
+        for number, line in enumerate(value[:MAX_CHARACTERS].split("\n")):
+            for secret in (*secrets_shaped(line), *secrets_within(line)) if len(line) >= 8 else ():
+                if not any(secret.value in known.value or known.value in secret.value for _, known in found):
+                    found.append((number, secret))
+        if found:
+            return found
+    whole = secret_in(name, value, entropy=entropy)
+    return [] if whole is None else [(0, whole)]

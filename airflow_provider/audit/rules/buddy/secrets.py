@@ -9,8 +9,8 @@ from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secre
 from airflow_provider.audit.analysis.secrets.values import (
     names_secret,
     private_keys,
-    secret_in,
     secret_named,
+    secrets_by_line,
     secrets_shaped,
     secrets_within,
     with_defaults,
@@ -65,13 +65,11 @@ def secret_in_variable(action: ActionFacts, settings: AuditSettings) -> Iterator
                 continue
             if len(str(value)) > MAX_CHARACTERS:
                 yield cut_off(f"variables: a value has more than {MAX_CHARACTERS:,} characters")
-            if secret := secret_in(variable.key, str(value), entropy=settings.secrets.entropy):
-                yield fail(
-                    f"variables[{number}].{field}",
-                    hidden(secret.kind, secret.value),
-                    f"{variable.key} contains a secret and is not encrypted.",
-                    confidence=secret.confidence,
-                )
+            found = secrets_by_line(variable.key, str(value), entropy=settings.secrets.entropy)
+            for line, secret in found:
+                path, message = FieldPath(f"variables[{number}].{field}", line), f"{variable.key} contains a secret and is not encrypted."
+                yield fail(path, hidden(secret.kind, secret.value), message, confidence=secret.confidence)
+            if found:
                 break
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from airflow_provider.audit.analysis.scalars import may_be_set
 from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
-from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret, secret_in
+from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret, secrets_by_line
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.facts.fact import Configuration
+from airflow_provider.audit.facts.origin import FieldPath
 from airflow_provider.audit.facts.pipeline import PipelineFacts
 from airflow_provider.audit.facts.variables import VariablesFacts
 from airflow_provider.audit.rules.evidence import hidden
@@ -51,15 +52,14 @@ def _leaves(value: Any, path: str, name: str, depth: int = 0) -> Iterator[tuple[
             yield path, name, text
 
 
-def _secrets(value: Any, path: str, settings: AuditSettings) -> Iterator[tuple[str, str, Secret]]:
-    reported = set()
+def _secrets(value: Any, path: str, settings: AuditSettings) -> Iterator[tuple[FieldPath, str, Secret]]:
+    reported: set[tuple[str, int]] = set()
     for place, name, text in _leaves(value, path, path):
-        if settings.secrets.excludes(name) or is_reference(text) or place in reported:
+        if settings.secrets.excludes(name) or is_reference(text):
             continue
-        secret = secret_in(name, text[:MAX_CHARACTERS], entropy=False)
-        if secret is not None:
-            reported.add(place)
-            yield place, name, secret
+        found = [(FieldPath(place, line), secret) for line, secret in secrets_by_line(name, text[:MAX_CHARACTERS])]
+        yield from ((at, name, secret) for at, secret in found if at.place not in reported)
+        reported.update(at.place for at, _ in found)
 
 
 def _fields(facts: Configuration) -> Iterator[tuple[str, Any]]:
@@ -136,9 +136,11 @@ def secret_in_shared_variable(facts: Configuration, settings: AuditSettings) -> 
             continue
         if isinstance(value, (bool, int, float)) and not names_secret(key):
             continue
-        if secret := secret_in(key, str(value), entropy=settings.secrets.entropy):
+        for line, secret in secrets_by_line(key, str(value), entropy=settings.secrets.entropy):
             message = f"{key} contains a secret and is not encrypted."
-            yield fail(f"{field}[{number}].value", hidden(secret.kind, secret.value), message, confidence=secret.confidence)
+            yield fail(
+                FieldPath(f"{field}[{number}].value", line), hidden(secret.kind, secret.value), message, confidence=secret.confidence
+            )
 
 
 @rule(

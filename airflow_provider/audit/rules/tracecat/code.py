@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from airflow_provider.audit.facts.origin import FieldPath
 from airflow_provider.audit.facts.workflow import WorkflowFacts, leaves
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -84,5 +85,7 @@ def code_from_trigger(workflow: WorkflowFacts, settings: AuditSettings) -> Itera
         if not action.type.startswith(_CODE_TYPES):
             continue
         for path, name, value in leaves(action.arguments, f"{action.path}.args"):
-            if name in _CODE and isinstance(value, str) and _FROM_TRIGGER.search(value):
-                yield fail(path, f"{action.ref} {name}", f"{action.ref} puts data of the trigger into the text of its {name}.")
+            if name in _CODE and isinstance(value, str):
+                for line in sorted({value.count("\n", 0, match.end()) for match in _FROM_TRIGGER.finditer(value)}):
+                    message = f"{action.ref} puts data of the trigger into the text of its {name}."
+                    yield fail(FieldPath(path, line), f"{action.ref} {name}", message)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider.audit.analysis.secrets.shapes import MAX_CHARACTERS, Secret
-from airflow_provider.audit.analysis.secrets.values import secret_in, secrets_shaped
+from airflow_provider.audit.analysis.secrets.values import secrets_by_line, secrets_shaped
+from airflow_provider.audit.facts.origin import FieldPath
 from airflow_provider.audit.facts.workflow import WorkflowFacts, leaves
 from airflow_provider.audit.rules.evidence import hidden
 from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
@@ -64,11 +65,12 @@ def _found(whole: Any, path: str, owner: str, settings: AuditSettings) -> Iterat
             continue
         if len(value) > MAX_CHARACTERS:
             yield cut_off(f"{path.rpartition('.')[2]}: a value has more than {MAX_CHARACTERS:,} characters")
-        if secret := secret_in(name, value, entropy=False) or _in_expression(value):
-            yield fail(place, hidden(secret.kind, secret.value), f"{owner} has a secret in {name}.", confidence=secret.confidence)
+        for line, secret in secrets_by_line(name, value) or _in_expressions(value):
+            message = f"{owner} has a secret in {name}."
+            yield fail(FieldPath(place, line), hidden(secret.kind, secret.value), message, confidence=secret.confidence)
 
 
-def _in_expression(value: str) -> Secret | None:
-    """A secret of a known format in a literal of an expression, which is no reference for that."""
-    literals = _LITERAL.findall(value[:MAX_CHARACTERS]) if "${{" in value else []
-    return next((secret for literal in literals for secret in secrets_shaped(literal[1:-1])), None)
+def _in_expressions(value: str) -> list[tuple[int, Secret]]:
+    """Secrets of known formats in literals of expressions, which are no references for that, with their lines."""
+    literals = _LITERAL.finditer(value[:MAX_CHARACTERS]) if "${{" in value else ()
+    return [(value.count("\n", 0, literal.start()), secret) for literal in literals for secret in secrets_shaped(literal[0][1:-1])]

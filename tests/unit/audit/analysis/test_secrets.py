@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from airflow_provider.audit.analysis.secrets.shapes import looks_random, shapes_in
-from airflow_provider.audit.analysis.secrets.values import secrets_shaped
+from airflow_provider.audit.analysis.secrets.values import secret_named, secrets_shaped
 from airflow_provider.audit.settings.levels import Confidence
 
 
@@ -48,6 +48,23 @@ def test_tokens_of_vendors_are_found_whole(token: str) -> None:
 @pytest.mark.parametrize("text", [f"my_dapi{DIGITS[:32]}", f"sqp_{DIGITS}", "hvs.example", "ghp_" + "x" * 36, CERTIFICATE])
 def test_what_only_begins_like_a_token_is_none(text: str) -> None:
     assert secrets_shaped(text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "confidence"),
+    [
+        ("DB_PASSWORD", "1234", Confidence.LOW),
+        ("db_passwd", "20261130", Confidence.LOW),
+        ("DB_PASSWORD", "483920174652", Confidence.MEDIUM),
+        ("sshpass", "00918273645", Confidence.MEDIUM),
+        ("PASSWORD_MAX_AGE", "483920174652", None),
+        ("TOKEN_COUNT", "483920174652", None),
+        ("DB_PASSWORD", "0", None),
+    ],
+)
+def test_a_number_is_a_password_if_the_name_says_so(name: str, value: str, confidence: Confidence | None) -> None:
+    found = secret_named(name, value)
+    assert (found and found.confidence) == confidence
 
 
 def test_random_looking_values_are_found_at_confidence_low() -> None:

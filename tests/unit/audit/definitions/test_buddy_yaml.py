@@ -358,6 +358,17 @@ def test_a_secret_is_told_once_at_its_own_line_of_a_command_of_several() -> None
     assert [item.location.line for item in found(read(text)) if item.rule == "BDY009" and item.location] == [9, 10]
 
 
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [("BDY008", "variables"), ("BDY030", "content"), ("BDY031", "custom_settings"), ("BDY029", "target")],
+)
+def test_each_secret_of_a_value_of_several_lines_is_at_its_own_line(rule: str, field: str) -> None:
+    lines = ["APP=shop", "KEY=AKIAQYLPMN5HHHFPZAM2", "", "DSN=postgres://app:Zx9kPq2rT@db.acme.io/app"]
+    start = {"variables": "    variables:\n    - key: DOTENV\n      value: |\n"}.get(field, f"    # of several lines\n    {field}: |\n\n")
+    text = "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n" + start + "".join(f"        {line}\n" for line in lines)
+    assert [item.location.line for item in found(read(text)) if item.rule == rule and item.location] == [9, 11]
+
+
 def test_each_line_of_an_entrypoint_is_judged() -> None:
     text = (
         "- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    entrypoint: |\n      curl https://a.io\n      curl https://b.io\n"

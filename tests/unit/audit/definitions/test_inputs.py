@@ -284,6 +284,41 @@ def test_a_foreign_document_of_a_file_hides_no_other(capsys: pytest.CaptureFixtu
     assert f"Document {1 if first else 2} of the file is neither" in gap["reason"]
 
 
+def test_each_workflow_of_a_list_is_judged_at_its_place(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    item = "- " + TRACECAT.replace("\n", "\n  ").rstrip(" ")
+    (folder / "all.yml").write_text(item + item + "- kind: Service\n")
+    result = audit(capsys, "all.yml")
+    assert [finding["location"]["line"] for finding in result["findings"] if finding["rule"] == "TRC004"] == [11, 22]
+    assert len({finding["subject"]["id"] for finding in result["findings"] if finding["rule"] == "TRC004"}) == 2
+    [gap] = result["gaps"]
+    assert gap["reason"].startswith("Item 3 of the list is neither")
+
+
+SCRIPT = """\
+title: Triage
+entrypoint: {ref: run}
+config: {timeout: 60}
+actions:
+- ref: run
+  action: core.script.run_python
+  args:
+    script: |
+      def main():
+          key = "AKIAQYLPMN5HHHFPZAM2"
+          name = "${{ TRIGGER.name }}"
+          dsn = "postgres://app:Zx9kPq2rT@db.acme.io/app"
+          return "${{ TRIGGER.id }}"
+"""
+
+
+@pytest.mark.parametrize(("rule", "lines"), [("TRC003", [10, 12]), ("TRC014", [11, 13])])
+def test_each_fault_of_a_script_is_at_its_own_line(capsys: pytest.CaptureFixture[str], folder: Path, rule: str, lines: list[int]) -> None:
+    (folder / "workflow.yml").write_text(SCRIPT)
+    findings = [finding for finding in audit(capsys, "workflow.yml")["findings"] if finding["rule"] == rule]
+    assert sorted(finding["location"]["line"] for finding in findings) == lines
+    assert len({finding["fingerprint"] for finding in findings}) == 2
+
+
 def test_a_folder_without_definitions_is_an_error(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "docs").mkdir()
     assert main(["docs"]) == 2
