@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from airflow_provider.execution.results.redaction import clean
 
 NEW, UNCHANGED = "new", "unchanged"
 MAX_TITLE = 200
+
+_POSITION = re.compile(r"\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,12 @@ def _command(fact: Fact, path: str) -> str | None:
 
 
 def fingerprint(rule: str, subject: str, path: str, evidence: str) -> str:
-    """Hash that identifies a finding in the next audit: 32 hexadecimal digits."""
-    parts = (rule, subject, path, " ".join(evidence.split()))
+    """
+    Hash that identifies a finding in the next audit: 32 hexadecimal digits.
+
+    It leaves positions in lists out: a command that is inserted above does not make it new.
+    """
+    parts = (rule, subject, _POSITION.sub("[]", path), " ".join(evidence.split()))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -353,6 +353,19 @@ def test_a_comment_in_a_block_accepts_no_fault_of_another_line(rule: str, first:
     assert both[0].fingerprint == alone.fingerprint != both[1].fingerprint
 
 
+def test_what_is_inserted_above_makes_no_known_finding_new() -> None:
+    before = Audit(AuditSettings(), now=NOW).check_all(read(CURRENT))
+    more = CURRENT.replace("    - npm ci\n", "    - npm audit\n    - curl -k https://example.com/b\n    - npm ci\n")
+    more = more.replace("  - key: \"API_TOKEN\"\n", "  - key: APP\n    value: shop\n  - key: \"API_TOKEN\"\n")
+    more = more.replace("  - target: db\n", "  - target: web\n    host: web.acme.io\n  - target: db\n")
+    after = Audit(AuditSettings(), now=NOW, baseline=before.baseline).check_all(read(more))
+    new = [item for item in after.findings if item.state != "unchanged" and item.rule != "BDY027"]
+    assert {item.rule for item in new} == {"BDY011"}, "what the new command does"
+    assert len(after.findings) - len([item for item in after.findings if item.rule == "BDY027"]) == len(before.findings) + len(new)
+    assert not after.fixed
+    assert {"BDY009", "BDY010", "BDY028", "BDY029"} & {item.rule for item in before.findings}
+
+
 def test_a_secret_is_told_once_at_its_own_line_of_a_command_of_several() -> None:
     text = of_block("curl \\\n  -H 'Authorization: Bearer aP9x-7Kq2mZ4tRw8' \\\n  -u ci:Zx9kPq2rT https://x.io")
     assert [item.location.line for item in found(read(text)) if item.rule == "BDY009" and item.location] == [9, 10]

@@ -82,9 +82,8 @@ def test_a_long_answer_of_tracecat_is_read_all_the_same(damage: str) -> None:
     assert [event.action_result for event in execution.events] == [damage, 5]
 
 
-@pytest.mark.parametrize(
-    "number", ['"9" * 4_301', *(pytest.param(text, marks=pytest.mark.long) for text in ('"-" + "9" * 20_000', '"9" * 100_000'))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", ['"9" * 4_301', '"-" + "9" * 20_000', '"9" * 100_000'])
 def test_a_number_in_a_long_answer_does_not_end_the_process(number: str) -> None:
     """In a process of its own, since the parser in C went on with what Python had refused, and crashed after a while."""
     script = f"""
