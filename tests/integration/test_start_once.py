@@ -456,6 +456,31 @@ def test_a_worker_that_was_superseded_during_its_request_leaves_nothing_that_nob
     assert ("Stop it there yourself" in ended.text) is (nobodys and not system.can_cancel)
 
 
+def test_an_execution_that_could_not_be_noted_is_named_and_found_by_a_retry(operator_bench: Bench) -> None:
+    """Airflow refuses one write for a passing reason; no newer attempt has taken over."""
+    system = operator_bench.system
+    task = operator_bench.task("succeeded")
+    answer = type(task.api).__call__
+
+    class Refusing(type(task.api)):  # type: ignore[misc]
+        refuse_store: bool
+
+        def __call__(self, request: Any) -> Any:
+            self.refuse_store = request.method == "PUT" and NOTES in request.url.path and bool(system.refs)
+            return answer(self, request)
+
+    task.api.__class__ = Refusing
+    ended = task.run()
+    assert ended.state != "success"
+    assert f"did not store that execution {system.refs[0]}" in ended.text
+    assert "without one, nobody follows it" in ended.text
+    assert system.cancels == 0
+    task.api.__class__ = Refusing.__base__
+    task.api.refuse_store = False
+    assert task.run().state == "success"
+    assert len(system.refs) == 1
+
+
 @pytest.mark.parametrize("newer", ["has started another", "is about to start another", "follows ours"])
 def test_a_superseded_worker_does_not_send_its_request_again(operator_bench: Bench, newer: str) -> None:
     """Its first request did nothing. It asks before the second."""

@@ -311,9 +311,15 @@ class StartOnce(Generic[HookT, PlanT]):
         If that one has not found what was just started, nobody follows it, and it is cancelled.
         """
         newest, adapter = load_note(self.attempt.context), self.hook.adapter()
-        found = newest is not None and (newest.ref == snapshot.ref or (newest.ref is None and newest.marker == note.marker))
-        if found or note.resumes or note.guessed or not self.task.owns_execution:
-            self.log.warning("Execution %s is left to the newer attempt of this task, which follows it or looks for it.", snapshot.ref)
+        if newest is not None and newest.ref is None and newest.marker == note.marker:
+            self.log.warning(
+                "Airflow did not store that execution %s is this task's. A retry, or a newer attempt that has taken over, looks for it; "
+                "without one, nobody follows it.%s",
+                snapshot.ref, see(snapshot.url),
+            )  # fmt: skip
+            return
+        if (newest is not None and newest.ref == snapshot.ref) or note.resumes or note.guessed or not self.task.owns_execution:
+            self.log.warning("Execution %s is left to the newer attempt of this task, which follows it.", snapshot.ref)
             return
         text = f"A newer attempt of this task has taken over. It does not know execution {snapshot.ref}, which this one had just started"
         if not adapter.can_cancel:

@@ -356,7 +356,7 @@ def test_a_comment_in_a_block_accepts_no_fault_of_another_line(rule: str, first:
 def test_what_is_inserted_above_makes_no_known_finding_new() -> None:
     before = Audit(AuditSettings(), now=NOW).check_all(read(CURRENT))
     more = CURRENT.replace("    - npm ci\n", "    - npm audit\n    - curl -k https://example.com/b\n    - npm ci\n")
-    more = more.replace("  - key: \"API_TOKEN\"\n", "  - key: APP\n    value: shop\n  - key: \"API_TOKEN\"\n")
+    more = more.replace('  - key: "API_TOKEN"\n', '  - key: APP\n    value: shop\n  - key: "API_TOKEN"\n')
     more = more.replace("  - target: db\n", "  - target: web\n    host: web.acme.io\n  - target: db\n")
     after = Audit(AuditSettings(), now=NOW, baseline=before.baseline).check_all(read(more))
     new = [item for item in after.findings if item.state != "unchanged" and item.rule != "BDY027"]
