@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 from airflow_provider.audit.analysis.secrets.values import names_secret
 from airflow_provider.audit.analysis.shell.inner_shells import POWERSHELLS, SHELLS, shell_of
@@ -55,6 +56,28 @@ def traces(command: Command) -> str | None:
             break
         if text[1:].isalpha() and "x" in text[1:] and len(text) < 7 and base_name(shell[0].text) in SHELLS - POWERSHELLS:
             return f"{base_name(shell[0].text)} -x"
+    return None
+
+
+_VERBOSE = {
+    "curl": ("-v", "--verbose", "--trace", "--trace-ascii"),
+    "wget": ("-d", "--debug"),
+    **dict.fromkeys(("http", "https", "xh"), ("-v", "--verbose")),
+}
+"""Options by which programs print the requests that they send, most of them to standard error."""
+_BODY = re.compile(r"-d|-F|--data(?:-\w+)?|--form(?:-string)?|--json|--post-data|--body-data")
+
+
+def prints_request(command: Command, encrypted: frozenset[str]) -> str | None:
+    """The short form of a command that prints the headers of its request, with a secret in them; None if it does not."""
+    option = next((option for option in _VERBOSE.get(command.name, ()) if command.has(option)), None)
+    if option is None or any(item.operator.startswith(("2>", "&>", ">&")) for item in command.redirections):
+        return None
+    for before, word in pairwise(command.effective):
+        is_body = any(_BODY.match(text) for text in (before.text, word.text) if text != option)
+        for expansion in () if is_body else word.expansions:
+            if names_secret(expansion.name) or expansion.name in encrypted:
+                return f"{command.name} {option} ${expansion.name}"
     return None
 
 

@@ -16,7 +16,7 @@ from airflow_provider.audit.analysis.secrets.values import (
     with_defaults,
 )
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
-from airflow_provider.audit.analysis.shell.printed_secrets import printed_secrets, traces
+from airflow_provider.audit.analysis.shell.printed_secrets import printed_secrets, prints_request, traces
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.facts.origin import FieldPath
@@ -160,7 +160,8 @@ _WORTH = re.compile(r"pass|pwd|secret|token|key|bearer|basic", re.IGNORECASE)
 def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     r"""
     The commands print all variables, a variable that is encrypted or has a secret's name, a credentials file, or a secret from a vault; or
-    the shell prints each command with its values (``set -x``). Output that goes into a file or another command is not reported.
+    the shell prints each command with its values (``set -x``), or a program its request (``curl -v``). Output that goes into a file or
+    another command is not reported.
 
     Why:
     Logs are kept, are readable by more people than the variables, and are copied to other systems such as Airflow. Masking misses encoded
@@ -189,7 +190,7 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 
 def _printed(commands: Commands, encrypted: frozenset[str]) -> Iterator[tuple[FieldPath, str, Confidence | None]]:
     for path, command in commands.every_command():
-        if shown := traces(command):
+        if shown := traces(command) or prints_request(command, encrypted):
             yield path, shown, None
     for before, script in commands.parsed:
         for command, shown, confidence in printed_secrets(script, encrypted):
