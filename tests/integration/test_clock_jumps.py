@@ -13,9 +13,10 @@ from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.buddy.triggers import BuddyPipelineFinishedTrigger
 from airflow_provider.emulator import Emulator, Fault
 from airflow_provider.emulator.buddy import Action, Pipeline
-from tests.harness import PlayedApi, Triggerer
+from tests.harness import NOTES, PlayedApi, Triggerer
 from tests.integration.conftest import Bench
 from tests.integration.systems import Adapter
+from tests.integration.test_start_once import crash_at, crashed_try
 from tests.virtual_clock import VirtualClock
 
 DAY = 86_400.0
@@ -68,6 +69,36 @@ def test_a_start_is_not_repeated_because_the_clock_jumps_while_it_is_looked_up(o
     clock.when(lambda: system.starts >= 1, lambda: clock.jump(DAY))
     ended = operator_bench.run("succeeded")
     assert len(system.refs) == 1, ended.text
+    assert ended.state == "success" or type(ended.error) is errors.StartUnknown, ended.text
+
+
+@pytest.mark.parametrize("crashes", [True, False], ids=["crash", "lost answer"])
+@pytest.mark.parametrize("hours", [1.0, 25.0, -25.0])
+def test_a_clock_that_is_wrong_starts_nothing_twice(operator_bench: Bench, clock: VirtualClock, hours: float, crashes: bool) -> None:
+    """What others start meanwhile fills the first page of the list, and by the machine's clock all of it is from before the request."""
+    system = operator_bench.system
+    script = system.script("succeeded", seconds=900)
+    system.start_elsewhere(script)
+    clock.advance(1_000)
+    clock.jump(hours * 3_600)
+    task = operator_bench.task("", script=script, wait_for_completion=False)
+
+    def others() -> None:
+        for _ in range(60):
+            system.start_elsewhere(script)
+
+    if crashes:
+        crash_at(task, "PUT", NOTES, before=True)
+        crashed_try(task)
+        clock.advance(5)
+        others()
+        clock.advance(60)
+    else:
+        system.list_lags(1.0)
+        lost = system.fault("drop_after", "start")
+        clock.when(lambda: lost.hits, others)
+    ended = task.run()
+    assert system.starts == 1, ended.text
     assert ended.state == "success" or type(ended.error) is errors.StartUnknown, ended.text
 
 

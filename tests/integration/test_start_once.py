@@ -10,9 +10,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider import errors
+from airflow_provider.emulator import Emulator
 from tests.harness import NOTES, TaskRun
 from tests.integration.conftest import Bench
-from tests.integration.systems import Adapter
+from tests.integration.systems import SYSTEMS, Adapter
 from tests.virtual_clock import VirtualClock
 
 
@@ -42,6 +43,29 @@ def crashed_try(task: TaskRun) -> None:
     """A try whose worker dies. Airflow finds out and retries; here the runner reports the crash as a failure."""
     ended = task.run()
     assert isinstance(ended.error, Crash), ended.text
+
+
+@pytest.mark.parametrize("name", ["buddy", "alga_psa"])
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_copy_with_the_same_marker_is_not_taken_for_its_execution(
+    emulator: Emulator, clock: VirtualClock, name: str, deferrable: bool
+) -> None:
+    """Somebody has started another with the same comment or data, before the task came back to its own."""
+    system = SYSTEMS[name](emulator)
+    script = system.script("slow")
+    task = TaskRun(lambda: system.operator(script, deferrable=deferrable, timeout=30), system.connections)
+    crash_at(task, "PUT", NOTES, before=True)
+    crashed_try(task)
+    [ours] = system.refs
+    clock.advance(2)
+    if name == "buddy":
+        copy = emulator.buddy.add_execution(script, started_by="Mike", comment=emulator.buddy.find(ours).comment).ref
+    else:
+        copy = emulator.alga_psa.fire(script, dict(emulator.alga_psa.find(ours).trigger_data)).ref
+    ended = task.run()
+    assert ended.xcoms["ref"] == ours
+    assert system.status(copy) == system.statuses["RUNNING"]
+    assert system.cancels == (1 if system.can_cancel else 0)
 
 
 def test_a_retry_re_attaches_to_the_running_execution(operator_bench: Bench) -> None:

@@ -9,8 +9,10 @@ from airflow_provider.execution.model.request import Flow, send
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
 
+CLOCK_AHEAD = 26 * 3_600.0
+"""Seconds that this machine's clock may be ahead of AlgaPSA's: a local time that counts as UTC. What is older proves that all were seen."""
 CLOCK_SKEW = 300.0
-"""Seconds that AlgaPSA's clock may differ from this machine's."""
+"""Seconds that it usually differs at most. Used where an error starts nothing twice."""
 
 
 def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapshot], bool]]:
@@ -19,7 +21,7 @@ def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapsh
 
     The time is compared here: with the server's filter, an execution that it leaves out looks like one that does not exist.
 
-    :returns: the executions found, and whether all candidates could be checked.
+    :returns: the executions found, oldest first: others are copies of ours. And whether all candidates could be checked.
     """
     snapshots: list[Snapshot] = []
     count, certain = 0, True
@@ -30,9 +32,9 @@ def find_started(rule: str, marker: str, since: float) -> Flow[tuple[list[Snapsh
         certain = certain and not any("trigger_data" in as_sent(item) for item in items)
         snapshots += [snapshot_of(item) for item in items if item.trigger_data.get(MARKER_KEY) == marker]
         dated = [utc(item.started_at).timestamp() for item in items if item.started_at]
-        if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return snapshots, certain and (count > 0 or (yield from _never_executed(rule, since)))
-    return snapshots, False
+        if cursor is None or (dated and max(dated) < since - (CLOCK_SKEW if snapshots else CLOCK_AHEAD)):
+            return snapshots[::-1], certain and (count > 0 or (yield from _never_executed(rule, since)))
+    return snapshots[::-1], False
 
 
 def _never_executed(rule: str, since: float) -> Flow[bool]:
@@ -43,5 +45,5 @@ def _never_executed(rule: str, since: float) -> Flow[bool]:
     """
     counted = (yield from send(routes.GET_RULE(rule=rule))).data
     if counted.last_executed is not None:
-        return utc(counted.last_executed).timestamp() < since - CLOCK_SKEW
+        return utc(counted.last_executed).timestamp() < since - CLOCK_AHEAD
     return counted.execution_count == 0

@@ -11,8 +11,10 @@ from airflow_provider.execution.model.request import Flow
 from airflow_provider.execution.model.result import utc
 from airflow_provider.execution.model.snapshot import Snapshot
 
+CLOCK_AHEAD = 26 * 3_600.0
+"""Seconds that this machine's clock may be ahead of Buddy's: a local time that counts as UTC. What is older proves that all were seen."""
 CLOCK_SKEW = 300.0
-"""Seconds that Buddy's clock may differ from this machine's."""
+"""Seconds that it usually differs at most. Used where an error starts nothing twice."""
 
 
 MIN_CUT = 64
@@ -33,8 +35,8 @@ def find_started(
     ``GET .../executions``, and ``GET .../executions/:id`` for those whose list item has no comment.
 
     :param comment: the user's.
-    :returns: the executions found, and whether all candidates could be checked: one with the beginning of the comment may be ours, if
-        Buddy has cut it.
+    :returns: the executions found, oldest first: others are copies of ours. And whether all candidates could be checked: one with the
+        beginning of the comment may be ours, if Buddy has cut it.
     """
     snapshots: list[Snapshot] = []
     certain, sent = True, comment_with(marker, comment)
@@ -54,6 +56,6 @@ def find_started(
             if marker in told:
                 snapshots.append(snapshot_of(ref, item))
         dated = [utc(item.start_date).timestamp() for item in items if item.start_date]
-        if snapshots or cursor is None or (dated and min(dated) < since - CLOCK_SKEW):
-            return snapshots, certain
-    return snapshots, False
+        if cursor is None or (dated and max(dated) < since - (CLOCK_SKEW if snapshots else CLOCK_AHEAD)):
+            return snapshots[::-1], certain
+    return snapshots[::-1], False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Literal, TypedDict, cast
 
 from airflow_provider import _clock
@@ -52,7 +52,7 @@ def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Sna
 
     :param memo: what the next poll need not read again; updated here.
     :returns: the execution to wait for, or None; and all executions that meet the criteria so far, oldest first.
-    :raises ConfigurationError: if the list is too long to find its first execution without ``started_after``.
+    :raises ConfigurationError: if the list is too long to find its first execution, without ``started_after`` or since then.
     """
     matching: list[Snapshot] = []
     rejected: list[str] = []
@@ -82,10 +82,16 @@ def find(system: ExecutionAdapter, search: Search, memo: Memo) -> Flow[tuple[Sna
         complete = position is None or (oldest is not None and bool(dated) and max(dated) < oldest - START_SKEW_SECONDS)
         if complete or (matching and search["match"] == "latest"):
             break
-    if not complete and oldest is None and search["match"] != "latest":
+    if not complete and search["match"] != "latest":
+        since, advice = " without a bound", "Set started_after, such as '{{ dag_run.run_after }}'."
+        if search["started_after"] is not None:
+            since, advice = (
+                f" since {datetime.fromtimestamp(search['started_after'], timezone.utc).isoformat()}",
+                "Set a later started_after.",
+            )
         raise ConfigurationError(
-            f"{system.title}: {search['what']} has too many executions to find the first one without a bound. Set started_after, "
-            "such as '{{ dag_run.run_after }}'.",
+            f"{system.title}: {search['what']} has too many executions{since} to find the first one: {MAX_PAGES} pages of the list were "
+            f"read. {advice}",
             system=system.name,
         )
     search_memo["rejected"], search_memo["undated"] = rejected[:MAX_REJECTED_REFS], undated[:MAX_REJECTED_REFS]

@@ -156,10 +156,9 @@ class TracecatAdapter(ExecutionAdapter):
             }
             found, are_all = yield from requests.latest_runs(workspace, query)
             if not are_all:
+                advice = "a later started_after" if moments else "started_after, such as '{{ dag_run.run_after }}'"
                 raise ConfigurationError(
-                    f"Tracecat: there are more than {requests.MAX_PAGES} pages of such executions. Give started_after, such as "
-                    "'{{ dag_run.run_after }}'.",
-                    system=self.name,
+                    f"Tracecat: there are more than {requests.MAX_PAGES} pages of such executions. Give {advice}.", system=self.name
                 )
             items = [item for item in found if is_execution_id(item.id)]
             refs = [TracecatRef(where.get("workspace"), item.id) for item in items]

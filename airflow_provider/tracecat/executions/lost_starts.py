@@ -21,12 +21,12 @@ from airflow_provider.tracecat.ref import is_execution_id
 
 DISPATCH_SECONDS = 35.0
 """Seconds after which an accepted start has reached Temporal, or never will."""
-LOOKBACK_SECONDS = 3_600.0
-"""Age of the executions of a workflow that are read before one is started."""
-AHEAD_SECONDS = 26 * 3_600.0
-"""How far this machine's clock may be ahead of Tracecat's: a local time that counts as UTC."""
-MOST_BEFORE = 20
-"""Number of executions before the window that are read, the newest ones."""
+LOOKBACK_SECONDS = 27 * 3_600.0
+"""
+Age of the executions of a workflow among which the newest is looked for before one is started.
+
+This machine's clock may be 26 hours ahead of Tracecat's: a local time that counts as UTC.
+"""
 _AFTER, _ANCHOR, _GIVEN = " after=", " anchor=", " given"
 
 
@@ -66,7 +66,7 @@ class Mark:
 
 
 def newest_start(workspace: str, workflow: str, now: float) -> Flow[tuple[float, frozenset[str]]]:
-    """Start of the workflow's newest execution, in epoch seconds, 0 if there is none of the last hour; and ids of executions before it."""
+    """Start of the workflow's newest execution, in epoch seconds, 0 if there is none of the last 27 hours; and ids of executions before."""
     return (yield from requests.newest_start(workspace, _query(workflow), now - LOOKBACK_SECONDS))
 
 
@@ -169,28 +169,7 @@ class LostStart:
             views.append(view)
             if self.mark.anchor and not self.mark.given and view.time_anchor == self.mark.anchor:
                 break
-        if not items and not newest and self.settled:  # before it is said that there is none
-            views = yield from self._before()
         return views, doubtful, are_all
-
-    def _before(self) -> Flow[list[models.Execution]]:
-        """
-        The executions with our time anchor that seem to have started long before the request.
-
-        If the workflow has no other execution, the window begins by this machine's clock, which may be hours ahead of Tracecat's.
-        """
-        start = requests.started_after(self.since - AHEAD_SECONDS)
-        items, _ = yield from requests.latest_runs(self.workspace, {**_query(self.workflow), "start_time_from": start})
-        views: list[models.Execution] = []
-        for item in items[:MOST_BEFORE]:
-            if self.mark.anchor and not item.parent_wf_exec_id and is_execution_id(item.id):
-                try:
-                    view = yield from requests.get_execution(self.workspace, item.id)
-                except NotFound:
-                    continue
-                if view.time_anchor == self.mark.anchor:
-                    views.append(view)
-        return views
 
     def _certain(self, views: list[models.Execution], *, are_known: bool) -> Flow[str | None]:
         """:param are_known: whether these are all that may be ours."""

@@ -20,7 +20,7 @@ from airflow_provider.buddy.executions.action_view import ActionView
 from airflow_provider.buddy.executions.adapter import BuddyAdapter
 from airflow_provider.buddy.executions.logs import PAGE as LOG_PAGE
 from airflow_provider.buddy.executions.logs import TAIL
-from airflow_provider.buddy.executions.lost_starts import CLOCK_SKEW
+from airflow_provider.buddy.executions.lost_starts import CLOCK_AHEAD
 from airflow_provider.buddy.executions.mapping import PHASES, phase_of, snapshot_of
 from airflow_provider.buddy.ref import BuddyRef
 from airflow_provider.emulator import Emulator, Fault, ManualClock
@@ -491,6 +491,16 @@ def test_an_execution_is_found_by_its_marker_on_whatever_page(
     assert _find(sender, release, since) == ([ref], True)
 
 
+def test_a_copy_of_ours_comes_behind_it(emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline) -> None:
+    """Somebody has run it again with the same comment."""
+    since = clock.now()
+    ours = emulator.buddy.add_execution(release, comment="nightly [airflow-marker]").ref
+    for number in range(60):
+        emulator.buddy.add_execution(release, comment=f"later {number}")
+    copy = emulator.buddy.add_execution(release, comment="nightly [airflow-marker]").ref
+    assert _find(sender, release, since) == ([ours, copy], True)
+
+
 def test_a_look_up_that_finds_none_is_certain(emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline) -> None:
     assert _find(sender, release, clock.now()) == ([], True)
     emulator.buddy.add_execution(release, comment="other")
@@ -500,7 +510,7 @@ def test_a_look_up_that_finds_none_is_certain(emulator: Emulator, clock: ManualC
 def test_a_look_up_reads_no_further_than_the_start(emulator: Emulator, clock: ManualClock, sender: Sender, release: Pipeline) -> None:
     for _ in range(120):
         emulator.buddy.add_execution(release, status="SUCCESSFUL", started_at=clock.now())
-    since = clock.advance(CLOCK_SKEW + 100)
+    since = clock.advance(CLOCK_AHEAD + 100)
     assert _find(sender, release, since) == ([], True)
     assert emulator.ledger.count(path_re=r"/executions$") == 1
 

@@ -96,15 +96,20 @@ def test_a_lost_start_among_more_starts_than_can_be_read_is_unknown(live: Live, 
     assert lost.hits == 1
 
 
-def test_a_sensor_names_the_argument_that_it_has(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "advice"), [({}, "Give started_after"), ({"started_after": "2020-01-01"}, "Give a later started_after")]
+)
+def test_a_sensor_names_the_argument_that_it_has(
+    live: Live, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], advice: str
+) -> None:
     monkeypatch.setattr(requests, "PAGE", 1)
     monkeypatch.setattr(requests, "MAX_PAGES", 2)
     workflow = live.workflow()
     for _ in range(5):
         live.tracecat.add_execution(workflow)
-    ended = live.task(TracecatWorkflowSensor, workflow="scan", retries=0).run()
+    ended = live.task(TracecatWorkflowSensor, workflow="scan", retries=0, **arguments).run()
     assert type(ended.error) is errors.ConfigurationError, ended.text
-    assert "Give started_after" in str(ended.error)
+    assert advice in str(ended.error)
 
 
 def test_an_alias_beyond_what_is_read_says_so(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,6 +269,17 @@ def test_an_endless_history_needs_a_bound(match: Match) -> None:
         assert remote.pages < 15
 
 
+@pytest.mark.parametrize("match", MATCHES)
+def test_more_executions_since_the_bound_than_are_read_are_an_error(match: Match) -> None:
+    """The first of them is among those that were not read: the first that was would be the wrong one."""
+    remote = Remote([Run(number, start=NOW + number * 1_000, finish=NOW + number * 1_000) for number in range(1, MAX_PAGES + 50)], 1)
+    if match == "latest":
+        assert look(remote, looking(match, started_after=NOW), {})[0] == remote.runs[-1].ref
+    else:
+        with pytest.raises(errors.ConfigurationError, match=r"too many executions since .* Set a later started_after"):
+            look(remote, looking(match, started_after=NOW), {})
+
+
 def test_an_empty_list() -> None:
     for match in MATCHES:
         assert look(Remote([]), looking(match), {}) == (None, [])
