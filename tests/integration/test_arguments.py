@@ -121,6 +121,15 @@ def test_no_argument_that_is_written_may_render_to_nothing(
         ("{{ 'release/%s-%s' % ('a', params.nothing) }}", "a part of it is None"),
         ("{{ 'release/%s' | format(params.nothing) }}", "a part of it is None"),
         ("{{ 'release/{}'.format(params.nothing) }}", "a part of it is None"),
+        ("{{ 'release/{x}'.format(x=params.nothing) }}", "a part of it is None"),
+        ("{{ 'release/{}'.format(*[none]) }}", "a part of it is None"), ("{{ 'a/{x}'.format(**{'x': none}) }}", "a part of it is None"),
+        ("{{ 'release/%(x)s' % {'x': params.nothing} }}", "a part of it is None"),
+        ("{{ 'release/%(x)s' | format(x=params.nothing) }}", "a part of it is None"),
+        ("{{ params.nothing | lower }}", "a part of it is None"), ("{{ params.nothing | upper }}", "renders to 'NONE'"),
+        ("release-{{ params.nothing | replace('/', '-') }}", "a part of it is None"),
+        ("{{ 'release/' ~ params.nothing | trim }}", "a part of it is None"),
+        ("{{ params.nothing | urlencode }}/x", "a part of it is None"), ("{{ 'r/' + params.nothing | string }}", "a part of it is None"),
+        ("{% filter upper %}r/{{ params.nothing }}{% endfilter %}", "a part of it is None"),
         ("{% set name = 'release/' ~ params.nothing %}{{ name }}", "a part of it is None"),
         ("{{ ti.xcom_pull('nobody', map_indexes=-1) }}", "renders to None"), (" {{ params.empty }} ", "renders to an empty text"),
     ],
@@ -131,6 +140,32 @@ def test_every_way_to_render_to_nothing_is_refused(
     from airflow_provider.buddy.operators import BuddyRunPipelineOperator
 
     refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, branch=template, **native), "argument branch", says)
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("native", [{}, NATIVE], ids=["text", "native"])
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ {'a': 'main'} }}", "gives a dict. It must be text. Pass the one value"), ("{{ ['main'] }}", "gives a list"),
+        ("release/{{ ['main'] }}", "gives a list"), ("{{ {'a': 1}.keys() }}", "gives a list"), ("{{ {'a': 1}.values() }}", "gives a list"),
+        ("{{ ['main'] | map('upper') }}", "gives a generator"), (" {{ ('main',) }}", "gives a list"),
+    ],
+)  # fmt: skip
+def test_no_name_is_made_of_a_dict_or_a_list(
+    emulator: Emulator, run: Callable[..., Ended], template: str, says: str, native: dict[str, Any]
+) -> None:
+    from airflow_provider.buddy.operators import BuddyRunPipelineOperator
+
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, branch=template, **native), "argument branch", says)
+    assert emulator.ledger.entries == []
+
+
+@pytest.mark.parametrize("template", ["{{ ['a'] | map('upper') }}", "{{ [{'a': 1}] | map(attribute='a') }}", "{{ {'a': 1}.values() }}"])
+def test_what_has_no_text_of_its_own_is_refused_within_values(emulator: Emulator, run: Callable[..., Ended], template: str) -> None:
+    from airflow_provider.tracecat.operators import TracecatRunWorkflowOperator
+
+    refused(run("tracecat", TracecatRunWorkflowOperator, workflow="scan", inputs={"a": template}), "argument inputs['a']", "gives a ")
     assert emulator.ledger.entries == []
 
 

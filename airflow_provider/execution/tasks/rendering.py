@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from ast import literal_eval
 from collections import UserList, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -29,6 +29,7 @@ list or dict means something else. ``"local"`` is any value that is not sent, so
 _JSON_KINDS = ("json", "some json")
 _SOME_KINDS = ("some texts", "some json", "local")
 _TEXT_KINDS = ("text", "free text", "id", "moment")
+_NAME_KINDS = ("text", "id", "moment")
 _KEPT_IN_TEXTS = (bool, dict, list, tuple, set)
 _SHOWN_CHARACTERS = 200
 _ADVICE = "What is written must give a value: add a default to the template, or leave the argument out."
@@ -37,6 +38,7 @@ _NATIVE_ADVICE = (
     "It would be sent as Python writes it: set render_template_as_native_obj=True for the DAG or the task, or use tojson in the template "
     "where text is meant."
 )
+_ONE_VALUE_ADVICE = "It must be text. Pass the one value that is meant, such as one key of it."
 
 
 class RenderedArguments:
@@ -144,7 +146,8 @@ class RenderedArguments:
         if what := field.nothing(rendered):
             field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and {what}. {_ADVICE}")
         elif what := field.repr_of(rendered):
-            field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives {what}. {_NATIVE_ADVICE}")
+            advice = _ONE_VALUE_ADVICE if field.kind in _NAME_KINDS else _NATIVE_ADVICE
+            field.problems.append(f"The argument {field.path} was written as {_shown(content)}, and gives {what}. {advice}")
         return field.value(rendered)
 
     def _render_item(self, field: _Field, key: str, content: Any, context: Context, *others: Any) -> Any:
@@ -160,13 +163,14 @@ class RenderedArguments:
 
 class _Rendered(NamedTuple):
     """
-    A rendered template. ``value``: of the expression, if it is only one, and ``only``: the same, blanks around it apart; ``has_none``:
-    whether an expression gave None.
+    A rendered template. ``value``: of the expression, if it is only one, and ``only``: the same, blanks around it apart; ``values``: of all
+    expressions; ``has_none``: whether one gave None.
     """
 
     text: str
     value: Any
     only: Any
+    values: Sequence[Any]
     has_none: bool
 
 
@@ -192,18 +196,15 @@ class _Field(NamedTuple):
         may_be_empty = self.kind == "free text" or (self.keys and self.kind in ("texts", *_JSON_KINDS))
         if not text and (rendered.has_none or not may_be_empty):
             return "renders to an empty text"
-        if rendered.has_none and self.kind in ("text", "id", "moment", "some texts", "local"):
+        if rendered.has_none and self.kind in (*_NAME_KINDS, "some texts", "local"):
             return f"renders to {rendered.text[:_SHOWN_CHARACTERS]!r}: a part of it is None"
         return None
 
     def repr_of(self, rendered: _Rendered) -> str | None:
-        """What a dict or list is whose text is Python's own; None if the template gives something else, or is rendered natively."""
-        value = rendered.only
-        if self.native or self.kind in _TEXT_KINDS or isinstance(value, (str, bytes)):
-            return None
-        if isinstance(value, Mapping):
-            return "a dict"
-        return "a list" if isinstance(value, (Sequence, Set)) else None
+        """What a dict, a list or a generator is whose text is Python's own; None if the template gives something else, or may give one."""
+        if self.kind in _NAME_KINDS:  # also a part of a name
+            return next((what for value in rendered.values if (what := _container(value))), None)
+        return None if self.native or self.kind == "free text" else _container(rendered.only)
 
     def value(self, rendered: _Rendered) -> Any:
         """What the argument becomes: the text, or with native rendering the value of its only expression."""
@@ -239,9 +240,19 @@ class _Field(NamedTuple):
             return None
         if self.kind in ("text", "free text") and type(value) is int:
             return str(value)
-        if self.kind in ("text", "id", "moment") and isinstance(value, str):
+        if self.kind in _NAME_KINDS and isinstance(value, str):
             return str.__str__(value).strip()
         return plain if self.kind in _JSON_KINDS or not isinstance(value, (str, int, list, tuple, dict)) else value
+
+
+def _container(value: object) -> str | None:
+    if isinstance(value, (str, bytes)):
+        return None
+    if isinstance(value, Mapping):
+        return "a dict"
+    if isinstance(value, (Sequence, Set, ValuesView)):  # views of keys and items are sets
+        return "a list"
+    return "a generator" if isinstance(value, Iterator) else None
 
 
 def _path_as_text(value: Any) -> Any:
@@ -299,4 +310,4 @@ def _render(env: jinja2.Environment, source: str, context: Context, *, is_file: 
     single, only = (values[-1] if last is not None and last == whole else text for whole in (text, text.strip()))
     has_none = any(value is None for value in values)
     # A part may serve something else, such as a comparison
-    return _Rendered(text, single, only, has_none or ("none" in text.lower() and any(part is None for part in parts)))
+    return _Rendered(text, single, only, values, has_none or ("none" in text.lower() and any(part is None for part in parts)))
