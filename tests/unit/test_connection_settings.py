@@ -163,7 +163,8 @@ def test_extra_headers_are_sent_and_masked(read: Reading, given: object) -> None
         ({"Host": "canary.example"}, "'Host' is set already"),
         ({"Cookie": "canary"}, "'Cookie' is set already"),
         ({"X-A": "canary-1", "x-a": "canary-2"}, "'x-a' is set already, or twice"),
-        ({"X A": "canary"}, "'X A' has a name that is none of HTTP"),
+        ({"X-A": "b", "X A": "canary"}, "header 2 has a name that is none of HTTP"),
+        ({"canary with blanks": "X-A"}, "header 1 has a name that is none of HTTP"),
         ({"X-A\r\nX-B": "canary"}, "has a name that is none of HTTP"),
         ({"": "canary"}, "has a name that is none of HTTP"),
         ({"X-A": "canary\r\nX-B: 1"}, "'X-A' must have a text of printable ASCII"),
@@ -190,6 +191,23 @@ def test_a_header_never_replaces_the_credential(
     assert f"{header!r} is set already" in text
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://h/api?token=canary",
+        "https://h/?canary",
+        "https://h/api#canary",
+        "h?access=canary",
+        "https://canary@h",
+        "https://u:canary@h",
+    ],
+)
+def test_a_host_with_a_credential_is_not_shown(read: Reading, host: str) -> None:
+    text = read.refused(host=host)
+    assert "put the token in the password field" in text
+    assert "canary" not in text
+
+
 PEM = "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----"
 
 
@@ -203,6 +221,9 @@ PEM = "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----"
         {"extra": {"ca_bundle": PEM}},
         {"login": "canary\nb"},
         {"host": "https://user:canary@h\nx"},
+        {"host": "https://h/api?token=canary\nx"},
+        {"extra": {"workspace": "acme\ncanary"}},
+        {"schema": "canary\nb"},
     ],
     ids=str,
 )

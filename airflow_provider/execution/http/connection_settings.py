@@ -49,11 +49,11 @@ class Settings:
     def __init__(self, connection: Connection, conn_id: str, own: Collection[str] = ()) -> None:
         self._conn_id = conn_id
         self._known = {*SHARED_SETTINGS, *own} - {"secret_headers"}
-        self.host = self._trimmed("host", connection.host, shown="@" not in str(connection.host))
-        self.schema = self._trimmed("schema", connection.schema, shown=True)
+        self.host = self._trimmed("host", connection.host)
+        self.schema = self._trimmed("schema", connection.schema)
         self.login = self._trimmed("login", connection.login)
         self.extra: dict[str, Any] = {
-            str(name): self._trimmed(f"extra {name!r}", value, shown=name in self._known) if isinstance(value, str) else value
+            str(name): self._trimmed(f"extra {name!r}", value) if isinstance(value, str) else value
             for name, value in self._object(connection.extra).items()
         }
         port = connection.port
@@ -123,9 +123,11 @@ class Settings:
         if not isinstance(given, Mapping) or len(given) > MAX_HEADERS:
             raise self.wrong(field, f"must be a JSON object of at most {MAX_HEADERS} headers, name to value")
         headers: dict[str, str] = {}
-        for name, value in given.items():
-            shown = f"{field}: the header {str(name)!r:.100}"
-            if not _HEADER_NAME.fullmatch(str(name)):
+        for number, (name, value) in enumerate(given.items(), 1):
+            is_name = bool(_HEADER_NAME.fullmatch(str(name)))
+            # A value may stand where the name belongs
+            shown = f"{field}: the header {name!r}" if is_name and not looks_secret("", str(name)) else f"{field}: header {number}"
+            if not is_name:
                 raise self.wrong(shown, "has a name that is none of HTTP")
             if str(name).lower() in {*RESERVED_HEADERS, *taken, *headers}:
                 raise self.wrong(shown, "is set already, or twice. Remove it")
@@ -152,11 +154,10 @@ class Settings:
         least = conf.getint("logging", "min_length_masked_secret", fallback=MIN_SECRET_CHARACTERS)
         return {name: _long_enough(value, least) for name, value in self.extra.items() if name not in self._known}
 
-    def _trimmed(self, name: str, value: object, *, shown: bool = False) -> str:
-        """``shown``: whether a wrong value is no secret."""
+    def _trimmed(self, name: str, value: object) -> str:
         text = str(value or "").strip()
-        if _CONTROL.search(text) and "secret_headers" not in name:
-            raise self.wrong(name, "holds a line break or another control character", text if shown else None)
+        if _CONTROL.search(text) and "secret_headers" not in name:  # not shown: a token may have come along with the line break
+            raise self.wrong(name, "holds a line break or another control character")
         return text
 
     def _object(self, extra: str | None) -> dict[Any, Any]:
@@ -172,6 +173,11 @@ class Settings:
             kind = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
             raise self.wrong("extra", f'must be a JSON object, such as {{"verify_tls": true}}, but is {kind}')
         return value
+
+
+def may_show_host(host: str) -> bool:
+    """Whether a host may stand in a message: not if it holds a user, a query or a fragment, where a credential may be."""
+    return not any(character in host for character in "@?#")
 
 
 def _long_enough(value: Any, least: int) -> Any:

@@ -16,7 +16,7 @@ from airflow_provider import _clock, _compat
 from airflow_provider._compat import AirflowNotFoundException, get_connection
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 from airflow_provider.execution.http.api_errors import ApiErrors
-from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings, unreadable_variable
+from airflow_provider.execution.http.connection_settings import SHARED_SETTINGS, Settings, may_show_host, unreadable_variable
 from airflow_provider.execution.http.endpoint import Endpoint, Login, base_url, header_secrets
 from airflow_provider.execution.model.adapter import ExecutionAdapter
 from airflow_provider.execution.model.request import Flow, Pages
@@ -114,7 +114,7 @@ class ExecutionHook(BaseHook):
         try:
             address = base_url(host, schema=schema, port=settings.port)
         except ConfigurationError as error:
-            shown = "" if "@" in host else f" host {host!r:.200}."
+            shown = f" host {host!r:.200}." if may_show_host(host) else ""
             raise ConfigurationError(f"Connection {self.conn_id!r}:{shown} {error}") from None
         if unknown := settings.unknown(self.settings):
             self.log.warning(
