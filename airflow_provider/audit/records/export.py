@@ -94,10 +94,18 @@ def _connection(record: Record) -> Connection | None:
     return Connection(**data) if data else None
 
 
+_SHORT = frozenset({
+    "id", "name", "type", "url", "html_url", "pipeline", "permissions", "trigger_time", "current_revision", "last_execution_status",
+    "disabled", "timeout",
+})  # fmt: skip
+"""Fields of an action in its short form. What has others, of its type, in the answer about its pipeline is the whole definition."""
+
+
 def _buddy_pipeline(record: Record) -> Iterator[Fact]:
     gaps: list[GapFacts] = []
-    if "actions" not in record and "listed" not in record and isinstance(own := record["data"].get("actions"), list):
-        record = {**record, "actions": own, "detailed": False}  # those in the answer, which may be the short forms
+    is_embedded = "actions" not in record
+    if is_embedded and "listed" not in record and isinstance(own := record["data"].get("actions"), list):
+        record = {**record, "actions": own}
     actions = None if record.get("actions") is None else list(_actions(record, "actions", gaps))
     listed = None if record.get("listed") is None else list(_actions(record, "listed", gaps))
     known = listed if listed is not None else actions
@@ -113,7 +121,8 @@ def _buddy_pipeline(record: Record) -> Iterator[Fact]:
     )
     yield pipeline
     for action in actions or ():
-        yield from_buddy.action_facts(action.model, pipeline, detailed=record.get("detailed", True), damage=action.damage)
+        detailed = record.get("detailed", not is_embedded or bool(action.model.model_fields_set - _SHORT))
+        yield from_buddy.action_facts(action.model, pipeline, detailed=detailed, damage=action.damage)
     yield from gaps
 
 

@@ -167,6 +167,30 @@ def test_the_actions_in_the_answer_about_a_pipeline_are_judged(capsys: pytest.Ca
     assert "BDY001" in rules(audit(capsys, "answer.json"))
 
 
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"execute_commands": ["curl -k https://a.acme.io"]}, "BDY011"),
+        ({"execute_commands": ["mysql -pZx9kPq2rT a"]}, "BDY009"),
+        ({"execute_commands": ["curl https://a.acme.io/x.sh | sh"]}, "BDY010"),
+        ({"execute_commands": ["set -x"]}, "BDY012"),
+        ({"execute_commands": ["docker run --privileged a:1"]}, "BDY018"),
+        ({"variables": [{"key": "API_TOKEN", "value": "aP9x-7Kq2mZ4tRw8"}]}, "BDY008"),
+        ({"volume_mappings": ["/var/run/docker.sock:/x"]}, "BDY018"),
+    ],
+)
+def test_an_action_in_the_answer_about_its_pipeline_is_judged_like_one_of_its_own(
+    capsys: pytest.CaptureFixture[str], folder: Path, fields: dict[str, Any], rule: str
+) -> None:
+    action = {"id": 1, "name": "Build", "type": "BUILD", "timeout": 60, **fields}
+    (folder / "answer.json").write_text(json.dumps({**WITH_ACTION, "actions": [action]}))
+    (folder / "own.json").write_text(json.dumps({**action, "url": f"{PLACE}/actions/1"}))
+    (folder / "pipeline.json").write_text(json.dumps({**WITH_ACTION, "actions": []}))
+    within, alone = audit(capsys, "answer.json"), audit(capsys, "pipeline.json", "own.json")
+    assert rule in rules(within)
+    assert [one["fingerprint"] for one in within["findings"]] == [one["fingerprint"] for one in alone["findings"]]
+
+
 def test_short_actions_in_the_answer_about_a_pipeline_are_a_gap(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     short = {**WITH_ACTION, "actions": [{"id": 1, "name": "Build", "type": "BUILD"}]}
     (folder / "answer.json").write_text(json.dumps(short))
