@@ -26,6 +26,7 @@ if __name__ == "__main__":
 from airflow_provider import __version__, _clock
 from airflow_provider.audit.reports import FORMATS
 from airflow_provider.audit.settings.levels import Severity
+from airflow_provider.audit.settings.texts import written
 from airflow_provider.errors import ConfigurationError, ConnectionMissing, ExecutionApiError
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ CLOSED = 141
 WORST = {Severity.INFO: 11, Severity.LOW: 12, Severity.MEDIUM: 13, Severity.HIGH: 14, Severity.CRITICAL: 15}
 SHOWN_GAPS = 5
 """Number of gaps that standard error names; the report has all."""
-_SPAN = re.compile(r"(\d{1,5})([hd])")
+_SPAN = re.compile(r"(\d{1,5})([hdw])")
+_HOURS = {"h": 1, "d": 24, "w": 168}
 _EXIT_CODES = """
 exit codes:
   0   no finding at or above the fail line
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: by default those of the command line.
     :returns: the exit code.
     """
+    _prepare_output()
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -67,6 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter, which flushes once more at its end
         return CLOSED
     return code
+
+
+def _prepare_output() -> None:
+    """Nothing that a report holds may end the command: neither a closed standard output nor one that lacks a character."""
+    if sys.stdout is None:  # closed by whoever calls
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
+    elif hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -84,6 +95,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     log.setLevel(logging.INFO if options.verbose else logging.WARNING)
     unread: list[ConfigurationError] = []
     try:
+        _check_outputs(options)
         with _logs_on_standard_error():
             settings = _settings(options)
             result = _audit(options, settings, log, unread)
@@ -95,7 +107,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             result.trend = remember(Path(options.trend), result)
         _report(options, settings, result)
         if options.save_baseline:
-            Path(options.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
+            _made(options.save_baseline).write_text(result.baseline.to_json(), encoding="utf-8")
     except (ConfigurationError, ConnectionMissing) as error:
         return _refused(error, USAGE)
     except ExecutionApiError as error:
@@ -105,6 +117,25 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         return _refused(f"{error.filename or 'the output'}: {error.strerror}", USAGE)
     return _code(result, settings, options)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """
+    No file that is read may be overwritten, but a baseline by the next one.
+
+    :raises ConfigurationError: if one would be.
+    """
+    read = {Path(name).resolve(): "is read" for name in (*options.files, options.settings, options.waivers) if name and name != "-"}
+    for option, name in (("--output", options.output), ("--save-baseline", options.save_baseline), ("--trend", options.trend)):
+        if name and (why := read.setdefault(Path(name).resolve(), f"is written by {option}")) != f"is written by {option}":
+            raise ConfigurationError(f"{option}: {name} {why} as well, and would be overwritten. Name another file.")
+
+
+def _made(name: str) -> Path:
+    """The path of a file, whose folder is made if there is none."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _export(arguments: Sequence[str]) -> int:
@@ -151,31 +182,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"airflow-provider-executions {__version__}")
     parser.add_argument("--list-rules", action="store_true", help="list all rules")
-    parser.add_argument("--explain", metavar="RULE", help="explain a rule, by its id or name: what it finds, why, and how to fix it")
+    parser.add_argument(
+        "--explain", type=written, metavar="RULE", help="explain a rule, by its id or name: what it finds, why, and how to fix it"
+    )
     read = parser.add_argument_group("what to audit")
     read.add_argument(
         "files",
         nargs="*",
+        type=written,
         metavar="FILE",
         help="buddy.yml, Tracecat workflows, answers of the APIs or exported records; or a folder of them; - for standard input",
     )
     read.add_argument(
-        "--configuration", action="append", default=[], metavar="CONN[=SCOPE]",
+        "--configuration", action="append", type=written, default=[], metavar="CONN[=SCOPE]",
         help="the pipelines of a Buddy connection, scope: workspace[/project[/pipeline]]; "
         "or the workflows of a Tracecat connection, scope as for --executions. May be repeated",
     )  # fmt: skip
     read.add_argument(
-        "--executions", action="append", default=[], metavar="CONN[=SCOPE]", help="the executions of a connection. May be repeated"
+        "--executions",
+        action="append",
+        type=written,
+        default=[],
+        metavar="CONN[=SCOPE]",
+        help="the executions of a connection. May be repeated",
     )
     read.add_argument("--since", metavar="TIME", help="start of the window: ISO 8601, or a duration before its end such as 36h or 7d")
     read.add_argument("--until", metavar="TIME", help="end of the window: ISO 8601; by default now")
     check = parser.add_argument_group("how to check")
-    check.add_argument("--settings", metavar="FILE", help="TOML or YAML")
-    check.add_argument("--waivers", metavar="FILE", help="TOML or YAML")
+    check.add_argument("--settings", type=written, metavar="FILE", help="TOML or YAML")
+    check.add_argument("--waivers", type=written, metavar="FILE", help="TOML or YAML")
     check.add_argument(
-        "--baseline", metavar="FILE", help="file written by an earlier --save-baseline, to find out what is new and what is fixed"
+        "--baseline",
+        type=written,
+        metavar="FILE",
+        help="file written by an earlier --save-baseline, to find out what is new and what is fixed",
     )
-    check.add_argument("--save-baseline", metavar="FILE", help="write a baseline for the next audit")
+    check.add_argument("--save-baseline", type=written, metavar="FILE", help="write a baseline for the next audit")
     check.add_argument(
         "--fail-on", choices=[*map(str, Severity), "never"], help="lowest severity that fails; by default fail_on of the settings"
     )
@@ -186,8 +228,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     out = parser.add_argument_group("what to write")
     out.add_argument("--format", choices=list(FORMATS), default="table")
-    out.add_argument("--output", metavar="FILE", help="by default standard output")
-    out.add_argument("--trend", metavar="FILE", help="file that keeps the counts of the last 30 audits, for the trend in the reports")
+    out.add_argument("--output", type=written, metavar="FILE", help="by default standard output")
+    out.add_argument(
+        "--trend", type=written, metavar="FILE", help="file that keeps the counts of the last 30 audits, for the trend in the reports"
+    )
     out.add_argument("--verbose", action="store_true", help="log the progress to standard error")
     return parser
 
@@ -220,7 +264,8 @@ def _audit(options: argparse.Namespace, settings: AuditSettings, log: logging.Lo
     if options.until is not None and window is None:
         raise ConfigurationError("--until requires --since or --executions.")
     if options.baseline and not Path(options.baseline).is_file():
-        raise ConfigurationError(f"--baseline: the file {options.baseline} does not exist.")
+        problem = "is no file" if Path(options.baseline).exists() else "does not exist"
+        raise ConfigurationError(f"--baseline: {options.baseline} {problem}.")
     from airflow_provider.audit.records.missing_actions import with_gaps
 
     wanted = [_wanted(text, None) for text in options.configuration] + [_wanted(text, window) for text in options.executions]
@@ -251,10 +296,14 @@ def _window(options: argparse.Namespace, now: datetime) -> tuple[datetime, datet
     end = moment(until, "--until") or now
     if isinstance(since, str) and (span := _SPAN.fullmatch(since)):
         try:
-            since = end - timedelta(hours=int(span[1]) * (24 if span[2] == "d" else 1))
+            since = end - timedelta(hours=int(span[1]) * _HOURS[span[2]])
         except OverflowError:
             raise ConfigurationError(f"--since: {options.since} is longer than time is counted.") from None
-    return window(moment(since, "--since"), end, None, now)
+    try:
+        begin = moment(since, "--since")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} A duration before the end of the window is written as 36h, 7d or 2w.") from None
+    return window(begin, end, None, now)
 
 
 def _moment(text: str | None, name: str) -> datetime | str | None:
@@ -311,13 +360,15 @@ def _report(options: argparse.Namespace, settings: AuditSettings, result: AuditR
     from airflow_provider.audit.reports import table, write
 
     if options.output:
-        with Path(options.output).open("w", encoding="utf-8") as file:
+        with _made(options.output).open("w", encoding="utf-8") as file:
             write(options.format, result, file, settings)
     elif options.format == "table":
         from rich.console import Console
 
         table.show(result, Console(width=None if sys.stdout.isatty() else table.WIDTH))
     else:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8")  # as these formats are, whatever the console takes
         write(options.format, result, sys.stdout, settings)
 
 

@@ -128,7 +128,7 @@ def run_audit(
     accepted = Waivers.load(waivers, now.astimezone(ZoneInfo(settings.time_zone)).date()) if waivers else None
     previous = None
     if baseline is not None and baseline.exists():
-        previous = Baseline.from_json(baseline.read_text(encoding="utf-8"))
+        previous = Baseline.from_json(baseline.read_text(encoding="utf-8", errors="replace"))
     audit = Audit(settings, now=now, since=since, until=until, waivers=accepted, baseline=previous)
     return audit.check_all(facts, progress)
 

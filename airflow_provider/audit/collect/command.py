@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from airflow_provider.audit.collect.collector import collected_records
+from airflow_provider.audit.settings.texts import written
 
 DESCRIPTION = """\
 Write the configuration and executions behind Airflow connections as records, one JSON object in each line. The audit reads them without a
@@ -26,10 +27,10 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m airflow_provider.audit export", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name in ("--configuration", "--executions"):
-        made.add_argument(name, action="append", default=[], metavar="CONN[=SCOPE]", help="as for an audit. May be repeated")
+        made.add_argument(name, action="append", type=written, default=[], metavar="CONN[=SCOPE]", help="as for an audit. May be repeated")
     made.add_argument("--since", metavar="TIME", help="start of the window: ISO 8601, or a duration before its end such as 36h or 7d")
     made.add_argument("--until", metavar="TIME", help="end of the window: ISO 8601; by default now")
-    made.add_argument("--output", metavar="FILE", help="by default standard output")
+    made.add_argument("--output", type=written, metavar="FILE", help="by default standard output")
     made.add_argument("--verbose", action="store_true", help="log the progress to standard error")
     return made
 

@@ -66,6 +66,8 @@ _VARIABLES = ("variables", "remote_parameters")
 PIPELINE_FIELDS = ("actions", "targets", "events", *_VARIABLES)
 ACTION_FIELDS = (*SCRIPT_FIELDS, "variables", "services", "docker_image_name", "docker_image_tag", "targets")
 """Fields without which faults would be missed: a name that is nearly the same is told."""
+_COMMAND_WORDS = frozenset({"command", "commands", "cmd", "cmds", "script", "scripts", "run", "exec"})
+"""Last words of names of unknown fields that may hold commands."""
 MAX_UNKNOWN = 200
 MAX_NAME = 100
 _CAPITAL = re.compile(r"([A-Z]+)")
@@ -343,12 +345,14 @@ def _items(value: Any, key: Key, *, commands: bool) -> Iterator[tuple[Any, Key]]
 
 
 def _misspelt(item: Mapping[str, Any], key: Key, fields: Iterable[str]) -> Iterator[tuple[Key, str]]:
-    """Unknown fields that are called nearly as one that matters: place and reason of each."""
+    """Unknown fields that are called nearly as one that matters, or as if they held commands: place and reason of each."""
     known = {*ActionConfiguration.model_fields, *models.Pipeline.model_fields, *fields, "action", "target"}
     for name in sorted({*item} - known)[:MAX_UNKNOWN]:
         plain = _CAPITAL.sub(r"_\1", name[:MAX_NAME]).strip("_").lower().replace("-", "_").replace(" ", "_")
         if like := get_close_matches(plain, fields, 1, 0.85):
             yield (*key, name), f"{name} is not known, so it was not judged. Is {like[0]} meant?"
+        elif "execute_commands" in fields and plain.rpartition("_")[2] in _COMMAND_WORDS and isinstance(item[name], (str, list)):
+            yield (*key, name), f"{name} is not known. If it holds commands, they were not judged: their field is execute_commands."
 
 
 def _filled(value: Any) -> Any:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,18 +45,19 @@ def facts_in(name: str, records: Records, seen: set[Path] | None = None) -> Iter
     """
     path, seen = Path(name), set() if seen is None else seen
     if name == "-" or not path.is_dir():
-        if name == "-":
-            yield from records(name)
-        elif _is_new(path, seen):
-            yield from _facts(path, records)
+        if not _is_new(path, seen):
+            return
+        yield from records(name) if name == "-" else _facts(path, records)
         return
-    files = sorted(_files(path))
+    files = sorted(islice(_files(path), MAX_FILES + 1))
     if not files:
         raise ConfigurationError(f"{name} contains no file that can be audited ({', '.join(READ)}).")
     if len(files) > MAX_FILES:
         raise ConfigurationError(f"{name} contains more than {MAX_FILES:,} files. Name the folders to audit.")
     for file in files:
         try:
+            if file.exists() and not file.is_file():  # such as a named pipe, which may never end
+                raise ConfigurationError(f"{file} is no regular file.")
             yield from _facts(file, records) if _is_new(file, seen) else ()
         except (ConfigurationError, OSError) as error:
             yield _gap(file, str(error))
@@ -101,7 +103,12 @@ class _Again:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+    entered: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in entered:  # a link back, or a second one
+            folders.clear()
+            continue
+        entered.add(real)
         folders[:] = sorted(one for one in folders if not one.startswith(".") or one == ".buddy")
         yield from (Path(place, one) for one in names if one.lower().endswith(READ))
 

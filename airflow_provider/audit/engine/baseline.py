@@ -38,7 +38,7 @@ class Baseline:
             if (data["schema"], data["version"]) != (SCHEMA, VERSION):
                 raise ValueError("schema")
             return cls.of((Finding.from_json(item) for item in data["findings"]), data.get("definitions") or {})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigurationError(f"This is not an audit baseline of version {VERSION}.") from error
 
     @classmethod

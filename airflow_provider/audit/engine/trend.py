@@ -57,7 +57,7 @@ def _read(path: ObjectStoragePath | Path) -> list[Point]:
         if (data["schema"], data["version"]) != (SCHEMA, VERSION):
             raise ValueError("schema")
         return points_of(data["audits"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(f"{path} does not hold the trend of audits. Remove it to start over.") from error
 
 

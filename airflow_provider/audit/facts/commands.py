@@ -50,13 +50,32 @@ class Commands:
         """
         The parsed script, with the number of lines before it.
 
-        One script; if the whole has syntax errors, each element on its own, so that a stray quote does not hide what follows.
+        One script; if the whole has syntax errors, each element on its own, and of a broken one of several lines also each line, so that a
+        stray quote does not hide what follows.
         """
         whole = parse(_with_plain_names(self.text), self.shell)
-        if not whole.broken or len(self.lines) < 2:
+        if not whole.broken:
             return ((0, whole),)
-        lines = map(_with_plain_names, self.lines)
-        return tuple((start - 1, parse(line, self.shell)) for start, line in zip(self._starts, lines, strict=False))
+        if len(self.lines) < 2:
+            return ((0, whole), *self._lost_lines(0, self.text, whole))
+        made: list[tuple[int, Script]] = []
+        for start, line in zip(self._starts, self.lines, strict=False):
+            made.append((start - 1, parse(_with_plain_names(line), self.shell)))
+            if made[-1][1].broken:
+                made += self._lost_lines(start - 1, line, made[-1][1])
+        return tuple(made)
+
+    def _lost_lines(self, before: int, text: str, script: Script) -> Iterator[tuple[int, Script]]:
+        """The lines of a broken script in which no command was seen, each as a script. Not those of texts that are passed by ``<<``."""
+        seen = {command.line for command in script.every_command()}
+        end: str | None = None
+        for number, line in enumerate(text.split("\n"), 1):
+            if end is not None:
+                end = None if line.strip() == end else end
+            elif number not in seen and line.strip():
+                yield before + number - 1, parse(_with_plain_names(line), self.shell)
+            if end is None and (opened := _HERE.search(line)):
+                end = opened[1]
 
     @property
     def cut(self) -> bool:
@@ -107,6 +126,7 @@ class Commands:
         return self.text.split("\n")
 
 
+_HERE = re.compile(r"<<-?\s?[\"']?(\w{1,100})")
 _DOTTED = re.compile(r"\$\{[A-Za-z_]\w*(?:\.\w+)+\}")
 _TEMPLATED = re.compile(r"\$(?:\{\{|\[\[)[ \t]{0,20}([A-Za-z_][\w.-]{0,200})[ \t]{0,20}(?:\}\}|\]\])")
 

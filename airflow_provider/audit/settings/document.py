@@ -17,6 +17,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MAX_LINES = 100_000
+"""Number of keys whose lines are known."""
 M = TypeVar("M", bound=BaseModel)
 Key = tuple[str | int, ...]
 
@@ -29,7 +31,7 @@ def read(path: str | Path, model: type[M]) -> M:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} can't be read: {error.__class__.__name__}.") from error
     return parse(text, model, str(file), toml=file.suffix.lower() == ".toml")
@@ -44,8 +46,11 @@ def parse(text: str, model: type[M], name: str, *, toml: bool) -> M:
     """
     try:
         data = tomllib.loads(text) if toml else yaml.safe_load(text)
+        yaml_lines = {} if toml else _yaml_lines(text, name)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{name} is not valid TOML: {error}.") from error
+    except RecursionError:
+        raise ConfigurationError(f"{name} is nested too deeply.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -55,7 +60,7 @@ def parse(text: str, model: type[M], name: str, *, toml: bool) -> M:
     try:
         return model.model_validate(data or {})
     except ValidationError as error:
-        lines = _toml_lines(text) if toml else _yaml_lines(text)
+        lines = _toml_lines(text) if toml else yaml_lines
         errors = [_told(name, lines, problem) for problem in error.errors(include_url=False, include_input=False, include_context=False)]
         raise ConfigurationError("\n".join(errors)) from None
 
@@ -90,13 +95,24 @@ def described(problem: Mapping[str, Any]) -> str:
     return f"{'.'.join(str(part) for part in _place(problem)) or 'the document'}: {text}."
 
 
-def _yaml_lines(text: str) -> dict[Key, int]:
+def _yaml_lines(text: str, name: str) -> dict[Key, int]:
+    """
+    Line of each key.
+
+    :raises ConfigurationError: if a key is there twice: only the last would count.
+    """
     lines: dict[Key, int] = {}
 
     def walk(node: yaml.Node | None, at: Key) -> None:
+        if len(lines) > MAX_LINES:  # aliases can make a small file endless
+            return
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 place = (*at, str(key.value))
+                if place in lines:
+                    raise ConfigurationError(
+                        f"{name}, line {key.start_mark.line + 1}, {'.'.join(map(str, place))}: the key is there twice."
+                    )
                 lines[place] = key.start_mark.line + 1
                 walk(value, place)
         elif isinstance(node, yaml.SequenceNode):

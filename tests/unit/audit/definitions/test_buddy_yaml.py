@@ -68,6 +68,10 @@ def found(facts: Iterable[Fact]) -> list[Finding]:
     return Audit(AuditSettings(), now=NOW).check_all(facts).findings
 
 
+def gaps_of(text: str) -> list[GapFacts]:
+    return Audit(AuditSettings(), now=NOW).check_all(read(text)).gaps
+
+
 def of(kind: type, facts: list[Fact]) -> list[Any]:
     return [fact for fact in facts if isinstance(fact, kind)]
 
@@ -446,6 +450,38 @@ def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
     assert [(item.rule, item.location.line) for item in found(read(text)) if item.location] == [("BDY028", 5)]
     result = Audit(AuditSettings(), now=NOW).check_all(read("- pipeline: x\n  actions: []\n  variables: FOO\n"))
     assert ["line 3: the value is invalid" in gap.reason for gap in result.gaps] == [True]
+
+
+@pytest.mark.parametrize("name", ["script", "before_script", "post_commands", "run", "cmds", "remoteCommands", "shell-command"])
+@pytest.mark.parametrize("value", ["curl -k https://a.acme.io", ["curl -k https://a.acme.io"]])
+def test_an_unknown_field_that_may_hold_commands_is_a_gap(name: str, value: object) -> None:
+    text = f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    {name}: {json.dumps(value)}\n"
+    assert [f"line 5: {name} is not known. If it holds commands" in gap.reason for gap in gaps_of(text)] == [True]
+
+
+@pytest.mark.parametrize("value", [True, 3, None, {}])
+def test_a_flag_is_no_command(value: object) -> None:
+    assert gaps_of(f"- pipeline: x\n  actions:\n  - action: a\n    type: BUILD\n    skip_run: {json.dumps(value)}\n") == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["echo it's", "ls", "curl -k https://a.acme.io"],
+        ["sed -i 's/a/b/ x", "curl -k https://a.acme.io"],
+        ['set X=a"b', "curl -k https://a.acme.io"],
+        ["if true", "fi ) (", "curl -k https://a.acme.io"],
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["npm ci"]])
+def test_a_broken_line_of_a_block_hides_no_other(lines: list[str], more: list[str]) -> None:
+    text = of_block("\n".join(lines)) + "".join(f"    - {line}\n" for line in more)
+    assert [item.location.line for item in found(read(text)) if item.rule == "BDY011" and item.location] == [7 + len(lines)]
+
+
+def test_a_text_that_is_passed_on_by_a_broken_block_is_no_command() -> None:
+    text = of_block("cat > NOTES <<EOF\ncurl -k https://a.acme.io\nEOF\necho it's")
+    assert [item for item in found(read(text)) if item.rule == "BDY011"] == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -341,6 +342,31 @@ def test_each_fault_of_a_script_is_at_its_own_line(capsys: pytest.CaptureFixture
     findings = [finding for finding in audit(capsys, "workflow.yml")["findings"] if finding["rule"] == rule]
     assert sorted(finding["location"]["line"] for finding in findings) == lines
     assert len({finding["fingerprint"] for finding in findings}) == 2
+
+
+def test_folders_that_are_links_are_entered_once(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "real").mkdir()
+    (folder / "real" / "buddy.yml").write_text(BUDDY)
+    (folder / "real" / "back").symlink_to(folder / "real")
+    (folder / "audited").mkdir()
+    (folder / "audited" / ".buddy").symlink_to(folder / "real")
+    (folder / "audited" / "ci").symlink_to(folder / "real")
+    result = audit(capsys, "audited")
+    assert [finding["rule"] for finding in result["findings"]].count("BDY001") == 1
+    assert result["gaps"] == []
+
+
+def test_a_named_pipe_in_a_folder_is_a_gap(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "buddy.yml").write_text(BUDDY)
+    os.mkfifo(folder / "endless.yml")
+    result = audit(capsys, ".")
+    assert "BDY001" in rules(result)
+    assert ["no regular file" in gap["reason"] for gap in result["gaps"]] == [True]
+
+
+def test_standard_input_that_is_named_twice_is_read_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(BUDDY))
+    assert "BDY001" in rules(audit(capsys, "-", "-"))
 
 
 def test_a_folder_without_definitions_is_an_error(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

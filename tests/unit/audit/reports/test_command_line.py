@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,10 @@ GAP = {"kind": "gap", "system": "buddy", "subject": "buddy:acme", "reason": "403
 def execution(number: int, started: datetime) -> dict[str, Any]:
     data = {"id": number, "status": "SUCCESSFUL", "start_date": started.isoformat(), "finish_date": started.isoformat()}
     return record("buddy.execution", workspace="acme", project="web", pipeline={"id": 89, "name": "Deploy"}, data=data)
+
+
+PATHS = ("settings", "waivers", "baseline", "save-baseline", "output", "trend")
+"""Options that take a file."""
 
 
 class Run:
@@ -323,8 +328,78 @@ def test_missing_files_and_arguments_are_usage_errors(run: Run, tmp_path: Path) 
     assert run(str(tmp_path / "none.json")) == 2
     assert "none.json: No such file" in run.err
     assert run(run.file("records.json", [PINNED]), "--baseline", str(tmp_path / "none.json")) == 2
-    assert run(run.file("records.json", [PINNED]), "--output", str(tmp_path / "no" / "report")) == 2
+    assert run(run.file("records.json", [PINNED]), "--output", str(tmp_path / "records.json" / "report")) == 2
     assert run("--fail-on", "loud", "x.json") == 2
+
+
+@pytest.mark.parametrize("option", ["", *(f"--{name}" for name in PATHS), "--configuration", "--executions", "--explain"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_argument_is_an_error(run: Run, option: str, value: str) -> None:
+    """As an unset variable of a script gives it: an audit of the working directory, or without settings, would be another one."""
+    records = run.file("records.json", [PINNED])
+    assert run(*([records, option, value] if option else [value])) == 2
+    assert "it is empty" in run.err
+    assert run.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--output"], ["--save-baseline"], ["--trend"]])
+@pytest.mark.parametrize("read", ["records.json", "link.json", "settings.toml", "waivers.yaml"])
+def test_no_file_that_is_read_is_overwritten(run: Run, tmp_path: Path, arguments: list[str], read: str) -> None:
+    files = {name: run.file(name, content) for name, content in (("records.json", [PINNED]), ("settings.toml", ""), ("waivers.yaml", ""))}
+    (tmp_path / "link.json").symlink_to(tmp_path / "records.json")
+    before = {name: Path(path).read_text() for name, path in files.items()}
+    options = ["--settings", files["settings.toml"], "--waivers", files["waivers.yaml"]]
+    assert run(files["records.json"], *options, *arguments, str(tmp_path / read)) == 2
+    assert "is read as well, and would be overwritten" in run.err
+    assert {name: Path(path).read_text() for name, path in files.items()} == before
+
+
+def test_no_file_is_written_twice(run: Run, tmp_path: Path) -> None:
+    both = str(tmp_path / "both.json")
+    assert run(run.file("records.json", [PINNED]), "--output", both, "--save-baseline", both) == 2
+    assert "is written by --output as well" in run.err
+    kept = str(tmp_path / "baselines" / "baseline.json")
+    assert run(run.file("records.json", [PINNED]), "--save-baseline", kept) == 0
+    assert run(run.file("records.json", [PINNED]), "--save-baseline", kept, "--baseline", kept) == 0
+
+
+@pytest.mark.parametrize("option", ["settings", "waivers", "baseline", "trend"])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x01", b"[" * 200_000, b"- " * 5_000, b"[]", b"7"])
+def test_an_odd_file_of_an_option_is_an_error(run: Run, tmp_path: Path, option: str, content: bytes) -> None:
+    (tmp_path / "odd.json").write_bytes(content)
+    assert run(run.file("records.json", [PINNED]), f"--{option}", str(tmp_path / "odd.json")) == 2
+    assert "odd.json" in run.err or "not an audit baseline" in run.err
+
+
+def test_a_key_that_is_there_twice_is_an_error_and_a_byte_order_mark_is_none(run: Run) -> None:
+    records = run.file("records.json", [PINNED])
+    assert run(records, "--settings", run.file("twice.yaml", "report:\n  severity: low\n  severity: high\n")) == 2
+    assert "twice.yaml, line 3, report.severity: the key is there twice" in run.err
+    assert run(records, "--settings", run.file("mark.toml", '\ufeffpersona = "strict"\n')) == 0
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_lacks_a_character_gets_the_report(tmp_path: Path, format: str, encoding: str) -> None:
+    (tmp_path / "records.json").write_text(json.dumps([{**FLOATING, "pipeline": {"id": 89, "name": "Развёртывание 部署"}}]))
+    command = [sys.executable, "-m", "airflow_provider.audit", "records.json", "--format", format]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False, timeout=280
+    )
+    assert ran.returncode == 14, ran.stderr
+    if format == "table":
+        assert b"BDY001" in ran.stdout
+    else:
+        assert "Развёртывание" in ran.stdout.decode()
+
+
+def test_a_closed_standard_output_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "records.json").write_text(json.dumps([FLOATING]))
+    command = f"{shlex.quote(sys.executable)} -m airflow_provider.audit records.json"
+    for more in ("", " --output report.json --format json"):
+        ran = subprocess.run(["sh", "-c", f"{command}{more} >&-"], cwd=tmp_path, capture_output=True, check=False, timeout=280)
+        assert (ran.returncode, ran.stderr) == (14, b"")
+    assert json.loads((tmp_path / "report.json").read_text())["findings"]
 
 
 def test_a_window_is_compared_only_if_it_is_given(run: Run) -> None:
