@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.arguments import shown_ref
 
 REF_FORM = "0b54a1f2-7c3e-4d58-9b1a-2f6e8d0c4a77"
 UUID = r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
@@ -26,6 +27,6 @@ def parse_ref(ref: object) -> str:
     text = str(ref).strip()
     if not is_uuid(text):
         raise ConfigurationError(
-            f"{text[:200]!r} is not the ref of an AlgaPSA execution. The ref is its UUID, such as {REF_FORM}.", system="alga_psa"
+            f"{shown_ref(ref)} is not the ref of an AlgaPSA execution. The ref is its UUID, such as {REF_FORM}.", system="alga_psa"
         )
     return text.lower()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.arguments import shown_ref
 
 MIN_REVISION_CHARACTERS = 7
 """Minimum length of an abbreviated commit hash."""
@@ -32,12 +33,10 @@ class BuddyRef:
         :raises ConfigurationError: if it is not a ref.
         """
         parts = str(ref).strip().split("/")
-        if len(parts) in (4, 5) and all(part.strip() for part in parts) and is_number(parts[2]) and is_number(parts[3]):
+        if len(parts) in (4, 5) and all(part.strip(" .") for part in parts) and is_number(parts[2]) and is_number(parts[3]):
             return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4] if len(parts) == 5 else None)
         advice = " The address of its web page does not hold it: take it from the XCom 'ref' of the task." if "://" in str(ref) else ""
-        raise ConfigurationError(
-            f"{str(ref)[:200]!r} is not the ref of a Buddy execution. It looks like {REF_FORM}.{advice}", system="buddy"
-        )
+        raise ConfigurationError(f"{shown_ref(ref)} is not the ref of a Buddy execution. It looks like {REF_FORM}.{advice}", system="buddy")
 
     @property
     def path(self) -> dict[str, Any]:
@@ -56,7 +55,7 @@ class BuddyRef:
 
 def is_number(text: str) -> bool:
     """Whether a text is the number of a pipeline, an execution or an action. Python refuses to read very long ones."""
-    return text.isdecimal() and len(text) <= MAX_NUMBER_DIGITS
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_NUMBER_DIGITS
 
 
 def action_target(ref: str, action: int | str | None) -> str:

@@ -289,7 +289,7 @@ class TracecatResetExecutionOperator(_OnExecution, ExecutionResumeOperator["Trac
 
     def _point(self) -> int | None:
         event = None if self.event_id in (None, "") else str(self.event_id)
-        if event is not None and not (event.isdecimal() and len(event) < MAX_EVENT_DIGITS):
+        if event is not None and not (event.isascii() and event.isdecimal() and len(event) < MAX_EVENT_DIGITS):
             raise ConfigurationError(f"Tracecat: event_id must be the number of an event, not {event[:100]!r}.", system="tracecat")
         return None if event is None else int(event)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_provider.errors import ConfigurationError
+from airflow_provider.execution.model.arguments import shown_ref
 
 REF_FORM = "wf_<22>/exec_<22>, or <workspace uuid>:wf_<22>/exec_<22>"
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
@@ -38,7 +39,7 @@ class TracecatRef:
             page = "workspaces/<uuid>/workflows/<wf>/executions/<exec>"
             advice = f" The address of its web page has these parts: {page}." if "://" in str(ref) else ""
             raise ConfigurationError(
-                f"{str(ref)[:200]!r} is not the ref of a Tracecat execution. It looks like {REF_FORM}.{advice}", system="tracecat"
+                f"{shown_ref(ref)} is not the ref of a Tracecat execution. It looks like {REF_FORM}.{advice}", system="tracecat"
             )
         return cls(match[1] and match[1].lower(), match[2])
 

@@ -21,7 +21,7 @@ from airflow_provider.audit.operators import AuditReportOperator
 from airflow_provider.buddy.gate_operator import BuddyGateOperator
 from airflow_provider.buddy.hook import BuddyHook
 from airflow_provider.buddy.operators import BuddyApproveExecutionOperator, BuddyGetExecutionOperator, BuddyRunPipelineOperator
-from airflow_provider.buddy.sensors import BuddyExecutionSensor
+from airflow_provider.buddy.sensors import BuddyExecutionSensor, BuddyPipelineSensor
 from airflow_provider.emulator import Emulator
 from airflow_provider.emulator import alga_psa as alga_psa_emulator
 from airflow_provider.emulator import buddy as buddy_emulator
@@ -215,6 +215,14 @@ def test_numbers_too_long_for_an_id_are_refused(emulator: Emulator, run: Callabl
     refused(run("buddy", BuddyRunPipelineOperator, pipeline=number), "too long for the id of a pipeline")
     refused(run("buddy", BuddyExecutionSensor, ref=f"demo/shop/{number}/1"), "is not the ref of a Buddy execution")
     refused(run("buddy", BuddyRunPipelineOperator, pipeline=89, actions_to_run=[number]), "names no action")
+    assert writes(emulator) == []
+
+
+def test_digits_of_other_scripts_are_no_numbers(emulator: Emulator, run: Callable[..., Ended]) -> None:
+    digits = "\uff18\uff19"  # of full width, which Python reads as 89
+    refused(run("buddy", BuddyRunPipelineOperator, pipeline=digits), f"{digits!r} names no pipeline")
+    refused(run("buddy", BuddyExecutionSensor, ref=f"demo/shop/89/{digits}"), f"ref='demo/shop/89/{digits}' is not the ref")
+    refused(run("buddy", BuddyPipelineSensor, pipeline=89, started_after=f"20{digits}-01-01"), "started_after must be a moment")
     assert writes(emulator) == []
 
 

@@ -304,6 +304,9 @@ def test_a_connection_that_airflow_can_not_read_is_not_called_missing(read: Read
     [
         ('{"conn_type": "buddy", "password": "canary-1"', "it is not valid JSON"),
         ('["buddy", "canary-1"]', "it is not a JSON object"),
+        ("buddy://:canary/x@h/", "it is no valid URI. Percent-encode"),
+        ("buddy://:canary#x@h:99999999", "it is no valid URI. Percent-encode"),
+        ("buddy://[canary", "it is no valid URI. Percent-encode"),
         ('{"conn_type": "buddy", "password": "canary-1", "port": "80x"}', "port must be a number"),
         ('{"conn_type": "buddy", "passwd": "canary-1"}', "it has no field passwd; there are conn_id, conn_type,"),
         ('{"conn_type": "buddy", "password": 47114711}', "password must be text, in quotes"),

@@ -115,7 +115,7 @@ def resolve_pipeline(workspace: str, project: str, pipeline: int | str) -> Flow[
     text = str(pipeline).strip()
     if is_number(text):
         return int(text)
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
         raise ConfigurationError(f"Buddy: {text[:30]}… is too long for the id of a pipeline.", system="buddy")
     known = (yield from _id_of_identifier(workspace, project, text)) if text else None
     if known is not None:

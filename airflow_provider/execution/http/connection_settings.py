@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider._compat import AirflowNotFoundException, conf, get_connection
 from airflow_provider.errors import ConfigurationError, ConnectionMissing
@@ -96,7 +97,7 @@ class Settings:
         if value is None or value == "":
             return default
         try:
-            number = 0.0 if isinstance(value, (bool, list, dict)) else float(str(value))
+            number = 0.0 if isinstance(value, (bool, list, dict)) or not str(value).isascii() else float(str(value))
         except ValueError:
             number = 0.0
         if not least <= number <= most or (whole and number != int(number)):
@@ -215,7 +216,11 @@ def unreadable_variable(conn_id: str) -> str | None:
 
 def _problem_of(text: str) -> str | None:
     if text[:1] not in ("{", "["):
-        return None  # a URI
+        try:
+            urlsplit(text).port  # noqa: B018 - raises what Airflow stumbles over
+        except ValueError:
+            return "it is no valid URI. Percent-encode / : @ ? and # in its login and password, or write it as JSON"
+        return None
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -224,7 +229,7 @@ def _problem_of(text: str) -> str | None:
         return "it is not a JSON object"
     if wrong := [field for field in _TEXTS if not isinstance(fields.get(field), (str, type(None)))]:
         return f"{' and '.join(wrong)} must be text, in quotes"
-    if not re.fullmatch(r"\d*", str(fields.get("port") or "")):
+    if not re.fullmatch(r"[0-9]*", str(fields.get("port") or "")):
         return "port must be a number"
     unknown = sorted(str(field) for field in fields.keys() - _FIELDS)
     return f"it has no field {', '.join(unknown)[:200]}; there are {', '.join(sorted(_FIELDS))}" if unknown else None

@@ -123,7 +123,7 @@ def moment(value: date | str | None, name: str) -> datetime | None:
 
     try:
         parsed = timezone.parse(value, timezone="UTC", strict=True)
-        if not isinstance(parsed, datetime) or not str(value)[:4].isdecimal():
+        if not isinstance(parsed, datetime) or not str(value).isascii() or not str(value)[:4].isdecimal():
             raise ValueError  # a duration, an interval or a time of day
     except (TypeError, ValueError):
         raise ConfigurationError(f"{name} must be a moment such as 2026-11-18T12:38:16Z, not {value!r}.") from None
@@ -241,3 +241,8 @@ def _plain_scalar(value: object, path: str) -> Any:
     if isinstance(value, UUID):
         return str(value)
     raise ConfigurationError(f"{path} is of type {type(value).__name__}, which JSON has no form for. Turn it into text or plain values.")
+
+
+def shown_ref(ref: object) -> str:
+    """The argument ``ref``, for a message."""
+    return f"ref={None if ref is None else str(ref)[:200]!r}"

@@ -84,7 +84,8 @@ def test_refs(text: object, ref: BuddyRef) -> None:
 
 @pytest.mark.parametrize("text", [
     "", "4098", "shop/89/4098", "a/b/c/4098", "a/b/89/x", "a/b/89/-1", "a/b/89/4.5", "a/b/89/4098/", "a//89/4098", "/b/89/4098", "a/ /1/2",
-    "a/b/1/2/c/d", None, 5, "https://app.buddy.works/a/b/pipelines/pipeline/89", "x" * 100_000,
+    "a/b/1/2/c/d", None, 5, "a/b/89/\u0661", "\uff18", "a/b/\uff18/1", "../b/89/1", "a/../89/1", "a/b/89/1/..",
+    "https://app.buddy.works/a/b/pipelines/pipeline/89", "x" * 100_000,
 ])  # fmt: skip
 def test_what_is_no_ref(text: object) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"It looks like workspace/project/89/4098") as raised:
