@@ -51,6 +51,7 @@ LEFT_OUT = {
     "tests/integration/test_start_from_trigger.py": _TRIGGERER,
     "tests/integration/test_start_once.py::test_a_superseded_worker_does_not_send_its_request_again": _STORE,
     "tests/integration/test_start_once.py::test_a_worker_that_was_superseded_during_its_request": _STORE,
+    "tests/integration/test_start_once.py::test_an_execution_that_could_not_be_noted": _STORE,
     "tests/integration/test_start_once.py::test_what_nobody_follows_and_can_not_be_cancelled_is_named": _STORE,
     "tests/integration/test_upgrades.py": _STORE,
     "tests/integration/test_xcom_writes.py::test_a_task_goes_on_without": _TRIGGERER,

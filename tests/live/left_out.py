@@ -33,6 +33,8 @@ LEFT_OUT: dict[str, str] = {
     # test_kill
     "test_a_look_up_that_outlasts_the_time_of_a_kill_cancels_all_the_same": "the list must lag by a second, to the moment",
     "test_execution_timeout_in_the_middle_of_a_resumption_cancels_nothing": "an execution that may be reset with success takes a while",
+    # test_start_once
+    "test_a_copy_with_the_same_marker_is_not_taken_for_its_execution": _EMULATOR,
     # test_promises
     "test_after_ten_minutes_without_an_answer_a_retry_goes_on_with_the_same_execution": _HOURS,
     "test_without_a_connection_nothing_is_started_and_a_retry_may_find_it": _HOURS,
