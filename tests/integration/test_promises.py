@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider import errors
 from airflow_provider._compat import AirflowSensorTimeout
+from airflow_provider.buddy.operators import BuddyGetExecutionOperator
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator, Fault, alga_psa
 from airflow_provider.emulator.buddy import Pipeline
@@ -306,6 +307,16 @@ def test_a_credential_that_was_rotated_before_a_start_a_log_or_a_cancel_request(
     else:
         assert ended.state == "success", ended.text
         assert "can't be read" not in ended.text
+
+
+@pytest.mark.parametrize("length", [49_152, 49_153, 400_000])
+def test_a_long_comment_does_not_fill_the_xcom(emulator: Emulator, length: int) -> None:
+    system = SYSTEMS["buddy"](emulator)
+    ref = emulator.buddy.add_execution(system.script("succeeded"), status="SUCCESSFUL", comment="x" * length).ref
+    ended = TaskRun(lambda: BuddyGetExecutionOperator(task_id="task", ref=ref), system.connections).run()
+    assert ended.state == "success", ended.text
+    comment = ended.result["system_fields"]["comment"]
+    assert comment == ("x" * length if length == 49_152 else f"(left out: {length} characters, over 49152)")
 
 
 @pytest.mark.parametrize("mode", OPERATOR_MODES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider.execution.model.result import ExecutionResult, iso, seconds_between
 from airflow_provider.execution.model.snapshot import runs_of
 from airflow_provider.execution.results.known_secrets import hidden, hidden_in, parts_of
+from airflow_provider.execution.results.outputs import MAX_OUTPUT_BYTES
 from airflow_provider.execution.results.redaction import clean, secrets_in
 
 if TYPE_CHECKING:
@@ -71,5 +72,16 @@ def make_result(adapter: ExecutionAdapter, conn_id: str, snapshot: Snapshot, pol
         "outputs_omitted": hidden_in({**snapshot.outputs_omitted, **policy.omitted}, parts),
         "log_tail": [clean(line, secrets) for line in snapshot.log_tail[-50:]] or unread_log(snapshot, secrets),
         "log_file": None,
-        "system_fields": hidden_in(snapshot.system_fields, parts),
+        "system_fields": _without_long_texts(hidden_in(snapshot.system_fields, parts)),
     }
+
+
+def _without_long_texts(value: Any) -> Any:
+    """A JSON value in which a note stands for each text that is over the limit of an output: a comment has none of its own."""
+    if isinstance(value, dict):
+        return {name: _without_long_texts(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_long_texts(item) for item in value]
+    if isinstance(value, str) and len(value) > MAX_OUTPUT_BYTES:
+        return f"(left out: {len(value)} characters, over {MAX_OUTPUT_BYTES})"
+    return value
