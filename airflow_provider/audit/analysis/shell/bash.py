@@ -11,7 +11,7 @@ from functools import lru_cache
 import tree_sitter
 import tree_sitter_bash
 
-from airflow_provider.audit.analysis.shell.inner_shells import command_within, inline_of, operands_of, scripts_within, shell_of
+from airflow_provider.audit.analysis.shell.inner_shells import command_within, joined, piped_script, reads_script, scripts_within, shell_of
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 from airflow_provider.audit.analysis.shell.trees import tree_of
 
@@ -86,16 +86,16 @@ class _Reader:
         if len(stages) < 2 or self._within >= MAX_DEPTH:
             return stages
         first, *between, last = stages
-        shell = shell_of(last)
-        if not shell or inline_of(shell) is not None or operands_of(shell) or any(stage.name not in ("tee", "cat") for stage in between):
+        if not reads_script(last) or any(stage.name not in ("tee", "cat") for stage in between):
             return stages
         if first.name in ("echo", "printf"):
-            text = " ".join(word.text for word in first.effective[1:] if not word.text.startswith("-"))
+            word = joined(word for word in first.effective[1:] if not word.text.startswith("-"))
         elif first.name == "cat":
-            text = "\n".join(item.target.text for item in first.redirections if item.operator in ("<<", "<<-", "<<<"))
+            word = joined((item.target for item in first.redirections if item.operator in ("<<", "<<-", "<<<")), "\n")
         else:
             return stages
-        made = self._script("heredoc", text, first.line)
+        text = piped_script(last, word.text, escapes=first.name == "printf")
+        made = self._script("heredoc", text, word.line or first.line)
         return (*stages[:-1], replace(last, nested=(*last.nested, made))) if text.strip() else stages
 
     def _stages(self, node: tree_sitter.Node) -> Iterator[Command]:
@@ -153,17 +153,17 @@ class _Reader:
 
     def _strings(self, command: Command) -> Iterator[Nested]:
         """Scripts that are passed to a shell as text."""
-        for via, text, shell in scripts_within(command):
+        for via, word, shell in scripts_within(command):
             if self._within >= MAX_DEPTH:
                 self.cut = True
                 return
-            yield self._script(via, text, command.line, shell)
+            yield self._script(via, word.text, word.line or command.line, shell)
 
     def _within_command(self, command: Command) -> Iterator[Nested]:
         """A command that another runs as it is. If it is a shell, what that runs is known already."""
         if (words := command_within(command)) and not shell_of(command):
-            inner = Command(words, command.line)
-            yield Nested("group", (Pipeline((replace(inner, nested=tuple(self._strings(inner))),), command.line),))
+            inner = Command(words, words[0].line or command.line)
+            yield Nested("group", (Pipeline((replace(inner, nested=tuple(self._strings(inner))),), inner.line),))
 
     def _script(self, via: str, text: str, line: int, shell: str | None = None) -> Nested:
         if shell == "POWERSHELL":
@@ -209,7 +209,7 @@ class _Reader:
                 continue
             inner = quoted or item.type in _QUOTED
             waiting.extend((child, inner) for child in reversed(item.named_children))
-        return Word(_value(node), not expansions and not nested, tuple(expansions), tuple(nested))
+        return Word(_value(node), not expansions and not nested, tuple(expansions), tuple(nested), self._line(node))
 
     def pipelines_in(self, node: tree_sitter.Node) -> Iterator[Pipeline]:
         """The pipelines below a node."""

@@ -95,16 +95,16 @@ class _Reader:
         return replace(made, nested=(*nested, *self._strings(made)))
 
     def _strings(self, command: Command) -> Iterator[Nested]:
-        for via, text, shell in scripts_within(command):
+        for via, word, shell in scripts_within(command):
             if self._within >= MAX_DEPTH:
                 self.cut = True
                 return
             if shell == "POWERSHELL":
-                script = parse(text, depth=self._within + 1, first=command.line)
+                script = parse(word.text, depth=self._within + 1, first=word.line or command.line)
             else:
                 from airflow_provider.audit.analysis.shell import bash
 
-                script = bash.parse(text, depth=self._within + 1, first=command.line)
+                script = bash.parse(word.text, depth=self._within + 1, first=word.line or command.line)
             self.assignments += script.assignments
             self.cut = self.cut or script.cut
             yield Nested(via, script.pipelines)
@@ -150,7 +150,7 @@ class _Reader:
         elif text[:2] in ('@"', "@'"):
             text = text[2:-2].strip("\r\n")
         quoted = bool(_find(node, *_STRINGS[:2]))
-        return Word(text, not names and not nested, tuple(Expansion(name, quoted) for name in names), nested)
+        return Word(text, not names and not nested, tuple(Expansion(name, quoted) for name in names), nested, self._line(node))
 
 
 def _variables(node: tree_sitter.Node) -> list[tree_sitter.Node]:

@@ -6,36 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-WRAPPERS = {
-    "sudo": frozenset("ugphCDRT"),
-    "doas": frozenset("uC"),
-    "env": frozenset("uC"),
-    "nohup": frozenset(),
-    "time": frozenset("of"),
-    "timeout": frozenset("sk"),
-    "nice": frozenset("n"),
-    "ionice": frozenset("cn"),
-    "stdbuf": frozenset("ioe"),
-    "exec": frozenset("a"),
-    "command": frozenset(),
-    "builtin": frozenset(),
-    "busybox": frozenset(),
-    "xargs": frozenset("ILnPdEsa"),
-    "setsid": frozenset(),
-    "coproc": frozenset(),
-    "unbuffer": frozenset(),
-    "gosu": frozenset(),
-    "su-exec": frozenset(),
-    "chroot": frozenset(),
-    "flock": frozenset("wE"),
-}
-"""Commands that run another command, and their short options that take a value."""
-BEFORE = {"timeout": 1, "gosu": 1, "su-exec": 1, "chroot": 1, "flock": 1}
-"""Number of arguments of a wrapper before the command."""
-LONG = frozenset(
-    {"--user", "--group", "--host", "--prompt", "--chdir", "--unset", "--signal", "--kill-after", "--adjustment", "--max-args"}
-)
-"""Long options of wrappers whose value is the next word."""
+from airflow_provider.audit.analysis.shell.wrappers import WRAPPERS, behind_wrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +25,14 @@ class Word:
     :param text: without quotes; expansions are unchanged.
     :param literal: whether the text is the value, without expansions.
     :param nested: command substitutions.
+    :param line: where it begins; 0 if that is not known.
     """
 
     text: str
     literal: bool = True
     expansions: tuple[Expansion, ...] = ()
     nested: tuple[Nested, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +85,16 @@ class Command:
     @cached_property
     def effective(self) -> tuple[Word, ...]:
         """The words of the command that actually runs, without wrappers such as ``sudo -E``, ``env A=b``, ``timeout 5``."""
-        words = self.words
-        while words and (wrapper := base_name(words[0].text)) in WRAPPERS:
-            if wrapper == "command" and len(words) > 1 and words[1].text in ("-v", "-V"):
+        texts = [word.text for word in self.words]
+        start = 0
+        while start < len(texts) and (wrapper := WRAPPERS.get(name := base_name(texts[start]))):
+            if name == "command" and texts[start + 1 : start + 2] in (["-v"], ["-V"]):
                 break  # only prints its path
-            rest = _behind(words[1:], wrapper)
-            if not rest:
+            behind = behind_wrapper(texts, start, wrapper)
+            if behind is None:
                 break
-            words = rest
-        return words
+            start = behind
+        return self.words[start:]
 
     @cached_property
     def name(self) -> str:
@@ -155,22 +129,6 @@ class Command:
 
 def _letters(text: str) -> str:
     return text[1:] if text[1:].isalpha() else ""
-
-
-def _behind(words: tuple[Word, ...], wrapper: str) -> tuple[Word, ...]:
-    position = 0
-    while position < len(words):
-        text = words[position].text
-        if text == "--":
-            position += 1
-            break
-        if text.startswith("-"):
-            position += 2 if (len(text) == 2 and text[1] in WRAPPERS[wrapper]) or text in LONG else 1
-        elif wrapper in ("env", "sudo", "doas") and "=" in text:
-            position += 1
-        else:
-            break
-    return words[position + BEFORE.get(wrapper, 0) :]
 
 
 def base_name(text: str) -> str:

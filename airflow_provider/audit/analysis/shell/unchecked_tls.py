@@ -10,7 +10,7 @@ from itertools import pairwise
 from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
 from airflow_provider.audit.analysis.shell.inner_shells import own_arguments
 from airflow_provider.audit.analysis.shell.options import options
-from airflow_provider.audit.analysis.shell.script import Assignment, Command
+from airflow_provider.audit.analysis.shell.script import Assignment, Command, base_name
 from airflow_provider.audit.settings.levels import Confidence
 
 _OFF = frozenset({"0", "false", "no", "off", "never", "none", "disabled", "disable", "n", "f", "null"})
@@ -119,6 +119,9 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     local = _only_here(" ".join(arguments))
     for shown, confidence in _off(name, arguments):
         yield f"{name} {shown}", Confidence.LOW if local else confidence
+    if before := [word.text for word in command.words[: len(command.words) - len(command.effective)]]:
+        wrapper = base_name(before[0])
+        yield from ((f"{wrapper} {shown}", confidence) for shown, confidence in _off(wrapper, tuple(before[1:])))
     if _CODE_RUNNERS.fullmatch(name):
         on_input = (item.target.text for item in command.redirections if item.operator.startswith("<<"))
         if any(map(_IN_CODE.search, on_input)):

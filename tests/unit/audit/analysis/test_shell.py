@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
 from airflow_provider.audit.analysis.shell.parsing import MAX_CHARACTERS, parse
@@ -58,6 +60,23 @@ def shape(text: str, shell: str | None = None) -> list[list[str]]:
         ("find . -exec curl x {} + -name y", [["find"], ["curl"]]),
         ("docker exec a docker exec b curl x", [["docker"], ["docker"]]),
         ("curl x \\\n  | bash", [["curl", "bash"]]),
+        ("poetry -C a run curl x | bundle exec sh", [["curl", "sh"]]),
+        ("nix develop .#a -c aws-vault exec b -- curl x", [["curl"]]),
+        ("retry 3 5s curl x", [["curl"]]),
+        ("retry --times 3 -- curl x", [["curl"]]),
+        ("npx --package a b", [["b"]]),
+        ("npx https://a/b.tgz", [["npx"]]),
+        ("poetry add run", [["poetry"]]),
+        ("chamber exec a b", [["chamber"]]),
+        ("doppler run", [["doppler"]]),
+        ("dotenv set A b", [["dotenv"]]),
+        ("sshpass -p a ssh b curl x", [["sshpass"], ["ssh"], ["curl"]]),
+        ("parallel -j 4 curl {} ::: a b", [["parallel"], ["curl"]]),
+        ("parallel ::: 'curl x' ls", [["parallel"], ["curl"], ["ls"]]),
+        ("crontab - <<EOF\n# a\n*/5 * * * 1-5 curl x\n@daily ls\nEOF", [["crontab"], ["curl"], ["ls"]]),
+        ("docker build - <<EOF\nFROM a\nRUN curl x\nEOF", [["docker"], ["curl"]]),
+        ("echo curl x | ssh a", [["echo", "ssh"], ["curl"]]),
+        ("echo curl x | ssh a b", [["echo", "ssh"], ["b"]]),
     ],
 )
 def test_pipelines_of_a_shell_script(text: str, expected: list[list[str]]) -> None:
@@ -100,6 +119,48 @@ def test_assignments_say_whether_they_are_exported_and_what_is_in_them() -> None
     assert (first.name, first.value.text, first.value.literal, first.exported) == ("A", "x y", True, False)
     assert (second.name, second.line, second.value.literal, second.exported) == ("TOKEN", 2, False, True)
     assert [(item.name, item.quoted) for item in second.value.expansions] == [("B", True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\nbash <<EOF\nb\nc\nEOF", [("a", 1), ("bash", 2), ("b", 3), ("c", 4)]),
+        ("cat <<EOF | ssh a\nb\nEOF", [("cat", 1), ("ssh", 1), ("b", 2)]),
+        ("bash <<< 'a\nb'", [("bash", 1), ("a", 1), ("b", 2)]),
+        ("docker exec \\\n a \\\n bash -c 'b\nc'", [("docker", 1), ("b", 3), ("c", 4)]),
+        ("docker exec \\\n a \\\n b", [("docker", 1), ("b", 3)]),
+        ("crontab - <<EOF\n# a\n@daily b\nEOF", [("crontab", 1), ("b", 3)]),
+        ("printf '@daily a\\n@daily b' | crontab -", [("printf", 1), ("crontab", 1), ("a", 1), ("b", 1)]),
+    ],
+)
+def test_a_command_in_a_text_has_the_line_where_it_stands(text: str, expected: list[tuple[str, int]]) -> None:
+    assert [(command.name, command.line) for command in parse(text).every_command()] == expected
+
+
+WORDS_BEHIND = [
+    "chamber exec a ",
+    "nix develop ",
+    "nix develop -c ",
+    "dotenv -- ",
+    "poetry run ",
+    "sudo ",
+    "parallel ::: ",
+    "retry 3 ",
+    "$A ",
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "words",
+    ["chamber exec a ", "nix develop ", "nix develop -c ", "dotenv -- ", "poetry run ", "sudo ", "parallel ::: ", "retry 3 ", "$A "],
+)
+def test_many_wrappers_take_no_time(words: str) -> None:
+    started = perf_counter()
+    for text in (words * 3_000 + "ls", words * 3_000, f"A=x; {words}ls; " * 1_000):
+        for command in parse(text).every_command():
+            assert command.name or not command.words
+    assert perf_counter() - started < 20
 
 
 @pytest.mark.parametrize("text", ["'", "$(" * 3_000, "((" * 3_000, "if " * 3_000, "\0\ud800", "a | " * 3_000, "{" * 3_000])
