@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from airflow_provider.audit.analysis.shell.fetching import CURL_VALUED, CURL_VALUED_LONG
-from airflow_provider.audit.analysis.shell.inner_shells import own_arguments
+from airflow_provider.audit.analysis.shell.inner_shells import ENGINES, own_arguments
 from airflow_provider.audit.analysis.shell.options import options
 from airflow_provider.audit.analysis.shell.script import Assignment, Command, base_name
+from airflow_provider.audit.analysis.shell.unchecked_settings import written_off
 from airflow_provider.audit.settings.levels import Confidence
 
 _OFF = frozenset({"0", "false", "no", "off", "never", "none", "disabled", "disable", "n", "f", "null"})
@@ -22,31 +23,38 @@ OFF_WHEN_FALSE = frozenset({
 """Variables that disable verification if false."""
 OFF_WHEN_TRUE = frozenset({
     "git_ssl_no_verify", "vault_skip_verify", "nomad_skip_verify", "azure_cli_disable_connection_verification",
-    "ansible_galaxy_ignore", "influx_skip_verify", "cloudsdk_auth_disable_ssl_validation", "mc_insecure",
+    "ansible_galaxy_ignore", "influx_skip_verify", "cloudsdk_auth_disable_ssl_validation", "mc_insecure", "govc_insecure", "os_insecure",
+    "rclone_no_check_certificate", "k6_insecure_skip_tls_verify", "etcdctl_insecure_skip_tls_verify", "argocd_insecure",
+    "cosign_allow_insecure_registry", "sentry_allow_insecure",
 })  # fmt: skip
 """Variables that disable verification if true."""
 _CLEAR = re.compile(
     r"(?<![a-z-])--?(?:[a-z]+-)*(?:insecure-skip-(?:tls-)?verify|skip-tls-verify|tls-skip-verify|no-check-certificates?|no-verify-ssl|no-ssl-verify|no-verify-tls"
     r"|no-tls-verify|skip-ssl-verify|skip-ssl-validation|skip-cert-verify|skip-certificate-check|disable-ssl-verification|disable-tls-verification"
-    r"|ignore-certificate-errors|ignore-ssl-errors|allow-invalid-certificates|no-strict-ssl|tlsallowinvalidcertificates|sslallowinvalidcertificates"
+    r"|ignore-certificate-errors|ignore-ssl-errors|allow-invalid-certificates|no-strict-ssl|(?:tls|ssl)allowinvalid(?:certificates|hostnames)"
     r"|tlsinsecure|insecure-registry|allow-insecure-host|trust-server-cert|insecure-tls|ignore-certs|ignore-ssl|allow-?insecure-?connections"
     r"|unsafe-skip-ca-verification)",
 )
 _NEGATED = re.compile(
-    r"--(?:(?!skip|no-|insecure)[a-z]+-)*(?:tls-?verify|verify-tls|ssl-verify|verify-ssl|strict-ssl|check-certificate|verify-certs?|certificate-check|ssl-verify-server-cert)"
+    r"--(?:(?!skip|no-|insecure)[a-z]+-)*(?:tls-?verify|verify-tls|ssl-verify|verify-ssl|strict-ssl|check-certificate|verify-certs?|certificate-check|tls-?cert-?check|ssl-verify-server-cert)"
 )
 _INSECURE = frozenset({
     "argocd", "crane", "oras", "mc", "grpcurl", "helm", "oc", "kubectl", "cosign", "skopeo", "buildah", "podman", "trivy",
     "regctl", "k6", "newman", "hg", "redis-cli", "xh", "flux", "conda", "mamba", "manifest-tool", "notation", "istioctl", "tsh",
-    "snyk", "sentry-cli", "gh", "openstack",
+    "snyk", "sentry-cli", "gh", "openstack", "axel", "websocat", "mosquitto_pub", "mosquitto_sub", "pulumi", "go",
 })  # fmt: skip
 """Tools whose ``--insecure`` disables verification."""
 _PIP = frozenset({"pip", "pip3", "pipenv", "uv"})
 _WRITE = frozenset({
-    "echo", "printf", "grep", "egrep", "fgrep", "sed", "awk", "write-host", "write-output", "cat", "tee", "add-content", "set-content",
+    "echo", "printf", "write-host", "write-output", "cat", "tee", "add-content", "set-content", "out-file", "logger",
+    "grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack", "ug", "findstr", "select-string", "sls", "sed", "awk", "gawk",
+    "[", "[[", "test", "expr",
 })  # fmt: skip
 """Commands whose arguments are text."""
-_LOOPBACK = re.compile(r"(?:^|//|@)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)(?=[:/\s]|$)", re.IGNORECASE)
+_EDITORS = frozenset({"perl", "ruby"})
+_EDITS = re.compile(r"-[a-z0-9]{0,10}[pn]")
+"""Options by which a program is run for each line of a text."""
+_LOOPBACK = re.compile(r"(?:^|//|@)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)(?=[:/,\\\s]|$)", re.IGNORECASE)
 _REMOTE = re.compile(r"//(?!(?:[^/@\s]*@)?(?:localhost|127\.|\[::1\]|0\.0\.0\.0))\S")
 _PROPERTY = re.compile(
     r"-D(?:maven\.wagon\.http\.ssl\.(?:insecure|allowall)(?:=true)?|maven\.resolver\.transport\.https\.securityMode=insecure)",
@@ -54,18 +62,10 @@ _PROPERTY = re.compile(
 )
 _IN_CODE = re.compile(
     r"verify\s*=\s*False|CERT_NONE|_create_unverified_context|rejectUnauthorized\s*:\s*false|VERIFY_NONE|CURLOPT_SSL_VERIFYPEER\s*(?:,|=>)\s*(?:false|0)"
-    r"|InsecureSkipVerify\s*:\s*true|verify_ssl\s*=\s*False|NODE_TLS_REJECT_UNAUTHORIZED[\"'\]]{0,2}\s*=\s*[\"']?0"
+    r"|InsecureSkipVerify\s*:\s*true|CURLOPT_SSL_VERIFYHOST\s*(?:,|=>)\s*(?:false|0)|verify_peer(?:_name)?[\"']\s*=>\s*(?:false|0)"
+    r"|check_hostname\s*=\s*False|AutoAddPolicy\(|PERL_LWP_SSL_VERIFY_HOSTNAME\W{0,3}\s*=\s*[\"']?0|verify_ssl\s*=\s*False|NODE_TLS_REJECT_UNAUTHORIZED[\"'\]]{0,2}\s*=\s*[\"']?0"
 )
 _SSH_OFF = re.compile(r"stricthostkeychecking[ =\\\"']{1,3}(?:no|off)\b|userknownhostsfile[ =\\\"']{1,3}/dev/null\b", re.IGNORECASE)
-_FILES = re.compile(
-    r"(?:\.curlrc|\.wgetrc|wgetrc|\.npmrc|\.yarnrc(?:\.yml)?|\.gitconfig|pip\.conf|\.condarc|\.gemrc|\.ldaprc|yum\.conf|\.boto|\.ssh/config|ssh_config|ansible\.cfg)[\"']?$"
-)
-_FILE_LINE = re.compile(
-    r"^[^\S\n]*-?-?insecure[^\S\n]*$|check[_-]certificate\s*=\s*off|strict-ssl(?:\s*=\s*|\s+)[\"']?false|enableStrictSsl:?\s*false|sslVerify\s*=\s*false"
-    r"|trusted-host\s*=|ssl_verify\s*:\s*(?:false|no)|ssl_verify_mode\s*:\s*0|TLS_REQCERT\s+(?:never|allow)|sslverify\s*=\s*(?:0|false)|https_validate_certificates\s*=\s*false"
-    r"|StrictHostKeyChecking[ =]+(?:no|off)\b|host_key_checking\s*=\s*false",
-    re.IGNORECASE | re.MULTILINE,
-)
 _CODE_RUNNERS = re.compile(r"(?:python|node|ruby|perl|php|pypy)[\d.]*")
 
 
@@ -84,6 +84,8 @@ def by_variable(name: str, value: str) -> Confidence | None:
         return Confidence.HIGH
     if key in ("git_ssh_command", "ansible_ssh_args", "ansible_ssh_common_args", "rsync_rsh") and _SSH_OFF.search(text):
         return Confidence.HIGH
+    if key == "nix_config" and re.search(r"require-sigs\s*=\s*false", text):
+        return Confidence.HIGH
     if key == "pgsslmode" and text == "disable":
         return Confidence.MEDIUM
     if key in ("goinsecure",) and text:
@@ -92,7 +94,7 @@ def by_variable(name: str, value: str) -> Confidence | None:
         "--tls-reject" in text or _PROPERTY.search(text) or "-insecure" in text
     ):
         return Confidence.MEDIUM
-    if key in ("ssl_verify", "tls_verify", "verify_ssl", "verify_tls", "strict_ssl") and text in _OFF:
+    if key in ("ssl_verify", "tls_verify", "verify_ssl", "verify_tls", "strict_ssl", "ssl_verify_mode") and text in _OFF:
         return Confidence.MEDIUM
     if key in ("insecure_skip_verify", "skip_tls_verify", "skip_ssl_verify", "insecure_skip_tls_verify", "tls_skip_verify") and text in _ON:
         return Confidence.MEDIUM
@@ -113,15 +115,16 @@ def by_assignment(assignment: Assignment) -> Confidence | None:
 def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
     """Options and settings of a command that disable verification, in a form that a report may show, with the confidence."""
     name, arguments = command.name, own_arguments(command)
-    if name in _WRITE:
-        yield from _into_a_file(command)
+    yield from ((shown, Confidence.HIGH) for shown in written_off(command))
+    if name in _WRITE or (name in _EDITORS and any(map(_EDITS.match, arguments))):
         return
-    local = _only_here(" ".join(arguments))
+    local = is_local(command)
     for shown, confidence in _off(name, arguments):
         yield f"{name} {shown}", Confidence.LOW if local else confidence
     if before := [word.text for word in command.words[: len(command.words) - len(command.effective)]]:
         wrapper = base_name(before[0])
-        yield from ((f"{wrapper} {shown}", confidence) for shown, confidence in _off(wrapper, tuple(before[1:])))
+        options_of = tuple(text for text in before[1:] if text.startswith("-") or "=" not in text)
+        yield from ((f"{wrapper} {shown}", confidence) for shown, confidence in _off(wrapper, options_of))
     if _CODE_RUNNERS.fullmatch(name):
         on_input = (item.target.text for item in command.redirections if item.operator.startswith("<<"))
         if any(map(_IN_CODE.search, on_input)):
@@ -133,9 +136,12 @@ def by_command(command: Command) -> Iterator[tuple[str, Confidence]]:
         pairs += _container_variables(name, arguments)
     for key, value in pairs:
         if confidence_of := by_variable(key, value):
-            yield f"{key}={value if value.lower() in _OFF | _ON else '...'}", confidence_of  # hosts may contain a login
+            shown = f"{key}={value if value.lower() in _OFF | _ON else '...'}"  # hosts may contain a login
+            yield shown, Confidence.LOW if local else confidence_of
 
 
+_NIX = frozenset({"nix", "nix-build", "nix-shell", "nix-env", "nix-store", "nix-copy-closure", "nixos-rebuild", "home-manager"})
+_CHOCO = frozenset({"choco", "chocolatey", "cinst", "cup"})
 _MYSQL = frozenset({"mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mariadb", "mariadb-dump"})
 
 
@@ -178,10 +184,18 @@ _OPTIONS = (
     _Option(re.compile("--?insecure"), tools=_INSECURE),
     _Option(re.compile("--?insecure"), confidence=Confidence.LOW),
     _Option(re.compile("--plain-http"), tools=frozenset({"helm", "oras", "notation", "crane"})),
-    _Option(re.compile("-k"), tools=frozenset({"newman", "conda", "mamba"})),
-    _Option(re.compile("--verify"), tools=frozenset({"http", "https", "xh"}), values=_OFF),
-    _Option(re.compile("(?:-o)?acquire::https::verify-(?:peer|host)"), values=_OFF, joined=True),
-    _Option(re.compile("--setopt"), values=frozenset({"sslverify=0", "sslverify=false"}), joined=True),
+    _Option(re.compile("--?plaintext"), tools=frozenset({"grpcurl", "argocd", "evans"}), confidence=Confidence.MEDIUM),
+    _Option(re.compile("--no-ssl"), tools=frozenset({"s3cmd"}), confidence=Confidence.MEDIUM),
+    _Option(re.compile("-k"), tools=frozenset({"newman", "conda", "mamba", "govc", "axel", "websocat", "ffuf", "gobuster", "feroxbuster"})),
+    _Option(re.compile("-c"), tools=frozenset({"ansible-galaxy"})),
+    _Option(re.compile("-n|--no-check"), tools=frozenset({"wscat"})),
+    _Option(re.compile("--skip-verify"), tools=frozenset({"influx", "rancher", "drone", "vela", "woodpecker-cli"})),
+    _Option(re.compile("--verify"), tools=frozenset({"http", "https", "xh", "xhs", "httpie"}), values=_OFF),
+    _Option(re.compile("(?:-o)?boto:https_validate_certificates"), values=_OFF, joined=True),
+    _Option(re.compile("--node-ssl-verify-mode"), values=_OFF),
+    _Option(re.compile("--?allow-?untrusted"), tools=frozenset({"msdeploy"})),
+    _Option(re.compile("-invalidcertificateaction"), values=frozenset({"ignore"})),
+    _Option(re.compile(r"(?:-o)?acquire::https::(?:[\w.-]+::)?verify-(?:peer|host)"), values=_OFF, joined=True),
     _Option(re.compile("--ssl-mode"), values=frozenset({"disabled"})),
     _Option(re.compile("--ssl"), tools=_MYSQL, values=_OFF, joined=True),
     _Option(re.compile("--trust-server-cert-failures")),
@@ -189,7 +203,18 @@ _OPTIONS = (
     _Option(re.compile("--allow-unauthenticated|--force-yes"), tools=frozenset({"apt", "apt-get", "aptitude"})),
     _Option(re.compile("--no-?gpg-?checks?"), tools=frozenset({"yum", "dnf", "microdnf", "tdnf", "zypper"})),
     _Option(re.compile("--allow-untrusted"), tools=frozenset({"apk"}), confidence=Confidence.MEDIUM),
-    _Option(re.compile("(?:-o)?apt::get::allowunauthenticated"), values=_ON, joined=True),
+    _Option(re.compile("--allow-insecure-repositories"), tools=frozenset({"apt", "apt-get", "aptitude"})),
+    _Option(re.compile("(?:-o)?(?:apt::get::allowunauthenticated|acquire::allowinsecurerepositories)"), values=_ON, joined=True),
+    _Option(re.compile("--no-(?:check|require)-sigs"), tools=_NIX),
+    _Option(re.compile("--insecure-ignore-(?:tlog|sct)"), tools=frozenset({"cosign"}), confidence=Confidence.MEDIUM),
+    _Option(re.compile("--no-check-gpg|--no-gpg-verify"), tools=frozenset({"debootstrap", "flatpak", "ostree"})),
+    _Option(re.compile("--skippgpcheck|--skipchecksums|--skipinteg"), tools=frozenset({"makepkg"})),
+    _Option(re.compile("--ignore-?checksums?"), tools=_CHOCO),
+    _Option(re.compile("--allow-?empty-?checksums?"), tools=_CHOCO, confidence=Confidence.MEDIUM),
+    _Option(re.compile("--ignore-security-hash"), tools=frozenset({"winget"})),
+    _Option(re.compile("--skip(?:-hash-check)?"), tools=frozenset({"scoop"})),
+    _Option(re.compile("--no-verify"), tools=frozenset({"bun"}), confidence=Confidence.MEDIUM),
+    _Option(re.compile("-skippublishercheck"), tools=frozenset({"install-module", "update-module"}), confidence=Confidence.MEDIUM),
     _Option(re.compile("validate_certs"), values=_OFF, joined=True),
 )
 _ANY_OPTION = re.compile("|".join(option.key.pattern for option in _OPTIONS))
@@ -197,7 +222,18 @@ _ANY_OPTION = re.compile("|".join(option.key.pattern for option in _OPTIONS))
 _CERTIFICATE, _HOST_KEY = "certificate not verified", "host key not verified"
 _TEXTS = (
     (re.compile("ssl:verify-certificate (?:no|false)"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile("ftp:ssl-allow (?:no|false)"), Confidence.MEDIUM, _CERTIFICATE),
+    (re.compile("sftp:auto-confirm (?:yes|true)"), Confidence.HIGH, _HOST_KEY),
     (re.compile("sslmode=disable"), Confidence.MEDIUM, _CERTIFICATE),
+    (re.compile(r"(?:tls|ssl)(?:allowinvalid(?:certificates|hostnames)|insecure)=true\b"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile(r"verifyservercertificate=false|ssl_cert_reqs=(?:cert_)?none\b"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile(r"(?:^|[=.\s])sslverify=(?:0|false|no)\b"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile(r"(?:^|[=.\s])gpgcheck=(?:0|false|no)\b"), Confidence.HIGH, "signatures not verified"),
+    (re.compile(r"ssl_verify_mode[ =]:?(?:verify_)?none\b"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile(r"(?:insecure_connection|allow_unverified_ssl|allowuntrustedcertificate)=(?:true|1)\b"), Confidence.HIGH, _CERTIFICATE),
+    (re.compile(r"(?:insecure[_-]?skip[_-]?(?:tls[_-]?)?|skip_tls_)verify=true\b"), Confidence.MEDIUM, _CERTIFICATE),
+    (re.compile(r"-hostkey=[\\\"']{0,4}\*"), Confidence.HIGH, _HOST_KEY),
+    (re.compile(r"-certificate=[\\\"']{0,4}\*"), Confidence.HIGH, _CERTIFICATE),
     (re.compile(r"trust[ ]?server[ ]?certificate\s?=\s?(?:true|yes|1)\b"), Confidence.HIGH, _CERTIFICATE),
     (re.compile(r"encrypt=(?:false|no)\b"), Confidence.LOW, _CERTIFICATE),
     (re.compile(r"stricthostkeychecking[ =](?:no|off)\b"), Confidence.HIGH, _HOST_KEY),
@@ -247,6 +283,9 @@ _SETTINGS = {
         "poetry": r"config certificates\.\S+\.cert false", "bundle": rf"config {_up_to('config ')}ssl_verify_mode[: ]+0",
         "gem": r"^.*:ssl_verify_mode:? 0",
         **dict.fromkeys(("pip", "pip3"), rf"config {_up_to('config ')}set {_up_to('config |set ')}trusted-host .+"),
+        "glab": r"config set (?:--?\S+ )*skip_tls_verify true",
+        "choco": r"feature enable (?:-n|--name)[= ]\W?allowemptychecksums|feature disable (?:-n|--name)[= ]\W?checksumfiles",
+        **dict.fromkeys(_NIX, r"--option require-sigs false"),
         "aws": rf"configure set {_up_to('configure ')}verify_ssl false",
         "go": rf"env -w {_up_to('env -w ')}(?:goinsecure=\S+|goflags=(?:(?!goflags=)\S)*-insecure)",
     }.items()
@@ -267,6 +306,13 @@ def _of_powershell(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tup
         if len(text) > len("-skipc") and "-skipcertificatecheck".startswith(text.rstrip(":")) and value not in ("$false", "false"):
             yield "-SkipCertificateCheck", Confidence.HIGH
             return
+
+
+def _of_session(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
+    """``New-PSSessionOption -SkipCACheck -SkipCNCheck``, which may be abbreviated."""
+    names = [name for name in ("-SkipCACheck", "-SkipCNCheck") if any(len(text) > 7 and name.lower().startswith(text) for text in lower)]
+    if names:
+        yield " ".join(names), Confidence.HIGH
 
 
 def _of_wget(arguments: tuple[str, ...], lower: list[str]) -> Iterator[tuple[str, Confidence]]:
@@ -325,11 +371,12 @@ def _of_pip(lower: list[str]) -> Iterator[tuple[str, Confidence]]:
 
 
 _OWN_OPTIONS: dict[str, Callable[[tuple[str, ...], list[str]], Iterator[tuple[str, Confidence]]]] = {
-    "curl": _of_curl,
+    **dict.fromkeys(("curl", "curlie"), _of_curl),
     "wget": _of_wget,
     "wget2": _of_wget,
     "git": _of_git,
     "rpm": _of_rpm,
+    "new-pssessionoption": _of_session,
     **dict.fromkeys(("sqlcmd", "go-sqlcmd"), _of_sqlcmd),
     **dict.fromkeys(
         ("invoke-webrequest", "invoke-restmethod", "iwr", "irm", "new-pssession", "enter-pssession", "invoke-command"), _of_powershell
@@ -347,16 +394,27 @@ def _container_variables(name: str, arguments: tuple[str, ...]) -> list[tuple[st
     return [(value.partition("=")[0], value.partition("=")[2]) for _, value in pairs]
 
 
-def _into_a_file(command: Command) -> Iterator[tuple[str, Confidence]]:
-    """Writes to the settings file of a tool."""
-    files = [item.target.text for item in command.redirections if item.operator in (">", ">>")] + list(
-        command.arguments[:1] if command.name == "tee" else ()
-    )
-    if any(_FILES.search(file) for file in files):
-        texts = [*command.arguments, *(item.target.text for item in command.redirections if item.operator.startswith("<<"))]
-        for text in texts:
-            if match := _FILE_LINE.search(text.replace("\\n", "\n")):
-                yield f"{match[0].strip()[:60]} in a settings file", Confidence.HIGH
+_HOST_OPTIONS = frozenset({"-h", "--host", "--hostname", "-S", "--server"})
+_SOCKET = re.compile(r"/(?:var/)?run/|/tmp$")
+_TO_AN_ADDRESS = frozenset({"grpcurl", "evans", "argocd"})
+
+
+def is_local(command: Command) -> bool:
+    """Whether a command connects to this machine only."""
+    name, arguments = command.name, own_arguments(command)
+    hosts = [item.value.text for item in command.assignments if item.name in ("PGHOST", "MYSQL_HOST") and item.value.literal]
+    if name not in ENGINES:
+        for text, following in pairwise((*arguments, "")):
+            option, equals, value = text.partition("=")
+            if option in _HOST_OPTIONS:
+                hosts.append(value if equals else following)
+            elif text.startswith("-h"):
+                hosts.append(text[2:])
+            elif name in _TO_AN_ADDRESS and text[:1] != "-" and _LOOPBACK.match(text):
+                hosts.append(text)
+    joined = " ".join(arguments)
+    here = hosts and all(_LOOPBACK.search(host.removeprefix("tcp:")) or _SOCKET.match(host) for host in hosts)
+    return _only_here(joined) or (bool(here) and not _REMOTE.search(joined))
 
 
 def _only_here(text: str) -> bool:

@@ -11,7 +11,8 @@ from airflow_provider.audit.analysis.shell.inner_shells import kept_scripts
 from airflow_provider.audit.analysis.shell.kept_options import options_in, with_options
 from airflow_provider.audit.analysis.shell.parsing import parse
 from airflow_provider.audit.analysis.shell.script import Command
-from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable
+from airflow_provider.audit.analysis.shell.unchecked_settings import piped_off
+from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable, is_local
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
@@ -81,8 +82,8 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     """
     A command or an environment variable disables the verification of certificates, of host keys, or of the signatures of packages:
     ``curl -k``, ``sqlcmd -C``, ``git -c http.sslVerify=false``, ``ssh -o StrictHostKeyChecking=no``, ``yum --nogpgcheck``,
-    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Options that the script keeps in a variable count. Confidence is low if the connection is to
-    localhost only.
+    ``NODE_TLS_REJECT_UNAUTHORIZED=0``. Options and commands that the script keeps in a variable count, and so do settings that it writes
+    into the file of a tool. Confidence is low if the connection is to localhost only.
 
     Why:
     Anyone on the network path can impersonate the server, send other code, or read the password.
@@ -110,7 +111,20 @@ def tls_checks_off(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
             for one in (with_options(command, options), *_kept(command, commands.shell))
             for shown, certain in by_command(one)
         ]
-        places += [(path, item.name, certain) for path, item in commands.every_assignment() if (certain := by_assignment(item))]
+        places += [
+            (commands.path_at(before + command.line), shown, Confidence.HIGH)
+            for before, script in commands.parsed
+            for pipeline in script.every_pipeline()
+            for command, shown in piped_off(pipeline)
+        ]
+        local = {
+            id(item) for _, command in commands.every_command() if command.assignments and is_local(command) for item in command.assignments
+        }
+        places += [
+            (path, item.name, Confidence.LOW if id(item) in local else certain)
+            for path, item in commands.every_assignment()
+            if (certain := by_assignment(item))
+        ]
         for path, shown, certain in places:
             if (path.place, shown) not in reported:
                 reported.add((path.place, shown))
