@@ -143,8 +143,8 @@ def reads_script(command: Command) -> bool:
     return name in ENGINES and "build" in arguments and ("-" in arguments or any(item.operator in _HERE for item in command.redirections))
 
 
-_SCHEDULE = re.compile(r"(?:@\w+|[\d*][\d*/,-]*(?:\s+[\w*][\w*/,-]*){4})\s+(?=\S)")
-_INSTRUCTION = re.compile(r"RUN\s+(?:--\S+\s+)*", re.IGNORECASE)
+_SCHEDULE = re.compile(r"^(?:@\w+|[\d*][\d*/,-]*(?:\s+[\w*][\w*/,-]*){4})\s+(?=\S)")
+_INSTRUCTION = re.compile(r"^RUN\s+(?:--\S+\s+)*", re.IGNORECASE)
 
 
 def piped_script(command: Command, text: str, *, escapes: bool = False) -> str:

@@ -39,9 +39,11 @@ def written_off(command: Command) -> Iterator[str]:
 
 def piped_off(pipeline: Pipeline) -> Iterator[tuple[Command, str]]:
     """The same for what commands of a pipeline pass to another one that writes it: ``echo ... | sudo tee -a /etc/apt/apt.conf``."""
-    *before, last = pipeline.commands
-    if before and last.name in _FILE_ARGUMENT and before[0].name in ("echo", "printf", "cat", "write-output", "") and _has_file(last):
-        yield from ((before[0], shown) for shown in _settings(before[0]))
+    if len(pipeline.commands) < 2:
+        return
+    first, last = pipeline.commands[0], pipeline.commands[-1]
+    if last.name in _FILE_ARGUMENT and first.name in ("echo", "printf", "cat", "write-output", "") and _has_file(last):
+        yield from ((first, shown) for shown in _settings(first))
 
 
 def _has_file(command: Command) -> bool:
