@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from posixpath import normpath
 
+from airflow_provider.audit.analysis.shell.inner_shells import ENGINES, own_arguments
 from airflow_provider.audit.analysis.shell.script import Command
 from airflow_provider.audit.facts.action import ActionFacts
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
@@ -70,8 +71,8 @@ def runs_as_root(action: ActionFacts, settings: AuditSettings) -> Iterator[Outco
 def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
     A mapping mounts something outside the pipeline file system: a path with ``..``, a host directory, or the Docker socket; or it mounts
-    over a system directory of the container. ``docker run`` in commands counts too: the Docker socket, system directories of the host,
-    ``--privileged``.
+    over a system directory of the container. ``docker run`` and ``kubectl run`` in commands count too: the Docker socket, system
+    directories and disks of the host, ``--privileged``, ``--security-opt seccomp=unconfined``.
 
     Why:
     Access to the Docker socket is root access to the host. A mount over a system directory replaces the container's programs.
@@ -95,31 +96,61 @@ def volume_outside_pipeline(action: ActionFacts, settings: AuditSettings) -> Ite
         message = "The pipeline file system is mounted over a system directory."
         yield fail("working_directory", directory, message, severity=Severity.MEDIUM)
     for script in action.scripts():
-        if "docker" in script.text or "podman" in script.text or "nerdctl" in script.text:
-            reported: set[tuple[tuple[str, int], str]] = set()
-            for path, command in script.every_command():
-                runs = command.name in ("docker", "podman", "nerdctl") and {"run", "create", "exec"} & set(command.arguments)
-                for shown, message in _access(command) if runs else ():
-                    if (path.place, shown) not in reported:
-                        reported.add((path.place, shown))
-                        yield fail(path, f"{command.name} run {shown}", message)
+        reported: set[tuple[tuple[str, int], str]] = set()
+        for path, command in script.every_command():
+            for shown, message in _access(command):
+                if (path.place, shown) not in reported:
+                    reported.add((path.place, shown))
+                    yield fail(path, f"{command.name} run {shown}", message)
+
+
+_RIGHTS = "The container has the rights of the host."
+_DEVICE = "A device of the host is available in the container."
 
 
 def _access(command: Command) -> Iterator[tuple[str, str]]:
     """How a container that a command starts reaches the host, in a form that a report may show."""
-    mounts = []
-    for text, following in pairwise((*command.arguments, "")):
+    if command.name in ENGINES and {"run", "create", "exec"} & set(command.arguments):
+        yield from _of_engine(own_arguments(command))
+    elif command.name in ("kubectl", "oc") and {"run", "debug"} & set(command.arguments):
+        yield from _of_cluster(own_arguments(command))
+
+
+def _of_cluster(arguments: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for text, following in pairwise((*arguments, "")):
         name, equals, value = text.partition("=")
+        value = value if equals else following
+        if name == "--privileged" and not (equals and value.lower() in ("false", "0")):
+            yield name, _RIGHTS
+        elif name == "--overrides" and (match := _OVERRIDES.search(value)):
+            yield f"--overrides with {match[1]}", _RIGHTS
+        elif name == "--profile" and value == "sysadmin":
+            yield f"--profile={value}", _RIGHTS
+        elif text.startswith("node/") and "debug" in arguments:
+            yield "on a node", "The file system of the host is mounted."
+
+
+def _of_engine(arguments: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    mounts = []
+    for text, following in pairwise((*arguments, "")):
+        name, equals, joined = text.partition("=")
+        value = joined if equals else following
         if name in ("-v", "--volume", "--mount"):
-            mounts.append(value if equals and name != "-v" else following)
+            mounts.append(value if name != "-v" else following)
         elif text.startswith("-v") and len(text) > 2:
             mounts.append(text[2:])
-        elif (name == "--privileged" and value.lower() not in ("false", "0")) or (
-            name in ("--pid", "--userns", "--ipc", "--uts", "--cgroupns") and (value or following) == "host"
+        elif (name == "--privileged" and joined.lower() not in ("false", "0")) or (
+            name in ("--pid", "--userns", "--ipc", "--uts", "--cgroupns") and value == "host"
         ):
-            yield name if not equals else f"{name}={value}"[:40], "The container has the rights of the host."
-        elif name == "--cap-add" and (value or following).upper().removeprefix("CAP_") in _CAPABILITIES:
-            yield f"--cap-add={(value or following).upper()}"[:40], "The container has the rights of the host."
+            yield name if not equals else f"{name}={joined}"[:40], _RIGHTS
+        elif name == "--cap-add" and value.upper().removeprefix("CAP_") in _CAPABILITIES:
+            yield f"--cap-add={value.upper()}"[:40], _RIGHTS
+        elif name == "--security-opt" and value.lower().replace(":", "=") in _UNCONFINED:
+            yield f"--security-opt {value}", "The container is not confined."
+        elif name == "--device" and _DEVICES.match(value):
+            yield f"--device {value.partition(':')[0]}"[:40], _DEVICE
+        elif name == "--device-cgroup-rule" and value.startswith("a"):
+            yield name, _DEVICE
     for mount in mounts:
         source = next(
             (part.partition("=")[2] for part in mount.split(",") if part.startswith(("source=", "src="))), mount.partition(":")[0]
@@ -132,7 +163,12 @@ def _access(command: Command) -> Iterator[tuple[str, str]]:
 
 
 _CAPABILITIES = frozenset({"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "SYS_RAWIO"})
-
+_UNCONFINED = frozenset({
+    "seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined", "label=disable", "unmask=all",
+})  # fmt: skip
+_DEVICES = re.compile(r"/dev/(?:k?mem|port|kmsg|sd[a-z]|hd[a-z]|x?vd[a-z]|nvme|dm-|mapper|disk|mmcblk|loop|md\d)")
+"""Memory and disks of the machine; not such as ``/dev/fuse``."""
+_OVERRIDES = re.compile(r"[\"']?(privileged|hostPID|hostIPC)[\"']?\s*:\s*true")
 
 _SOCKET = re.compile(r"(?:docker|containerd|podman|crio|cri-o|buildkitd)(?:-\w+)?\.sock(?![\w.-])|pipe[/\\\\]+docker_engine", re.IGNORECASE)
 _OF_SOCKETS = frozenset({"/var/run", "/run", "/var/run/docker", "/run/docker", "/run/containerd", "/run/podman"})
