@@ -77,7 +77,7 @@ WRAPPERS = {
     "wsl": Wrapper("du", _set("--distribution --user --cd --shell-type")),
     "retry": Wrapper("tdnmsi", _set("--times --delay --tries --attempts --max --sleep --interval"), numbers=True),
     # Programs of a language's environment
-    **dict.fromkeys(_set("poetry pipenv pdm rye hatch uv pixi"), Wrapper("pPCe", _PYTHON, _RUN)),
+    **dict.fromkeys(_set("poetry pipenv pdm rye hatch uv pixi"), Wrapper("pPCe", _PYTHON, _RUN, programs=True)),
     **dict.fromkeys(_set("conda mamba micromamba"), Wrapper("np", _set("--name --prefix --cwd"), _RUN)),
     "uvx": Wrapper("p", _PYTHON, programs=True),
     "pipx": Wrapper(long=_set("--spec --python --index-url"), words=_RUN, programs=True),

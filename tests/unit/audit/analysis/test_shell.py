@@ -66,6 +66,7 @@ def shape(text: str, shell: str | None = None) -> list[list[str]]:
         ("retry --times 3 -- curl x", [["curl"]]),
         ("npx --package a b", [["b"]]),
         ("npx https://a/b.tgz", [["npx"]]),
+        ("uv run https://a/b.py", [["uv"]]),
         ("poetry add run", [["poetry"]]),
         ("chamber exec a b", [["chamber"]]),
         ("doppler run", [["doppler"]]),
