@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 
 import tree_sitter
 import tree_sitter_bash
 
+from airflow_provider.audit.analysis.shell.blocks import Open, opened, pipelines_of
 from airflow_provider.audit.analysis.shell.inner_shells import command_within, joined, piped_script, reads_script, scripts_within, shell_of
-from airflow_provider.audit.analysis.shell.script import Assignment, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
+from airflow_provider.audit.analysis.shell.script import Assignment, Block, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 from airflow_provider.audit.analysis.shell.trees import tree_of
 
 MAX_DEPTH = 3
@@ -39,8 +40,8 @@ def parse(text: str, *, cut: bool = False, depth: int = 0, first: int = 1) -> Sc
         data = b";".join(data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True))
         root = tree_of(_language(), data)
     reader = _Reader(depth, first)
-    pipelines = tuple(reader.pipelines(root))
-    return Script(pipelines, tuple(reader.assignments), broken=root.has_error, cut=cut or reader.cut)
+    body = reader.block([root])
+    return Script(tuple(pipelines_of(body)), tuple(reader.assignments), broken=root.has_error, cut=cut or reader.cut, body=body)
 
 
 def _lost_line_ends(root: tree_sitter.Node, data: bytes) -> list[int]:
@@ -67,19 +68,28 @@ class _Reader:
         self.cut = False
         """Whether something is nested too deeply to be read."""
 
-    def pipelines(self, root: tree_sitter.Node) -> Iterator[Pipeline]:
+    def block(self, nodes: Iterable[tree_sitter.Node]) -> Block:
         """Walks the tree without recursion, since hostile text can nest deeply."""
-        waiting = [root]
-        while waiting:
-            node = waiting.pop()
-            if node.type in ("pipeline", "redirected_statement", *_STATEMENTS):
-                yield Pipeline(self._piped(tuple(self._stages(node))), self._line(node))
+        open_blocks = [Open("list", nodes)]
+        while True:
+            block = open_blocks[-1]
+            node = block.next()
+            if node is None:
+                made = open_blocks.pop().block
+                if not open_blocks:
+                    return made
+                open_blocks[-1].add(made)
+            elif isinstance(node, Open):
+                open_blocks.append(node)
+            elif node.type in ("pipeline", "redirected_statement", *_STATEMENTS):
+                block.add(Pipeline(self._piped(tuple(self._stages(node))), self._line(node)))
             elif node.type == "variable_assignment":
-                self.assignments.append(made := self._assignment(node, exported=False))
-                for nested in made.value.nested:
-                    yield from nested.pipelines
+                self.assignments.append(made_assignment := self._assignment(node, exported=False))
+                block.add(made_assignment)
+            elif node.type == "compound_statement" and node.children and node.children[0].type == "((":
+                block.add(Pipeline((self._command(node, ()),), self._line(node)))
             else:
-                waiting.extend(reversed(node.named_children))
+                open_blocks.append(opened(node))
 
     def _piped(self, stages: tuple[Command, ...]) -> tuple[Command, ...]:
         """The same, with the script that ``echo '...' | sh`` or ``cat <<EOF | sh`` passes to a shell."""
@@ -119,7 +129,7 @@ class _Reader:
             elif item.type in _STATEMENTS:
                 yield self._command(item, redirects)
             elif item.type != "comment":
-                inside = Nested("group", tuple(self.pipelines_in(item)))
+                inside = self._nested("group", [item])
                 yield Command((), self._line(item), (), tuple(self._redirection(part) for part in redirects), (inside,))
 
     def _command(self, node: tree_sitter.Node, redirects: tuple[tree_sitter.Node, ...]) -> Command:
@@ -131,6 +141,8 @@ class _Reader:
             words.append(Word(_text(node.children[0])))
         elif node.type == "test_command":
             words.append(Word("["))
+        elif node.type == "compound_statement":
+            words.append(Word("(("))
         for child in node.named_children:
             if child.type == "variable_assignment":
                 exported = declares and words[0].text in ("export", "declare", "typeset", "readonly")
@@ -163,7 +175,8 @@ class _Reader:
         """A command that another runs as it is. If it is a shell, what that runs is known already."""
         if (words := command_within(command)) and not shell_of(command):
             inner = Command(words, words[0].line or command.line)
-            yield Nested("group", (Pipeline((replace(inner, nested=tuple(self._strings(inner))),), inner.line),))
+            pipeline = Pipeline((replace(inner, nested=tuple(self._strings(inner))),), inner.line)
+            yield Nested("group", (pipeline,), Block("list", (pipeline,)))
 
     def _script(self, via: str, text: str, line: int, shell: str | None = None) -> Nested:
         if shell == "POWERSHELL":
@@ -174,7 +187,7 @@ class _Reader:
             script = parse(text, depth=self._within + 1, first=line)
         self.assignments += script.assignments
         self.cut = self.cut or script.cut
-        return Nested(via, script.pipelines)
+        return Nested(via, script.pipelines, script.body)
 
     def _assignment(self, node: tree_sitter.Node, *, exported: bool) -> Assignment:
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
@@ -205,23 +218,23 @@ class _Reader:
                     expansions.append(Expansion(_text(name), quoted))
             if item.type in ("command_substitution", "process_substitution"):
                 via = item.type.partition("_")[0]
-                nested.append(Nested(via, tuple(self.pipelines_in(item))))
+                nested.append(self._nested(via, item.children))
                 continue
             inner = quoted or item.type in _QUOTED
             waiting.extend((child, inner) for child in reversed(item.named_children))
         return Word(_value(node), not expansions and not nested, tuple(expansions), tuple(nested), self._line(node))
 
-    def pipelines_in(self, node: tree_sitter.Node) -> Iterator[Pipeline]:
-        """The pipelines below a node."""
+    def _nested(self, via: str, nodes: Iterable[tree_sitter.Node]) -> Nested:
+        """A script in a command, from its nodes."""
         if self._depth >= MAX_NESTED:
             self.cut = True
-            return
+            return Nested(via, ())
         self._depth += 1
         try:
-            for child in node.named_children:
-                yield from list(self.pipelines(child))
+            body = self.block(nodes)
         finally:
             self._depth -= 1
+        return Nested(via, tuple(pipelines_of(body)), body)
 
     def _line(self, node: tree_sitter.Node) -> int:
         return node.start_point[0] + self._first

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from types import ModuleType
 
-from airflow_provider.audit.analysis.shell.script import Script
+from airflow_provider.audit.analysis.shell.script import Block, Script
 from airflow_provider.audit.analysis.shell.trees import SHORT, TooComplex
 
 MAX_CHARACTERS = 64 * 1024
@@ -45,6 +45,7 @@ def _in_pieces(text: str, grammar: ModuleType) -> Script:
         tuple(assignment for script in scripts for assignment in script.assignments),
         broken=True,
         cut=True,
+        body=Block("list", tuple(script.body for script in scripts), ("\n",) * (len(scripts) - 1)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from airflow_provider.audit.analysis.shell.wrappers import WRAPPERS, behind_wrapper
@@ -60,10 +60,12 @@ class Nested:
 
     :param via: ``group`` for a subshell, loop or branch that is part of a pipe, ``command`` for ``$(...)``, ``process`` for ``<(...)``,
         ``string`` for ``sh -c '...'`` and ``eval '...'``, ``heredoc`` for one that a shell reads.
+    :param body: how the pipelines are joined; empty if unknown.
     """
 
     via: str
     pipelines: tuple[Pipeline, ...]
+    body: Block = field(default_factory=lambda: Block("list"))
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,34 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """
+    Statements, and how they are joined.
+
+    :param kind: ``list`` for one after another, ``chain`` for ``a && b || c``, ``not`` for ``! a``, ``if`` for conditions and branches by
+        turns (at the end there may be a branch without a condition), ``loop`` for the condition and the body of ``while`` and ``until``.
+    :param operators: what stands between the parts: ``&&`` or ``||`` in a chain, ``;``, ``&`` or a line end in a list.
+    """
+
+    kind: str
+    parts: tuple[Statement, ...] = ()
+    operators: tuple[str, ...] = ()
+
+    def leaves(self) -> Iterator[Pipeline | Assignment]:
+        """The pipelines and assignments in source order, without nested ones."""
+        waiting: list[Statement] = [self]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Block):
+                waiting.extend(reversed(part.parts))
+            else:
+                yield part
+
+
+Statement = Pipeline | Assignment | Block
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """
     A parsed script.
@@ -152,12 +182,14 @@ class Script:
     :param pipelines: at the top level and in loops, branches and functions, in source order.
     :param broken: whether parts have syntax errors; the rest is parsed.
     :param cut: whether only the first part was parsed.
+    :param body: how the pipelines are joined; empty for PowerShell.
     """
 
     pipelines: tuple[Pipeline, ...]
     assignments: tuple[Assignment, ...] = ()
     broken: bool = False
     cut: bool = False
+    body: Block = field(default_factory=lambda: Block("list"))
 
     def every_pipeline(self) -> Iterator[Pipeline]:
         """All pipelines, nested ones after the one that contains them."""

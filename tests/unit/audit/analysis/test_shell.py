@@ -7,6 +7,7 @@ from time import perf_counter
 import pytest
 
 from airflow_provider.audit.analysis.shell.parsing import MAX_CHARACTERS, parse
+from airflow_provider.audit.analysis.shell.script import Assignment, Block, Statement
 from airflow_provider.audit.facts.commands import Commands
 
 
@@ -178,3 +179,33 @@ def test_only_the_first_part_of_a_huge_script_is_parsed() -> None:
 def test_a_line_of_the_script_leads_back_to_its_element() -> None:
     commands = Commands("execute_commands", ("a\nb", "c"), "SH")
     assert [commands.path_at(line) for line in (1, 2, 3)] == ["execute_commands[0]", "execute_commands[0]", "execute_commands[1]"]
+
+
+def joined(statement: Statement) -> object:
+    """A statement in short: names of commands and variables, a block as its kind, its parts and what stands between them."""
+    if isinstance(statement, Block):
+        return (statement.kind, [joined(part) for part in statement.parts], "".join(statement.operators))
+    return statement.name if isinstance(statement, Assignment) else "|".join(command.name for command in statement.commands)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a; b\nc & d", ("list", ["a", "b", "c", "d"], ";\n&")),
+        ("a || b && c\\\n || d", ("list", [("chain", ["a", "b", "c", "d"], "||&&||")], "")),
+        ("a ||\n# why\n b", ("list", [("chain", ["a", "b"], "||")], "")),
+        ("a || { b; c; }", ("list", [("chain", ["a", ("list", ["b", "c"], ";")], "||")], "")),
+        ("(a; b)\nc", ("list", [("list", ["a", "b"], ";"), "c"], "\n")),
+        ("! a | b", ("list", ["|b"], "")),
+        ("! a || x=$?", ("list", [("chain", [("not", ["a"], ""), "x"], "||")], "")),
+        (
+            "if a\nthen b; elif c; then d\nelse e\nfi",
+            ("list", [("if", [("list", [name], "") for name in "abcde"], "")], ""),
+        ),
+        ("until a; do b; done", ("list", [("loop", [("list", ["a"], ""), ("list", ["b"], "")], "")], "")),
+        ("for x in $(a); do b; done; f() { c; }", ("list", [("list", ["a", "b"], ";"), "c"], ";")),
+        ("((a > b)) && c", ("list", [("chain", ["((", "c"], "&&")], "")),
+    ],
+)
+def test_how_statements_are_joined(text: str, expected: object) -> None:
+    assert joined(parse(text).body) == expected
