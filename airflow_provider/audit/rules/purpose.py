@@ -70,8 +70,8 @@ _TOLERATED = re.compile(
 """What lets a command succeed although it has failed."""
 
 
-def tolerated_checks(line: str) -> str | None:
-    """What a line of a script does so that a failed test or scan in it counts as passed; None if it does nothing of the kind."""
+def tolerated_in_line(line: str) -> str | None:
+    """What a line of a PowerShell script does so that a failed test or scan in it counts as passed; None if it does nothing of the kind."""
     if "#" in line[:1] or not (match := _TOLERATED.search(line)) or not _COMMANDS["check"].search(line[: match.start()]):
         return None
     return " ".join(match[0].split())

@@ -237,6 +237,12 @@ def _in_container(words: tuple[Word, ...]) -> tuple[Word, ...]:
     return () if inner and inner[0].text.startswith("-") else inner
 
 
+def image_within(command: Command) -> tuple[Word, ...]:
+    """The image that ``docker run`` runs, and the words behind it; empty for another command."""
+    known = command.name in ENGINES and "run" in command.arguments[:1]
+    return command.effective[_image_at(command.effective) :] if known else ()
+
+
 def _image_at(words: tuple[Word, ...]) -> int:
     """Where the image or the container is that a command of a container engine runs something in."""
     position = next((number for number, word in enumerate(words, 1) if word.text in ("exec", "run", "create")), len(words))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from airflow_provider.audit.analysis.shell.tolerated import Tolerated, tolerated_checks
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
+from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
-from airflow_provider.audit.rules.purpose import DEPLOYMENTS, purposes, tolerated_checks
+from airflow_provider.audit.rules.purpose import DEPLOYMENTS, purposes, tolerated_in_line
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 
 MAX_LINE = 2_000
-"""Maximum number of characters of a line that are looked at for what lets it pass."""
+"""Maximum number of characters of a PowerShell line that are looked at for what lets it pass."""
 
 
 @rule(
@@ -22,20 +25,22 @@ MAX_LINE = 2_000
     systems=("buddy",),
     severity=Severity.MEDIUM,
     confidence=Confidence.HIGH,
-    reads=("ignore_errors", "trigger_time", "name", "type", *SCRIPT_FIELDS),
+    reads=("ignore_errors", "trigger_time", "name", "type", "shell", *SCRIPT_FIELDS),
     needs=("EXECUTION_INFO",),
 )
 def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
     The execution continues when the action fails, and may end as successful; or the commands let a test or scan pass that has failed:
-    ``npm test || true``, ``trivy --exit-code 0``. Severity is higher for an action that seems to be a test, a
-    scan or a migration. Confidence is low for a notification, and for a deployment, to which the field does not apply.
+    ``npm test || true``, ``if ! npm test; then echo failed; fi``, ``trivy --exit-code 0``. Severity is higher for an action that seems to
+    be a test, a scan or a migration. Confidence is low for a notification, for a deployment, to which the field does not apply, and for
+    commands that may be meant so, such as ``npm test | tee log`` without ``set -o pipefail``.
 
     Why:
     A failed scan does not stop a release; a failed migration is followed by the deployment that needs it.
 
     Fix:
-    Turn ``ignore_errors`` off. To let a single command fail that is no test or scan, append ``|| true`` to it.
+    Turn ``ignore_errors`` off. To let a single command fail that is no test or scan, append ``|| true`` to it. To do something after a
+    failed test, fail afterwards: ``npm test || { cat test.log; exit 1; }``.
 
     Before:
     {"name": "Security scan", "ignore_errors": true}
@@ -45,11 +50,13 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
     """
     if not action.has_fields("ignore_errors"):
         yield not_available("ignore_errors is not visible")
-    for script in action.scripts():
-        for number, line in enumerate(script.text.split("\n"), 1):
-            if shown := tolerated_checks(line[:MAX_LINE].strip()):
-                message = f"A failed test or scan counts as passed: {shown}."
-                yield fail(script.path_at(number), shown, message, confidence=Confidence.MEDIUM)
+    reported: set[tuple[str, int, str]] = set()
+    for commands in action.scripts():
+        for found in _tolerated(commands):
+            if (place := (commands.path, found.line, found.shown)) not in reported:
+                reported.add(place)
+                message = f"A failed test or scan counts as passed: {found.shown}."
+                yield fail(commands.path_at(found.line), found.shown, message, confidence=found.confidence)
     if action.has_fields("ignore_errors") and action.config.ignore_errors:
         purpose = purposes(action)
         if action.config.type in DEPLOYMENTS:
@@ -65,6 +72,17 @@ def errors_ignored(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
             yield fail("ignore_errors", True, message, severity=Severity.LOW, confidence=Confidence.MEDIUM)
         else:
             yield fail("ignore_errors", True, "The execution continues when the action fails.")
+
+
+def _tolerated(commands: Commands) -> Iterator[Tolerated]:
+    """The tests and scans whose failure counts as success, each with its line in the whole text."""
+    if (commands.shell or "").upper() in ("POWERSHELL", "PWSH"):
+        for number, line in enumerate(commands.text.split("\n"), 1):
+            if shown := tolerated_in_line(line[:MAX_LINE].strip()):
+                yield Tolerated(number, shown, Confidence.MEDIUM)
+        return
+    for before, script in commands.parsed:
+        yield from (replace(found, line=before + found.line) for found in tolerated_checks(script))
 
 
 @rule(
