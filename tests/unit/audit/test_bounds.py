@@ -78,6 +78,10 @@ PIECES = (
     "0",
     "npm test",
     "--exit-code 0",
+    "set +e",
+    "! ",
+    " || { echo x; }",
+    "npx ",
 )
 SCRIPTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=40).map("".join)
 JSON = st.recursive(

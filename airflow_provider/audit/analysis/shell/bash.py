@@ -11,7 +11,7 @@ from functools import lru_cache
 import tree_sitter
 import tree_sitter_bash
 
-from airflow_provider.audit.analysis.shell.blocks import Open, opened, pipelines_of
+from airflow_provider.audit.analysis.shell.blocks import Open, behind_heredoc, opened, pipelines_of
 from airflow_provider.audit.analysis.shell.inner_shells import command_within, joined, piped_script, reads_script, scripts_within, shell_of
 from airflow_provider.audit.analysis.shell.script import Assignment, Block, Command, Expansion, Nested, Pipeline, Redirection, Script, Word
 from airflow_provider.audit.analysis.shell.trees import tree_of
@@ -82,7 +82,12 @@ class _Reader:
             elif isinstance(node, Open):
                 open_blocks.append(node)
             elif node.type in ("pipeline", "redirected_statement", *_STATEMENTS):
-                block.add(Pipeline(self._piped(tuple(self._stages(node))), self._line(node)))
+                pipeline = Pipeline(self._piped(tuple(self._stages(node))), self._line(node))
+                if chain := behind_heredoc(node):
+                    chain.add(pipeline)
+                    open_blocks.append(chain)
+                else:
+                    block.add(pipeline)
             elif node.type == "variable_assignment":
                 self.assignments.append(made_assignment := self._assignment(node, exported=False))
                 block.add(made_assignment)
@@ -119,7 +124,9 @@ class _Reader:
                 body = item.child_by_field_name("body")
                 outer = tuple(child for child in item.named_children if child.type.endswith("redirect"))
                 # `cat <<EOF | bash`, `cat <<EOF > file`: the grammar puts what follows into the redirection
-                behind = [child for part in outer if part.type == "heredoc_redirect" for child in part.named_children]
+                heredocs = [part for part in outer if part.type == "heredoc_redirect"]
+                chained = behind_heredoc(item) is not None
+                behind = [child for part in heredocs for child in part.named_children if not chained or child.type.endswith("redirect")]
                 outer += tuple(child for child in behind if child.type.endswith("redirect"))
                 waiting.extend(
                     (child, ()) for child in reversed(behind) if child.type in ("pipeline", "redirected_statement", *_STATEMENTS)

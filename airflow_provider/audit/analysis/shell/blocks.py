@@ -8,6 +8,8 @@ import tree_sitter
 
 from airflow_provider.audit.analysis.shell.script import Block, Pipeline, Statement
 
+_ANDOR = ("&&", "||")
+
 
 class Open:
     """A block whose parts are being read. Its nodes may be blocks to be opened."""
@@ -66,13 +68,26 @@ def opened(node: tree_sitter.Node) -> Open:
     return Open("list", node.children)
 
 
+def behind_heredoc(node: tree_sitter.Node) -> Open | None:
+    """The chain ``a <<EOF || b`` without ``a``: the grammar puts what follows into the redirection. None if there is none."""
+    if node.type != "redirected_statement":
+        return None
+    for redirect in node.named_children:
+        if redirect.type == "heredoc_redirect" and (operator := next((item.type for item in redirect.children if item.type in _ANDOR), "")):
+            parts = [
+                item for item in redirect.named_children if not item.type.startswith("heredoc_") and not item.type.endswith("redirect")
+            ]
+            return Open("chain", parts[:1], (operator,)) if parts else None
+    return None
+
+
 def _chain(node: tree_sitter.Node) -> Open:
     """In the grammar, all but the last part of a chain are a chain again."""
     parts: list[tree_sitter.Node] = []
     operators: list[str] = []
     while node.type == "list":
         children = [child for child in node.children if child.type != "comment"]
-        operators += [child.type for child in reversed(children) if child.type in ("&&", "||")]
+        operators += [child.type for child in reversed(children) if child.type in _ANDOR]
         parts += [child for child in reversed(children[1:]) if child.is_named]
         node = children[0]
     parts.append(node)

@@ -35,6 +35,7 @@ _SUBCOMMANDS = {
         "codecept": "run",
         "codeception": "run",
         "composer": "audit, validate",
+        "console": "lint:container, lint:twig, lint:xliff, lint:yaml",
         "conftest": "test, verify",
         "ct": "lint, install",
         "cypress": "run",
@@ -61,12 +62,14 @@ _SUBCOMMANDS = {
         "opa": "check, test",
         "phpstan": "analyse, analyze",
         "playwright": "test",
+        "pre-commit": "run",
         "ruff": "check",
         "safety": "check, scan",
         "semgrep": "ci, scan",
         "snyk": "code, container, iac, test",
         "statix": "check",
         "swift": "test",
+        "symfony": "check:security, security:check",
         "terraform": "test, validate",
         "tofu": "test, validate",
         "trivy": "aws, conf, config, filesystem, fs, i, image, k8s, kubernetes, repo, repository, rootfs, sbom, vm",
@@ -75,6 +78,7 @@ _SUBCOMMANDS = {
 }
 """Programs that test or scan with these subcommands only."""
 _OPTIONS = {
+    "ansible-playbook": ("--syntax-check",),
     "black": ("--check",),
     "cargo": ("--check",),
     "clang-format": ("--dry-run", "-n"),
@@ -201,7 +205,7 @@ def _name(word: str) -> str:
 
 
 def _image_name(image: str) -> str:
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0].removesuffix("-cli")
 
 
 def _operands(arguments: Sequence[str]) -> tuple[str, ...]:

@@ -152,7 +152,9 @@ def _redirected(leaf: Pipeline | Assignment) -> Iterator[tuple[Statement, list[s
     for command in leaf.commands if isinstance(leaf, Pipeline) else ():
         chain = command.nested[0].body.parts[-1:] if command.nested and not command.words else ()
         if chain and isinstance(chain[0], Block) and chain[0].kind == "chain" and (names := _written(command)):
-            yield chain[0].parts[-1], names
+            last = chain[0].parts[-1]
+            if only_succeeds(last) is None:
+                yield last, names
 
 
 def _read_by(leaf: Pipeline | Assignment) -> Iterator[str]:

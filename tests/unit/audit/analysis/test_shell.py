@@ -204,6 +204,9 @@ def joined(statement: Statement) -> object:
         ),
         ("until a; do b; done", ("list", [("loop", [("list", ["a"], ""), ("list", ["b"], "")], "")], "")),
         ("for x in $(a); do b; done; f() { c; }", ("list", [("list", ["a", "b"], ";"), "c"], ";")),
+        ("a <<EOF || b\nc\nEOF\nd", ("list", [("chain", ["a", "b"], "||"), "d"], "\n")),
+        ("a <<EOF | b\nc\nEOF", ("list", ["a|b"], "")),
+        ("a <<EOF > b && c\nd\nEOF", ("list", [("chain", ["a", "c"], "&&")], "")),
         ("((a > b)) && c", ("list", [("chain", ["((", "c"], "&&")], "")),
     ],
 )

@@ -169,6 +169,9 @@ def tolerated(text: str) -> list[tuple[int, str, str]]:
         "mvn -P ci -pl web test",
         "xcodebuild clean test",
         "make -C web check",
+        "pre-commit run --all-files",
+        "ansible-playbook --syntax-check site.yml",
+        "docker run --rm sonarsource/sonar-scanner-cli",
     ],
 )
 def test_tests_and_scans(check: str) -> None:
@@ -228,6 +231,9 @@ def test_tests_and_scans(check: str) -> None:
         ("npm run lint && npm test || true", [(1, "|| true", "medium"), (1, "|| true", "medium")]),
         ("npm test && echo ok || echo failed", [(1, "|| echo", "medium")]),
         ("ssh u@h <<EOF\ncd app\nnpm test || true\nEOF", [(3, "|| true", "medium")]),
+        ("npm test <<EOF || true\nyes\nEOF\necho done", [(1, "|| true", "medium")]),
+        ("ssh u@h <<EOF || true\nnpm test\nEOF", [(2, "|| true", "medium")]),
+        ("(npm test || true) > log", [(1, "|| true", "medium")]),
         ("cat <<EOF | bash\ncd app\nnpm test || true\nEOF", [(3, "|| true", "medium")]),
         ("bash <<< 'npm test || true'", [(1, "|| true", "medium")]),
         ("bash -c '\n  npm test || true\n'", [(2, "|| true", "medium")]),
@@ -375,6 +381,7 @@ def test_failures_that_count_as_success(text: str, expected: list[tuple[int, str
         "psql -c 'create database test' || true",
         "php artisan migrate || true",
         "helm uninstall test || true",
+        "npm test <<EOF || exit 1\nyes\nEOF",
         "mvn -P test package || true",
         "make test-image || true",
         "make -n test || true",
