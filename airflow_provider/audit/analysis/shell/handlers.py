@@ -19,7 +19,10 @@ _DECLARE = frozenset({"declare", "export", "local", "readonly", "typeset"})
 _LEAVE = frozenset({"exit", "return"})
 _FAIL = frozenset({"abort", "die", "fail", "false", "kill"})
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_STATUS = frozenset({"?", "PIPESTATUS", "pipestatus"})
+STAGES = frozenset({"PIPESTATUS", "pipestatus"})
+"""Variables with the exit codes of all commands of a pipe."""
+STATUS = STAGES | {"?"}
+"""Variables with the exit code of what ran before."""
 MAX_LEAVES = 50
 """Maximum number of commands that are looked at. With more, it is not known what they do."""
 
@@ -97,7 +100,7 @@ def only_succeeds(statement: Statement) -> str | None:
     return f"{command.name} 0" if command.name in _LEAVE and command.arguments == ("0",) else None
 
 
-def reads_status(leaf: Pipeline | Assignment, names: frozenset[str] = _STATUS) -> bool:
+def reads_status(leaf: Pipeline | Assignment, names: frozenset[str] = STATUS) -> bool:
     """Whether it reads the exit code of what ran before."""
     return not names.isdisjoint(_variables(leaf))
 

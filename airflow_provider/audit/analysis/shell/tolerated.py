@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from airflow_provider.audit.analysis.shell.checks import Check, check_of
-from airflow_provider.audit.analysis.shell.handlers import Handler, Handlers, Result, only_succeeds, reads_status
+from airflow_provider.audit.analysis.shell.handlers import STAGES, STATUS, Handler, Handlers, Result, only_succeeds, reads_status
 from airflow_provider.audit.analysis.shell.script import Assignment, Block, Command, Pipeline, Script, Statement
 from airflow_provider.audit.settings.levels import Confidence
 
@@ -212,14 +212,14 @@ class _Search:
         if check.tolerant:
             self._found.append((check, Tolerated(command.line, check.tolerant, Confidence.MEDIUM)))
         elif fate is _COUNTS and self._errexit is False:
-            self._open.append(_Open(Tolerated(command.line, "set +e", Confidence.LOW), visit.number, _STATUS, at_end=False))
+            self._open.append(_Open(Tolerated(command.line, "set +e", Confidence.LOW), visit.number, STATUS, at_end=False))
         elif fate is _COUNTS or (fate.unless_errexit and self._errexit):
             self._counting[check.tool, check.operands] = len(self._found)
             self._counting_tools.add(check.tool)
         elif fate.lost:
             found = Tolerated(command.line, fate.shown, Confidence.LOW if check.fixes else fate.confidence)
             if fate.shown.startswith("| "):
-                self._open.append(_Open(found, visit.number, _STAGES, at_end=True))
+                self._open.append(_Open(found, visit.number, STAGES, at_end=True))
             else:
                 self._found.append((check, found))
 
@@ -242,10 +242,6 @@ class _Search:
                     self._errexit = on
                 if "o" in letters and following == "pipefail":
                     self._pipefail = on
-
-
-_STATUS = frozenset({"?", "PIPESTATUS", "pipestatus"})
-_STAGES = frozenset({"PIPESTATUS", "pipestatus"})
 
 
 def _after(handler: Handler, shown: str, failed: _Fate, passed: _Fate) -> _Fate:
