@@ -177,7 +177,7 @@ class Check:
 
 def check_of(command: Command) -> Check | None:
     """The test or scan that a command is; None if it is none, or only starts one in a container."""
-    if image := image_within(command):
+    if (image := image_within(command)) and not command.nested:  # else what runs in it is a command of its own
         name, arguments = _image_name(image[0].text), [word.text for word in image[1:]]
         return _made(name, arguments) if (name in _ALWAYS or name in _SUBCOMMANDS) and _tests(name, arguments) else None
     return _check([word.text for word in command.effective])
