@@ -74,6 +74,7 @@ WITHIN = (
     ("Telegram token", ":AA", r"\d{8,10}:AA[\w-]{33}"),
     ("Terraform Cloud token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}"),
     ("Azure client secret", "Q~", r"[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
+    ("Azure signature", "sig=", r"(?<=\bsig=)[\w%+/-]{30,90}(?:=|%3[Dd])"),
     ("Private Key", "PRIVATE KEY", r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-----END[A-Z ]*PRIVATE KEY(?: BLOCK)?-----)?"),
     ("Key in base64", "LS0tLS1CRUdJTi", "LS0tLS1CRUdJTi[A-Za-z0-9+/]{20,}={0,2}"),
     # Addresses that are a credential: whoever has one may send.

@@ -62,7 +62,7 @@ MAX_DEFAULTS = 3
 """Maximum depth of defaults in defaults that are read."""
 _SONAR_TOKEN = re.compile(r"[0-9a-f]{40}|sq[a-z]_[0-9a-f]{40}")
 _WHOLE_REFERENCE = re.compile(
-    r"\$\w+|%[\w.:()-]{1,200}%|\{[A-Za-z_][\w.]{0,100}\}|!\w[\w/-]*(?:\s.*)?|secure!.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
+    r"\$\w+|%[\w.:()-]{1,200}%|%\([\w.-]{1,100}\)[sd]|[@~%#?]?\{[A-Za-z_][\w.-]{0,100}\}[@~%#?]?|#[A-Za-z_][\w.-]{0,100}#|~[A-Za-z_][\w.-]{0,100}~|!\w[\w/-]*(?:\s.*)?|secure!.*|@(?:env|keychain|file):.*|ENC\[.*|enc:.*|arn:aws.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*"
     r"|(?:aws:(?:ssm|secretsmanager|kms|s3)|vault|op|ssm|sm|gcp-sm|gcp|gsm|asm|azure|k8s|kubernetes|consul|1password|onepassword|bitwarden|bws|infisical|chamber|sops|berglas|akeyless|conjur|keeper|resolve|awssm|aws-sm|azurekv|akv|keyvault|secretsmanager|secretref|secret|secrets|file|env|bao|doppler|ref)(?::|://|\+).*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -113,7 +113,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 _DIGEST = re.compile(
     r"(?:sha\d+[:-])?(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})|sha\d+-[\w+/]+=*", re.IGNORECASE
 )
-_SLUG = re.compile(r"[a-zA-Z]+(?:[-_./: ][a-zA-Z]+)*(?:[-_./](?:v?\d{1,4}))*")
+_SLUG = re.compile(r"[a-zA-Z]+(?:[-_./: ][a-zA-Z]+)*(?:[-_./:](?:v?\d{1,4}))*")
+_APP_PASSWORD = re.compile(r"[a-z]{4}(?:-[a-z]{4}){3}")
+"""As Apple makes them for one program."""
 _PUBLIC = re.compile(
     r"\s*(?:pk_(?:live|test)_|-----BEGIN (?:CERTIFICATE|[A-Z ]*PUBLIC KEY|PGP PUBLIC)|ssh-(?:rsa|ed25519|dss) |ecdsa-sha2-|age1)"
 )
@@ -123,9 +125,21 @@ _HEADER_ONLY = re.compile(
 _KEY_WITH_BODY = re.compile(r"-----BEGIN[A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\"']?(?:\\n|[\s\"'])*(?:echo\s+[\"']?)?[A-Za-z0-9+/]{3}[\w+/=]*")
 _INSIDE = re.compile(
     r"(?<![\w.-])(?P<name>[\w.-]{0,64}?(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|private[_-]?key)"
-    r"[\w.-]{0,64})[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"';&,}]+)",
+    r"[\w.-]{0,64})[\"']?\s*[=:]\s*[\"']?(?P<value>(?:[#%@~?]\{[\w.-]{1,100}\}|[^\s\"';&,}])+)",
     re.IGNORECASE,
 )
+_PAIR = re.compile(
+    r"\b(?:name|key)\\?[\"']?\s{0,5}[:=]\s{0,5}\\?[\"']?(?P<name>[\w.-]{1,64})\\?[\"']?\s{0,5},\s{0,5}\\?[\"']?value\\?[\"']?\s{0,5}[:=]\s{0,5}"
+    r"\\?[\"']?(?P<value>[^\s\"'\\,}]{1,256})",
+    re.IGNORECASE,
+)
+"""A name and its value as two values: ``{"name": "DB_PASSWORD", "value": "..."}``, ``name=DB_PASSWORD,value=...``."""
+_SET_BY_CALL = re.compile(
+    r"\b(?:define|set_?env|set_?environment_?variable|set_?property|setdefault|set_?item|set)\(\s{0,5}\\?[\"'](?P<name>[\w.-]{1,64})\\?[\"']\s{0,5},\s{0,5}"
+    r"\\?[\"'](?P<value>[^\"'\\\n]{1,256})",
+    re.IGNORECASE,
+)
+"""A call that sets a value: ``define('DB_PASSWORD', '...')``."""
 _CODE = re.compile(r"\(|\$|\.\*|\w=|process\.env|environ|getenv")
 _NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>[^\s\\\"']+)")
 _HEADER = re.compile(r"\b(?:Bearer|Basic|token)\s+(?P<value>[A-Za-z0-9._~+/=-]{12,})")
@@ -209,7 +223,7 @@ def secret_named(name: str, value: str) -> Secret | None:
     token = words_of(name)[-2:] == ["sonar", "login"] and _SONAR_TOKEN.fullmatch(text)  # a name or, usually, a token
     if not text or not (names_secret(name) or token) or is_reference(text) or (is_placeholder(text) and not number) or _PUBLIC.match(text):
         return None
-    if (number and len(text) <= MAX_WEAK_NUMBER) or text.lower() in _WEAK:
+    if (number and len(text) <= MAX_WEAK_NUMBER) or text.lower().rstrip("!?.*") in _WEAK:
         return Secret("Default password", text, Confidence.LOW)
     if _ADDRESS.fullmatch(text) or _PATH.fullmatch(text) or _DATE.fullmatch(text):
         return None
@@ -218,9 +232,9 @@ def secret_named(name: str, value: str) -> Secret | None:
 
 
 def _strength(text: str) -> Confidence:
-    if len(text) < 6 or _SLUG.fullmatch(text) or " " in text:
+    if len(text) < 6 or (_SLUG.fullmatch(text) and not _APP_PASSWORD.fullmatch(text)) or " " in text:
         return Confidence.LOW
-    if _UUID.fullmatch(text) or text.isdigit() or re.fullmatch(r"[A-Z]+(?:_[A-Z0-9]+)+", text):
+    if _UUID.fullmatch(text) or _APP_PASSWORD.fullmatch(text) or text.isdigit() or re.fullmatch(r"[A-Z]+(?:_[A-Z0-9]+)+", text):
         return Confidence.MEDIUM
     kinds = sum(bool(re.search(kind, text)) for kind in ("[a-z]", "[A-Z]", r"\d", r"[^A-Za-z0-9]"))
     return Confidence.HIGH if kinds >= 2 else Confidence.LOW
@@ -291,7 +305,7 @@ def secrets_within(text: str) -> list[Secret]:
 @lru_cache(maxsize=MAX_KEPT)
 def _within(text: str) -> tuple[Secret, ...]:
     secrets = []
-    for match in (*_DEFAULT.finditer(text), *_INSIDE.finditer(text)):
+    for match in (*_DEFAULT.finditer(text), *_INSIDE.finditer(text), *_PAIR.finditer(text), *_SET_BY_CALL.finditer(text)):
         secret = secret_named(match["name"], match["value"])
         if (
             secret

@@ -65,8 +65,10 @@ def _secrets(value: Any, path: str, settings: AuditSettings) -> Iterator[tuple[F
 def _fields(facts: Configuration) -> Iterator[tuple[str, Any]]:
     if isinstance(facts, (ActionFacts, PipelineFacts)):
         yield from ((name, value) for name, value in facts.other.items() if name not in _SKIPPED)
-    if isinstance(facts, ActionFacts) and not facts.names_image:
-        yield "password", facts.config.password
+    if isinstance(facts, ActionFacts):
+        yield "login", facts.config.login  # where services ask for a token in place of a user
+        if not facts.names_image:
+            yield "password", facts.config.password
 
 
 def _found(facts: Configuration, settings: AuditSettings, kind: str) -> Iterator[Outcome]:

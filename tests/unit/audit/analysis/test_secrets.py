@@ -45,6 +45,13 @@ def test_tokens_of_vendors_are_found_whole(token: str) -> None:
         assert secret.confidence is Confidence.HIGH
 
 
+def test_the_signature_of_an_address_is_found() -> None:
+    signature = f"{LETTERS[:20]}%2B{LETTERS[:20]}%3D"
+    for text in (f"https://a.blob.core.windows.net/c?sv=2022-11-02&sig={signature}", f"sig={signature}&sv=2022-11-02"):
+        assert [secret.value for secret in secrets_shaped(text)] == [signature]
+    assert secrets_shaped("https://a.blob.core.windows.net/c?sv=2022-11-02&sig=$SIGNATURE") == []
+
+
 @pytest.mark.parametrize("text", [f"my_dapi{DIGITS[:32]}", f"sqp_{DIGITS}", "hvs.example", "ghp_" + "x" * 36, CERTIFICATE])
 def test_what_only_begins_like_a_token_is_none(text: str) -> None:
     assert secrets_shaped(text) == []
@@ -60,9 +67,15 @@ def test_what_only_begins_like_a_token_is_none(text: str) -> None:
         ("PASSWORD_MAX_AGE", "483920174652", None),
         ("TOKEN_COUNT", "483920174652", None),
         ("DB_PASSWORD", "0", None),
+        ("APPLE_PASSWORD", "abcd-efgh-ijkl-mnop", Confidence.MEDIUM),
+        ("DB_PASSWORD", "password!", Confidence.LOW),
+        ("DB_PASSWORD", "db-password:3", Confidence.LOW),
+        ("DB_PASSWORD", "#{DbPassword}#", None),
+        ("DB_PASSWORD", "%(db_password)s", None),
+        ("DB_PASSWORD", "@keychain:DB", None),
     ],
 )
-def test_a_number_is_a_password_if_the_name_says_so(name: str, value: str, confidence: Confidence | None) -> None:
+def test_a_value_is_judged_by_its_name(name: str, value: str, confidence: Confidence | None) -> None:
     found = secret_named(name, value)
     assert (found and found.confidence) == confidence
 
