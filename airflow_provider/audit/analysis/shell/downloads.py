@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-import string
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
+from airflow_provider.audit.analysis.shell.by_address import UNCHECKED_KEY, run_by_address
 from airflow_provider.audit.analysis.shell.fetching import (
     POWERSHELL_FETCH,
-    URL,
+    Run,
+    addressed_files,
+    fetches_inline,
     host_of,
     is_fetcher,
     output_file,
@@ -19,21 +21,9 @@ from airflow_provider.audit.analysis.shell.fetching import (
     to_a_file,
 )
 from airflow_provider.audit.analysis.shell.inner_shells import POWERSHELLS, RUNNERS, SHELLS, inline_of, operands_of, shell_of
+from airflow_provider.audit.analysis.shell.run_files import CODE, INSTALLERS, base_of, comes_from, files_run_by, interpreter_of, unpacked_by
 from airflow_provider.audit.analysis.shell.script import Command, Nested, Pipeline, Redirection, Script, Word, base_name
 
-_CODE = {
-    "python": ("cm", ()),
-    "node": ("ep", ("--eval", "--print")),
-    "ruby": ("enp", ()),
-    "perl": ("eEnp", ()),
-    "php": ("rfBRE", ("--run", "--file")),
-    "lua": ("e", ()),
-    "rscript": ("e", ()),
-    "tclsh": ("", ()),
-    "deno": ("", ()),
-    "bun": ("e", ("--eval",)),
-}
-"""Interpreters, with the options that pass a program, so that standard input is data."""
 _THROUGH = frozenset({
     "cat", "tee", "tr", "sed", "awk", "gawk", "grep", "egrep", "head", "tail", "cut", "sort", "uniq", "rev", "base64", "openssl",
     "gunzip", "gzip", "zcat", "xz", "bunzip2", "iconv", "dos2unix", "envsubst", "jq", "yq", "pv", "out-string", "select-object",
@@ -43,46 +33,17 @@ _SUMS = re.compile(
 )
 _RUNS = re.compile(r"\b(?:exec|eval|system|Function)\b")
 _FETCHES = re.compile(r"urlopen|requests\.get|https?://|fetch\(|open-uri|file_get_contents")
+_REPEATERS = frozenset({"retry", "chronic", "eatmydata", "fakeroot", "proxychains", "proxychains4", "torsocks", "xvfb-run"})
+"""Commands that run the command among their arguments, behind options or a number."""
+_OWN_HOST = re.compile(r"(?:^|\s)(?:localhost|127(?:\.\d{1,3}){3}|::1|0\.0\.0\.0)(?=\s|$)")
 _SAYS = frozenset({"echo", "printf", "write-output", "write-host"})
-_INSTALLERS = frozenset({
-    "dpkg", "apt", "apt-get", "rpm", "yum", "dnf", "microdnf", "zypper", "apk", "gdebi", "pacman", "snap", "flatpak", "installer",
-    "msiexec", "pkg", "pip", "pip3", "gem", "npm", "choco", "add-appxpackage", "hdiutil", "pkgutil",
-})  # fmt: skip
-_PACKAGES = (
-    ".deb",
-    ".rpm",
-    ".apk",
-    ".pkg",
-    ".msi",
-    ".snap",
-    ".flatpak",
-    ".whl",
-    ".gem",
-    ".pkg.tar.zst",
-    ".pkg.tar.xz",
-    ".dmg",
-    ".msix",
-    ".nupkg",
-    ".tgz",
-)
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """
-    Downloaded code that is run.
-
-    :param line: in its script.
-    :param shown: names of the downloading and the running command and the host, without the rest of the line.
-    :param saved: it was saved first, and run without a check.
-    :param sure: whether it definitely runs.
-    """
-
-    line: int
-    shown: str
-    saved: bool = False
-    sure: bool = True
+MAX_UNPACKED = 50
+"""Maximum number of names from unpacked archives that are looked for in what runs afterwards."""
+_FOLDERS = frozenset({"bin", "sbin", "lib", "local", "usr", "opt", "tmp", "src", "app", "dist", "build", "home", "root", "vendor", "tools"})
+"""Folders that programs of any origin are in."""
 
 
 class Downloads:
@@ -92,6 +53,8 @@ class Downloads:
         self._literals: dict[str, str] = {}
         self._fetched: set[str] = set()
         self._saved: dict[str, str] = {}
+        self._unpacked: dict[str, str] = {}
+        """What downloaded archives may have brought, by the name of an archive, a part of it, or a folder."""
         self._downloads: dict[int, str | None] = {}
         """What each command downloads with, by its id: without it, each level of nesting would double the work."""
         self._hosts: dict[int, str] = {}
@@ -105,10 +68,8 @@ class Downloads:
             if self._download_in(assignment.value.nested):
                 self._fetched.add(assignment.name)
         for pipeline in script.every_pipeline():
-            yield from self._piped(pipeline)
-            for command in pipeline.commands:
-                yield from self._in_command(command)
-            yield from self._after_saving(pipeline)
+            runs = itertools.chain(self._piped(pipeline), *map(self._in_command, pipeline.commands), self._after_saving(pipeline))
+            yield from (replace(run, sure=False, weak=True) if _OWN_HOST.search(run.shown) else run for run in runs)
 
     # What downloads
 
@@ -147,6 +108,12 @@ class Downloads:
             inner := next((base_name(text) for text in command.arguments if base_name(text) in ("curl", "wget")), None)
         ):
             return inner
+        if interpreter_of(name) and any(map(fetches_inline, command.arguments)):
+            return name
+        if name in _REPEATERS:
+            for number, text in enumerate(command.arguments):
+                if (inner := base_name(text)) in ("curl", "wget"):
+                    return inner if prints(inner, command.arguments[number + 1 :]) else None
         if (name in _SAYS or name == "cat") and (source := self._passed_on(command)):
             return source
         if not command.words or command.words[-1].text.startswith("{") or name in RUNNERS or name in SHELLS:
@@ -190,6 +157,8 @@ class Downloads:
                 runner, certain = run
                 yield Run(pipeline.commands[0].line, f"{source} {where}| {runner}", sure=certain)
                 return
+            if source and self.name(command) == "apt-key" and "add" in command.arguments:
+                yield Run(command.line, f"{source} {where}| apt-key add", sure=False, weak=True, message=UNCHECKED_KEY)
             if fetching := self._download_of(command):
                 source, where = fetching, self._host_of(command)
             elif not number and self.name(command) == "wget" and not output_file(command.arguments):
@@ -203,7 +172,7 @@ class Downloads:
         name, words = self.name(command), command.effective
         if shell := shell_of(command) or (words if name in SHELLS else ()):
             return self._shell_runs_input(command, shell, name)
-        if (interpreter := _interpreter(name)) is not None:
+        if (interpreter := interpreter_of(name)) is not None:
             return (name, True) if _reads_program(interpreter, command.arguments) else None
         if name in ("iex", "invoke-expression") and not command.arguments:
             return name, True
@@ -301,17 +270,20 @@ class Downloads:
     def _as_script(self, command: Command) -> Iterator[Run]:
         """``bash <(curl ...)``, ``bash <<< "$(curl ...)"``, ``deno run https://...``."""
         name, words, shell = self.name(command), command.effective, shell_of(command)
-        if name == "source" or _interpreter(name) or shell:
+        if name == "source" or interpreter_of(name) or shell:
             parts = [*words[1:2]] if name == "source" else [word for word in (shell or words)[1:] if not word.text.startswith("-")][:1]
             for word in parts if not shell or inline_of(shell) is None else ():
                 if source := self._download_in(item for item in word.nested if item.via == "process"):
                     yield Run(command.line, f"{base_name(words[0].text) or '.'} <({source} {self._host_of(command)})")
-            if self._runs_input(command):
-                for item in command.redirections:
-                    if source := self._download_from(item):
-                        yield Run(command.line, f"{name} {item.operator} {source} {self._host_of(command)}")
-        if name == "deno" and _runs_address(command.arguments):
-            yield Run(command.line, f"{name} run {self._host_of(command)}".strip(), sure=False)
+        if (name == "source" or interpreter_of(name) or shell or name in RUNNERS) and self._runs_input(command):
+            for item in command.redirections:
+                if source := self._download_from(item):
+                    yield Run(command.line, f"{name} {item.operator} {source} {self._host_of(command)}")
+        yield from run_by_address(command, name)
+        if name in INSTALLERS and (
+            source := self._download_in(part for word in words[1:] for part in word.nested if part.via == "process")
+        ):
+            yield Run(command.line, f"{name} <({source} {self._host_of(command)})", saved=True, sure=False)
 
     def _download_from(self, item: Redirection) -> str | None:
         """The name of the downloading command whose output a redirection passes in."""
@@ -338,10 +310,10 @@ class Downloads:
     def _as_program(self, command: Command) -> Iterator[Run]:
         """``python -c "$(curl ...)"``."""
         name, words = self.name(command), command.effective
-        interpreter = _interpreter(name)
+        interpreter = interpreter_of(name)
         if interpreter is None or shell_of(command):
             return
-        letters, longs = _CODE[interpreter]
+        letters, longs = CODE[interpreter]
         for word, following in itertools.pairwise(words):
             text = word.text
             if text in longs or (text[:1] == "-" and text[1:].isalpha() and text[-1] in letters):
@@ -358,12 +330,16 @@ class Downloads:
         for number, command in enumerate(pipeline.commands):
             if self._checks(pipeline, number):
                 self._saved.clear()
-            if self._saved and (file := self._runs_file(command, piped=runs_input and number + 1 < len(pipeline.commands))):
-                yield Run(command.line, f"{self._saved.pop(file)}, then runs {file}", saved=True, sure=False)
+                self._unpacked.clear()
+            if (self._saved or self._unpacked) and command.effective:
+                yield from self._what_was_saved(command, piped=runs_input and number + 1 < len(pipeline.commands))
         fetching = next(
             (command for command in pipeline.commands if self._download_of(command) or self.name(command) in ("wget", "curl", "aria2c")),
             None,
         )
+        if fetching is not None and (parts := unpacked_by(pipeline.commands[-1], self.name(pipeline.commands[-1]))) is not None:
+            source = f"{self.name(fetching)} {self._host_of(fetching)}fetches"
+            self._note_unpacked((*parts, *addressed_files(fetching.arguments)), source)
         for command in pipeline.commands:
             name = self.name(command)
             files = saved_by(name, command.arguments)
@@ -376,7 +352,12 @@ class Downloads:
             for file in files if not verified else ():
                 if file and not file.startswith("/dev/"):
                     source = self.name(fetching) if fetching else name
-                    self._saved[_base(file)] = f"{source} {self._host_of(fetching or command)}saves".strip()
+                    self._saved[base_of(file)] = f"{source} {self._host_of(fetching or command)}saves".strip()
+
+    def _note_unpacked(self, parts: Iterable[str], source: str) -> None:
+        for part in parts:
+            if len(self._unpacked) < MAX_UNPACKED and base_of(part) not in _FOLDERS:
+                self._unpacked[part] = source
 
     def _checks(self, pipeline: Pipeline, number: int) -> bool:
         command = pipeline.commands[number]
@@ -394,40 +375,23 @@ class Downloads:
             text in ("attestation", "dgst", "--verify", "verify", "sha256", "-verify", "--decrypt") for text in command.arguments
         )
 
-    def _runs_file(self, command: Command, *, piped: bool) -> str | None:
-        """The saved file that a command runs. ``piped``: another command runs its output."""
-        words = command.effective
-        if not words:
-            return None
+    def _what_was_saved(self, command: Command, *, piped: bool) -> Iterator[Run]:
+        """``piped``: another command runs its output."""
         name = self.name(command)
-        shell = shell_of(command)
-        candidates: list[str] = []
-        if shell and inline_of(shell) is None:
-            candidates += operands_of(shell)[:1]
-        elif name == "source" or _interpreter(name):
-            letters = _CODE[_interpreter(name) or "tclsh"][0]
-            rest = [text for text in command.arguments if text not in ("run",)]
-            if not any(text[:1] == "-" and text[1:].isalpha() and text[-1] in letters for text in rest):
-                candidates += [text for text in rest if not text.startswith("-")][:1]
-        elif name in _INSTALLERS:
-            candidates += [text for text in command.arguments if text.endswith(_PACKAGES)]
-        elif name in ("start-process", "&", "cmd", "call", "invoke-expression", "iex"):
-            candidates += [text for text in command.arguments if not text.startswith("-")][:1]
-        else:
-            candidates.append(words[0].text)
-        if shell or _interpreter(name):
-            candidates += [item.target.text for item in command.redirections if item.operator == "<"]
-        if piped and name in ("cat", "get-content", "gc", "type"):
-            candidates += command.arguments
-        if (inline := inline_of(shell) if shell else " ".join(command.arguments) if name == "eval" else None) and (
-            match := re.match(r"\s*(?:\$\(cat|`cat|\$\(<)\s*([^\s)`]+)", inline)
-        ):
-            candidates.append(match[1])
-        return next((base for text in candidates if (base := _base(text)) in self._saved), None)
+        files = files_run_by(command, name, piped=piped)
+        if file := next((base for text in files if (base := base_of(text)) in self._saved), None):
+            yield Run(command.line, f"{self._saved.pop(file)}, then runs {file}", saved=True, sure=False)
+        elif (parts := unpacked_by(command, name)) is not None:
+            if archive := next((base for text in parts if (base := base_of(text)) in self._saved), None):
+                self._note_unpacked((archive, *parts), self._saved[archive])
+        elif archive := next((part for part in self._unpacked for file in files if comes_from(file, part)), None):
+            yield Run(
+                command.line, f"{self._unpacked.pop(archive)}, unpacks and runs {base_of(files[0])}", saved=True, sure=False, weak=True
+            )
 
 
 def _reads_program(interpreter: str, arguments: tuple[str, ...]) -> bool:
-    letters, longs = _CODE[interpreter]
+    letters, longs = CODE[interpreter]
     for text in arguments:
         if text in _STANDARD_INPUT:
             return True
@@ -438,17 +402,3 @@ def _reads_program(interpreter: str, arguments: tuple[str, ...]) -> bool:
         if not text.startswith("-") and not (interpreter in ("deno", "bun") and text == "run"):
             return False
     return interpreter not in ("deno", "bun")
-
-
-def _runs_address(arguments: tuple[str, ...]) -> bool:
-    """Whether ``deno run`` runs a URL."""
-    return arguments[:1] == ("run",) and bool(URL.match(next((text for text in arguments[1:] if not text.startswith("-")), "")))
-
-
-def _interpreter(name: str) -> str | None:
-    plain = name.rstrip(f"{string.digits}.")
-    return {"nodejs": "node", "pypy": "python"}.get(plain, plain) if plain in _CODE or plain in ("nodejs", "pypy") else None
-
-
-def _base(file: str) -> str:
-    return file.strip("\"'").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]

@@ -26,6 +26,27 @@ _STANDARD_OUTPUT = frozenset({"-", "/dev/stdout"})
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """
+    Downloaded code that is run.
+
+    :param line: in its script.
+    :param shown: names of the downloading and the running command and the host, without the rest of the line.
+    :param saved: it was saved or unpacked first, and run without a check.
+    :param sure: whether it definitely runs.
+    :param weak: whether it is only likely, or does less harm than code.
+    :param message: what is wrong, where it is not code that runs.
+    """
+
+    line: int
+    shown: str
+    saved: bool = False
+    sure: bool = True
+    weak: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fetcher:
     """
     The options of a program that downloads.
@@ -57,6 +78,7 @@ _FETCHERS = {
         prints=True,
     ),
     "wget": Fetcher("aoitTwQOPUeIXDABRl", file=("-O", "--output-document")),
+    "axel": Fetcher("onsHU", file=("-o", "--output"), output=frozenset()),
     "aria2c": Fetcher("odxsjk", file=("-o", "--out"), output=frozenset()),
 }
 _ALWAYS_PRINT = frozenset({"http", "https", "xh", "lynx", "w3m", "ftp", "links", "get", "lwp-request", "nc", "ncat"})
@@ -69,7 +91,16 @@ _CLOUD_FETCH = (
     {"gsutil", "cp", "-"},
 )
 """Words of commands that download to standard output."""
-_PHP_COPY = re.compile(r"\bcopy\(\s*['\"](?:https?|ftp)://[^'\"]+['\"]\s*,\s*['\"]([^'\"]+)", re.IGNORECASE)
+_SAVES_INLINE = re.compile(
+    r"\b(?:copy|urlretrieve)\(\s{0,5}['\"](?:https?|ftp)://[^'\"]{1,500}['\"]\s{0,5},\s{0,5}['\"]([^'\"]{1,200})"
+    r"|\bfile_put_contents\(\s{0,5}['\"]([^'\"]{1,200})['\"]\s{0,5},\s{0,5}(?:file_get_contents|fopen)\(\s{0,5}['\"]https?://",
+    re.IGNORECASE,
+)
+_FETCHES_INLINE = re.compile(
+    r"\b(?:readfile|file_get_contents|urlopen|requests\.get|fetch|https?\.get|URI\.open|URI\.parse|getprint)\b[^\n]{0,20}['\"]https?://",
+    re.IGNORECASE,
+)
+"""Programs in arguments that save or print a download."""
 
 
 def is_fetcher(name: str, arguments: tuple[str, ...]) -> bool:
@@ -105,11 +136,17 @@ def saved_by(name: str, arguments: tuple[str, ...]) -> list[str]:
         pairs = list(options(arguments, fetcher.valued, fetcher.valued_long))
         files = [value for option, value in pairs if option in fetcher.file]
         by_address = any(option in fetcher.remote_name for option, _ in pairs) or not (files or fetcher.prints)
-        return [file for file in files if file != "-"] + (_of_addresses(arguments) if by_address else [])
-    if name == "php":
-        return [match[1] for text in arguments for match in _PHP_COPY.finditer(text)]
+        return [file for file in files if file != "-"] + (addressed_files(arguments) if by_address else [])
+    if name.startswith(("php", "python")):
+        return [match[1] or match[2] for text in arguments for match in _SAVES_INLINE.finditer(text)]
+    if name in ("gh", "glab") and arguments[:2] == ("release", "download"):
+        return [value for option, value in options(arguments[2:], "pORD") if option in ("-p", "--pattern", "-O", "--output")]
+    if name == "certutil" and any(text.lower() in ("-urlcache", "/urlcache") for text in arguments):
+        return [text for text in arguments[-1:] if "://" not in text] or addressed_files(arguments)
+    if name == "bitsadmin" and any("://" in text for text in arguments):
+        return list(arguments[-1:])
     if name == "lwp-download":
-        return list(arguments[1:2]) or _of_addresses(arguments)
+        return list(arguments[1:2]) or addressed_files(arguments)
     if name in POWERSHELL_FETCH or name in _POWERSHELL_SAVES:
         named = [value for text, value in pairwise(arguments) if _is_parameter(text, "-outfile") or _is_parameter(text, "-destination")]
         return named or (list(arguments[1:2]) if name in _POWERSHELL_SAVES else [])
@@ -128,7 +165,8 @@ def _is_parameter(text: str, name: str) -> bool:
     return len(prefix) > 3 and name.startswith(prefix)
 
 
-def _of_addresses(arguments: Iterable[str]) -> list[str]:
+def addressed_files(arguments: Iterable[str]) -> list[str]:
+    """The last part of each address."""
     return [text.partition("?")[0].partition("#")[0].rsplit("/", 1)[-1] for text in arguments if "://" in text or "/" in text]
 
 
@@ -167,3 +205,8 @@ def only_asks(command: Command) -> bool:
         value == "/dev/null" for option, value in options(command.arguments, CURL_VALUED, CURL_VALUED_LONG) if option in ("-o", "--output")
     )
     return (bool(addresses) and all(local)) or (bare and not addresses) or dropped or command.has("-I", "--head", "--spider")
+
+
+def fetches_inline(text: str) -> bool:
+    """Whether a program in an argument fetches something, most likely to print it."""
+    return _FETCHES_INLINE.search(text) is not None and not _SAVES_INLINE.search(text)

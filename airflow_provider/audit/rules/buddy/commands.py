@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider.audit.analysis.shell.downloads import Downloads, Run
-from airflow_provider.audit.analysis.shell.fetching import only_asks
+from airflow_provider.audit.analysis.shell.downloads import Downloads
+from airflow_provider.audit.analysis.shell.fetching import Run, only_asks
 from airflow_provider.audit.analysis.shell.inner_shells import kept_scripts
 from airflow_provider.audit.analysis.shell.kept_options import options_in, with_options
 from airflow_provider.audit.analysis.shell.parsing import parse
@@ -33,7 +33,8 @@ from airflow_provider.audit.settings.model import AuditSettings
 def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     r"""
     A script is downloaded and run at once: by a pipe, ``bash <(curl ...)``, ``sh -c "$(curl ...)"``, ``iex (irm ...)``. Severity and
-    confidence are medium if it is saved first and run without checking a checksum or signature.
+    confidence are medium if it is saved first and run without checking a checksum or signature, or is a package that is installed from an
+    address. Confidence is low for what an archive may have brought, for keys and manifests that are not checked, and for localhost.
 
     Why:
     Whoever controls that server or its domain name can run commands in the pipeline, with all its secrets. Nobody can tell later what ran.
@@ -56,15 +57,15 @@ def download_into_shell(action: ActionFacts, settings: AuditSettings) -> Iterato
         for before, script in commands.parsed:
             for run in downloads.runs(script):
                 previous = runs.get(before + run.line)
-                if previous is None or (run.sure and not previous.sure):
+                if previous is None or (run.sure, not run.weak) > (previous.sure, not previous.weak):
                     runs[before + run.line] = run
         for line, run in runs.items():
             yield fail(
                 commands.path_at(line),
                 run.shown,
-                "A download is run without checking its checksum." if run.saved else "A download is run directly.",
-                severity=Severity.MEDIUM if run.saved else None,
-                confidence=None if run.sure else Confidence.MEDIUM,
+                run.message or ("A download is run without checking its checksum." if run.saved else "A download is run directly."),
+                severity=Severity.MEDIUM if run.saved or run.message else None,
+                confidence=None if run.sure else Confidence.LOW if run.weak else Confidence.MEDIUM,
             )
 
 
