@@ -21,7 +21,7 @@ class WorkflowAction:
     :param attempts: maximum number of attempts; None if it is not set, which means one.
     :param timeout: of one attempt, in seconds; None if it is not set, which means 300 s.
     :param arguments: of the action; None if they could not be read.
-    :param expressions: path to value of what else holds expressions: conditions and loops.
+    :param expressions: path to value of what else holds expressions: conditions, loops, and the description.
     """
 
     path: str
@@ -66,7 +66,7 @@ class WorkflowFacts(Fact):
     :param webhook: None if it is not part of what was read, as in an exported definition.
     :param error_handler: workflow that runs after a failure.
     :param path: of the definition in what was read, with a dot behind it; empty if it is the whole.
-    :param values: path to value of what else of the definition holds values: inputs and results.
+    :param values: path to value of what else of the definition holds values: inputs, results, the description and settings.
     :param online: whether it is published; None if unknown.
     :param damage: values that could not be read.
     """

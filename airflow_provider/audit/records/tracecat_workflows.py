@@ -23,7 +23,7 @@ MAX_ARGUMENTS = 200_000
 MAX_DAMAGE = 1_000
 """Maximum number of values of one workflow that are named because they could not be read."""
 _EXPRESSIONS = ("run_if", "for_each", "wait_until", "environment", "interaction")
-_VALUES = ("inputs", "static_inputs", "returns")
+_VALUES = ("inputs", "static_inputs", "returns", "description", "config")
 _ONLINE = {"online": True, "offline": False}
 
 
@@ -177,11 +177,16 @@ class _Reader:
             retry_until=self.text(policy.get("retry_until"), f"{path}.retry_policy.retry_until", "retry_policy"),
             interaction=self._interaction(item.get("interaction"), f"{path}.interaction"),
             masked=flag(control.get("mask_output")),
-            expressions=dict(self._some(control, _EXPRESSIONS, f"{path}." if control is item else f"{path}.control_flow.")),
+            expressions=dict(
+                (
+                    *self._some(control, _EXPRESSIONS, f"{path}." if control is item else f"{path}.control_flow."),
+                    *self._some(item, ("description",), f"{path}."),
+                )
+            ),
         )
 
     def values(self, definition: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        """Inputs and results of the workflow, and the defaults of what it expects."""
+        """Inputs, results, description and settings of the workflow, and the defaults of what it expects."""
         yield from self._some(definition, _VALUES, prefix)
         expects = definition.get("expects")
         for name, field in expects.items() if isinstance(expects, Mapping) else ():

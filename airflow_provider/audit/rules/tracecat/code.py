@@ -14,6 +14,8 @@ from airflow_provider.audit.settings.model import AuditSettings
 
 _FROM_TRIGGER = re.compile(r"\$\{\{[^{}]*\bTRIGGER\b")
 _CODE = frozenset({"script", "command", "commands", "code", "query", "sql", "expression"})
+_LAMBDAS = frozenset({"python_lambda", "lambda"})
+"""Arguments of any action that are evaluated as Python."""
 _CODE_TYPES = ("core.script", "core.ssh", "core.sql", "core.duckdb", "tools.")
 
 
@@ -62,7 +64,7 @@ def unpinned_packages(workflow: WorkflowFacts, settings: AuditSettings) -> Itera
     systems=("tracecat",),
     severity=Severity.HIGH,
     confidence=Confidence.MEDIUM,
-    reads=("actions[].args.script", "actions[].args.command", "actions[].args.query"),
+    reads=("actions[].args.script", "actions[].args.command", "actions[].args.query", "actions[].args.python_lambda"),
     needs=("workflow:read",),
 )
 def code_from_trigger(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
@@ -82,10 +84,9 @@ def code_from_trigger(workflow: WorkflowFacts, settings: AuditSettings) -> Itera
     {"action": "core.script.run_python", "args": {"script": "def main(name):\\n    return name", "inputs": {"name": "${{ TRIGGER.name }}"}}}
     """
     for action in workflow.actions:
-        if not action.type.startswith(_CODE_TYPES):
-            continue
+        names = _CODE | _LAMBDAS if action.type.startswith(_CODE_TYPES) else _LAMBDAS
         for path, name, value in leaves(action.arguments, f"{action.path}.args"):
-            if name in _CODE and isinstance(value, str):
+            if name in names and isinstance(value, str):
                 for line in sorted({value.count("\n", 0, match.end()) for match in _FROM_TRIGGER.finditer(value)}):
                     message = f"{action.ref} puts data of the trigger into the text of its {name}."
                     yield fail(FieldPath(path, line), f"{action.ref} {name}", message)

@@ -5,28 +5,37 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from unicodedata import normalize
 
 from airflow_provider.audit.analysis.scalars import flag
+from airflow_provider.audit.analysis.shell.parsing import parse
+from airflow_provider.audit.analysis.shell.script import Command, Word
+from airflow_provider.audit.analysis.shell.unchecked_tls import by_command
+from airflow_provider.audit.facts.origin import FieldPath
 from airflow_provider.audit.facts.workflow import WorkflowAction, WorkflowFacts, leaves
-from airflow_provider.audit.rules.outcome import Outcome, fail, not_available
+from airflow_provider.audit.rules.outcome import Outcome, cut_off, fail, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Severity
 from airflow_provider.audit.settings.model import AuditSettings
 
 _VERIFY = frozenset({"verify_ssl", "ssl_verify", "verify_tls", "tls_verify", "verify_certs", "verify_certificate", "verify"})
 _INSECURE = frozenset({"insecure", "insecure_skip_verify", "skip_tls_verify", "skip_ssl_verify", "disable_ssl_verification"})
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_USES = frozenset({"use_ssl", "use_tls", "enable_ssl", "enable_tls", "ssl_enabled"})
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:(?://|/(?!/)|(?![/\d]))|//")
+_HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){0,20}|[0-9a-f:.]{2,45}")
 _EXPRESSION = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
 _LOCAL = ("localhost", ".local", ".internal", ".localhost", ".svc", ".lan", ".test", ".example")
+_SERVER = re.compile(r"(?:base|api|server|instance|webhook|host|tenant|cluster)_(?:url|uri)|(?:api_)?endpoint")
+"""Arguments of other actions that are the address of the server that they call; their ``url`` may be what they look up."""
 
 
 def addresses(action: WorkflowAction) -> Iterator[tuple[str, str]]:
-    """The addresses that an HTTP action calls, each with its path."""
-    if action.is_http:
-        for path, name, value in leaves(action.arguments, f"{action.path}.args"):
-            if name in ("url", "base_url") and isinstance(value, str):
-                yield path, value
+    """The addresses that an action calls, each with its path."""
+    for path, name, value in leaves(action.arguments, f"{action.path}.args"):
+        direct = path == f"{action.path}.args.{name}"
+        is_address = name in ("url", "base_url") if action.is_http else _SERVER.fullmatch(name) and direct
+        if is_address and isinstance(value, str) and (direct or "://" in value or "${{" in value):
+            yield path, value
 
 
 def _is_path(name: str, value: object) -> bool:
@@ -35,16 +44,28 @@ def _is_path(name: str, value: object) -> bool:
 
 
 def host_of(address: str) -> str | None:
-    """The host of an address; None if an expression determines it."""
-    if not _ADDRESS.match(address):
+    """
+    The host of an address, with or without a scheme.
+
+    It is what stands in the place of a host, even if it is none, see :func:`is_host`.
+
+    :returns: None if an expression determines it, or nothing stands there.
+    """
+    address = address.strip()
+    scheme = _SCHEME.match(address)
+    host = re.split(r"[/?#]", address[scheme.end() if scheme else 0 :], maxsplit=1)[0].rpartition("@")[2]
+    if "${{" in host or ("}}" in host and "${{" in address):
         return None
-    host = re.split(r"[/?#]", address.split("://", 1)[1], maxsplit=1)[0].rpartition("@")[2]
-    if "${{" in address and ("${{" in host or "}}" in host):
-        return None
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower() or None
-    except ValueError:
-        return None
+    match = _WITH_PORT.fullmatch(host)
+    return ((match["six"] or match["name"]) if match else host).lower() or None
+
+
+_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]{0,64})\]|(?P<name>[^\[:]{0,300}))(?::\d{0,5})?")
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is a host that all programs read alike, without a character that some take for its end."""
+    return text.isprintable() and _HOST.fullmatch(text.lower().removesuffix(".")) is not None and normalize("NFKC", text) == text
 
 
 def is_local(host: str) -> bool:
@@ -62,12 +83,13 @@ def is_local(host: str) -> bool:
     systems=("tracecat",),
     severity=Severity.HIGH,
     confidence=Confidence.HIGH,
-    reads=("actions[].args.verify_ssl",),
+    reads=("actions[].args.verify_ssl", "actions[].args.use_ssl", "actions[].args.script"),
     needs=("workflow:read",),
 )
 def http_tls_checks_off(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An action does not check the certificate of the server that it calls.
+    An action, or the Python code or a command in its script, does not check the certificate of the server that it calls, or connects
+    without TLS (``use_ssl: false``).
 
     Why:
     Anyone on the network path can pretend to be the server, read what is sent, credentials included, and choose the answer.
@@ -85,12 +107,40 @@ def http_tls_checks_off(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
         if action.arguments is None:
             yield not_available("arguments could not be read")
         for path, name, value in leaves(action.arguments, f"{action.path}.args"):
-            if name not in _VERIFY | _INSECURE:
+            uses = name in _USES and not action.is_http and path == f"{action.path}.args.{name}"
+            if name not in _VERIFY | _INSECURE and not uses:
                 continue
             if flag(value) is None and not _is_path(name, value):
                 yield not_available("whether certificates are checked is an expression, or unclear")
             elif flag(value) is (name in _INSECURE) or str(value).lower() == "none":
-                yield fail(path, f"{action.ref} {name}", f"{action.ref} does not check the server's certificate.")
+                how = "connects without TLS" if uses else "does not check the server's certificate"
+                yield fail(path, f"{action.ref} {name}", f"{action.ref} {how}.")
+        yield from _in_script(action)
+
+
+def _in_script(action: WorkflowAction) -> Iterator[Outcome]:
+    """Where the Python code of an action, or a command that it starts, does not check certificates."""
+    script = (action.arguments or {}).get("script") if action.type.startswith("core.script") else None
+    if not isinstance(script, str):
+        return
+    if len(script) > MAX_SCRIPT:
+        yield cut_off(f"script: it has more than {MAX_SCRIPT:,} characters")
+    for number, line in enumerate(script[:MAX_SCRIPT].split("\n")):
+        if line.lstrip().startswith("#"):
+            continue
+        shown = list(by_command(Command((Word("python"), Word("-c"), Word(line)), 1)))
+        if match := _STARTS.search(line):
+            command = " ".join(literal[1:-1] for literal in _LITERAL.findall(line[match.end() :]))
+            shown += [item for part in parse(command).every_command() for item in by_command(part)]
+        for text, confidence in shown[:1]:
+            message = f"{action.ref} does not check the server's certificate."
+            yield fail(FieldPath(f"{action.path}.args.script", number), f"{action.ref} {text}", message, confidence=confidence)
+
+
+MAX_SCRIPT = 64 * 1024
+"""Maximum number of characters of a script that are checked."""
+_STARTS = re.compile(r"\b(?:os\.(?:system|popen)|subprocess\.\w{1,20}|(?:check_)?(?:output|call|run)|Popen)\(")
+_LITERAL = re.compile(r"'[^'\n]{1,1000}'|\"[^\"\n]{1,1000}\"")
 
 
 @rule(
@@ -100,7 +150,7 @@ def http_tls_checks_off(workflow: WorkflowFacts, settings: AuditSettings) -> Ite
     systems=("tracecat",),
     severity=Severity.MEDIUM,
     confidence=Confidence.HIGH,
-    reads=("actions[].args.url",),
+    reads=("actions[].args.url", "actions[].args.base_url"),
     needs=("workflow:read",),
 )
 def http_in_plain_text(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
@@ -121,7 +171,7 @@ def http_in_plain_text(workflow: WorkflowFacts, settings: AuditSettings) -> Iter
     """
     for action in workflow.actions:
         for path, address in addresses(action):
-            if address.lower().startswith("http://") and (host := host_of(address)) and not is_local(host):
+            if address.lstrip().lower().startswith("http://") and (host := host_of(address)) and not is_local(host):
                 yield fail(path, f"{action.ref} http://{host}", f"{action.ref} calls {host} without TLS.")
 
 
@@ -132,14 +182,14 @@ def http_in_plain_text(workflow: WorkflowFacts, settings: AuditSettings) -> Iter
     systems=("tracecat",),
     severity=Severity.MEDIUM,
     confidence=Confidence.HIGH,
-    reads=("actions[].args.url",),
+    reads=("actions[].args.url", "actions[].args.base_url"),
     needs=("workflow:read",),
     uses=("workflows.hosts",),
 )
 def unlisted_host(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
     An action calls a host that is not in ``workflows.hosts``. Without a list, all hosts are allowed. A host that an expression determines
-    is not known before the workflow runs.
+    is not known before the workflow runs. What stands in the place of a host and is none, such as one with a backslash, is on no list.
 
     Why:
     Workflows handle alerts, credentials and personal data; a new host is a new place where they may go.
@@ -159,9 +209,10 @@ def unlisted_host(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[
         for path, address in addresses(action):
             host = host_of(address)
             if host is None:
-                yield not_available("the host is an expression")
-            elif not settings.workflows.allows(host):
-                yield fail(path, f"{action.ref} {host}", f"{action.ref} calls {host}, which is not on the list of hosts.")
+                yield not_available("the host is an expression, or can't be read")
+            elif not is_host(host) or not settings.workflows.allows(host.removesuffix(".")):
+                shown = host if is_host(host) else ascii(host)[1:101]
+                yield fail(path, f"{action.ref} {shown}", f"{action.ref} calls {shown}, which is not on the list of hosts.")
 
 
 @rule(
@@ -171,7 +222,7 @@ def unlisted_host(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[
     systems=("tracecat",),
     severity=Severity.MEDIUM,
     confidence=Confidence.MEDIUM,
-    reads=("actions[].args.url",),
+    reads=("actions[].args.url", "actions[].args.base_url"),
     needs=("workflow:read",),
 )
 def host_from_trigger(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:

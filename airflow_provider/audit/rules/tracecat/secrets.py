@@ -28,14 +28,15 @@ _LITERAL = re.compile(r"'[^'\n]{16,300}'|\"[^\"\n]{16,300}\"")
     systems=("tracecat",),
     severity=Severity.CRITICAL,
     confidence=Confidence.HIGH,
-    reads=("actions[].args", "actions[].run_if", "actions[].for_each", "inputs", "expects.*.default", "returns"),
+    reads=("actions[].args", "actions[].run_if", "actions[].for_each", "inputs", "expects.*.default", "returns", "description", "config"),
     needs=("workflow:read",),
     uses=("secrets.names",),
 )
 def secret_in_arguments(workflow: WorkflowFacts, settings: AuditSettings) -> Iterator[Outcome]:
     """
-    An argument or a condition of an action contains a secret, or the inputs or the result of the workflow: in a known format, or as the
-    value of a name such as ``password`` or ``Authorization``. Expressions such as ``${{ SECRETS.siem.API_KEY }}`` are not reported.
+    An argument, a condition or the description of an action contains a secret, or the inputs, the result, the description or the settings
+    of the workflow: in a known format, or as the value of a name such as ``password`` or ``Authorization``. Expressions such as
+    ``${{ SECRETS.siem.API_KEY }}`` are not reported.
     Confidence is low for weak values.
 
     Why:
