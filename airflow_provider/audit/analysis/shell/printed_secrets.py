@@ -20,12 +20,17 @@ _FILTERS = frozenset({"grep", "egrep", "findstr", "select-string"})
 _SHORTEN = _FILTERS | {"cut", "head", "tail"}
 _FILES_OF_SECRETS = re.compile(
     r"(?:^|/)(?:\.env(?:\.(?!example|sample|dist|template|test)\w+)?|\.netrc|\.npmrc|\.pypirc|\.git-credentials|\.pgpass|id_(?:rsa|ed25519|ecdsa|dsa)"
-    r"|\.aws/credentials|\.docker/config\.json|\.kube/config|kubeconfig|application_default_credentials\.json|[\w.-]+\.(?:pem|p12|key))$"
+    r"|\.aws/credentials|\.docker/config\.json|\.kube/config|kubeconfig|application_default_credentials\.json|service[-_]?account[\w.-]*\.json|credentials\.json|gha-creds[\w-]*\.json|\.vault[-_]pass\w*|\.my\.cnf|htpasswd|[\w.-]+\.(?:pem|p12|key))$"
     r"|^/(?:var/)?run/secrets/"
 )
+_VARIABLE_OF_FILE = re.compile(
+    r"\$\{?(?:KUBECONFIG|GOOGLE_APPLICATION_CREDENTIALS|GOOGLE_GHA_CREDS_PATH|AWS_SHARED_CREDENTIALS_FILE|NETRC)\}?"
+)
+"""Variables with the name of a file of secrets."""
 _FETCH_SECRETS = re.compile(
     r"vault (?:kv get|read) |op read |gh auth token |aws secretsmanager get-secret-value |aws ecr get-login-password "
     r"|aws ssm get-parameters?(?:-by-path)? (?:(?!aws ssm ).)*--with-decryption|aws sts (?:get-session-token|assume-role) "
+    r"|aws configure export-credentials "
     r"|gcloud auth print-(?:access|identity)-token |gcloud secrets versions access |az account get-access-token |az keyvault secret show "
     r"|kubectl get secrets? (?:(?!kubectl get ).)*-o ?(?:yaml|json)|kubectl config view (?:(?!kubectl config ).)*--raw"
 )
@@ -57,6 +62,15 @@ def traces(command: Command) -> str | None:
         if text[1:].isalpha() and "x" in text[1:] and len(text) < 7 and base_name(shell[0].text) in SHELLS - POWERSHELLS:
             return f"{base_name(shell[0].text)} -x"
     return None
+
+
+_TRACING_SHEBANG = re.compile(r"#!\s?\S{0,60}/(?:env (?:-S )?)?(?:ba|da|z|k|a)?sh (?:-o xtrace|-[a-wyz]{0,5}x[a-z]{0,5})\b")
+
+
+def traced_by_shebang(text: str) -> str | None:
+    """The first line of a script if it turns trace mode on, which it does where the script is run as a file; None if it does not."""
+    match = _TRACING_SHEBANG.match(text)
+    return match[0] if match else None
 
 
 _VERBOSE = {
@@ -129,10 +143,74 @@ def _out_of_sight(command: Command) -> bool:
     )
 
 
+_CODE = re.compile(r"(?:python|node|nodejs|php|ruby|perl|deno|bun|pypy)[\d.]*")
+_CODE_OPTIONS = re.compile(r"-[A-Za-z]*[cerRp]|--eval|--print|--run|eval")
+_ALL = (
+    r"(?:process\.env\b(?![.\[])|os\.environ\b(?:\.(?:items|copy)\(|(?![.\[]))|(?<!\w)ENV\b(?:\.(?:to_[ah]|inspect|each|map)\b|(?![.\[{]))|\$_(?:ENV|SERVER)\b(?!\[)"
+    r"|getenv\(\)|%ENV\b|Deno\.env\.toObject)"
+)
+_PRINTS_ALL = re.compile(
+    r"\b(?:print|pprint|console\.(?:log|error|info|dir|table)|stdout\.write|print_r|var_dump|var_export|puts|pp|p|say)\b"
+    rf"(?P<between>[^;\n]{{0,60}}?){_ALL}|\bphpinfo\(|^(?:JSON\.stringify\()?{_ALL}[^;\n]{{0,20}}$"
+)
+"""Code that prints all variables."""
+_PRINTS_ONE = re.compile(
+    r"\b(?:print|console\.(?:log|error|info)|stdout\.write|print_r|var_dump|puts|echo|pp|p)\b(?P<between>[^;\n]{0,60}?)"
+    r"(?:process\.env|os\.environ|ENV|getenv)(?:\.get)?[.\[({]{1,2}[\"']?(?P<name>\w{1,100})[\"')\]}]{0,4}(?P<behind>[^;\n]{0,12})"
+)
+_ASKS = re.compile(r"\b(?:bool|len|isset|empty|defined|strlen|keys|sha\w*|md5)\b|!!|\bin\s|not ")
+"""Code in front of a variable by which only something about it is printed."""
+_COMPARES = re.compile(r"\s{0,3}(?:\?(?!\?)|\.(?:length|size)|[!=]==?|is |if )")
+"""The same behind it."""
+
+
+def _in_code(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """``node -e "console.log(process.env)"``, ``php -i``."""
+    name, arguments = command.name, command.arguments
+    if name.startswith("php") and arguments in (("-i",), ("--info",)):
+        yield f"{name} -i", filtered
+    for option, code in pairwise(arguments):
+        if not _CODE_OPTIONS.fullmatch(option) or len(code) > MAX_CODE:
+            continue
+        if (whole := _PRINTS_ALL.search(code)) and not _ASKS.search(whole["between"] or ""):
+            yield f"{name} {option} prints all variables", filtered
+        for match in _PRINTS_ONE.finditer(code):
+            asks = _ASKS.search(match["between"]) or _COMPARES.match(match["behind"])
+            if (names_secret(match["name"]) or match["name"] in encrypted) and not asks:
+                yield f"{name} {option} prints {match['name']}", filtered
+
+
+MAX_CODE = 16 * 1024
+"""Maximum number of characters of a program in an argument that are read."""
+
+
+def _of_terraform(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """``terraform output -raw db_password``: without a name, or one of another kind, secret values are left out, or there are none."""
+    name, operands = command.name, _operands(command)
+    if operands[:1] == ["output"] and command.has("-raw", "-json") and any(map(names_secret, operands[1:])):
+        yield f"{name} output {operands[1]}", filtered
+    elif operands[:1] == ["output"] and command.has("-json") and len(operands) == 1:
+        yield f"{name} output -json", Confidence.LOW
+
+
+def _of_compose(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """``docker compose config`` prints the values of all variables that the file uses."""
+    operands = _operands(command)
+    words = operands[1:] if operands[:1] == ["compose"] else operands if command.name in ("docker-compose", "podman-compose") else []
+    if (
+        words
+        and "config" in words[:4]
+        and not command.has("-q", "--quiet", "--services", "--images", "--volumes", "--hash", "--no-interpolate")
+    ):
+        yield f"{command.name} config", Confidence.LOW
+
+
 def _printed(command: Command, shortened: bool, encrypted: frozenset[str]) -> Iterator[Printed]:
     name, arguments = command.name, command.arguments
     filtered = Confidence.LOW if shortened else None
-    if _FETCH_SECRETS.match(f"{' '.join((name, *arguments))} "):
+    if _CODE.fullmatch(name):
+        yield from _in_code(command, encrypted, filtered)
+    elif _FETCH_SECRETS.match(f"{' '.join((name, *arguments))} "):
         yield " ".join((name, *arguments[:2])), filtered
     elif printer := _PRINTERS.get(name):
         yield from printer(command, encrypted, filtered)
@@ -174,6 +252,8 @@ def _by_powershell_item(command: Command, encrypted: frozenset[str], filtered: C
 
 
 def _by_echo(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    if any(text.startswith("::add-mask::") for text in command.arguments):
+        return  # what GitHub's runner hides from then on, and does not show
     for word in command.effective[1:]:
         forms = _forms(word.text) if word.expansions else {}
         for variable in dict.fromkeys(item.name.removeprefix("env:").split("[")[0] for item in word.expansions):
@@ -184,8 +264,13 @@ def _by_echo(command: Command, encrypted: frozenset[str], filtered: Confidence |
 
 def _by_cat(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
     for text in _operands(command):
-        if _FILES_OF_SECRETS.search(text):
+        if _FILES_OF_SECRETS.search(text) or _VARIABLE_OF_FILE.fullmatch(text):
             yield f"{command.name} {text}", filtered
+    yield from _by_tee(command, encrypted, filtered)
+
+
+def _by_tee(command: Command, encrypted: frozenset[str], filtered: Confidence | None) -> Iterator[Printed]:
+    """What is passed in by a heredoc."""
     for redirection in command.redirections:
         if redirection.operator in ("<<", "<<-", "<<<"):
             for expansion in redirection.target.expansions:
@@ -225,4 +310,7 @@ _PRINTERS: dict[str, Callable[[Command, frozenset[str], Confidence | None], Iter
     ),
     **dict.fromkeys(("cat", "less", "more", "head", "tail", "gc", "type", "bat"), _by_cat),
     "get-content": _by_get_content,
+    "tee": _by_tee,
+    **dict.fromkeys(("terraform", "tofu"), _of_terraform),
+    **dict.fromkeys(("docker", "docker-compose", "podman", "podman-compose"), _of_compose),
 }

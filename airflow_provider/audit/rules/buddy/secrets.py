@@ -16,7 +16,7 @@ from airflow_provider.audit.analysis.secrets.values import (
     with_defaults,
 )
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
-from airflow_provider.audit.analysis.shell.printed_secrets import printed_secrets, prints_request, traces
+from airflow_provider.audit.analysis.shell.printed_secrets import printed_secrets, prints_request, traced_by_shebang, traces
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
 from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.facts.origin import FieldPath
@@ -189,6 +189,8 @@ def secret_printed(action: ActionFacts, settings: AuditSettings) -> Iterator[Out
 
 
 def _printed(commands: Commands, encrypted: frozenset[str]) -> Iterator[tuple[FieldPath, str, Confidence | None]]:
+    if shown := traced_by_shebang(commands.text):
+        yield commands.path_at(1), shown, Confidence.LOW
     for path, command in commands.every_command():
         if shown := traces(command) or prints_request(command, encrypted):
             yield path, shown, None
