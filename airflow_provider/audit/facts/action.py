@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret
+from airflow_provider.audit.analysis.secrets.values import is_reference, names_secret, secrets_within
 from airflow_provider.audit.analysis.shell.passed_secrets import passed_secrets
 from airflow_provider.audit.facts.commands import Commands, in_one_line
 from airflow_provider.audit.facts.fact import NONE, Configuration, Damage, Subject, Variable
@@ -90,6 +90,7 @@ class ActionFacts(Configuration):
         for script in self.scripts():
             values.update(assignment.value.text for _, assignment in script.every_assignment() if names_secret(assignment.name))
             values.update(value for _, pipeline in script.every_pipeline() for _, value in passed_secrets(pipeline))
+            values.update(secret.value for line in script.text.split("\n") if len(line) > 8 for secret in secrets_within(line))
         return frozenset(value for value in values if len(value) > 3 and not is_reference(value))
 
     @cached_property
