@@ -33,8 +33,6 @@ _SUMS = re.compile(
 )
 _RUNS = re.compile(r"\b(?:exec|eval|system|Function)\b")
 _FETCHES = re.compile(r"urlopen|requests\.get|https?://|fetch\(|open-uri|file_get_contents")
-_REPEATERS = frozenset({"retry", "chronic", "eatmydata", "fakeroot", "proxychains", "proxychains4", "torsocks", "xvfb-run"})
-"""Commands that run the command among their arguments, behind options or a number."""
 _OWN_HOST = re.compile(r"(?:^|\s)(?:localhost|127(?:\.\d{1,3}){3}|::1|0\.0\.0\.0)(?=\s|$)")
 _SAYS = frozenset({"echo", "printf", "write-output", "write-host"})
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
@@ -110,10 +108,6 @@ class Downloads:
             return inner
         if interpreter_of(name) and any(map(fetches_inline, command.arguments)):
             return name
-        if name in _REPEATERS:
-            for number, text in enumerate(command.arguments):
-                if (inner := base_name(text)) in ("curl", "wget"):
-                    return inner if prints(inner, command.arguments[number + 1 :]) else None
         if (name in _SAYS or name == "cat") and (source := self._passed_on(command)):
             return source
         if not command.words or command.words[-1].text.startswith("{") or name in RUNNERS or name in SHELLS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ WRAPPERS = {
     **dict.fromkeys(
         _set(
             "nohup command builtin busybox setsid coproc unbuffer fakechroot torsocks torify tsocks winpty chronic pkexec tini dumb-init"
-            " dbus-run-session steam-run with-contenv linux32 linux64"
+            " eatmydata dbus-run-session steam-run with-contenv linux32 linux64"
         ),
         Wrapper(),
     ),
@@ -142,9 +143,14 @@ def behind_wrapper(texts: Sequence[str], start: int, wrapper: Wrapper) -> int | 
         position += 1
     if (wrapper.before or wrapper.numbers) and position < len(texts) and texts[position] == "--":
         position += 1
-    if position >= len(texts) or (wrapper.programs and ":" in texts[position]):
+    if position >= len(texts) or (wrapper.programs and (":" in texts[position] or _names_package(texts[start:position]))):
         return None
     return position
+
+
+def _names_package(options: Sequence[str]) -> bool:
+    """Whether a package is given by its address, so that the wrapper itself is what matters: ``npx -p https://... name``."""
+    return any(option in ("-p", "--package", "--from") and "://" in value for option, value in pairwise(options))
 
 
 def _behind_options(texts: Sequence[str], position: int, wrapper: Wrapper) -> int:
