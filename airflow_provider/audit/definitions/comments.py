@@ -19,7 +19,7 @@ from airflow_provider.audit.settings.reasons import Reason
 from airflow_provider.audit.settings.rule_names import known_rule
 from airflow_provider.errors import ConfigurationError
 
-_MARK = re.compile(r"(?:^|\s)#\s*audit:\s*ignore\b(?P<rest>.*)$")
+_MARK = re.compile(r"(?:^|\s)#\s*audit:\s*ignore\b(?P<rest>.*)$", re.IGNORECASE)
 _RULES = re.compile(r"\[(?P<rules>[^\]]*)\]\s*(?P<words>(?:\S.*)?)")
 _WORD = re.compile(r"(until|reason|owner)=(\S+)")
 

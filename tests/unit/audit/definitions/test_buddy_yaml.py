@@ -313,6 +313,7 @@ def test_an_expired_comment_accepts_nothing_and_is_told() -> None:
         ("audit: ignore", "names no rule"),
         ("audit: ignore[]", "names no rule"),
         ("audit: ignore[BDY999] until=2999-01-01 reason=planned", "unknown rule 'BDY999'"),
+        ("Audit:Ignore[bdy001] until=2999-01-01 reason=planned", "unknown rule 'bdy001'; did you mean BDY001"),
         ("audit: ignore[BDY001] reason=planned", "until must be a date"),
         ("audit: ignore[BDY001] until=soon reason=planned", "until must be a date"),
         ("audit: ignore[BDY001] until=2999-01-01", "reason must be one of"),
