@@ -77,6 +77,8 @@ def _output() -> Iterator[BinaryIO]:
     An error of this package becomes one line, and the exit code 1.
     """
     _compat.look_up_stored_connections()
+    if sys.stdout is None:  # closed by whoever calls
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
     sys.stdout.flush()
     kept = os.dup(1)
     try:
@@ -86,6 +88,9 @@ def _output() -> Iterator[BinaryIO]:
     except ExecutionApiError as error:
         sys.exit(_refused(error))
     except BrokenPipeError:  # such as by `head`
+        sys.exit(FAILED)
+    except OSError as error:  # such as a full disk
+        print(f"error: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -44,10 +46,21 @@ def executions(since: datetime, *, limit: int, dag_id: str | None = None, active
     :param active: of all tasks that have not ended instead, whenever they began: what has waited longest comes first.
     :raises ConfigurationError: if Airflow's database can't be read.
     """
+    with database_named():
+        return _executions(since, limit, dag_id, active=active)
+
+
+@contextmanager
+def database_named() -> Iterator[None]:
+    """
+    For what reads Airflow's database.
+
+    :raises ConfigurationError: if it can't be read.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return _executions(since, limit, dag_id, active=active)
+        yield
     except SQLAlchemyError as error:
         why = clean(str(getattr(error, "orig", None) or error).partition("\n")[0])
         raise ConfigurationError(
@@ -90,6 +103,8 @@ def _executions(since: datetime, limit: int, dag_id: str | None, *, active: bool
             keys = ("url", VIEW_KEY) if state in ACTIVE else ("url", *RESULTS)
             others = session.execute(select(XComModel.key, XComModel.value).where(*where, XComModel.key.in_(keys))).all()
             values = {key: _value(value) for key, value in others}
+            if "url" not in values and not str(operator).startswith(OPERATORS):
+                continue  # a `ref` of another provider's, which may be a UUID like one of ours
             url = values.get("url")
             noted: Any = next((values[key] for key in (VIEW_KEY, *RESULTS) if isinstance(values.get(key), dict)), {})
             rows.append(

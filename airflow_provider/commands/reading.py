@@ -11,12 +11,13 @@ from airflow_provider.errors import ConfigurationError
 from airflow_provider.execution.http.connection_settings import type_of
 from airflow_provider.execution.http.hook import ExecutionHook
 from airflow_provider.execution.model.result import ExecutionResult
-from airflow_provider.execution.model.snapshot import Cursor, Snapshot
+from airflow_provider.execution.model.snapshot import Snapshot
 from airflow_provider.execution.results.known_secrets import hide_in
 from airflow_provider.execution.results.log_file import LogFile
 from airflow_provider.execution.results.outputs import OutputPolicy
 from airflow_provider.execution.results.redaction import secrets_in, tail_without_keys
 from airflow_provider.execution.results.result_of import make_result
+from airflow_provider.execution.waiting.log_batches import whole_log
 
 _PARSERS = {
     "tracecat": "airflow_provider.tracecat.ref:TracecatRef.parse",
@@ -42,12 +43,14 @@ def hook_for(ref: str, conn_id: str | None) -> ExecutionHook:
     The hook of the system that an execution is in.
 
     :param conn_id: connection; None for the system's default.
-    :raises ConfigurationError: if ``ref`` is no ref, or the connection is of another system.
+    :raises ConfigurationError: if ``ref`` is no ref, or is of a part of an execution, or the connection is of another system.
     :raises ConnectionMissing: if Airflow has no such connection.
     """
     system = system_of(ref)
     if system is None:
         raise ConfigurationError(f"{ref[:200]!r} is not the ref of an execution in {', '.join(provider_info.SYSTEMS.values())}.")
+    if (part := getattr(resolve_name(_PARSERS[system])(ref), "action_execution", None)) is not None:
+        raise ConfigurationError(f"{ref[:200]!r} is the ref of an action execution. Give that of its execution, without {part[:100]!r}.")
     if conn_id is not None:
         found = type_of(conn_id, f"Create it, with type {system!r}.")
         if found != system:
@@ -70,10 +73,9 @@ def result_of(hook: ExecutionHook, snapshot: Snapshot) -> ExecutionResult:
 
 
 def write_log(hook: ExecutionHook, snapshot: Snapshot, out: BinaryIO) -> None:
-    """Write the whole log, cleaned, block by block."""
-    adapter, cursor = hook.adapter(), Cursor()
+    """Write the whole log, cleaned, block by block; of an execution that goes on, up to now."""
+    adapter = hook.adapter()
     snapshot.hidden = list(hook.secrets)
     log = LogFile(out, secrets_in(snapshot))
-    while blocks := hook.run_flow(adapter.new_blocks(snapshot, cursor)):
-        for step, block in blocks:
-            log.write(step, block)
+    for step, block in whole_log(hook.run_flow, adapter, snapshot):
+        log.write(step, block)

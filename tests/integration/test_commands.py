@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider import purge_notes
 from airflow_provider.__main__ import main
 from airflow_provider.commands.reading import system_of
-from airflow_provider.emulator import Emulator
+from airflow_provider.emulator import Emulator, Fault
+from airflow_provider.emulator.buddy import Action, Pipeline
 from tests.integration.systems import Adapter, AlgaPsaSystem, BuddySystem, TracecatSystem
+from tests.virtual_clock import VirtualClock
 
 REAL: dict[str, type[Adapter]] = {"buddy": BuddySystem, "tracecat": TracecatSystem, "alga_psa": AlgaPsaSystem}
 HOSTILE = "\x1b[31mred\x1b[0m [bold]markup[/bold] <script> \u202egnp.exe \x07"
@@ -169,6 +173,28 @@ def test_what_is_no_ref(run: Run, ref: str) -> None:
     assert "\x1b" not in run.err
 
 
+@pytest.mark.parametrize("system", ["buddy"], indirect=True)
+@pytest.mark.parametrize("command", [["show"], ["logs"], ["cancel", "--yes"]], ids=" ".join)
+def test_a_part_of_an_execution_is_not_taken_for_the_whole(system: Adapter, run: Run, command: list[str]) -> None:
+    ref = system.start_elsewhere(system.script("slow"))
+    assert "Give that of its execution, without 'zzz'" in run.fails(command[0], f"{ref}/zzz", *command[1:])
+    assert system.cancels == 0
+    assert system.status(ref) == system.statuses["RUNNING"]
+
+
+@pytest.mark.parametrize("system", ["buddy"], indirect=True)
+def test_the_log_of_an_execution_that_goes_on_is_printed_up_to_now(system: Adapter, run: Run, clock: VirtualClock) -> None:
+    emulator = system.emulator
+    pipeline = emulator.buddy.add_pipeline(Pipeline("chatty", actions=[Action("Build", seconds=3_600, log=["line"], lines=36_000)]))
+    ref = system.start_elsewhere(pipeline)
+    clock.advance(60)
+    emulator.faults.add(Fault("latency", path=r"/logs", seconds=0.5, times=None))
+    before = clock.passed
+    assert run("logs", ref) == 0
+    assert clock.passed - before < 60
+    assert run.out.count("line") >= 500
+
+
 @pytest.mark.parametrize(
     ("ref", "system"),
     [
@@ -232,6 +258,26 @@ def test_without_a_database_a_command_says_one_line(tmp_path: Path, arguments: l
     assert "Traceback" not in ran.stderr
     [line] = [line for line in ran.stderr.splitlines() if "error: " in line]
     assert arguments[0] != "list" or "airflow db migrate" in line
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("system", ["buddy"], indirect=True)
+@pytest.mark.parametrize(("command", "redirected"), [("show", "> /dev/full"), ("logs", "> /dev/full"), ("show", ">&-"), ("logs", ">&-")])
+def test_an_output_that_can_not_be_written_is_no_traceback(system: Adapter, command: str, redirected: str) -> None:
+    ref = ended(system)
+    line = f"{shlex.quote(sys.executable)} -m airflow_provider {command} {ref} {redirected}"
+    ran = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=280, check=False)
+    assert "Traceback" not in ran.stderr
+    assert ran.returncode == (1 if "full" in redirected else 0), ran.stderr
+    assert ("No space left" in ran.stderr) == ("full" in redirected)
+
+
+@pytest.mark.parametrize("days", ["nan", "-1", "0", "inf", "x", ""])
+def test_notes_are_never_deleted_by_a_number_that_is_none(capsys: pytest.CaptureFixture[str], days: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        purge_notes.main(["--days", days])
+    assert ended.value.code == 2
+    assert f"must be a number above 0, not {days!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from airflow_provider._compat import AirflowSensorTimeout
 from airflow_provider.buddy.operators import BuddyGetExecutionOperator
 from airflow_provider.buddy.sensors import BuddyPipelineSensor
 from airflow_provider.emulator import Emulator, Fault, alga_psa
-from airflow_provider.emulator.buddy import Pipeline
+from airflow_provider.emulator.buddy import Action, Pipeline
 from airflow_provider.emulator.tracecat.stored import BUCKET
 from airflow_provider.tracecat.operators import TracecatCancelExecutionOperator
 from tests.harness import TaskRun
@@ -307,6 +308,28 @@ def test_a_credential_that_was_rotated_before_a_start_a_log_or_a_cancel_request(
     else:
         assert ended.state == "success", ended.text
         assert "can't be read" not in ended.text
+
+
+@pytest.mark.parametrize("kind", ["read", "not cancelled"])
+def test_a_log_that_has_no_end_does_not_hold_a_task(emulator: Emulator, clock: VirtualClock, tmp_path: Path, kind: str) -> None:
+    """``log_path`` of an execution that goes on: the log up to now."""
+    system = SYSTEMS["buddy"](emulator)
+    script = emulator.buddy.add_pipeline(Pipeline("chatty", actions=[Action("Build", seconds=3_600, log=["x $LINE"], lines=36_000)]))
+    emulator.faults.add(Fault("latency", path=r"/logs", seconds=0.5, times=None))
+    arguments: dict[str, Any] = {"log_path": f"file://{tmp_path}"}
+
+    def operator() -> Any:
+        if kind == "not cancelled":
+            return system.operator(script, timeout=60, log_lines=0, **arguments)
+        ref = system.refs[0] if system.refs else system.start_elsewhere(script)
+        return BuddyGetExecutionOperator(task_id="task", ref=ref, **arguments)
+
+    if kind == "not cancelled":
+        system.fault("status", "cancel", status=403, times=None)
+    before = clock.passed
+    ended = TaskRun(operator, system.connections).run()
+    assert clock.passed - before < 100, ended.text
+    assert list(tmp_path.rglob("*.log"))
 
 
 @pytest.mark.parametrize("length", [49_152, 49_153, 400_000])

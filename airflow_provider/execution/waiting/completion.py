@@ -25,6 +25,7 @@ from airflow_provider.execution.results.outputs import OutputPolicy, check_decla
 from airflow_provider.execution.results.redaction import MIN_GROUP_LINES, clean, forward, secrets_in, tail_without_keys
 from airflow_provider.execution.results.result_of import make_result
 from airflow_provider.execution.waiting.final_read import final_read
+from airflow_provider.execution.waiting.log_batches import whole_log
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -208,16 +209,14 @@ class Completion:
 
 def store_log(hook: ExecutionHook, adapter: ExecutionAdapter, snapshot: Snapshot, folder: ObjectStoragePath) -> str:
     """
-    Stream the whole log of an execution into a file in ``folder``, block by block.
+    Stream the whole log of an execution into a file in ``folder``, block by block; of one that goes on, up to now.
 
     :returns: path of the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{safe_name(snapshot.ref)}.log"
-    cursor: dict[str, int] = {}
     with path.open("wb") as file:  # type: ignore[no-untyped-call]
         log_file = LogFile(file, secrets_in(snapshot))
-        while blocks := hook.run_flow(adapter.new_blocks(snapshot, cursor)):
-            for step, block in blocks:
-                log_file.write(step, block)
+        for step, block in whole_log(hook.run_flow, adapter, snapshot):
+            log_file.write(step, block)
     return str(path)
