@@ -167,6 +167,7 @@ def _pattern(name: str) -> str:
         return name
     name = name.removeprefix("*")
     host, _, port = name.rpartition(":") if _WITH_PORT.fullmatch(name) else (name, "", "")
+    host = _in_ascii(host)
     scheme = {"443": "https", "80": "http"}.get(port, "all")
     behind = f":{port}" if port and scheme == "all" else ""
     try:
@@ -174,6 +175,16 @@ def _pattern(name: str) -> str:
     except ValueError:
         return f"{scheme}://{'' if host.lower() == 'localhost' else '*'}{host}{behind}"
     return f"{scheme}://[{address}]{behind}" if address.version == 6 else f"{scheme}://{address}{behind}"
+
+
+def _in_ascii(host: str) -> str:
+    """A name as DNS has it: httpx takes other letters in addresses, not in exceptions from the proxies."""
+    if host.isascii():
+        return host
+    try:
+        return host[: len(host) - len(host.lstrip("."))] + httpx.URL(f"http://{host.lstrip('.')}").raw_host.decode("ascii")
+    except httpx.InvalidURL:
+        return host  # refused with its name where it is used
 
 
 def _range(name: str) -> IPv4Network | IPv6Network | None:

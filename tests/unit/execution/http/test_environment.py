@@ -178,6 +178,9 @@ def test_certificates_of_the_environment_do_not_matter_without_need(
         ("10.0.0.9:443", "https://10.0.0.9", True), ("*.corp", "https://buddy.corp", True), ("*buddy.corp", "https://buddy.corp", True),
         ("*.corp", "https://buddy.example", False), ("[::1]:8443", "https://[::1]:8443", True), ("[::1]:443", "https://[::1]", True),
         ("::1", "https://[::1]", True), ("localhost:80", "http://localhost", True), (".corp", "https://buddy.corp", True),
+        ("münchen.example", "https://münchen.example", True), ("münchen.example:8443", "https://münchen.example:8443", True),
+        (".münchen.example", "https://buddy.münchen.example", True), ("*.münchen.example", "https://buddy.xn--mnchen-3ya.example", True),
+        ("münchen.example", "https://munchen.example", False),
     ],
 )  # fmt: skip
 def test_exceptions_from_proxies_are_heeded_as_elsewhere(monkeypatch: pytest.MonkeyPatch, exception: str, url: str, direct: bool) -> None:
