@@ -57,7 +57,10 @@ def proxies() -> dict[str, str | None]:
     given = {f"{scheme}://": value if "://" in value else f"http://{value}" for scheme in SCHEMES if (value := found.get(scheme))}
     if not given or "*" in names:
         return {}
-    return {**given, **{_pattern(name): None for name in names if _range(name) is None}}
+    patterns = [_pattern(name) for name in names if _range(name) is None]
+    # httpx reads a name in the form of DNS as other letters, unless something stands before it
+    patterns += [pattern.replace("*xn--", "xn--") for pattern in patterns if "://*xn--" in pattern]
+    return {**given, **dict.fromkeys(patterns)}
 
 
 def proxy_for(url: str) -> str | None:
