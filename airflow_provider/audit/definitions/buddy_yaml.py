@@ -386,6 +386,8 @@ def _adapt_triggers(data: dict[str, Any]) -> None:
 
 def _adapt_action(data: dict[str, Any]) -> None:
     _adapt_triggers(data)
+    if isinstance(data.get("pipeline"), (str, int)):  # that RUN_NEXT_PIPELINE runs
+        data["pipeline"] = {"name": str(data["pipeline"])}
     name = data.get("integration") or data.get("integration_hash") or data.get("integration_id")
     if isinstance(name, (str, int)):
         data["integration"] = {"identifier": str(name)}

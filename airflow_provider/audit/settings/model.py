@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import time, timedelta
 from fnmatch import fnmatchcase
@@ -227,16 +228,37 @@ class AuditSettings(Section):
     people: People = People()
     working_hours: WorkingHours = WorkingHours()
     production: Names = frozenset({"*prod*", "*live*", "*release*", "*deploy*"})
-    """Names of pipelines, workflows and rules that affect production. ``*`` and ``?`` are wildcards, case is ignored."""
+    """
+    Names of pipelines, workflows and rules that affect production. ``*`` and ``?`` are wildcards, case is ignored.
+
+    Of the default, names with a word such as ``staging`` or ``dev`` are left out, unless they say ``prod`` or ``live``.
+    """
     rules: dict[RuleId, RuleSettings] = {}
 
     def is_production(self, name: str) -> bool:
         """Whether a definition of this name affects production."""
-        return _matches(name, self.production)
+        return _matches(name, self.production) and ("production" in self.model_fields_set or not _is_trial(name))
 
     def of(self, rule: str) -> RuleSettings:
         """The settings of one rule."""
         return self.rules.get(rule) or _AS_IT_IS
+
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_TRIAL = frozenset({
+    "dev", "develop", "development", "stage", "staging", "stg", "qa", "uat", "alpha", "beta", "pre", "preprod", "preview", "previews",
+    "review", "sandbox", "demo",
+})  # fmt: skip
+_PRODUCTION = frozenset({"prod", "production", "live"})
+
+
+def _is_trial(name: str) -> bool:
+    """Whether a name says that it is not about production: ``Deploy to staging``, ``deploy test``; not ``Test and deploy``."""
+    words = [word.lower() for word in _WORD.findall(name[:200])]
+    if _PRODUCTION.intersection(words):
+        return False
+    behind = words[words.index("deploy") :] if "deploy" in words else []
+    return bool(_TRIAL.intersection(words)) or not {"test", "tests", "testing"}.isdisjoint(behind)
 
 
 _AS_IT_IS = RuleSettings()

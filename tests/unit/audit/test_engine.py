@@ -313,6 +313,22 @@ def test_a_flag_means_the_same_everywhere(place: str, encrypted: object, found: 
     assert read or result.outcomes[PLACES[place]][Status.PASS] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "is_production"),
+    [
+        ("Deploy", True), ("Release v2", True), ("Deploy to production", True), ("Test and deploy API", True), ("Devops deploy", True),
+        ("Deploy staging and prod", True), ("Pre-release checks for live", True), ("deploy-prod", True), ("deployProd", True),
+        ("DEPLOY DEV", False), ("Deploy to Test", False), ("deploy test", False), ("Deploy Beta", False),
+        ("Build & Deploy to Staging", False),
+        ("deploy_dev", False), ("deployStaging", False), ("Deploy to PRE", False), ("Preprod deploy", False), ("QA release", False),
+        ("Build", False),
+    ],
+)  # fmt: skip
+def test_which_names_are_about_production(name: str, is_production: bool) -> None:
+    assert AuditSettings().is_production(name) is is_production
+    assert AuditSettings.model_validate({"production": ["*"]}).is_production(name), "whoever names them means them"
+
+
 def test_no_rule_no_judgement() -> None:
     assert not run(action(), rules=[]).checked
 

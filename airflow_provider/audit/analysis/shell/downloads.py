@@ -379,9 +379,9 @@ class Downloads:
             if archive := next((base for text in parts if (base := base_of(text)) in self._saved), None):
                 self._note_unpacked((archive, *parts), self._saved[archive])
         elif archive := next((part for part in self._unpacked for file in files if comes_from(file, part)), None):
-            yield Run(
-                command.line, f"{self._unpacked.pop(archive)}, unpacks and runs {base_of(files[0])}", saved=True, sure=False, weak=True
-            )
+            source = self._unpacked[archive]
+            self._unpacked = {part: known for part, known in self._unpacked.items() if known != source}  # each download is told once
+            yield Run(command.line, f"{source}, unpacks and runs {base_of(files[0])}", saved=True, sure=False, weak=True)
 
 
 def _reads_program(interpreter: str, arguments: tuple[str, ...]) -> bool:

@@ -453,6 +453,12 @@ def test_variables_that_are_no_list_are_judged_or_a_gap() -> None:
     assert ["line 3: the value is invalid" in gap.reason for gap in result.gaps] == [True]
 
 
+@pytest.mark.parametrize("target", ["build", 89, {"name": "build"}])
+def test_the_pipeline_that_an_action_runs_is_no_gap(target: object) -> None:
+    lines = f"  - action: a\n    type: RUN_NEXT_PIPELINE\n    project: shop\n    pipeline: {json.dumps(target)}\n    timeout: 9\n"
+    assert gaps_of(f"- pipeline: x\n  actions:\n{lines}") == []
+
+
 @pytest.mark.parametrize("name", ["script", "before_script", "post_commands", "run", "cmds", "remoteCommands", "shell-command"])
 @pytest.mark.parametrize("value", ["curl -k https://a.acme.io", ["curl -k https://a.acme.io"]])
 def test_an_unknown_field_that_may_hold_commands_is_a_gap(name: str, value: object) -> None:
