@@ -70,4 +70,5 @@ def _secrets(line: str) -> Iterator[str]:
             if names_secret(assignment.name) and assignment.value.text and not is_reference(assignment.value.text):
                 yield assignment.value.text
         for pipeline in script.every_pipeline():
-            yield from (value for _, value in passed_secrets(pipeline) if len(value) > 1 and not is_reference(value))
+            passed = (value for name, value in passed_secrets(pipeline) if names_secret(name))
+            yield from (value for value in passed if len(value) > 1 and not is_reference(value))
