@@ -415,6 +415,39 @@ def test_time_at_the_gate_does_not_count_against_the_timeout(stage: GateStage) -
 
 @pytest.mark.parametrize(
     ("on_waiting", "state", "phase"), [("succeed", "success", "WAITING"), ("fail", "failed", "WAITING"), ("wait", "success", "SUCCEEDED")]
+def late_behind_the_gate(stage: GateStage, task: TaskRun, how: str) -> None:
+    """The wait behind the gate is picked up more than a minute after the deferral, or by a second triggerer."""
+
+    def deferred(_: object) -> None:
+        if stage.operations:
+            if how == "a second triggerer":
+                taken = current().now() + 30
+                task.kill_trigger(lambda: current().now() > taken, "deferred")
+            current().advance(90)
+
+    task.on_defer = deferred
+
+
+LATE = pytest.mark.parametrize("how", ["late", "a second triggerer"])
+
+
+@LATE
+def test_the_way_behind_the_gate_has_a_timeout_of_its_own(stage: GateStage, how: str) -> None:
+    task = stage.task(stage.start(Action("Build", seconds=3_000), Gate("Approve"), Action("Deploy", seconds=2_000)), timeout=3_600)
+    late_behind_the_gate(stage, task, how)
+    ended = stage.run(task, lambda: task.api.answer("Approve"))
+    assert ended.state == "success", ended.text
+
+
+@LATE
+def test_the_time_at_the_gate_does_not_count_at_the_next_one(stage: GateStage, how: str) -> None:
+    ref = stage.start(Gate("First"), Action("Test", seconds=200), Gate("Second", auto_after=800), DEPLOY)
+    task = stage.task(ref, waiting_timeout=1_000)
+    late_behind_the_gate(stage, task, how)
+    ended = stage.run(task, lambda: task.api.answer("Approve"), after=900)
+    assert ended.state == "success", ended.text
+
+
 )
 def test_a_second_gate_ends_the_task_as_on_waiting_says(stage: GateStage, on_waiting: str, state: str, phase: str) -> None:
     ref = stage.start(Gate("First"), Gate("Second", auto_after=200), DEPLOY)

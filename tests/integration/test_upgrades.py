@@ -22,7 +22,7 @@ from airflow_provider.execution.waiting.trigger import ExecutionTrigger
 from tests.harness import TaskRun
 from tests.integration.conftest import Bench
 from tests.integration.systems import SYSTEMS, Adapter
-from tests.integration.test_kill import deferred
+from tests.integration.test_kill import deferred, logged
 from tests.virtual_clock import VirtualClock
 
 FOLDER = Path(__file__).parent / "stored"
@@ -103,6 +103,22 @@ def test_a_sensor_goes_on_where_an_earlier_version_stopped(system: Adapter, cloc
     clock.when(lambda: system.count("read") >= 2, earlier)
     ended = task.run()
     assert ended.state == "success", ended.text
+
+
+@pytest.mark.parametrize("earlier", ["progress", "trigger"])
+def test_the_progress_of_an_earlier_version_is_not_lost(system: Adapter, earlier: str) -> None:
+    """It does not say which deferral it belongs to."""
+    task = deferred(system, script=system.script("succeeded", seconds=300.0))
+    assert task.deferred is not None
+    task.kill_trigger(lambda: "execution_progress" in task.api.xcoms, "deferred")
+    if earlier == "progress":
+        del task.api.xcoms["execution_progress"]["deferral"]
+    else:
+        kwargs: Any = task.deferred.trigger_kwargs
+        del kwargs["state"]["saved_at"]
+    reads = system.count("read")
+    again = task.kill_trigger(lambda: system.count("read") > reads, "deferred")
+    assert "is RUNNING" not in logged(again)
 
 
 # What a later version has stored

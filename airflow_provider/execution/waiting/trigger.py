@@ -297,13 +297,25 @@ class ExecutionTrigger(BaseTrigger):
             except Exception:
                 self.log.debug("The progress of an earlier triggerer can't be read.", exc_info=True)
             else:
-                if isinstance(progress, dict) and progress.get("ref") == self.ref and isinstance(progress.get("state"), dict):
+                if isinstance(progress, dict) and self._is_own(progress) and isinstance(progress.get("state"), dict):
                     return dict(progress["state"])
         return self.state
 
+    @property
+    def _deferral(self) -> str | None:
+        """Which deferral of the attempt this is. As a text: a database may round a number."""
+        saved_at = self.state.get("saved_at")
+        return None if saved_at is None else f"{saved_at:.3f}"
+
+    def _is_own(self, progress: Mapping[str, Any]) -> bool:
+        """Whether a trigger of the same deferral has stored it. An attempt may have several; earlier versions did not store which."""
+        known = progress.get("deferral"), self._deferral
+        return progress.get("ref") == self.ref and (None in known or known[0] == known[1])
+
     async def _remember(self, state: WaitState) -> None:
         """Store the state for another triggerer."""
-        await self._push({PROGRESS_KEY: {"ref": self.ref, "search": self.search, "state": state.dump()}})
+        progress = {"ref": self.ref, "search": self.search, "state": state.dump(), "deferral": self._deferral}
+        await self._push({PROGRESS_KEY: progress})
 
     async def _show(self, snapshot: Snapshot) -> None:
         """Link to the execution while the task is deferred, if no worker has done so."""

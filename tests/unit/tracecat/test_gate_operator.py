@@ -127,3 +127,14 @@ def test_nobody_answers_in_time(live: Live) -> None:
     assert isinstance(ended.error, errors.ExecutionWaiting)
     assert asked_of(task)["response"]["chosen_options"] == ["Nobody answered in time"]
     assert live.sent("POST", "/(interactions|cancel|terminate)") == []
+
+
+def test_the_wait_behind_the_gate_has_a_timeout_of_its_own(live: Live) -> None:
+    """Also if it is picked up more than a minute after the deferral."""
+    slow = Action("slow", seconds=3_000.0, depends_on=[])
+    ask = Action("ask", seconds=0.0, depends_on=["slow"], interaction=Interaction())
+    workflow = live.workflow(slow, ask, Action("deploy", seconds=2_000.0, depends_on=["ask"]), webhook="online")
+    task = gate(live, live.tracecat.add_execution(workflow).ref, timeout=3_600)
+    task.on_defer = lambda _: live.clock.advance(90) if live.sent("POST", "/interactions/slack$") else None
+    ended = run(live, task, lambda: task.api.answer("Approve"))
+    assert ended.state == "success", ended.text
