@@ -177,7 +177,9 @@ def test_approved_in_buddy_meanwhile(stage: GateStage, seconds: float) -> None:
 
 @pytest.mark.usefixtures("versions")
 @pytest.mark.parametrize(("on_declined", "state"), [("skip", "skipped"), ("fail", "failed"), ("succeed", "success")])
-def test_declined_in_buddy_meanwhile(stage: GateStage, on_declined: str, state: str) -> None:
+@pytest.mark.parametrize("cancel_seconds", [0.0, 30.0])
+def test_declined_in_buddy_meanwhile(stage: GateStage, on_declined: str, state: str, cancel_seconds: float) -> None:
+    stage.buddy.cancel_seconds = cancel_seconds
     ref = stage.start()
     task = stage.task(ref, on_declined=on_declined)
     ended = stage.run(task, lambda: stage.buddy.cancel(ref, by="Zoe"))
@@ -413,8 +415,6 @@ def test_time_at_the_gate_does_not_count_against_the_timeout(stage: GateStage) -
     assert ended.state == "success", ended.text
 
 
-@pytest.mark.parametrize(
-    ("on_waiting", "state", "phase"), [("succeed", "success", "WAITING"), ("fail", "failed", "WAITING"), ("wait", "success", "SUCCEEDED")]
 def late_behind_the_gate(stage: GateStage, task: TaskRun, how: str) -> None:
     """The wait behind the gate is picked up more than a minute after the deferral, or by a second triggerer."""
 
@@ -448,6 +448,8 @@ def test_the_time_at_the_gate_does_not_count_at_the_next_one(stage: GateStage, h
     assert ended.state == "success", ended.text
 
 
+@pytest.mark.parametrize(
+    ("on_waiting", "state", "phase"), [("succeed", "success", "WAITING"), ("fail", "failed", "WAITING"), ("wait", "success", "SUCCEEDED")]
 )
 def test_a_second_gate_ends_the_task_as_on_waiting_says(stage: GateStage, on_waiting: str, state: str, phase: str) -> None:
     ref = stage.start(Gate("First"), Gate("Second", auto_after=200), DEPLOY)
@@ -566,6 +568,67 @@ def test_cleared_behind_the_first_of_two_gates(stage: GateStage, at_the_second: 
     ended = task.run()
     assert (ended.state, task.api.hitl) == ("success", None), ended.text
     assert stage.operations == ["APPLY"]
+
+
+@pytest.mark.parametrize("where", ["Airflow", "Buddy"])
+def test_cancelled_behind_the_gate_is_not_declined_after_a_clear(stage: GateStage, where: str) -> None:
+    ref = stage.start()
+    task = stage.task(ref)
+
+    def deferred(_: object) -> None:
+        if task.api.hitl is not None and task.api.hitl["response"] is not None:
+            current().later(15, lambda: stage.buddy.cancel(ref, by="Mike"))
+
+    task.on_defer = deferred
+    act = lambda: task.api.answer("Approve") if where == "Airflow" else stage.buddy.approve(ref, by="Zoe")  # noqa: E731
+    failed(stage.run(task, act), errors.ExecutionCancelled, "ended TERMINATED")
+    task.clear()
+    failed(task.run(), errors.ExecutionCancelled, "ended TERMINATED")
+
+
+def test_opened_and_cancelled_between_two_tries_is_not_declined(stage: GateStage) -> None:
+    ref = stage.start()
+    task = stage.task(ref, retries=1)
+    refuse = lambda: stage.emulator.faults.add(Fault("status", status=401, method="GET"))  # noqa: E731
+    failed(stage.run(task, refuse), errors.Unauthorized)
+    stage.buddy.approve(ref, by="Zoe")
+    stage.buddy.cancel(ref, by="Mike")
+    failed(task.run(), errors.ExecutionCancelled, "ended TERMINATED")
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_who_declined_is_still_named_after_a_clear(stage: GateStage, seconds: float) -> None:
+    """Whether it is still being stopped by then, or has ended."""
+    stage.buddy.cancel_seconds = 30.0
+    task = stage.task(stage.start())
+    task.on_defer = lambda _: (_ for _ in ()).throw(KeyboardInterrupt) if stage.operations else None
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(task, lambda: task.api.answer("Decline"))
+    task.on_defer = None
+    current().advance(seconds)
+    task.clear()
+    ended = task.run()
+    assert ended.state == "skipped", ended.text
+    assert "was declined by Ann in Airflow" in ended.skipped_because
+    assert ended.xcoms["execution"]["actor"]["declined_in_airflow_by"] == "Ann"
+    assert stage.operations == ["CANCEL"]
+
+
+def test_cleared_together_with_what_started_the_execution(stage: GateStage) -> None:
+    """``ref`` leads to another execution now, whose gate nobody has seen."""
+    refs = [stage.start(), stage.start()]
+    task = TaskRun(
+        lambda: BuddyGateOperator(task_id="task", ref=refs[0], poll_interval=5, wait_for_completion=False), stage.system.connections
+    )
+    assert stage.run(task, lambda: task.api.answer("Approve")).state == "success"
+    refs.pop(0)
+    task.clear()
+    task.api.hitl = None
+    ended = stage.run(task, lambda: task.api.answer("Approve"))
+    assert ended.state == "success", ended.text
+    assert task.api.hitl is not None, "nobody was asked"
+    assert ended.result["ref"] == refs[0]
+    assert stage.operations == ["APPLY", "APPLY"]
 
 
 def test_a_retry_behind_the_gate_follows_and_asks_nobody(stage: GateStage) -> None:

@@ -151,9 +151,11 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         note = previous
         if note is None or not note.refused or cleared:
             note = next_note(context, previous, cleared=cleared, now=self._now())
-        if previous is not None and previous.gate is not None and not previous.refused and not snapshot.waits_at(previous.gate):
-            note.gate = previous.gate  # it was opened: a later gate is not this task's
-            return self._attached(context, note, snapshot), snapshot
+        if snapshot.phase is Phase.CANCELLED:
+            snapshot = hook.run_flow(hook.adapter().details(ref))  # only the details tell who opened a gate
+        if previous is not None and _passed_before(previous, snapshot):
+            note.gate, note.answer = previous.gate, previous.answer  # a later gate is not this task's
+            return self._attached(context, note, snapshot, judged=previous.ref is not None), snapshot
         # So far nothing was sent: a retry asks again. An answer of an earlier try had no effect.
         note.refused, note.answer = True, None
         save_note(context, note)
@@ -238,7 +240,8 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
             snapshot = self.hook.run_flow(self.hook.adapter().details(ref))
             if end == "opened" or _by(snapshot, note.gate):
                 self.log.info("The gate was opened in %s%s.", self.hook.title, _by(snapshot, note.gate))
-            return self._go_on(attempt, kill, self._attached(context, note, snapshot), snapshot, told)
+            note = self._attached(context, note, snapshot, judged=end == "opened")
+            return self._go_on(attempt, kill, note, snapshot, told)
 
     def _act(self, attempt: Attempt, kill: CancelOnKill, note: Note, answer: Answer, state: WaitState) -> Any:
         """Do what was answered."""
@@ -294,12 +297,16 @@ class ExecutionGateOperator(ExecutionActOperator[HookT, PlanT], Generic[HookT, P
         note = load_note(context)
         return next_note(context, None, cleared=False, now=self._now()) if note is None else note
 
-    def _attached(self, context: Context, note: Note, snapshot: Snapshot) -> Note:
-        """Note that nothing is left to ask: a retry follows the execution."""
+    def _attached(self, context: Context, note: Note, snapshot: Snapshot, *, judged: bool = False) -> Note:
+        """
+        Note that nothing is left to ask: a retry follows the execution.
+
+        :param judged: whether it is already known if it was declined at its gate.
+        """
         note.ref, note.url, note.refused = snapshot.ref, snapshot.url, False
         note.started_at, note.waited, note.waiting_since = self._now(), 0.0, None
         at_gate = note.gate is not None and snapshot.opened_by(note.gate) is None
-        if snapshot.phase is Phase.CANCELLED and at_gate and note.answer is None:
+        if snapshot.phase is Phase.CANCELLED and at_gate and note.answer is None and not judged:
             note.answer = Answer(DECLINE).noted
         save_note(context, note)
         return note
@@ -373,6 +380,11 @@ def _passed(adapter: ExecutionAdapter, snapshot: Snapshot, gate: str) -> Flow[Sn
         yield Sleep(pause)
         snapshot = yield from adapter.just_changed(snapshot.ref)
     return snapshot
+
+
+def _passed_before(note: Note, snapshot: Snapshot) -> bool:
+    """Whether an earlier attempt has dealt with this execution's gate. After a clear, ``ref`` may lead to another execution."""
+    return note.gate is not None and not note.refused and note.ref in (None, snapshot.ref) and not snapshot.waits_at(note.gate)
 
 
 def _by(snapshot: Snapshot, gate: str | None) -> str:

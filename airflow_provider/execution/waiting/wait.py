@@ -453,7 +453,9 @@ class Wait:
 
     def _opened(self, snapshot: Snapshot) -> End | None:
         gate = self.policy.get("gate")
-        return "opened" if gate is not None and not snapshot.waits_at(gate) else None
+        if gate is None or snapshot.phase is Phase.STOPPING:  # perhaps cancelled at its gate: its end tells
+            return None
+        return None if snapshot.waits_at(gate) else "opened"
 
     def _waiting(self, snapshot: Snapshot) -> End | None:
         state, now = self.state, self._now()

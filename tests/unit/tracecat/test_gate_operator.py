@@ -129,6 +129,31 @@ def test_nobody_answers_in_time(live: Live) -> None:
     assert live.sent("POST", "/(interactions|cancel|terminate)") == []
 
 
+@pytest.mark.parametrize("where", ["Airflow", "Tracecat"])
+def test_cancelled_behind_the_gate_is_not_declined_after_a_clear(live: Live, where: str) -> None:
+    _, execution = asks(live)
+    task = gate(live, execution.ref)
+
+    def deferred(_: object) -> None:
+        if task.api.hitl is not None and task.api.hitl["response"] is not None:
+            live.clock.later(3, lambda: live.tracecat.finish(execution.ref, "CANCELED"))
+
+    task.on_defer = deferred
+    act = lambda: task.api.answer("Approve") if where == "Airflow" else live.tracecat.answer(execution.ref, {"choice": "no"})  # noqa: E731
+    assert isinstance((ended := run(live, task, act)).error, errors.ExecutionCancelled), ended.text
+    task.clear()
+    assert isinstance((ended := task.run()).error, errors.ExecutionCancelled), ended.text
+
+
+def test_cancelled_right_behind_the_gate_is_not_declined(live: Live) -> None:
+    """The trigger has seen that it was opened."""
+    _, execution = asks(live)
+    task = gate(live, execution.ref)
+    task.after_trigger = lambda event: live.tracecat.finish(execution.ref, "CANCELED") if event.get("end") == "opened" else None
+    ended = run(live, task, lambda: live.tracecat.answer(execution.ref, {"choice": "no"}))
+    assert isinstance(ended.error, errors.ExecutionCancelled), ended.text
+
+
 def test_the_wait_behind_the_gate_has_a_timeout_of_its_own(live: Live) -> None:
     """Also if it is picked up more than a minute after the deferral."""
     slow = Action("slow", seconds=3_000.0, depends_on=[])
