@@ -12,7 +12,7 @@ from airflow_provider.execution.model.arguments import scalar_text, texts
 from airflow_provider.execution.model.required_action import Answer, FormField, Question
 from airflow_provider.execution.tasks.existing import ExecutionActOperator
 from airflow_provider.execution.tasks.gate import ExecutionGateOperator, OnDeclined
-from airflow_provider.tracecat.operators import AnswerPlan, TracecatAnswerInteractionOperator, one_waiting
+from airflow_provider.tracecat.operators import AnswerPlan, TracecatAnswerInteractionOperator, check_reserved, one_waiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -91,11 +91,12 @@ class TracecatGateOperator(ExecutionGateOperator["TracecatHook", AnswerPlan], Tr
         """
         The names of the form fields.
 
-        :raises ConfigurationError: for anything but names.
+        :raises ConfigurationError: for anything but names, or for a reserved one.
         """
         names = texts(self.ask_for, "ask_for")
         if not all(name.strip() for name in names):
             raise ConfigurationError(f"Tracecat: ask_for has an empty name: {names!r:.200}.", system="tracecat")
+        check_reserved(names, "ask_for")
         return names
 
     def _question(self, hook: TracecatHook) -> Flow[Question | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -372,6 +372,17 @@ def one_waiting(plan: AnswerPlan, ref: str) -> models.Interaction:
     return waiting[0]
 
 
+def check_reserved(keys: Container[str], argument: str) -> None:
+    """
+    Check the keys of an answer.
+
+    :param argument: where they come from, for the message.
+    :raises ConfigurationError: if a reserved one is among them.
+    """
+    if "message" in keys:
+        raise ConfigurationError(f"Tracecat: the key 'message' of {argument} is reserved for the interaction.", system="tracecat")
+
+
 class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["TracecatHook", AnswerPlan]):
     """
     Answer the interaction that a Tracecat execution waits for, and wait for the end of the execution.
@@ -419,8 +430,7 @@ class TracecatAnswerInteractionOperator(_OnExecution, ExecutionActOperator["Trac
         :raises ConfigurationError: if it is not a dict, or contains a reserved key.
         """
         answer = json_object(self.response, "Tracecat: response")
-        if "message" in answer:
-            raise ConfigurationError("Tracecat: the key 'message' of response is reserved for the interaction.", system="tracecat")
+        check_reserved(answer, "response")
         return answer
 
     def _plan(self, hook: TracecatHook) -> Flow[AnswerPlan]:

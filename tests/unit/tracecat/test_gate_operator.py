@@ -163,3 +163,12 @@ def test_the_wait_behind_the_gate_has_a_timeout_of_its_own(live: Live) -> None:
     task.on_defer = lambda _: live.clock.advance(90) if live.sent("POST", "/interactions/slack$") else None
     ended = run(live, task, lambda: task.api.answer("Approve"))
     assert ended.state == "success", ended.text
+
+
+def test_a_reserved_key_is_refused_before_anybody_is_asked(live: Live) -> None:
+    _, execution = asks(live)
+    task = gate(live, execution.ref, ask_for=["choice", "message"])
+    ended = task.run()
+    assert isinstance(ended.error, errors.ConfigurationError), ended.text
+    assert "the key 'message' of ask_for is reserved" in str(ended.error)
+    assert task.api.hitl is None
