@@ -160,6 +160,7 @@ class RateLimit:
         self._spacing = 0.0
         self._under_way = 0
         self._window, self._reported, self._left, self._resets_at = "", 0, 0, 0.0
+        self._date, self._observed_at = "", 0.0
 
     def observe(self, status: int, headers: Mapping[str, str], text: str = "", codes: Iterable[str] = ()) -> float | None:
         """
@@ -170,6 +171,7 @@ class RateLimit:
         :returns: seconds for which no request should be sent, if the response is a refusal.
         """
         now, until_reset = _clock.monotonic(), seconds_until_reset(headers)
+        self._date, self._observed_at = headers.get("date", ""), now
         remaining = _first(headers, _REMAINING)
         refused = is_refusal(status, headers, text, codes)
         pause = self._pause(now, retry_after_seconds(headers), until_reset) if refused else None
@@ -180,6 +182,11 @@ class RateLimit:
         if not refused and now >= self._paused_until:
             self._refusals = 0
         return pause
+
+    def server_now(self) -> float:
+        """Seconds since the epoch by the server's clock, as the last response told it; by this machine's if it did not."""
+        told = _epoch_seconds(self._date)
+        return _clock.now() if told is None else told + _clock.monotonic() - self._observed_at
 
     def _count(self, now: float, left: int, window: str, until_reset: float | None) -> None:
         """Learn how many requests are left until the limit is reset."""

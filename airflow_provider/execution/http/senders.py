@@ -218,6 +218,10 @@ class AsyncSender:
         """The connection, with the credential in use."""
         return self._credential.endpoint
 
+    def server_now(self) -> float:
+        """Seconds since the epoch by the server's clock, whole seconds behind it at most; by this machine's if no response told it."""
+        return self._limit.server_now()
+
     @classmethod
     async def hold(cls, endpoint: Endpoint, reread: Callable[[], Awaitable[Endpoint]] | None = None) -> AsyncSender:
         """
