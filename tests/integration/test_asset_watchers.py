@@ -312,3 +312,55 @@ def test_filters_of_tracecat(emulator: Emulator) -> None:
             assert [event["ref"] for event in await triggerer.until_told(1)] == [meant.ref]
 
     play(acts)
+
+
+def test_ends_of_many_that_run_for_longer_than_catch_up(buddy: Watched) -> None:
+    emulator = buddy.system.emulator
+    pipeline = emulator.buddy.add_pipeline(Pipeline("release", actions=[Action("Build", seconds=7_200)]))
+
+    async def acts() -> None:
+        async with buddy.triggerer() as triggerer:
+            triggerer.add(buddy.trigger(pipeline, poll_interval=60, catch_up=3_600), "asset")
+            await buddy.begun(triggerer)
+            refs = {emulator.buddy.add_execution(pipeline).ref for _ in range(300)}
+            assert {event["ref"] for event in await triggerer.until_told(300)} == refs
+
+    play(acts)
+
+
+@pytest.mark.parametrize("stored", [{"since": 1, "seen": [1]}, {"since": 1, "seen": {"a": None}}])
+def test_a_damaged_memory_starts_over(buddy: Watched, stored: dict[str, Any]) -> None:
+    script = buddy.system.script("succeeded")
+
+    async def acts() -> None:
+        async with buddy.triggerer() as triggerer:
+            triggerer.add(buddy.trigger(script), "asset")
+            await buddy.begun(triggerer)
+        [key] = buddy.api.assets["asset"]
+        buddy.api.assets["asset"][key] = stored
+        async with buddy.triggerer() as triggerer:
+            triggerer.add(buddy.trigger(script), "asset")
+            await triggerer.until(lambda: buddy.noted() is not stored)
+            ref = buddy.system.start_elsewhere(script)
+            assert [event["ref"] for event in await triggerer.until_told(1)] == [ref]
+            assert "damaged" in triggerer.text
+
+    play(acts)
+
+
+def test_an_api_that_refuses_for_longer_than_catch_up(buddy: Watched) -> None:
+    system = buddy.system
+    script = system.script("succeeded")
+
+    async def acts() -> None:
+        async with buddy.triggerer() as triggerer:
+            triggerer.add(buddy.trigger(script, poll_interval=60), "asset")
+            await buddy.begun(triggerer)
+            system.fault("status", "list", times=None, status=403)
+            refs = {system.start_elsewhere(script) for _ in range(3)}
+            end = current().passed + 3 * 86_400
+            await triggerer.until(lambda: current().passed > end)
+            system.emulator.faults.clear()
+            assert {event["ref"] for event in await triggerer.until_told(3)} == refs
+
+    play(acts)

@@ -149,6 +149,31 @@ def test_a_watcher_tells_each_end_when_the_clock_jumps(emulator: Emulator, clock
 
     told = [event["ref"] for event in clock.run(watch())]
     assert set(told) == set(refs)
+    assert len(told) == len(refs)
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["right at first", "ahead at first"])
+def test_a_watcher_heeds_the_remote_clock(emulator: Emulator, clock: VirtualClock, ahead: bool) -> None:
+    pipeline = emulator.buddy.add_pipeline(Pipeline("p", actions=[Action("Build", seconds=5)]))
+    assert pipeline.id is not None
+    watcher = BuddyPipelineFinishedTrigger(pipeline=pipeline.id, poll_interval=60)
+    if ahead:
+        clock.jump(1.25 * DAY)
+
+    async def watch() -> list[dict[str, Any]]:
+        async with Triggerer(PlayedApi({"buddy_default": _fields(emulator)})) as triggerer:
+            triggerer.add(watcher, "asset")
+            await clock.until(lambda: emulator.ledger.count(method="GET", path_re="/executions$") >= 2)
+            clock.jump(-1.25 * DAY if ahead else 0.0)
+            for _ in range(5):
+                emulator.buddy.add_execution(pipeline)
+            for jump in (0.0, 0.0) if ahead else (1.25 * DAY, -1.25 * DAY):
+                await clock.until(partial(_has_passed, clock, clock.passed + 600))
+                clock.jump(jump)
+            await clock.until(partial(_has_passed, clock, clock.passed + 2_000))
+            return [event for _, event in triggerer.events]
+
+    assert len(clock.run(watch())) == 5
 
 
 def _has_passed(clock: VirtualClock, seconds: float) -> bool:

@@ -35,7 +35,7 @@ class Listing:
     :param where: the system's own criteria.
     :param memo: what the system remembers from one list to the next.
     :param bound: executions that started at this moment or later are listed; epoch seconds.
-    :param moment: when the list was read; epoch seconds; by default now.
+    :param moment: when the list was read; epoch seconds, by the remote clock if it is known; by default now.
     """
 
     def __init__(self, hook: ExecutionHook, where: Mapping[str, Any], memo: Memo, bound: float, moment: float | None = None) -> None:

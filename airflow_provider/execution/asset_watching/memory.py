@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,10 @@ from airflow_provider.execution.waiting.search import START_SKEW_SECONDS
 
 MAX_SEEN = 1_000
 """Maximum number of ends that are remembered: Airflow's asset state store warns above 64 KiB."""
-MAX_ACTIVE = 250
-"""Maximum number of executions whose end is awaited."""
-MAX_AGE = 7 * 24 * 3600.0
-"""Seconds for which an execution is awaited that no list shows any more, and that never ends."""
+MAX_ACTIVE = 5_000
+"""Maximum number of executions whose end is awaited. Each takes 40 to 100 bytes of the stored state."""
+MAX_AWAIT = 7 * 24 * 3600.0
+"""Seconds for which an execution is awaited that no list shows any more, and that never ends; and for which the list may fail."""
 MAX_MISSES = 3
 """After so many 404s in a row an execution counts as deleted."""
 
@@ -33,24 +34,27 @@ class EndMemory:
     :param since: ends before this moment are never reported.
     :param seen: mark of each reported end, and when it ended.
     :param active: ref of each execution that has not ended, the one read longest ago first, and since when it is awaited.
+    :param handled_until: moment of the last list all of whose ends were reported. Not stored: for one triggerer.
     """
 
     since: float
     seen: dict[str, float] = field(default_factory=dict)
     active: dict[str, float] = field(default_factory=dict)
+    handled_until: float = math.inf
     _misses: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, stored: object) -> EndMemory | None:
+    def load(cls, stored: Any) -> EndMemory | None:
         """Rebuild a memory from JSON; None if that is not one."""
-        if not isinstance(stored, dict) or not isinstance(stored.get("since"), (int, float)):
+        try:
+            seen, active = ({str(key): _moment(moment) for key, moment in stored.get(name, {}).items()} for name in ("seen", "active"))
+            return cls(_moment(stored["since"]), seen, active)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
-        seen, active = ({str(key): float(moment) for key, moment in (stored.get(name) or {}).items()} for name in ("seen", "active"))
-        return cls(float(stored["since"]), seen, active)
 
     def dump(self) -> dict[str, Any]:
         """The memory as JSON."""
-        return {"since": self.since, "seen": dict(self.seen), "active": dict(self.active)}
+        return {"since": self.since, "seen": dict(self.seen), "active": {ref: int(since) for ref, since in self.active.items()}}
 
     @property
     def newest(self) -> float:
@@ -59,7 +63,11 @@ class EndMemory:
 
     def floor(self, now: float, catch_up: float) -> float:
         """The moment up to which ends are old."""
-        return max(self.since, now - catch_up) - START_SKEW_SECONDS
+        return max(self.since, self.look_back(now, catch_up)) - START_SKEW_SECONDS
+
+    def look_back(self, now: float, catch_up: float) -> float:
+        """The moment back to which ends may not be reported yet: by ``catch_up``, or to the last list that was handled."""
+        return min(now - catch_up, max(self.handled_until, now - MAX_AWAIT))
 
     def take_list(self, items: Iterable[Snapshot], now: float, catch_up: float) -> tuple[list[Snapshot], list[str]]:
         """
@@ -114,8 +122,12 @@ class EndMemory:
             self.seen[mark(item)] = now if moment is None else moment
             self._drop(item.ref)
 
-    def forget(self, now: float, catch_up: float) -> None:
-        """Forget ends that are too old to be listed again, and whatever exceeds the limits."""
+    def forget(self, now: float, catch_up: float) -> int:
+        """
+        Forget ends that are too old to be listed again, and whatever exceeds the limits.
+
+        :returns: number of running executions that were forgotten because there are more than :data:`MAX_ACTIVE`.
+        """
         floor = self.floor(now, catch_up)
         self.seen = {key: moment for key, moment in self.seen.items() if moment > floor}
         if len(self.seen) > MAX_SEEN:
@@ -123,8 +135,12 @@ class EndMemory:
             last_forgotten = sorted(self.seen.values())[-MAX_SEEN - 1]
             self.since = last_forgotten + START_SKEW_SECONDS
             self.seen = {key: moment for key, moment in self.seen.items() if moment > last_forgotten}
-        kept = [(ref, since) for ref, since in self.active.items() if now - since < MAX_AGE]
-        self.active = dict(kept[-MAX_ACTIVE:])
+        self.active = {ref: since for ref, since in self.active.items() if now - since < MAX_AWAIT}
+        # The latest ones: they are listed for longest, so that they are seen again.
+        excess = sorted(self.active, key=self.active.__getitem__)[MAX_ACTIVE:]
+        for ref in excess:
+            self._drop(ref)
+        return len(excess)
 
     def _drop(self, ref: str) -> None:
         """Stop waiting for the end of an execution."""
@@ -142,6 +158,17 @@ class EndMemory:
     def _move_to_the_end(self, ref: str, now: float) -> None:
         """Let others be read first next time."""
         self.active[ref] = self.active.pop(ref, now)
+
+
+def _moment(value: object) -> float:
+    """
+    A stored moment.
+
+    :raises TypeError: if it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
 
 
 def mark(item: Snapshot) -> str:

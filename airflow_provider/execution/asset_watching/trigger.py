@@ -18,7 +18,7 @@ from airflow_provider._compat import AdvanceItem, SharedStreamProducer
 from airflow_provider.errors import ConfigurationError, ExecutionApiError, NotFound, RateLimited, one_line
 from airflow_provider.execution.asset_watching.event import event_of
 from airflow_provider.execution.asset_watching.listing import Listing
-from airflow_provider.execution.asset_watching.memory import EndMemory, ended_at, mark
+from airflow_provider.execution.asset_watching.memory import MAX_ACTIVE, MAX_AWAIT, EndMemory, ended_at, mark
 from airflow_provider.execution.attempt.variables import VariableAssetState
 from airflow_provider.execution.model.arguments import one_of, plain_text, seconds, texts
 from airflow_provider.execution.model.phase import Phase
@@ -92,7 +92,7 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         self.catch_up = seconds(catch_up, "catch_up")
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self._memory: EndMemory | None = None
-        self._handled_until: float | None = None
+        self._warned: set[str] = set()
         self._saved: dict[str, Any] | None = None
         self._sent_at = float("-inf")
 
@@ -153,20 +153,21 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         memo: Memo = {}
         unknown_statuses: set[str] = set()
         while True:
-            now, gap = _clock.now(), self.poll_interval
-            bound = min(listed_until, now)  # the machine's clock may have been set back
-            if _clock.monotonic() - full_list_at >= FULL_LIST_INTERVAL:
-                bound, full_list_at = now - self.catch_up - START_SKEW_SECONDS, _clock.monotonic()
+            gap, began = self.poll_interval, _clock.monotonic()
             try:
                 if hook is None:
                     hook, memo = await asyncio.to_thread(self._load), {}
-                await hook.aopen()
-                listing = Listing(hook, self.where(hook), memo, bound, now)
-                async with hook.asender():
+                async with hook.asender() as sender:
+                    bound = min(listed_until, sender.server_now())  # this machine's clock may have been wrong before
+                    if began - full_list_at >= FULL_LIST_INTERVAL:
+                        bound, full_list_at = bound - self.catch_up - START_SKEW_SECONDS, began
+                    listing = Listing(hook, self.where(hook), memo, bound)
                     self._warn_of_unknown(await listing.items(bound), unknown_statuses)
+                    # By the clock that dates the executions: this machine's may be wrong, and jump.
+                    listing.moment = sender.server_now() - (_clock.monotonic() - began)
                     if failures:
                         self.log.info("%s: %s can be listed again.", hook.title, self._subject)
-                    failures, listed_until, listing.shown_at = 0, now, _clock.monotonic()
+                    failures, listed_until, listing.shown_at = 0, listing.moment, _clock.monotonic()
                     yield listing
                     await _clock.asleep(gap * random.uniform(0.9, 1.1))  # noqa: S311
                 continue
@@ -214,8 +215,12 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
                 await _clock.asleep(self._sent_at + LAST_EVENT_DELAY - _clock.monotonic())
                 yield self._sent(last)
             if all(mark(item) in memory.seen or item.ref in memory.active for item in ends):
-                self._handled_until = listing.moment  # else the next list is read as far back again
-            memory.forget(listing.moment, self.catch_up)
+                memory.handled_until = listing.moment  # else the next list is read as far back again
+            if memory.forget(listing.moment, self.catch_up):
+                self._warn_once(
+                    f"More than {MAX_ACTIVE} executions of {self._subject} run at once: those beyond are not remembered. "
+                    "The end of one that runs for longer than catch_up may not be reported."
+                )
             if (dump := memory.dump()) != self._saved:
                 listing.when_persisted(partial(self._save, dump))
 
@@ -231,7 +236,16 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
             memory = await self._recall()
             is_first = memory is None
             memory = memory or EndMemory(since=listing.moment)
-        bound = listing.moment - self.catch_up - START_SKEW_SECONDS if self._handled_until is None else self._handled_until
+        memory.since = min(memory.since, listing.moment)  # the clock was ahead when watching began
+        bound = memory.handled_until
+        if bound > listing.moment:
+            bound = memory.look_back(listing.moment, self.catch_up) - START_SKEW_SECONDS
+        elif bound < (bound_limit := listing.moment - max(self.catch_up, MAX_AWAIT)):
+            bound = bound_limit
+            self._warn_once(
+                f"Executions of {self._subject} could not be listed or read for longer than a week and catch_up: older ends are not "
+                "reported, except of those that were seen running."
+            )
         try:
             items = await _within(2 * STEP_SECONDS, partial(listing.items, bound))
         except ConfigurationError as error:
@@ -297,6 +311,11 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         else:
             self.log.error("Watching %s: %s: %s", self._subject, type(error).__name__, one_line(error, 300), exc_info=error)
 
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self.log.warning("%s", text)
+
     def _warn_of_unknown(self, items: Sequence[Snapshot], warned: set[str]) -> None:
         for status in {clean(item.status) for item in items if item.phase is Phase.UNKNOWN} - warned:
             if len(warned) < MAX_WARNINGS:
@@ -340,7 +359,12 @@ class ExecutionFinishedTrigger(BaseEventTrigger):
         stores = self._stores()
         if not stores:
             self.log.warning("Airflow provides no asset state store: executions that end while no triggerer runs are not reported.")
-        memories = [EndMemory.load(await _compat.aget_asset_state(store, self._key)) for store in stores]
+        memories: list[EndMemory | None] = []
+        for store in stores:
+            stored = await _compat.aget_asset_state(store, self._key)
+            memories.append(EndMemory.load(stored))
+            if stored is not None and memories[-1] is None:
+                self.log.warning("Watching %s: the stored progress is damaged, so watching starts over.", self._subject)
         return max((memory for memory in memories if memory), key=lambda memory: memory.newest, default=None)
 
     async def _save(self, dump: dict[str, Any]) -> None:

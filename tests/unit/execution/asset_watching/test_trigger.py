@@ -695,17 +695,32 @@ def test_the_memory_is_json_and_bounded() -> None:
         ends.mark_reported(snapshot(f"workspace/project/89/{number}", finished=START + number), now=START)
     news, _ = ends.take_list((snapshot(f"run/{number}", Phase.RUNNING) for number in range(MAX_ACTIVE + 10)), START, CATCH_UP)
     assert news == []
-    ends.forget(START, CATCH_UP)
+    assert ends.forget(START, CATCH_UP) == 10
     assert (len(ends.seen), len(ends.active)) == (MAX_SEEN, MAX_ACTIVE)
     again = EndMemory.load(json.loads(json.dumps(ends.dump())))
     assert again == ends
-    assert len(json.dumps(ends.dump())) < 64 * 1024
+    assert len(json.dumps(ends.dump())) < 64 * 1024 + 100 * MAX_ACTIVE
     old = [snapshot(f"workspace/project/89/{number}", finished=START + number) for number in range(MAX_SEEN + 10)]
     assert ends.take_list(old, START, CATCH_UP)[0] == [], "what was forgotten is no news"
     assert ends.take_list([snapshot("new", finished=START + MAX_SEEN + 11)], START, CATCH_UP)[0] != []
 
 
-@pytest.mark.parametrize("stored", [None, "text", {}, {"since": "then"}, {"seen": {}}])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        "text",
+        {},
+        {"since": "then"},
+        {"seen": {}},
+        {"since": True},
+        {"since": float("nan")},
+        {"since": 10**400},
+        {"since": 1, "seen": [1]},
+        {"since": 1, "seen": {"a": None}},
+        {"since": 1, "active": {"a": "b"}},
+    ],
+)
 def test_a_strange_memory_is_none(stored: Any) -> None:
     assert EndMemory.load(stored) is None
 
