@@ -19,6 +19,8 @@ LEFT_OUT: dict[str, str] = {
     # test_outcomes
     "test_deleted_between_the_event_and_the_last_look": _DELETES,
     "test_vanished": _DELETES,
+    "test_a_ref_that_was_never_seen_fails_at_the_first_404": _DELETES,
+    "test_unknown_status_is_no_end": "alters answers, which then seem to be about another execution",
     "test_a_sensors_patience_begins_anew_with_each_try": _HOURS,
     "test_the_link_survives_a_poke_without_answer": _HOURS,
     "test_unreachable": _HOURS,
