@@ -144,11 +144,9 @@ def _defined(path: Path, text: str) -> Iterator[Fact]:
             yield from buddy_yaml.facts_of(document, place[0], now, comments)
         elif any(known):
             what = f"Document {place[0] + 1} of the file" if len(place) == 1 else f"Item {place[1] + 1} of the list"
-            yield _gap(
-                path, f"{what} is neither a definition of Buddy pipelines nor one of Tracecat workflows.", document.places[place].line
-            )
+            yield _gap(path, f"{what} {_NEITHER}", document.places[place].line)
         else:
-            raise ConfigurationError(f"{name} is neither a definition of Buddy pipelines nor one of Tracecat workflows.")
+            raise ConfigurationError(f"{name} {_NEITHER}")
 
 
 def _places(document: Document) -> Iterator[tuple[tuple[int, ...], Any]]:
